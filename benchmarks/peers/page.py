@@ -1,0 +1,158 @@
+"""The numbers as tables, on the terminal and in docs/performance.md.
+
+In the page, what stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->` is replaced; all else is
+written by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.peers.steps import Profile
+    from benchmarks.replay import Peer, Result
+
+TARGETS = (
+    ("duckdb_sql", 1_000_000, 1.0),
+    ("duckdb_sql", 10_000_000, 1.5),
+    ("textbook_beam", 1_000_000, 10.0),
+    ("pyspark", 1_000_000, 5.0),
+    ("dlt", 1_000_000, 50.0),
+    ("decode_limit", 1_000_000, 0.5),
+    ("decode_limit", 10_000_000, 0.5),
+)
+"""Competitor, events, and how many times as fast as it Sluice is to be on two cores."""
+FLAT_MEMORY = 1.25
+"""Memory at the largest history over that at the smallest, at most, to be called flat."""
+DUTIES = {
+    "rows": "tables",
+    "lines": "files",
+    "windows": "counts",
+    "rejected": "dead letters",
+    "reasons": "all reasons",
+    "repeated": "repeats",
+}
+
+
+def table(peers: Mapping[str, Peer], number: int, results: Mapping[str, Result]) -> str:
+    """Return the comparison over one history as a Markdown table."""
+    ours = results["sluice"].median.seconds if "sluice" in results else None
+    rows = [
+        (f"{number:,} events", "seconds", "events/s", "cores", "CPU s", "peak MB", "Sluice is", "numbers"),
+        ("---", *["---:"] * 6, "---"),
+    ]
+    for name, result in results.items():
+        run = result.median
+        ratio = "" if ours is None or name == "sluice" else f"{run.seconds / ours:.2f}×"
+        spread = f" ±{(result.spread - 1) * 50:.0f} %" if len(result.runs) > 1 else ""
+        rows.append(
+            (
+                peers[name].title,
+                f"{run.seconds:.2f}{spread}",
+                f"{number / run.seconds:,.0f}",
+                f"{run.cores:.2f}",
+                f"{run.cpu:.1f}",
+                f"{run.peak / 1e6:,.0f}",
+                ratio,
+                f"**wrong**: {result.wrong[0]}" if result.wrong else _verified(result.shown),
+            )
+        )
+    left_out = [peer.title for peer in peers.values() if peer.most is not None and number > peer.most]
+    note = (
+        f"\n\nNot run at {number:,} events, it would take too long: {', '.join(left_out)}."
+        if left_out
+        else ""
+    )
+    return _markdown(rows) + note
+
+
+def _verified(shown: Sequence[str]) -> str:
+    duties = [duty for figure, duty in DUTIES.items() if figure in shown]
+    return f"right: {', '.join(duties)}" if duties else "right: lines read"
+
+
+def targets(results: Mapping[int, Mapping[str, Result]]) -> str:
+    """Return every target that the results speak about, with what was reached."""
+    rows: list[tuple[str, ...]] = [("target", "wanted", "reached", ""), ("---", "---:", "---:", "---")]
+    for name, number, wanted in TARGETS:
+        found = results.get(number, {})
+        if name in found and "sluice" in found:
+            ours, theirs = found["sluice"].median, found[name].median
+            reached = theirs.seconds / ours.seconds
+            what = f"speed of {name} at {number:,}"
+            if name == "decode_limit":
+                what += f" (by CPU time {theirs.cpu / ours.cpu:.2f})"
+            rows.append(
+                (what, f"≥ {wanted}×", f"{reached:.2f}×", "met" if reached >= wanted else "**missed**")
+            )
+    peaks = {number: found["sluice"].median.peak for number, found in results.items() if "sluice" in found}
+    if len(peaks) > 1:
+        growth = peaks[max(peaks)] / peaks[min(peaks)]
+        what = f"memory at {max(peaks):,} over {min(peaks):,}"
+        rows.append(
+            (what, f"≤ {FLAT_MEMORY}×", f"{growth:.2f}×", "met" if growth <= FLAT_MEMORY else "**missed**")
+        )
+    return _markdown(rows)
+
+
+def measured(
+    peers: Mapping[str, Peer], results: Mapping[int, Mapping[str, Result]], runs: int, shuffled: bool
+) -> str:
+    """Return the whole block of the page: machine, tables, targets, and what each competitor does not do."""
+    versions = ", ".join(
+        f"{name} {version(name)}" for name in ("apache-beam", "msgspec", "pyarrow", "duckdb")
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    order = "in no order of time" if shuffled else "in order of time"
+    machine = (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB of memory,"
+        f" Python {platform.python_version()}, {versions}; events {order}; median of {runs}"
+        f" {'run' if runs == 1 else 'runs, all competitors in turns'}."
+    )
+    named = {name for found in results.values() for name in found}
+    lacks = [("competitor", "does not do"), ("---", "---")]
+    lacks += [(peer.title, peer.lacks) for name, peer in peers.items() if name in named and peer.lacks]
+    tables = [table(peers, number, found) for number, found in results.items()]
+    return "\n\n".join([machine, *tables, targets(results), _markdown(lacks)])
+
+
+def profile(found: Profile) -> str:
+    """Return the block of the page that says where the time goes."""
+    total = sum(found.steps.values())
+    rows: list[tuple[str, ...]] = [("step", "µs an event", "share"), ("---", "---:", "---:")]
+    rows += [(name, f"{spent:.2f}", f"{spent / total:.0%}") for name, spent in found.steps.items()]
+    rows.append(("sum over all processes", f"{total:.2f}", ""))
+    deep: list[tuple[str, ...]] = [("function", "µs an event"), ("---", "---:")]
+    deep += [(f"`{name}`", f"{spent:.2f}") for name, spent in found.functions.items() if spent >= total / 100]
+    return f"CPU time over {found.events:,} events.\n\n{_markdown(rows)}\n\n{_markdown(deep)}"
+
+
+def write(path: Path, blocks: Mapping[str, str]) -> None:
+    """Replace the named blocks of the page at `path`."""
+    text = path.read_text()
+    for name, block in blocks.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        if not pattern.search(text):
+            message = f"{path}: expected the lines {begin} and {end}, got a page without them"
+            raise ValueError(message)
+        text = pattern.sub(lambda _, new=f"{begin}\n{block}\n{end}": new, text)  # type: ignore[misc]
+    path.write_text(text)
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

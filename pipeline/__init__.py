@@ -1,0 +1,1 @@
+"""Sluice: one Apache Beam graph from raw events to trusted tables."""

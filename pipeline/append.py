@@ -1,0 +1,88 @@
+"""Append to the log: the step around `log.Log`, with the windows that feed it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+from apache_beam import pvalue
+from apache_beam.transforms.window import GlobalWindows
+
+from pipeline.elements import EventBatch, LogKey, Tally
+from pipeline.log import Log
+from pipeline.panes import Panes
+from pipeline.shuffle import Spill, pack, unpack
+
+
+@dataclass(eq=False)  # Beam sets the label of a transform
+class AppendToLog(beam.PTransform):
+    """(LogKey, EventBatch) of each input, by name -> `segments`: new ones and ones maybe not loaded; `tallies`.
+
+    Each input is packed before they meet, so that nothing but packed bytes leaves a worker. Both outputs are in
+    the global window, so that they can be flattened with what has no windows.
+
+    The events of one key meet in one pane and are appended in the order of their origin, so the same input
+    makes the same segments. Exactly once whatever is retried, regrouped or run again: see `log.Log.append`.
+    """
+
+    log: Log
+    panes: Panes
+    spill: Spill | None = None
+
+    def expand(self, inputs: dict[str, beam.PCollection[Any]]) -> dict[str, beam.PCollection[Any]]:
+        """Group by minute and append."""
+        packed = [
+            each
+            | f"Pack {name}"
+            >> beam.Map(_pack, self.spill).with_output_types(tuple[tuple[str, int, int], bytes])
+            for name, each in inputs.items()
+        ]
+        appended = (
+            packed
+            | "Gather" >> beam.Flatten()
+            | "Window by minute" >> self.panes.by_minute()
+            | "Group by folder" >> beam.GroupByKey()
+            | "Append"
+            >> beam.ParDo(AppendPane(self.log, self.spill)).with_outputs(AppendPane.TALLIES, main="segments")
+        )
+        return {
+            name: appended[name] | f"Forget minutes of {name}" >> beam.WindowInto(GlobalWindows())
+            for name in ("segments", AppendPane.TALLIES)
+        }
+
+
+def _pack(keyed: tuple[LogKey, EventBatch], spill: Spill | None) -> tuple[tuple[str, int, int], bytes]:
+    """Return what is shuffled; the key as a plain tuple, which has a deterministic coder on every runner."""
+    key, batch = keyed
+    packed = pack(batch)
+    return (key.event_type, key.minute, key.shard), packed if spill is None else spill.put(packed)
+
+
+class AppendPane(beam.DoFn):
+    """One pane of a folder -> what the log made of it; `tallies`: accepted, repeated, segments by event type."""
+
+    TALLIES = "tallies"
+
+    def __init__(self, log: Log, spill: Spill | None = None) -> None:
+        """`log` has been opened by the launcher; `spill` is the one that packed the pane's batches."""
+        self._log = log
+        self._spill = spill
+
+    def process(self, pane: tuple[tuple[str, int, int], Iterable[bytes]]) -> Iterator[Any]:
+        """Append one pane."""
+        (event_type, minute, shard), shuffled = pane
+        batches = (unpack(each if self._spill is None else self._spill.get(each)) for each in shuffled)
+        parts = sorted(
+            (part for batch in batches for part in batch.parts), key=lambda part: (part.uri, part.offset)
+        )
+        lines = [line for part in parts for line in part.lines]
+        appended = self._log.append(event_type, minute, shard, lines)
+        yield from appended.found
+        counts = {("repeated", event_type): appended.repeated}
+        if appended.segment is not None:
+            counts["accepted", event_type] = len(appended.segment.lines)
+            counts["segments", event_type] = 1
+            yield appended.segment
+        yield pvalue.TaggedOutput(self.TALLIES, Tally(counts))

@@ -1,0 +1,268 @@
+"""The `sluice` command: thin, one function a command. A user's mistake ends with one line and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.errors import ConfigError, SluiceError, StorageError, UnbalancedError
+from pipeline.job import Job, Windows, load_job, option_fields
+
+if TYPE_CHECKING:
+    from pipeline.ledger import Report
+
+_SCHEMAS = Path("schemas")
+"""Where contracts lie, a folder for each domain."""
+
+_JOB_HELP = "job file, such as jobs/backend_events.yaml"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 failed, 2 the user's mistake."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    command: Callable[[argparse.Namespace, list[str]], int] = options.command
+    if rest and command not in (run, load):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return command(options, rest)
+    except SluiceError as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # who reads the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "sluice: interrupted; what was written stays valid, and the next run completes it",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def run(options: argparse.Namespace, beam_args: list[str]) -> int:
+    """Run a job to its end."""
+    from pipeline.launch import run_job
+
+    job = _job(options, beam_args)
+    return _report(run_job(job, beam_args), job, options)
+
+
+def load(options: argparse.Namespace, beam_args: list[str]) -> int:
+    """Load what the warehouse lacks of the log."""
+    from pipeline.launch import load_log
+
+    job = _job(options, beam_args)
+    return _report(load_log(job, beam_args), job, options)
+
+
+def check(options: argparse.Namespace, _: list[str]) -> int:
+    """Check contracts, their examples and job files; with --against, for breaking changes too."""
+    from pipeline.compatibility import breaking_changes_against
+    from pipeline.lint import check_files
+
+    problems = check_files(options.paths)
+    if options.against is not None and not problems:
+        problems = [str(change) for change in breaking_changes_against(options.against, _SCHEMAS)]
+    return _say(problems, f"{', '.join(options.paths)}: nothing to mend")
+
+
+def generate(options: argparse.Namespace, _: list[str]) -> int:
+    """Write what is generated from the contracts, or say what is stale."""
+    from pipeline.generate import run_generate
+
+    messages = run_generate(_SCHEMAS, Path(), check_only=options.check)
+    if options.check:
+        return _say(messages, "all generated files are up to date")
+    _say(messages, "all generated files are up to date")
+    return 0
+
+
+def _say(messages: Sequence[str], otherwise: str) -> int:
+    for message in messages or [otherwise]:
+        print(message)
+    return 1 if messages else 0
+
+
+def report(options: argparse.Namespace, _: list[str]) -> int:
+    """Print a saved run report."""
+    from pipeline.ledger import Report
+    from pipeline.terminal import print_report
+
+    try:
+        saved = msgspec.json.decode(Path(options.report).read_bytes(), type=Report)
+    except OSError as error:
+        message = f"{options.report}: cannot read the report: {error.strerror}"
+        raise ConfigError(message) from error
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        message = f"{options.report}: expected a run report as --report writes it: {error}"
+        raise ConfigError(message) from error
+    print_report(saved)
+    return 0 if saved.balanced else UnbalancedError.exit_code
+
+
+def _job(options: argparse.Namespace, beam_args: Sequence[str]) -> Job:
+    given = vars(options)
+    names = [each.name for each in option_fields()] + [
+        f"windows.{each.name}" for each in option_fields(Windows)
+    ]
+    job = load_job(options.job, {name: given[name] for name in names if given.get(name) is not None})
+    if beam_args:
+        _check_beam_args(beam_args)
+    if options.report is not None:
+        _check_report(Path(options.report))
+    return job
+
+
+def _check_beam_args(beam_args: Sequence[str]) -> None:
+    """Refuse what Beam would leave out with a warning, such as a flag of ours that is misspelt."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for each in PipelineOptions.__subclasses__():
+        each._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(beam_args)
+    if unknown:
+        message = (
+            f"{' '.join(unknown)}: neither a key of the job file nor an option of Beam; see sluice run --help"
+        )
+        raise ConfigError(message)
+
+
+def _check_report(path: Path) -> None:
+    """Find out before the run, not after it, whether its report can be written."""
+    new = not path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        message = f"{path}: cannot write the report: {error.strerror}"
+        raise ConfigError(message) from error
+    if new:
+        path.unlink()
+
+
+def _report(made: Report, job: Job, options: argparse.Namespace) -> int:
+    from pipeline.terminal import print_report
+
+    if options.report is not None:
+        try:
+            Path(options.report).write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+        except OSError as error:
+            message = f"{options.report}: cannot write the report: {error.strerror}"
+            raise StorageError(message) from error
+    print_report(made, job)
+    if not made.balanced:
+        message = f"{job.name}: the run ended, but its ledger does not balance; see the report"
+        raise UnbalancedError(message)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sluice",
+        description="Turn raw events into trusted tables: one Beam graph, exactly-once files and rows, dead letters.",
+        epilog="Example: sluice run jobs/backend_events.yaml --source 'history/*.json.gz' --report report.json",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(
+        commands,
+        run,
+        "run a job: read its source once, write files, tables, counts and dead letters",
+        "sluice run jobs/backend_events.yaml --source 'history/*' --report report.json",
+        _add_job,
+    )
+    _add(
+        commands,
+        load,
+        "load into the warehouse whatever it lacks of the log: after a failure, or into a new warehouse",
+        "sluice load jobs/backend_events.yaml --warehouse duckdb:///rebuilt.duckdb",
+        _add_job,
+    )
+    _add(
+        commands,
+        check,
+        "check contracts and jobs: exact file, key and fix; with --against, refuse breaking changes",
+        "sluice check --against main",
+        _add_check,
+    )
+    _add(
+        commands,
+        generate,
+        "write DDL, JSON Schema, Avro and the ER diagram from the contracts",
+        "sluice generate --check",
+        _add_generate,
+    )
+    _add(
+        commands,
+        report,
+        "print a report that `sluice run --report FILE` saved",
+        "sluice report report.json",
+        lambda parser: parser.add_argument("report", metavar="FILE", help="report file, in JSON"),
+    )
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    command: Callable[[argparse.Namespace, list[str]], int],
+    summary: str,
+    example: str,
+    add_options: Callable[[argparse.ArgumentParser], object],
+) -> None:
+    """Add one command: its sentence, its example, its options."""
+    sentence = f"{summary[0].upper()}{summary[1:]}."
+    parser = commands.add_parser(
+        command.__name__, help=summary, description=sentence, epilog=f"Example: {example}", allow_abbrev=False
+    )
+    parser.set_defaults(command=command)
+    add_options(parser)
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help=_JOB_HELP)
+    group = parser.add_argument_group(
+        "keys of the job file",
+        "Each overrides the key of the same name. Durations carry units: 500ms, 10s, 5m, 2h, 7d.",
+    )
+    for each in option_fields():
+        if each.name != "windows":
+            flag = f"--{each.name.replace('_', '-')}"
+            group.add_argument(flag, dest=each.name, metavar="TEXT", help=_help(each.metadata))
+    for each in option_fields(Windows):
+        flags = dict.fromkeys((f"--windows.{each.name.replace('_', '-')}", f"--windows.{each.name}"))
+        group.add_argument(*flags, dest=f"windows.{each.name}", metavar="TEXT", help=_help(each.metadata))
+    parser.add_argument("--report", metavar="FILE", help="write the run report here, in JSON")
+    parser.epilog = f"{parser.epilog}. Whatever else is given goes to Beam, such as --runner=PrismRunner."
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        default=["schemas", "jobs"],
+        metavar="PATH",
+        help="contracts, job files or folders of them (default: schemas jobs)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="REVISION",
+        help="git revision, or folder of contracts, that consumers rely on: refuse what would break them",
+    )
+
+
+def _add_generate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a generated file is stale"
+    )
+
+
+def _help(metadata: Mapping[str, Any]) -> str:
+    example = f", such as {metadata['example']}" if "example" in metadata else ""
+    return f"{metadata['help']}{example}"

@@ -1,0 +1,11 @@
+"""The one clock; everything that needs the time takes a `Clock` as an argument, so that tests can stop it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], float]
+"""Tells epoch seconds."""
+
+system_clock: Clock = time.time

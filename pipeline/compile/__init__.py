@@ -1,0 +1,1 @@
+"""Contracts compiled to what decodes, explains, types and stores their events."""

@@ -1,0 +1,267 @@
+"""Record + contract -> event or rejection: a pure core, and the thin step around it.
+
+The hot path asks msgspec alone. Only a record that msgspec refuses, or that holds a decimal not plainly
+written, is looked at a second time, by the explainer, which names every violation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import msgspec
+from apache_beam import pvalue
+from apache_beam.transforms.window import GlobalWindow, TimestampedValue
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipeline.compile.decoder import MAX_DEPTH, compile_decoder, compile_identity, too_deep
+from pipeline.compile.explain import Explanation, compile_explainer, violation_code
+from pipeline.contracts import Contract
+from pipeline.elements import LogKey, Origin, Part, RecordBatch, Rejected, Tally, Violation, add_tallies
+from pipeline.paths import shard_of
+from pipeline.progress import Progress
+from pipeline.shuffle import Gathered
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MINUTE = timedelta(minutes=1)
+_EXACT = 2.0**53 / 1e6
+"""Epoch seconds up to which a float tells every microsecond: the years 1684 to 2255."""
+
+_MAY_BE_DEEP = 2 * MAX_DEPTH
+"""Only a record longer than this can nest deeper than MAX_DEPTH."""
+
+_UNDECODABLE = (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class AgeLimits:
+    """How old or new an event may be when it arrives; all in seconds.
+
+    `started` (epoch seconds) stands in for every arrival in a bounded run: a history has no lateness, and its
+    events may not lie further ahead than the moment at which the run began.
+    """
+
+    max_skew: float
+    allowed_lateness: float
+    started: float | None = None
+
+    def references(self, batch: RecordBatch) -> Iterable[float]:
+        """Return, for each record of `batch`, the moment that its event's age is measured from."""
+        if self.started is not None:
+            return repeat(self.started)
+        return batch.arrivals if batch.arrivals is not None else repeat(batch.arrival)
+
+    @property
+    def lateness(self) -> float:
+        """How far back an event may lie; without end in a bounded run."""
+        return float("inf") if self.started is not None else self.allowed_lateness
+
+    def violation(self, time: datetime, reference: float) -> Violation:
+        """Return how an event at `time`, which is outside the limits around `reference`, breaks them."""
+        got, arrived = _text(time), _text(datetime.fromtimestamp(reference, UTC))
+        if time.timestamp() > reference:
+            return Violation("in_future", "", f"at most {self.max_skew:g} s after {arrived}", got)
+        return Violation("too_late", "", f"at most {self.allowed_lateness:g} s before {arrived}", got)
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What became of one record batch: accepted lines by log key, and rejections; every record is in one."""
+
+    events: dict[LogKey, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    rejected: list[Rejected] = field(default_factory=list)
+    first: float = float("inf")
+    last: float = float("-inf")
+
+
+class _Kind(NamedTuple):
+    """What the hot path needs to know of a contract."""
+
+    contract: Contract
+    event_type: str
+    timed: bool
+    delivered: bool
+    fits: Callable[[Any], bool] | None
+
+
+class RecordDecoder:
+    """Holds every record of a batch against its contract. Pure: no Beam, no clock, no I/O."""
+
+    def __init__(
+        self, contracts: Mapping[str, Contract], route_by: str | None, ages: AgeLimits, shards: int
+    ) -> None:
+        """Compile the contracts; done once a worker."""
+        compiled = compile_decoder(contracts, route_by)
+        self._decode = compiled.decode
+        self._kinds = {
+            struct: _Kind(
+                contract,
+                contract.event_type,
+                contract.event_time is not None,
+                contract.identity == "delivery",
+                compiled.fits.get(struct),
+            )
+            for struct, contract in compiled.contract_of.items()
+        }
+        self._explain = compile_explainer(contracts, route_by).explain
+        self._ages = ages
+        self._shards = shards
+        self._identities = {name: compile_identity(contract) for name, contract in contracts.items()}
+
+    def decode(self, batch: RecordBatch) -> Decoded:
+        """Return the events and the rejections of `batch`, each in the order of its records."""
+        result = Decoded()
+        by_minute: dict[tuple[str, float], list[bytes]] = defaultdict(list)
+        times: list[float] = []
+        decode, kinds = self._decode, self._kinds
+        max_skew, lateness = self._ages.max_skew, self._ages.lateness
+        references = self._ages.references(batch)
+        for index, (record, reference) in enumerate(zip(batch.records, references, strict=False)):
+            try:
+                if not record.isascii():
+                    record.decode()  # msgspec skips unknown properties without looking at their encoding
+                if len(record) > _MAY_BE_DEEP and too_deep(record):
+                    raise RecursionError
+                event = decode(record)
+            except _UNDECODABLE:
+                result.rejected.append(_rejected(batch, index, self._explain(record)))
+                continue
+            contract, event_type, timed, delivered, fits = kinds[type(event)]
+            if timed:
+                stamp = event.event_time_
+                if stamp.tzinfo is None:
+                    stamp = stamp.replace(tzinfo=UTC)
+                time = stamp.timestamp()
+                minute = time // 60 if -_EXACT < time < _EXACT else (stamp - _EPOCH) // _MINUTE
+            else:
+                time = batch.origin(index).arrival
+                minute = time // 60
+            in_time = reference - lateness <= time <= reference + max_skew
+            if not in_time or (fits is not None and not fits(event)):
+                explanation = self._explain(record)
+                if not in_time and not explanation.violations:
+                    stamp = explanation.event_time or datetime.fromtimestamp(time, UTC)
+                    age = self._ages.violation(stamp, reference)
+                    explanation = Explanation(event_type, contract, explanation.event_time, (age,))
+                if explanation.violations:
+                    result.rejected.append(_rejected(batch, index, explanation))
+                    continue
+            line = record if b"\n" not in record else msgspec.json.format(record, indent=-1)
+            if delivered:
+                line = _with_delivery(line, batch.origin(index))
+            by_minute[event_type, minute].append(line)
+            times.append(time)
+        if times:
+            result.first, result.last = min(times), max(times)
+        self._shard(by_minute, result)
+        return result
+
+    def _shard(self, by_minute: Mapping[tuple[str, float], list[bytes]], result: Decoded) -> None:
+        for (event_type, minutes), lines in by_minute.items():
+            minute = int(minutes) * 60
+            if self._shards == 1:
+                result.events[LogKey(event_type, minute, 0)] = lines
+                continue
+            identity = self._identities[event_type]
+            for line in lines:
+                key = LogKey(event_type, minute, shard_of(identity(line), self._shards))
+                result.events[key].append(line)
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def _rejected(batch: RecordBatch, index: int, explanation: Explanation) -> Rejected:
+    return Rejected(
+        record=batch.records[index],
+        origin=batch.origin(index),
+        step="decode",
+        violations=explanation.violations,
+        event_type=explanation.event_type,
+        contract=explanation.contract.label if explanation.contract is not None else None,
+        event_time=explanation.event_time,
+    )
+
+
+def _with_delivery(line: bytes, origin: Origin) -> bytes:
+    """Splice where the record was delivered into the line, so that its identity can be read back from it."""
+    if origin.message_id is not None:
+        delivery = origin.message_id
+    else:
+        delivery = "/".join(
+            str(part) for part in (origin.uri, origin.partition, origin.offset) if part is not None
+        )
+    body = line.rstrip()[:-1].rstrip()
+    comma = b"" if body.endswith(b"{") else b","
+    return body + comma + b'"_id":' + msgspec.json.encode(delivery) + b"}"
+
+
+class DecodeRecords(beam.DoFn):
+    """RecordBatch -> (LogKey, EventBatch) at its event minute; `rejected`; `tallies`.
+
+    `rejected` are lists of Rejected, one for each batch that has any, at its arrival. Tallies carry `routed` and
+    `rejected` by event type (`unknown` where a record has none), rejections by code, and the span of event times.
+    """
+
+    REJECTED = "rejected"
+    TALLIES = "tallies"
+
+    def __init__(
+        self,
+        contracts: Mapping[str, Contract],
+        route_by: str | None,
+        ages: AgeLimits,
+        shards: int,
+        progress: Progress | None,
+    ) -> None:
+        """Keep what the workers need; nothing is compiled here."""
+        self._arguments = (contracts, route_by, ages, shards)
+        self._progress = progress
+
+    def setup(self) -> None:
+        """Compile the contracts."""
+        self._decoder = RecordDecoder(*self._arguments)
+
+    def start_bundle(self) -> None:
+        """Begin with nothing held back."""
+        self._gathered = Gathered()
+        self._tally = Tally({})
+
+    def process(self, batch: RecordBatch) -> Iterator[Any]:
+        """Decode one batch."""
+        decoded = self._decoder.decode(batch)
+        for key, lines in decoded.events.items():
+            self._gathered.add(key, key.minute, Part(batch.uri, batch.offsets[0], lines))
+        if decoded.rejected:
+            yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(decoded.rejected, batch.arrival))
+        self._tally = add_tallies([self._tally, tally_decoded(decoded)])
+        if self._progress is not None:
+            size = sum(map(len, batch.records)) + len(batch.records)
+            self._progress.add(size, len(batch.records), len(decoded.rejected))
+        yield from self._gathered.overflow()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Let go of what is held back, and of the bundle's tally."""
+        yield from self._gathered.rest()
+        yield pvalue.TaggedOutput(self.TALLIES, WindowedValue(self._tally, 0, (GlobalWindow(),)))
+
+
+def tally_decoded(decoded: Decoded) -> Tally:
+    """Return what decode did with one batch; see `DecodeRecords`."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for key, lines in decoded.events.items():
+        counts["routed", key.event_type] += len(lines)
+    for rejected in decoded.rejected:
+        event_type = rejected.event_type or "unknown"
+        counts["routed", event_type] += 1
+        counts["rejected", event_type] += 1
+        counts["code", violation_code(rejected.violations)] += 1
+    if not decoded.events:
+        return Tally(counts)
+    return Tally(counts, decoded.first, decoded.last)

@@ -1,0 +1,152 @@
+"""What travels between the steps of the graph. An element is a batch, never a single event.
+
+Beam costs microseconds for each element and msgspec less than one for each event, so records move in
+batches, and what crosses a shuffle is compressed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+DEAD_LETTER = "dead_letter"
+"""Event type of dead letters, which are events of their own log and table, and are not counted as events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one record came from: enough to find it again, and part of a dead letter's identity.
+
+    `offset` is the byte offset of the record in a file (decompressed), or its Kafka offset; `line` is 1-based
+    where it is known; `arrival` is when the source received the record, in epoch seconds: publish time, log
+    time or the file's modification time.
+    """
+
+    uri: str
+    arrival: float
+    partition: int | None = None
+    offset: int | None = None
+    line: int | None = None
+    message_id: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Records as they arrived, and where each came from.
+
+    `records` are the exact bytes, without the line feed that ended them. `offsets` holds one number a record
+    (see `Origin.offset`). `arrivals`, `lines`, `message_ids` and `attributes` are None where a source has no such
+    thing for each record; `arrival` then stands for all of them.
+    """
+
+    uri: str
+    records: Sequence[bytes]
+    offsets: Sequence[int]
+    arrival: float
+    partition: int | None = None
+    arrivals: Sequence[float] | None = None
+    lines: Sequence[int] | None = None
+    message_ids: Sequence[str] | None = None
+    attributes: Sequence[Mapping[str, str]] | None = None
+
+    def origin(self, index: int) -> Origin:
+        """Where record `index` (0-based) came from."""
+        return Origin(
+            uri=self.uri,
+            arrival=self.arrivals[index] if self.arrivals is not None else self.arrival,
+            partition=self.partition,
+            offset=self.offsets[index],
+            line=self.lines[index] if self.lines is not None else None,
+            message_id=self.message_ids[index] if self.message_ids is not None else None,
+            attributes=self.attributes[index] if self.attributes is not None else {},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One way in which a record breaks its contract: `path` is dotted, as in `items.0.price`; '' is the record."""
+
+    code: str
+    path: str
+    expected: str
+    got: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An immutable file of the log: the accepted lines of one event type and minute, in order.
+
+    `id` hashes event type, minute and content: the same events appended anywhere have the same id. `minute` is in
+    epoch seconds. `lines` have no line feed.
+    """
+
+    id: str
+    event_type: str
+    path: str
+    minute: int
+    lines: Sequence[bytes]
+
+
+class LogKey(NamedTuple):
+    """What events must share to be appended together; `minute` is in epoch seconds, UTC."""
+
+    event_type: str
+    minute: int
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Lines of one log key that stood in one record batch, in order; `uri` and `offset` say where they began."""
+
+    uri: str
+    offset: int
+    lines: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Accepted lines on their way to one folder of the log, with enough origin to put them in order again."""
+
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that did not become an event: the exact bytes, where they came from, and every reason."""
+
+    record: bytes
+    origin: Origin
+    step: str
+    violations: Sequence[Violation]
+    event_type: str | None = None
+    contract: str | None = None
+    event_time: datetime | None = None
+    """In UTC, when the record has a readable event time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one step counted: `counts` maps (figure, event type or reject code) to a number.
+
+    `first` and `last` are the earliest and latest event time of accepted events, in epoch seconds.
+    """
+
+    counts: Mapping[tuple[str, str], int]
+    first: float | None = None
+    last: float | None = None
+
+
+def add_tallies(tallies: Iterable[Tally]) -> Tally:
+    """Return the sum of `tallies`: counts added up, the span of times widened. Associative, commutative."""
+    counts: Counter[tuple[str, str]] = Counter()
+    firsts, lasts = [], []
+    for tally in tallies:
+        counts.update(tally.counts)
+        firsts += [tally.first] if tally.first is not None else []
+        lasts += [tally.last] if tally.last is not None else []
+    return Tally(dict(counts), min(firsts, default=None), max(lasts, default=None))

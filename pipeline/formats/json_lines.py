@@ -1,0 +1,104 @@
+"""JSON lines: records end at a line feed and keep every other byte, whatever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, compress
+from typing import NamedTuple, overload
+
+
+class Records(NamedTuple):
+    """Consecutive records of a file, in order, and the byte offset of each in the decompressed file."""
+
+    records: Sequence[bytes]
+    offsets: Sequence[int]
+
+
+class LineOffsets(Sequence[int]):
+    """Offset of each line that is a record, worked out when asked for: clean input asks for one a block."""
+
+    __slots__ = ("_lines", "_known", "_size", "_start")
+
+    def __init__(self, start: int, lines: Sequence[bytes], size: int) -> None:
+        """Take all lines that follow each other from offset `start`; `size` of them are records."""
+        self._start = start
+        self._lines = lines
+        self._size = size
+        self._known: list[int] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return self._size
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        """Return the offset of record `index`."""
+        if index == 0 and _is_record(self._lines[0]):
+            return self._start
+        if self._known is None:
+            starts = accumulate((len(line) + 1 for line in self._lines), initial=self._start)
+            self._known = list(compress(starts, map(_is_record, self._lines)))
+        return self._known[index]
+
+
+def read_lines(chunks: Iterable[bytes], start: int = 0, stop: int | None = None) -> Iterator[Records]:
+    r"""Cut the lines that begin at `start` or later, and before `stop`, into blocks of about a chunk each.
+
+    Splits that touch therefore give every line exactly once. An empty line or a lone `\r` is no record.
+
+    Args:
+        chunks: what follows each other in the file from `max(start - 1, 0)` on; the byte before `start` tells
+            whether a line begins there. It is read no further than to the end of the last line.
+        start: offset at which the split begins.
+        stop: offset at which it ends; None is the end of the file.
+
+    """
+    for offset, lines in _blocks(chunks, start, stop):
+        # Two scans in C cost a tenth of what it costs to copy the list, and few blocks have a blank line.
+        records = [line for line in lines if _is_record(line)] if b"" in lines or b"\r" in lines else lines
+        if records:
+            yield Records(records, LineOffsets(offset, lines, len(records)))
+
+
+def _is_record(line: bytes) -> bool:
+    return line not in (b"", b"\r")
+
+
+def _blocks(chunks: Iterable[bytes], start: int, stop: int | None) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the lines that end in each chunk, with the offset of the first of them.
+
+    A split begins behind the first line feed at `start - 1` or later, and the same rule ends it.
+    """
+    at = max(start - 1, 0)
+    offset = 0 if start == 0 else None  # of the line that is held; None until the first line has begun
+    held: list[bytes] = []  # joined once: adding each chunk to a growing line is quadratic for one of 20 MB
+    for chunk in chunks:
+        body, last = chunk, 0
+        if offset is None:
+            first = chunk.find(b"\n") + 1
+            if stop is not None and at + (first or len(chunk)) >= stop:
+                return
+            if not first:
+                at += len(chunk)
+                continue
+            body, offset, at = chunk[first:], at + first, at + first
+        if stop is not None and at + len(body) >= stop:
+            last = body.find(b"\n", max(stop - 1 - at, 0)) + 1
+            body = body[: last or len(body)]
+        at += len(body)
+        lines = body.split(b"\n")
+        if len(lines) == 1:
+            held.append(body)
+            continue
+        lines[0] = b"".join((*held, lines[0]))
+        held = [lines.pop()]
+        yield offset, lines
+        offset = at - len(held[0])
+        if last:
+            return
+    if offset is not None and any(held):
+        yield offset, [b"".join(held)]

@@ -1,0 +1,110 @@
+"""The whole graph, on one screen: records in, segments, counts, rows, dead letters and a ledger out.
+
+Bounded and unbounded input run through the same steps; what differs is looked up in `Run`, which the
+launcher makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline.append import AppendToLog
+from pipeline.clock import Clock
+from pipeline.contracts import Contract
+from pipeline.dead_letters import WrapLetters
+from pipeline.decode import AgeLimits, DecodeRecords
+from pipeline.elements import DEAD_LETTER, RecordBatch, Rejected, Tally
+from pipeline.job import Job
+from pipeline.ledger import BalanceLedger, count_read
+from pipeline.load import LoadSegments
+from pipeline.log import Log
+from pipeline.panes import Panes
+from pipeline.progress import Progress
+from pipeline.shuffle import Spill
+from pipeline.warehouses import Warehouse
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the launcher hands to the graph besides the job: opened logs, prepared warehouse, limits, clock."""
+
+    log: Log
+    letters: Log
+    warehouse: Warehouse
+    letter_contract: Contract
+    ages: AgeLimits
+    event_panes: Panes
+    letter_panes: Panes
+    totals_url: str
+    clock: Clock
+    progress: Progress | None = None
+    spill: Spill | None = None
+
+
+def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PCollection[Any]:
+    """Put the graph of `job` behind `records`; return the written totals."""
+    read = records | "Count what was read" >> beam.Map(count_read)
+    decoded = records | "Decode" >> beam.ParDo(
+        DecodeRecords(job.contracts, job.route_by, run.ages, job.windows.shards, run.progress)
+    ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.TALLIES, main="events")
+    appended = {"events": decoded.events} | "Append events" >> AppendToLog(
+        run.log, run.event_panes, run.spill
+    )
+    loaded = appended["segments"] | "Load events" >> beam.ParDo(
+        LoadSegments(run.warehouse, job.contracts, run.log, job.windows.counts, run.clock)
+    ).with_outputs(LoadSegments.REJECTED, main="tallies")
+    kept = _keep({"rejected": decoded.rejected, "refused": loaded.rejected}, job, run)
+    tallies = (read, decoded.tallies, appended["tallies"], loaded.tallies, *kept)
+    return _balance(tallies, run)
+
+
+def build_load(pipeline: beam.Pipeline, job: Job, run: Run) -> beam.PCollection[Any]:
+    """Offer every segment of the log, and of the dead letters, to the warehouse; return the written totals."""
+    loads = {
+        name: pipeline
+        | f"Name {name}" >> beam.Create([log])
+        | f"Find segments of {name}" >> beam.FlatMap(Log.segments)
+        | f"Spread {name}" >> beam.Reshuffle()
+        | f"Read {name}" >> beam.Map(log.read)
+        | f"Load {name}"
+        >> beam.ParDo(
+            LoadSegments(run.warehouse, contracts, log, job.windows.counts, run.clock, recover=True)
+        ).with_outputs(LoadSegments.REJECTED, main="tallies")
+        for name, log, contracts in (
+            ("log", run.log, job.contracts),
+            ("dead letters", run.letters, {DEAD_LETTER: run.letter_contract}),
+        )
+    }
+    tallies = (
+        *(load.tallies for load in loads.values()),
+        *_keep({"refused": loads["log"].rejected}, job, run),
+    )
+    return _balance(tallies, run)
+
+
+def _keep(
+    rejected: Mapping[str, beam.PCollection[Sequence[Rejected]]], job: Job, run: Run
+) -> tuple[beam.PCollection[Tally], ...]:
+    """Append what was rejected to the dead letters, and load them; return both steps' tallies."""
+    letters = {
+        name: each | f"Wrap {name}" >> beam.ParDo(WrapLetters(job.name, run.clock))
+        for name, each in rejected.items()
+    } | "Append letters" >> AppendToLog(run.letters, run.letter_panes, run.spill)
+    loaded = letters["segments"] | "Load letters" >> beam.ParDo(
+        LoadSegments(
+            run.warehouse, {DEAD_LETTER: run.letter_contract}, run.letters, job.windows.counts, run.clock
+        )
+    )
+    return letters["tallies"], loaded
+
+
+def _balance(tallies: tuple[beam.PCollection[Tally], ...], run: Run) -> beam.PCollection[Any]:
+    return (
+        tallies
+        | "Gather tallies" >> beam.Flatten()
+        | "Balance ledger" >> BalanceLedger(run.totals_url, run.event_panes)
+    )

@@ -1,0 +1,194 @@
+"""Job -> running pipeline: opens what the graph needs, chooses a runner, shows progress, reports."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.runners.runner import PipelineRunner
+
+from pipeline import errors
+from pipeline.clock import Clock, system_clock
+from pipeline.dead_letters import dead_letter_contract
+from pipeline.decode import AgeLimits
+from pipeline.elements import DEAD_LETTER
+from pipeline.errors import ConfigError
+from pipeline.graph import Run, build, build_load
+from pipeline.job import Job
+from pipeline.ledger import Report, make_report, read_totals
+from pipeline.log import Log, Stream
+from pipeline.panes import Panes
+from pipeline.progress import Progress
+from pipeline.shuffle import Spill
+from pipeline.sources import open_source
+from pipeline.storage import open_store
+from pipeline.terminal import progress_bar
+from pipeline.warehouses import open_warehouse
+from pipeline.workers import forked_workers
+
+_LETTER_LATENESS = 10 * 365 * 86400.0
+"""A dead letter is never too late: a runner must not drop what is already the record of a failure."""
+
+_RUN_PREFIX = "sluice-run-"
+_LOCK = "lock"
+_LONGEST_TMPDIR = 68
+"""The workers' socket lies in the run's folder, and a UNIX socket's path has at most 107 bytes."""
+
+_OUR_ERROR = re.compile(r"^pipeline\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE)
+"""The last line of a worker's traceback, when the exception is one of ours."""
+
+
+def run_job(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) -> Report:
+    """Run `job` to its end and return its report.
+
+    Raises:
+        SluiceError: one clear line; what was written stays valid, and the next run completes it.
+
+    """
+
+    def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
+        source = open_source(job.source)
+        source.check()
+        build(pipeline | "Read" >> source, job, open_run())
+        return source.size()
+
+    return _launch(job, beam_args, attach, clock)
+
+
+def load_log(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) -> Report:
+    """Load into the warehouse of `job` whatever it lacks of the log and the dead letters; return the report."""
+
+    def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
+        build_load(pipeline, job, open_run())
+        return None
+
+    return _launch(job, beam_args, attach, clock)
+
+
+_Attach = Callable[[beam.Pipeline, Callable[[], Run]], int | None]
+"""Builds a graph, opening its run when the source is known to be there; returns the bytes to read, if known."""
+
+
+def _launch(job: Job, beam_args: Sequence[str], attach: _Attach, clock: Clock) -> Report:
+    """Run what `attach` builds, and report."""
+    started, run_id = clock(), uuid.uuid4().hex
+    options = PipelineOptions(list(beam_args))
+    with _run_folder() as folder, _runner(options, folder) as runner:
+        shared = _Shared.on_this_machine(folder) if runner else _Shared.elsewhere(options, folder, run_id)
+        pipeline = beam.Pipeline(runner=runner, options=options)
+        size = attach(pipeline, lambda: _open(job, shared, started, clock))
+        with progress_bar(f"sluice {job.name}", size, shared.progress), _one_clear_line():
+            pipeline.run().wait_until_finish()
+        total = read_totals(shared.totals)
+    return make_report(total, job=job.name, run_id=run_id, started=started, seconds=clock() - started)
+
+
+@contextmanager
+def _runner(options: PipelineOptions, folder: Path) -> Iterator[PipelineRunner | None]:
+    """Yield the runner on this machine, with a worker process for each core; None if the user chose one."""
+    if "runner" in options.get_all_options(drop_default=True):
+        yield None
+        return
+    cores = os.cpu_count() or 1
+    options.view_as(DirectOptions).direct_num_workers = cores
+    logging.disable(logging.ERROR)  # what Beam logs as an error comes as an exception as well
+    with forked_workers(cores, folder, options) as environment:
+        yield FnApiRunner(default_environment=environment)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What workers leave, while a run lasts, for the launcher and for each other."""
+
+    totals: str
+    progress: Progress | None = None
+    spill: Spill | None = None
+
+    @classmethod
+    def on_this_machine(cls, folder: Path) -> _Shared:
+        """Return folders within the run's own."""
+        for name in ("totals", "progress", "spill"):
+            (folder / name).mkdir()
+        return cls(str(folder / "totals"), Progress(str(folder / "progress")), Spill(str(folder / "spill")))
+
+    @classmethod
+    def elsewhere(cls, options: PipelineOptions, folder: Path, run_id: str) -> _Shared:
+        """Return a folder that all machines reach: below Beam's `--temp_location`, if there is one."""
+        temporary = options.view_as(GoogleCloudOptions).temp_location
+        return cls(f"{temporary.rstrip('/')}/sluice/{run_id}" if temporary else str(folder / "totals"))
+
+
+@contextmanager
+def _run_folder() -> Iterator[Path]:
+    """Make the folder of this run, and remove those that killed runs left behind: nobody holds their lock."""
+    temporary = tempfile.gettempdir()
+    if len(os.fsencode(temporary)) > _LONGEST_TMPDIR:
+        message = f"TMPDIR: expected a path of at most {_LONGEST_TMPDIR} bytes, got {temporary}"
+        raise ConfigError(message)
+    for left in Path(temporary).glob(f"{_RUN_PREFIX}*/{_LOCK}"):
+        with suppress(OSError), left.open("rb") as lock:  # OSError: its owner lives, or it is gone just now
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent)
+    with tempfile.TemporaryDirectory(prefix=_RUN_PREFIX) as name:
+        new = Path(name) / f"{_LOCK}.new"
+        with new.open("xb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            new.rename(Path(name) / _LOCK)  # never seen without its lock held
+            before, tempfile.tempdir = tempfile.tempdir, name  # Beam's own leavings shall go with the folder
+            try:
+                yield Path(name)
+            finally:
+                tempfile.tempdir = before
+
+
+def _open(job: Job, shared: _Shared, started: float, clock: Clock) -> Run:
+    """Open the logs and the warehouse, so that what is wrong with them is said before Beam starts."""
+    letter_contract = dead_letter_contract()
+    streams = {name: Stream.of(contract) for name, contract in job.contracts.items()}
+    log = Log(open_store(job.files), streams, job.windows.shards)
+    letters = Log(open_store(job.dead_letters), {DEAD_LETTER: Stream.of(letter_contract, folder="")})
+    warehouse = open_warehouse(job.warehouse)
+    log.open()
+    letters.open()
+    warehouse.prepare([*job.contracts.values(), letter_contract])
+    return Run(
+        log=log,
+        letters=letters,
+        warehouse=warehouse,
+        letter_contract=letter_contract,
+        ages=AgeLimits(job.windows.max_skew, job.windows.allowed_lateness, started),
+        event_panes=Panes(live=False, flush=job.windows.flush, lateness=job.windows.allowed_lateness),
+        letter_panes=Panes(live=False, flush=job.windows.flush, lateness=_LETTER_LATENESS),
+        totals_url=shared.totals,
+        clock=clock,
+        progress=shared.progress,
+        spill=shared.spill,
+    )
+
+
+@contextmanager
+def _one_clear_line() -> Iterator[None]:
+    """Turn a user's mistake or a failing store, met in a worker, back into the one exception that it was.
+
+    Runners hand a worker's exception over as a RuntimeError whose text is the worker's traceback.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        found = _OUR_ERROR.findall(str(error))
+        if not found:
+            raise
+        name, text = found[-1]
+        raise getattr(errors, name)(text) from error

@@ -1,0 +1,99 @@
+"""Load segments into a warehouse: each at most once, its 10-second counts with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+from apache_beam import pvalue
+from apache_beam.transforms.window import TimestampedValue
+
+from pipeline.clock import Clock
+from pipeline.compile.decoder import compile_identity
+from pipeline.contracts import Contract
+from pipeline.count import count_windows
+from pipeline.elements import Origin, Rejected, Segment, Tally, Violation
+from pipeline.log import Log, StoredSegment
+from pipeline.rows import to_table
+from pipeline.warehouses import Warehouse
+
+
+class LoadSegments(beam.DoFn):
+    """Segment or StoredSegment -> Tally; `rejected`: a list of Rejected, the rows that the warehouse refused.
+
+    A segment of this run counts as `loaded` and `refused`; one that an earlier run stored but did not get to
+    load counts as `recovered`, its refused rows as `resent`. One that the warehouse has is skipped; its refused
+    rows are told again, so that a crash between load and dead letter loses none.
+    """
+
+    REJECTED = "rejected"
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        contracts: Mapping[str, Contract],
+        log: Log,
+        window: float,
+        clock: Clock,
+        recover: bool = False,
+    ) -> None:
+        """`window` is the width of the counts in seconds; `clock` tells when rows are ingested.
+
+        With `recover` every segment counts as one of an earlier run.
+        """
+        self._recover = recover
+        self._warehouse = warehouse
+        self._contracts = contracts
+        self._log = log
+        self._window = window
+        self._clock = clock
+
+    def setup(self) -> None:
+        """Compile how identities are read back."""
+        self._identities = {name: compile_identity(contract) for name, contract in self._contracts.items()}
+
+    def process(self, offered: Segment | StoredSegment) -> Iterator[Any]:
+        """Load one segment, unless the warehouse has it."""
+        event_type = offered.event_type
+        new = isinstance(offered, Segment) and not self._recover
+        refused = self._warehouse.refused(offered.id, offered.minute)
+        known = refused is not None
+        if known and not new and not refused:
+            return
+        segment = offered if isinstance(offered, Segment) else self._log.read(offered.path)
+        if refused is None:
+            refused = self._load(segment)
+        loaded = len(segment.lines) - len(refused)
+        if new:
+            yield Tally({("loaded", event_type): loaded, ("refused", event_type): len(refused)})
+        else:
+            yield Tally(
+                {("recovered", event_type): 0 if known else loaded, ("resent", event_type): len(refused)}
+            )
+        if refused:
+            rejected = [self._rejected(segment, index, reason) for index, reason in refused]
+            yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(rejected, self._clock()))
+
+    def _rejected(self, segment: Segment, index: int, reason: str) -> Rejected:
+        contract = self._contracts[segment.event_type]
+        violation = Violation("rejected_by_warehouse", "", f"a row that {contract.table} takes", reason)
+        return Rejected(
+            record=segment.lines[index],
+            origin=Origin(uri=segment.path, arrival=segment.minute, line=index + 1, offset=index),
+            step="load",
+            violations=(violation,),
+            event_type=segment.event_type,
+            contract=contract.label,
+            event_time=datetime.fromtimestamp(segment.minute, UTC),
+        )
+
+    def _load(self, segment: Segment) -> list[tuple[int, str]]:
+        contract = self._contracts[segment.event_type]
+        identity = self._identities[segment.event_type]
+        ingested_at = datetime.fromtimestamp(self._clock(), UTC)
+        ids = [identity(line).hex() for line in segment.lines]
+        table, refused = to_table(contract, segment, ids, ingested_at)
+        windows = count_windows(table.column(contract.event_time), self._window)
+        return self._warehouse.load(contract, segment, table, refused, windows, ingested_at)

@@ -1,0 +1,48 @@
+"""When groups are handed on: the windows and triggers of live and of bounded input, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import apache_beam as beam
+from apache_beam.transforms import trigger
+from apache_beam.transforms.window import FixedWindows, GlobalWindows
+
+_MINUTE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Panes:
+    """When what was grouped is handed on. `flush` and `lateness` are in seconds.
+
+    Live: at most `flush` after an event came, before and after the watermark passes its minute. Bounded input
+    has one pane a minute: runners cannot fire by processing time in batch.
+    """
+
+    live: bool
+    flush: float
+    lateness: float
+
+    def by_minute(self) -> beam.WindowInto:
+        """Return the windows of the log: one minute of event time each."""
+        if not self.live:
+            return beam.WindowInto(FixedWindows(_MINUTE))
+        soon = trigger.AfterProcessingTime(self.flush)
+        return beam.WindowInto(
+            FixedWindows(_MINUTE),
+            trigger=trigger.AfterWatermark(early=soon, late=soon),
+            accumulation_mode=trigger.AccumulationMode.DISCARDING,
+            allowed_lateness=self.lateness + _MINUTE,
+        )
+
+    def overall(self) -> beam.WindowInto:
+        """Return the window of the ledger: all time, in parts that add up."""
+        if not self.live:
+            return beam.WindowInto(GlobalWindows())
+        return beam.WindowInto(
+            GlobalWindows(),
+            trigger=trigger.Repeatedly(
+                trigger.AfterProcessingTime(self.flush)
+            ),  # Prism panics on AfterWatermark here
+            accumulation_mode=trigger.AccumulationMode.DISCARDING,
+        )

@@ -1,0 +1,90 @@
+"""Warehouses: where segments become rows. One file for each kind, chosen by the scheme of its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import pyarrow as pa
+
+from pipeline.contracts import Contract
+from pipeline.count import WindowCount
+from pipeline.elements import Segment
+from pipeline.errors import ConfigError
+from pipeline.warehouses.duckdb import DuckDBWarehouse
+
+Refusal = tuple[int, str]
+"""Index of a line in its segment, and why it is not a row."""
+
+
+class Warehouse(Protocol):
+    """A place for tables that loads each segment once, whoever offers it how often. Must pickle."""
+
+    def prepare(self, contracts: Sequence[Contract]) -> None:
+        """Create what is missing for `contracts`; called in the launcher, before Beam starts.
+
+        Raises:
+            ConfigError: the URL or a contract asks for something that this warehouse cannot hold.
+            WarehouseError: it cannot be reached, is locked, or has no room.
+
+        """
+        ...
+
+    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+        """Return the lines refused when the segment was loaded, as `load` did; None if it is not loaded.
+
+        `minute` is the segment's, in epoch seconds.
+        """
+        ...
+
+    def load(
+        self,
+        contract: Contract,
+        segment: Segment,
+        table: pa.Table,
+        refused: Sequence[Refusal],
+        windows: Sequence[WindowCount],
+        ingested_at: datetime,
+    ) -> list[Refusal]:
+        """Load one segment; a segment that is there already stays as it is. Safe to repeat at any time.
+
+        Args:
+            contract: of the segment's events.
+            segment: only its id, event type, path and minute are used.
+            table: its rows, see `rows.to_table`.
+            refused: the lines that could not become rows; they are remembered with the segment.
+            windows: counts of the rows by window.
+            ingested_at: when, as in the table's `_ingested_at`.
+
+        Returns:
+            All refused lines: `refused` and those that the warehouse itself refused.
+
+        Raises:
+            WarehouseError: it failed for another reason than the rows' content; what was loaded stays valid.
+
+        """
+        ...
+
+    def create_table_sql(self, contract: Contract) -> str:
+        """Return the DDL of the contract's table."""
+        ...
+
+
+WAREHOUSES: Mapping[str, Callable[[str], Warehouse]] = {"duckdb": DuckDBWarehouse.open}
+"""URL scheme -> what opens such a warehouse: connects to nothing, raises ConfigError for a bad URL."""
+
+
+def open_warehouse(url: str) -> Warehouse:
+    """Return the warehouse at `url`, such as `duckdb:///out/warehouse.duckdb`; nothing is touched yet.
+
+    Raises:
+        ConfigError: the scheme is unknown, or the URL is not one of that scheme.
+
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in WAREHOUSES:
+        known = ", ".join(f"{name}://" for name in WAREHOUSES)
+        message = f"warehouse: expected a URL that starts with one of {known}; got {url!r}"
+        raise ConfigError(message)
+    return WAREHOUSES[scheme](url)

@@ -1,0 +1,101 @@
+"""JSON lines: any bytes, cut anywhere, give the records of `content.split`."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.formats.json_lines import Records, read_lines
+
+
+def chunked(data: bytes, size: int, start: int = 0) -> Iterator[bytes]:
+    """Yield what a reader gives to a split that begins at `start`."""
+    for at in range(max(start - 1, 0), len(data), size):
+        yield data[at : at + size]
+
+
+def flat(blocks: Iterator[Records]) -> list[tuple[int, bytes]]:
+    return [pair for block in blocks for pair in zip(block.offsets, block.records, strict=True)]
+
+
+def expected(data: bytes) -> list[tuple[int, bytes]]:
+    found, at = [], 0
+    for line in data.split(b"\n"):
+        if line not in (b"", b"\r"):
+            found.append((at, line))
+        at += len(line) + 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("data", "records"),
+    [
+        (b"", []),
+        (b"\n", []),
+        (b"a", [(0, b"a")]),
+        (b"a\n", [(0, b"a")]),
+        (b"a\n\nb", [(0, b"a"), (3, b"b")]),
+        (b"\n\r\n a \r\n\xff\x00\xfe\n", [(3, b" a \r"), (8, b"\xff\x00\xfe")]),
+        (b"\r\r\n\r", [(0, b"\r\r")]),
+        (b"a\x0bb\x0cc\x85d\xe2\x80\xa8e\n", [(0, b"a\x0bb\x0cc\x85d\xe2\x80\xa8e")]),
+    ],
+)
+def test_records_and_offsets(data: bytes, records: list[tuple[int, bytes]]) -> None:
+    assert flat(read_lines(chunked(data, 1 << 20))) == records
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_every_possible_boundary(size: int) -> None:
+    data = b"one\n\ntwo\r\n\r\n\xff\n3\n\n\nfour"
+    for first in range(len(data) + 1):
+        for second in range(first, len(data) + 1):
+            bounds = [0, first, second, len(data)]
+            found = [
+                record
+                for start, stop in zip(bounds, bounds[1:], strict=False)
+                if start < stop
+                for record in flat(read_lines(chunked(data, size, start), start, stop))
+            ]
+            assert found == expected(data), bounds
+
+
+@given(
+    data=st.lists(st.sampled_from([b"\n", b"\r", b"a", b"{}", b"\xff", b"\x00", b"long line"])).map(b"".join)
+    | st.binary(),
+    split=st.integers(1, 40),
+    chunk=st.integers(1, 40),
+)
+@example(data=b"a\nb", split=2, chunk=1)
+def test_any_content_in_any_splits(data: bytes, split: int, chunk: int) -> None:
+    found = [
+        record
+        for start in range(0, len(data), split)
+        for record in flat(read_lines(chunked(data, chunk, start), start, min(start + split, len(data))))
+    ]
+    assert found == expected(data)
+
+
+def test_a_line_of_20_megabytes_is_one_record() -> None:
+    line = b'{"a":"' + b"x" * 20_000_000 + b'"}'
+    blocks = list(read_lines(chunked(b"1\n" + line + b"\n2\n", 1 << 20)))
+    assert [len(block.records) for block in blocks] == [1, 2]
+    assert [list(block.offsets) for block in blocks] == [[0], [2, 3 + len(line)]]
+    assert blocks[1].records == [line, b"2"]
+
+
+def test_a_split_reads_no_further_than_its_last_line() -> None:
+    chunks = iter([b"a\nb", b"b\nc\n", b"never read"])
+    assert flat(read_lines(chunks, 0, 3)) == [(0, b"a"), (2, b"bb")]
+    assert next(chunks) == b"never read"
+
+
+def test_offsets_are_a_sequence_that_travels() -> None:
+    block = next(read_lines([b"a\n\nbb\nc\n"]))
+    offsets = pickle.loads(pickle.dumps(block.offsets))
+    assert (offsets[0], offsets[-1], offsets[1:], len(offsets)) == (0, 6, [3, 6], 3)
+    late = next(read_lines([b"\n\na\n"]))
+    assert (late.offsets[0], len(late.offsets)) == (2, 1)

@@ -1,0 +1,137 @@
+"""One job's log and warehouse, and the graph run over them as often as a test likes, on the runner it likes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import apache_beam as beam
+import duckdb
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing import test_stream
+from apache_beam.transforms.window import TimestampedValue
+
+from pipeline.contracts import Contract, Property
+from pipeline.dead_letters import dead_letter_contract
+from pipeline.decode import AgeLimits
+from pipeline.elements import DEAD_LETTER, RecordBatch
+from pipeline.graph import Run, build, build_load
+from pipeline.job import Job, Windows
+from pipeline.ledger import Report, make_report, read_totals
+from pipeline.log import Log, Stream
+from pipeline.panes import Panes
+from pipeline.storage import open_store
+from pipeline.warehouses import open_warehouse
+
+MINUTE = int(datetime(2025, 2, 8, 13, 9, tzinfo=UTC).timestamp())
+HOUR = 3600
+CONTRACTS = {
+    name: Contract(
+        event_type=name,
+        table=f"{name}_events",
+        id=name,
+        version="1.0.0",
+        domain="test",
+        description="",
+        properties=(
+            Property("event_type", "string", required=True, enum=(name,)),
+            Property("id", "integer", required=True),
+            Property("time", "timestamp", required=True),
+        ),
+        event_time="time",
+    )
+    for name in ("click", "view")
+}
+
+
+def event(identity: int, at: float, kind: str = "click") -> bytes:
+    time = datetime.fromtimestamp(at, UTC).isoformat()
+    return json.dumps({"event_type": kind, "id": identity, "time": time}).encode()
+
+
+class Bench:
+    """Everything lies in `folder`; `runner` is Beam's options that choose one."""
+
+    def __init__(self, folder: Path, live: bool, runner: Sequence[str] = ("--runner=FnApiRunner",)) -> None:
+        self.folder = folder
+        self.live = live
+        self.runner = runner
+        self.job = Job(
+            name="test",
+            contracts=CONTRACTS,
+            route_by="event_type",
+            source="none",
+            files=str(folder / "files"),
+            warehouse=f"duckdb:///{folder}/w.duckdb",
+            dead_letters=str(folder / "dead"),
+            windows=Windows(max_skew=60, allowed_lateness=HOUR),
+        )
+        self.letter_contract = dead_letter_contract()
+        self.log = Log(
+            open_store(self.job.files), {name: Stream.of(each) for name, each in CONTRACTS.items()}
+        )
+        self.letters = Log(
+            open_store(self.job.dead_letters), {DEAD_LETTER: Stream.of(self.letter_contract, folder="")}
+        )
+        self.warehouse = open_warehouse(self.job.warehouse)
+        self.runs = 0
+
+    def run(self, *batches: RecordBatch) -> Report:
+        """Run the graph over batches: at once if bounded, else each as it arrives."""
+        source = arriving(batches) if self.live else beam.Create(batches)
+        return self._run(lambda pipeline, run: build(pipeline | "Read" >> source, self.job, run))
+
+    def load(self) -> Report:
+        """Run the graph that loads what the warehouse lacks of the log."""
+        return self._run(lambda pipeline, run: build_load(pipeline, self.job, run))
+
+    def _run(self, attach: Callable[[beam.Pipeline, Run], object]) -> Report:
+        self.runs += 1
+        totals = self.folder / f"totals{self.runs}"
+        self.warehouse.prepare([*CONTRACTS.values(), self.letter_contract])
+        run = Run(
+            log=self.log,
+            letters=self.letters,
+            warehouse=self.warehouse,
+            letter_contract=self.letter_contract,
+            ages=AgeLimits(60, HOUR, started=None if self.live else MINUTE + HOUR),
+            event_panes=Panes(self.live, flush=5, lateness=HOUR),
+            letter_panes=Panes(self.live, flush=5, lateness=100 * HOUR),
+            totals_url=str(totals),
+            clock=lambda: MINUTE + HOUR,
+        )
+        with beam.Pipeline(options=PipelineOptions(list(self.runner), streaming=self.live)) as pipeline:
+            attach(pipeline, run)
+        return make_report(read_totals(str(totals)), job="test", run_id="r", started=0, seconds=1)
+
+    def stored(self, log: str = "files") -> list[bytes]:
+        return [line for _, text in self.segments(log).items() for line in text.splitlines()]
+
+    def segments(self, log: str = "files") -> Mapping[str, bytes]:
+        root = self.folder / log
+        return {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in sorted(root.rglob("*.json"))
+            if path.name != "_log.json"
+        }
+
+    def sql(self, query: str) -> list[tuple[object, ...]]:
+        with duckdb.connect(str(self.folder / "w.duckdb"), read_only=True) as connection:
+            return connection.sql(query).fetchall()
+
+
+def batch(*records: bytes, arrival: float, offset: int = 0) -> RecordBatch:
+    return RecordBatch("topic", records, range(offset, offset + len(records)), arrival)
+
+
+def arriving(batches: Sequence[RecordBatch]) -> test_stream.TestStream:
+    """Return batches that come with the watermark at their arrival, six seconds of processing time apart."""
+    stream = test_stream.TestStream()
+    for each in batches:
+        stream = stream.advance_watermark_to(each.arrival).add_elements(
+            [TimestampedValue(each, each.arrival)]
+        )
+        stream = stream.advance_processing_time(6)
+    return stream.advance_watermark_to_infinity()

@@ -1,0 +1,131 @@
+"""Real servers for live tests: on free loopback ports, ended exactly, and gone after a while in any case."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
+
+LIFETIME = 900
+"""Seconds until a server ends by itself, should the tests that started it be killed."""
+
+START_TIMEOUT = 60
+
+_GUARD = "import subprocess, sys; subprocess.run(sys.argv[2:], timeout=float(sys.argv[1]), check=False)"
+
+
+class ServerError(Exception):
+    """A server did not start."""
+
+
+def find_tool(name: str) -> str | None:
+    """Path of an installed tool: from `.tools/bin`, beside this interpreter, or from PATH."""
+    return shutil.which(
+        name, path=os.pathsep.join([str(TOOLS), str(Path(sys.executable).parent), os.environ["PATH"]])
+    )
+
+
+def require(name: str) -> str:
+    """Return the path of a tool; without it skip the test with the reason, or fail it in CI."""
+    path = find_tool(name)
+    if path is None:
+        reason = f"{name} is not installed; `scripts/tools` installs it into .tools/bin"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(command: Sequence[str], port: int) -> Iterator[None]:
+    """Run a server that listens on a loopback port; end it and whatever it started when the block ends."""
+    guarded = [sys.executable, "-c", _GUARD, str(LIFETIME), *command]
+    with subprocess.Popen(
+        guarded,
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            _wait_until_listening(process, port, command[0])
+            yield
+        finally:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it ended by itself
+
+
+def _wait_until_listening(process: subprocess.Popen[bytes], port: int, name: str) -> None:
+    for _ in range(START_TIMEOUT * 10):
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                return
+        except OSError:
+            pass
+        try:
+            code = process.wait(timeout=0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        message = f"{name}: ended with code {code} before it listened"
+        raise ServerError(message)
+    message = f"{name}: did not listen within {START_TIMEOUT} s"
+    raise ServerError(message)
+
+
+@contextmanager
+def gcs(bucket: str) -> Iterator[dict[str, str]]:
+    """Run the GCS emulator with one empty bucket; yield the environment that leads clients to it."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        find_tool("fake-gcs-server") or "fake-gcs-server",
+        "-scheme=http",
+        "-host=127.0.0.1",
+        f"-port={port}",
+    ]
+    command += [
+        "-backend=memory",
+        f"-external-url={url}",
+        f"-public-host=127.0.0.1:{port}",
+        "-log-level=error",
+    ]
+    with serving(command, port):
+        body = f'{{"name": "{bucket}"}}'.encode()
+        _request(Request(f"{url}/storage/v1/b?project=emulator", body, {"Content-Type": "application/json"}))
+        yield {"STORAGE_EMULATOR_HOST": url}
+
+
+@contextmanager
+def s3(bucket: str) -> Iterator[dict[str, str]]:
+    """Run the S3 emulator with one empty bucket; yield the environment that leads clients to it."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with serving([find_tool("moto_server") or "moto_server", "-H", "127.0.0.1", "-p", str(port)], port):
+        _request(Request(f"{url}/{bucket}", method="PUT"))
+        yield {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+def _request(request: Request) -> None:
+    with urlopen(request, timeout=30) as response:
+        response.read()

@@ -1,0 +1,124 @@
+"""The file source on emulators of GCS and S3, through the clients that users have."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing import test_pipeline
+from apache_beam.testing.util import assert_that, equal_to
+
+from pipeline.elements import RecordBatch
+from pipeline.errors import SourceError
+from pipeline.sources import open_source
+from pipeline.sources.files import Piece, find_files, plan_reading, read_item
+from pipeline.storage import open_store
+from tests.live import servers
+
+BUCKET = "events"
+LINES = b"\n".join(b'{"n":%d,"text":"%s"}' % (number, b"x" * 200) for number in range(200_000))
+FILES = {
+    "in/a.json": LINES,
+    "in/day/b.json.gz": gzip.compress(b"1\n2\n", mtime=0),
+    "in/day/.hidden.json": b"3\n",
+    "in2/c.json": b"4\n",
+}
+SERVERS: dict[str, tuple[str, Any]] = {
+    "gs": ("fake-gcs-server", servers.gcs),
+    "s3": ("moto_server", servers.s3),
+}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def bucket(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Address of a bucket that holds FILES."""
+    tool, start = SERVERS[request.param]
+    if servers.find_tool(tool) is None:
+        reason = f"{tool} is not installed: scripts/tools installs it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    server: AbstractContextManager[dict[str, str]] = start(BUCKET)
+    with server as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**environment, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+            patch.setenv(name, value)
+        FileSystems.set_options(PipelineOptions([]))  # a launcher's Pipeline does
+        store = open_store(f"{request.param}://{BUCKET}")
+        for path, data in FILES.items():
+            assert store.create(path, data)
+        yield f"{request.param}://{BUCKET}"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("/in/a.json", ["in/a.json"]),
+        ("/in/*", ["in/a.json"]),
+        ("/in/**.gz", ["in/day/b.json.gz"]),
+        ("/in", ["in/a.json", "in/day/b.json.gz"]),
+        ("/in/", ["in/a.json", "in/day/b.json.gz"]),
+        ("/in*/*.json", ["in/a.json", "in2/c.json"]),
+        ("/in/day/.*", ["in/day/.hidden.json"]),
+        ("", ["in/a.json", "in/day/b.json.gz", "in2/c.json"]),
+        ("/", ["in/a.json", "in/day/b.json.gz", "in2/c.json"]),
+    ],
+)
+def test_what_a_pattern_means(bucket: str, pattern: str, names: list[str]) -> None:
+    found = find_files(bucket + pattern)
+    assert [file.uri for file in found] == [f"{bucket}/{name}" for name in names]
+    assert [file.size for file in found] == [len(FILES[name]) for name in names]
+    assert all(file.modified > 1_700_000_000 for file in found)
+
+
+@pytest.mark.parametrize("path", ["/missing.json", "/missing/*.json"])
+def test_nothing_matches(bucket: str, path: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(bucket + path).check()
+    assert str(caught.value) == f"no file matches '{bucket}{path}'"
+
+
+def test_a_missing_bucket(bucket: str) -> None:
+    url = bucket.replace(BUCKET, "missing") + "/*.json"
+    with pytest.raises(SourceError) as caught:
+        open_source(url).check()
+    # Beam's file system for S3 takes a missing bucket for an empty one.
+    assert str(caught.value).startswith((f"{url}: cannot list: ", f"no file matches '{url}'"))
+    assert "\n" not in str(caught.value)
+
+
+def test_splits_hold_every_line_once(bucket: str) -> None:
+    (item,) = plan_reading(find_files(f"{bucket}/in2/c.json"))
+    assert [batch.records for batch in read_item(item)] == [[b"4"]]
+    items = plan_reading(find_files(f"{bucket}/in/a.json"))
+    assert [len(item) for item in items] == [1, 1, 1, 1]
+    pieces: list[Piece] = sorted(piece for item in items for piece in item)
+    batches = [batch for piece in pieces for batch in read_item((piece,))]
+    assert [record for batch in batches for record in batch.records] == LINES.split(b"\n")
+    assert batches[-1].offsets[-1] == LINES.rindex(b"\n") + 1
+
+
+def test_a_file_that_disappears(bucket: str) -> None:
+    (item,) = plan_reading(find_files(f"{bucket}/in2/c.json"))
+    gone = item[0].file._replace(uri=f"{bucket}/in2/gone.json")
+    with pytest.raises(SourceError) as caught:
+        list(read_item((item[0]._replace(file=gone),)))
+    assert str(caught.value).startswith(f"{bucket}/in2/gone.json: cannot ")
+    assert "\n" not in str(caught.value)
+
+
+def records_of(batch: RecordBatch) -> list[bytes]:
+    return list(batch.records)
+
+
+def test_the_source_in_a_pipeline(bucket: str) -> None:
+    with test_pipeline.TestPipeline("FnApiRunner") as pipeline:
+        records = pipeline | "Read" >> open_source(f"{bucket}/in*/**") | "Flatten" >> beam.FlatMap(records_of)
+        numbers = records | "Keep the packed and the small" >> beam.Filter(lambda record: len(record) == 1)
+        assert_that(numbers, equal_to([b"1", b"2", b"4"]))

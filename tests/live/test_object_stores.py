@@ -1,0 +1,262 @@
+"""One conformance suite for all stores, and the log on top: local, and emulators of GCS and S3."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import xxhash
+
+from pipeline.errors import StorageError
+from pipeline.log import Appended, Log, Stream
+from pipeline.paths import shard_of
+from pipeline.storage import Store, open_store
+from pipeline.storage.objects import CREATE_ATTEMPTS
+from tests.live import servers
+
+MINUTE = 1_786_630_020  # 2026-08-13T14:07:00Z
+BUCKET = "events"
+WRITERS = 4
+
+
+def content() -> Callable[[bytes], bytes]:
+    return xxhash.xxh3_128_digest
+
+
+@pytest.fixture(scope="module")
+def gs_root() -> Iterator[str]:
+    servers.require("fake-gcs-server")
+    with servers.gcs(BUCKET) as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield f"gs://{BUCKET}"
+
+
+@pytest.fixture(scope="module")
+def s3_root() -> Iterator[str]:
+    servers.require("moto_server")
+    with servers.s3(BUCKET) as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield f"s3://{BUCKET}"
+
+
+@pytest.fixture(params=["local", "gs", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of an empty place."""
+    if request.param == "local":
+        return str(tmp_path)
+    place: str = request.getfixturevalue(f"{request.param}_root")
+    return f"{place}/{uuid.uuid4().hex}/output"
+
+
+@pytest.fixture
+def store(root: str) -> Store:
+    return open_store(root)
+
+
+def together(work: Callable[[int], object], workers: int = WRITERS) -> None:
+    """Run `work(0)`, `work(1)`, … at the same time; an exception in one of them fails the test."""
+    barrier, failures = threading.Barrier(workers), []
+
+    def run(number: int) -> None:
+        barrier.wait()
+        try:
+            work(number)
+        except (StorageError, AssertionError) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_create_never_overwrites(root: str) -> None:
+    first, second = open_store(root), open_store(root)
+    assert first.create("order/x.json", b"1\n") is True
+    assert second.create("order/x.json", b"2\n") is False
+    assert first.create("order/x.json", b"1\n") is False
+    assert second.read("order/x.json") == b"1\n"
+
+
+@pytest.mark.parametrize("size", [0, 1, 12_000_000])
+def test_every_size_comes_back(store: Store, size: int) -> None:
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    assert store.create("x.json", data) is True
+    assert store.read("x.json") == data
+    assert store.create("x.json", data) is False
+
+
+def test_listings(store: Store) -> None:
+    for path in ("b.json", "a.json", ".hidden", "order/2026/c.json", "order2/d.json", "order/.e", ".git/f"):
+        assert store.create(path, b"1") is True
+    assert store.list("") == ["a.json", "b.json"]
+    assert store.list("order") == []
+    assert store.list("order/2026") == ["c.json"]
+    assert store.list("missing") == []
+    assert list(store.walk()) == ["a.json", "b.json", "order/2026/c.json", "order2/d.json"]
+    assert list(store.walk("order")) == ["order/2026/c.json"]
+    assert list(store.walk("missing")) == []
+
+
+def test_long_listings(store: Store) -> None:
+    together(lambda worker: [store.create(f"x/{number:04d}", b"") for number in range(worker, 1200, WRITERS)])
+    names = [f"{number:04d}" for number in range(1200)]
+    assert store.list("x") == names
+    assert list(store.walk("x")) == [f"x/{name}" for name in names]
+
+
+def test_reading_what_is_not_there(store: Store) -> None:
+    with pytest.raises(StorageError) as caught:
+        store.read("order/x.json")
+    message = str(caught.value)
+    assert message.startswith(f"{store.root}/order: cannot read x.json: ")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("scheme", ["gs", "s3"])
+def test_a_missing_bucket(request: pytest.FixtureRequest, scheme: str) -> None:
+    request.getfixturevalue(f"{scheme}_root")
+    store = open_store(f"{scheme}://missing/output")
+    attempts: list[tuple[str, Callable[[], object]]] = [
+        ("list", lambda: store.list("order")),
+        ("list", lambda: list(store.walk("order"))),
+        ("read x.json", lambda: store.read("order/x.json")),
+        ("write x.json", lambda: store.create("order/x.json", b"1")),
+    ]
+    for action, attempt in attempts:
+        with pytest.raises(StorageError) as caught:
+            attempt()
+        assert str(caught.value).startswith(f"{scheme}://missing/output/order: cannot {action}: ")
+
+
+def test_it_travels_with_an_open_connection(store: Store) -> None:
+    store.create("x.json", b"1")
+    copy: Store = pickle.loads(pickle.dumps(store))
+    assert (copy.root, copy.read("x.json")) == (store.root, b"1")
+
+
+def test_of_writers_at_the_same_time_one_creates_each_file(root: str) -> None:
+    created: list[tuple[str, int]] = []
+
+    def write(worker: int) -> None:
+        store = open_store(root)
+        created.extend(
+            (name, worker) for name in map(str, range(40)) if store.create(name, b"%d" % worker * 5000)
+        )
+
+    together(write)
+    assert sorted(int(name) for name, _ in created) == list(range(40))
+    store = open_store(root)
+    assert {name: store.read(name) for name, _ in created} == {
+        name: b"%d" % worker * 5000 for name, worker in created
+    }
+
+
+@pytest.mark.parametrize("root", ["gs", "s3"], indirect=True)
+class TestUncertainAnswers:
+    """The request goes to the real emulator; only its answer is lost or changed on the way back."""
+
+    def answer(
+        self, monkeypatch: pytest.MonkeyPatch, store: Store, change: Callable[[Callable[[], bool]], bool]
+    ) -> None:
+        put = store._put  # type: ignore[attr-defined]
+        monkeypatch.setattr(store, "_put", lambda *arguments: change(lambda: put(*arguments)))
+
+    def test_a_lost_answer_is_found_out(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        def lose(send: Callable[[], bool]) -> bool:
+            send()
+            message = "connection reset"
+            raise StorageError(message)
+
+        self.answer(monkeypatch, store, lose)
+        assert store.create("x.json", b"1") is True
+        assert store.create("x.json", b"1") is False
+        assert store.read("x.json") == b"1"
+
+    def test_a_request_that_the_client_repeats(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answer(monkeypatch, store, lambda send: send() and send())
+        assert store.create("x.json", b"1") is True
+        assert store.create("x.json", b"1") is False
+
+    def test_a_request_that_never_arrived(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(_: Callable[[], bool]) -> bool:
+            message = "connection refused"
+            raise StorageError(message)
+
+        self.answer(monkeypatch, store, refuse)
+        with pytest.raises(StorageError, match="^connection refused$"):
+            store.create("x.json", b"1")
+        assert store.list("") == []
+
+    def test_a_conflict_with_a_write_that_failed_is_tried_again(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        conflicts = iter([True, True, False])
+        self.answer(monkeypatch, store, lambda send: not next(conflicts) and send())
+        assert store.create("x.json", b"1") is True
+
+    def test_a_conflict_that_never_ends(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        attempts: list[int] = []
+
+        def conflict(_: Callable[[], bool]) -> bool:
+            attempts.append(1)
+            return False
+
+        self.answer(monkeypatch, store, conflict)
+        with pytest.raises(StorageError) as caught:
+            store.create("x.json", b"1")
+        assert len(attempts) == CREATE_ATTEMPTS
+        assert str(caught.value) == (
+            f"{store.root}/x.json: cannot create: the service says that it exists, but it cannot be found"
+        )
+
+
+def make_log(root: str, shards: int = 1) -> Log:
+    return Log(open_store(root), {"order": Stream("order", "order", "content", content)}, shards)
+
+
+def test_a_log(root: str) -> None:
+    log = make_log(root)
+    log.open()
+    make_log(root).open()
+    first = log.append("order", MINUTE, 0, [b"1", b"2"]).segment
+    result = make_log(root).append("order", MINUTE, 0, [b"2", b"3"])
+    assert first is not None
+    assert result.segment is not None
+    assert (result.segment.lines, result.repeated) == ([b"3"], 1)
+    assert [found.id for found in result.found] == [first.id]
+    assert result.segment.path == f"{root}/order/2026/08/13/14/07/order_2026081314070002.json"
+    paths = list(log.segments())
+    assert [log.read(path) for path in paths] == [first, result.segment]
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_logs_that_race_on_one_minute(root: str, shards: int) -> None:
+    """Four writers append overlapping panes; every event is stored once, and the counts add up."""
+    lines = [b"event %d" % number for number in range(400)]
+    results: list[Appended] = []
+
+    def write(worker: int) -> None:
+        log = make_log(root, shards)
+        log.open()
+        for start in range(0, 400, 40):  # each starts elsewhere and overlaps with all the others
+            pane = [lines[(start + worker * 25 + offset) % 400] for offset in range(60)]
+            for shard in range(shards):
+                mine = [line for line in pane if shard_of(content()(line), shards) == shard]
+                results.append(log.append("order", MINUTE, shard, mine))
+
+    together(write)
+    log = make_log(root, shards)
+    stored = Counter(line for path in log.segments() for line in log.read(path).lines)
+    assert stored == Counter(lines)
+    assert sum(result.appended for result in results) == 400
+    assert sum(result.repeated for result in results) == WRITERS * 600 - 400

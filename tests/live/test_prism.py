@@ -1,0 +1,67 @@
+"""The graph over live input, as Beam's TestStream plays it, on Prism, the runner of live jobs on one machine.
+
+Beam's Python direct runner will not do: it loops for ever on triggers that fire late in processing time.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.graph_bench import HOUR, MINUTE, Bench, batch, event
+from tests.live.servers import require
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Bench:
+    return Bench(
+        tmp_path,
+        live=True,
+        runner=[
+            "--runner=PrismRunner",
+            "--experiments=disable_prism_server_singleton",
+            f"--prism_location={require('prism')}",
+        ],
+    )
+
+
+def test_live_events_early_on_time_and_late_are_each_stored_once(live: Bench) -> None:
+    early, on_time, late = (event(n, MINUTE + 5) for n in range(3))
+    made = live.run(
+        batch(early, arrival=MINUTE + 6),
+        batch(on_time, early, arrival=MINUTE + 30, offset=1),
+        batch(late, on_time, arrival=MINUTE + 1800, offset=3),
+    )
+    assert sorted(live.stored()) == sorted([early, on_time, late])
+    assert len(live.segments()) >= 2
+    assert (made.read, made.accepted, made.repeated, made.rejected, made.loaded) == (5, 3, 2, 0, 3)
+    assert made.balanced
+    assert live.sql("select events from event_counts") == [(3,)]
+
+
+def test_too_late_and_too_far_ahead_are_rejected_and_nothing_else_is_dropped(live: Bench) -> None:
+    arrival = MINUTE + 2 * HOUR
+    oldest, too_old = event(1, arrival - HOUR), event(2, arrival - HOUR - 1)
+    newest, too_new = event(3, arrival + 60), event(4, arrival + 61)
+    made = live.run(batch(oldest, too_old, newest, too_new, arrival=arrival))
+    assert sorted(live.stored()) == sorted([oldest, newest])
+    letters = [json.loads(line) for line in live.stored("dead")]
+    assert {(each["code"], each["payload"]) for each in letters} == {
+        ("too_late", too_old.decode()),
+        ("in_future", too_new.decode()),
+    }
+    assert made.rejections == {"in_future": 1, "too_late": 1}
+    assert made.balanced
+
+
+def test_a_pane_retried_with_other_neighbours_stores_nothing_twice(live: Bench) -> None:
+    events = [event(n, MINUTE + n) for n in range(10)]
+    live.run(batch(*events[:6], arrival=MINUTE))
+    before = live.segments()
+    made = live.run(batch(*events[3:9], arrival=MINUTE), batch(*events[8:], *events[:2], arrival=MINUTE + 1))
+    assert sorted(live.stored()) == sorted(events)
+    assert before.items() <= live.segments().items()
+    assert (made.accepted, made.repeated, made.balanced) == (4, 6, True)
+    assert live.sql("select count(*), count(distinct id) from click_events") == [(10, 10)]

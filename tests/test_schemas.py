@@ -1,0 +1,79 @@
+"""Every contract's accepts and rejects run by themselves.
+
+A rejected record may say why, as `"_why": ["code path", …]`; then those are all its violations, in order.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema_rs
+import msgspec
+import open_data_contract_standard
+import pytest
+import yaml
+
+from pipeline.compile.decoder import compile_decoder
+from pipeline.compile.explain import compile_explainer
+from pipeline.contracts import load_contract, load_contracts
+from pipeline.errors import REJECT_CODES
+
+ROOT = Path(__file__).parents[1]
+SCHEMAS = ROOT / "schemas"
+PACKAGED = ROOT / "pipeline" / "dead_letter.odcs.yaml"
+CONTRACTS = [*sorted(SCHEMAS.glob("*/*.odcs.yaml")), PACKAGED]
+
+
+def examples(kind: str) -> list[object]:
+    return [
+        pytest.param(file, line, id=f"{file.name}:{number}")
+        for file in sorted(SCHEMAS.glob(f"*/examples/*.{kind}.ndjson"))
+        for number, line in enumerate(file.read_bytes().splitlines(), start=1)
+    ]
+
+
+@pytest.mark.parametrize(("file", "line"), examples("accepts"))
+def test_accepts(file: Path, line: bytes) -> None:
+    contracts = load_contracts(str(file.parents[1]))
+    decoder = compile_decoder(contracts, "event_type")
+    explanation = compile_explainer(contracts, "event_type").explain(line)
+    assert explanation.violations == ()
+    assert explanation.event_type == file.name.split(".")[0]
+    assert decoder.contract_of[type(decoder.decode(line))].event_type == explanation.event_type
+
+
+@pytest.mark.parametrize(("file", "line"), examples("rejects"))
+def test_rejects(file: Path, line: bytes) -> None:
+    contracts = load_contracts(str(file.parents[1]))
+    found = compile_explainer(contracts, "event_type").explain(line).violations
+    try:
+        why = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).get("_why", msgspec.Raw(b"null"))
+    except msgspec.MsgspecError:
+        why = msgspec.Raw(b"null")
+    expected = msgspec.json.decode(why)
+    assert found
+    assert expected is None or [f"{each.code} {each.path}" for each in found] == expected
+
+
+@pytest.mark.parametrize("path", CONTRACTS, ids=lambda path: path.name)
+def test_contract_is_complete(path: Path) -> None:
+    contract = load_contract(str(path))
+    schema = Path(open_data_contract_standard.__path__[0], "schema.json").read_text(encoding="utf-8")
+    standard = jsonschema_rs.validator_for(json.loads(schema))
+    assert [
+        error.message for error in standard.iter_errors(yaml.safe_load(path.read_text(encoding="utf-8")))
+    ] == []
+    assert contract.description
+    assert [prop.name for prop in contract.properties if not prop.description] == []
+    if path != PACKAGED:
+        for kind in ("accepts", "rejects"):
+            assert (path.parent / "examples" / f"{contract.event_type}.{kind}.ndjson").read_bytes()
+
+
+def test_dead_letters_know_every_code() -> None:
+    properties = {prop.name: prop for prop in load_contract(str(PACKAGED)).properties}
+    reasons = properties["violations"].items
+    assert reasons is not None
+    assert properties["code"].enum == tuple(REJECT_CODES)
+    assert reasons.properties[0].enum == tuple(REJECT_CODES)
