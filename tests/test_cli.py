@@ -299,7 +299,7 @@ def test_a_full_disk_is_one_line_and_more_room_completes_the_run(
         file.write(b"".join(b"%032x\n" % number * 2 for number in range(20_000)))
     clean = Replay(tmp_path / "clean", replay.scratch)
     clean.run(source)
-    folder = tmp_path / "disk"
+    folder = replay.scratch / "disk"  # tmp_path may be too long for a TMPDIR
     try:
         with small_disk(folder, "1m") as disk:
             whole = replay.scratch
