@@ -45,6 +45,7 @@ def test_windows_have_defaults(job_file: Path) -> None:
 def test_a_flag_overrides_its_key(job_file: Path) -> None:
     job = load_job(str(job_file), {"source": "other/*", "windows.counts": "10s", "windows.shards": "4"})
     assert (job.source, job.windows.counts, job.windows.shards) == ("other/*", 10, 4)
+    assert (job.retry_for, load_job(str(job_file), {"retry_for": "2m"}).retry_for) == (None, 120)
 
 
 def test_a_missing_key_can_come_from_a_flag(job_file: Path) -> None:
@@ -74,7 +75,7 @@ def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest
             "name: shop",
             "nmae: shop",
             "nmae: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, route_by, "
-            "windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards",
+            "retry_for, windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
             "counts: 30s",
