@@ -81,7 +81,7 @@ def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest
             "counts: 30s",
             "count: 30s",
             "windows.count: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, "
-            "route_by, windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards",
+            "route_by, retry_for, windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
             "flush: 500ms",
@@ -94,6 +94,7 @@ def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest
             "windows.counts: expected a whole part of a minute, such as 5s, 10s, 30s or 1m, got '7s'",
         ),
         ("max_skew: 1m", "max_skew: 3651d", "windows.max_skew: expected at most 3650d, got '3651d'"),
+        ("name: shop", "name: shop\nretry_for: 3651d", "retry_for: expected at most 3650d, got '3651d'"),
         ("shards: 2", "shards: 0", "windows.shards: expected a whole number from 1 to 64, got 0"),
         ("shards: 2", "shards: 1.5", "windows.shards: expected a whole number from 1 to 64, got 1.5"),
         ("source: in/*.json", "source: [a]", "source: expected text, got ['a']"),
