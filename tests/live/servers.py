@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from glob import glob
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -29,11 +31,14 @@ class ServerError(Exception):
     """A server did not start."""
 
 
+_POSTGRES = "/usr/lib/postgresql/*/bin"
+"""Where Debian keeps PostgreSQL's programs: not on PATH."""
+
+
 def find_tool(name: str) -> str | None:
-    """Path of an installed tool: from `.tools/bin`, beside this interpreter, or from PATH."""
-    return shutil.which(
-        name, path=os.pathsep.join([str(TOOLS), str(Path(sys.executable).parent), os.environ["PATH"]])
-    )
+    """Path of an installed tool: from `.tools/bin`, beside this interpreter, from PATH, or PostgreSQL's own."""
+    places = [str(TOOLS), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return shutil.which(name, path=os.pathsep.join([*places, *sorted(glob(_POSTGRES), reverse=True)]))
 
 
 def require(name: str) -> str:
@@ -124,6 +129,77 @@ def s3(bucket: str) -> Iterator[dict[str, str]]:
     with serving([find_tool("moto_server") or "moto_server", "-H", "127.0.0.1", "-p", str(port)], port):
         _request(Request(f"{url}/{bucket}", method="PUT"))
         yield {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+@dataclass
+class Postgres:
+    """A PostgreSQL server: `restart` ends it as a crash would and starts it again on the same port."""
+
+    folder: Path
+    port: int
+    user: str = "sluice"
+    password: str = "s'3 cr\\et%41"  # what has to be quoted somewhere, so that every quoting is tested
+    _running: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        command = [
+            *_unprivileged(),
+            require("postgres"),
+            "-D",
+            str(self.folder / "data"),
+            "-p",
+            str(self.port),
+        ]
+        self._running.enter_context(
+            serving([*command, "-h", "127.0.0.1", "-k", "", "-c", "max_connections=50"], self.port)
+        )
+
+    def stop(self) -> None:
+        """End all its processes at once, without a checkpoint, and wait until they are gone."""
+        command = [*_unprivileged(), require("pg_ctl"), "-D", str(self.folder / "data"), "-m", "immediate"]
+        subprocess.run([*command, "-s", "-w", "stop"], check=True, cwd=self.folder)
+        self._running.close()
+
+    def restart(self) -> None:
+        """Kill it and start it again: it then recovers from its log what was committed."""
+        self.stop()
+        self.start()
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[Postgres]:
+    """Run PostgreSQL with an empty database `postgres` below `folder`; as nobody if this process is root."""
+    server = Postgres(folder, free_port())
+    initdb = require("initdb")
+    password = folder / "password"
+    password.write_text(f"{server.password}\n")
+    data = folder / "data"
+    data.mkdir()
+    if _unprivileged():
+        for parent in (folder, *folder.parents):
+            if parent.owner() == "root" and parent.stat().st_mode & 0o001 == 0:
+                parent.chmod(parent.stat().st_mode | 0o011)  # pytest's folders are its owner's alone
+        shutil.chown(data, "nobody")
+        shutil.chown(password, "nobody")
+    command = [*_unprivileged(), initdb, "-D", str(data), "-U", server.user, "-A", "scram-sha-256"]
+    subprocess.run(
+        [*command, "--pwfile", str(password), "-E", "UTF8", "--locale=C", "--no-sync"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _unprivileged() -> list[str]:
+    """Return what to put before a command so that it does not run as root: PostgreSQL refuses to."""
+    if os.getuid() != 0:
+        return []
+    return [require("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 
 
 def _request(request: Request) -> None:

@@ -1,0 +1,63 @@
+"""Where the generic suite finds warehouses: one entry of `PLACES` for each kind, embedded or behind a server.
+
+A kind is a context manager that starts what it needs, once in a test session, and yields a function that
+makes an empty place for one test.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class Place:
+    """An empty warehouse: its URL, and how to query it other than through the code under test.
+
+    `environment` is what clients in this and in other processes need to reach it. Only where there is a server:
+    `port` is its loopback port, `url_at` makes the URL through another port, that of a proxy, and `restart` kills
+    the server and starts it again on its port.
+    """
+
+    url: str
+    query: Callable[[str], list[tuple[Any, ...]]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port: int | None = None
+    url_at: Callable[[int], str] | None = None
+    restart: Callable[[], None] | None = None
+
+
+MakePlace = Callable[[Path], Place]
+"""Folder of a test -> an empty place."""
+
+
+@contextmanager
+def _duckdb(_: Path) -> Iterator[MakePlace]:
+    def place(folder: Path) -> Place:
+        file = folder / "w.duckdb"
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            with duckdb.connect(str(file), read_only=True) as connection:
+                connection.execute("SET timezone = 'UTC'")
+                return connection.execute(sql).fetchall()
+
+        return Place(f"duckdb:///{file}", query)
+
+    yield place
+
+
+PLACES: Mapping[str, Callable[[Path], AbstractContextManager[MakePlace]]] = {"duckdb": _duckdb}
+"""Scheme -> what starts such a warehouse in a folder that outlives the session's tests."""
+
+_numbers = itertools.count()
+
+
+def fresh_name() -> str:
+    """Return a name for a schema or data set that no other test of this session uses."""
+    return f"place{next(_numbers)}"
