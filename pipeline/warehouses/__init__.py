@@ -12,6 +12,7 @@ from pipeline.contracts import Contract
 from pipeline.count import WindowCount
 from pipeline.elements import Segment
 from pipeline.errors import ConfigError
+from pipeline.warehouses.bigquery import BigQueryWarehouse
 from pipeline.warehouses.duckdb import DuckDBWarehouse
 
 Refusal = tuple[int, str]
@@ -71,7 +72,10 @@ class Warehouse(Protocol):
         ...
 
 
-WAREHOUSES: Mapping[str, Callable[[str], Warehouse]] = {"duckdb": DuckDBWarehouse.open}
+WAREHOUSES: Mapping[str, Callable[[str], Warehouse]] = {
+    "duckdb": DuckDBWarehouse.open,
+    "bigquery": BigQueryWarehouse.open,
+}
 """URL scheme -> what opens such a warehouse: connects to nothing, raises ConfigError for a bad URL."""
 
 
