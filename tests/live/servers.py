@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.request import Request, urlopen
 
 import pytest
@@ -193,7 +195,7 @@ class Postgres:
     _running: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start it, and wait until it takes connections: it listens before it has recovered."""
         command = [
             *_unprivileged(),
             require("postgres"),
@@ -205,6 +207,14 @@ class Postgres:
         self._running.enter_context(
             serving([*command, "-h", "127.0.0.1", "-k", "", "-c", "max_connections=50"], self.port)
         )
+
+        ready = [require("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        for _ in range(START_TIMEOUT * 20):
+            if subprocess.run(ready, check=False).returncode == 0:
+                return
+            time.sleep(0.05)
+        message = f"postgres: did not take connections within {START_TIMEOUT} s"
+        raise ServerError(message)
 
     def stop(self) -> None:
         """End all its processes at once, without a checkpoint, and wait until they are gone."""
@@ -219,31 +229,35 @@ class Postgres:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[Postgres]:
-    """Run PostgreSQL with an empty database `postgres` below `folder`; as nobody if this process is root."""
-    server = Postgres(folder, free_port())
-    initdb = require("initdb")
+def postgres() -> Iterator[Postgres]:
+    """Run PostgreSQL with an empty database `postgres`; as nobody if this process is root."""
+    with TemporaryDirectory(prefix="postgres") as name:
+        server = Postgres(Path(name), free_port())
+        _make_cluster(server)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def _make_cluster(server: Postgres) -> None:
+    folder = server.folder
     password = folder / "password"
     password.write_text(f"{server.password}\n")
     data = folder / "data"
     data.mkdir()
-    if _unprivileged():
-        for parent in (folder, *folder.parents):
-            if parent.owner() == "root" and parent.stat().st_mode & 0o001 == 0:
-                parent.chmod(parent.stat().st_mode | 0o011)  # pytest's folders are its owner's alone
+    if os.getuid() == 0:
+        folder.chmod(0o711)
         shutil.chown(data, "nobody")
         shutil.chown(password, "nobody")
-    command = [*_unprivileged(), initdb, "-D", str(data), "-U", server.user, "-A", "scram-sha-256"]
+    command = [*_unprivileged(), require("initdb"), "-D", str(data), "-U", server.user, "-A", "scram-sha-256"]
     subprocess.run(
         [*command, "--pwfile", str(password), "-E", "UTF8", "--locale=C", "--no-sync"],
         check=True,
+        cwd=folder,
         stdout=subprocess.DEVNULL,
     )
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def _unprivileged() -> list[str]:

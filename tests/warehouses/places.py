@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import re
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
 from google.auth.credentials import AnonymousCredentials
@@ -59,6 +61,49 @@ def _duckdb(_: Path) -> Iterator[MakePlace]:
 
 
 @contextmanager
+def _sqlite(_: Path) -> Iterator[MakePlace]:
+    def place(folder: Path) -> Place:
+        file = folder / "w.db"
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            with closing(sqlite3.connect(file)) as connection:
+                return connection.execute(sql).fetchall()
+
+        return Place(f"sqlite:///{file}", query)
+
+    yield place
+
+
+@contextmanager
+def _postgres(_: Path) -> Iterator[MakePlace]:
+    from adbc_driver_postgresql import dbapi
+
+    servers.require("postgres")
+    with servers.postgres() as server:
+
+        def place(_: Path) -> Place:
+            schema = fresh_name()
+
+            def url_at(port: int) -> str:
+                host = f"{server.user}:{quote(server.password, safe='')}@127.0.0.1:{port}"
+                return f"postgresql://{host}/postgres?schema={schema}"
+
+            def query(sql: str) -> list[tuple[Any, ...]]:
+                with (
+                    dbapi.connect(url_at(server.port).partition("?")[0]) as connection,
+                    connection.cursor() as cursor,
+                ):
+                    cursor.execute(f"SET search_path TO {schema}")
+                    cursor.execute(sql)
+                    rows: list[tuple[Any, ...]] = cursor.fetchall()
+                    return rows
+
+            return Place(url_at(server.port), query, {}, server.port, url_at, server.restart)
+
+        yield place
+
+
+@contextmanager
 def _bigquery(folder: Path) -> Iterator[MakePlace]:
     with servers.bigquery(folder) as environment:
         client = bigquery_client(environment["BIGQUERY_EMULATOR_HOST"])
@@ -94,6 +139,8 @@ def bigquery_client(endpoint: str) -> bigquery.Client:
 
 PLACES: Mapping[str, Callable[[Path], AbstractContextManager[MakePlace]]] = {
     "duckdb": _duckdb,
+    "postgres": _postgres,
+    "sqlite": _sqlite,
     "bigquery": _bigquery,
 }
 """Scheme -> what starts such a warehouse in a folder that outlives the session's tests."""
