@@ -54,6 +54,12 @@ def require(name: str) -> str:
     return path
 
 
+def require_tool(path: str) -> Path:
+    """Return a program of a tool that has a folder of its own in `.tools`; without it do as `require` does."""
+    found = TOOLS.parent / path
+    return found if found.exists() else Path(require(path))
+
+
 def free_port() -> int:
     """Return a loopback port that nobody listens on now."""
     with socket.socket() as listener:
@@ -131,6 +137,51 @@ def s3(bucket: str) -> Iterator[dict[str, str]]:
     with serving([find_tool("moto_server") or "moto_server", "-H", "127.0.0.1", "-p", str(port)], port):
         _request(Request(f"{url}/{bucket}", method="PUT"))
         yield {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+@contextmanager
+def bigquery(folder: Path) -> Iterator[dict[str, str]]:
+    """Run the BigQuery emulator with its data in `folder`; yield the environment that leads clients to it.
+
+    It knows the project `emulator`. DuckDB, its engine, looks for extensions in the home of its user only.
+    """
+    python = require_tool("bigquery/bin/python")
+    subprocess.run([str(python), "-c", _LINK_EXTENSIONS, str(folder)], check=True)
+    port = free_port()
+    command = ["env", f"HOME={folder}", str(python), "-c", _ATOMIC, "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--grpc-port", str(free_port()), "--project", "emulator"]
+    with serving([*command, "--data-dir", str(folder / "data"), "serve"], port):
+        yield {"BIGQUERY_EMULATOR_HOST": f"http://127.0.0.1:{port}"}
+
+
+_LINK_EXTENSIONS = """
+import duckdb, pathlib, sys, sysconfig
+(platform,) = duckdb.sql("PRAGMA platform").fetchone()
+place = pathlib.Path(sys.argv[1], ".duckdb", "extensions", f"v{duckdb.__version__}", platform)
+place.mkdir(parents=True, exist_ok=True)
+for each in pathlib.Path(sysconfig.get_path("purelib")).glob("duckdb_extension_*/extensions/*/*.duckdb_extension"):
+    (place / each.name).symlink_to(each)
+"""
+
+
+_ATOMIC = """
+import functools, threading
+from local_bigquery import cli
+from local_bigquery.catalog import datasets, tables
+from local_bigquery.jobs import runner
+lock = threading.RLock()
+def alone(function):
+    @functools.wraps(function)
+    def locked(*arguments, **named):
+        with lock:
+            return function(*arguments, **named)
+    return locked
+for module, names in ((runner, ["submit"]), (tables, ["create", "get"]), (datasets, ["create", "get"])):
+    for name in names:
+        setattr(module, name, alone(getattr(module, name)))
+cli.main()
+"""
+"""The emulator looks for a job, table or dataset and then makes one; BigQuery does both at once, and so does this."""
 
 
 @dataclass
