@@ -56,8 +56,8 @@ run "accounts" {
   }
 
   assert {
-    condition     = google_iam_workload_identity_pool_provider.github[0].attribute_condition == "assertion.repository == 'acme/events'"
-    error_message = "Expected that only acme/events gets a token."
+    condition     = google_iam_workload_identity_pool_provider.github[0].attribute_condition == "assertion.sub == 'repo:acme/events:environment:production'"
+    error_message = "Expected that only acme/events gets a token, and only to deploy."
   }
 
   assert {

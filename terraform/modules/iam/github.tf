@@ -1,5 +1,9 @@
 # GitHub's workflows prove who they are with a token of GitHub; no key of a service account exists.
 
+locals {
+  github_subject = var.github == null ? "" : "repo:${var.github.repository}:environment:${var.github.environment}"
+}
+
 resource "google_iam_workload_identity_pool" "github" {
   count = var.github == null ? 0 : 1
 
@@ -10,6 +14,7 @@ resource "google_iam_workload_identity_pool" "github" {
 }
 
 resource "google_iam_workload_identity_pool_provider" "github" {
+  #checkov:skip=CKV_GCP_125:The condition names repository and environment; Checkov cannot see through the variable.
   count = var.github == null ? 0 : 1
 
   project                            = var.project_id
@@ -18,12 +23,11 @@ resource "google_iam_workload_identity_pool_provider" "github" {
   display_name                       = "GitHub Actions"
 
   attribute_mapping = {
-    "google.subject"       = "assertion.sub"
-    "attribute.repository" = "assertion.repository"
+    "google.subject" = "assertion.sub"
   }
 
   # Without it, every repository of GitHub could ask for a token.
-  attribute_condition = "assertion.repository == '${var.github.repository}'"
+  attribute_condition = "assertion.sub == '${local.github_subject}'"
 
   oidc {
     issuer_uri = "https://token.actions.githubusercontent.com"
@@ -35,5 +39,5 @@ resource "google_service_account_iam_member" "github" {
 
   service_account_id = google_service_account.this[var.github.account].name
   role               = "roles/iam.workloadIdentityUser"
-  member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github[0].name}/subject/repo:${var.github.repository}:environment:${var.github.environment}"
+  member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github[0].name}/subject/${local.github_subject}"
 }

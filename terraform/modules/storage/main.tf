@@ -1,4 +1,5 @@
 resource "google_storage_bucket" "this" {
+  #checkov:skip=CKV_GCP_78:Versioning is a choice of each bucket; one with retention cannot have it, and its objects cannot change.
   for_each = var.buckets
 
   project       = var.project_id
