@@ -10,15 +10,16 @@ import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.transforms.window import GlobalWindows
 
-from pipeline.elements import EventBatch, LogKey, Tally
-from pipeline.log import Log
+from pipeline.elements import EventBatch, LogKey, Segment, Tally, add_receipts
+from pipeline.log import Log, Offer, StoredSegment
 from pipeline.panes import Panes
+from pipeline.retry import Patience
 from pipeline.shuffle import Spill, pack, unpack
 
 
 @dataclass(eq=False)  # Beam sets the label of a transform
 class AppendToLog(beam.PTransform):
-    """(LogKey, EventBatch) of each input, by name -> `segments`: new ones and ones maybe not loaded; `tallies`.
+    """(LogKey, EventBatch) of each input, by name -> `offers`: segments, new or maybe not loaded; `tallies`.
 
     Each input is packed before they meet, so that nothing but packed bytes leaves a worker. Both outputs are in
     the global window, so that they can be flattened with what has no windows.
@@ -29,6 +30,7 @@ class AppendToLog(beam.PTransform):
 
     log: Log
     panes: Panes
+    patience: Patience
     spill: Spill | None = None
 
     def expand(self, inputs: dict[str, beam.PCollection[Any]]) -> dict[str, beam.PCollection[Any]]:
@@ -45,11 +47,13 @@ class AppendToLog(beam.PTransform):
             | "Window by minute" >> self.panes.by_minute()
             | "Group by folder" >> beam.GroupByKey()
             | "Append"
-            >> beam.ParDo(AppendPane(self.log, self.spill)).with_outputs(AppendPane.TALLIES, main="segments")
+            >> beam.ParDo(AppendPane(self.log, self.patience, self.spill)).with_outputs(
+                AppendPane.TALLIES, main="offers"
+            )
         )
         return {
             name: appended[name] | f"Forget minutes of {name}" >> beam.WindowInto(GlobalWindows())
-            for name in ("segments", AppendPane.TALLIES)
+            for name in ("offers", AppendPane.TALLIES)
         }
 
 
@@ -61,13 +65,17 @@ def _pack(keyed: tuple[LogKey, EventBatch], spill: Spill | None) -> tuple[tuple[
 
 
 class AppendPane(beam.DoFn):
-    """One pane of a folder -> what the log made of it; `tallies`: accepted, repeated, segments by event type."""
+    """One pane of a folder -> an Offer of what the log made of it; `tallies`: accepted, repeated, segments.
+
+    A store that fails is asked again for as long as `patience` lasts; then the bundle fails.
+    """
 
     TALLIES = "tallies"
 
-    def __init__(self, log: Log, spill: Spill | None = None) -> None:
+    def __init__(self, log: Log, patience: Patience, spill: Spill | None = None) -> None:
         """`log` has been opened by the launcher; `spill` is the one that packed the pane's batches."""
         self._log = log
+        self._patience = patience
         self._spill = spill
 
     def process(self, pane: tuple[tuple[str, int, int], Iterable[bytes]]) -> Iterator[Any]:
@@ -78,11 +86,12 @@ class AppendPane(beam.DoFn):
             (part for batch in batches for part in batch.parts), key=lambda part: (part.uri, part.offset)
         )
         lines = [line for part in parts for line in part.lines]
-        appended = self._log.append(event_type, minute, shard, lines)
-        yield from appended.found
+        appended = self._patience(lambda: self._log.append(event_type, minute, shard, lines))
         counts = {("repeated", event_type): appended.repeated}
+        offered: list[Segment | StoredSegment] = [*appended.found]
         if appended.segment is not None:
             counts["accepted", event_type] = len(appended.segment.lines)
             counts["segments", event_type] = 1
-            yield appended.segment
+            offered.append(appended.segment)
         yield pvalue.TaggedOutput(self.TALLIES, Tally(counts))
+        yield Offer(offered, add_receipts(part.receipts for part in parts))

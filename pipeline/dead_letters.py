@@ -8,6 +8,7 @@ from, so the same failure met again is the same letter.
 from __future__ import annotations
 
 import base64
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.resources import as_file, files
@@ -21,7 +22,7 @@ from apache_beam.utils.timestamp import Timestamp
 from pipeline.clock import Clock
 from pipeline.compile.explain import violation_code
 from pipeline.contracts import Contract, load_contract
-from pipeline.elements import DEAD_LETTER, LogKey, Part, Rejected
+from pipeline.elements import DEAD_LETTER, LogKey, Part, Rejected, add_receipts
 from pipeline.shuffle import Gathered
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -135,13 +136,15 @@ class WrapLetters(beam.DoFn):
     ) -> Iterator[Any]:
         """Wrap the rejected records of one batch."""
         now = self._clock()
-        parts: dict[int, Part] = {}
+        by_minute: dict[int, list[tuple[Rejected, bytes]]] = defaultdict(list)
         for each in rejected:
             letter = dead_letter(each, self._job, now)
             minute = (letter.time - _EPOCH) // _MINUTE * 60  # exact: at the year 9999 floats are not
-            part = parts.setdefault(minute, Part(each.origin.uri, each.origin.offset or 0, []))
-            part.lines.append(msgspec.json.encode(letter))
-        for minute, part in parts.items():
+            by_minute[minute].append((each, msgspec.json.encode(letter)))
+        for minute, letters in by_minute.items():
+            first = letters[0][0].origin
+            receipts = add_receipts(each.receipts for each, _ in letters)
+            part = Part(first.uri, first.offset or 0, [line for _, line in letters], receipts)
             window = int(timestamp.micros // 60_000_000) * 60
             self._gathered.add(LogKey(DEAD_LETTER, minute, 0), window, part)
         yield from self._gathered.overflow()

@@ -186,6 +186,7 @@ def _rejected(batch: RecordBatch, index: int, explanation: Explanation) -> Rejec
         event_type=explanation.event_type,
         contract=explanation.contract.label if explanation.contract is not None else None,
         event_time=explanation.event_time,
+        receipts=batch.receipts(1),
     )
 
 
@@ -237,7 +238,9 @@ class DecodeRecords(beam.DoFn):
         """Decode one batch."""
         decoded = self._decoder.decode(batch)
         for key, lines in decoded.events.items():
-            self._gathered.add(key, key.minute, Part(batch.uri, batch.offsets[0], lines))
+            self._gathered.add(
+                key, key.minute, Part(batch.uri, batch.offsets[0], lines, batch.receipts(len(lines)))
+            )
         if decoded.rejected:
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(decoded.rejected, batch.arrival))
         self._tally = add_tallies([self._tally, tally_decoded(decoded)])

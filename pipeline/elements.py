@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+Receipts = Mapping[int, int]
+"""Ticket -> how many records of its batch; see `live.RECEIPTS`. Empty where the runner's state is durable."""
+
 DEAD_LETTER = "dead_letter"
 """Event type of dead letters, which are events of their own log and table, and are not counted as events."""
 
@@ -40,7 +43,8 @@ class RecordBatch:
 
     `records` are the exact bytes, without the line feed that ended them. `offsets` holds one number a record
     (see `Origin.offset`). `arrivals`, `lines`, `message_ids` and `attributes` are None where a source has no such
-    thing for each record; `arrival` then stands for all of them.
+    thing for each record; `arrival` then stands for all of them. `ticket` is the batch's in `live.RECEIPTS`, if
+    its source acknowledges what is stored within this process.
     """
 
     uri: str
@@ -52,6 +56,11 @@ class RecordBatch:
     lines: Sequence[int] | None = None
     message_ids: Sequence[str] | None = None
     attributes: Sequence[Mapping[str, str]] | None = None
+    ticket: int | None = None
+
+    def receipts(self, records: int) -> Receipts:
+        """Return what `records` of the batch owe to its source once they are stored."""
+        return {} if self.ticket is None else {self.ticket: records}
 
     def origin(self, index: int) -> Origin:
         """Where record `index` (0-based) came from."""
@@ -106,6 +115,8 @@ class Part:
     uri: str
     offset: int
     lines: list[bytes]
+    receipts: Receipts = field(default_factory=dict)
+    """What is owed once the lines are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,8 @@ class Rejected:
     contract: str | None = None
     event_time: datetime | None = None
     """In UTC, when the record has a readable event time."""
+    receipts: Receipts = field(default_factory=dict)
+    """What is owed once the record's dead letter is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,14 @@ class Tally:
     counts: Mapping[tuple[str, str], int]
     first: float | None = None
     last: float | None = None
+
+
+def add_receipts(receipts: Iterable[Receipts]) -> Receipts:
+    """Return the sum of `receipts`, ticket by ticket."""
+    total: Counter[int] = Counter()
+    for each in receipts:
+        total.update(each)
+    return total
 
 
 def add_tallies(tallies: Iterable[Tally]) -> Tally:

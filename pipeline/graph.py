@@ -21,9 +21,10 @@ from pipeline.elements import DEAD_LETTER, RecordBatch, Rejected, Tally
 from pipeline.job import Job
 from pipeline.ledger import BalanceLedger, count_read
 from pipeline.load import LoadSegments
-from pipeline.log import Log
+from pipeline.log import Log, Offer
 from pipeline.panes import Panes
 from pipeline.progress import Progress
+from pipeline.retry import Patience
 from pipeline.shuffle import Spill
 from pipeline.warehouses import Warehouse
 
@@ -41,6 +42,7 @@ class Run:
     letter_panes: Panes
     totals_url: str
     clock: Clock
+    patience: Patience
     progress: Progress | None = None
     spill: Spill | None = None
 
@@ -52,10 +54,10 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PC
         DecodeRecords(job.contracts, job.route_by, run.ages, job.windows.shards, run.progress)
     ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.TALLIES, main="events")
     appended = {"events": decoded.events} | "Append events" >> AppendToLog(
-        run.log, run.event_panes, run.spill
+        run.log, run.event_panes, run.patience, run.spill
     )
-    loaded = appended["segments"] | "Load events" >> beam.ParDo(
-        LoadSegments(run.warehouse, job.contracts, run.log, job.windows.counts, run.clock)
+    loaded = appended["offers"] | "Load events" >> beam.ParDo(
+        LoadSegments(run.warehouse, job.contracts, run.log, job.windows.counts, run.clock, run.patience)
     ).with_outputs(LoadSegments.REJECTED, main="tallies")
     kept = _keep({"rejected": decoded.rejected, "refused": loaded.rejected}, job, run)
     tallies = (read, decoded.tallies, appended["tallies"], loaded.tallies, *kept)
@@ -69,10 +71,12 @@ def build_load(pipeline: beam.Pipeline, job: Job, run: Run) -> beam.PCollection[
         | f"Name {name}" >> beam.Create([log])
         | f"Find segments of {name}" >> beam.FlatMap(Log.segments)
         | f"Spread {name}" >> beam.Reshuffle()
-        | f"Read {name}" >> beam.Map(log.read)
+        | f"Read {name}" >> beam.Map(_offer, log)
         | f"Load {name}"
         >> beam.ParDo(
-            LoadSegments(run.warehouse, contracts, log, job.windows.counts, run.clock, recover=True)
+            LoadSegments(
+                run.warehouse, contracts, log, job.windows.counts, run.clock, run.patience, recover=True
+            )
         ).with_outputs(LoadSegments.REJECTED, main="tallies")
         for name, log, contracts in (
             ("log", run.log, job.contracts),
@@ -93,13 +97,23 @@ def _keep(
     letters = {
         name: each | f"Wrap {name}" >> beam.ParDo(WrapLetters(job.name, run.clock))
         for name, each in rejected.items()
-    } | "Append letters" >> AppendToLog(run.letters, run.letter_panes, run.spill)
-    loaded = letters["segments"] | "Load letters" >> beam.ParDo(
+    } | "Append letters" >> AppendToLog(run.letters, run.letter_panes, run.patience, run.spill)
+    loaded = letters["offers"] | "Load letters" >> beam.ParDo(
         LoadSegments(
-            run.warehouse, {DEAD_LETTER: run.letter_contract}, run.letters, job.windows.counts, run.clock
+            run.warehouse,
+            {DEAD_LETTER: run.letter_contract},
+            run.letters,
+            job.windows.counts,
+            run.clock,
+            run.patience,
+            letters=True,
         )
     )
     return letters["tallies"], loaded
+
+
+def _offer(path: str, log: Log) -> Offer:
+    return Offer([log.read(path)])
 
 
 def _balance(tallies: tuple[beam.PCollection[Tally], ...], run: Run) -> beam.PCollection[Any]:

@@ -74,6 +74,13 @@ class Job:
         default=None,
         metadata={"help": "property that names a record's event type; needed with several contracts"},
     )
+    retry_for: float | None = field(
+        default=None,
+        metadata={
+            "help": "how long a failing store or warehouse is tried again (default: live jobs 10m, others 0s)",
+            "example": "10m",
+        },
+    )
     windows: Windows = field(default_factory=Windows, metadata={"help": "see the keys below"})
     path: str = field(default="", metadata={"internal": True})
 
@@ -98,6 +105,7 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None) -> Job:
         for each in option_fields(Windows)
         if f"windows.{each.name}" in keys
     }
+    retry_for = _seconds(*keys.pop("retry_for")) if "retry_for" in keys else None
     texts = {name: _text(name, value, where) for name, (value, where) in keys.items()}
     for required in ("name", "contracts", "source", "files", "warehouse", "dead_letters"):
         if required not in texts:
@@ -110,7 +118,7 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None) -> Job:
         types = ", ".join(sorted(contracts))
         message = f"{path}: route_by: expected the property that tells {types} apart, got nothing"
         raise ConfigError(message)
-    return Job(contracts=contracts, windows=Windows(**windows), path=path, **texts)
+    return Job(contracts=contracts, retry_for=retry_for, windows=Windows(**windows), path=path, **texts)
 
 
 def duration(text: object, where: str) -> float:
@@ -162,12 +170,9 @@ def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
 
 def _window(name: str, value: Any, where: str) -> float | int:
     if name != "shards":
-        seconds = duration(value, where)
+        seconds = _seconds(value, where)
         if name == "counts" and (seconds < 1 or 60 % seconds):  # noqa: PLR2004  a window must not cross a minute's file
             message = f"{where}: expected a whole part of a minute, such as 5s, 10s, 30s or 1m, got {value!r}"
-            raise ConfigError(message)
-        if seconds > _LONGEST:
-            message = f"{where}: expected at most 3650d, got {value!r}"
             raise ConfigError(message)
         return seconds
     shards = int(value) if str(value).isascii() and str(value).isdigit() else 0
@@ -175,6 +180,14 @@ def _window(name: str, value: Any, where: str) -> float | int:
         message = f"{where}: expected a whole number from 1 to {_MAX_SHARDS}, got {value!r}"
         raise ConfigError(message)
     return shards
+
+
+def _seconds(value: Any, where: str) -> float:
+    seconds = duration(value, where)
+    if seconds > _LONGEST:
+        message = f"{where}: expected at most 3650d, got {value!r}"
+        raise ConfigError(message)
+    return seconds
 
 
 def _text(name: str, value: Any, where: str) -> str:

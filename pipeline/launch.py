@@ -31,6 +31,7 @@ from pipeline.ledger import Report, make_report, read_totals
 from pipeline.log import Log, Stream
 from pipeline.panes import Panes
 from pipeline.progress import Progress
+from pipeline.retry import Patience
 from pipeline.shuffle import Spill
 from pipeline.sources import open_source
 from pipeline.storage import open_store
@@ -173,6 +174,7 @@ def _open(job: Job, shared: _Shared, started: float, clock: Clock) -> Run:
         letter_panes=Panes(live=False, flush=job.windows.flush, lateness=_LETTER_LATENESS),
         totals_url=shared.totals,
         clock=clock,
+        patience=Patience(job.retry_for or 0.0),
         progress=shared.progress,
         spill=shared.spill,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,17 +16,22 @@ from pipeline.compile.decoder import compile_identity
 from pipeline.contracts import Contract
 from pipeline.count import count_windows
 from pipeline.elements import Origin, Rejected, Segment, Tally, Violation
-from pipeline.log import Log, StoredSegment
+from pipeline.live import RECEIPTS
+from pipeline.log import Log, Offer, StoredSegment
+from pipeline.retry import Patience
 from pipeline.rows import to_table
 from pipeline.warehouses import Warehouse
 
 
 class LoadSegments(beam.DoFn):
-    """Segment or StoredSegment -> Tally; `rejected`: a list of Rejected, the rows that the warehouse refused.
+    """Offer -> Tally of each segment; `rejected`: a list of Rejected, the rows that the warehouse refused.
 
     A segment of this run counts as `loaded` and `refused`; one that an earlier run stored but did not get to
     load counts as `recovered`, its refused rows as `resent`. One that the warehouse has is skipped; its refused
-    rows are told again, so that a crash between load and dead letter loses none.
+    rows are told again, so that a crash between load and dead letter loses none. A warehouse that fails is
+    asked again for as long as `patience` lasts; then the bundle fails.
+
+    The offer's receipts are settled when all is loaded; if rows were refused, with their dead letters.
     """
 
     REJECTED = "rejected"
@@ -37,13 +43,19 @@ class LoadSegments(beam.DoFn):
         log: Log,
         window: float,
         clock: Clock,
+        patience: Patience,
+        *,
         recover: bool = False,
+        letters: bool = False,
     ) -> None:
         """`window` is the width of the counts in seconds; `clock` tells when rows are ingested.
 
-        With `recover` every segment counts as one of an earlier run.
+        With `recover` every segment counts as one of an earlier run. A refused row of `letters` does not become
+        a letter again: it stays in the log of the letters, and in the ledger.
         """
         self._recover = recover
+        self._letters = letters
+        self._patience = patience
         self._warehouse = warehouse
         self._contracts = contracts
         self._log = log
@@ -54,17 +66,29 @@ class LoadSegments(beam.DoFn):
         """Compile how identities are read back."""
         self._identities = {name: compile_identity(contract) for name, contract in self._contracts.items()}
 
-    def process(self, offered: Segment | StoredSegment) -> Iterator[Any]:
-        """Load one segment, unless the warehouse has it."""
+    def process(self, offer: Offer) -> Iterator[Any]:
+        """Load the segments of one offer, but for those that the warehouse has."""
+        rejected: list[Rejected] = []
+        for offered in offer.segments:
+            yield from self._load_one(offered, rejected)
+        if self._letters or not rejected:
+            RECEIPTS.settle(offer.receipts)
+        else:
+            rejected[0] = replace(rejected[0], receipts=offer.receipts)
+            yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(rejected, self._clock()))
+
+    def _load_one(self, offered: Segment | StoredSegment, rejected: list[Rejected]) -> Iterator[Tally]:
         event_type = offered.event_type
         new = isinstance(offered, Segment) and not self._recover
-        refused = self._warehouse.refused(offered.id, offered.minute)
+        refused = self._patience(lambda: self._warehouse.refused(offered.id, offered.minute))
         known = refused is not None
         if known and not new and not refused:
             return
-        segment = offered if isinstance(offered, Segment) else self._log.read(offered.path)
+        segment = (
+            offered if isinstance(offered, Segment) else self._patience(lambda: self._log.read(offered.path))
+        )
         if refused is None:
-            refused = self._load(segment)
+            refused = self._patience(lambda: self._load(segment))
         loaded = len(segment.lines) - len(refused)
         if new:
             yield Tally({("loaded", event_type): loaded, ("refused", event_type): len(refused)})
@@ -72,9 +96,7 @@ class LoadSegments(beam.DoFn):
             yield Tally(
                 {("recovered", event_type): 0 if known else loaded, ("resent", event_type): len(refused)}
             )
-        if refused:
-            rejected = [self._rejected(segment, index, reason) for index, reason in refused]
-            yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(rejected, self._clock()))
+        rejected += (self._rejected(segment, index, reason) for index, reason in refused)
 
     def _rejected(self, segment: Segment, index: int, reason: str) -> Rejected:
         contract = self._contracts[segment.event_type]

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from pipeline.contracts import Contract
-from pipeline.elements import Segment
+from pipeline.elements import Receipts, Segment
 from pipeline.errors import ConfigError, StorageError
 from pipeline.paths import minute_prefix, parse_segment_path, segment_file, segment_id, segment_number
 from pipeline.storage import Store
@@ -97,6 +97,17 @@ class StoredSegment:
     path: str
     minute: int
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the log offers to a warehouse at once: segments of one event type and minute.
+
+    `receipts` are what is owed once all of them are loaded.
+    """
+
+    segments: Sequence[Segment | StoredSegment]
+    receipts: Receipts = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,21 +60,23 @@ class Gathered:
 
 
 def pack(batch: EventBatch) -> bytes:
-    """Return `batch` as msgpack [[[uri, offset, line count], …], zstd of its lines joined by line feeds]."""
-    heads = [(part.uri, part.offset, len(part.lines)) for part in batch.parts]
+    """Return `batch` as msgpack [[[uri, offset, line count, receipts], …], zstd of its lines, one a line]."""
+    heads = [(part.uri, part.offset, len(part.lines), part.receipts) for part in batch.parts]
     body = b"\n".join([line for part in batch.parts for line in part.lines])
     return msgspec.msgpack.encode((heads, zstandard.ZstdCompressor(level=_LEVEL).compress(body)))
 
 
 def unpack(packed: bytes) -> EventBatch:
     """Return the batch that `pack` was given."""
-    heads, body = msgspec.msgpack.decode(packed, type=tuple[list[tuple[str, int, int]], bytes])
+    heads, body = msgspec.msgpack.decode(
+        packed, type=tuple[list[tuple[str, int, int, dict[int, int]]], bytes]
+    )
     lines = zstandard.ZstdDecompressor().decompress(body).split(b"\n")
-    ends = accumulate(count for _, _, count in heads)
+    ends = accumulate(count for _, _, count, _ in heads)
     return EventBatch(
         [
-            Part(uri, offset, lines[end - count : end])
-            for (uri, offset, count), end in zip(heads, ends, strict=True)
+            Part(uri, offset, lines[end - count : end], receipts)
+            for (uri, offset, count, receipts), end in zip(heads, ends, strict=True)
         ]
     )
 

@@ -22,6 +22,7 @@ from pipeline.job import Job, Windows
 from pipeline.ledger import Report, make_report, read_totals
 from pipeline.log import Log, Stream
 from pipeline.panes import Panes
+from pipeline.retry import Patience
 from pipeline.storage import open_store
 from pipeline.warehouses import open_warehouse
 
@@ -101,6 +102,7 @@ class Bench:
             letter_panes=Panes(self.live, flush=5, lateness=100 * HOUR),
             totals_url=str(totals),
             clock=lambda: MINUTE + HOUR,
+            patience=Patience(0),
         )
         with beam.Pipeline(options=PipelineOptions(list(self.runner), streaming=self.live)) as pipeline:
             attach(pipeline, run)

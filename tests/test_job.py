@@ -45,6 +45,7 @@ def test_windows_have_defaults(job_file: Path) -> None:
 def test_a_flag_overrides_its_key(job_file: Path) -> None:
     job = load_job(str(job_file), {"source": "other/*", "windows.counts": "10s", "windows.shards": "4"})
     assert (job.source, job.windows.counts, job.windows.shards) == ("other/*", 10, 4)
+    assert (job.retry_for, load_job(str(job_file), {"retry_for": "2m"}).retry_for) == (None, 120)
 
 
 def test_a_missing_key_can_come_from_a_flag(job_file: Path) -> None:
@@ -74,13 +75,14 @@ def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest
             "name: shop",
             "nmae: shop",
             "nmae: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, route_by, "
-            "windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards",
+            "retry_for, windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
             "counts: 30s",
             "count: 30s",
             "windows.count: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, "
-            "route_by, windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards",
+            "route_by, retry_for, windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, "
+            "windows.shards",
         ),
         (
             "flush: 500ms",
@@ -93,6 +95,7 @@ def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest
             "windows.counts: expected a whole part of a minute, such as 5s, 10s, 30s or 1m, got '7s'",
         ),
         ("max_skew: 1m", "max_skew: 3651d", "windows.max_skew: expected at most 3650d, got '3651d'"),
+        ("name: shop", "name: shop\nretry_for: 3651d", "retry_for: expected at most 3650d, got '3651d'"),
         ("shards: 2", "shards: 0", "windows.shards: expected a whole number from 1 to 64, got 0"),
         ("shards: 2", "shards: 1.5", "windows.shards: expected a whole number from 1 to 64, got 1.5"),
         ("source: in/*.json", "source: [a]", "source: expected text, got ['a']"),

@@ -12,7 +12,13 @@ from pipeline.errors import StorageError
 from pipeline.shuffle import Spill, pack, unpack
 
 LINES = st.lists(st.binary().map(lambda line: line.replace(b"\n", b"")), min_size=1)
-PARTS = st.builds(Part, uri=st.text(), offset=st.integers(0, 2**62), lines=LINES)
+PARTS = st.builds(
+    Part,
+    uri=st.text(),
+    offset=st.integers(0, 2**62),
+    lines=LINES,
+    receipts=st.dictionaries(st.integers(1, 2**62), st.integers(1, 2**62)),
+)
 
 
 @given(st.lists(PARTS, min_size=1))

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import logging
+import re
+
+import pytest
+
+from pipeline.errors import ConfigError, StorageError, WarehouseError
+from pipeline.retry import Patience
+
+
+def test_what_fails_for_a_while_is_done_in_the_end_and_each_failure_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    left = [StorageError("disk full"), WarehouseError("locked")]
+
+    def action() -> str:
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    with caplog.at_level(logging.WARNING, "sluice"):
+        assert Patience(60)(action) == "done"
+    told = [record.getMessage() for record in caplog.records]
+    assert [re.sub(r"tried for \d+ s", "tried for N s", each) for each in told] == [
+        "disk full; tried for N s of 60 s",
+        "locked; tried for N s of 60 s",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "failure"), [(0, StorageError("disk full")), (60, ConfigError("typo"))])
+def test_without_time_or_for_another_failure_nothing_is_tried_again(
+    seconds: float, failure: Exception
+) -> None:
+    calls = []
+
+    def action() -> None:
+        calls.append(1)
+        raise failure
+
+    with pytest.raises(type(failure), match=str(failure)):
+        Patience(seconds)(action)
+    assert calls == [1]
