@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -90,3 +91,28 @@ class EndlessRestrictions(RestrictionProvider):
 
     def truncate(self, element: Any, restriction: OffsetRange) -> None:
         """Read no more when a runner drains."""
+
+
+class SharedWatermark:
+    """The lowest watermark of the parts of a source that are read in this process.
+
+    Prism takes the latest report of any restriction for the watermark of the whole step: it has no lowest of them.
+    So on Prism every part reports the lowest of all. A part moves on only by what its runner has taken over: by what
+    was read in bundles before the one that reports it.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any part."""
+        self._lock = threading.Lock()
+        self._parts: dict[int, float] = {}
+
+    def move(self, part: int, seconds: float) -> float:
+        """Add a part or move it on, to an epoch time; return the lowest of all."""
+        with self._lock:
+            self._parts[part] = max(seconds, self._parts.get(part, seconds))
+            return min(self._parts.values())
+
+    def leave(self, part: int) -> None:
+        """Wait for a part no more: it has ended."""
+        with self._lock:
+            self._parts.pop(part, None)
