@@ -7,15 +7,23 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
-from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
+from apache_beam.utils.timestamp import Timestamp
 
 ARRIVAL_SLACK = 31 * 86400.0
 """Seconds by which a record's arrival may lie below its source's watermark; live windows take as much more
 lateness than the job allows."""
+
+TRACKER: Any = beam.DoFn.RestrictionParam()
+WATERMARK: Any = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
+"""Arguments of an endless DoFn's `process`, last of all: a BundleFinalizerParam behind them breaks Beam's binding."""
+
+EARLIEST = 0.0
+"""The watermark of what has not been read yet, in epoch seconds: no live source hands over anything older."""
 
 END = sys.maxsize
 """Where an endless restriction stops; no offset ever reaches it."""
@@ -44,8 +52,9 @@ def arrivals_above(times: Iterable[float], watermark: float) -> list[float]:
 
 
 def watermark_of(estimator: ManualWatermarkEstimator) -> float:
-    """Return the watermark in epoch seconds; at first the earliest time that there is."""
-    return float((estimator.current_watermark() or MIN_TIMESTAMP).micros / 1e6)
+    """Return the watermark in epoch seconds; EARLIEST at first."""
+    watermark = estimator.current_watermark()
+    return EARLIEST if watermark is None else float(watermark.micros / 1e6)
 
 
 def advance(estimator: ManualWatermarkEstimator, seconds: float) -> None:
