@@ -21,7 +21,7 @@ from pipeline.count import MICROSECONDS
 from pipeline.errors import REJECT_CODES
 from pipeline.job import Job
 from pipeline.ledger import Figures, Report
-from pipeline.live import DRAINING, RECEIPTS
+from pipeline.live import BACKLOG, DRAINING, RECEIPTS
 from pipeline.metrics import FIGURES
 from pipeline.progress import Progress
 
@@ -96,11 +96,13 @@ def _status(rates: _Rates, clock: Clock) -> str:
     read, rejected = FIGURES.total("read"), FIGURES.total("rejected")
     outstanding = RECEIPTS.outstanding()
     latest = FIGURES.windows(1)
+    waiting = BACKLOG.total()
+    backlog = f"backlog {waiting:,}, " if waiting is not None else ""
     lag = f"{max(clock() - latest[0][1] / MICROSECONDS, 0):,.0f} s" if latest else "-"
     return (
         f"{rates.look(read):,.0f} records/s, {read:,} read, {FIGURES.total('accepted'):,} accepted, "
         f"{FIGURES.total('repeated'):,} repeated, {rejected:,} rejected, {outstanding.records:,} unacknowledged, "
-        f"event-time lag {lag}{', draining' if DRAINING.is_set() else ''}"
+        f"{backlog}event-time lag {lag}{', draining' if DRAINING.is_set() else ''}"
     )
 
 

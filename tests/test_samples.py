@@ -51,6 +51,6 @@ def test_a_pattern_is_refused_because_nothing_can_be_made_of_it() -> None:
     with pytest.raises(ConfigError) as raised:
         next(make_events({"order": broken}, None, lambda: NOW))
     assert str(raised.value) == (
-        "schemas/backend_events/order.odcs.yaml: status: expected a property without a pattern, got '^[a-z]$'; "
-        "publish --source"
+        "schemas/backend_events/order.odcs.yaml: status: expected no pattern where a value is required, "
+        "got '^[a-z]$'; publish --source"
     )
