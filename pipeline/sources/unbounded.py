@@ -7,11 +7,21 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.utils.timestamp import Timestamp
+
+from pipeline.live import MAX_BEHIND_WATERMARK
+
+TRACKER: Any = beam.DoFn.RestrictionParam()
+WATERMARK: Any = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
+"""Arguments of an endless DoFn's `process`, last of all: a BundleFinalizerParam behind them breaks Beam's binding."""
+
+EARLIEST = 0.0
+"""The watermark of what has not been read yet, in epoch seconds: no live source hands over anything older."""
 
 END = sys.maxsize
 """Where an endless restriction stops; no offset ever reaches it."""
@@ -31,8 +41,8 @@ def arrivals_above(times: Iterable[float], watermark: float) -> list[float]:
     """Return when records arrived, in epoch seconds: at their own `times`, but hardly ever below `watermark`.
 
     decode rejects what is older than allowed_lateness at its arrival; a runner drops in silence what lies further
-    below its watermark than its windows' lateness, which is allowed_lateness + MAX_BEHIND_WATERMARK. So an arrival is never
-    lower than MAX_BEHIND_WATERMARK below the watermark: whatever the runner might drop has been rejected, as a dead letter.
+    below its watermark than its windows' lateness, which is allowed_lateness + MAX_BEHIND_WATERMARK. So an arrival
+    is never lower than that below the watermark: whatever the runner might drop has been rejected, as a dead letter.
     The slack leaves the true times to all records but those whose order in their source is off by a month.
     """
     lowest = watermark - MAX_BEHIND_WATERMARK
