@@ -61,6 +61,20 @@ def progress_bar(title: str, size: int | None, progress: Progress | None) -> Ite
 
 
 @contextmanager
+def counting(title: str) -> Iterator[Callable[[int], None]]:
+    """Yield what shows a number that grows, and its rate, on standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:,} records, {task.fields[rate]:,.0f}/s"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, rate=0.0)
+        yield lambda number: bar.update(task, completed=number, rate=number / (bar.tasks[0].elapsed or 1.0))
+
+
+@contextmanager
 def live_status(title: str, clock: Clock) -> Iterator[None]:
     """Show on standard error how a live run is doing: a line that changes on a terminal, else one a minute."""
     console = Console(stderr=True)
