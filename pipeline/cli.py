@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ _JOB_HELP = "job file, such as jobs/backend_events.yaml"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed, 2 the user's mistake."""
+    _log_to_standard_error()
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     command: Callable[[argparse.Namespace, list[str]], int] = options.command
@@ -46,12 +48,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _log_to_standard_error() -> None:
+    """Have what the product itself logs shown; what libraries log is not."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s sluice: %(message)s"))
+    logger = logging.getLogger("sluice")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
 def run(options: argparse.Namespace, beam_args: list[str]) -> int:
-    """Run a job to its end."""
-    from pipeline.launch import run_job
+    """Run a job to its end, or a live one until it is drained."""
+    from pipeline.launch import Submitted, run_job
 
     job = _job(options, beam_args)
-    return _report(run_job(job, beam_args), job, options)
+    made = run_job(job, beam_args, metrics_port=options.metrics_port)
+    if isinstance(made, Submitted):
+        print(f"{job.name}: submitted to {made.runner} as {made.job_id}; its totals go to {made.totals}")
+        return 0
+    return _report(made, job, options)
 
 
 def load(options: argparse.Namespace, beam_args: list[str]) -> int:
@@ -174,9 +190,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(
         commands,
         run,
-        "run a job: read its source once, write files, tables, counts and dead letters",
+        "run a job: a history to its end, a live source until Ctrl-C or SIGTERM drains it",
         "sluice run jobs/backend_events.yaml --source 'history/*' --report report.json",
-        _add_job,
+        _add_run,
     )
     _add(
         commands,
@@ -240,6 +256,16 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         group.add_argument(*flags, dest=f"windows.{each.name}", metavar="TEXT", help=_help(each.metadata))
     parser.add_argument("--report", metavar="FILE", help="write the run report here, in JSON")
     parser.epilog = f"{parser.epilog}. Whatever else is given goes to Beam, such as --runner=PrismRunner."
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_job(parser)
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        metavar="PORT",
+        help="live jobs on this machine: serve /metrics for Prometheus and /healthz on this port",
+    )
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:

@@ -99,6 +99,11 @@ def is_full() -> bool:
     return outstanding.records >= MAX_OUTSTANDING_RECORDS or outstanding.bytes >= MAX_OUTSTANDING_BYTES
 
 
+MAX_BEHIND_WATERMARK = 31 * 86400.0
+"""Seconds that a record's arrival may lie behind its source's watermark: as long as Pub/Sub keeps a message. The
+runner's windows are kept that much longer than `allowed_lateness`, so that only our own age rule rejects anything;
+what a source delivers even later counts as arrived just then."""
+
 DRAINING = threading.Event()
 """Set when the run is to end: sources finish, everything on its way is stored and acknowledged."""
 
