@@ -23,8 +23,10 @@ from pipeline.elements import RecordBatch
 from pipeline.errors import ConfigError
 from pipeline.live import DRAINING, RECEIPTS, is_full
 from pipeline.sources.pubsub_client import check_subscription, parse_address
-from pipeline.sources.pubsub_subscriber import Pulled, published, subscriber_of
+from pipeline.sources.pubsub_subscriber import Lease, Pulled, published, subscriber_of
 from pipeline.sources.unbounded import (
+    TRACKER,
+    WATERMARK,
     EndlessRestrictions,
     advance,
     arrivals_above,
@@ -41,11 +43,8 @@ has a dead-letter policy, how often it was delivered."""
 _TAKE_SECONDS = 1.0
 """How long a bundle waits for messages; the watermark of an idle source moves as often."""
 
-_FULL_SECONDS = 0.2
+_PAUSE = Duration(seconds=0.2)
 """Pause of a source that has to wait until something is stored."""
-
-_TRACKER = beam.DoFn.RestrictionParam(EndlessRestrictions())
-_ESTIMATOR = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
 
 _READERS = 4
 """Restrictions on a cluster, so that several workers pull. On Prism, which puts all that waits into one bundle,
@@ -92,69 +91,83 @@ class PubSubSource(beam.PTransform):
         if type(begin.pipeline.runner).__name__ == "DataflowRunner":
             return begin | "Read messages" >> NativeRead(uri, subscription)
         in_process = settles_receipts(begin.pipeline.options)
+        pull = PullAndSettle if in_process else PullAndFinalize
         return (
             begin
-            | "Name readers" >> beam.Create(list(range(1 if in_process else _READERS)))
+            | "Name readers" >> beam.Create(range(1 if in_process else _READERS))
             | "Spread readers" >> beam.Reshuffle()
-            | "Pull messages"
-            >> beam.ParDo(PullMessages(uri, subscription, in_process)).with_output_types(RecordBatch)
+            | "Pull messages" >> beam.ParDo(pull(uri, subscription)).with_output_types(RecordBatch)
         )
 
 
-class PullMessages(beam.DoFn):
-    """Number of a reader -> RecordBatches for ever, as a splittable DoFn; its offsets count bundles.
+class _Pull(beam.DoFn, EndlessRestrictions):
+    """Number of a reader -> RecordBatches for ever; its restriction counts bundles. All readers share a connection."""
 
-    With `in_process`, batches carry tickets of `live.RECEIPTS`, and are acknowledged when these are settled;
-    otherwise when their bundle is finalized, that is, when the runner has taken them over for good.
-    """
+    longest_lease: float | None = None
 
-    def __init__(self, uri: str, subscription: str, in_process: bool) -> None:
+    def __init__(self, uri: str, subscription: str) -> None:
         """Keep what the workers need; nothing is connected here."""
         self._uri = uri
         self._subscription = subscription
-        self._in_process = in_process
 
     def setup(self) -> None:
-        """Connect; all readers of a process share one connection."""
-        self._subscriber = subscriber_of(self._subscription, None if self._in_process else _LONGEST_LEASE)
+        """Connect."""
+        self._subscriber = subscriber_of(self._subscription, self.longest_lease)
 
-    def process(
-        self,
-        reader: int,
-        finalizer: Any = beam.DoFn.BundleFinalizerParam,
-        tracker: Any = _TRACKER,
-        estimator: Any = _ESTIMATOR,
-    ) -> Iterator[TimestampedValue]:
+    def _read(
+        self, tracker: Any, watermark: ManualWatermarkEstimator
+    ) -> Iterator[tuple[RecordBatch, list[Lease]]]:
         """Yield what was pulled since the last bundle, as one batch, and ask to be called again."""
-        finalizer.register(_nothing)  # Prism asks for a finalizer even if a bundle has none
+        if is_full() or self._subscriber.is_full():
+            tracker.defer_remainder(_PAUSE)
+            return
+        if not tracker.try_claim(tracker.current_restriction().start):
+            return
+        pulled = self._subscriber.take(_TAKE_SECONDS)
+        if pulled:
+            batch = to_batch(self._uri, _messages(pulled), watermark_of(watermark))
+            yield batch, [each.lease for each in pulled]
+        oldest = self._subscriber.oldest_unread()
+        if oldest is not None:
+            advance(watermark, oldest)
+        tracker.defer_remainder()
+
+
+class PullAndSettle(_Pull):
+    """RecordBatches with tickets; a batch is acknowledged once it is stored."""
+
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    def process(
+        self, _reader: int, tracker: Any = TRACKER, watermark: Any = WATERMARK
+    ) -> Iterator[TimestampedValue]:
+        """Pull what has come; end when the run drains."""
         if DRAINING.is_set():
             self._subscriber.stop_pulling()
             finish(tracker)
-        elif is_full() or self._subscriber.is_full():
-            tracker.defer_remainder(Duration(_FULL_SECONDS))
-        elif tracker.try_claim(tracker.current_restriction().start):
-            pulled = self._subscriber.take(_TAKE_SECONDS)
-            if pulled:
-                batch = to_batch(self._uri, _messages(pulled), watermark_of(estimator))
-                batch = self._owing(batch, pulled, finalizer)
-                yield TimestampedValue(batch, batch.arrival)
-            oldest = self._subscriber.oldest_unread()
-            if oldest is not None:
-                advance(estimator, oldest)
-            tracker.defer_remainder()
-
-    def _owing(self, batch: RecordBatch, pulled: Sequence[Pulled], finalizer: Any) -> RecordBatch:
-        leases = [each.lease for each in pulled]
-        settled = partial(self._subscriber.settle, leases)
-        if not self._in_process:
-            finalizer.register(settled)
-            return batch
-        size = sum(lease.size for lease in leases)
-        return replace(batch, ticket=RECEIPTS.issue(len(batch.records), size, settled))
+            return
+        for batch, leases in self._read(tracker, watermark):
+            settled = partial(self._subscriber.settle, leases)
+            ticket = RECEIPTS.issue(len(batch.records), sum(lease.size for lease in leases), settled)
+            yield TimestampedValue(replace(batch, ticket=ticket), batch.arrival)
 
 
-def _nothing() -> None:
-    pass
+class PullAndFinalize(_Pull):
+    """RecordBatches; a batch is acknowledged once the runner has taken its bundle over for good."""
+
+    longest_lease = _LONGEST_LEASE
+
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    def process(
+        self,
+        _reader: int,
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = TRACKER,
+        watermark: Any = WATERMARK,
+    ) -> Iterator[TimestampedValue]:
+        """Pull what has come."""
+        for batch, leases in self._read(tracker, watermark):
+            finalizer.register(partial(self._subscriber.settle, leases))
+            yield TimestampedValue(batch, batch.arrival)
 
 
 class NativeRead(beam.PTransform):

@@ -79,7 +79,7 @@ def parse_address(url: str) -> Address:
 
 def open_client() -> Any:
     """Return a client that reconnects soon; at PUBSUB_EMULATOR_HOST, if that is set."""
-    import grpc  # type: ignore[import-untyped]
+    import grpc
     from google.cloud.pubsub_v1 import SubscriberClient
 
     transport = SubscriberClient.get_transport_class("grpc")
@@ -172,11 +172,11 @@ def _make(address: Address, client: Any) -> str | None:
 
 
 def method(client: Any, subscription: str, name: str, response: Any = None) -> Callable[..., Any]:
-    """Return a method of the service: raw request -> gRPC future of the raw `response`, None if it tells nothing."""
+    """Return a method of the service: raw request -> gRPC future of the raw `response`."""
     call = client.transport.grpc_channel.unary_unary(
         f"/google.pubsub.v1.Subscriber/{name}",
         request_serializer=lambda request: request.SerializeToString(),
-        response_deserializer=response.FromString if response is not None else lambda _: None,
+        response_deserializer=response.FromString if response is not None else None,
     )
     return partial(call.future, metadata=(("x-goog-request-params", f"subscription={subscription}"),))
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
+import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
-from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
+from apache_beam.utils.timestamp import Timestamp
 
 ARRIVAL_SLACK = 31 * 86400.0
 """Seconds by which a record's arrival may lie below its source's watermark; live windows take as much more
 lateness than the job allows."""
+
+TRACKER: Any = beam.DoFn.RestrictionParam()
+WATERMARK: Any = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
+"""Arguments of an endless DoFn's `process`, last of all: a BundleFinalizerParam behind them breaks Beam's binding."""
+
+EARLIEST = 0.0
+"""The watermark of what has not been read yet, in epoch seconds: no live source hands over anything older."""
 
 END = sys.maxsize
 """Where an endless restriction stops; no offset ever reaches it."""
@@ -43,8 +52,9 @@ def arrivals_above(times: Iterable[float], watermark: float) -> list[float]:
 
 
 def watermark_of(estimator: ManualWatermarkEstimator) -> float:
-    """Return the watermark in epoch seconds; at first the earliest time that there is."""
-    return float((estimator.current_watermark() or MIN_TIMESTAMP).micros / 1e6)
+    """Return the watermark in epoch seconds; EARLIEST at first."""
+    watermark = estimator.current_watermark()
+    return EARLIEST if watermark is None else float(watermark.micros / 1e6)
 
 
 def advance(estimator: ManualWatermarkEstimator, seconds: float) -> None:
@@ -90,3 +100,28 @@ class EndlessRestrictions(RestrictionProvider):
 
     def truncate(self, element: Any, restriction: OffsetRange) -> None:
         """Read no more when a runner drains."""
+
+
+class SharedWatermark:
+    """The lowest watermark of the parts of a source that are read in this process.
+
+    Prism takes the latest report of any restriction for the watermark of the whole step: it has no lowest of them.
+    So on Prism every part reports the lowest of all. A part moves on only by what its runner has taken over: by what
+    was read in bundles before the one that reports it.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any part."""
+        self._lock = threading.Lock()
+        self._parts: dict[int, float] = {}
+
+    def move(self, part: int, seconds: float) -> float:
+        """Add a part or move it on, to an epoch time; return the lowest of all."""
+        with self._lock:
+            self._parts[part] = max(seconds, self._parts.get(part, seconds))
+            return min(self._parts.values())
+
+    def leave(self, part: int) -> None:
+        """Wait for a part no more: it has ended."""
+        with self._lock:
+            self._parts.pop(part, None)
