@@ -172,7 +172,7 @@ class Subscriber:
         self._acks: list[str] = []
         self._times = PublishTimes()
         self._unpulled = Outage(f"pull from {subscription}")
-        self._unacknowledged = Outage(f"acknowledge to {subscription}")
+        self._unacknowledged = Outage(f"acknowledge messages of {subscription}")
         self._closing = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="sluice-pubsub", daemon=True)
         self._keeper.start()
