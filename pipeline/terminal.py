@@ -15,6 +15,7 @@ from pipeline.errors import REJECT_CODES
 from pipeline.job import Job
 from pipeline.ledger import Figures, Report
 from pipeline.progress import Progress
+from pipeline.warehouses.urls import redact
 
 _REFRESH_SECONDS = 0.25
 _WIDTH = 110
@@ -88,7 +89,8 @@ def print_report(report: Report, job: Job | None = None) -> None:
     console.print(verdict if report.balanced else "[bold red]NOT BALANCED[/]: some record is unaccounted for")
     if job is not None:
         for name in ("files", "warehouse", "dead_letters"):
-            console.print(f"{name.replace('_', ' ')}: {getattr(job, name)}", soft_wrap=True, highlight=False)
+            place = f"{name.replace('_', ' ')}: {redact(getattr(job, name))}"
+            console.print(place, soft_wrap=True, highlight=False)
 
 
 def _row(figures: Figures) -> list[str]:
