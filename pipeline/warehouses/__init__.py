@@ -12,6 +12,7 @@ from pipeline.contracts import Contract
 from pipeline.count import WindowCount
 from pipeline.elements import Segment
 from pipeline.errors import ConfigError
+from pipeline.warehouses.bigquery import BigQueryWarehouse
 from pipeline.warehouses.duckdb import DuckDBWarehouse
 from pipeline.warehouses.postgres import PostgresWarehouse
 from pipeline.warehouses.refusals import Refusal
@@ -76,6 +77,7 @@ class Warehouse(Protocol):
 
 WAREHOUSES: Mapping[str, Callable[[str], Warehouse]] = {
     "duckdb": DuckDBWarehouse.open,
+    "bigquery": BigQueryWarehouse.open,
     "postgresql": PostgresWarehouse.open,
     "sqlite": SQLiteWarehouse.open,
 }

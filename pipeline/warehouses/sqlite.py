@@ -189,7 +189,7 @@ class Connection:
         """Insert rows into the contract's table; raises RefusedRows for what they hold."""
         columns = [
             _STORED.get(prop.kind, _same)(array, prop)
-            for prop, array in zip((*contract.properties, *ADDED), rows.combine_chunks().columns, strict=True)
+            for prop, array in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True)
         ]
         try:
             self._insert(contract.table, columns)
@@ -251,7 +251,7 @@ def create_table_sql(contract: Contract) -> str:
         )
         raise ContractError(message)
     arrow_schema(contract)  # refuses reserved names and objects without properties
-    columns = (*contract.properties, *ADDED)
+    columns = (*contract.columns, *ADDED)
     kinds = [f"{SCALARS[each.kind]}{' NOT NULL' if each.required else ''}" for each in columns]
     lines = [
         f"    {_name(each.name)} {kind},{_comment(each.description)}"

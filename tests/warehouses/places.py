@@ -7,15 +7,19 @@ makes an empty place for one test.
 from __future__ import annotations
 
 import itertools
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import duckdb
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 
 from tests.live import servers
 
@@ -99,10 +103,45 @@ def _postgres(_: Path) -> Iterator[MakePlace]:
         yield place
 
 
+@contextmanager
+def _bigquery(folder: Path) -> Iterator[MakePlace]:
+    with servers.bigquery(folder) as environment:
+        client = bigquery_client(environment["BIGQUERY_EMULATOR_HOST"])
+
+        def place(_: Path) -> Place:
+            dataset = fresh_name()
+            first = bigquery.ScalarQueryParameter("first", "TIMESTAMP", datetime.min.replace(tzinfo=UTC))
+            default = bigquery.QueryJobConfig(
+                default_dataset=f"{client.project}.{dataset}", query_parameters=[first]
+            )
+
+            def query(sql: str) -> list[tuple[Any, ...]]:
+                # Tables of events refuse a query without a filter on the partition.
+                sql = re.sub(
+                    r"FROM (order_events|dead_letters)\b", r"FROM (SELECT * FROM \1 WHERE at >= @first)", sql
+                )
+                return [tuple(row.values()) for row in client.query_and_wait(sql, job_config=default)]
+
+            return Place(f"bigquery://{client.project}/{dataset}", query, environment)
+
+        yield place
+        client.close()
+
+
+def bigquery_client(endpoint: str) -> bigquery.Client:
+    """Return a client of the emulator at `endpoint`."""
+    return bigquery.Client(
+        project="emulator",
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        client_options={"api_endpoint": endpoint},
+    )
+
+
 PLACES: Mapping[str, Callable[[Path], AbstractContextManager[MakePlace]]] = {
     "duckdb": _duckdb,
     "postgres": _postgres,
     "sqlite": _sqlite,
+    "bigquery": _bigquery,
 }
 """Scheme -> what starts such a warehouse in a folder that outlives the session's tests."""
 

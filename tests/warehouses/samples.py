@@ -148,6 +148,24 @@ def plain(prop: Property, value: Any) -> Any:
     return PLAIN.get(prop.kind, lambda same: same)(value)
 
 
+def kept(place: Place, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a warehouse holds of an order: BigQuery has no null arrays, only empty ones."""
+    if not place.url.startswith("bigquery:"):
+        return dict(row)
+    return {name: _without_null_arrays(_PROPERTIES.get(name), value) for name, value in row.items()}
+
+
+def _without_null_arrays(prop: Property | None, value: Any) -> Any:
+    if prop is not None and prop.items is not None:
+        return [_without_null_arrays(prop.items, each) for each in value or []]
+    if prop is not None and prop.kind == "object" and value is not None:
+        return {each.name: _without_null_arrays(each, value.get(each.name)) for each in prop.properties}
+    return value
+
+
+_PROPERTIES = {prop.name: prop for prop in ORDER.properties}
+
+
 def _timestamp(value: Any) -> datetime:
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return moment.astimezone(UTC)
