@@ -8,9 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from glob import glob
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.request import Request, urlopen
 
 import pytest
@@ -29,11 +33,14 @@ class ServerError(Exception):
     """A server did not start."""
 
 
+_POSTGRES = "/usr/lib/postgresql/*/bin"
+"""Where Debian keeps PostgreSQL's programs: not on PATH."""
+
+
 def find_tool(name: str) -> str | None:
-    """Path of an installed tool: from `.tools/bin`, beside this interpreter, or from PATH."""
-    return shutil.which(
-        name, path=os.pathsep.join([str(TOOLS), str(Path(sys.executable).parent), os.environ["PATH"]])
-    )
+    """Path of an installed tool: from `.tools/bin`, beside this interpreter, from PATH, or PostgreSQL's own."""
+    places = [str(TOOLS), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return shutil.which(name, path=os.pathsep.join([*places, *sorted(glob(_POSTGRES), reverse=True)]))
 
 
 def require(name: str) -> str:
@@ -45,6 +52,12 @@ def require(name: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+def require_tool(path: str) -> Path:
+    """Return a program of a tool that has a folder of its own in `.tools`; without it do as `require` does."""
+    found = TOOLS.parent / path
+    return found if found.exists() else Path(require(path))
 
 
 def free_port() -> int:
@@ -124,6 +137,134 @@ def s3(bucket: str) -> Iterator[dict[str, str]]:
     with serving([find_tool("moto_server") or "moto_server", "-H", "127.0.0.1", "-p", str(port)], port):
         _request(Request(f"{url}/{bucket}", method="PUT"))
         yield {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+@contextmanager
+def bigquery(folder: Path) -> Iterator[dict[str, str]]:
+    """Run the BigQuery emulator with its data in `folder`; yield the environment that leads clients to it.
+
+    It knows the project `emulator`. DuckDB, its engine, looks for extensions in the home of its user only.
+    """
+    python = require_tool("bigquery/bin/python")
+    subprocess.run([str(python), "-c", _LINK_EXTENSIONS, str(folder)], check=True)
+    port = free_port()
+    command = ["env", f"HOME={folder}", str(python), "-c", _ATOMIC, "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--grpc-port", str(free_port()), "--project", "emulator"]
+    with serving([*command, "--data-dir", str(folder / "data"), "serve"], port):
+        yield {"BIGQUERY_EMULATOR_HOST": f"http://127.0.0.1:{port}"}
+
+
+_LINK_EXTENSIONS = """
+import duckdb, pathlib, sys, sysconfig
+(platform,) = duckdb.sql("PRAGMA platform").fetchone()
+place = pathlib.Path(sys.argv[1], ".duckdb", "extensions", f"v{duckdb.__version__}", platform)
+place.mkdir(parents=True, exist_ok=True)
+for each in pathlib.Path(sysconfig.get_path("purelib")).glob("duckdb_extension_*/extensions/*/*.duckdb_extension"):
+    (place / each.name).symlink_to(each)
+"""
+
+
+_ATOMIC = """
+import functools, threading
+from local_bigquery import cli
+from local_bigquery.catalog import datasets, tables
+from local_bigquery.jobs import runner
+lock = threading.RLock()
+def alone(function):
+    @functools.wraps(function)
+    def locked(*arguments, **named):
+        with lock:
+            return function(*arguments, **named)
+    return locked
+for module, names in ((runner, ["submit"]), (tables, ["create", "get"]), (datasets, ["create", "get"])):
+    for name in names:
+        setattr(module, name, alone(getattr(module, name)))
+cli.main()
+"""
+"""The emulator looks for a job, table or dataset and then makes one; BigQuery does both at once, and so does this."""
+
+
+@dataclass
+class Postgres:
+    """A PostgreSQL server: `restart` ends it as a crash would and starts it again on the same port."""
+
+    folder: Path
+    port: int
+    user: str = "sluice"
+    password: str = "s'3 cr\\et%41"  # what has to be quoted somewhere, so that every quoting is tested
+    _running: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections: it listens before it has recovered."""
+        command = [
+            *_unprivileged(),
+            require("postgres"),
+            "-D",
+            str(self.folder / "data"),
+            "-p",
+            str(self.port),
+        ]
+        self._running.enter_context(
+            serving([*command, "-h", "127.0.0.1", "-k", "", "-c", "max_connections=50"], self.port)
+        )
+
+        ready = [require("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        for _ in range(START_TIMEOUT * 20):
+            if subprocess.run(ready, check=False).returncode == 0:
+                return
+            time.sleep(0.05)
+        message = f"postgres: did not take connections within {START_TIMEOUT} s"
+        raise ServerError(message)
+
+    def stop(self) -> None:
+        """End all its processes at once, without a checkpoint, and wait until they are gone."""
+        command = [*_unprivileged(), require("pg_ctl"), "-D", str(self.folder / "data"), "-m", "immediate"]
+        subprocess.run([*command, "-s", "-w", "stop"], check=True, cwd=self.folder)
+        self._running.close()
+
+    def restart(self) -> None:
+        """Kill it and start it again: it then recovers from its log what was committed."""
+        self.stop()
+        self.start()
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """Run PostgreSQL with an empty database `postgres`; as nobody if this process is root."""
+    with TemporaryDirectory(prefix="postgres") as name:
+        server = Postgres(Path(name), free_port())
+        _make_cluster(server)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def _make_cluster(server: Postgres) -> None:
+    folder = server.folder
+    password = folder / "password"
+    password.write_text(f"{server.password}\n")
+    data = folder / "data"
+    data.mkdir()
+    if os.getuid() == 0:
+        folder.chmod(0o711)
+        shutil.chown(data, "nobody")
+        shutil.chown(password, "nobody")
+    command = [*_unprivileged(), require("initdb"), "-D", str(data), "-U", server.user, "-A", "scram-sha-256"]
+    subprocess.run(
+        [*command, "--pwfile", str(password), "-E", "UTF8", "--locale=C", "--no-sync"],
+        check=True,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def _unprivileged() -> list[str]:
+    """Return what to put before a command so that it does not run as root: PostgreSQL refuses to."""
+    if os.getuid() != 0:
+        return []
+    return [require("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 
 
 def _request(request: Request) -> None:
