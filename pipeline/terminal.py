@@ -21,7 +21,7 @@ from pipeline.count import MICROSECONDS
 from pipeline.errors import REJECT_CODES
 from pipeline.job import Job
 from pipeline.ledger import Figures, Report
-from pipeline.live import DRAINING, RECEIPTS
+from pipeline.live import BACKLOG, DRAINING, RECEIPTS
 from pipeline.metrics import FIGURES
 from pipeline.progress import Progress
 
@@ -61,6 +61,20 @@ def progress_bar(title: str, size: int | None, progress: Progress | None) -> Ite
 
 
 @contextmanager
+def counting(title: str) -> Iterator[Callable[[int], None]]:
+    """Yield what shows a number that grows, and its rate, on standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:,} records, {task.fields[rate]:,.0f}/s"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, rate=0.0)
+        yield lambda number: bar.update(task, completed=number, rate=number / (bar.tasks[0].elapsed or 1.0))
+
+
+@contextmanager
 def live_status(title: str, clock: Clock) -> Iterator[None]:
     """Show on standard error how a live run is doing: a line that changes on a terminal, else one a minute."""
     console = Console(stderr=True)
@@ -96,11 +110,13 @@ def _status(rates: _Rates, clock: Clock) -> str:
     read, rejected = FIGURES.total("read"), FIGURES.total("rejected")
     outstanding = RECEIPTS.outstanding()
     latest = FIGURES.windows(1)
+    waiting = BACKLOG.total()
+    backlog = f"backlog {waiting:,}, " if waiting is not None else ""
     lag = f"{max(clock() - latest[0][1] / MICROSECONDS, 0):,.0f} s" if latest else "-"
     return (
         f"{rates.look(read):,.0f} records/s, {read:,} read, {FIGURES.total('accepted'):,} accepted, "
         f"{FIGURES.total('repeated'):,} repeated, {rejected:,} rejected, {outstanding.records:,} unacknowledged, "
-        f"event-time lag {lag}{', draining' if DRAINING.is_set() else ''}"
+        f"{backlog}event-time lag {lag}{', draining' if DRAINING.is_set() else ''}"
     )
 
 

@@ -11,6 +11,7 @@ import apache_beam as beam
 from pipeline.elements import RecordBatch
 from pipeline.errors import ConfigError
 from pipeline.sources.files import FileSource
+from pipeline.sources.kafka import KafkaSource
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 
@@ -46,6 +47,7 @@ class Source(Protocol):
 SOURCES: dict[str, Callable[[str], Source]] = {
     "file": FileSource,
     "gs": FileSource,
+    "kafka": KafkaSource,
     "s3": FileSource,
 }
 """Scheme -> source. What has no scheme is a local path."""

@@ -21,6 +21,8 @@ import pytest
 
 TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 
+KAFKA_JARS = TOOLS.parent / "kafka"
+
 LIFETIME = 900
 """Seconds until a server ends by itself, should the tests that started it be killed."""
 
@@ -270,3 +272,82 @@ def _unprivileged() -> list[str]:
 def _request(request: Request) -> None:
     with urlopen(request, timeout=30) as response:
         response.read()
+
+
+class Kafka:
+    """A real broker of one node, at `bootstrap`; it can be killed and started again over the same data."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep data and settings in `folder`."""
+        port, controller = free_port(), free_port()
+        self.bootstrap = f"127.0.0.1:{port}"
+        self._port = port
+        self._settings = folder / "server.properties"
+        self._running = ExitStack()
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": folder / "data",
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 1,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.num.partitions": 1,
+            "transaction.state.log.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "message.max.bytes": 20_000_000,
+            # So that a broker that was killed is taken back after 6 s rather than 16.
+            "broker.session.timeout.ms": 2000,
+            "broker.heartbeat.interval.ms": 500,
+            # So that tests see segments deleted, and compacted, within seconds.
+            "log.retention.check.interval.ms": 500,
+            "log.segment.delete.delay.ms": 0,
+        }
+        self._settings.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        tool = ["kafka.tools.StorageTool", "format", "-t", "c2x1aWNlLXRlc3RzLTAwMQ", "-c", self._settings]
+        subprocess.run([*_java(256), *map(str, tool)], check=True, capture_output=True, timeout=START_TIMEOUT)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._running.enter_context(serving([*_java(384), "kafka.Kafka", str(self._settings)], self._port))
+        self._wait_until_answering()
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+        self._running.close()
+
+    def _wait_until_answering(self) -> None:
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient
+
+        client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        for _ in range(START_TIMEOUT):
+            try:
+                if client.list_topics(timeout=1).brokers:
+                    return
+            except KafkaException:
+                pass  # it listens, but does not know itself yet
+        message = f"kafka: did not answer within {START_TIMEOUT} s"
+        raise ServerError(message)
+
+
+def _java(megabytes: int) -> list[str]:
+    return ["java", f"-Xmx{megabytes}m", "-cp", f"{KAFKA_JARS}/*"]
+
+
+@contextmanager
+def kafka(folder: Path) -> Iterator[Kafka]:
+    """Run a Kafka broker whose data lie in `folder`; without its jars or Java skip the test, or fail it in CI."""
+    require("java")
+    if not any(KAFKA_JARS.glob("kafka-clients-*.jar")):
+        require("kafka")
+    broker = Kafka(folder)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()
