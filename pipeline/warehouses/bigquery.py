@@ -130,7 +130,7 @@ def table_json(contract: Contract) -> dict[str, Any]:
         ContractError: BigQuery cannot hold such a table; the message names contract, property and fix.
 
     """
-    columns = (*contract.properties, *ADDED)
+    columns = (*contract.columns, *ADDED)
     clusters = _clusters(contract, columns)
     arrow_schema(contract)  # refuses reserved names and objects without properties
     return _resource(
