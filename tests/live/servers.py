@@ -300,6 +300,7 @@ class Kafka:
             "transaction.state.log.num.partitions": 1,
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
+            "log.retention.ms": -1,
             "message.max.bytes": 20_000_000,
             # So that a broker that was killed is taken back after 6 s rather than 16.
             "broker.session.timeout.ms": 2000,
