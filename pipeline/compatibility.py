@@ -157,6 +157,7 @@ def _contract_changes(was: Contract, now: Contract) -> Found:
         ("table", was.table, now.table),
         ("event time", was.event_time or "arrival", now.event_time or "arrival"),
         ("identity", was.identity, now.identity),
+        ("span of folders", was.span, now.span),
     ):
         if old != new:
             yield "", f"{what} changed: {old} -> {new}"
@@ -180,6 +181,8 @@ def _changes(was: Property, now: Property, path: str) -> Found:
     if was.kind != now.kind:
         yield path, f"type changed: {was.kind} -> {now.kind}"
         return
+    if was.flatten != now.flatten:
+        yield path, "flattened into columns" if now.flatten else "no longer flattened into columns"
     if now.required and not was.required:
         yield path, "made required"
     if was.unique != now.unique:

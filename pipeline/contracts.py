@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject, SchemaProperty
 
 from pipeline.errors import ContractError
-from pipeline.odcs import API_VERSION, custom_properties, fail, names, parse_odcs, show
+from pipeline.odcs import API_VERSION, choice, custom_properties, fail, names, parse_odcs, rules, show
 from pipeline.patterns import python_pattern
 
 Kind = Literal[
@@ -26,6 +26,9 @@ object of any shape, kept as its JSON text; `object` has `properties`, `array` h
 
 Identity = Literal["content", "properties", "delivery"]
 """What makes two records the same event: its line, its `unique` properties, or where it was delivered."""
+
+Span = Literal["minute", "hour", "day"]
+"""How much event time one folder of the log holds."""
 
 Scalar = str | int | float | bool
 
@@ -54,6 +57,10 @@ class Property:
     """`table.column` that this property points to, for the ER diagram and foreign keys."""
     items: Property | None = None
     properties: tuple[Property, ...] = ()
+    flatten: bool = False
+    """An object whose properties are columns of the table themselves."""
+    aliases: tuple[str, ...] = ()
+    """What formats that only have texts, such as CSV, may call it as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +83,41 @@ class Contract:
     """Who reads this data, named when a change would break them."""
     path: str = ""
     """Where the contract was read from, for messages."""
+    span: Span = "minute"
+    stamped: bool = False
+    """A record without its event time gets its arrival as such."""
+    salvage: tuple[tuple[str, str | None], ...] = ()
+    """Names of the rules by which damaged log lines may be mended; a rule of the contract's own has a pattern."""
+
+    @property
+    def columns(self) -> tuple[Property, ...]:
+        """The columns of its table: its properties, with the inner ones in the place of a flattened object."""
+        columns: list[Property] = []
+        for prop in self.properties:
+            inner = [replace(each, required=each.required and prop.required) for each in prop.properties]
+            columns += inner if prop.flatten else [prop]
+        return tuple(columns)
 
     @property
     def label(self) -> str:
         """`id@version`, as dead letters quote it."""
         return f"{self.id}@{self.version}"
 
+
+SALVAGE_RULES: Mapping[str, str] = {
+    "text_around": "Text stands before or after the object.",
+    "single_quotes": "Keys or texts stand in single or curly quotes.",
+    "bare_words": "Keys or texts stand without quotes.",
+    "literals": "Values are written as Python does: True, False, None, NaN.",
+    "trailing_commas": "A comma, or several, stand where nothing follows.",
+    "missing_commas": "No comma stands between two members.",
+    "missing_braces": "The object's opening or closing braces are missing.",
+    "cut_off": "The line ends in the middle of a member, which is left out.",
+    "control_characters": "Texts hold tabs or other control characters as they are.",
+    "key_value": "Members are written as key=value.",
+    "escaped": "The object is the text of a JSON string, with its quotes escaped.",
+}
+"""Rule -> what kind of damage it mends; see `pipeline.formats.salvage`."""
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 """Bounds of every integer: what warehouses and msgspec hold."""
@@ -99,6 +135,7 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
 _DECIMALS = ("DECIMAL(38,9)", "NUMERIC(38,9)", "NUMERIC")
 _FLOATS = ("DOUBLE", "FLOAT64", "FLOAT")
 _CLUSTER_KINDS = SCALAR_KINDS - {"float"}
+_CUSTOM = ("eventTime", "identity", "clusterBy", "folder", "stamp", "salvage")
 _MAX_CLUSTER = 4  # BigQuery clusters by at most four columns
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME = re.compile(r"[^\"\\\x00-\x1f]+")
@@ -173,7 +210,7 @@ def _contract(
     ):
         if not value or not pattern.fullmatch(value):
             fail(path, f"{where}.{key}", f"expected {pattern.pattern}, got {show(value)}")
-    custom = custom_properties(path, where, schema.customProperties, ("eventTime", "identity", "clusterBy"))
+    custom = custom_properties(path, where, schema.customProperties, _CUSTOM)
     here = f"{where}.customProperties"
     if not schema.properties:
         fail(path, f"{where}.properties", "expected a list of properties, got nothing")
@@ -182,6 +219,11 @@ def _contract(
         if prop.name.startswith("_"):
             what = f"{prop.name!r} begins with an underscore, which is reserved for Sluice; rename it"
             fail(path, f"{where}.properties[{index}].name", what)
+    columns = _columns(path, f"{where}.properties", properties)
+    event_time = _event_time(path, here, custom.get("eventTime"), properties)
+    stamp = choice(path, f"{here}.stamp", custom.get("stamp"), ("arrival",))
+    if stamp is not None and event_time is None:
+        fail(path, f"{here}.eventTime", "expected the timestamp that `stamp` fills, got nothing")
     purpose = document.description.purpose if document.description is not None else None
     return Contract(
         event_type=str(schema.name),
@@ -191,11 +233,31 @@ def _contract(
         domain=str(document.domain),
         description=(schema.description or purpose or "").strip(),
         properties=properties,
-        event_time=_event_time(path, here, custom.get("eventTime"), properties),
+        event_time=event_time,
         identity=_identity(path, here, custom.get("identity", "content"), properties),
         cluster_by=_cluster_by(path, here, custom.get("clusterBy"), properties),
         consumers=consumers,
         path=path,
+        span=choice(path, f"{here}.folder", custom.get("folder", "minute"), get_args(Span)),
+        stamped=stamp is not None,
+        salvage=rules(path, f"{here}.salvage", custom.get("salvage"), SALVAGE_RULES, columns),
+    )
+
+
+def _columns(path: str, where: str, properties: tuple[Property, ...]) -> tuple[str, ...]:
+    """Return the columns' names; refuses two, one of them of a flattened object, that do not differ."""
+    taken: dict[str, str] = {}
+    for index, prop in enumerate(properties):
+        for inner in prop.properties if prop.flatten else (prop,):
+            here = f"{where}[{index}]"
+            other = taken.setdefault(inner.name.lower(), here)
+            if other != here or inner.name.startswith("_"):
+                what = (
+                    f"{inner.name!r} cannot be a column: reserved for Sluice, or used by {other}; rename it"
+                )
+                fail(path, here, what)
+    return tuple(
+        inner.name for prop in properties for inner in (prop.properties if prop.flatten else (prop,))
     )
 
 
@@ -256,7 +318,10 @@ def _property(path: str, where: str, prop: SchemaProperty, *, nested: bool, item
     logical = prop.logicalType
     if logical not in _LOGICAL:
         fail(path, f"{where}.logicalType", f"expected one of {', '.join(_LOGICAL)}, got {show(logical)}")
-    custom_properties(path, where, prop.customProperties, ())
+    custom = custom_properties(path, where, prop.customProperties, ("aliases", "flatten"))
+    flatten = custom.get("flatten", False)
+    if flatten is not False and (flatten is not True or nested or item or not prop.properties):
+        fail(path, f"{where}.customProperties.flatten", "expected true, on an object of the event itself")
     kind = _kind(path, where, prop)
     if prop.physicalName not in (None, prop.name):
         fail(path, f"{where}.physicalName", f"expected {prop.name!r} or nothing, got {prop.physicalName!r}")
@@ -284,6 +349,8 @@ def _property(path: str, where: str, prop: SchemaProperty, *, nested: bool, item
         references=_references(path, where, prop),
         items=_property(path, f"{where}.items", prop.items, nested=True, item=True) if prop.items else None,
         properties=_properties(path, f"{where}.properties", prop.properties) if prop.properties else (),
+        flatten=flatten,
+        aliases=names(path, f"{where}.customProperties.aliases", custom.get("aliases")),
         **limits,
     )
 

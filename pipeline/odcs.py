@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, get_args
 
 import yaml
@@ -108,3 +109,37 @@ def names(path: str, where: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
         fail(path, where, f"expected a list of names, got {show(value)}")
     return tuple(value)
+
+
+def choice(path: str, where: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    """Return `value`, which must be one of `allowed`; None stays None."""
+    if value is not None and value not in allowed:
+        fail(path, where, f"expected one of {', '.join(allowed)}, got {show(value)}")
+    return value
+
+
+def rules(
+    path: str, where: str, value: Any, known: Iterable[str], columns: Iterable[str]
+) -> tuple[tuple[str, str | None], ...]:
+    """Return a list of rules: names of `known` ones, or `{name: …, pattern: …}` with groups named as columns."""
+    found: dict[str, str | None] = {}
+    if value is not None and not isinstance(value, list):
+        fail(path, where, f"expected a list of rules, got {show(value)}")
+    for index, rule in enumerate(value or ()):
+        here = f"{where}[{index}]"
+        own = isinstance(rule, dict) and set(rule) == {"name", "pattern"}
+        name, pattern = (rule["name"], rule["pattern"]) if own else (rule, None)
+        if not isinstance(name, str) or own == (name in known):
+            allowed = f"one of {', '.join(known)}, or name and pattern of a rule with another name"
+            fail(path, here, f"expected {allowed}, got {show(rule)}")
+        if name in found:
+            fail(path, here, f"{name!r} is listed twice; remove one")
+        try:
+            groups = set(re.compile(str(pattern)).groupindex) if own else {*columns}
+        except re.error as error:
+            fail(path, f"{here}.pattern", f"expected a regular expression, got {show(pattern)}: {error}")
+        if not groups or not groups <= {*columns}:
+            expected = f"expected groups, named as some of {', '.join(columns)}"
+            fail(path, f"{here}.pattern", f"{expected}; got {', '.join(sorted(groups)) or 'none'}")
+        found[name] = pattern
+    return tuple(found.items())

@@ -19,7 +19,14 @@ import msgspec
 import pyarrow as pa
 import pyarrow.json
 
-from pipeline.compile.arrow import ADDED, TIMESTAMP, arrow_schema, holds_forbidden_null, retype
+from pipeline.compile.arrow import (
+    TIMESTAMP,
+    arrow_schema,
+    event_fields,
+    flatten,
+    holds_forbidden_null,
+    retype,
+)
 from pipeline.contracts import Contract, Kind, Property
 from pipeline.elements import Segment
 
@@ -66,12 +73,12 @@ def to_table(
         pa.repeat(pa.scalar(segment.id, pa.string()), rows),
         pa.repeat(pa.scalar(ingested_at, TIMESTAMP), rows),
     ]
-    return pa.Table.from_arrays([*columns, *added], schema=schema), refused
+    return pa.Table.from_arrays([*flatten(contract, columns), *added], schema=schema), refused
 
 
 def read_lines(contract: Contract, lines: Sequence[bytes]) -> list[pa.Array] | None:
-    """Return the contract's columns of `lines`, read in one go; None if the reader refuses any of them."""
-    target = list(arrow_schema(contract))[: -len(ADDED)]
+    """Return the contract's properties of `lines`, read in one go; None if the reader refuses any of them."""
+    target = event_fields(contract)
     if not lines:
         return [pa.array([], field.type) for field in target]
     data = b"\n".join(lines)

@@ -189,7 +189,7 @@ MISTAKES = [
     (
         "name: due, ",
         "name: due, customProperties: [{property: protect, value: hash}], ",
-        f"{P}[7].customProperties[0].property: expected no custom properties here, got 'protect'",
+        f"{P}[7].customProperties[0].property: expected one of aliases, flatten, got 'protect'",
     ),
     (
         "name: due, ",
@@ -235,7 +235,61 @@ MISTAKES = [
     (
         "property: clusterBy",
         "property: cluster",
-        f"{C}[2].property: expected one of eventTime, identity, clusterBy, got 'cluster'",
+        f"{C}[2].property: expected one of eventTime, identity, clusterBy, folder, stamp, salvage, got 'cluster'",
+    ),
+    (
+        "{property: clusterBy, value: [shop, id]}",
+        "{property: folder, value: week}",
+        f"{C}.folder: expected one of minute, hour, day, got 'week'",
+    ),
+    (
+        "{property: clusterBy, value: [shop, id]}",
+        "{property: stamp, value: now}",
+        f"{C}.stamp: expected one of arrival, got 'now'",
+    ),
+    (
+        "{property: eventTime, value: at}",
+        "{property: stamp, value: arrival}",
+        f"{C}.eventTime: expected the timestamp that `stamp` fills, got nothing",
+    ),
+    (
+        "{property: clusterBy, value: [shop, id]}",
+        "{property: salvage, value: text_around}",
+        f"{C}.salvage: expected a list of rules, got 'text_around'",
+    ),
+    (
+        "{property: clusterBy, value: [shop, id]}",
+        "{property: salvage, value: [text_around, text_around]}",
+        f"{C}.salvage[1]: 'text_around' is listed twice; remove one",
+    ),
+    (
+        "{property: clusterBy, value: [shop, id]}",
+        "{property: salvage, value: [guess]}",
+        f"{C}.salvage[0]: expected one of text_around, single_quotes, bare_words, literals, trailing_commas,"
+        " missing_commas, missing_braces, cut_off, control_characters, key_value, escaped, or name and pattern of"
+        " a rule with another name, got 'guess'",
+    ),
+    (
+        "{property: clusterBy, value: [shop, id]}",
+        "{property: salvage, value: [{name: own, pattern: '('}]}",
+        f"{C}.salvage[0].pattern: expected a regular expression, got '(': missing ), unterminated"
+        " subpattern at position 0",
+    ),
+    (
+        "{property: clusterBy, value: [shop, id]}",
+        "{property: salvage, value: [{name: own, pattern: '(?P<color>.)'}]}",
+        f"{C}.salvage[0].pattern: expected groups, named as some of id, at, shop, count, price, weight, paid, due,"
+        " kind, level, extra, buyer, tags, product; got color",
+    ),
+    (
+        "name: due, ",
+        "name: due, customProperties: [{property: flatten, value: true}], ",
+        f"{P}[7].customProperties.flatten: expected true, on an object of the event itself",
+    ),
+    (
+        "properties: [{name: id, logicalType: string}]",
+        "customProperties: [{property: flatten, value: true}], properties: [{name: Id, logicalType: string}]",
+        f"{P}[11]: 'Id' cannot be a column: reserved for Sluice, or used by {P}[0]; rename it",
     ),
     (
         "value: [finance]",
@@ -263,6 +317,35 @@ MISTAKES = [
         "line 31, column 1: expected YAML, got a mistake: found unexpected end of stream",
     ),
 ]
+
+
+def test_a_flattened_object_becomes_columns(tmp_path: Path) -> None:
+    old = "properties: [{name: id, logicalType: string}]"
+    new = "properties: [{name: mail, logicalType: string, required: true}]"
+    flat = f"customProperties: [{{property: flatten, value: true}}], {new}"
+    contract = load_contract(write(tmp_path, YAML.replace(old, flat)))
+    nested = Property(
+        "buyer", "object", properties=(Property("mail", "string", required=True),), flatten=True
+    )
+    assert contract.properties[11] == nested
+    assert contract.columns[11] == Property("mail", "string")
+    assert len(contract.columns) == len(contract.properties)
+
+
+def test_what_a_contract_says_of_folders_stamps_salvage_and_aliases(tmp_path: Path) -> None:
+    own = "{name: own, pattern: '(?P<shop>.)'}"
+    said = f"""\
+      - {{property: folder, value: day}}
+      - {{property: stamp, value: arrival}}
+      - {{property: salvage, value: [key_value, {own}]}}
+    properties:
+"""
+    due = "name: due, customProperties: [{property: aliases, value: [until, by]}], "
+    text = YAML.replace("    properties:\n", said, 1).replace("name: due, ", due)
+    contract = load_contract(write(tmp_path, text))
+    assert (contract.span, contract.stamped) == ("day", True)
+    assert contract.salvage == (("key_value", None), ("own", "(?P<shop>.)"))
+    assert contract.properties[7].aliases == ("until", "by")
 
 
 @pytest.mark.parametrize(("old", "new", "message"), MISTAKES)

@@ -16,7 +16,7 @@ import yaml
 
 from pipeline.compile.decoder import compile_decoder
 from pipeline.compile.explain import compile_explainer
-from pipeline.contracts import load_contract, load_contracts
+from pipeline.contracts import Contract, load_contract, load_contracts
 from pipeline.errors import REJECT_CODES
 
 ROOT = Path(__file__).parents[1]
@@ -33,11 +33,20 @@ def examples(kind: str) -> list[object]:
     ]
 
 
+def domain(file: Path) -> tuple[dict[str, Contract], str | None]:
+    """Return all contracts of the domain and what routes between them; if nothing does, the file's own."""
+    contracts = load_contracts(str(file.parents[1]))
+    routed = all(
+        ("event_type", (name,)) in [(p.name, p.enum) for p in c.properties] for name, c in contracts.items()
+    )
+    event_type = file.name.split(".")[0]
+    return (contracts, "event_type") if routed else ({event_type: contracts[event_type]}, None)
+
+
 @pytest.mark.parametrize(("file", "line"), examples("accepts"))
 def test_accepts(file: Path, line: bytes) -> None:
-    contracts = load_contracts(str(file.parents[1]))
-    decoder = compile_decoder(contracts, "event_type")
-    explanation = compile_explainer(contracts, "event_type").explain(line)
+    decoder = compile_decoder(*domain(file))
+    explanation = compile_explainer(*domain(file)).explain(line)
     assert explanation.violations == ()
     assert explanation.event_type == file.name.split(".")[0]
     assert decoder.contract_of[type(decoder.decode(line))].event_type == explanation.event_type
@@ -45,8 +54,7 @@ def test_accepts(file: Path, line: bytes) -> None:
 
 @pytest.mark.parametrize(("file", "line"), examples("rejects"))
 def test_rejects(file: Path, line: bytes) -> None:
-    contracts = load_contracts(str(file.parents[1]))
-    found = compile_explainer(contracts, "event_type").explain(line).violations
+    found = compile_explainer(*domain(file)).explain(line).violations
     try:
         why = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).get("_why", msgspec.Raw(b"null"))
     except msgspec.MsgspecError:

@@ -45,7 +45,7 @@ SCALARS: dict[Kind, pa.DataType] = {
 
 @lru_cache(maxsize=256)
 def arrow_schema(contract: Contract) -> pa.Schema:
-    """Return the table of `contract`, as loaded: its properties in order, then `ADDED`.
+    """Return the table of `contract`, as loaded: its columns in order, then `ADDED`.
 
     A `uuid` is a string as received; `json` is a string of compact JSON text (`KIND` says so in the field's
     metadata); a property is nullable unless it is required. The schema's metadata names contract and version.
@@ -55,12 +55,26 @@ def arrow_schema(contract: Contract) -> pa.Schema:
 
     """
     names = {added.name for added in ADDED}
-    for prop in contract.properties:
+    for prop in contract.columns:
         if prop.name in names:
             message = f"{_where(contract)}: property {prop.name}: the name is reserved by Sluice; rename it"
             raise ContractError(message)
-    fields = [arrow_field(prop, where=_where(contract)) for prop in (*contract.properties, *ADDED)]
+    fields = [arrow_field(prop, where=_where(contract)) for prop in (*contract.columns, *ADDED)]
     return pa.schema(fields, metadata={b"contract": contract.label.encode()})
+
+
+@lru_cache(maxsize=256)
+def event_fields(contract: Contract) -> tuple[pa.Field, ...]:
+    """Return the properties of an event of `contract` as fields, nested as its records are."""
+    return tuple(arrow_field(prop, where=_where(contract)) for prop in contract.properties)
+
+
+def flatten(contract: Contract, columns: Sequence[pa.Array]) -> list[pa.Array]:
+    """Return arrays of `event_fields` as arrays of the contract's columns; an absent object's are null."""
+    flat: list[pa.Array] = []
+    for prop, column in zip(contract.properties, columns, strict=True):
+        flat += column.flatten() if prop.flatten else [column]
+    return flat
 
 
 def arrow_field(prop: Property, *, where: str) -> pa.Field:

@@ -23,11 +23,11 @@ def mermaid(contracts: Iterable[Contract]) -> str:
     entities: dict[str, list[str]] = {}
     relations: list[str] = []
     for contract in ordered:
-        columns = (*contract.properties, *ADDED)
+        columns = (*contract.columns, *ADDED)
         _add_entity(contract.table, columns, entities, relations)
     outside: dict[str, dict[str, str]] = {}
     for contract in ordered:
-        for prop in _all(contract.properties):
+        for prop in _all(contract.columns):
             table, _, column = (prop.references or "").partition(".")
             if table and table not in tables:
                 outside.setdefault(table, {})

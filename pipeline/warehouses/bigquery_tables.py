@@ -138,7 +138,7 @@ def table_json(contract: Contract, policy_tags: Mapping[str, str] | None = None)
         ContractError: BigQuery cannot hold such a table; the message names contract, property and fix.
 
     """
-    columns = (*contract.properties, *ADDED)
+    columns = (*contract.columns, *ADDED)
     clusters = _clusters(contract, columns)
     arrow_schema(contract)  # refuses reserved names and objects without properties
     return _resource(

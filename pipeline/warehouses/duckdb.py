@@ -247,7 +247,7 @@ def _comments(contract: Contract, what: str) -> list[str]:
 
 
 def _columns(contract: Contract) -> tuple[Property, ...]:
-    return (*contract.properties, *ADDED, EVENT_DATE)
+    return (*contract.columns, *ADDED, EVENT_DATE)
 
 
 def _name(name: str) -> str:

@@ -210,6 +210,11 @@ def _transaction(connection: Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
+def system_sql() -> str:
+    """Return what makes the tables and the view that Sluice keeps beside those of the contracts."""
+    return ";\n".join(SYSTEM) + ";\n"
+
+
 def create_table_sql(contract: Contract) -> str:
     """Return `table_statements` as one text."""
     return ";\n".join(table_statements(contract)) + ";\n"
@@ -224,14 +229,14 @@ def table_statements(contract: Contract) -> list[str]:
     """
     _check_contract(contract)
     table = quoted_name(contract.table)
-    lines = [f"    {_column(each)}" for each in (*contract.properties, *ADDED)]
+    lines = [f"    {_column(each)}" for each in (*contract.columns, *ADDED)]
     lines.append('    PRIMARY KEY ("_event_id")')
     statements = [f"CREATE TABLE IF NOT EXISTS {table} (\n" + ",\n".join(lines) + "\n)"]
     if contract.description:
         statements.append(f"COMMENT ON TABLE {table} IS {quoted_text(contract.description)}")
     return statements + [
         f"COMMENT ON COLUMN {table}.{quoted_name(each.name)} IS {quoted_text(each.description)}"
-        for each in (*contract.properties, *ADDED)
+        for each in (*contract.columns, *ADDED)
         if each.description
     ]
 
@@ -248,7 +253,7 @@ def _check_contract(contract: Contract) -> None:
             f"{where}: table: expected at most {MAX_NAME} bytes and not {COUNTS}; got {contract.table!r}"
         )
         raise ContractError(message)
-    for each in contract.properties:
+    for each in contract.columns:
         if each.name in SYSTEM_COLUMNS or len(each.name.encode()) > MAX_NAME:
             message = (
                 f"{where}: property {each.name}: expected at most {MAX_NAME} bytes and none of PostgreSQL's own"

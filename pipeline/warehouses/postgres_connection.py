@@ -161,7 +161,7 @@ def _close_quietly(connection: Connection, process: int) -> None:
 def _binary(contract: Contract, rows: pa.Table) -> pa.Table:
     """Return rows as COPY takes them: uuid as its 16 bytes, jsonb as its version and text."""
     columns = {}
-    for prop, column in zip((*contract.properties, *ADDED), rows.combine_chunks().columns, strict=True):
+    for prop, column in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True):
         array = column.chunk(0) if column.num_chunks else pa.array([], column.type)
         convert = _BINARY.get(prop.kind)
         columns[prop.name] = array if convert is None else convert(array, prop)

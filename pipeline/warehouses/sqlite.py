@@ -189,7 +189,7 @@ class Connection:
         """Insert rows into the contract's table; raises RefusedRows for what they hold."""
         columns = [
             _STORED.get(prop.kind, _same)(array, prop)
-            for prop, array in zip((*contract.properties, *ADDED), rows.combine_chunks().columns, strict=True)
+            for prop, array in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True)
         ]
         try:
             self._insert(contract.table, columns)
@@ -231,6 +231,11 @@ _STORED: Mapping[Kind, Callable[[pa.ChunkedArray, Property], pa.ChunkedArray | p
 """How values are stored that SQLite has no type for; the others as they are, true as 1 and false as 0."""
 
 
+def system_sql() -> str:
+    """Return what makes the tables and the view that Sluice keeps beside those of the contracts."""
+    return ";\n".join(SYSTEM) + ";\n"
+
+
 def create_table_sql(contract: Contract) -> str:
     """Return `CREATE TABLE IF NOT EXISTS` for SQLite, which keeps the descriptions with it as comments.
 
@@ -246,7 +251,7 @@ def create_table_sql(contract: Contract) -> str:
         )
         raise ContractError(message)
     arrow_schema(contract)  # refuses reserved names and objects without properties
-    columns = (*contract.properties, *ADDED)
+    columns = (*contract.columns, *ADDED)
     kinds = [f"{SCALARS[each.kind]}{' NOT NULL' if each.required else ''}" for each in columns]
     lines = [
         f"    {_name(each.name)} {kind},{_comment(each.description)}"
