@@ -24,6 +24,7 @@ from pipeline.ledger import Figures, Report
 from pipeline.live import BACKLOG, DRAINING, RECEIPTS
 from pipeline.metrics import FIGURES
 from pipeline.progress import Progress
+from pipeline.warehouses.urls import redact
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -180,7 +181,8 @@ def print_report(report: Report, job: Job | None = None) -> None:
     console.print(verdict if report.balanced else "[bold red]NOT BALANCED[/]: some record is unaccounted for")
     if job is not None:
         for name in ("files", "warehouse", "dead_letters"):
-            console.print(f"{name.replace('_', ' ')}: {getattr(job, name)}", soft_wrap=True, highlight=False)
+            place = f"{name.replace('_', ' ')}: {redact(getattr(job, name))}"
+            console.print(place, soft_wrap=True, highlight=False)
 
 
 def _row(figures: Figures) -> list[str]:

@@ -12,6 +12,7 @@ from pipeline.elements import RecordBatch
 from pipeline.errors import ConfigError
 from pipeline.sources.files import FileSource
 from pipeline.sources.kafka import KafkaSource
+from pipeline.sources.pubsub import PubSubSource
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 
@@ -48,6 +49,7 @@ SOURCES: dict[str, Callable[[str], Source]] = {
     "file": FileSource,
     "gs": FileSource,
     "kafka": KafkaSource,
+    "pubsub": PubSubSource,
     "s3": FileSource,
 }
 """Scheme -> source. What has no scheme is a local path."""

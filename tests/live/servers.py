@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -351,3 +352,121 @@ def kafka(folder: Path) -> Iterator[Kafka]:
         yield broker
     finally:
         broker.kill()
+
+
+@dataclass
+class PubSub:
+    """Google's Pub/Sub emulator at `host`. It keeps everything in memory: a kill loses topics and subscriptions."""
+
+    command: Sequence[str]
+    port: int
+    _running: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads clients to it."""
+        return {"PUBSUB_EMULATOR_HOST": self.host}
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        self._running.enter_context(serving(self.command, self.port))
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+        self._running.close()
+
+    def make(self, name: str, **settings: object) -> PubSubTopic:
+        """Make a topic and a subscription with `settings`, both named `name`."""
+        topic = PubSubTopic(self, name)
+        with self._client("Publisher") as publisher, self._client("Subscriber") as subscriber:
+            publisher.create_topic(name=topic.path)
+            request = {"name": topic.subscription, "topic": topic.path, **settings}
+            subscriber.create_subscription(request=request)
+        return topic
+
+    def _client(self, kind: str) -> Any:
+        import grpc
+        from google import pubsub_v1
+
+        client = getattr(pubsub_v1, f"{kind}Client")
+        unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        channel = grpc.insecure_channel(self.host, unlimited)
+        return client(transport=client.get_transport_class("grpc")(channel=channel))
+
+
+@dataclass(frozen=True)
+class PubSubTopic:
+    """A topic with a subscription of the same name."""
+
+    server: PubSub
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Full name of the topic."""
+        return f"projects/sluice/topics/{self.name}"
+
+    @property
+    def subscription(self) -> str:
+        """Full name of the subscription."""
+        return f"projects/sluice/subscriptions/{self.name}"
+
+    @property
+    def source(self) -> str:
+        """URL of the subscription, as a job's source."""
+        return f"pubsub://{self.subscription}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads clients to its server."""
+        return self.server.environment
+
+    def publish(self, records: Iterable[bytes], ordering_key: str = "", **attributes: str) -> list[str]:
+        """Send records, wait until all have arrived, and return their ids."""
+        messages = [
+            {"data": record, "ordering_key": ordering_key, "attributes": attributes} for record in records
+        ]
+        ids: list[str] = []
+        with self.server._client("Publisher") as publisher:
+            for start in range(0, len(messages), 1000):
+                part = messages[start : start + 1000]
+                ids += publisher.publish(topic=self.path, messages=part).message_ids
+        return ids
+
+    def pull(self) -> list[tuple[str, bytes]]:
+        """Return id and bytes of what the subscription would deliver now, and give it back."""
+        from google.pubsub_v1 import PullRequest
+
+        with self.server._client("Subscriber") as subscriber:
+            found: dict[str, tuple[str, bytes]] = {}
+            request = PullRequest(subscription=self.subscription, max_messages=1000, return_immediately=True)
+            while received := subscriber.transport.pull(request).received_messages:
+                found |= {each.ack_id: (each.message.message_id, each.message.data) for each in received}
+            if found:
+                subscriber.modify_ack_deadline(
+                    subscription=self.subscription, ack_ids=list(found), ack_deadline_seconds=0
+                )
+        return list(found.values())
+
+
+@contextmanager
+def pubsub() -> Iterator[PubSub]:
+    """Run the Pub/Sub emulator; without it or Java skip the test, or fail it in CI."""
+    root = Path(require("gcloud")).resolve().parents[1]
+    jars = sorted((root / "platform" / "pubsub-emulator" / "lib").glob("cloud-pubsub-emulator-*.jar"))
+    if not jars:
+        require("pubsub-emulator")
+    port = free_port()
+    server = PubSub(
+        [require("java"), "-Xmx512m", "-jar", str(jars[-1]), "--host=127.0.0.1", f"--port={port}"], port
+    )
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
