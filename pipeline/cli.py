@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ _JOB_HELP = "job file, such as jobs/backend_events.yaml"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed, 2 the user's mistake."""
+    _log_to_standard_error()
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     command: Callable[[argparse.Namespace, list[str]], int] = options.command
@@ -46,12 +48,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _log_to_standard_error() -> None:
+    """Have what the product itself logs shown; what libraries log is not."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s sluice: %(message)s"))
+    logger = logging.getLogger("sluice")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
 def run(options: argparse.Namespace, beam_args: list[str]) -> int:
-    """Run a job to its end."""
-    from pipeline.launch import run_job
+    """Run a job to its end, or a live one until it is drained."""
+    from pipeline.launch import Submitted, run_job
 
     job = _job(options, beam_args)
-    return _report(run_job(job, beam_args), job, options)
+    made = run_job(job, beam_args, metrics_port=options.metrics_port)
+    if isinstance(made, Submitted):
+        print(f"{job.name}: submitted to {made.runner} as {made.job_id}; its totals go to {made.totals}")
+        return 0
+    return _report(made, job, options)
 
 
 def load(options: argparse.Namespace, beam_args: list[str]) -> int:
@@ -60,6 +76,30 @@ def load(options: argparse.Namespace, beam_args: list[str]) -> int:
 
     job = _job(options, beam_args)
     return _report(load_log(job, beam_args), job, options)
+
+
+def publish(options: argparse.Namespace, _: list[str]) -> int:
+    """Feed a topic."""
+    from pipeline.publish import parse_rate, publish
+    from pipeline.terminal import counting
+
+    if (options.source is None) != options.generate:
+        message = "publish: expected either --source FILES or --generate"
+        raise ConfigError(message)
+    rate = None if options.rate is None else parse_rate(options.rate)
+    job = load_job(options.job)
+    with counting(f"sluice publish {job.name}") as told:
+        sent = publish(
+            job,
+            to=options.to,
+            source=options.source,
+            rate=rate,
+            loop=options.loop,
+            count=options.count,
+            told=told,
+        )
+    print(f"{job.name}: {sent:,} records published to {options.to or job.source}")
+    return 0
 
 
 def check(options: argparse.Namespace, _: list[str]) -> int:
@@ -174,9 +214,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(
         commands,
         run,
-        "run a job: read its source once, write files, tables, counts and dead letters",
+        "run a job: a history to its end, a live source until Ctrl-C or SIGTERM drains it",
         "sluice run jobs/backend_events.yaml --source 'history/*' --report report.json",
-        _add_job,
+        _add_run,
     )
     _add(
         commands,
@@ -184,6 +224,13 @@ def _parser() -> argparse.ArgumentParser:
         "load into the warehouse whatever it lacks of the log: after a failure, or into a new warehouse",
         "sluice load jobs/backend_events.yaml --warehouse duckdb:///rebuilt.duckdb",
         _add_job,
+    )
+    _add(
+        commands,
+        publish,
+        "feed the topic of a job: a history's records, or made-up events, at a steady rate",
+        "sluice publish jobs/clickstream.yaml --generate --rate 500/s",
+        _add_publish,
     )
     _add(
         commands,
@@ -240,6 +287,34 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         group.add_argument(*flags, dest=f"windows.{each.name}", metavar="TEXT", help=_help(each.metadata))
     parser.add_argument("--report", metavar="FILE", help="write the run report here, in JSON")
     parser.epilog = f"{parser.epilog}. Whatever else is given goes to Beam, such as --runner=PrismRunner."
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_job(parser)
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        metavar="PORT",
+        help="live jobs on this machine: serve /metrics for Prometheus and /healthz on this port",
+    )
+
+
+def _add_publish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help=_JOB_HELP)
+    parser.add_argument(
+        "--to", metavar="URL", help="topic, such as kafka://host:9092/topic (default: the job's source)"
+    )
+    parser.add_argument("--source", metavar="FILES", help="records to send, as they are: a path or a glob")
+    parser.add_argument(
+        "--generate", action="store_true", help="send events made up from the job's contracts, of now"
+    )
+    parser.add_argument(
+        "--rate", metavar="N/s", help="records a second, such as 500/s (default: as fast as it goes)"
+    )
+    parser.add_argument("--loop", action="store_true", help="begin again when the source ends")
+    parser.add_argument(
+        "--count", type=int, metavar="N", help="end after so many records (default: at the source's end)"
+    )
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:

@@ -82,7 +82,7 @@ class RecordBatch:
             uri=self.uri,
             arrival=self.arrivals[index] if self.arrivals is not None else self.arrival,
             partition=self.partition,
-            offset=self.offsets[index],
+            offset=self.offsets[index] if self.message_ids is None else None,
             line=self.lines[index] if self.lines is not None else None,
             message_id=self.message_ids[index] if self.message_ids is not None else None,
             attributes=self.attributes[index] if self.attributes is not None else {},

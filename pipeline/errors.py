@@ -34,6 +34,10 @@ class WarehouseError(SluiceError):
     """A warehouse cannot be reached, is locked, or failed for a reason other than the rows' content."""
 
 
+class PublishError(SluiceError):
+    """Records that were published to a topic did not arrive there."""
+
+
 class WorkerError(SluiceError):
     """A worker process on this machine died before its work was done."""
 

@@ -22,6 +22,7 @@ from pipeline.job import Job
 from pipeline.ledger import BalanceLedger, count_read
 from pipeline.load import LoadSegments
 from pipeline.log import Log, Offer
+from pipeline.metrics import measure
 from pipeline.panes import Panes
 from pipeline.progress import Progress
 from pipeline.retry import Patience
@@ -120,5 +121,6 @@ def _balance(tallies: tuple[beam.PCollection[Tally], ...], run: Run) -> beam.PCo
     return (
         tallies
         | "Gather tallies" >> beam.Flatten()
+        | "Measure" >> beam.Map(measure)
         | "Balance ledger" >> BalanceLedger(run.totals_url, run.event_panes)
     )

@@ -8,16 +8,24 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+)
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.runners.runner import PipelineRunner
+from grpc import RpcError
 
 from pipeline import errors
 from pipeline.clock import Clock, system_clock
@@ -28,19 +36,28 @@ from pipeline.errors import ConfigError
 from pipeline.graph import Run, build, build_load
 from pipeline.job import Job
 from pipeline.ledger import Report, make_report, read_totals
+from pipeline.live import CLOSING, MAX_BEHIND_WATERMARK
 from pipeline.log import Log, Stream
 from pipeline.panes import Panes
+from pipeline.prism import prism
 from pipeline.progress import Progress
 from pipeline.retry import Patience
 from pipeline.shuffle import Spill
 from pipeline.sources import open_source
+from pipeline.sources.unbounded import settles_receipts
 from pipeline.storage import open_store
-from pipeline.terminal import progress_bar
+from pipeline.terminal import live_status, progress_bar
 from pipeline.warehouses import open_warehouse
+from pipeline.watch import draining_by_signal, metrics_server
 from pipeline.workers import forked_workers
 
 _LETTER_LATENESS = 10 * 365 * 86400.0
 """A dead letter is never too late: a runner must not drop what is already the record of a failure."""
+
+_LIVE_RETRY_FOR = 600.0
+
+_DEATH_SECONDS = 5.0
+"""From a broken connection until the death that broke it must have shown."""
 
 _RUN_PREFIX = "sluice-run-"
 _LOCK = "lock"
@@ -51,21 +68,28 @@ _OUR_ERROR = re.compile(r"^pipeline\.errors\.(\w+): (.*?)(?: \[while running .*)
 """The last line of a worker's traceback, when the exception is one of ours."""
 
 
-def run_job(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) -> Report:
-    """Run `job` to its end and return its report.
+def run_job(
+    job: Job, beam_args: Sequence[str], clock: Clock = system_clock, metrics_port: int | None = None
+) -> Report | Submitted:
+    """Run `job` and return its report: to its end, or, a live one, until SIGINT or SIGTERM drains it.
+
+    A live job on this machine serves Prometheus metrics on `metrics_port`, if it is given. On another runner it
+    is only submitted.
 
     Raises:
         SluiceError: one clear line; what was written stays valid, and the next run completes it.
 
     """
+    source = open_source(job.source)
 
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
-        source = open_source(job.source)
         source.check()
         build(pipeline | "Read" >> source, job, open_run())
         return source.size()
 
-    return _launch(job, beam_args, attach, clock)
+    if source.bounded:
+        return _launch(job, beam_args, attach, clock)
+    return _launch_live(job, beam_args, attach, clock, metrics_port)
 
 
 def load_log(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) -> Report:
@@ -78,28 +102,77 @@ def load_log(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) ->
     return _launch(job, beam_args, attach, clock)
 
 
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A live job that a cluster runs from now on."""
+
+    runner: str
+    job_id: str
+    totals: str
+    """Where its ledger is written."""
+
+
 _Attach = Callable[[beam.Pipeline, Callable[[], Run]], int | None]
 """Builds a graph, opening its run when the source is known to be there; returns the bytes to read, if known."""
 
 
 def _launch(job: Job, beam_args: Sequence[str], attach: _Attach, clock: Clock) -> Report:
-    """Run what `attach` builds, and report."""
+    """Run what `attach` builds to its end, and report."""
     started, run_id = clock(), uuid.uuid4().hex
     options = PipelineOptions(list(beam_args))
-    with _run_folder() as folder, _runner(options, folder) as runner:
+    with _run_folder() as folder, _workers(options, folder) as runner:
         shared = _Shared.on_this_machine(folder) if runner else _Shared.elsewhere(options, folder, run_id)
         pipeline = beam.Pipeline(runner=runner, options=options)
-        size = attach(pipeline, lambda: _open(job, shared, started, clock))
+        size = attach(pipeline, lambda: _open(job, shared, started, clock, live=False))
         with progress_bar(f"sluice {job.name}", size, shared.progress), _one_clear_line():
             pipeline.run().wait_until_finish()
         total = read_totals(shared.totals)
     return make_report(total, job=job.name, run_id=run_id, started=started, seconds=clock() - started)
 
 
+def _launch_live(
+    job: Job, beam_args: Sequence[str], attach: _Attach, clock: Clock, metrics_port: int | None
+) -> Report | Submitted:
+    """Run what `attach` builds until it is drained, and report; or submit it to the runner that was chosen."""
+    started, run_id = clock(), uuid.uuid4().hex
+    options = PipelineOptions(list(beam_args), streaming=True)
+    with _run_folder() as folder:
+        if not settles_receipts(options):
+            shared = _Shared.elsewhere(options, folder, run_id)
+            pipeline = beam.Pipeline(options=options)
+            attach(pipeline, lambda: _open(job, shared, started, clock, live=True))
+            with _one_clear_line():
+                result = pipeline.run()
+            return Submitted(
+                type(pipeline.runner).__name__, str(getattr(result, "_job_id", "")), shared.totals
+            )
+        watched = (
+            metrics_server(metrics_port, job.windows.flush),
+            live_status(f"sluice {job.name}", clock),
+            draining_by_signal(),
+        )
+        with ExitStack() as stack:
+            runner = stack.enter_context(_prism(options))
+            shared = _Shared.within_this_process(folder)
+            pipeline = beam.Pipeline(runner=runner, options=options)
+            attach(pipeline, lambda: _open(job, shared, started, clock, live=True))
+            stack.callback(CLOSING.close)
+            for each in watched:
+                stack.enter_context(each)
+            stack.enter_context(_one_clear_line())
+            pipeline.run().wait_until_finish()
+        total = read_totals(shared.totals)
+    return make_report(total, job=job.name, run_id=run_id, started=started, seconds=clock() - started)
+
+
+def _runner_chosen(options: PipelineOptions) -> bool:
+    return "runner" in options.get_all_options(drop_default=True)
+
+
 @contextmanager
-def _runner(options: PipelineOptions, folder: Path) -> Iterator[PipelineRunner | None]:
-    """Yield the runner on this machine, with a worker process for each core; None if the user chose one."""
-    if "runner" in options.get_all_options(drop_default=True):
+def _workers(options: PipelineOptions, folder: Path) -> Iterator[PipelineRunner | None]:
+    """Yield the runner of histories, with a worker process for each core; None if the user chose a runner."""
+    if _runner_chosen(options):
         yield None
         return
     cores = os.cpu_count() or 1
@@ -107,6 +180,34 @@ def _runner(options: PipelineOptions, folder: Path) -> Iterator[PipelineRunner |
     logging.disable(logging.ERROR)  # what Beam logs as an error comes as an exception as well
     with forked_workers(cores, folder, options) as environment:
         yield FnApiRunner(default_environment=environment)
+
+
+@contextmanager
+def _prism(options: PipelineOptions) -> Iterator[PipelineRunner]:
+    """Yield the runner of live jobs, whose workers are threads of this process.
+
+    Raises:
+        WorkerError: inside the context, when Prism dies.
+
+    """
+    logging.getLogger().setLevel(logging.CRITICAL)  # what Beam logs as an error comes as an exception as well
+    hook, threading.excepthook = threading.excepthook, _thread_failed
+    try:
+        with prism(options) as running:
+            options.view_as(PortableOptions).job_endpoint = running.endpoint
+            try:
+                yield PrismRunner()
+            except RpcError:
+                running.check(_DEATH_SECONDS)
+                raise
+    finally:
+        threading.excepthook = hook
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """Say nothing of Beam's threads whose connection to Prism breaks: the main thread's breaks as well."""
+    if not issubclass(failed.exc_type, RpcError):
+        threading.__excepthook__(failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +224,11 @@ class _Shared:
         for name in ("totals", "progress", "spill"):
             (folder / name).mkdir()
         return cls(str(folder / "totals"), Progress(str(folder / "progress")), Spill(str(folder / "spill")))
+
+    @classmethod
+    def within_this_process(cls, folder: Path) -> _Shared:
+        """Return a folder within the run's own; nothing else is needed where the launcher is the worker."""
+        return cls(str(folder / "totals"))
 
     @classmethod
     def elsewhere(cls, options: PipelineOptions, folder: Path, run_id: str) -> _Shared:
@@ -154,7 +260,7 @@ def _run_folder() -> Iterator[Path]:
                 tempfile.tempdir = before
 
 
-def _open(job: Job, shared: _Shared, started: float, clock: Clock) -> Run:
+def _open(job: Job, shared: _Shared, started: float, clock: Clock, *, live: bool) -> Run:
     """Open the logs and the warehouse, so that what is wrong with them is said before Beam starts."""
     letter_contract = dead_letter_contract()
     streams = {name: Stream.of(contract) for name, contract in job.contracts.items()}
@@ -164,17 +270,19 @@ def _open(job: Job, shared: _Shared, started: float, clock: Clock) -> Run:
     log.open()
     letters.open()
     warehouse.prepare([*job.contracts.values(), letter_contract])
+    windows = job.windows
+    retry_for = job.retry_for if job.retry_for is not None else (_LIVE_RETRY_FOR if live else 0.0)
     return Run(
         log=log,
         letters=letters,
         warehouse=warehouse,
         letter_contract=letter_contract,
-        ages=AgeLimits(job.windows.max_skew, job.windows.allowed_lateness, started),
-        event_panes=Panes(live=False, flush=job.windows.flush, lateness=job.windows.allowed_lateness),
-        letter_panes=Panes(live=False, flush=job.windows.flush, lateness=_LETTER_LATENESS),
+        ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live else started),
+        event_panes=Panes(live, windows.flush, windows.allowed_lateness + MAX_BEHIND_WATERMARK),
+        letter_panes=Panes(live, windows.flush, _LETTER_LATENESS),
         totals_url=shared.totals,
         clock=clock,
-        patience=Patience(job.retry_for or 0.0),
+        patience=Patience(retry_for),
         progress=shared.progress,
         spill=shared.spill,
     )

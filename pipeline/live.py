@@ -99,6 +99,11 @@ def is_full() -> bool:
     return outstanding.records >= MAX_OUTSTANDING_RECORDS or outstanding.bytes >= MAX_OUTSTANDING_BYTES
 
 
+MAX_BEHIND_WATERMARK = 31 * 86400.0
+"""Seconds that a record's arrival may lie behind its source's watermark: as long as Pub/Sub keeps a message. The
+runner's windows are kept that much longer than `allowed_lateness`, so that only our own age rule rejects anything;
+what a source delivers even later counts as arrived just then."""
+
 DRAINING = threading.Event()
 """Set when the run is to end: sources finish, everything on its way is stored and acknowledged."""
 
@@ -121,4 +126,27 @@ class Closing:
 
 
 CLOSING = Closing()
+"""That of this process."""
+
+
+class Backlog:
+    """How many records wait at their source, unread: as each part of a source, such as a partition, last saw it."""
+
+    def __init__(self) -> None:
+        """Begin with nothing known."""
+        self._lock = threading.Lock()
+        self._parts: dict[tuple[str, int], int] = {}
+
+    def set(self, uri: str, part: int, records: int) -> None:
+        """Take note of what waits in one part of the source at `uri`."""
+        with self._lock:
+            self._parts[uri, part] = records
+
+    def total(self) -> int | None:
+        """Return what waits in all parts; None if the source cannot tell."""
+        with self._lock:
+            return sum(self._parts.values()) if self._parts else None
+
+
+BACKLOG = Backlog()
 """That of this process."""

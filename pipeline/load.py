@@ -18,6 +18,7 @@ from pipeline.count import count_windows
 from pipeline.elements import Origin, Rejected, Segment, Tally, Violation
 from pipeline.live import RECEIPTS
 from pipeline.log import Log, Offer, StoredSegment
+from pipeline.metrics import FIGURES
 from pipeline.retry import Patience
 from pipeline.rows import to_table
 from pipeline.warehouses import Warehouse
@@ -118,4 +119,7 @@ class LoadSegments(beam.DoFn):
         ids = [identity(line).hex() for line in segment.lines]
         table, refused = to_table(contract, segment, ids, ingested_at)
         windows = count_windows(table.column(contract.event_time), self._window)
-        return self._warehouse.load(contract, segment, table, refused, windows, ingested_at)
+        all_refused = self._warehouse.load(contract, segment, table, refused, windows, ingested_at)
+        if not self._letters:
+            FIGURES.add_windows(segment.event_type, windows)
+        return all_refused

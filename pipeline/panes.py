@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import apache_beam as beam
 from apache_beam.transforms import trigger
@@ -23,11 +24,16 @@ class Panes:
     flush: float
     lateness: float
 
+    @property
+    def _delay(self) -> int:
+        """Beam's delays are whole seconds."""
+        return ceil(self.flush)
+
     def by_minute(self) -> beam.WindowInto:
         """Return the windows of the log: one minute of event time each."""
         if not self.live:
             return beam.WindowInto(FixedWindows(_MINUTE))
-        soon = trigger.AfterProcessingTime(self.flush)
+        soon = trigger.AfterProcessingTime(self._delay)
         return beam.WindowInto(
             FixedWindows(_MINUTE),
             trigger=trigger.AfterWatermark(early=soon, late=soon),
@@ -41,8 +47,7 @@ class Panes:
             return beam.WindowInto(GlobalWindows())
         return beam.WindowInto(
             GlobalWindows(),
-            trigger=trigger.Repeatedly(
-                trigger.AfterProcessingTime(self.flush)
-            ),  # Prism panics on AfterWatermark here
+            # Prism panics on AfterWatermark here.
+            trigger=trigger.Repeatedly(trigger.AfterProcessingTime(self._delay)),
             accumulation_mode=trigger.AccumulationMode.DISCARDING,
         )

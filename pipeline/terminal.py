@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
+from pipeline.clock import Clock
+from pipeline.count import MICROSECONDS
 from pipeline.errors import REJECT_CODES
 from pipeline.job import Job
 from pipeline.ledger import Figures, Report
+from pipeline.live import BACKLOG, DRAINING, RECEIPTS
+from pipeline.metrics import FIGURES
 from pipeline.progress import Progress
+from pipeline.warehouses.urls import redact
+
+_LOGGER = logging.getLogger("sluice")
 
 _REFRESH_SECONDS = 0.25
+_LIVE_SECONDS = 1.0
+_LOG_SECONDS = 60.0
+_SHOWN_WINDOWS = 3
 _WIDTH = 110
 
 
@@ -34,7 +49,6 @@ def progress_bar(title: str, size: int | None, progress: Progress | None) -> Ite
         TextColumn("{task.fields[rate]:,.0f} records/s  {task.fields[rejected]:,} rejected"),
         TimeElapsedColumn(),
     )
-    stop = threading.Event()
     with Bar(*columns, console=console) as bar:
         task = bar.add_task(title, total=size, rate=0.0, rejected=0)
 
@@ -43,18 +57,97 @@ def progress_bar(title: str, size: int | None, progress: Progress | None) -> Ite
             rate = totals.records / (bar.tasks[0].elapsed or 1.0)
             bar.update(task, completed=totals.bytes, rate=rate, rejected=totals.rejected)
 
-        def watch() -> None:
-            while not stop.wait(_REFRESH_SECONDS):
-                show()
-
-        watcher = threading.Thread(target=watch, name="progress", daemon=True)
-        watcher.start()
-        try:
+        with _repeatedly(_REFRESH_SECONDS, show):
             yield
-        finally:
-            stop.set()
-            watcher.join()
-            show()
+
+
+@contextmanager
+def counting(title: str) -> Iterator[Callable[[int], None]]:
+    """Yield what shows a number that grows, and its rate, on standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:,} records, {task.fields[rate]:,.0f}/s"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, rate=0.0)
+        yield lambda number: bar.update(task, completed=number, rate=number / (bar.tasks[0].elapsed or 1.0))
+
+
+@contextmanager
+def live_status(title: str, clock: Clock) -> Iterator[None]:
+    """Show on standard error how a live run is doing: a line that changes on a terminal, else one a minute."""
+    console = Console(stderr=True)
+    rates = _Rates()
+    if not console.is_terminal:
+        with _repeatedly(_LOG_SECONDS, lambda: _LOGGER.info("%s: %s", title, _status(rates, clock))):
+            yield
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+
+        def show() -> None:
+            lines = [f"{title}: {_status(rates, clock)}", *_window_lines(_SHOWN_WINDOWS)]
+            live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+        with _repeatedly(_LIVE_SECONDS, show):
+            yield
+
+
+class _Rates:
+    """How many records a second were read since the last look."""
+
+    def __init__(self) -> None:
+        self._at, self._read = time.monotonic(), 0
+
+    def look(self, read: int) -> float:
+        now = time.monotonic()
+        rate = (read - self._read) / max(now - self._at, 1e-3)
+        self._at, self._read = now, read
+        return rate
+
+
+def _status(rates: _Rates, clock: Clock) -> str:
+    read, rejected = FIGURES.total("read"), FIGURES.total("rejected")
+    outstanding = RECEIPTS.outstanding()
+    latest = FIGURES.windows(1)
+    waiting = BACKLOG.total()
+    backlog = f"backlog {waiting:,}, " if waiting is not None else ""
+    lag = f"{max(clock() - latest[0][1] / MICROSECONDS, 0):,.0f} s" if latest else "-"
+    return (
+        f"{rates.look(read):,.0f} records/s, {read:,} read, {FIGURES.total('accepted'):,} accepted, "
+        f"{FIGURES.total('repeated'):,} repeated, {rejected:,} rejected, {outstanding.records:,} unacknowledged, "
+        f"{backlog}event-time lag {lag}{', draining' if DRAINING.is_set() else ''}"
+    )
+
+
+def _window_lines(number: int) -> Iterator[str]:
+    for start, end, events in reversed(FIGURES.windows(number)):
+        counts = ", ".join(f"{name} {count:,}" for name, count in sorted(events.items()))
+        yield f"  {_time(start)} to {_time(end)}  {counts}"
+
+
+def _time(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / MICROSECONDS, UTC).strftime("%H:%M:%S")
+
+
+@contextmanager
+def _repeatedly(seconds: float, action: Callable[[], None]) -> Iterator[None]:
+    """Call `action` in a thread every so many seconds while the block lasts, and once at its end."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(seconds):
+            action()
+
+    watcher = threading.Thread(target=watch, name="progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+        action()
 
 
 def wide_console() -> Console:
@@ -92,7 +185,8 @@ def print_report(report: Report, job: Job | None = None) -> None:
     console.print(verdict if report.balanced else "[bold red]NOT BALANCED[/]: some record is unaccounted for")
     if job is not None:
         for name in ("files", "warehouse", "dead_letters"):
-            console.print(f"{name.replace('_', ' ')}: {getattr(job, name)}", soft_wrap=True, highlight=False)
+            place = f"{name.replace('_', ' ')}: {redact(getattr(job, name))}"
+            console.print(place, soft_wrap=True, highlight=False)
 
 
 def _row(figures: Figures) -> list[str]:
