@@ -177,6 +177,10 @@ def print_report(report: Report, job: Job | None = None) -> None:
         console.print(
             f"recovered: {report.recovered:,} events of earlier runs, which the warehouse lacked, were loaded"
         )
+    if report.salvaged:
+        console.print(
+            f"salvaged: {report.salvaged:,} damaged records were mended; their events are marked _salvaged"
+        )
     verdict = "balanced: read = accepted + repeated + rejected, accepted = loaded + refused"
     console.print(verdict if report.balanced else "[bold red]NOT BALANCED[/]: some record is unaccounted for")
     if job is not None:
