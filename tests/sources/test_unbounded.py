@@ -7,8 +7,8 @@ from apache_beam.io.restriction_trackers import OffsetRange
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipeline.live import MAX_BEHIND_WATERMARK
 from pipeline.sources.unbounded import (
-    ARRIVAL_SLACK,
     EARLIEST,
     END,
     EndlessTracker,
@@ -71,7 +71,7 @@ def test_a_watermark_never_goes_back() -> None:
 
 def test_arrivals_stay_within_a_month_of_the_watermark() -> None:
     watermark = 100 * DAY
-    lowest = watermark - ARRIVAL_SLACK
+    lowest = watermark - MAX_BEHIND_WATERMARK
     times = [watermark + 5, watermark - DAY, lowest, lowest - 0.001, 3.0]
     assert arrivals_above(times, watermark) == [watermark + 5, watermark - DAY, lowest, lowest, lowest]
 
