@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -138,7 +139,7 @@ class Kafka:
 
     def __init__(self, folder: Path) -> None:
         """Keep data and settings in `folder`."""
-        port, controller = free_port(), free_port()
+        port, controller = _lasting_port(), _lasting_port()
         self.bootstrap = f"127.0.0.1:{port}"
         self._port = port
         self._settings = folder / "server.properties"
@@ -193,6 +194,20 @@ class Kafka:
                 pass  # it listens, but does not know itself yet
         message = f"kafka: did not answer within {START_TIMEOUT} s"
         raise ServerError(message)
+
+
+def _lasting_port() -> int:
+    """Return a free loopback port that stays free while its server is away.
+
+    It is below those that kernels take for outgoing connections: a client that tries to reach its server again and
+    again would take it some day, and be connected with itself.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    message = "expected a free port from 20000 to 32000, got none"
+    raise ServerError(message)
 
 
 def _java(megabytes: int) -> list[str]:
