@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -336,7 +337,7 @@ class Kafka:
 
     def __init__(self, folder: Path) -> None:
         """Keep data and settings in `folder`."""
-        port, controller = free_port(), free_port()
+        port, controller = _lasting_port(), _lasting_port()
         self.bootstrap = f"127.0.0.1:{port}"
         self._port = port
         self._settings = folder / "server.properties"
@@ -391,6 +392,20 @@ class Kafka:
                 pass  # it listens, but does not know itself yet
         message = f"kafka: did not answer within {START_TIMEOUT} s"
         raise ServerError(message)
+
+
+def _lasting_port() -> int:
+    """Return a free loopback port that stays free while its server is away.
+
+    It is below those that kernels take for outgoing connections: a client that tries to reach its server again and
+    again would take it some day, and be connected with itself.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    message = "expected a free port from 20000 to 32000, got none"
+    raise ServerError(message)
 
 
 def _java(megabytes: int) -> list[str]:
