@@ -116,12 +116,13 @@ class KafkaPublisher:
         """Connect to the brokers of `url`."""
         from confluent_kafka import Producer
 
-        from pipeline.sources.kafka_url import client_settings, parse_kafka_url
+        from pipeline.sources.kafka import parse_url
+        from pipeline.sources.kafka_client import client_settings
 
-        address = parse_kafka_url(url)
-        self._topic = address.topic
+        topic = parse_url(url, group="sluice-publish")
+        self._topic = topic.name
         settings = {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4"}
-        self._producer = Producer({**client_settings(address), **settings})
+        self._producer = Producer({**client_settings(topic), **settings})
         self._failures: list[str] = []
 
     def publish(self, record: bytes) -> None:

@@ -44,7 +44,7 @@ def make_events(
     """Yield events without end, of each contract in turn, whose time is the clock's: JSON, one line each.
 
     Raises:
-        ConfigError: a property has a regular expression, from which no value can be made.
+        ConfigError: a required property has a regular expression, from which no value can be made.
 
     """
     maker = _Maker(random.Random(seed), clock)
@@ -62,9 +62,9 @@ def make_events(
 
 def _check(properties: tuple[Property, ...], path: str) -> None:
     for each in properties:
-        if each.pattern is not None:
+        if each.pattern is not None and each.required:
             message = (
-                f"{path}: {each.name}: expected a property without a pattern, got {each.pattern!r}; "
+                f"{path}: {each.name}: expected no pattern where a value is required, got {each.pattern!r}; "
                 "publish --source"
             )
             raise ConfigError(message)
@@ -99,7 +99,7 @@ class _Maker:
         return {
             each.name: self._value(each)
             for each in properties
-            if each.required or self._random.random() >= _ABSENT
+            if each.required or (each.pattern is None and self._random.random() >= _ABSENT)
         }
 
     def _value(self, wanted: Property) -> Any:

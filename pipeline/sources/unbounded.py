@@ -14,9 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.utils.timestamp import Timestamp
 
-ARRIVAL_SLACK = 31 * 86400.0
-"""Seconds by which a record's arrival may lie below its source's watermark; live windows take as much more
-lateness than the job allows."""
+from pipeline.live import MAX_BEHIND_WATERMARK
 
 TRACKER: Any = beam.DoFn.RestrictionParam()
 WATERMARK: Any = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
@@ -43,11 +41,11 @@ def arrivals_above(times: Iterable[float], watermark: float) -> list[float]:
     """Return when records arrived, in epoch seconds: at their own `times`, but hardly ever below `watermark`.
 
     decode rejects what is older than allowed_lateness at its arrival; a runner drops in silence what lies further
-    below its watermark than its windows' lateness, which is allowed_lateness + ARRIVAL_SLACK. So an arrival is never
-    lower than ARRIVAL_SLACK below the watermark: whatever the runner might drop has been rejected, as a dead letter.
+    below its watermark than its windows' lateness, which is allowed_lateness + MAX_BEHIND_WATERMARK. So an arrival
+    is never lower than that below the watermark: whatever the runner might drop has been rejected, as a dead letter.
     The slack leaves the true times to all records but those whose order in their source is off by a month.
     """
-    lowest = watermark - ARRIVAL_SLACK
+    lowest = watermark - MAX_BEHIND_WATERMARK
     return [time if time >= lowest else lowest for time in times]
 
 

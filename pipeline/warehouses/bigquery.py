@@ -35,10 +35,11 @@ from pipeline.count import MICROSECONDS, WindowCount
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, WarehouseError
 from pipeline.warehouses import bigquery_tables as tables
-from pipeline.warehouses.bigquery_jobs import Jobs, moment, parameter, structs, window_structs
+from pipeline.warehouses.bigquery_jobs import Jobs, parameter, structs, window_structs
 from pipeline.warehouses.bigquery_settings import check_rate, read_settings
 from pipeline.warehouses.bigquery_tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM, Field
 from pipeline.warehouses.refusals import Refusal, RefusedRows, in_segment, insert_halving, without
+from pipeline.warehouses.times import moment
 
 REMEMBERED = timedelta(days=150)
 """For how long job ids are relied on; BigQuery keeps them for about six months."""

@@ -210,6 +210,11 @@ def _transaction(connection: Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
+def system_sql() -> str:
+    """Return what makes the tables and the view that Sluice keeps beside those of the contracts."""
+    return ";\n".join(SYSTEM) + ";\n"
+
+
 def create_table_sql(contract: Contract) -> str:
     """Return `table_statements` as one text."""
     return ";\n".join(table_statements(contract)) + ";\n"

@@ -231,6 +231,11 @@ _STORED: Mapping[Kind, Callable[[pa.ChunkedArray, Property], pa.ChunkedArray | p
 """How values are stored that SQLite has no type for; the others as they are, true as 1 and false as 0."""
 
 
+def system_sql() -> str:
+    """Return what makes the tables and the view that Sluice keeps beside those of the contracts."""
+    return ";\n".join(SYSTEM) + ";\n"
+
+
 def create_table_sql(contract: Contract) -> str:
     """Return `CREATE TABLE IF NOT EXISTS` for SQLite, which keeps the descriptions with it as comments.
 
