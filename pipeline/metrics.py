@@ -57,7 +57,7 @@ class Figures:
         with self._lock:
             for each in windows:
                 key = (each.window_start, each.window_end)
-                self._windows.setdefault(key, Counter())[event_type] += each.events
+                self._windows.setdefault(key, Counter())[each.event_type or event_type] += each.events
             for key in sorted(self._windows)[:-_KEPT_WINDOWS]:
                 del self._windows[key]
 

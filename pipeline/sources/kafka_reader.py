@@ -347,13 +347,12 @@ _OPEN: dict[str, Readers] = {}
 _OPENING = threading.Lock()
 
 
-def open_readers(topic: Topic, source: str, clock: Clock, *, closing: bool) -> Readers:
-    """Return this process's readers of a source, by its unique name; `closing`: until `live.CLOSING`."""
+def open_readers(topic: Topic, source: str, clock: Clock) -> Readers:
+    """Return this process's readers of a source, by its unique name; `live.CLOSING` closes them."""
     with _OPENING:
         if source not in _OPEN:
             _OPEN[source] = Readers(topic, clock)
-            if closing:
-                CLOSING.add(partial(_close, source))
+            CLOSING.add(partial(_close, source))
         return _OPEN[source]
 
 

@@ -187,6 +187,62 @@ cli.main()
 """The emulator looks for a job, table or dataset and then makes one; BigQuery does both at once, and so does this."""
 
 
+@contextmanager
+def snowflake() -> Iterator[dict[str, str]]:
+    """Run the Snowflake emulator; yield the settings of a URL that lead clients to it."""
+    port = free_port()
+    python = require_tool("snowflake/bin/python")
+    with serving([str(python), "-c", _SNOWFLAKE, str(port)], port):
+        yield {"host": "127.0.0.1", "port": str(port), "protocol": "http"}
+
+
+_SNOWFLAKE = """
+import sys
+import duckdb, fakesnow.server, uvicorn
+from fakesnow import info_schema, transforms
+from fakesnow.cursor import FakeSnowflakeCursor
+from snowflake.connector.errors import ProgrammingError
+from sqlglot import exp
+
+server = sys.modules["fakesnow.server"]
+
+def answered(content, _plain=server.JSONResponse, **named):
+    # What the connector expects since its version 5.
+    data = content.get("data")
+    if isinstance(data, dict) and "token" in data:
+        data |= {"sessionId": 1, "masterToken": "m", "validityInSeconds": 3600, "masterValidityInSeconds": 14400}
+    if isinstance(data, dict) and "stageInfo" in data:
+        data["stageInfo"] |= {"region": "none", "isClientSideEncrypted": False}
+        data |= {"encryptionMaterial": [], "overwrite": True}
+    return _plain(content, **named)
+
+def executed(cursor, *arguments, _execute=FakeSnowflakeCursor.execute, **named):
+    # Two writers of one row are an error of DuckDB's where Snowflake lets the second wait.
+    try:
+        return _execute(cursor, *arguments, **named)
+    except (duckdb.ConstraintException, duckdb.TransactionException) as error:
+        number, state = (100072, "22000") if "NOT NULL" in str(error) else (625, "57014")
+        raise ProgrammingError(msg=str(error), errno=number, sqlstate=state) from error
+
+def parsed(expression, _parsed=transforms.try_parse_json):
+    # DuckDB's json() rounds numbers of more than 17 digits.
+    if isinstance(expression, exp.ParseJSON):
+        return exp.Cast(this=expression.this, to=exp.DataType.build("JSON"))
+    return _parsed(expression)
+
+def commented(catalog, schema, table, comment, _sql=info_schema.insert_table_comment_sql):
+    # It does not quote the comment of a table.
+    return _sql(catalog, schema, table, comment and comment.replace("'", "''"))
+
+server.JSONResponse = answered
+FakeSnowflakeCursor.execute = executed
+transforms.try_parse_json = parsed
+info_schema.insert_table_comment_sql = commented
+uvicorn.run(server.app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error")
+"""
+"""The emulator, mended where it is not as Snowflake is, or as the connector expects it."""
+
+
 @dataclass
 class Postgres:
     """A PostgreSQL server: `restart` ends it as a crash would and starts it again on the same port."""
@@ -300,6 +356,7 @@ class Kafka:
             "transaction.state.log.num.partitions": 1,
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
+            "log.retention.ms": -1,
             "message.max.bytes": 20_000_000,
             # So that a broker that was killed is taken back after 6 s rather than 16.
             "broker.session.timeout.ms": 2000,
