@@ -11,7 +11,9 @@ import apache_beam as beam
 from pipeline.elements import RecordBatch
 from pipeline.errors import ConfigError
 from pipeline.sources.files import FileSource
+from pipeline.sources.http_api import HttpSource
 from pipeline.sources.kafka import KafkaSource
+from pipeline.sources.mongodb import MongoSource
 from pipeline.sources.pubsub import PubSubSource
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
@@ -48,7 +50,11 @@ class Source(Protocol):
 SOURCES: dict[str, Callable[[str], Source]] = {
     "file": FileSource,
     "gs": FileSource,
+    "http": HttpSource,
+    "https": HttpSource,
     "kafka": KafkaSource,
+    "mongodb": MongoSource,
+    "mongodb+srv": MongoSource,
     "pubsub": PubSubSource,
     "s3": FileSource,
 }

@@ -542,3 +542,12 @@ def pubsub() -> Iterator[PubSub]:
         yield server
     finally:
         server.kill()
+
+
+@contextmanager
+def mongodb(folder: Path) -> Iterator[str]:
+    """Run a server that speaks MongoDB's wire protocol on data in `folder`; yield its URL without a database."""
+    port = free_port()
+    command = [str(require_tool("mongodb/bin/secantusd-py")), "--port", str(port), "--log-level", "ERROR"]
+    with serving([*command, "--storage-path", str(folder)], port):
+        yield f"mongodb://127.0.0.1:{port}"
