@@ -78,6 +78,30 @@ def load(options: argparse.Namespace, beam_args: list[str]) -> int:
     return _report(load_log(job, beam_args), job, options)
 
 
+def publish(options: argparse.Namespace, _: list[str]) -> int:
+    """Feed a topic."""
+    from pipeline.publish import parse_rate, publish
+    from pipeline.terminal import counting
+
+    if (options.source is None) != options.generate:
+        message = "publish: expected either --source FILES or --generate"
+        raise ConfigError(message)
+    rate = None if options.rate is None else parse_rate(options.rate)
+    job = load_job(options.job)
+    with counting(f"sluice publish {job.name}") as told:
+        sent = publish(
+            job,
+            to=options.to,
+            source=options.source,
+            rate=rate,
+            loop=options.loop,
+            count=options.count,
+            told=told,
+        )
+    print(f"{job.name}: {sent:,} records published to {options.to or job.source}")
+    return 0
+
+
 def check(options: argparse.Namespace, _: list[str]) -> int:
     """Check contracts, their examples and job files; with --against, for breaking changes too."""
     from pipeline.compatibility import breaking_changes_against
@@ -203,6 +227,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add(
         commands,
+        publish,
+        "feed the topic of a job: a history's records, or made-up events, at a steady rate",
+        "sluice publish jobs/clickstream.yaml --generate --rate 500/s",
+        _add_publish,
+    )
+    _add(
+        commands,
         check,
         "check contracts and jobs: exact file, key and fix; with --against, refuse breaking changes",
         "sluice check --against main",
@@ -265,6 +296,24 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="PORT",
         help="live jobs on this machine: serve /metrics for Prometheus and /healthz on this port",
+    )
+
+
+def _add_publish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help=_JOB_HELP)
+    parser.add_argument(
+        "--to", metavar="URL", help="topic, such as kafka://host:9092/topic (default: the job's source)"
+    )
+    parser.add_argument("--source", metavar="FILES", help="records to send, as they are: a path or a glob")
+    parser.add_argument(
+        "--generate", action="store_true", help="send events made up from the job's contracts, of now"
+    )
+    parser.add_argument(
+        "--rate", metavar="N/s", help="records a second, such as 500/s (default: as fast as it goes)"
+    )
+    parser.add_argument("--loop", action="store_true", help="begin again when the source ends")
+    parser.add_argument(
+        "--count", type=int, metavar="N", help="end after so many records (default: at the source's end)"
     )
 
 

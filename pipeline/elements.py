@@ -38,10 +38,23 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """How the rows of a CSV file become objects: the names in its header, its delimiter, its encoding.
+
+    `encoding` is utf-8, cp1252 (Windows-1252), or empty if the first rows are ASCII and could be either.
+    """
+
+    columns: tuple[str, ...]
+    delimiter: str
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordBatch:
     """Records as they arrived, and where each came from.
 
-    `records` are the exact bytes, without the line feed that ended them. `offsets` holds one number a record
+    `records` are the exact bytes, without the line feed that ended them: JSON, or rows of a `layout`.
+    `offsets` holds one number a record
     (see `Origin.offset`). `arrivals`, `lines`, `message_ids` and `attributes` are None where a source has no such
     thing for each record; `arrival` then stands for all of them. `ticket` is the batch's in `live.RECEIPTS`, if
     its source acknowledges what is stored within this process.
@@ -57,6 +70,7 @@ class RecordBatch:
     message_ids: Sequence[str] | None = None
     attributes: Sequence[Mapping[str, str]] | None = None
     ticket: int | None = None
+    layout: Layout | None = None
 
     def receipts(self, records: int) -> Receipts:
         """Return what `records` of the batch owe to its source once they are stored."""
@@ -68,7 +82,7 @@ class RecordBatch:
             uri=self.uri,
             arrival=self.arrivals[index] if self.arrivals is not None else self.arrival,
             partition=self.partition,
-            offset=self.offsets[index],
+            offset=self.offsets[index] if self.message_ids is None else None,
             line=self.lines[index] if self.lines is not None else None,
             message_id=self.message_ids[index] if self.message_ids is not None else None,
             attributes=self.attributes[index] if self.attributes is not None else {},

@@ -34,6 +34,10 @@ class WarehouseError(SluiceError):
     """A warehouse cannot be reached, is locked, or failed for a reason other than the rows' content."""
 
 
+class PublishError(SluiceError):
+    """Records that were published to a topic did not arrive there."""
+
+
 class WorkerError(SluiceError):
     """A worker process on this machine died before its work was done."""
 
@@ -43,6 +47,7 @@ class UnbalancedError(SluiceError):
 
 
 REJECT_CODES: dict[str, str] = {
+    "not_csv": "The row has not the fields of its file's header, or its quotes or its encoding are broken.",
     "not_json": "The record is not one well-formed JSON value in UTF-8.",
     "not_an_object": "The record is JSON, but not an object.",
     "unknown_type": "No contract of the job has the record's event type.",

@@ -44,6 +44,7 @@ from pipeline.progress import Progress
 from pipeline.retry import Patience
 from pipeline.shuffle import Spill
 from pipeline.sources import open_source
+from pipeline.sources.unbounded import settles_receipts
 from pipeline.storage import open_store
 from pipeline.terminal import live_status, progress_bar
 from pipeline.warehouses import open_warehouse
@@ -136,7 +137,7 @@ def _launch_live(
     started, run_id = clock(), uuid.uuid4().hex
     options = PipelineOptions(list(beam_args), streaming=True)
     with _run_folder() as folder:
-        if _runner_chosen(options):
+        if not settles_receipts(options):
             shared = _Shared.elsewhere(options, folder, run_id)
             pipeline = beam.Pipeline(options=options)
             attach(pipeline, lambda: _open(job, shared, started, clock, live=True))

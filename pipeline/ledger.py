@@ -20,7 +20,7 @@ from pipeline.elements import DEAD_LETTER, RecordBatch, Tally, add_tallies
 from pipeline.panes import Panes
 from pipeline.storage import open_store
 
-_FIGURES = ("accepted", "repeated", "rejected", "loaded", "refused", "recovered", "segments")
+_FIGURES = ("accepted", "repeated", "rejected", "loaded", "refused", "recovered", "segments", "salvaged")
 
 
 def count_read(batch: RecordBatch) -> Tally:
@@ -32,7 +32,8 @@ class Figures(msgspec.Struct, kw_only=True):
     """What became of the records of a run, or of one event type in it.
 
     read = accepted + repeated + rejected, and accepted = loaded + refused. `recovered` are events of earlier,
-    interrupted runs that this one loaded; they are in no other figure.
+    interrupted runs that this one loaded; they are in no other figure. `salvaged` are damaged records that were
+    mended and then accepted or found to be repeats.
     """
 
     read: int
@@ -43,6 +44,7 @@ class Figures(msgspec.Struct, kw_only=True):
     refused: int
     recovered: int
     segments: int
+    salvaged: int
     balanced: bool
 
 

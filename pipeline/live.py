@@ -127,3 +127,26 @@ class Closing:
 
 CLOSING = Closing()
 """That of this process."""
+
+
+class Backlog:
+    """How many records wait at their source, unread: as each part of a source, such as a partition, last saw it."""
+
+    def __init__(self) -> None:
+        """Begin with nothing known."""
+        self._lock = threading.Lock()
+        self._parts: dict[tuple[str, int], int] = {}
+
+    def set(self, uri: str, part: int, records: int) -> None:
+        """Take note of what waits in one part of the source at `uri`."""
+        with self._lock:
+            self._parts[uri, part] = records
+
+    def total(self) -> int | None:
+        """Return what waits in all parts; None if the source cannot tell."""
+        with self._lock:
+            return sum(self._parts.values()) if self._parts else None
+
+
+BACKLOG = Backlog()
+"""That of this process."""

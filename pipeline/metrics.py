@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.count import MICROSECONDS, WindowCount
 from pipeline.elements import DEAD_LETTER, Tally
-from pipeline.live import RECEIPTS
+from pipeline.live import BACKLOG, RECEIPTS
 
 _NAMESPACE = "sluice"
 
@@ -105,6 +105,9 @@ class _RunCollector(Collector):
         yield _gauge("unacknowledged_records", "Records handed over and not stored yet.", outstanding.records)
         yield _gauge("unacknowledged_bytes", "Bytes handed over and not stored yet.", outstanding.bytes)
         yield _gauge("oldest_unacknowledged_seconds", "Age of the oldest of them.", outstanding.seconds)
+        waiting = BACKLOG.total()
+        if waiting is not None:
+            yield _gauge("backlog_records", "Records that wait at the source, unread.", waiting)
         latest = FIGURES.windows(1)
         end = latest[0][1] / MICROSECONDS if latest else 0.0
         yield _gauge(

@@ -89,7 +89,7 @@ def prism(options: PipelineOptions) -> Iterator[Prism]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,  # it logs an error for each bundle without a finalizer
-        start_new_session=True,  # Ctrl-C is for the launcher, which ends it in order
+        process_group=0,  # Ctrl-C is for the launcher, which ends it in order
     )
     running = Prism(f"localhost:{port}", guard)
     try:

@@ -21,9 +21,10 @@ from pipeline.count import MICROSECONDS
 from pipeline.errors import REJECT_CODES
 from pipeline.job import Job
 from pipeline.ledger import Figures, Report
-from pipeline.live import DRAINING, RECEIPTS
+from pipeline.live import BACKLOG, DRAINING, RECEIPTS
 from pipeline.metrics import FIGURES
 from pipeline.progress import Progress
+from pipeline.warehouses.urls import redact
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -58,6 +59,20 @@ def progress_bar(title: str, size: int | None, progress: Progress | None) -> Ite
 
         with _repeatedly(_REFRESH_SECONDS, show):
             yield
+
+
+@contextmanager
+def counting(title: str) -> Iterator[Callable[[int], None]]:
+    """Yield what shows a number that grows, and its rate, on standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:,} records, {task.fields[rate]:,.0f}/s"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, rate=0.0)
+        yield lambda number: bar.update(task, completed=number, rate=number / (bar.tasks[0].elapsed or 1.0))
 
 
 @contextmanager
@@ -96,11 +111,13 @@ def _status(rates: _Rates, clock: Clock) -> str:
     read, rejected = FIGURES.total("read"), FIGURES.total("rejected")
     outstanding = RECEIPTS.outstanding()
     latest = FIGURES.windows(1)
+    waiting = BACKLOG.total()
+    backlog = f"backlog {waiting:,}, " if waiting is not None else ""
     lag = f"{max(clock() - latest[0][1] / MICROSECONDS, 0):,.0f} s" if latest else "-"
     return (
         f"{rates.look(read):,.0f} records/s, {read:,} read, {FIGURES.total('accepted'):,} accepted, "
         f"{FIGURES.total('repeated'):,} repeated, {rejected:,} rejected, {outstanding.records:,} unacknowledged, "
-        f"event-time lag {lag}{', draining' if DRAINING.is_set() else ''}"
+        f"{backlog}event-time lag {lag}{', draining' if DRAINING.is_set() else ''}"
     )
 
 
@@ -160,11 +177,16 @@ def print_report(report: Report, job: Job | None = None) -> None:
         console.print(
             f"recovered: {report.recovered:,} events of earlier runs, which the warehouse lacked, were loaded"
         )
+    if report.salvaged:
+        console.print(
+            f"salvaged: {report.salvaged:,} damaged records were mended; their events are marked _salvaged"
+        )
     verdict = "balanced: read = accepted + repeated + rejected, accepted = loaded + refused"
     console.print(verdict if report.balanced else "[bold red]NOT BALANCED[/]: some record is unaccounted for")
     if job is not None:
         for name in ("files", "warehouse", "dead_letters"):
-            console.print(f"{name.replace('_', ' ')}: {getattr(job, name)}", soft_wrap=True, highlight=False)
+            place = f"{name.replace('_', ' ')}: {redact(getattr(job, name))}"
+            console.print(place, soft_wrap=True, highlight=False)
 
 
 def _row(figures: Figures) -> list[str]:

@@ -41,7 +41,7 @@ class Finished(NamedTuple):
 
 
 class Process(NamedTuple):
-    """One process of a run; `role` is launcher, worker or messenger."""
+    """One process of a run; `role` is launcher, worker, messenger or runner (Prism)."""
 
     pid: int
     role: str
@@ -66,6 +66,7 @@ class Running:
                 role = "worker" if words[1] == str(self.process.pid) else "messenger"
                 command = _read(entry / "cmdline").split("\0")
                 role = "messenger" if any(word in ("-c", "-S") for word in command) else role
+                role = "runner" if command[0].endswith("prism") else role
                 found.append(Process(pid, "launcher" if pid == self.process.pid else role))
         return found
 

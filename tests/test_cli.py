@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from pipeline.warehouses import WAREHOUSES
 from tests.replay_bench import JOB, ROOT, SLUICE, Replay, one_line, sluice, small_disk
 
 COMMANDS = ("run", "load", "check", "generate", "report")
@@ -68,7 +69,8 @@ def failure(replay: Replay, *flags: str, source: object = None, code: int = 1) -
         ),
         (
             ["--warehouse=oracle://host/db"],
-            "warehouse: expected a URL that starts with one of duckdb://; got 'oracle://host/db'",
+            "warehouse: expected a URL that starts with one of"
+            f" {', '.join(f'{scheme}://' for scheme in WAREHOUSES)}; got 'oracle://host/db'",
         ),
         (["--warehouse=duckdb:///w"], "warehouse: expected duckdb:///PATH.duckdb, got 'duckdb:///w'"),
         (

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,12 @@ MADE = [
     "ddl/bigquery/dead_letters.json",
     "ddl/duckdb/clicks.sql",
     "ddl/duckdb/dead_letters.sql",
+    "ddl/postgres/_system.sql",
+    "ddl/postgres/clicks.sql",
+    "ddl/postgres/dead_letters.sql",
+    "ddl/sqlite/_system.sql",
+    "ddl/sqlite/clicks.sql",
+    "ddl/sqlite/dead_letters.sql",
     "docs/data-model.md",
     "schemas/shop/avro/click.avsc",
     "schemas/shop/json_schema/click.schema.json",
@@ -211,6 +219,17 @@ def test_duckdb_runs_the_ddl(table: str) -> None:
         columns = connection.execute(f'SELECT column_name FROM (DESCRIBE "{table}")').fetchall()
     fields: list[dict[str, Any]] = json.loads(committed(f"ddl/bigquery/{table}.json"))["schema"]["fields"]
     assert [name for (name,) in columns if name != "event_date"] == [field["name"] for field in fields]
+
+
+def test_sqlite_runs_the_ddl() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for table in ("_system", "dead_letters", *TABLES.values()):
+            connection.executescript(committed(f"ddl/sqlite/{table}.sql"))
+        for table in ("dead_letters", *TABLES.values()):
+            columns = [name for _, name, *_ in connection.execute(f'PRAGMA table_info("{table}")')]
+            fields = json.loads(committed(f"ddl/bigquery/{table}.json"))["schema"]["fields"]
+            assert columns == [field["name"] for field in fields]
+        assert connection.execute("SELECT * FROM event_counts").fetchall() == []
 
 
 @pytest.mark.parametrize("name", ["_backend_events", *TABLES.values()])

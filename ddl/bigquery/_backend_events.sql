@@ -13,10 +13,11 @@ CREATE TABLE IF NOT EXISTS `backend_events._segments` (
   `minute` TIMESTAMP NOT NULL OPTIONS (description = "Minute of the segment's events."),
   `ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the segment was loaded."),
   `events` INT64 NOT NULL OPTIONS (description = "Rows that were loaded."),
-  `refused` ARRAY<STRUCT<
+  `refused` INT64 NOT NULL OPTIONS (description = "Lines that could not become rows."),
+  `refusals` ARRAY<STRUCT<
     `line` INT64 NOT NULL OPTIONS (description = "Index in the segment, from 0."),
     `reason` STRING NOT NULL OPTIONS (description = "Why it is not a row.")
-  >> OPTIONS (description = "Lines that could not become rows.")
+  >> OPTIONS (description = "Those lines.")
 )
 PARTITION BY TIMESTAMP_TRUNC(`minute`, DAY)
 CLUSTER BY `event_type`, `segment_id`
@@ -78,9 +79,9 @@ CREATE TABLE IF NOT EXISTS `backend_events.dead_letters` (
   `event_type` STRING OPTIONS (description = "Event type of the record, when it has a known one."),
   `contract` STRING OPTIONS (description = "Contract that it was held against, as id@version."),
   `event_time` TIMESTAMP OPTIONS (description = "The record's own event time, when it can be read."),
-  `attributes` JSON OPTIONS (description = "Attributes or headers of the message."),
+  `attributes` STRING OPTIONS (description = "Attributes or headers of the message."),
   `attempts` INT64 OPTIONS (description = "How often the record was delivered."),
-  `_extra` JSON OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
+  `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),
   `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded.")

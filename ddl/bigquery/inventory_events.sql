@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS `backend_events.inventory_events` (
   `quantity_change` INT64 NOT NULL OPTIONS (description = "How many came (positive) or went (negative)."),
   `reason` STRING NOT NULL OPTIONS (description = "Why the stock changed."),
   `timestamp` TIMESTAMP NOT NULL OPTIONS (description = "When the stock changed; the event's time."),
-  `_extra` JSON OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
+  `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),
   `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded.")

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS `backend_events.order_events` (
     `country` STRING NOT NULL OPTIONS (description = "Country.")
   > NOT NULL OPTIONS (description = "Where the order is sent."),
   `total_amount` NUMERIC NOT NULL OPTIONS (description = "Price of the whole order, exact to nine decimals."),
-  `_extra` JSON OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
+  `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),
   `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded.")

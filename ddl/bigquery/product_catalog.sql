@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS `commerce.product_catalog` (
   `active` BOOL OPTIONS (description = "Whether it can be bought."),
   `updated_at` TIMESTAMP OPTIONS (description = "When the catalog last changed it."),
   `snapshot_at` TIMESTAMP NOT NULL OPTIONS (description = "When the snapshot was taken; the event's time, filled with the arrival where the record has none."),
-  `_extra` JSON OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
+  `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),
   `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded.")

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS `commerce.raw_sales_data` (
   `amount` NUMERIC OPTIONS (description = "What was paid, as booked; null means quantity times unit price."),
   `currency` STRING OPTIONS (description = "ISO 4217 code of the price; null means the shop's own currency."),
   `sale_date` TIMESTAMP NOT NULL OPTIONS (description = "When it was sold; the event's time. A day alone is its first instant in UTC."),
-  `_extra` JSON OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
+  `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),
   `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded.")

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS `clickstream.user_activity` (
   `category` STRING OPTIONS (description = "The category that the user was in."),
   `session_id` STRING OPTIONS (description = "The visit."),
   `page` STRING OPTIONS (description = "The page."),
-  `_extra` JSON OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
+  `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),
   `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded.")

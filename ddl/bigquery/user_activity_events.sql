@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS `backend_events.user_activity_events` (
     `session_id` STRING NOT NULL OPTIONS (description = "The session."),
     `platform` STRING NOT NULL OPTIONS (description = "Kind of client.")
   > NOT NULL OPTIONS (description = "The session that it happened in."),
-  `_extra` JSON OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
+  `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),
   `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded.")

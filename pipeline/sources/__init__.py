@@ -11,6 +11,8 @@ import apache_beam as beam
 from pipeline.elements import RecordBatch
 from pipeline.errors import ConfigError
 from pipeline.sources.files import FileSource
+from pipeline.sources.kafka import KafkaSource
+from pipeline.sources.pubsub import PubSubSource
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 
@@ -46,6 +48,8 @@ class Source(Protocol):
 SOURCES: dict[str, Callable[[str], Source]] = {
     "file": FileSource,
     "gs": FileSource,
+    "kafka": KafkaSource,
+    "pubsub": PubSubSource,
     "s3": FileSource,
 }
 """Scheme -> source. What has no scheme is a local path."""

@@ -12,10 +12,15 @@ from pipeline.contracts import Contract
 from pipeline.count import WindowCount
 from pipeline.elements import Segment
 from pipeline.errors import ConfigError
+from pipeline.warehouses.bigquery import BigQueryWarehouse
 from pipeline.warehouses.duckdb import DuckDBWarehouse
+from pipeline.warehouses.postgres import PostgresWarehouse
+from pipeline.warehouses.refusals import Refusal
+from pipeline.warehouses.snowflake import SnowflakeWarehouse
+from pipeline.warehouses.sqlite import SQLiteWarehouse
+from pipeline.warehouses.urls import redact
 
-Refusal = tuple[int, str]
-"""Index of a line in its segment, and why it is not a row."""
+__all__ = ["WAREHOUSES", "Refusal", "Warehouse", "open_warehouse"]
 
 
 class Warehouse(Protocol):
@@ -71,7 +76,13 @@ class Warehouse(Protocol):
         ...
 
 
-WAREHOUSES: Mapping[str, Callable[[str], Warehouse]] = {"duckdb": DuckDBWarehouse.open}
+WAREHOUSES: Mapping[str, Callable[[str], Warehouse]] = {
+    "duckdb": DuckDBWarehouse.open,
+    "bigquery": BigQueryWarehouse.open,
+    "snowflake": SnowflakeWarehouse.open,
+    "postgresql": PostgresWarehouse.open,
+    "sqlite": SQLiteWarehouse.open,
+}
 """URL scheme -> what opens such a warehouse: connects to nothing, raises ConfigError for a bad URL."""
 
 
@@ -85,6 +96,6 @@ def open_warehouse(url: str) -> Warehouse:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in WAREHOUSES:
         known = ", ".join(f"{name}://" for name in WAREHOUSES)
-        message = f"warehouse: expected a URL that starts with one of {known}; got {url!r}"
+        message = f"warehouse: expected a URL that starts with one of {known}; got {redact(url)!r}"
         raise ConfigError(message)
     return WAREHOUSES[scheme](url)

@@ -1,295 +1,358 @@
-"""BigQuery: contract -> table, as DDL and as the table JSON that Terraform, `bq` and the API take.
+"""BigQuery: a segment is one load job of its Parquet, and a row of `_segments` says that it is loaded.
 
-Both come from one list of fields, so they cannot differ. Tables are partitioned by the UTC day of the event
-and clustered as the contract says, and refuse a query without a filter on the partition. No primary or
-foreign keys: BigQuery does not enforce them, but believes them when it rewrites joins.
+A load job is atomic and free, and BigQuery lets a job id be used once in a project. So the id of a job is made
+from the segment's, and whoever repeats a load, at once or after a kill, meets the job that is there (HTTP 409)
+and waits for its end. What was in doubt when a worker died:
+
+| died | found by the next | and then |
+| --- | --- | --- |
+| before the job, or in its upload | no job: an upload without its end makes none | it loads |
+| while the job runs | 409, a running job | it waits for it |
+| after the job, before the counts | 409, a job that is done, its rows in the table | it counts and records |
+| between counts and `_segments` | counts of the segment | it leaves them and records |
+| after `_segments` | the row of `_segments` | nothing is done |
+
+A job that failed loaded nothing, and its id is spent: the next attempt takes the next id, the same for all
+workers, so that only one of them runs it. A job that is done but whose rows are gone (somebody dropped the table,
+or deleted them to load them again) counts as failed. BigQuery forgets job ids after about six months; for events
+older than `REMEMBERED` the rows are looked for before a job is made.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.compile.arrow import ADDED, arrow_schema
-from pipeline.contracts import Contract, Kind, Property
-from pipeline.errors import ContractError
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-Field = dict[str, Any]
-"""One column in table JSON: name, type, mode and, where there are any, description and fields."""
+from pipeline.contracts import Contract
+from pipeline.count import MICROSECONDS, WindowCount
+from pipeline.elements import DEAD_LETTER, Segment
+from pipeline.errors import ConfigError, WarehouseError
+from pipeline.warehouses import bigquery_tables as tables
+from pipeline.warehouses.bigquery_jobs import Jobs, parameter, structs, window_structs
+from pipeline.warehouses.bigquery_settings import check_rate, read_settings
+from pipeline.warehouses.bigquery_tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM, Field
+from pipeline.warehouses.refusals import Refusal, RefusedRows, in_segment, insert_halving, without
+from pipeline.warehouses.times import moment
 
-TIME_TRAVEL_HOURS = 168
-"""Seven days, the longest that BigQuery offers; an option of the dataset, not of a table."""
+REMEMBERED = timedelta(days=150)
+"""For how long job ids are relied on; BigQuery keeps them for about six months."""
 
-MAX_CLUSTERS = 4
-MAX_DESCRIPTION = 1024
-"""BigQuery's limits: https://cloud.google.com/bigquery/quotas"""
+IDS_A_QUERY = 50_000
+"""Event identities in one query's parameter: 2 MB, where a request may have 10."""
 
-SCALARS: dict[Kind, str] = {
-    "string": "STRING",
-    "uuid": "STRING",
-    "integer": "INTEGER",
-    "float": "FLOAT",
-    "decimal": "NUMERIC",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMP",
-    "date": "DATE",
-    "json": "JSON",
-}
-"""Types as the API names them; NUMERIC is exactly DECIMAL(38,9)."""
-
-SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
-"""Types that SQL names otherwise."""
-
-NOT_CLUSTERED = frozenset({"float", "json", "object", "array"})
-
-SEGMENTS = "_segments"
-COUNTS = "event_counts"
-COUNT_PARTS = "_event_counts"
-
-SYSTEM: dict[str, Contract] = {
-    SEGMENTS: Contract(
-        event_type=SEGMENTS,
-        table=SEGMENTS,
-        id="sluice_segments",
-        version="1.0.0",
-        domain="",
-        description="Segments of the log that are loaded, each once.",
-        properties=(
-            Property(
-                "segment_id", "string", required=True, description="Hash of event type, minute and content."
-            ),
-            Property("event_type", "string", required=True, description="Type of the segment's events."),
-            Property("path", "string", required=True, description="File of the log."),
-            Property("minute", "timestamp", required=True, description="Minute of the segment's events."),
-            Property("ingested_at", "timestamp", required=True, description="When the segment was loaded."),
-            Property("events", "integer", required=True, description="Rows that were loaded."),
-            Property(
-                "refused",
-                "array",
-                description="Lines that could not become rows.",
-                items=Property(
-                    "item",
-                    "object",
-                    required=True,
-                    properties=(
-                        Property(
-                            "line", "integer", required=True, description="Index in the segment, from 0."
-                        ),
-                        Property("reason", "string", required=True, description="Why it is not a row."),
-                    ),
-                ),
-            ),
-        ),
-        event_time="minute",
-        cluster_by=("event_type", "segment_id"),
-    ),
-    COUNT_PARTS: Contract(
-        event_type=COUNT_PARTS,
-        table=COUNT_PARTS,
-        id="sluice_event_counts",
-        version="1.0.0",
-        domain="",
-        description=f"What each segment adds to the counts; {COUNTS} sums them.",
-        properties=(
-            Property("segment_id", "string", required=True, description="Segment that holds the events."),
-            Property("event_type", "string", required=True, description="Type of the events."),
-            Property(
-                "window_start", "timestamp", required=True, description="Start of the window, inclusive."
-            ),
-            Property("window_end", "timestamp", required=True, description="End of the window, exclusive."),
-            Property("events", "integer", required=True, description="Events of the segment in the window."),
-        ),
-        event_time="window_start",
-        cluster_by=("event_type",),
-    ),
-}
-"""Tables that Sluice keeps beside those of the contracts, and that need no partition filter."""
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
-_RESERVED = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER")
-
-
-def create_table_sql(contract: Contract, dataset: str | None = None) -> str:
-    """Return `CREATE TABLE IF NOT EXISTS` for the contract's table in `dataset`, by default its domain.
-
-    Raises:
-        ContractError: BigQuery cannot hold such a table; the message names contract, property and fix.
-
-    """
-    return _table_sql(table_json(contract), f"{dataset or contract.domain}.{contract.table}")
-
-
-def table_json(contract: Contract) -> dict[str, Any]:
-    """Return the contract's table as the API's table resource, without project, dataset and name.
-
-    Terraform wants `schema.fields` alone as its `schema`; the other keys are arguments of its table.
-
-    Raises:
-        ContractError: BigQuery cannot hold such a table; the message names contract, property and fix.
-
-    """
-    columns = (*contract.columns, *ADDED)
-    clusters = _clusters(contract, columns)
-    arrow_schema(contract)  # refuses reserved names and objects without properties
-    return _resource(
-        contract,
-        columns,
-        clusters,
-        {"contract": contract.event_type, "contract_version": contract.version, "domain": contract.domain},
-    )
-
-
-def system_json(name: str) -> dict[str, Any]:
-    """Return one of the `SYSTEM` tables as the API's table resource."""
-    contract = SYSTEM[name]
-    table = _resource(contract, contract.properties, contract.cluster_by, {})
-    return table | {"requirePartitionFilter": False}
-
-
-def system_sql(dataset: str) -> str:
-    """Return what makes the dataset, the tables that Sluice keeps in it, and the view of the counts."""
-    options = {
-        "description": "Trusted events, loaded by Sluice.",
-        "max_time_travel_hours": TIME_TRAVEL_HOURS,
-    }
-    tables = [_table_sql(system_json(name), f"{dataset}.{name}") for name in SYSTEM]
-    described = {"description": "Events by type and window, exact however often events come late or again."}
-    view = f"""CREATE OR REPLACE VIEW `{dataset}.{COUNTS}`
-{_options(described, "")} AS
-SELECT
-  event_type,
-  window_start,
-  window_end,
-  SUM(events) AS events
-FROM `{dataset}.{COUNT_PARTS}`
-GROUP BY event_type, window_start, window_end;
+_EXPECTED = "bigquery://PROJECT/DATASET?location=EU"
+_URL = re.compile(r"bigquery://(?P<project>[A-Za-z0-9.:-]+)/(?P<dataset>[A-Za-z0-9_]+)(\?(?P<query>.*))?")
+INSERT_COUNTS = """INSERT INTO `{counts}` (segment_id, event_type, window_start, window_end, events)
+SELECT @id, @event_type, counted.window_start, counted.window_end, counted.events
+FROM UNNEST(@windows) AS counted
+WHERE NOT EXISTS (
+  SELECT 1 FROM `{counts}` AS known
+  WHERE known.window_start BETWEEN @first AND @last AND known.segment_id = @id
+);
 """
-    schema = f"CREATE SCHEMA IF NOT EXISTS `{dataset}`\n{_options(options, '')};\n"
-    return "\n".join([schema, *tables, view])
+
+INSERT_SEGMENT = """INSERT INTO `{segments}`
+  (segment_id, event_type, path, minute, ingested_at, events, refused, refusals)
+SELECT @id, @event_type, @path, @minute, @ingested_at, @events, @refused, @refusals
+FROM UNNEST([1])
+WHERE NOT EXISTS (SELECT 1 FROM `{segments}` AS known WHERE known.minute = @minute AND known.segment_id = @id);
+"""
 
 
-def _resource(
-    contract: Contract, columns: Sequence[Property], clusters: Sequence[str], labels: dict[str, str]
-) -> dict[str, Any]:
-    where = contract.path or contract.label
-    _check_names(columns, f"{where}: property ")
-    fields = [_field(column, column.name, f"{where}: property {column.name}") for column in columns]
-    table: dict[str, Any] = {"description": contract.description} if contract.description else {}
-    table |= {
-        "labels": {key: _label(value) for key, value in {"generated_by": "sluice", **labels}.items()},
-        "schema": {"fields": fields},
-        "timePartitioning": {"type": "DAY", "field": contract.event_time or "_ingested_at"},
-    }
-    if clusters:
-        table["clustering"] = {"fields": list(clusters)}
-    return table | {"requirePartitionFilter": True}
+@dataclass(frozen=True, slots=True)
+class BigQueryWarehouse:
+    """Native tables of one dataset.
 
+    Guarantee: each segment is loaded once, whoever loads it how often, at once or after a kill at any point.
+    """
 
-def _field(prop: Property, name: str, where: str) -> Field:
-    value, mode = prop, "REQUIRED" if prop.required else "NULLABLE"
-    if prop.items is not None:
-        value, mode = prop.items, "REPEATED"
-        if value.items is not None:
-            message = (
-                f"{where}: BigQuery has no arrays of arrays; put an object between them, or make it json"
-            )
-            raise ContractError(message)
-    kind = "RECORD" if value.kind == "object" else SCALARS[value.kind]
-    field: Field = {"name": name, "type": kind, "mode": mode}
-    if description := prop.description or value.description:
-        field["description"] = _shortened(description)
-    if value.kind == "object":
-        field["fields"] = [_field(each, each.name, f"{where}.{each.name}") for each in value.properties]
-    return field
+    project: str
+    dataset: str
+    location: str | None = None
+    partition_expiration: float | None = None
+    """Seconds after which a day of events is dropped; None: as the table has it, never in a new one."""
+    time_travel: int | None = None
+    """Hours that deleted data can be read back; None: as the dataset has it, seven days in a new one."""
+    labels: tuple[tuple[str, str], ...] = ()
+    policy_tags: tuple[tuple[str, str], ...] = ()
+    """Classification of a property -> policy tag of its column."""
+    retry_seconds: float = field(default=30.0, repr=False)
+    """For how long a request is repeated when BigQuery cannot be reached."""
 
+    @classmethod
+    def open(cls, url: str) -> BigQueryWarehouse:
+        """Return the warehouse at `url`; nothing is touched yet.
 
-def _check_names(properties: Sequence[Property], where: str) -> None:
-    seen: dict[str, str] = {}
-    for prop in properties:
-        name = prop.name
-        if not _NAME.fullmatch(name) or name.upper().startswith(_RESERVED):
-            message = (
-                f"{where}{name}: expected a column name for BigQuery (letters, digits and _, not beginning"
-                f" with a digit or {', '.join(_RESERVED)}), got {name!r}; rename it"
-            )
-            raise ContractError(message)
-        if other := seen.get(name.lower()):
-            message = f"{where}{name}: BigQuery cannot tell it from the column {other}; rename one"
-            raise ContractError(message)
-        seen[name.lower()] = name
-        inner = prop.items or prop
-        _check_names(inner.properties, f"{where}{name}.")
+        Raises:
+            ConfigError: the URL is none of BigQuery's, or one of its settings is unknown or wrong.
 
+        """
+        match = _URL.fullmatch(url)
+        if match is None:
+            message = f"warehouse: expected {_EXPECTED}, got {url!r}"
+            raise ConfigError(message)
+        return cls(match["project"], match["dataset"], **read_settings(match["query"] or ""))
 
-def _clusters(contract: Contract, columns: Sequence[Property]) -> tuple[str, ...]:
-    where = f"{contract.path or contract.label}: cluster columns"
-    if len(contract.cluster_by) > MAX_CLUSTERS:
-        message = (
-            f"{where}: expected at most {MAX_CLUSTERS}, as BigQuery does, got {len(contract.cluster_by)}"
+    @property
+    def name(self) -> str:
+        """`project.dataset`, as SQL and messages name it."""
+        return f"{self.project}.{self.dataset}"
+
+    @property
+    def jobs(self) -> Jobs:
+        """What talks to BigQuery."""
+        return Jobs(self.project, self.dataset, self.location, self.retry_seconds)
+
+    def check_rate(self, types: int, shards: int, flush: float) -> None:
+        """Refuse a live job that would load more often than BigQuery allows; see `bigquery_settings`."""
+        check_rate(types, shards, flush)
+
+    def prepare(self, contracts: Sequence[Contract]) -> None:
+        """Create the dataset, tables and view that are missing; what is there is checked, not changed.
+
+        Two exceptions follow the URL, if it has them: time travel, and the partition expiry of events.
+
+        Raises:
+            ConfigError: the URL or a contract asks for what BigQuery cannot hold, or for other columns or
+                another location than what is there has.
+            WarehouseError: BigQuery cannot be reached, or refuses.
+
+        """
+        wanted = {each.table: self._resource(each) for each in contracts}
+        wanted |= {name: tables.system_json(name) for name in SYSTEM}
+        with self.jobs.errors():
+            self._prepare_dataset()
+            for name, resource in wanted.items():
+                self._prepare_table(name, resource)
+            query = {"query": tables.counts_query(self.name), "useLegacySql": False}
+            self._create(COUNTS, {"description": tables.COUNTS_DESCRIPTION, "view": query})
+
+    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+        """Return the lines refused when the segment was loaded; None if `_segments` does not know it."""
+        sql = f"""SELECT refusals FROM `{self.name}.{SEGMENTS}`
+WHERE minute = @minute AND segment_id = @id LIMIT 1"""
+        with self.jobs.errors():
+            found = self.jobs.query(sql, minute=moment(minute * MICROSECONDS), id=segment_id)
+        return [(each["line"], each["reason"]) for each in found[0]["refusals"]] if found else None
+
+    def load(
+        self,
+        contract: Contract,
+        segment: Segment,
+        table: pa.Table,
+        refused: Sequence[Refusal],
+        windows: Sequence[WindowCount],
+        ingested_at: datetime,
+    ) -> list[Refusal]:
+        """Load the segment's rows, then its counts, then its row of `_segments`; return all refused lines.
+
+        Raises:
+            WarehouseError: a job failed for another reason than the rows' content; what was loaded stays.
+
+        """
+        known = self.refused(segment.id, segment.minute)
+        if known is not None:
+            return known
+        old = ingested_at - moment(segment.minute * MICROSECONDS) > REMEMBERED
+
+        def insert(rows: pa.Table) -> None:
+            if not (old and self._holds(contract, segment, rows)):
+                whole = rows.num_rows == table.num_rows
+                self._load_rows(contract, segment, rows, whole)
+
+        with self.jobs.errors():
+            found = insert_halving(table, insert)
+            lines = in_segment(found, table.num_rows, refused)
+            left = without(windows, contract, table, found)
+            self._record(segment, table.num_rows - len(found), lines, left, ingested_at)
+        return lines
+
+    def create_table_sql(self, contract: Contract) -> str:
+        """Return the DDL of the contract's table."""
+        return tables.create_table_sql(contract, self.dataset)
+
+    # What follows lets the client's exceptions through: `jobs.errors` is around all of it.
+
+    def _resource(self, contract: Contract) -> dict[str, Any]:
+        """Return the table of a contract with what the URL says."""
+        resource = tables.table_json(contract, dict(self.policy_tags))
+        resource["labels"] = dict(self.labels) | resource["labels"]
+        if self.partition_expiration is not None:
+            expiry = str(int(self.partition_expiration * 1000))
+            resource["timePartitioning"] = resource["timePartitioning"] | {"expirationMs": expiry}
+        return resource
+
+    def _prepare_dataset(self) -> None:
+        from google.api_core.exceptions import NotFound
+        from google.cloud.bigquery import Dataset
+
+        client, retry = self.jobs.client, self.jobs.retry
+        try:
+            found = client.get_dataset(self.name, retry=retry)
+        except NotFound:
+            new = Dataset(self.name)
+            new.description = tables.DATASET_DESCRIPTION
+            new.location = self.location
+            new.labels = dict(self.labels) | {"generated_by": "sluice"}
+            new.max_time_travel_hours = self.time_travel or tables.TIME_TRAVEL_HOURS
+            found = client.create_dataset(new, exists_ok=True, retry=retry)
+        if self.location and found.location and found.location.upper() != self.location.upper():
+            message = f"{self.name}: expected a dataset in {self.location}, got one in {found.location}"
+            raise ConfigError(message)
+        if self.time_travel and str(found.max_time_travel_hours) != str(self.time_travel):
+            found.max_time_travel_hours = self.time_travel
+            client.update_dataset(found, ["max_time_travel_hours"], retry=retry)
+
+    def _prepare_table(self, name: str, resource: dict[str, Any]) -> None:
+        from google.api_core.exceptions import NotFound
+
+        try:
+            found = self.jobs.client.get_table(f"{self.name}.{name}", retry=self.jobs.retry)
+        except NotFound:
+            found = self._create(name, resource)
+        there = found.to_api_repr()["schema"]["fields"]
+        _check_columns(f"{self.name}.{name}", resource["schema"]["fields"], there)
+        expiry = resource["timePartitioning"].get("expirationMs")
+        if expiry is not None and found.time_partitioning.expiration_ms != int(expiry):
+            found.time_partitioning.expiration_ms = int(expiry)
+            self.jobs.client.update_table(found, ["time_partitioning"], retry=self.jobs.retry)
+
+    def _create(self, name: str, resource: dict[str, Any]) -> Any:
+        from google.cloud.bigquery import Table
+
+        place = {"projectId": self.project, "datasetId": self.dataset, "tableId": name}
+        table = Table.from_api_repr(resource | {"tableReference": place})
+        return self.jobs.client.create_table(table, exists_ok=True, retry=self.jobs.retry)
+
+    def _load_rows(self, contract: Contract, segment: Segment, rows: pa.Table, whole: bool) -> None:
+        """Load rows of a segment in one job.
+
+        Raises:
+            RefusedRows: BigQuery took none of them because of what they hold.
+
+        """
+        from google.cloud.bigquery import LoadJobConfig, ParquetOptions, SchemaField
+
+        options = ParquetOptions()
+        options.enable_list_inference = True
+        fields = tables.table_json(contract)["schema"]["fields"]
+        config = LoadJobConfig(
+            source_format="PARQUET",
+            schema=[SchemaField.from_api_repr(each) for each in fields],
+            create_disposition="CREATE_NEVER",
+            write_disposition="WRITE_APPEND",
+            parquet_options=options,
         )
-        raise ContractError(message)
-    kinds = {column.name: column.kind for column in columns}
-    for name in contract.cluster_by:
-        if name not in kinds:
-            message = f"{where}: expected properties of the contract, got {name!r}"
-            raise ContractError(message)
-        if kinds[name] in NOT_CLUSTERED:
-            message = f"{where}: BigQuery cannot cluster by {name}, which is {kinds[name]}; leave it out"
-            raise ContractError(message)
-    return contract.cluster_by
+        name = f"{self.name}.{contract.table}"
+
+        def submit(job_id: str) -> Any:
+            data = _parquet(rows)
+            file = pa.BufferReader(data)
+            return self.jobs.client.load_table_from_file(
+                file, name, size=data.size, num_retries=2, job_id=job_id, job_config=config
+            )
+
+        part = "" if whole else f"-{rows.num_rows}-{rows['_event_id'][0].as_py()}"
+        failure = self.jobs.run(
+            f"sluice-{self.dataset}-{contract.table}-{segment.id}{part}",
+            submit,
+            lambda: self._holds(contract, segment, rows),
+            f"{name} to take segment {segment.id}",
+        )
+        if failure is not None:
+            raise RefusedRows(" ".join(failure.get("message", "").split()))
+
+    def _holds(self, contract: Contract, segment: Segment, rows: pa.Table) -> bool:
+        """Tell whether the table holds all of `rows`."""
+        values: dict[str, Any] = {"id": segment.id}
+        days = "_ingested_at >= TIMESTAMP_SECONDS(0)"  # a filter on the partition is required
+        if contract.event_time is not None:
+            days = f"`{contract.event_time}` BETWEEN @first AND @last"
+            span = pc.min_max(rows[contract.event_time]).as_py()
+            values |= {"first": span["min"], "last": span["max"]}
+        sql = f"""SELECT COUNT(*) AS found FROM `{self.name}.{contract.table}`
+WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
+        ids = rows["_event_id"].to_pylist()
+        parts = [ids[at : at + IDS_A_QUERY] for at in range(0, len(ids), IDS_A_QUERY)]
+        found: int = sum(self.jobs.query(sql, **values, ids=part)[0]["found"] for part in parts)
+        return found == len(ids)
+
+    def _record(
+        self,
+        segment: Segment,
+        events: int,
+        refused: Sequence[Refusal],
+        windows: Sequence[WindowCount],
+        ingested_at: datetime,
+    ) -> None:
+        """Insert the counts and then the row of `_segments`, each unless it is there."""
+        from google.cloud.bigquery import QueryJobConfig
+
+        values = {
+            "id": segment.id,
+            "event_type": segment.event_type,
+            "path": segment.path,
+            "minute": moment(segment.minute * MICROSECONDS),
+            "ingested_at": ingested_at,
+            "events": events,
+            "refused": len(refused),
+        }
+        sql = INSERT_SEGMENT
+        parameters = [structs("refusals", {"line": "INT64", "reason": "STRING"}, refused)]
+        if windows and segment.event_type != DEAD_LETTER:
+            sql = INSERT_COUNTS + INSERT_SEGMENT
+            parameters.append(window_structs("windows", windows))
+            values["first"], values["last"] = (moment(windows[at].window_start) for at in (0, -1))
+        parameters += [parameter(*each) for each in values.items()]
+        text = sql.format(counts=f"{self.name}.{COUNT_PARTS}", segments=f"{self.name}.{SEGMENTS}")
+        config = QueryJobConfig(query_parameters=parameters)
+        failure = self.jobs.run(
+            f"sluice-{self.dataset}-{SEGMENTS}-{segment.id}",
+            lambda job_id: self.jobs.client.query(
+                text, job_config=config, job_id=job_id, retry=self.jobs.retry, job_retry=None
+            ),
+            lambda: self.refused(segment.id, segment.minute) is not None,
+            f"to record segment {segment.id}",
+        )
+        if failure is not None:
+            message = f"{self.name}: expected to record segment {segment.id}: {failure.get('message')}"
+            raise WarehouseError(message)
 
 
-def _table_sql(table: dict[str, Any], name: str) -> str:
-    columns = ",\n".join(_column_sql(field, "  ") for field in table["schema"]["fields"])
-    partition = table["timePartitioning"]["field"]
-    lines = [
-        f"CREATE TABLE IF NOT EXISTS `{name}` (\n{columns}\n)",
-        f"PARTITION BY TIMESTAMP_TRUNC(`{partition}`, DAY)",
-    ]
-    if "clustering" in table:
-        lines.append("CLUSTER BY " + ", ".join(f"`{each}`" for each in table["clustering"]["fields"]))
-    options = {"description": table["description"]} if "description" in table else {}
-    options |= {"labels": table["labels"], "require_partition_filter": table["requirePartitionFilter"]}
-    return "\n".join([*lines, _options(options, "")]) + ";\n"
+def _check_columns(where: str, wanted: Sequence[Field], got: Sequence[Field]) -> None:
+    """Refuse a table that lacks a column of the contract, has it as something else, or requires another."""
+    found = {each["name"].lower(): each for each in got}
+    for each in wanted:
+        column = found.pop(each["name"].lower(), None)
+        there = "no such column" if column is None else _column(column)
+        if _column(each) != there:
+            message = (
+                f"{where}: column {each['name']}: expected {_column(each)}, got {there}; alter the table"
+            )
+            raise ConfigError(message)
+        if column is not None and "fields" in each:
+            _check_columns(f"{where}.{each['name']}", each["fields"], column["fields"])
+    for column in found.values():
+        if column.get("mode") == "REQUIRED":
+            message = f"{where}: column {column['name']}: expected it in the contract, or to be nullable"
+            raise ConfigError(message)
 
 
-def _column_sql(field: Field, indent: str) -> str:
-    parts = [f"{indent}`{field['name']}`", _type_sql(field, indent)]
-    if field["mode"] == "REQUIRED":
-        parts.append("NOT NULL")
-    if "description" in field:
-        parts.append(f"OPTIONS (description = {_literal(field['description'])})")
-    return " ".join(parts)
+def _column(column: Field) -> str:
+    return f"{_API_TYPES.get(column['type'], column['type'])} {column.get('mode', 'NULLABLE')}"
 
 
-def _type_sql(field: Field, indent: str) -> str:
-    kind = SQL_TYPES.get(field["type"], field["type"])
-    if kind == "RECORD":
-        inner = ",\n".join(_column_sql(each, indent + "  ") for each in field["fields"])
-        kind = f"STRUCT<\n{inner}\n{indent}>"
-    return f"ARRAY<{kind}>" if field["mode"] == "REPEATED" else str(kind)
+_API_TYPES = {sql: api for api, sql in tables.SQL_TYPES.items()} | {"STRUCT": "RECORD"}
 
 
-def _options(options: dict[str, Any], indent: str) -> str:
-    lines = ",\n".join(f"{indent}  {key} = {_literal(value)}" for key, value in options.items())
-    return f"{indent}OPTIONS (\n{lines}\n{indent})"
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, dict):
-        return "[" + ", ".join(f"({_literal(key)}, {_literal(each)})" for key, each in value.items()) + "]"
-    # A JSON string is a GoogleSQL string: the same escapes in double quotes.
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_DESCRIPTION else text[: MAX_DESCRIPTION - 1] + "…"
-
-
-def _label(text: str) -> str:
-    """Return `text` as a label: lower case, digits, `_` and `-`, at most 63 characters."""
-    return re.sub(r"[^a-z0-9_-]", "_", text.lower())[:63]
+def _parquet(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", compression_level=1)
+    return sink.getvalue()

@@ -31,9 +31,7 @@ from pipeline.contracts import Contract, Kind, Property
 from pipeline.count import MICROSECONDS, WindowCount
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, ContractError, WarehouseError
-
-Refusal = tuple[int, str]
-"""Index of a line in its segment, and why it is not a row."""
+from pipeline.warehouses.refusals import Refusal
 
 LOCK_DELAYS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.5, 1.75, 2.0, 2.0)
 """Seconds between attempts to open a DuckDB file that another process holds; ten in all."""

@@ -264,8 +264,6 @@ def test_a_relative_url_is_read_from_any_working_directory(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("mysql://x", "warehouse: expected a URL that starts with one of duckdb://; got 'mysql://x'"),
-        ("w.duckdb", "warehouse: expected a URL that starts with one of duckdb://; got 'w.duckdb'"),
         ("duckdb://w.duckdb", "warehouse: expected duckdb:///PATH.duckdb, got 'duckdb://w.duckdb'"),
         ("duckdb:///", "warehouse: expected duckdb:///PATH.duckdb, got 'duckdb:///'"),
         ("duckdb:///w", "warehouse: expected duckdb:///PATH.duckdb, got 'duckdb:///w'"),

@@ -12,7 +12,7 @@ from sqlglot import exp
 from pipeline.compile.arrow import ADDED
 from pipeline.contracts import Contract, Property, load_contract, load_contracts
 from pipeline.errors import ContractError
-from pipeline.warehouses.bigquery import SYSTEM, create_table_sql, system_json, system_sql, table_json
+from pipeline.warehouses.bigquery_tables import SYSTEM, create_table_sql, system_json, system_sql, table_json
 
 ROOT = Path(__file__).parents[2]
 LETTERS = load_contract(str(ROOT / "pipeline/dead_letter.odcs.yaml"))
@@ -58,7 +58,7 @@ THING = Contract(
 )
 
 SYSTEM_COLUMNS = [
-    ("_extra", "JSON", False),
+    ("_extra", "STRING", False),
     ("_event_id", "STRING", True),
     ("_segment_id", "STRING", True),
     ("_ingested_at", "TIMESTAMP", True),
@@ -107,7 +107,7 @@ def test_every_kind_has_its_column() -> None:
         ("weight", "FLOAT64", False),
         ("sold", "BOOL", False),
         ("day", "DATE", False),
-        ("more", "JSON", False),
+        ("more", "STRING", False),
         ("tags", "ARRAY<STRING>", False),
         ("lines", "ARRAY<STRUCT<sku STRING NOT NULL, sizes ARRAY<INT64>, maker STRUCT<name STRING>>>", False),
         ("place", "STRUCT<city STRING NOT NULL>", True),
@@ -196,6 +196,34 @@ def test_table_json() -> None:
     }
 
 
+def test_policy_tags_follow_the_classification() -> None:
+    name = Property("name", "string", classification="restricted")
+    properties = (
+        THING.properties[0],
+        name,
+        Property("emails", "array", classification="internal", items=name),
+        Property(
+            "person", "object", classification="restricted", properties=(name, Property("age", "integer"))
+        ),
+    )
+    tag = "projects/p/locations/eu/taxonomies/1/policyTags/2"
+    table = table_json(replace(THING, properties=properties, cluster_by=()), {"restricted": tag})
+    fields = {each["name"]: each for each in table["schema"]["fields"]}
+    tagged = {"name": "name", "type": "STRING", "mode": "NULLABLE", "policyTags": {"names": [tag]}}
+    assert fields["name"] == tagged
+    assert fields["person"] == {
+        "name": "person",
+        "type": "RECORD",
+        "mode": "NULLABLE",
+        "fields": [
+            tagged,
+            {"name": "age", "type": "INTEGER", "mode": "NULLABLE", "policyTags": {"names": [tag]}},
+        ],
+    }
+    assert fields["emails"]["policyTags"] == {"names": [tag]}
+    assert "policyTags" not in fields["at"]
+
+
 def test_the_api_names_of_types() -> None:
     fields = table_json(THING)["schema"]["fields"]
     assert [each["type"] for each in fields] == (
@@ -207,12 +235,12 @@ def test_the_api_names_of_types() -> None:
             "FLOAT",
             "BOOLEAN",
             "DATE",
-            "JSON",
+            "STRING",
             "STRING",
             "RECORD",
             "RECORD",
         ]
-        + ["JSON", "STRING", "STRING", "TIMESTAMP"]
+        + ["STRING", "STRING", "STRING", "TIMESTAMP"]
     )
     assert table_json(THING)["clustering"] == {"fields": ["id", "day"]}
 
@@ -258,7 +286,8 @@ def test_what_sluice_keeps_in_a_dataset() -> None:
         ("minute", "TIMESTAMP", True),
         ("ingested_at", "TIMESTAMP", True),
         ("events", "INT64", True),
-        ("refused", "ARRAY<STRUCT<line INT64 NOT NULL, reason STRING NOT NULL>>", False),
+        ("refused", "INT64", True),
+        ("refusals", "ARRAY<STRUCT<line INT64 NOT NULL, reason STRING NOT NULL>>", False),
     ]
     assert columns(counts) == [
         ("segment_id", "STRING", True),

@@ -1,0 +1,277 @@
+"""PostgreSQL: segments are copied in with their counts and their mark in one transaction.
+
+`postgresql://user@host:5432/database?schema=events`. The password comes from libpq, as for psql: PGPASSWORD, a
+password file, or the URL (`postgresql://user:${PASSWORD}@host/database`, percent-encoded). Rows go in by binary COPY
+straight into their table, through ADBC. uuid, numeric(38,9), timestamptz and date are PostgreSQL's own types; objects,
+arrays and JSON are jsonb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import pyarrow as pa
+
+from pipeline.compile.arrow import ADDED, arrow_schema
+from pipeline.contracts import Contract, Kind, Property
+from pipeline.count import WindowCount
+from pipeline.elements import DEAD_LETTER, Segment
+from pipeline.errors import ConfigError, ContractError
+from pipeline.warehouses.postgres_connection import Connection, Held, quoted_name, quoted_text
+from pipeline.warehouses.refusals import Refusal
+from pipeline.warehouses.transactions import (
+    COUNT_PARTS,
+    COUNTS,
+    REFUSALS,
+    SEGMENTS,
+    load_segment,
+    read_refused,
+)
+from pipeline.warehouses.urls import redact
+
+SCALARS: dict[Kind, str] = {
+    "string": "text",
+    "uuid": "uuid",
+    "integer": "bigint",
+    "float": "double precision",
+    "decimal": "numeric(38,9)",
+    "boolean": "boolean",
+    "timestamp": "timestamptz",
+    "date": "date",
+    "json": "jsonb",
+    "object": "jsonb",
+    "array": "jsonb",
+}
+
+SYSTEM = (
+    f"""CREATE TABLE IF NOT EXISTS {SEGMENTS} (
+    segment_id text PRIMARY KEY,
+    event_type text NOT NULL,
+    path text NOT NULL,
+    minute timestamptz NOT NULL,
+    events bigint NOT NULL,
+    refused bigint NOT NULL,
+    ingested_at timestamptz NOT NULL
+)""",
+    f"""CREATE TABLE IF NOT EXISTS {REFUSALS} (
+    segment_id text NOT NULL,
+    line bigint NOT NULL,
+    reason text NOT NULL,
+    PRIMARY KEY (segment_id, line)
+)""",
+    f"""CREATE TABLE IF NOT EXISTS {COUNT_PARTS} (
+    segment_id text NOT NULL,
+    event_type text NOT NULL,
+    window_start timestamptz NOT NULL,
+    window_end timestamptz NOT NULL,
+    events bigint NOT NULL,
+    PRIMARY KEY (segment_id, window_start)
+)""",
+    f"""CREATE OR REPLACE VIEW {COUNTS} AS
+SELECT event_type, window_start, window_end, CAST(sum(events) AS bigint) AS events
+FROM {COUNT_PARTS}
+WHERE event_type <> '{DEAD_LETTER}'
+GROUP BY event_type, window_start, window_end""",
+    f"COMMENT ON TABLE {SEGMENTS} IS 'Segments of the log that are loaded, each once.'",
+    f"COMMENT ON TABLE {REFUSALS} IS 'Lines of loaded segments that could not become rows.'",
+    f"COMMENT ON TABLE {COUNT_PARTS} IS 'What each segment adds to the counts; {COUNTS} sums them.'",
+    f"COMMENT ON VIEW {COUNTS} IS 'Events by type and window, exact however often events come late or again.'",
+)
+"""Tables and view that Sluice keeps beside those of the contracts."""
+
+LIBPQ: dict[str, str] = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+    "sslmode": "",
+    "sslrootcert": "",
+    "sslcert": "",
+    "sslkey": "",
+    "passfile": "",
+    "application_name": "sluice",
+}
+"""Parameters of libpq that a URL may set -> what is set without; libpq's own default where it is empty.
+
+A server that vanishes without a word is given up after a minute.
+"""
+
+MAX_NAME = 63
+"""Bytes of a name; PostgreSQL cuts longer ones: https://www.postgresql.org/docs/current/limits.html"""
+SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+
+_LOCK = 0x51_0C_E5
+"""Key of the advisory lock under which tables are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresWarehouse:
+    """Tables in one schema of a PostgreSQL database; `url` has no password, `options` are libpq's.
+
+    Guarantee: each segment is loaded once, whoever loads it how often: its row in `_segments` is in the same
+    transaction. A connection that dies leaves nothing of a segment, or all of it.
+    """
+
+    url: str
+    schema: str
+    options: Mapping[str, str] = field(repr=False)
+    _held: Held = field(default_factory=Held, init=False, repr=False, compare=False)
+
+    @classmethod
+    def open(cls, url: str) -> PostgresWarehouse:
+        """Return the warehouse at `url`; nothing is connected to yet.
+
+        Raises:
+            ConfigError: the URL has an unknown parameter, or is not one.
+
+        """
+        parts = _split(url)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        schema = query.pop("schema", "public")
+        known = ("schema", *LIBPQ)
+        if unknown := [key for key in query if key not in known]:
+            message = (
+                f"warehouse: {redact(url)}: expected parameters among {', '.join(known)}, got {unknown[0]}"
+            )
+            raise ConfigError(message)
+        named = {
+            "host": parts.hostname,
+            "port": parts.port,
+            "user": parts.username,
+            "password": parts.password,
+            "dbname": parts.path.removeprefix("/"),
+        }
+        options = {key: unquote(str(value)) for key, value in named.items() if value}
+        return cls(redact(url), schema, options | {k: v for k, v in (LIBPQ | query).items() if v})
+
+    def prepare(self, contracts: Sequence[Contract]) -> None:
+        """Create schema, tables and view where they are missing; two runs that start together take turns.
+
+        Raises:
+            ConfigError: a contract asks for what PostgreSQL cannot hold.
+            WarehouseError: the server cannot be reached, or refuses.
+
+        """
+        tables = [statement for contract in contracts for statement in table_statements(contract)]
+        with closing(self._connect()) as connection, _transaction(connection):
+            connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            if not connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", [self.schema]):
+                connection.execute(f"CREATE SCHEMA {quoted_name(self.schema)}")
+            for statement in (*SYSTEM, *tables):
+                connection.execute(statement)
+
+    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+        """Return the lines refused when the segment was loaded; None if it is not loaded."""
+        del minute
+        return self._held.use(self._connect, lambda connection: read_refused(connection, segment_id))
+
+    def load(
+        self,
+        contract: Contract,
+        segment: Segment,
+        table: pa.Table,
+        refused: Sequence[Refusal],
+        windows: Sequence[WindowCount],
+        ingested_at: datetime,
+    ) -> list[Refusal]:
+        """Load one segment in one transaction; return all refused lines, those that PostgreSQL refused included.
+
+        Raises:
+            WarehouseError: the server cannot be reached or fails; nothing of the segment is loaded, or all of it.
+
+        """
+
+        def work(connection: Connection) -> list[Refusal]:
+            with _transaction(connection):
+                return load_segment(
+                    connection, contract, segment, table, refused, windows, ingested_at=ingested_at
+                )
+
+        return self._held.use(self._connect, work)
+
+    def create_table_sql(self, contract: Contract) -> str:
+        """Return the DDL of the contract's table; see the function of this name."""
+        return create_table_sql(contract)
+
+    def _connect(self) -> Connection:
+        return Connection(self.url, self.schema, self.options)
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    """Run a block in a transaction; if it fails, the connection must be closed, which rolls back."""
+    connection.execute("BEGIN")
+    yield
+    connection.execute("COMMIT")
+
+
+def system_sql() -> str:
+    """Return what makes the tables and the view that Sluice keeps beside those of the contracts."""
+    return ";\n".join(SYSTEM) + ";\n"
+
+
+def create_table_sql(contract: Contract) -> str:
+    """Return `table_statements` as one text."""
+    return ";\n".join(table_statements(contract)) + ";\n"
+
+
+def table_statements(contract: Contract) -> list[str]:
+    """Return `CREATE TABLE IF NOT EXISTS` and comments for PostgreSQL.
+
+    Raises:
+        ContractError: PostgreSQL cannot hold a table or a column of that name.
+
+    """
+    _check_contract(contract)
+    table = quoted_name(contract.table)
+    lines = [f"    {_column(each)}" for each in (*contract.columns, *ADDED)]
+    lines.append('    PRIMARY KEY ("_event_id")')
+    statements = [f"CREATE TABLE IF NOT EXISTS {table} (\n" + ",\n".join(lines) + "\n)"]
+    if contract.description:
+        statements.append(f"COMMENT ON TABLE {table} IS {quoted_text(contract.description)}")
+    return statements + [
+        f"COMMENT ON COLUMN {table}.{quoted_name(each.name)} IS {quoted_text(each.description)}"
+        for each in (*contract.columns, *ADDED)
+        if each.description
+    ]
+
+
+def _column(prop: Property) -> str:
+    return f"{quoted_name(prop.name)} {SCALARS[prop.kind]}{' NOT NULL' if prop.required else ''}"
+
+
+def _check_contract(contract: Contract) -> None:
+    where = contract.path or contract.label
+    arrow_schema(contract)  # refuses reserved names and objects without properties
+    if contract.table == COUNTS or len(contract.table) > MAX_NAME:
+        message = (
+            f"{where}: table: expected at most {MAX_NAME} bytes and not {COUNTS}; got {contract.table!r}"
+        )
+        raise ContractError(message)
+    for each in contract.columns:
+        if each.name in SYSTEM_COLUMNS or len(each.name.encode()) > MAX_NAME:
+            message = (
+                f"{where}: property {each.name}: expected at most {MAX_NAME} bytes and none of PostgreSQL's own"
+                f" columns ({', '.join(sorted(SYSTEM_COLUMNS))}); rename it"
+            )
+            raise ContractError(message)
+
+
+def _split(url: str) -> SplitResult:
+    expected = "postgresql://USER@HOST:PORT/DATABASE?schema=NAME"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        # Its text, and so its chain, could hold a part of a password that was not percent-encoded.
+        message = f"warehouse: expected {expected}, percent-encoded, got {redact(url)!r}"
+        raise ConfigError(message) from None
+    if parts.fragment or not parts.path.removeprefix("/"):
+        message = f"warehouse: expected {expected}, percent-encoded, got {redact(url)!r}"
+        raise ConfigError(message)
+    return parts

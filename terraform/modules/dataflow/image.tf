@@ -1,0 +1,45 @@
+# One image launches the Flex Template and runs on its workers; a version of Sluice is a tag that never moves.
+
+resource "google_artifact_registry_repository" "this" {
+  #checkov:skip=CKV_GCP_84:Images hold no data and no secret; Google's own key encrypts them.
+  project       = var.project_id
+  location      = var.region
+  repository_id = var.name
+  description   = "Images of Sluice."
+  format        = "DOCKER"
+  labels        = var.labels
+
+  docker_config {
+    immutable_tags = true
+  }
+
+  cleanup_policies {
+    id     = "keep-the-last-versions"
+    action = "KEEP"
+    most_recent_versions {
+      keep_count = 20
+    }
+  }
+
+  cleanup_policies {
+    id     = "delete-old-versions"
+    action = "DELETE"
+    condition {
+      older_than = "7776000s"
+    }
+  }
+}
+
+resource "google_artifact_registry_repository_iam_member" "this" {
+  for_each = merge([
+    for role, members in var.iam : {
+      for key, member in members : "${role} ${key}" => { role = role, member = member }
+    }
+  ]...)
+
+  project    = var.project_id
+  location   = var.region
+  repository = google_artifact_registry_repository.this.name
+  role       = each.value.role
+  member     = each.value.member
+}

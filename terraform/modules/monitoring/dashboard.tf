@@ -1,0 +1,59 @@
+locals {
+  charts = concat(
+    [
+      for each in concat(
+        [local.thresholds.system_lag, local.thresholds.data_freshness, local.thresholds.failed_loads],
+        length(var.subscriptions) > 0 ? [local.backlogs.backlog_age, local.backlogs.undeliverable] : [],
+        ) : {
+        title = each.title
+        query = {
+          timeSeriesFilter = {
+            filter = each.filter
+            aggregation = {
+              alignmentPeriod  = "60s"
+              perSeriesAligner = each.aligner
+            }
+          }
+        }
+      }
+    ],
+    [
+      for title, figures in {
+        "Records" = ["read", "accepted", "repeated", "rejected"]
+        "Loaded"  = ["loaded", "refused"]
+        } : {
+        title = title
+        query = {
+          prometheusQuery = join(" or ", [
+            for figure in figures : "label_replace(sum(rate(${local.counted[figure]}[5m])), \"figure\", \"${figure}\", \"\", \"\")"
+          ])
+        }
+      }
+    ],
+  )
+}
+
+resource "google_monitoring_dashboard" "this" {
+  project = var.project_id
+
+  dashboard_json = jsonencode({
+    displayName = var.name
+    mosaicLayout = {
+      columns = 48
+      tiles = [
+        for index, chart in local.charts : {
+          xPos   = index % 2 * 24
+          yPos   = floor(index / 2) * 16
+          width  = 24
+          height = 16
+          widget = {
+            title = chart.title
+            xyChart = {
+              dataSets = [{ plotType = "LINE", timeSeriesQuery = chart.query }]
+            }
+          }
+        }
+      ]
+    }
+  })
+}

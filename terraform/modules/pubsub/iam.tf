@@ -1,0 +1,55 @@
+locals {
+  topic_iam = merge([
+    for topic, settings in var.topics : merge([
+      for role, members in settings.iam : {
+        for key, member in members : "${topic} ${role} ${key}" => { topic = topic, role = role, member = member }
+      }
+    ]...)
+  ]...)
+
+  subscription_iam = merge([
+    for name, settings in local.subscriptions : merge([
+      for role, members in settings.iam : {
+        for key, member in members : "${name} ${role} ${key}" => { subscription = name, role = role, member = member }
+      }
+    ]...)
+  ]...)
+}
+
+resource "google_pubsub_topic_iam_member" "this" {
+  for_each = local.topic_iam
+
+  project = var.project_id
+  topic   = google_pubsub_topic.this[each.value.topic].name
+  role    = each.value.role
+  member  = each.value.member
+}
+
+resource "google_pubsub_subscription_iam_member" "this" {
+  for_each = local.subscription_iam
+
+  project      = var.project_id
+  subscription = google_pubsub_subscription.this[each.value.subscription].name
+  role         = each.value.role
+  member       = each.value.member
+}
+
+# Pub/Sub forwards to the dead-letter topic, and acknowledges what it forwarded, as its own service agent.
+
+resource "google_pubsub_topic_iam_member" "forward" {
+  for_each = local.dead_letter_topics
+
+  project = var.project_id
+  topic   = google_pubsub_topic.dead_letters[each.key].name
+  role    = "roles/pubsub.publisher"
+  member  = var.service_agent
+}
+
+resource "google_pubsub_subscription_iam_member" "forward" {
+  for_each = { for name, subscription in local.subscriptions : name => subscription if subscription.dead_letter }
+
+  project      = var.project_id
+  subscription = google_pubsub_subscription.this[each.key].name
+  role         = "roles/pubsub.subscriber"
+  member       = var.service_agent
+}

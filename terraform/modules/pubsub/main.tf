@@ -1,0 +1,90 @@
+locals {
+  subscriptions = merge([
+    for topic, settings in var.topics : {
+      for name, subscription in settings.subscriptions :
+      name => merge(subscription, { topic = topic, dead_letter = settings.dead_letter })
+    }
+  ]...)
+
+  dead_letter_topics = { for name, topic in var.topics : name => topic if topic.dead_letter }
+}
+
+resource "google_pubsub_topic" "this" {
+  for_each = var.topics
+
+  project                    = var.project_id
+  name                       = each.key
+  labels                     = var.labels
+  kms_key_name               = each.value.kms_key
+  message_retention_duration = each.value.retention
+
+  dynamic "message_storage_policy" {
+    for_each = length(each.value.regions) > 0 ? [each.value.regions] : []
+    content {
+      allowed_persistence_regions = message_storage_policy.value
+    }
+  }
+}
+
+resource "google_pubsub_subscription" "this" {
+  for_each = local.subscriptions
+
+  project                    = var.project_id
+  name                       = each.key
+  topic                      = google_pubsub_topic.this[each.value.topic].id
+  labels                     = var.labels
+  ack_deadline_seconds       = each.value.ack_deadline_seconds
+  message_retention_duration = each.value.retention
+  retain_acked_messages      = each.value.retain_acked_messages
+  filter                     = each.value.filter
+  enable_message_ordering    = each.value.ordered
+
+  # A subscription of a job that is down for a month must still be there.
+  expiration_policy {
+    ttl = ""
+  }
+
+  retry_policy {
+    minimum_backoff = each.value.minimum_backoff
+    maximum_backoff = each.value.maximum_backoff
+  }
+
+  dynamic "dead_letter_policy" {
+    for_each = each.value.dead_letter ? [each.value] : []
+    content {
+      dead_letter_topic     = google_pubsub_topic.dead_letters[dead_letter_policy.value.topic].id
+      max_delivery_attempts = dead_letter_policy.value.max_delivery_attempts
+    }
+  }
+}
+
+resource "google_pubsub_topic" "dead_letters" {
+  for_each = local.dead_letter_topics
+
+  project                    = var.project_id
+  name                       = "${each.key}-dead-letters"
+  labels                     = var.labels
+  kms_key_name               = each.value.kms_key
+  message_retention_duration = "2678400s"
+
+  dynamic "message_storage_policy" {
+    for_each = length(each.value.regions) > 0 ? [each.value.regions] : []
+    content {
+      allowed_persistence_regions = message_storage_policy.value
+    }
+  }
+}
+
+resource "google_pubsub_subscription" "dead_letters" {
+  for_each = local.dead_letter_topics
+
+  project                    = var.project_id
+  name                       = "${each.key}-dead-letters-sub"
+  topic                      = google_pubsub_topic.dead_letters[each.key].id
+  labels                     = var.labels
+  message_retention_duration = "2678400s"
+
+  expiration_policy {
+    ttl = ""
+  }
+}

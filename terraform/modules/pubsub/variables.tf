@@ -1,0 +1,75 @@
+variable "project_id" {
+  description = "Project of the topics."
+  type        = string
+  nullable    = false
+}
+
+variable "labels" {
+  description = "Labels of every topic and subscription."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "service_agent" {
+  description = "Member of Pub/Sub's own service agent, which moves messages to dead-letter topics."
+  type        = string
+  nullable    = false
+}
+
+variable "topics" {
+  description = <<-EOT
+    Topics by name. `retention` lets a subscription seek back, also to before it existed; `regions` are where messages
+    may rest; `iam` is role => {any key => member}. A topic with `dead_letter` gets `<topic>-dead-letters` and the
+    subscription `<topic>-dead-letters-sub`: there lies what was delivered `max_delivery_attempts` times in vain.
+    Records that a contract refuses never get there; they are dead letters of the job.
+  EOT
+  type = map(object({
+    retention   = optional(string, "604800s")
+    regions     = optional(list(string), [])
+    kms_key     = optional(string)
+    dead_letter = optional(bool, true)
+    iam         = optional(map(map(string)), {})
+    subscriptions = optional(map(object({
+      ack_deadline_seconds  = optional(number, 60)
+      retention             = optional(string, "604800s")
+      retain_acked_messages = optional(bool, false)
+      filter                = optional(string)
+      ordered               = optional(bool, false)
+      minimum_backoff       = optional(string, "10s")
+      maximum_backoff       = optional(string, "600s")
+      max_delivery_attempts = optional(number, 100)
+      iam                   = optional(map(map(string)), {})
+    })), {})
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition = alltrue([
+      for name in flatten([for name, topic in var.topics : concat([name], keys(topic.subscriptions))]) :
+      can(regex("^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$", name)) && !startswith(name, "goog")
+    ])
+    error_message = "Names of topics and subscriptions: expected 3 to 255 letters, digits and -._~+%, beginning with a letter and not with goog."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for topic in var.topics : [
+        for duration in concat([topic.retention], [for each in topic.subscriptions : each.retention]) :
+        can(regex("^[0-9]+s$", duration)) && try(tonumber(trimsuffix(duration, "s")), 0) >= 600 && try(tonumber(trimsuffix(duration, "s")), 0) <= 2678400
+      ]
+    ]))
+    error_message = "Retention: expected seconds such as 604800s, from 600s to 2678400s (31 days)."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for topic in var.topics : [
+        for each in topic.subscriptions :
+        each.max_delivery_attempts >= 5 && each.max_delivery_attempts <= 100 && each.ack_deadline_seconds >= 10 && each.ack_deadline_seconds <= 600
+      ]
+    ]))
+    error_message = "Subscriptions: expected max_delivery_attempts from 5 to 100 and ack_deadline_seconds from 10 to 600."
+  }
+}

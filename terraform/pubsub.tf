@@ -1,0 +1,34 @@
+module "pubsub" {
+  source = "./modules/pubsub"
+
+  project_id    = var.project_id
+  labels        = var.labels
+  service_agent = google_project_service_identity.pubsub.member
+
+  topics = {
+    for name, topic in var.topics : name => {
+      retention   = topic.retention
+      regions     = [var.region]
+      dead_letter = topic.dead_letter
+      iam = {
+        "roles/pubsub.publisher" = { for key in topic.publishers : key => local.members[key] }
+        # Dataflow looks at the topic of a subscription that it reads.
+        "roles/pubsub.viewer" = { pipeline = local.members["pipeline"] }
+      }
+      subscriptions = {
+        for subscription, settings in topic.subscriptions : subscription => {
+          ack_deadline_seconds  = settings.ack_deadline_seconds
+          retention             = settings.retention
+          retain_acked_messages = settings.retain_acked_messages
+          max_delivery_attempts = settings.max_delivery_attempts
+          iam = {
+            "roles/pubsub.subscriber" = { for key in settings.subscribers : key => local.members[key] }
+            "roles/pubsub.viewer"     = { for key in settings.subscribers : key => local.members[key] }
+          }
+        }
+      }
+    }
+  }
+
+  depends_on = [google_project_service.this]
+}

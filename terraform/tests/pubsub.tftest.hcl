@@ -1,0 +1,104 @@
+mock_provider "google" {}
+
+variables {
+  project_id    = "shop-prod-1"
+  service_agent = "serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"
+  topics = {
+    backend-events-topic = {
+      regions       = ["europe-west1"]
+      iam           = { "roles/pubsub.publisher" = { publisher = "serviceAccount:p@shop-prod-1.iam.gserviceaccount.com" } }
+      subscriptions = { backend-events-topic-sub = { iam = { "roles/pubsub.subscriber" = { pipeline = "serviceAccount:s@shop-prod-1.iam.gserviceaccount.com" } } } }
+    }
+    plain = { dead_letter = false }
+  }
+}
+
+run "topics" {
+  command = apply
+
+  module {
+    source = "./modules/pubsub"
+  }
+
+  assert {
+    condition     = google_pubsub_topic.this["backend-events-topic"].message_storage_policy[0].allowed_persistence_regions == toset(["europe-west1"])
+    error_message = "Expected messages to stay in europe-west1."
+  }
+
+  assert {
+    condition     = length(google_pubsub_topic.this["plain"].message_storage_policy) == 0
+    error_message = "Expected no storage policy without regions."
+  }
+
+  assert {
+    condition     = google_pubsub_topic.this["backend-events-topic"].message_retention_duration == "604800s"
+    error_message = "Expected seven days of retention."
+  }
+
+  assert {
+    condition     = keys(google_pubsub_topic.dead_letters) == ["backend-events-topic"]
+    error_message = "Expected a dead-letter topic for backend-events-topic alone."
+  }
+
+  assert {
+    condition = (
+      google_pubsub_subscription.this["backend-events-topic-sub"].dead_letter_policy[0].max_delivery_attempts == 100 &&
+      google_pubsub_subscription.this["backend-events-topic-sub"].dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letters["backend-events-topic"].id
+    )
+    error_message = "Expected a hundred attempts, then backend-events-topic-dead-letters."
+  }
+
+  assert {
+    condition = (
+      google_pubsub_subscription.this["backend-events-topic-sub"].retry_policy[0].minimum_backoff == "10s" &&
+      google_pubsub_subscription.this["backend-events-topic-sub"].expiration_policy[0].ttl == ""
+    )
+    error_message = "Expected retries with back-off, and a subscription that never expires."
+  }
+
+  assert {
+    condition = {
+      for key, grant in google_pubsub_topic_iam_member.this : key => grant.member
+      } == {
+      "backend-events-topic roles/pubsub.publisher publisher" = "serviceAccount:p@shop-prod-1.iam.gserviceaccount.com"
+    }
+    error_message = "Expected one publisher."
+  }
+
+  assert {
+    condition = (
+      google_pubsub_topic_iam_member.forward["backend-events-topic"].role == "roles/pubsub.publisher" &&
+      google_pubsub_topic_iam_member.forward["backend-events-topic"].member == var.service_agent &&
+      google_pubsub_subscription_iam_member.forward["backend-events-topic-sub"].role == "roles/pubsub.subscriber"
+    )
+    error_message = "Expected that Pub/Sub may forward to the dead-letter topic."
+  }
+}
+
+run "retention_without_a_unit" {
+  command = plan
+
+  module {
+    source = "./modules/pubsub"
+  }
+
+  variables {
+    topics = { t01 = { retention = "7d" } }
+  }
+
+  expect_failures = [var.topics]
+}
+
+run "too_few_attempts" {
+  command = plan
+
+  module {
+    source = "./modules/pubsub"
+  }
+
+  variables {
+    topics = { t01 = { subscriptions = { s01 = { max_delivery_attempts = 4 } } } }
+  }
+
+  expect_failures = [var.topics]
+}

@@ -1,0 +1,262 @@
+variable "project_id" {
+  description = "Project that everything lies in."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "Expected the id of a project: 6 to 30 lower-case letters, digits and -, not its name or number."
+  }
+}
+
+variable "region" {
+  description = "Region of jobs, images, messages and secrets."
+  type        = string
+  default     = "europe-west1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "Expected a region such as europe-west1."
+  }
+}
+
+variable "location" {
+  description = "Where datasets and buckets lie: a region or a multi-region such as EU; null for the region."
+  type        = string
+  default     = null
+}
+
+variable "name" {
+  description = "What service accounts, image repository, network, alerts and buckets are called after."
+  type        = string
+  default     = "sluice"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,14}$", var.name))
+    error_message = "Expected at most 15 lower-case letters, digits and -, beginning with a letter."
+  }
+}
+
+variable "labels" {
+  description = "Labels of everything that can have labels."
+  type        = map(string)
+  default     = { app = "sluice" }
+  nullable    = false
+}
+
+variable "deletion_protection" {
+  description = "Whether tables, secrets and buckets with something in them refuse to be destroyed. Set it to false, and apply, before a teardown."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "enable_apis" {
+  description = "Whether to enable the APIs of the project that are used."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "topics" {
+  description = "Topics and their subscriptions: see modules/pubsub, but in `publishers`, and in a subscription's `subscribers`, members stand by their key: an account, or one of `members`."
+  type = map(object({
+    retention   = optional(string, "604800s")
+    dead_letter = optional(bool, true)
+    publishers  = optional(list(string), ["publisher"])
+    subscriptions = optional(map(object({
+      ack_deadline_seconds  = optional(number, 60)
+      retention             = optional(string, "604800s")
+      retain_acked_messages = optional(bool, false)
+      max_delivery_attempts = optional(number, 100)
+      subscribers           = optional(list(string), ["pipeline"])
+    })), {})
+  }))
+  default = {
+    backend-events-topic = {
+      subscriptions = { backend-events-topic-sub = {} }
+    }
+  }
+  nullable = false
+}
+
+variable "datasets" {
+  description = <<-EOT
+    Datasets by name. A dataset holds the tables of the contracts of its `domains`, with what Sluice keeps beside them,
+    and those of schemas/ that it names in `tables`. `shared` are views over tables of its own, without the columns that
+    are listed; they lie in the dataset <name>_shared, whose readers may not read this one. Members stand by their key.
+  EOT
+  type = map(object({
+    description               = optional(string)
+    domains                   = optional(list(string), [])
+    tables                    = optional(list(string), [])
+    editors                   = optional(list(string), ["pipeline"])
+    readers                   = optional(list(string), ["dbt"])
+    shared                    = optional(map(list(string)), {})
+    shared_readers            = optional(list(string), [])
+    time_travel_hours         = optional(number, 168)
+    partition_expiration_days = optional(map(number), {})
+  }))
+  default = {
+    backend_events = {
+      description = "Trusted events of the shop's backend."
+      domains     = ["backend_events"]
+      shared = {
+        order_events         = ["shipping_address"]
+        inventory_events     = []
+        user_activity_events = ["ip_address", "user_agent"]
+      }
+    }
+    ecommerce_data = {
+      description = "Sales, customer logs and the product catalogue, and what reports show of them."
+      domains     = ["commerce"]
+      tables      = ["reporting_metrics"]
+      editors     = ["pipeline", "dbt"]
+      readers     = []
+    }
+  }
+  nullable = false
+}
+
+variable "buckets" {
+  description = <<-EOT
+    Names of the buckets, and how long what they hold is kept. A name that is not given is <project_id>-<name>-<key>.
+    `log` holds every event that was accepted; `dead-letters` what was refused; `unparsable` what was refused and could
+    not even be read, so that nothing in it could be protected; `raw` files before their ingestion; `temp` what jobs
+    need while they run, and templates. `readers` are keys of accounts or of `members`.
+  EOT
+  type = map(object({
+    name             = optional(string)
+    retention_days   = optional(number)
+    expire_days      = optional(number)
+    coldline_days    = optional(number)
+    versioning       = optional(bool)
+    soft_delete_days = optional(number)
+    readers          = optional(list(string))
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for key in keys(var.buckets) : contains(["log", "dead-letters", "unparsable", "raw", "temp"], key)])
+    error_message = "Expected settings of log, dead-letters, unparsable, raw or temp."
+  }
+}
+
+variable "access_log_bucket" {
+  description = "Existing bucket that keeps the usage logs of the others; null for none."
+  type        = string
+  default     = null
+}
+
+variable "members" {
+  description = "People and groups by a key that other variables name them by, such as analysts = \"group:analysts@example.com\"; keys of accounts are taken."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setintersection(keys(var.members), ["pipeline", "dbt", "publisher", "deployer", "scheduler"])) == 0
+    error_message = "Expected keys other than those of accounts: pipeline, dbt, publisher, deployer and scheduler."
+  }
+
+  validation {
+    condition     = alltrue([for member in var.members : can(regex("^(user|group|serviceAccount|principal|principalSet):.+$", member))])
+    error_message = "Expected members such as group:analysts@example.com."
+  }
+}
+
+variable "query_users" {
+  description = "Keys of `members` who may run queries; what they may read, datasets say."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
+variable "workload_identities" {
+  description = "Principals that may act as an account without a key: account => {any key => principal:// or principalSet://}. For dbt on GKE, for example."
+  type        = map(map(string))
+  default     = {}
+  nullable    = false
+}
+
+variable "github_repository" {
+  description = "Repository owner/name whose workflow, in the environment `production`, deploys; null for none."
+  type        = string
+  default     = null
+}
+
+variable "privacy_secret" {
+  description = "Name of the secret that holds the key which protects restricted properties."
+  type        = string
+  default     = "sluice-privacy-key"
+  nullable    = false
+}
+
+variable "subnetwork" {
+  description = "Existing subnetwork with Private Google Access for the workers, as regions/R/subnetworks/S; null makes one."
+  type        = string
+  default     = null
+}
+
+variable "jobs" {
+  description = "Long-running jobs that Terraform owns: see modules/dataflow. Empty when scripts/deploy starts them."
+  type = map(object({
+    template               = string
+    image                  = string
+    parameters             = map(string)
+    num_workers            = optional(number, 1)
+    max_workers            = optional(number, 10)
+    machine_type           = optional(string, "n2-standard-2")
+    experiments            = optional(list(string), [])
+    transform_name_mapping = optional(map(string), {})
+    on_delete              = optional(string, "drain")
+  }))
+  default  = {}
+  nullable = false
+}
+
+variable "replays" {
+  description = "Batch jobs on a schedule: see modules/dataflow."
+  type = map(object({
+    template     = string
+    image        = string
+    parameters   = map(string)
+    schedule     = string
+    time_zone    = optional(string, "Etc/UTC")
+    paused       = optional(bool, false)
+    max_workers  = optional(number, 10)
+    machine_type = optional(string, "n2-standard-2")
+  }))
+  default  = {}
+  nullable = false
+}
+
+variable "alerts" {
+  description = "Where alerts go, and when they are sent: see modules/monitoring."
+  type = object({
+    jobs          = optional(string, "sluice-.*")
+    emails        = optional(map(string), {})
+    slack_channel = optional(string)
+    thresholds = optional(object({
+      system_lag         = optional(number, 120)
+      data_freshness     = optional(number, 300)
+      backlog_age        = optional(number, 300)
+      dead_letter_ratio  = optional(number, 0.05)
+      unbalanced_records = optional(number, 50000)
+      failed_loads       = optional(number, 5)
+    }), {})
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "slack_token" {
+  description = "Token of the Slack app; give it as TF_VAR_slack_token. It is not kept in the state."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+}

@@ -1,0 +1,195 @@
+"""Where the generic suite finds warehouses: one entry of `PLACES` for each kind, embedded or behind a server.
+
+A kind is a context manager that starts what it needs, once in a test session, and yields a function that
+makes an empty place for one test.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import duckdb
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+from tests.live import servers
+
+
+@dataclass(frozen=True)
+class Place:
+    """An empty warehouse: its URL, and how to query it other than through the code under test.
+
+    `environment` is what clients in this and in other processes need to reach it. Only where there is a server:
+    `port` is its loopback port, `url_at` makes the URL through another port, that of a proxy, and `restart` kills
+    the server and starts it again on its port.
+    """
+
+    url: str
+    query: Callable[[str], list[tuple[Any, ...]]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port: int | None = None
+    url_at: Callable[[int], str] | None = None
+    restart: Callable[[], None] | None = None
+    stop: Callable[[], None] | None = None
+    start: Callable[[], None] | None = None
+
+
+MakePlace = Callable[[Path], Place]
+"""Folder of a test -> an empty place."""
+
+
+@contextmanager
+def _duckdb(_: Path) -> Iterator[MakePlace]:
+    def place(folder: Path) -> Place:
+        file = folder / "w.duckdb"
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            with duckdb.connect(str(file), read_only=True) as connection:
+                connection.execute("SET timezone = 'UTC'")
+                return connection.execute(sql).fetchall()
+
+        return Place(f"duckdb:///{file}", query)
+
+    yield place
+
+
+@contextmanager
+def _sqlite(_: Path) -> Iterator[MakePlace]:
+    def place(folder: Path) -> Place:
+        file = folder / "w.db"
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            with closing(sqlite3.connect(file)) as connection:
+                return connection.execute(sql).fetchall()
+
+        return Place(f"sqlite:///{file}", query)
+
+    yield place
+
+
+@contextmanager
+def _postgres(_: Path) -> Iterator[MakePlace]:
+    from adbc_driver_postgresql import dbapi
+
+    servers.require("postgres")
+    with servers.postgres() as server:
+
+        def place(_: Path) -> Place:
+            schema = fresh_name()
+
+            def url_at(port: int) -> str:
+                host = f"{server.user}:{quote(server.password, safe='')}@127.0.0.1:{port}"
+                return f"postgresql://{host}/postgres?schema={schema}"
+
+            def query(sql: str) -> list[tuple[Any, ...]]:
+                with (
+                    dbapi.connect(url_at(server.port).partition("?")[0]) as connection,
+                    connection.cursor() as cursor,
+                ):
+                    cursor.execute(f"SET search_path TO {schema}")
+                    cursor.execute(sql)
+                    rows: list[tuple[Any, ...]] = cursor.fetchall()
+                    return rows
+
+            return Place(
+                url_at(server.port), query, {}, server.port, url_at, server.restart, server.stop, server.start
+            )
+
+        yield place
+
+
+@contextmanager
+def _bigquery(folder: Path) -> Iterator[MakePlace]:
+    with servers.bigquery(folder) as environment:
+        client = bigquery_client(environment["BIGQUERY_EMULATOR_HOST"])
+
+        def place(_: Path) -> Place:
+            dataset = fresh_name()
+            first = bigquery.ScalarQueryParameter("first", "TIMESTAMP", datetime.min.replace(tzinfo=UTC))
+            default = bigquery.QueryJobConfig(
+                default_dataset=f"{client.project}.{dataset}", query_parameters=[first]
+            )
+
+            def query(sql: str) -> list[tuple[Any, ...]]:
+                # Tables of events refuse a query without a filter on the partition.
+                sql = re.sub(
+                    r"FROM (order_events|dead_letters)\b", r"FROM (SELECT * FROM \1 WHERE at >= @first)", sql
+                )
+                return [tuple(row.values()) for row in client.query_and_wait(sql, job_config=default)]
+
+            return Place(f"bigquery://{client.project}/{dataset}", query, environment)
+
+        yield place
+        client.close()
+
+
+def bigquery_client(endpoint: str) -> bigquery.Client:
+    """Return a client of the emulator at `endpoint`."""
+    return bigquery.Client(
+        project="emulator",
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        client_options={"api_endpoint": endpoint},
+    )
+
+
+@contextmanager
+def _snowflake(_: Path) -> Iterator[MakePlace]:
+    import snowflake.connector
+
+    with servers.snowflake() as settings:
+
+        def place(_: Path) -> Place:
+            schema = fresh_name()
+
+            def query(sql: str) -> list[tuple[Any, ...]]:
+                with (
+                    snowflake.connector.connect(
+                        account="fakesnow",
+                        user="tester",
+                        password="secret",
+                        database="DB",
+                        schema=schema,
+                        enable_server_session_keep_alive_auto_detection=False,
+                        **settings,
+                    ) as connection,
+                    connection.cursor() as cursor,
+                ):
+                    # Names are kept in upper case.
+                    cursor.execute(re.sub(r'"[^"]*"', lambda name: name[0].upper(), sql))
+                    rows: list[tuple[Any, ...]] = cursor.fetchall()
+                    return rows
+
+            def url_at(port: int) -> str:
+                query = urlencode(settings | {"port": port})
+                return f"snowflake://tester@fakesnow/DB/{schema}?{query}"
+
+            port = int(settings["port"])
+            return Place(url_at(port), query, {"SNOWFLAKE_PASSWORD": "secret"}, port, url_at)
+
+        yield place
+
+
+PLACES: Mapping[str, Callable[[Path], AbstractContextManager[MakePlace]]] = {
+    "duckdb": _duckdb,
+    "postgres": _postgres,
+    "sqlite": _sqlite,
+    "bigquery": _bigquery,
+    "snowflake": _snowflake,
+}
+"""Scheme -> what starts such a warehouse in a folder that outlives the session's tests."""
+
+_numbers = itertools.count()
+
+
+def fresh_name() -> str:
+    """Return a name for a schema or data set that no other test of this session uses."""
+    return f"place{next(_numbers)}"

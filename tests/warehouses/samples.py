@@ -1,0 +1,203 @@
+"""Events whose values are hard to keep, how to load them, and how to read them back from any warehouse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from pipeline.contracts import Contract, Property
+from pipeline.count import count_windows
+from pipeline.elements import Segment
+from pipeline.rows import to_table
+from pipeline.warehouses import Refusal, Warehouse, open_warehouse
+from tests.warehouses.places import Place
+
+NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
+MINUTE = 1739020140  # 2025-02-08T13:09:00Z
+
+_LEAF = Property("leaf", "object", properties=(Property("name", "string"), Property("price", "decimal")))
+ORDER = Contract(
+    event_type="order",
+    table="order_events",
+    id="order",
+    version="1.0.0",
+    domain="shop",
+    description="What the shop's customers order.",
+    properties=(
+        Property("order_id", "uuid", required=True, description="The order's own id."),
+        Property("at", "timestamp", required=True),
+        Property("text", "string"),
+        Property("total", "decimal"),
+        Property("ratio", "float"),
+        Property("number", "integer"),
+        Property("paid", "boolean"),
+        Property("day", "date"),
+        Property("tags", "array", items=Property("item", "string", required=True)),
+        Property(
+            "items",
+            "array",
+            items=Property(
+                "item",
+                "object",
+                required=True,
+                properties=(
+                    Property("product_id", "uuid"),
+                    Property("price", "decimal"),
+                    Property("since", "timestamp"),
+                    Property("sizes", "array", items=Property("item", "integer", required=True)),
+                ),
+            ),
+        ),
+        Property(
+            "deep",
+            "object",
+            properties=(
+                Property(
+                    "a",
+                    "object",
+                    properties=(
+                        Property(
+                            "b",
+                            "object",
+                            properties=(
+                                Property(
+                                    "c",
+                                    "array",
+                                    items=Property("item", "object", required=True, properties=(_LEAF,)),
+                                ),
+                            ),
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        Property("note", "json"),
+    ),
+    event_time="at",
+)
+LETTER = Contract(
+    event_type="dead_letter",
+    table="dead_letters",
+    id="dead_letter",
+    version="1.0.0",
+    domain="sluice",
+    description="",
+    properties=(Property("at", "timestamp", required=True), Property("payload", "string")),
+    event_time="at",
+)
+ID = "620e9530-8d35-4315-aaeb-1ce969de2672"
+
+
+def order(second: float = 0, **properties: Any) -> bytes:
+    """Return the line of an order; a property whose value is bytes stands there as that JSON text."""
+    members = {"order_id": ID, "at": f"2025-02-08T13:09:{second:09.6f}Z", **properties}
+    texts = (
+        f"{json.dumps(name)}:{value.decode() if isinstance(value, bytes) else json.dumps(value)}"
+        for name, value in members.items()
+    )
+    return ("{" + ",".join(texts) + "}").encode()
+
+
+def segment(number: int, *lines: bytes, event_type: str = "order") -> Segment:
+    """Return a segment; its number becomes its id and the prefix of its events' ids."""
+    return Segment(f"{number:032x}", event_type, f"files/{event_type}/{number}.json", MINUTE, lines)
+
+
+def load(warehouse: Warehouse, contract: Contract, each: Segment) -> list[Refusal]:
+    """Load as the step of the graph does."""
+    identities = [f"{each.id[-16:]}{number:016x}" for number in range(len(each.lines))]
+    table, refused = to_table(contract, each, identities, NOW)
+    return warehouse.load(contract, each, table, refused, count_windows(table["at"]), NOW)
+
+
+def prepared(url: str) -> Warehouse:
+    """Return the warehouse with its tables."""
+    warehouse = open_warehouse(url)
+    warehouse.prepare([ORDER, LETTER])
+    return warehouse
+
+
+def read_back(place: Place, contract: Contract = ORDER) -> list[dict[str, Any]]:
+    """Return the rows of the contract's table in the order of their events, each value as `plain` makes it."""
+    names = [prop.name for prop in contract.properties]
+    quote = "`" if place.url.startswith("bigquery:") else '"'
+    columns = ", ".join(f"{quote}{name}{quote}" for name in (*names, "_extra"))
+    rows = place.query(f"SELECT {columns} FROM {contract.table} ORDER BY _event_id")
+    return [
+        {
+            **{prop.name: plain(prop, value) for prop, value in zip(contract.properties, row, strict=False)},
+            "_extra": plain(Property("_extra", "json"), row[-1]),
+        }
+        for row in rows
+    ]
+
+
+def plain(prop: Property, value: Any) -> Any:
+    """Return what a warehouse holds for a property as one Python value, whatever the warehouse's own type is."""
+    if value is None:
+        return None
+    if prop.kind in ("object", "array", "json") and isinstance(value, str):
+        value = json.loads(value, parse_float=Decimal)
+    if prop.kind == "object":
+        return {each.name: plain(each, value.get(each.name)) for each in prop.properties}
+    if prop.items is not None:
+        return [plain(prop.items, each) for each in value]
+    return PLAIN.get(prop.kind, lambda same: same)(value)
+
+
+def kept(place: Place, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a warehouse holds of an order: BigQuery has no null arrays, only empty ones."""
+    if not place.url.startswith("bigquery:"):
+        return dict(row)
+    return {name: _without_null_arrays(_PROPERTIES.get(name), value) for name, value in row.items()}
+
+
+def _without_null_arrays(prop: Property | None, value: Any) -> Any:
+    if prop is not None and prop.items is not None:
+        return [_without_null_arrays(prop.items, each) for each in value or []]
+    if prop is not None and prop.kind == "object" and value is not None:
+        return {each.name: _without_null_arrays(each, value.get(each.name)) for each in prop.properties}
+    return value
+
+
+_PROPERTIES = {prop.name: prop for prop in ORDER.properties}
+
+
+def _timestamp(value: Any) -> datetime:
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return moment.astimezone(UTC)
+
+
+PLAIN: Mapping[str, Callable[[Any], Any]] = {
+    "uuid": lambda value: str(value).lower(),
+    "decimal": Decimal,
+    "timestamp": _timestamp,
+    "date": lambda value: value if isinstance(value, date) else date.fromisoformat(value),
+    "boolean": bool,
+}
+
+
+def counts(place: Place) -> list[tuple[str, datetime, datetime, int]]:
+    """Return the rows of `event_counts`, in order."""
+    rows = place.query("SELECT event_type, window_start, window_end, events FROM event_counts")
+    return sorted((kind, _timestamp(start), _timestamp(end), int(n)) for kind, start, end, n in rows)
+
+
+def marks(place: Place) -> list[tuple[Any, ...]]:
+    """Return the rows of `_segments`: id, event type, path, minute, events, refused, time of loading."""
+    columns = "segment_id, event_type, path, minute, events, refused, ingested_at"
+    rows = place.query(f"SELECT {columns} FROM _segments ORDER BY segment_id")
+    return [(*row[:3], _timestamp(row[3]), int(row[4]), int(row[5]), _timestamp(row[6])) for row in rows]
+
+
+def number_of(place: Place, table: str) -> int:
+    """Return how many rows a table has."""
+    return int(place.query(f"SELECT count(*) FROM {table}")[0][0])
+
+
+def numbers(refused: Sequence[Refusal]) -> list[int]:
+    """Return the refused lines without the reasons."""
+    return [line for line, _ in refused]
