@@ -45,6 +45,9 @@ MADE = [
     "ddl/postgres/_system.sql",
     "ddl/postgres/clicks.sql",
     "ddl/postgres/dead_letters.sql",
+    "ddl/snowflake/_system.sql",
+    "ddl/snowflake/clicks.sql",
+    "ddl/snowflake/dead_letters.sql",
     "ddl/sqlite/_system.sql",
     "ddl/sqlite/clicks.sql",
     "ddl/sqlite/dead_letters.sql",
@@ -236,6 +239,13 @@ def test_sqlite_runs_the_ddl() -> None:
 def test_bigquery_ddl_parses(name: str) -> None:
     statements = sqlglot.parse(committed(f"ddl/bigquery/{name}.sql"), dialect="bigquery")
     assert [each.key for each in statements if each] == ["create"] * (5 if name.startswith("_") else 1)
+
+
+@pytest.mark.parametrize("name", ["_system", "dead_letters", *TABLES.values()])
+def test_snowflake_ddl_parses(name: str) -> None:
+    statements = sqlglot.parse(committed(f"ddl/snowflake/{name}.sql"), dialect="snowflake")
+    made = ["create"] * 6 + ["insert"] if name == "_system" else ["create"]
+    assert [each.key for each in statements if each] == made
 
 
 @pytest.mark.parametrize("event_type", TABLES)
