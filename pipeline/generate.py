@@ -207,8 +207,11 @@ def _dbt(domain: Domain, letters: Contract) -> Files:
     sources = sources_yaml(domain.name, [*contracts, letters])
     return {
         staging / f"_{domain.name}__sources.yml": f"# {comment}\n\n{sources}",
-        staging / f"_{domain.name}__docs.md": f"<!-- {comment} -->\n\n{docs_markdown(domain.name, contracts)}",
-        Path(f"dbt/macros/_{domain.name}.sql"): f"{{# {comment} #}}\n\n{select_macros(domain.name, contracts)}",
+        staging
+        / f"_{domain.name}__docs.md": f"<!-- {comment} -->\n\n{docs_markdown(domain.name, contracts)}",
+        Path(
+            f"dbt/macros/_{domain.name}.sql"
+        ): f"{{# {comment} #}}\n\n{select_macros(domain.name, contracts)}",
     }
 
 

@@ -2,9 +2,14 @@
    A uuid is read as text, so that keys compare and join alike everywhere. #}
 
 {% macro sluice_column(name, kind) %}
-    {%- set column = adapter.quote(name) -%}
+    {%- set column = sluice_name(name) -%}
     {{ 'cast(' ~ column ~ ' as ' ~ sluice_type(kind) ~ ')' if kind == 'uuid' else column }}
 {%- endmacro %}
+
+{# Snowflake's tables have their names in upper case. #}
+{% macro sluice_name(name) %}
+    {{- adapter.quote(name | upper if target.type == 'snowflake' else name) -}}
+{% endmacro %}
 
 {% macro sluice_member(path, kind) %}
     {{- adapter.dispatch('sluice_member')(path, kind) -}}
@@ -31,7 +36,7 @@
 {% macro snowflake__sluice_member(path, kind) %}
     {%- set members = [] -%}
     {%- for name in path[1:] -%}{%- do members.append('"' ~ name ~ '"') -%}{%- endfor -%}
-    {%- set member = (path[0] if path[0] == 'item' else adapter.quote(path[0])) ~ ':' ~ members | join('.') -%}
+    {%- set member = ('element.value' if path[0] == 'item' else sluice_name(path[0])) ~ ':' ~ members | join('.') -%}
     {{ member if kind in ('array', 'json') else 'cast(' ~ member ~ ' as ' ~ sluice_type(kind) ~ ')' }}
 {%- endmacro %}
 
@@ -53,10 +58,10 @@
 {%- endmacro %}
 
 {% macro snowflake__sluice_unnest(column) -%}
-    cross join lateral flatten(input => {{ column }}) as element (seq, key, path, item_index, item, this)
+    cross join lateral flatten(input => {{ column }}) as element
 {%- endmacro %}
 
 {# The number of an element in its array, from 1. #}
 {% macro sluice_item_number() %}
-    {{- 'item_index + 1' if target.type in ('bigquery', 'snowflake') else 'item_index' -}}
+    {{- {'bigquery': 'item_index + 1', 'snowflake': 'element.index + 1'}.get(target.type, 'item_index') -}}
 {% endmacro %}

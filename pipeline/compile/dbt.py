@@ -40,7 +40,6 @@ def sources_yaml(domain: str, contracts: Sequence[Contract]) -> str:
         "name": domain,
         "description": f"Tables that Sluice loads from the contracts of {domain}.",
         "schema": f"{{{{ env_var('{variable}', target.schema) }}}}",
-        "quoting": {"identifier": True},
         "tables": [_table(contract) for contract in contracts],
     }
     return yaml.dump({"sources": [source]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
@@ -86,6 +85,7 @@ def _table(contract: Contract) -> dict[str, Any]:
 
 
 def _column(prop: Property) -> dict[str, Any]:
+    """Return a column, quoted but on Snowflake, where Sluice's names are in upper case, as unquoted ones are."""
     tests: list[Any] = []
     if prop.unique or prop.name == "_event_id":
         tests.append("unique")
@@ -97,7 +97,7 @@ def _column(prop: Property) -> dict[str, Any]:
     column: dict[str, Any] = {"name": prop.name}
     if prop.description:
         column["description"] = prop.description
-    column["quote"] = True
+    column["quote"] = "{{ target.type != 'snowflake' }}"
     return column | ({"data_tests": tests} if tests else {})
 
 
@@ -118,7 +118,9 @@ def _expression(path: tuple[str, ...], kind: Kind, alias: str) -> str:
     return f"{{{{ sluice_member({list(path)!r}, {kind!r}) }}}} as {alias}"
 
 
-def _described(properties: Iterable[Property], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, Property]]:
+def _described(
+    properties: Iterable[Property], parents: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Property]]:
     for prop in properties:
         path = (*parents, prop.name)
         if prop.kind == "object":
