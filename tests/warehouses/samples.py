@@ -174,6 +174,7 @@ def _timestamp(value: Any) -> datetime:
 PLAIN: Mapping[str, Callable[[Any], Any]] = {
     "uuid": lambda value: str(value).lower(),
     "decimal": Decimal,
+    "float": float,
     "timestamp": _timestamp,
     "date": lambda value: value if isinstance(value, date) else date.fromisoformat(value),
     "boolean": bool,
