@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.shared import Shared
 
 from pipeline.elements import EventBatch, LogKey, Segment, Tally, add_receipts
 from pipeline.log import Log, Offer, StoredSegment
@@ -77,6 +78,11 @@ class AppendPane(beam.DoFn):
         self._log = log
         self._patience = patience
         self._spill = spill
+        self._shared = Shared()
+
+    def setup(self) -> None:
+        """Have one log, and so one cache, for all threads of a process."""
+        self._log = self._shared.acquire(lambda: self._log)
 
     def process(self, pane: tuple[tuple[str, int, int], Iterable[bytes]]) -> Iterator[Any]:
         """Append one pane."""

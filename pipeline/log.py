@@ -14,6 +14,7 @@ earlier number of that sequence. So no segment repeats an event of an earlier on
 from __future__ import annotations
 
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -172,8 +173,8 @@ class _Folder:
 class Log:
     """The log in one store: any number of writers, in any processes, may append at the same time.
 
-    It pickles without its cache and without connections. One instance belongs to one thread. Between appends
-    it remembers identities, so that a folder's segments are read once; the folder is listed on each append
+    It pickles without its cache and without connections. Threads may share it. Between appends it remembers
+    identities, so that a folder's segments are read once; the folder is listed on each append
     all the same, and what the cache has not seen is read. After an exception an instance may be used again.
     """
 
@@ -193,6 +194,7 @@ class Log:
         self.shards = shards
         self._limit = cached_identities
         self._cached = 0
+        self._lock = threading.Lock()
         self._folders: OrderedDict[tuple[str, int, int], _Folder] = OrderedDict()
         self._identities: dict[str, Identify] = {}
 
@@ -273,19 +275,25 @@ class Log:
     def _cached_folder(self, event_type: str, minute: int, shard: int) -> Iterator[_Folder]:
         """Take a folder out of the cache, or a new one, and put it back as the one used last."""
         key = event_type, minute, shard
-        folder = self._folders.pop(key, None)
+        folder = self._take(key)
         if folder is None:
             stream = self.streams[event_type]
             folder = _Folder(*minute_prefix(stream.name, minute, stream.folder))
-        else:
-            self._cached -= folder.weight()
         try:
             yield folder
         finally:
-            self._folders[key] = folder
-            self._cached += folder.weight()
-            while self._cached > self._limit:
-                self._cached -= self._folders.popitem(last=False)[1].weight()
+            self._take(key)  # that of another thread that was in the same folder meanwhile
+            with self._lock:
+                self._folders[key] = folder
+                self._cached += folder.weight()
+                while self._cached > self._limit:
+                    self._cached -= self._folders.popitem(last=False)[1].weight()
+
+    def _take(self, key: tuple[str, int, int]) -> _Folder | None:
+        with self._lock:
+            folder = self._folders.pop(key, None)
+            self._cached -= folder.weight() if folder is not None else 0
+            return folder
 
     def _catch_up(self, folder: _Folder, event_type: str, minute: int, shard: int) -> None:
         """Read the segments of the shard that the cache has not seen; forget all if one was deleted."""

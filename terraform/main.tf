@@ -1,6 +1,5 @@
 locals {
-  location = coalesce(var.location, var.region)
-  members  = merge(module.iam.members, var.members)
+  members = merge(module.iam.members, var.members)
 
   apis = var.enable_apis ? toset([
     "artifactregistry.googleapis.com",

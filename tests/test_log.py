@@ -12,7 +12,7 @@ import xxhash
 
 from pipeline.contracts import Contract, Property
 from pipeline.errors import ConfigError, StorageError
-from pipeline.log import Log, StoredSegment, Stream
+from pipeline.log import Appended, Log, StoredSegment, Stream
 from pipeline.paths import segment_id, segment_path
 from pipeline.storage import Store, open_store
 
@@ -293,6 +293,31 @@ def test_the_cache_is_bounded_and_the_folder_is_the_truth(tmp_path: Path) -> Non
     log.append("order", MINUTE, 0, [b"2", b"5"])
     assert [call for call in store.calls if call.startswith("read")] == ["read order_2026081314070001.json"]
     assert [data for _, data in contents(tmp_path).items()] == [b"1\n2\n", b"5\n", b"3\n4\n"]
+
+
+def test_threads_that_share_a_log_store_each_event_once(tmp_path: Path) -> None:
+    log = make_log(tmp_path, cached_identities=400)
+    barrier, appended = threading.Barrier(4), list[Appended]()
+
+    def write(writer: int) -> None:
+        barrier.wait()
+        for start in range(0, 200, 10):
+            lines = [b"%d" % each for each in range(start, start + 15)]  # five of them come twice
+            for minute in (MINUTE + 60 * writer, MINUTE + 600):
+                appended.append(log.append("order", minute, 0, lines))
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    folders: dict[str, list[bytes]] = {}
+    for path, data in contents(tmp_path).items():
+        folders.setdefault(path.rpartition("/")[0], []).extend(data.splitlines())
+    expected = sorted(b"%d" % each for each in range(205))
+    assert [sorted(lines) for lines in folders.values()] == [expected] * 5
+    assert sum(each.appended for each in appended) == 5 * 205
+    assert len(appended) == 160
 
 
 def test_a_failed_append_loses_no_report(tmp_path: Path) -> None:

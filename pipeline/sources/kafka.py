@@ -97,9 +97,8 @@ class KafkaSource(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Find the partitions, also those to come, and read each."""
-        in_process = settles_receipts(begin.pipeline.options)
-        arguments = (self.topic, uuid.uuid4().hex, self._clock, in_process)
-        read = ReadAndSettle if in_process else ReadAndFinalize
+        arguments = (self.topic, uuid.uuid4().hex, self._clock)
+        read = ReadAndSettle if settles_receipts(begin.pipeline.options) else ReadAndFinalize
         return (
             begin
             | "Start" >> beam.Impulse()
@@ -168,15 +167,14 @@ class Found(NamedTuple):
 class _KafkaDoFn(beam.DoFn, EndlessRestrictions):
     """A splittable DoFn with the process's readers."""
 
-    def __init__(self, topic: Topic, source: str, clock: Clock, in_process: bool) -> None:
-        """`source` names this source among all of the process; `in_process`: receipts are settled there."""
+    def __init__(self, topic: Topic, source: str, clock: Clock) -> None:
+        """`source` names this source among all of the process."""
         self._topic = topic
         self._source = source
         self._clock = clock
-        self._in_process = in_process
 
     def _readers(self) -> Readers:
-        return open_readers(self._topic, self._source, self._clock, closing=self._in_process)
+        return open_readers(self._topic, self._source, self._clock)
 
 
 class FindPartitions(_KafkaDoFn):
@@ -285,7 +283,10 @@ class ReadAndFinalize(_ReadPartition):
         tracker: Any = TRACKER,
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
-        """Read what has come."""
+        """Read what has come; end when the run drains."""
+        if DRAINING.is_set():
+            finish(tracker)
+            return
         readers = self._readers()
         reader = readers.reader(found.number)
         progress = max(found.since, reader.progress, watermark_of(watermark))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from confluent_kafka import ConsumerGroupTopicPartitions
+    from confluent_kafka.admin import AdminClient
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -80,10 +81,8 @@ class Commits:
 
     def __init__(self, topic: Topic) -> None:
         """Commit for the group of `topic`."""
-        from confluent_kafka.admin import AdminClient
-
         self._topic = topic
-        self._admin = AdminClient(client_settings(topic))
+        self._admin: AdminClient | None = None
         self._lock = threading.Lock()
         self._wanted: dict[int, int] = {}
         self._asked: dict[int, int] = {}
@@ -119,7 +118,9 @@ class Commits:
 
     def _ask(self, offsets: dict[int, int]) -> None:
         from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+        from confluent_kafka.admin import AdminClient
 
+        self._admin = self._admin or AdminClient(client_settings(self._topic))
         group, name = self._topic.group, self._topic.name
         parts = [TopicPartition(name, each, at) for each, at in offsets.items()]
         request = [ConsumerGroupTopicPartitions(group, parts)]
@@ -140,6 +141,7 @@ class Commits:
             self._warned = False
             return
         self._asked.clear()
+        self._admin = None  # one that has lost its broker finds the group's coordinator never again
         if not self._warned:
             _LOGGER.warning(
                 "%s: cannot commit the offsets of the group %s: %s; trying on. Nothing is lost: after a restart "
@@ -347,13 +349,12 @@ _OPEN: dict[str, Readers] = {}
 _OPENING = threading.Lock()
 
 
-def open_readers(topic: Topic, source: str, clock: Clock, *, closing: bool) -> Readers:
-    """Return this process's readers of a source, by its unique name; `closing`: until `live.CLOSING`."""
+def open_readers(topic: Topic, source: str, clock: Clock) -> Readers:
+    """Return this process's readers of a source, by its unique name; `live.CLOSING` closes them."""
     with _OPENING:
         if source not in _OPEN:
             _OPEN[source] = Readers(topic, clock)
-            if closing:
-                CLOSING.add(partial(_close, source))
+            CLOSING.add(partial(_close, source))
         return _OPEN[source]
 
 

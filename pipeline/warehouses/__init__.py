@@ -16,6 +16,7 @@ from pipeline.warehouses.bigquery import BigQueryWarehouse
 from pipeline.warehouses.duckdb import DuckDBWarehouse
 from pipeline.warehouses.postgres import PostgresWarehouse
 from pipeline.warehouses.refusals import Refusal
+from pipeline.warehouses.snowflake import SnowflakeWarehouse
 from pipeline.warehouses.sqlite import SQLiteWarehouse
 from pipeline.warehouses.urls import redact
 
@@ -78,6 +79,7 @@ class Warehouse(Protocol):
 WAREHOUSES: Mapping[str, Callable[[str], Warehouse]] = {
     "duckdb": DuckDBWarehouse.open,
     "bigquery": BigQueryWarehouse.open,
+    "snowflake": SnowflakeWarehouse.open,
     "postgresql": PostgresWarehouse.open,
     "sqlite": SQLiteWarehouse.open,
 }

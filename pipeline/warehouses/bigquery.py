@@ -35,10 +35,11 @@ from pipeline.count import MICROSECONDS, WindowCount
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, WarehouseError
 from pipeline.warehouses import bigquery_tables as tables
-from pipeline.warehouses.bigquery_jobs import Jobs, moment, parameter, structs, window_structs
+from pipeline.warehouses.bigquery_jobs import Jobs, parameter, structs, window_structs
 from pipeline.warehouses.bigquery_settings import check_rate, read_settings
 from pipeline.warehouses.bigquery_tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM, Field
 from pipeline.warehouses.refusals import Refusal, RefusedRows, in_segment, insert_halving, without
+from pipeline.warehouses.times import moment
 
 REMEMBERED = timedelta(days=150)
 """For how long job ids are relied on; BigQuery keeps them for about six months."""
@@ -49,7 +50,7 @@ IDS_A_QUERY = 50_000
 _EXPECTED = "bigquery://PROJECT/DATASET?location=EU"
 _URL = re.compile(r"bigquery://(?P<project>[A-Za-z0-9.:-]+)/(?P<dataset>[A-Za-z0-9_]+)(\?(?P<query>.*))?")
 INSERT_COUNTS = """INSERT INTO `{counts}` (segment_id, event_type, window_start, window_end, events)
-SELECT @id, @event_type, counted.window_start, counted.window_end, counted.events
+SELECT @id, counted.event_type, counted.window_start, counted.window_end, counted.events
 FROM UNNEST(@windows) AS counted
 WHERE NOT EXISTS (
   SELECT 1 FROM `{counts}` AS known
@@ -307,7 +308,7 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
         parameters = [structs("refusals", {"line": "INT64", "reason": "STRING"}, refused)]
         if windows and segment.event_type != DEAD_LETTER:
             sql = INSERT_COUNTS + INSERT_SEGMENT
-            parameters.append(window_structs("windows", windows))
+            parameters.append(window_structs("windows", windows, segment.event_type))
             values["first"], values["last"] = (moment(windows[at].window_start) for at in (0, -1))
         parameters += [parameter(*each) for each in values.items()]
         text = sql.format(counts=f"{self.name}.{COUNT_PARTS}", segments=f"{self.name}.{SEGMENTS}")

@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline.count import WindowCount
 from pipeline.errors import ConfigError, WarehouseError
+from pipeline.warehouses.times import moment
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
 JOB_TIMEOUT = 600.0
 """Seconds to wait for one job. A load that gives up finds its job again when it is repeated."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LAST = datetime.max.replace(tzinfo=UTC)
-"""The last moment that a TIMESTAMP can be."""
 
 Failure = Mapping[str, str]
 """Why a job failed, as BigQuery says it: `reason`, `message`."""
@@ -171,15 +168,16 @@ def structs(name: str, kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) 
     return ArrayQueryParameter(name, kind, values)
 
 
-def window_structs(name: str, windows: Sequence[WindowCount]) -> Any:
-    """Return counts as a query's parameter."""
-    kinds = {"window_start": "TIMESTAMP", "window_end": "TIMESTAMP", "events": "INT64"}
-    return structs(name, kinds, [(moment(w.window_start), moment(w.window_end), w.events) for w in windows])
-
-
-def moment(microseconds: int) -> datetime:
-    """Return the time so many microseconds after 1970; the last one that there is for a later one."""
-    try:
-        return EPOCH + timedelta(microseconds=microseconds)
-    except OverflowError:
-        return LAST
+def window_structs(name: str, windows: Sequence[WindowCount], event_type: str) -> Any:
+    """Return counts as a query's parameter; `event_type` is the segment's."""
+    kinds = {
+        "event_type": "STRING",
+        "window_start": "TIMESTAMP",
+        "window_end": "TIMESTAMP",
+        "events": "INT64",
+    }
+    rows = [
+        (each.event_type or event_type, moment(each.window_start), moment(each.window_end), each.events)
+        for each in windows
+    ]
+    return structs(name, kinds, rows)

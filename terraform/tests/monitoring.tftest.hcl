@@ -35,6 +35,14 @@ run "alerts" {
   }
 
   assert {
+    condition = strcontains(
+      google_monitoring_alert_policy.queries["dead_letter_ratio"].conditions[0].condition_prometheus_query_language[0].query,
+      "job_name=~\"sluice-.*\", metric_name=~\"rejected[.].+\", metric_name!=\"rejected.dead_letter\"",
+    )
+    error_message = google_monitoring_alert_policy.queries["dead_letter_ratio"].conditions[0].condition_prometheus_query_language[0].query
+  }
+
+  assert {
     condition     = alltrue([for policy in google_monitoring_alert_policy.thresholds : length(policy.notification_channels) == 2])
     error_message = "Expected every alert to go to both channels."
   }

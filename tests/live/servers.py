@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -186,6 +188,62 @@ cli.main()
 """The emulator looks for a job, table or dataset and then makes one; BigQuery does both at once, and so does this."""
 
 
+@contextmanager
+def snowflake() -> Iterator[dict[str, str]]:
+    """Run the Snowflake emulator; yield the settings of a URL that lead clients to it."""
+    port = free_port()
+    python = require_tool("snowflake/bin/python")
+    with serving([str(python), "-c", _SNOWFLAKE, str(port)], port):
+        yield {"host": "127.0.0.1", "port": str(port), "protocol": "http"}
+
+
+_SNOWFLAKE = """
+import sys
+import duckdb, fakesnow.server, uvicorn
+from fakesnow import info_schema, transforms
+from fakesnow.cursor import FakeSnowflakeCursor
+from snowflake.connector.errors import ProgrammingError
+from sqlglot import exp
+
+server = sys.modules["fakesnow.server"]
+
+def answered(content, _plain=server.JSONResponse, **named):
+    # What the connector expects since its version 5.
+    data = content.get("data")
+    if isinstance(data, dict) and "token" in data:
+        data |= {"sessionId": 1, "masterToken": "m", "validityInSeconds": 3600, "masterValidityInSeconds": 14400}
+    if isinstance(data, dict) and "stageInfo" in data:
+        data["stageInfo"] |= {"region": "none", "isClientSideEncrypted": False}
+        data |= {"encryptionMaterial": [], "overwrite": True}
+    return _plain(content, **named)
+
+def executed(cursor, *arguments, _execute=FakeSnowflakeCursor.execute, **named):
+    # Two writers of one row are an error of DuckDB's where Snowflake lets the second wait.
+    try:
+        return _execute(cursor, *arguments, **named)
+    except (duckdb.ConstraintException, duckdb.TransactionException) as error:
+        number, state = (100072, "22000") if "NOT NULL" in str(error) else (625, "57014")
+        raise ProgrammingError(msg=str(error), errno=number, sqlstate=state) from error
+
+def parsed(expression, _parsed=transforms.try_parse_json):
+    # DuckDB's json() rounds numbers of more than 17 digits.
+    if isinstance(expression, exp.ParseJSON):
+        return exp.Cast(this=expression.this, to=exp.DataType.build("JSON"))
+    return _parsed(expression)
+
+def commented(catalog, schema, table, comment, _sql=info_schema.insert_table_comment_sql):
+    # It does not quote the comment of a table.
+    return _sql(catalog, schema, table, comment and comment.replace("'", "''"))
+
+server.JSONResponse = answered
+FakeSnowflakeCursor.execute = executed
+transforms.try_parse_json = parsed
+info_schema.insert_table_comment_sql = commented
+uvicorn.run(server.app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error")
+"""
+"""The emulator, mended where it is not as Snowflake is, or as the connector expects it."""
+
+
 @dataclass
 class Postgres:
     """A PostgreSQL server: `restart` ends it as a crash would and starts it again on the same port."""
@@ -279,7 +337,7 @@ class Kafka:
 
     def __init__(self, folder: Path) -> None:
         """Keep data and settings in `folder`."""
-        port, controller = free_port(), free_port()
+        port, controller = _lasting_port(), _lasting_port()
         self.bootstrap = f"127.0.0.1:{port}"
         self._port = port
         self._settings = folder / "server.properties"
@@ -299,6 +357,7 @@ class Kafka:
             "transaction.state.log.num.partitions": 1,
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
+            "log.retention.ms": -1,
             "message.max.bytes": 20_000_000,
             # So that a broker that was killed is taken back after 6 s rather than 16.
             "broker.session.timeout.ms": 2000,
@@ -335,6 +394,20 @@ class Kafka:
         raise ServerError(message)
 
 
+def _lasting_port() -> int:
+    """Return a free loopback port that stays free while its server is away.
+
+    It is below those that kernels take for outgoing connections: a client that tries to reach its server again and
+    again would take it some day, and be connected with itself.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    message = "expected a free port from 20000 to 32000, got none"
+    raise ServerError(message)
+
+
 def _java(megabytes: int) -> list[str]:
     return ["java", f"-Xmx{megabytes}m", "-cp", f"{KAFKA_JARS}/*"]
 
@@ -351,3 +424,130 @@ def kafka(folder: Path) -> Iterator[Kafka]:
         yield broker
     finally:
         broker.kill()
+
+
+@dataclass
+class PubSub:
+    """Google's Pub/Sub emulator at `host`. It keeps everything in memory: a kill loses topics and subscriptions."""
+
+    command: Sequence[str]
+    port: int
+    _running: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads clients to it."""
+        return {"PUBSUB_EMULATOR_HOST": self.host}
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        self._running.enter_context(serving(self.command, self.port))
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+        self._running.close()
+
+    def make(self, name: str, **settings: object) -> PubSubTopic:
+        """Make a topic and a subscription with `settings`, both named `name`."""
+        topic = PubSubTopic(self, name)
+        with self._client("Publisher") as publisher, self._client("Subscriber") as subscriber:
+            publisher.create_topic(name=topic.path)
+            request = {"name": topic.subscription, "topic": topic.path, **settings}
+            subscriber.create_subscription(request=request)
+        return topic
+
+    def _client(self, kind: str) -> Any:
+        import grpc
+        from google import pubsub_v1
+
+        client = getattr(pubsub_v1, f"{kind}Client")
+        unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        channel = grpc.insecure_channel(self.host, unlimited)
+        return client(transport=client.get_transport_class("grpc")(channel=channel))
+
+
+@dataclass(frozen=True)
+class PubSubTopic:
+    """A topic with a subscription of the same name."""
+
+    server: PubSub
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Full name of the topic."""
+        return f"projects/sluice/topics/{self.name}"
+
+    @property
+    def subscription(self) -> str:
+        """Full name of the subscription."""
+        return f"projects/sluice/subscriptions/{self.name}"
+
+    @property
+    def source(self) -> str:
+        """URL of the subscription, as a job's source."""
+        return f"pubsub://{self.subscription}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads clients to its server."""
+        return self.server.environment
+
+    def publish(self, records: Iterable[bytes], ordering_key: str = "", **attributes: str) -> list[str]:
+        """Send records, wait until all have arrived, and return their ids."""
+        messages = [
+            {"data": record, "ordering_key": ordering_key, "attributes": attributes} for record in records
+        ]
+        ids: list[str] = []
+        with self.server._client("Publisher") as publisher:
+            for start in range(0, len(messages), 1000):
+                part = messages[start : start + 1000]
+                ids += publisher.publish(topic=self.path, messages=part).message_ids
+        return ids
+
+    def pull(self) -> list[tuple[str, bytes]]:
+        """Return id and bytes of what the subscription would deliver now, and give it back."""
+        from google.pubsub_v1 import PullRequest
+
+        with self.server._client("Subscriber") as subscriber:
+            found: dict[str, tuple[str, bytes]] = {}
+            request = PullRequest(subscription=self.subscription, max_messages=1000, return_immediately=True)
+            while received := subscriber.transport.pull(request).received_messages:
+                found |= {each.ack_id: (each.message.message_id, each.message.data) for each in received}
+            if found:
+                subscriber.modify_ack_deadline(
+                    subscription=self.subscription, ack_ids=list(found), ack_deadline_seconds=0
+                )
+        return list(found.values())
+
+
+@contextmanager
+def pubsub() -> Iterator[PubSub]:
+    """Run the Pub/Sub emulator; without it or Java skip the test, or fail it in CI."""
+    root = Path(require("gcloud")).resolve().parents[1]
+    jars = sorted((root / "platform" / "pubsub-emulator" / "lib").glob("cloud-pubsub-emulator-*.jar"))
+    if not jars:
+        require("pubsub-emulator")
+    port = free_port()
+    server = PubSub(
+        [require("java"), "-Xmx512m", "-jar", str(jars[-1]), "--host=127.0.0.1", f"--port={port}"], port
+    )
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@contextmanager
+def mongodb(folder: Path) -> Iterator[str]:
+    """Run a server that speaks MongoDB's wire protocol on data in `folder`; yield its URL without a database."""
+    port = free_port()
+    command = [str(require_tool("mongodb/bin/secantusd-py")), "--port", str(port), "--log-level", "ERROR"]
+    with serving([*command, "--storage-path", str(folder)], port):
+        yield f"mongodb://127.0.0.1:{port}"

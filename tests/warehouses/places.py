@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import duckdb
 from google.auth.credentials import AnonymousCredentials
@@ -39,6 +39,8 @@ class Place:
     port: int | None = None
     url_at: Callable[[int], str] | None = None
     restart: Callable[[], None] | None = None
+    stop: Callable[[], None] | None = None
+    start: Callable[[], None] | None = None
 
 
 MakePlace = Callable[[Path], Place]
@@ -98,7 +100,9 @@ def _postgres(_: Path) -> Iterator[MakePlace]:
                     rows: list[tuple[Any, ...]] = cursor.fetchall()
                     return rows
 
-            return Place(url_at(server.port), query, {}, server.port, url_at, server.restart)
+            return Place(
+                url_at(server.port), query, {}, server.port, url_at, server.restart, server.stop, server.start
+            )
 
         yield place
 
@@ -137,11 +141,49 @@ def bigquery_client(endpoint: str) -> bigquery.Client:
     )
 
 
+@contextmanager
+def _snowflake(_: Path) -> Iterator[MakePlace]:
+    import snowflake.connector
+
+    with servers.snowflake() as settings:
+
+        def place(_: Path) -> Place:
+            schema = fresh_name()
+
+            def query(sql: str) -> list[tuple[Any, ...]]:
+                with (
+                    snowflake.connector.connect(
+                        account="fakesnow",
+                        user="tester",
+                        password="secret",
+                        database="DB",
+                        schema=schema,
+                        enable_server_session_keep_alive_auto_detection=False,
+                        **settings,
+                    ) as connection,
+                    connection.cursor() as cursor,
+                ):
+                    # Names are kept in upper case.
+                    cursor.execute(re.sub(r'"[^"]*"', lambda name: name[0].upper(), sql))
+                    rows: list[tuple[Any, ...]] = cursor.fetchall()
+                    return rows
+
+            def url_at(port: int) -> str:
+                query = urlencode(settings | {"port": port})
+                return f"snowflake://tester@fakesnow/DB/{schema}?{query}"
+
+            port = int(settings["port"])
+            return Place(url_at(port), query, {"SNOWFLAKE_PASSWORD": "secret"}, port, url_at)
+
+        yield place
+
+
 PLACES: Mapping[str, Callable[[Path], AbstractContextManager[MakePlace]]] = {
     "duckdb": _duckdb,
     "postgres": _postgres,
     "sqlite": _sqlite,
     "bigquery": _bigquery,
+    "snowflake": _snowflake,
 }
 """Scheme -> what starts such a warehouse in a folder that outlives the session's tests."""
 

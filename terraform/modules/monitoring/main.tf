@@ -2,10 +2,14 @@ locals {
   dataflow     = "resource.type = \"dataflow_job\" AND resource.labels.job_name = monitoring.regex.full_match(\"${var.jobs}\")"
   subscription = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = one_of(${join(", ", [for name in var.subscriptions : "\"${name}\""])})"
 
-  # The job counts in Beam what the ledger balances, under the ledger's own names.
+  # The job counts in Beam what its ledger balances: `read`, and the other figures as figure.event_type. Letters of the
+  # dead-letter log are counted the same way; they are no events.
   counted = {
     for figure in ["read", "accepted", "repeated", "rejected", "loaded", "refused"] :
-    figure => "dataflow_googleapis_com:job_user_counter{monitored_resource=\"dataflow_job\", job_name=~\"${var.jobs}\", metric_name=\"${figure}\"}"
+    figure => join("", [
+      "dataflow_googleapis_com:job_user_counter{monitored_resource=\"dataflow_job\", job_name=~\"${var.jobs}\", ",
+      figure == "read" ? "metric_name=\"read\"}" : "metric_name=~\"${figure}[.].+\", metric_name!=\"${figure}.dead_letter\"}",
+    ])
   }
   sums = { for figure, series in local.counted : figure => "(sum(${series}) or vector(0))" }
 

@@ -1,0 +1,356 @@
+"""The Pub/Sub source against Google's emulator: on Prism, as live jobs run, and natively, as Dataflow reads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline import live
+from pipeline.elements import RecordBatch
+from pipeline.errors import SourceError
+from pipeline.live import CLOSING, DRAINING, RECEIPTS
+from pipeline.sources import Source, open_source
+from pipeline.sources.pubsub import NativeRead, PullAndFinalize
+from pipeline.sources.pubsub_subscriber import subscriber_of
+from tests.live.servers import PubSub, PubSubTopic, free_port, pubsub, require
+
+_NAMES = (f"topic-{number}" for number in count(1))
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[PubSub]:
+    with pubsub() as server:
+        yield server
+
+
+@pytest.fixture
+def topic(emulator: PubSub, monkeypatch: pytest.MonkeyPatch) -> PubSubTopic:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulator.host)
+    return emulator.make(next(_NAMES), ack_deadline_seconds=10)
+
+
+def until(reached: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, f"not reached within {seconds:g} s"
+        time.sleep(0.02)
+
+
+class Reading:
+    """What a source hands over on Prism, whose workers are threads of this process."""
+
+    def __init__(self, settling: bool) -> None:
+        self.settling = settling
+        self.batches: list[RecordBatch] = []
+        self._owed: list[RecordBatch] = []
+        self._lock = threading.Lock()
+
+    def take(self, batch: RecordBatch) -> None:
+        with self._lock:
+            self.batches.append(batch)
+            self._owed.append(batch)
+        if self.settling:
+            self.settle()
+
+    def settle(self) -> None:
+        """Do as the last steps of the graph do when records are stored."""
+        with self._lock:
+            owed, self._owed = self._owed, []
+        for batch in owed:
+            RECEIPTS.settle(batch.receipts(len(batch.records)))
+
+    @property
+    def records(self) -> list[bytes]:
+        return [record for batch in self.batches for record in batch.records]
+
+    @property
+    def ids(self) -> list[str]:
+        return [each for batch in self.batches for each in batch.message_ids or ()]
+
+
+_READING: list[Reading] = []
+
+
+def _take(batch: RecordBatch) -> None:
+    _READING[-1].take(batch)
+
+
+@contextmanager
+def reading(
+    source: beam.PTransform | Source, settling: bool = True, draining: bool = True
+) -> Iterator[Reading]:
+    """Read in the background; drain, or cancel, and close when the block ends."""
+    options = PipelineOptions(
+        [
+            "--runner=PrismRunner",
+            "--experiments=disable_prism_server_singleton",
+            f"--prism_location={require('prism')}",
+        ],
+        streaming=True,
+    )
+    _READING.append(Reading(settling))
+    pipeline = beam.Pipeline(options=options)
+    _ = pipeline | "Read" >> source | "Take" >> beam.Map(_take)
+    result: Any = pipeline.run()
+    try:
+        yield _READING[-1]
+        if draining:
+            DRAINING.set()
+            result.wait_until_finish()
+        else:
+            result.cancel()
+    finally:
+        CLOSING.close()
+        DRAINING.clear()
+        _READING.pop().settle()
+
+
+def test_every_message_comes_once_with_all_that_it_carries(topic: PubSubTopic) -> None:
+    before = time.time()
+    plain = topic.publish((b"%d" % n for n in range(3000)), source="web", region="eu")
+    keyed = topic.publish([b"first", b"second"], ordering_key="user-7")
+    source = open_source(topic.source)
+    source.check()
+    with reading(source) as read:
+        until(lambda: len(read.ids) >= 3002)
+    assert Counter(read.ids) == Counter(plain + keyed)
+    assert topic.pull() == []
+    origins = {
+        batch.records[index]: batch.origin(index)
+        for batch in read.batches
+        for index in range(len(batch.records))
+    }
+    assert origins.keys() == {b"%d" % n for n in range(3000)} | {b"first", b"second"}
+    web, first = origins[b"2999"], origins[b"first"]
+    assert (web.uri, web.partition, web.offset, web.line) == (topic.source, None, None, None)
+    assert web.message_id == plain[2999]
+    assert web.attributes == {"source": "web", "region": "eu"}
+    assert first.attributes == {"orderingKey": "user-7"}
+    assert before - 1 < web.arrival < time.time()
+
+
+def test_only_what_is_stored_is_acknowledged_and_the_rest_comes_again(topic: PubSubTopic) -> None:
+    stored = topic.publish(b"%d" % n for n in range(500))
+    with reading(open_source(topic.source), settling=False) as read:
+        until(lambda: len(read.ids) >= 500)
+        read.settle()
+        lost = topic.publish(b"%d" % n for n in range(500, 700))
+        until(lambda: len(read.ids) >= 700)
+    assert Counter(read.ids) == Counter(stored + lost)
+    with reading(open_source(topic.source)) as again:
+        until(lambda: len(again.ids) >= 200)
+    assert Counter(again.ids) == Counter(lost)
+    assert topic.pull() == []
+
+
+def test_leases_are_extended_until_everything_is_stored(topic: PubSubTopic) -> None:
+    ids = topic.publish(b"%d" % n for n in range(2600))
+    with reading(open_source(topic.source), settling=False) as read:
+        until(lambda: len(read.ids) >= 2600)
+        held = time.monotonic()
+        until(lambda: time.monotonic() > held + 21)  # twice the subscription's deadline
+        assert topic.pull() == []
+        read.settle()
+    assert Counter(read.ids) == Counter(ids)
+    assert topic.pull() == []
+
+
+def test_a_topic_is_read_through_a_subscription_of_its_own(
+    emulator: PubSub, topic: PubSubTopic, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = open_source(f"pubsub://{topic.path}")
+    source.check()
+    source.check()  # it is there now
+    ids = topic.publish([b"a", b"b"])
+    with reading(source) as read:
+        until(lambda: len(read.ids) >= 2)
+    assert Counter(read.ids) == Counter(ids)
+    assert {batch.uri for batch in read.batches} == {f"pubsub://{topic.path}"}
+    assert len(topic.pull()) == 2  # another subscription
+
+
+def test_a_source_waits_while_too_much_is_not_stored(
+    topic: PubSubTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MAX_OUTSTANDING_RECORDS", 2000)
+    monkeypatch.setattr("pipeline.sources.pubsub_subscriber._ENOUGH_MESSAGES", 500)
+    ids = topic.publish(b"%d" % n for n in range(12_000))
+    with reading(open_source(topic.source), settling=False) as read:
+        until(lambda: RECEIPTS.outstanding().records >= 2000)
+        full = RECEIPTS.outstanding().records
+        begun = time.monotonic()
+        until(lambda: time.monotonic() > begun + 2)
+        assert RECEIPTS.outstanding().records == full < 8000
+        read.settling = True
+        read.settle()
+        until(lambda: len(read.ids) >= 12_000)
+    assert Counter(read.ids) == Counter(ids)
+    assert topic.pull() == []
+
+
+def test_a_message_of_ten_megabytes_passes(topic: PubSubTopic) -> None:
+    record = b'{"x":"' + b"y" * 9_999_000 + b'"}'
+    topic.publish([record])
+    with reading(open_source(topic.source)) as read:
+        until(lambda: read.records)
+    assert read.records == [record]
+    assert topic.pull() == []
+
+
+def test_ordered_messages_come_in_order(emulator: PubSub, topic: PubSubTopic) -> None:
+    ordered = emulator.make(f"{topic.name}-ordered", enable_message_ordering=True)
+    for n in range(20):
+        ordered.publish([b"%d" % n], ordering_key="k")
+    with reading(open_source(ordered.source)) as read:
+        until(lambda: len(read.records) >= 20)
+    assert read.records == [b"%d" % n for n in range(20)]
+    assert ordered.pull() == []
+
+
+def test_deliveries_are_counted_where_there_is_a_dead_letter_policy(
+    emulator: PubSub, topic: PubSubTopic
+) -> None:
+    policy = {"dead_letter_topic": topic.path, "max_delivery_attempts": 5}
+    counted = emulator.make(f"{topic.name}-counted", dead_letter_policy=policy)
+    counted.publish([b"again"])
+    assert len(counted.pull()) == 1
+    with reading(open_source(counted.source)) as read:
+        until(lambda: read.batches)
+    assert read.batches[0].origin(0).attributes == {"deliveryAttempt": "2"}
+
+
+def test_exactly_once_delivery_works_too(emulator: PubSub, topic: PubSubTopic) -> None:
+    exact = emulator.make(f"{topic.name}-exact", enable_exactly_once_delivery=True)
+    ids = exact.publish(b"%d" % n for n in range(1000))
+    with reading(open_source(exact.source)) as read:
+        until(lambda: len(read.ids) >= 1000)
+    assert Counter(read.ids) == Counter(ids)
+    assert exact.pull() == []
+
+
+def test_an_emulator_that_is_killed_and_made_anew_is_read_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pubsub() as server:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
+        topic = server.make("restarted")
+        topic.publish([b"before"])
+        with caplog.at_level(logging.WARNING, "sluice"), reading(open_source(topic.source)) as read:
+            until(lambda: read.records == [b"before"])
+            server.kill()
+            until(lambda: "cannot pull" in caplog.text)
+            server.start()
+            gone = time.monotonic()
+            until(lambda: time.monotonic() > gone + 3)  # the subscription is missing meanwhile
+            server.make("restarted").publish([b"after"])
+            until(lambda: read.records == [b"before", b"after"])
+        assert topic.pull() == []
+    said = [record.getMessage() for record in caplog.records if "pull" in record.getMessage()]
+    assert len(said) == 2
+    assert said[0].startswith(f"cannot pull from {topic.subscription}: ")
+    assert said[0].endswith("; trying again until it works")
+    assert said[1].startswith(f"can pull from {topic.subscription} again, after ")
+
+
+def test_bundles_that_are_finalized_are_acknowledged(topic: PubSubTopic) -> None:
+    """As on runners that keep what they have taken over; their steps settle no receipts."""
+    ids = topic.publish(b"%d" % n for n in range(3000))
+    with reading(Finalizing(topic.source, topic.subscription), draining=False) as read:
+        subscriber = subscriber_of(topic.subscription, None)
+        until(lambda: len(read.ids) >= 3000 and not subscriber.outstanding())
+    subscriber.close()
+    assert {batch.ticket for batch in read.batches} == {None}
+    assert Counter(read.ids) == Counter(ids)
+    assert topic.pull() == []
+
+
+class Finalizing(beam.PTransform):
+    def __init__(self, uri: str, subscription: str) -> None:
+        super().__init__()
+        self._arguments = (uri, subscription)
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
+        return begin | beam.Create([0]) | beam.ParDo(PullAndFinalize(*self._arguments))
+
+
+def test_the_native_source_brings_the_same(topic: PubSubTopic) -> None:
+    plain = topic.publish((b"%d" % n for n in range(30)), source="web")
+    keyed = topic.publish([b"first"], ordering_key="user-7")
+    _READING.append(Reading(settling=True))
+    options = PipelineOptions(["--runner=BundleBasedDirectRunner"], streaming=True)
+    pipeline = beam.Pipeline(options=options)
+    _ = pipeline | "Read" >> NativeRead(topic.source, topic.subscription) | "Take" >> beam.Map(_take)
+    result: Any = pipeline.run()
+    read = _READING[-1]
+    until(lambda: len(read.ids) >= 31)
+    result.cancel()
+    _READING.pop()
+    origins = {
+        batch.records[index]: batch.origin(index)
+        for batch in read.batches
+        for index in range(len(batch.records))
+    }
+    assert Counter(read.ids) == Counter(plain + keyed)
+    assert origins[b"29"].message_id == plain[29]
+    assert origins[b"29"].attributes == {"source": "web"}
+    assert origins[b"first"].attributes == {"orderingKey": "user-7"}
+    assert abs(origins[b"29"].arrival - time.time()) < 120
+    assert max(len(batch.records) for batch in read.batches) > 1
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        (
+            "subscriptions/none",
+            "there is no such subscription; to make it: "
+            "gcloud pubsub subscriptions create none --topic TOPIC --project sluice",
+        ),
+        (
+            "topics/none",
+            "there is no such topic; to make it: gcloud pubsub topics create none --project sluice",
+        ),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_starts(topic: PubSubTopic, path: str, problem: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(f"pubsub://projects/sluice/{path}").check()
+    assert str(caught.value) == f"pubsub://projects/sluice/{path}: {problem}"
+
+
+def test_a_subscription_of_another_topic_is_not_read(emulator: PubSub, topic: PubSubTopic) -> None:
+    other = emulator.make(f"{topic.name}-other")
+    with pytest.raises(SourceError) as caught:
+        open_source(f"pubsub://{topic.path}?subscription={other.name}").check()
+    assert str(caught.value) == (
+        f"pubsub://{topic.path}: {other.subscription} is of {other.path}; "
+        "choose another name with ?subscription=NAME"
+    )
+
+
+def test_a_subscription_that_pushes_is_not_read(emulator: PubSub, topic: PubSubTopic) -> None:
+    pushing = emulator.make(f"{topic.name}-push", push_config={"push_endpoint": "https://example.com/push"})
+    with pytest.raises(SourceError) as caught:
+        open_source(pushing.source).check()
+    assert str(caught.value) == (
+        f"{pushing.source}: {pushing.subscription} pushes its messages; expected one that is pulled from"
+    )
+
+
+def test_an_emulator_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", host)
+    with pytest.raises(SourceError) as caught:
+        open_source("pubsub://projects/sluice/subscriptions/any").check()
+    start = f"pubsub://projects/sluice/subscriptions/any: cannot reach the emulator at PUBSUB_EMULATOR_HOST={host}: "
+    assert str(caught.value).startswith(start)
