@@ -195,6 +195,38 @@ def test_a_missing_topic(broker: servers.Kafka) -> None:
     assert str(caught.value) == f"{where}: cannot read the topic: Broker: Unknown topic or partition"
 
 
+def test_tls_and_a_password_come_from_the_environment(
+    broker: servers.Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = Bus(broker)
+    bus.send([b"secret"])
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("KAFKA_SASL_MECHANISM", "PLAIN")
+    monkeypatch.setenv("KAFKA_SASL_USERNAME", "reader")
+    where = f"kafka://{broker.secure}/{bus.name}"
+    for password, certificate, reason in (
+        ("hush", None, "certificate verify failed"),
+        ("hash", str(broker.certificate), "Authentication failed"),
+    ):
+        monkeypatch.setenv("KAFKA_SASL_PASSWORD", password)
+        if certificate is not None:
+            monkeypatch.setenv("KAFKA_SSL_CA_LOCATION", certificate)
+        with pytest.raises(SourceError) as caught:
+            open_source(f"{where}?group=g").check()
+        assert str(caught.value).startswith(f"{where}: no broker answers: ")
+        assert reason in str(caught.value)
+        assert password not in str(caught.value)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hush")
+    source = open_source(f"{where}?group=g")
+    source.check()
+    assert isinstance(source, KafkaSource)
+    with Reading(source) as run:
+        run.until(1)
+    assert run.records() == [b"secret"]
+    assert bus.committed() == 1
+
+
 def test_all_records_come_once_with_where_and_when_they_were(broker: servers.Kafka) -> None:
     bus = Bus(broker, partitions=3)
     sent = {partition: numbered(partition * 10_000, partition * 10_000 + 9_000) for partition in range(3)}
