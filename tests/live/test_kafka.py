@@ -484,8 +484,7 @@ def test_offsets_that_are_gone(broker: servers.Kafka, caplog: pytest.LogCaptureF
     bus.send(numbered(0, 10))
     delete_below(bus, 7)
     readers = Readers(parse_url(bus.url()), system_clock)
-    reader = readers.reader(0)
-    reader.seek(2)
+    reader = readers.reader(0, 2)
     found: list[int] = []
 
     def read() -> bool:
@@ -499,13 +498,14 @@ def test_offsets_that_are_gone(broker: servers.Kafka, caplog: pytest.LogCaptureF
         "reading from 7"
     ]
     found.clear()
-    reader.seek(11)
+    readers.reader(0, 11)
     with pytest.raises(SourceError) as caught:
         until(read)
     assert str(caught.value) == (
         f"kafka://{bus.name}, partition 0: expected offset 11, got a partition that ends at 10: it was made anew or "
         "lost records; run again to begin where it begins"
     )
+    readers.commits.close()
     reader.close()
 
 
