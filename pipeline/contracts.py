@@ -78,6 +78,8 @@ class Contract:
     event_time: str | None
     """Name of the required timestamp that places an event in time; None: its arrival does."""
     identity: Identity = "content"
+    count_by: str | None = None
+    """Name of the required property with an enum whose value events are counted by; None: the event type."""
     cluster_by: tuple[str, ...] = ()
     consumers: tuple[str, ...] = ()
     """Who reads this data, named when a change would break them."""
@@ -135,7 +137,7 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
 _DECIMALS = ("DECIMAL(38,9)", "NUMERIC(38,9)", "NUMERIC")
 _FLOATS = ("DOUBLE", "FLOAT64", "FLOAT")
 _CLUSTER_KINDS = SCALAR_KINDS - {"float"}
-_CUSTOM = ("eventTime", "identity", "clusterBy", "folder", "stamp", "salvage")
+_CUSTOM = ("eventTime", "identity", "countBy", "clusterBy", "folder", "stamp", "salvage")
 _MAX_CLUSTER = 4  # BigQuery clusters by at most four columns
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME = re.compile(r"[^\"\\\x00-\x1f]+")
@@ -235,6 +237,7 @@ def _contract(
         properties=properties,
         event_time=event_time,
         identity=_identity(path, here, custom.get("identity", "content"), properties),
+        count_by=_count_by(path, here, custom.get("countBy"), properties),
         cluster_by=_cluster_by(path, here, custom.get("clusterBy"), properties),
         consumers=consumers,
         path=path,
@@ -267,6 +270,14 @@ def _event_time(path: str, where: str, name: Any, properties: tuple[Property, ..
         return None if name is None else str(name)
     known = ", ".join(timestamps) or "no property is one"
     fail(path, f"{where}.eventTime", f"expected a required timestamp ({known}), got {show(name)}")
+
+
+def _count_by(path: str, where: str, name: Any, properties: tuple[Property, ...]) -> str | None:
+    counted = [prop.name for prop in properties if prop.kind == "string" and prop.enum and prop.required]
+    if name is None or name in counted:
+        return None if name is None else str(name)
+    known = ", ".join(counted) or "no property is one"
+    fail(path, f"{where}.countBy", f"expected a required string with an enum ({known}), got {show(name)}")
 
 
 def _identity(path: str, where: str, value: Any, properties: tuple[Property, ...]) -> Identity:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from pipeline.contracts import Contract
 
 MICROSECONDS = 1_000_000
 """Microseconds in a second."""
@@ -13,7 +16,7 @@ MICROSECONDS = 1_000_000
 DEFAULT_WINDOW_SECONDS = 10
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class WindowCount:
     """How many events fell into one window, from `window_start` up to, not including, `window_end`.
 
@@ -23,12 +26,16 @@ class WindowCount:
     window_start: int
     window_end: int
     events: int
+    event_type: str | None = None
+    """What was counted by, for a contract that names a property (`countBy`); None is the segment's event type."""
 
 
 def count_windows(
-    times: pa.Array | pa.ChunkedArray, window_seconds: float = DEFAULT_WINDOW_SECONDS
+    times: pa.Array | pa.ChunkedArray,
+    window_seconds: float = DEFAULT_WINDOW_SECONDS,
+    types: pa.Array | pa.ChunkedArray | None = None,
 ) -> list[WindowCount]:
-    """Count events by window, in order of time; windows without events are left out.
+    """Count events by window, and by type within it, in order of time; windows without events are left out.
 
     Windows are half-open, `window_seconds` long and aligned to 1970-01-01T00:00:00Z in both directions: an
     event at -1 µs belongs to the window that ends at 0. Null times are in no window.
@@ -36,6 +43,7 @@ def count_windows(
     Args:
         times: event times, timestamps in microseconds UTC.
         window_seconds: length of a window, at least 1 and a whole number of microseconds.
+        types: the text that each event is counted by; None counts all alike.
 
     Raises:
         ValueError: `window_seconds` is below 1.
@@ -50,11 +58,26 @@ def count_windows(
     # Arrow's division truncates; times before 1970 that are not on a boundary belong one window lower.
     above = pc.greater(pc.multiply(toward_zero, width), epoch)
     window = pc.subtract(toward_zero, above.cast(pa.int64()))
-    counted = zip(*_values(window), strict=True)
-    return sorted(WindowCount(number * width, (number + 1) * width, events) for number, events in counted)
+    counted = (
+        WindowCount(number * width, (number + 1) * width, events, event_type)
+        for number, event_type, events in _values(window, types)
+    )
+    return sorted(counted, key=lambda each: (each.window_start, each.event_type or ""))
 
 
-def _values(windows: pa.Array | pa.ChunkedArray) -> tuple[list[int], list[int]]:
-    """Distinct window numbers and how often each occurs."""
-    found = pc.value_counts(pc.drop_null(windows))
-    return found.field(0).to_pylist(), found.field(1).to_pylist()
+def count_events(contract: Contract, rows: pa.Table, window_seconds: float) -> list[WindowCount]:
+    """Count the rows of a contract's table by window, and by the property that the contract names for that."""
+    types = rows.column(contract.count_by) if contract.count_by is not None else None
+    return count_windows(rows.column(contract.event_time), window_seconds, types)
+
+
+def _values(
+    windows: pa.Array | pa.ChunkedArray, types: pa.Array | pa.ChunkedArray | None
+) -> Iterator[tuple[int, str | None, int]]:
+    """Distinct window numbers with the types in each, and how often each occurs."""
+    if types is None:
+        types = pa.nulls(len(windows), pa.string())
+    table = pa.table({"window": windows, "type": types}).filter(pc.is_valid(windows))
+    found = table.group_by(["window", "type"]).aggregate([([], "count_all")])
+    columns = (found.column(name).to_pylist() for name in ("window", "type", "count_all"))
+    yield from zip(*columns, strict=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from pipeline.compile.explain import Explanation, compile_explainer, violation_c
 from pipeline.contracts import Contract
 from pipeline.elements import LogKey, Origin, Part, RecordBatch, Rejected, Tally, Violation, add_tallies
 from pipeline.paths import shard_of
+from pipeline.prepare import Preparer
 from pipeline.progress import Progress
 from pipeline.shuffle import Gathered
 
@@ -43,7 +44,8 @@ class AgeLimits:
     """How old or new an event may be when it arrives; all in seconds.
 
     `started` (epoch seconds) stands in for every arrival in a bounded run: a history has no lateness, and its
-    events may not lie further ahead than the moment at which the run began.
+    events may not lie further ahead than the moment at which the run began. What is delivered again is judged by
+    its first arrival, or by the start of the bounded run that rejected it.
     """
 
     max_skew: float
@@ -52,14 +54,17 @@ class AgeLimits:
 
     def references(self, batch: RecordBatch) -> Iterable[float]:
         """Return, for each record of `batch`, the moment that its event's age is measured from."""
-        if self.started is not None:
-            return repeat(self.started)
+        started = self._started(batch)
+        if started is not None:
+            return repeat(started)
         return batch.arrivals if batch.arrivals is not None else repeat(batch.arrival)
 
-    @property
-    def lateness(self) -> float:
-        """How far back an event may lie; without end in a bounded run."""
-        return float("inf") if self.started is not None else self.allowed_lateness
+    def lateness(self, batch: RecordBatch) -> float:
+        """How far back an event of `batch` may lie; without end in a bounded run."""
+        return float("inf") if self._started(batch) is not None else self.allowed_lateness
+
+    def _started(self, batch: RecordBatch) -> float | None:
+        return self.started if batch.redelivered is None else batch.redelivered.started
 
     def violation(self, time: datetime, reference: float) -> Violation:
         """Return how an event at `time`, which is outside the limits around `reference`, breaks them."""
@@ -75,6 +80,8 @@ class Decoded:
 
     events: dict[LogKey, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     rejected: list[Rejected] = field(default_factory=list)
+    salvaged: Counter[str] = field(default_factory=Counter)
+    """Accepted events that were mended, by event type."""
     first: float = float("inf")
     last: float = float("-inf")
 
@@ -87,6 +94,11 @@ class _Kind(NamedTuple):
     timed: bool
     delivered: bool
     fits: Callable[[Any], bool] | None
+    span: int
+    """Minutes of a folder of its log."""
+
+
+_SPANS = {"minute": 1, "hour": 60, "day": 1440}
 
 
 class RecordDecoder:
@@ -105,10 +117,12 @@ class RecordDecoder:
                 contract.event_time is not None,
                 contract.identity == "delivery",
                 compiled.fits.get(struct),
+                _SPANS[contract.span],
             )
             for struct, contract in compiled.contract_of.items()
         }
         self._explain = compile_explainer(contracts, route_by).explain
+        self._prepare = Preparer(contracts, route_by)
         self._ages = ages
         self._shards = shards
         self._identities = {name: compile_identity(contract) for name, contract in contracts.items()}
@@ -119,9 +133,11 @@ class RecordDecoder:
         by_minute: dict[tuple[str, float], list[bytes]] = defaultdict(list)
         times: list[float] = []
         decode, kinds = self._decode, self._kinds
-        max_skew, lateness = self._ages.max_skew, self._ages.lateness
+        max_skew, lateness = self._ages.max_skew, self._ages.lateness(batch)
         references = self._ages.references(batch)
-        for index, (record, reference) in enumerate(zip(batch.records, references, strict=False)):
+        lines, broken = self._prepare.lines(batch)
+        for index, (line, reference) in enumerate(zip(lines, references, strict=False)):
+            record, mended = line, 0
             try:
                 if not record.isascii():
                     record.decode()  # msgspec skips unknown properties without looking at their encoding
@@ -129,9 +145,12 @@ class RecordDecoder:
                     raise RecursionError
                 event = decode(record)
             except _UNDECODABLE:
-                result.rejected.append(_rejected(batch, index, self._explain(record)))
-                continue
-            contract, event_type, timed, delivered, fits = kinds[type(event)]
+                rescued = self._rescue(batch, index, broken.get(index), record)
+                if isinstance(rescued, Explanation):
+                    result.rejected.append(_rejected(batch, index, rescued))
+                    continue
+                (record, event), mended = rescued, True
+            contract, event_type, timed, delivered, fits, span = kinds[type(event)]
             if timed:
                 stamp = event.event_time_
                 if stamp.tzinfo is None:
@@ -143,23 +162,43 @@ class RecordDecoder:
                 minute = time // 60
             in_time = reference - lateness <= time <= reference + max_skew
             if not in_time or (fits is not None and not fits(event)):
-                explanation = self._explain(record)
-                if not in_time and not explanation.violations:
-                    stamp = explanation.event_time or datetime.fromtimestamp(time, UTC)
-                    age = self._ages.violation(stamp, reference)
-                    explanation = Explanation(event_type, contract, explanation.event_time, (age,))
+                explanation = self._doubt(record, contract, None if in_time else reference, time)
                 if explanation.violations:
                     result.rejected.append(_rejected(batch, index, explanation))
                     continue
-            line = record if b"\n" not in record else msgspec.json.format(record, indent=-1)
-            if delivered:
-                line = _with_delivery(line, batch.origin(index))
-            by_minute[event_type, minute].append(line)
+            if delivered or b"\n" in record:
+                record = _stored(record, batch.origin(index) if delivered else None)
+            by_minute[event_type, minute - minute % span].append(record)
             times.append(time)
+            result.salvaged[event_type] += mended
         if times:
             result.first, result.last = min(times), max(times)
         self._shard(by_minute, result)
         return result
+
+    def _rescue(
+        self, batch: RecordBatch, index: int, broken: Violation | None, line: bytes
+    ) -> tuple[bytes, Any] | Explanation:
+        """Return the mended line of a refused record and its event; or else why it is refused."""
+        if broken is not None:
+            return Explanation(None, None, None, (broken,))
+        mended = self._prepare.mended(batch, index)
+        if mended is None:
+            return self._explain(line)
+        try:
+            return mended, self._decode(mended)
+        except _UNDECODABLE:
+            found = self._explain(mended)
+            return replace(found, violations=(*self._explain(line).violations, *found.violations))
+
+    def _doubt(self, record: bytes, contract: Contract, late_for: float | None, time: float) -> Explanation:
+        """Return what is wrong with an event that has odd values, or whose age, for `late_for`, is not right."""
+        explanation = self._explain(record)
+        if late_for is None or explanation.violations:
+            return explanation
+        stamp = explanation.event_time or datetime.fromtimestamp(time, UTC)
+        age = self._ages.violation(stamp, late_for)
+        return Explanation(contract.event_type, contract, explanation.event_time, (age,))
 
     def _shard(self, by_minute: Mapping[tuple[str, float], list[bytes]], result: Decoded) -> None:
         for (event_type, minutes), lines in by_minute.items():
@@ -190,6 +229,12 @@ def _rejected(batch: RecordBatch, index: int, explanation: Explanation) -> Rejec
     )
 
 
+def _stored(record: bytes, origin: Origin | None) -> bytes:
+    """Return the line of the log: without line feeds, and with its origin if that is its identity."""
+    line = record if b"\n" not in record else msgspec.json.format(record, indent=-1)
+    return line if origin is None else _with_delivery(line, origin)
+
+
 def _with_delivery(line: bytes, origin: Origin) -> bytes:
     """Splice where the record was delivered into the line, so that its identity can be read back from it."""
     if origin.message_id is not None:
@@ -207,7 +252,8 @@ class DecodeRecords(beam.DoFn):
     """RecordBatch -> (LogKey, EventBatch) at its event minute; `rejected`; `tallies`.
 
     `rejected` are lists of Rejected, one for each batch that has any, at its arrival. Tallies carry `routed` and
-    `rejected` by event type (`unknown` where a record has none), rejections by code, and the span of event times.
+    `rejected` by event type (`unknown` where a record has none), rejections by code, what was `salvaged` of the
+    accepted, and the span of event times.
     """
 
     REJECTED = "rejected"
@@ -260,6 +306,8 @@ def tally_decoded(decoded: Decoded) -> Tally:
     counts: Counter[tuple[str, str]] = Counter()
     for key, lines in decoded.events.items():
         counts["routed", key.event_type] += len(lines)
+    for event_type, number in decoded.salvaged.items():
+        counts["salvaged", event_type] += number
     for rejected in decoded.rejected:
         event_type = rejected.event_type or "unknown"
         counts["routed", event_type] += 1

@@ -47,6 +47,7 @@ class UnbalancedError(SluiceError):
 
 
 REJECT_CODES: dict[str, str] = {
+    "not_csv": "The row has not the fields of its file's header, or its quotes or its encoding are broken.",
     "not_json": "The record is not one well-formed JSON value in UTF-8.",
     "not_an_object": "The record is JSON, but not an object.",
     "unknown_type": "No contract of the job has the record's event type.",

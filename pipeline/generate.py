@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.compile.avro import avro_schema
+from pipeline.compile.dbt import docs_markdown, select_macros, sources_yaml
 from pipeline.compile.diagram import mermaid
 from pipeline.compile.json_schema import json_schema
 from pipeline.contracts import Contract, load_contract, load_contracts
@@ -199,6 +200,21 @@ def _avro(domain: Domain, _: Contract) -> Files:
     return made
 
 
+def _dbt(domain: Domain, letters: Contract) -> Files:
+    contracts = [*domain.contracts.values()]
+    staging = Path(f"dbt/models/{domain.name}/staging")
+    comment = _comment(domain.source)
+    sources = sources_yaml(domain.name, [*contracts, letters])
+    return {
+        staging / f"_{domain.name}__sources.yml": f"# {comment}\n\n{sources}",
+        staging
+        / f"_{domain.name}__docs.md": f"<!-- {comment} -->\n\n{docs_markdown(domain.name, contracts)}",
+        Path(
+            f"dbt/macros/_{domain.name}.sql"
+        ): f"{{# {comment} #}}\n\n{select_macros(domain.name, contracts)}",
+    }
+
+
 TARGETS: Mapping[str, Callable[[Domain, Contract], Files]] = {
     "duckdb": _duckdb,
     "bigquery": _bigquery,
@@ -207,6 +223,7 @@ TARGETS: Mapping[str, Callable[[Domain, Contract], Files]] = {
     "snowflake": _snowflake,
     "json_schema": _json_schema,
     "avro": _avro,
+    "dbt": _dbt,
 }
 """Target -> what makes its files of a domain; the second argument is the contract of the dead letters."""
 
@@ -273,7 +290,7 @@ def _state(path: Path, text: str) -> str:
 
 def _orphans(root: Path, schemas: Path, made: Files) -> list[Path]:
     """Return marked files, where generated ones lie, that no contract makes any more."""
-    places = list(root.glob("ddl/*/*"))
+    places = [*root.glob("ddl/*/*"), *root.glob("dbt/macros/*"), *root.glob("dbt/models/*/staging/*")]
     for folder in (schemas, *(each for each in schemas.iterdir() if each.is_dir())):
         places += [*folder.glob("json_schema/*"), *folder.glob("avro/*")]
     expected = {(root / path).resolve() for path in made}

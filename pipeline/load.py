@@ -14,7 +14,7 @@ from apache_beam.transforms.window import TimestampedValue
 from pipeline.clock import Clock
 from pipeline.compile.decoder import compile_identity
 from pipeline.contracts import Contract
-from pipeline.count import count_windows
+from pipeline.count import count_events
 from pipeline.elements import Origin, Rejected, Segment, Tally, Violation
 from pipeline.live import RECEIPTS
 from pipeline.log import Log, Offer, StoredSegment
@@ -71,7 +71,10 @@ class LoadSegments(beam.DoFn):
         """Load the segments of one offer, but for those that the warehouse has."""
         rejected: list[Rejected] = []
         for offered in offer.segments:
-            yield from self._load_one(offered, rejected)
+            if (
+                offered.event_type in self._contracts
+            ):  # else it is kept in the log alone, as marks of letters are
+                yield from self._load_one(offered, rejected)
         if self._letters or not rejected:
             RECEIPTS.settle(offer.receipts)
         else:
@@ -118,7 +121,7 @@ class LoadSegments(beam.DoFn):
         ingested_at = datetime.fromtimestamp(self._clock(), UTC)
         ids = [identity(line).hex() for line in segment.lines]
         table, refused = to_table(contract, segment, ids, ingested_at)
-        windows = count_windows(table.column(contract.event_time), self._window)
+        windows = count_events(contract, table, self._window)
         all_refused = self._warehouse.load(contract, segment, table, refused, windows, ingested_at)
         if not self._letters:
             FIGURES.add_windows(segment.event_type, windows)

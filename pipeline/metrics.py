@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from pipeline.count import MICROSECONDS, WindowCount
-from pipeline.elements import DEAD_LETTER, Tally
+from pipeline.elements import OWN_TYPES, Tally
 from pipeline.live import BACKLOG, RECEIPTS
 
 _NAMESPACE = "sluice"
@@ -57,14 +57,14 @@ class Figures:
         with self._lock:
             for each in windows:
                 key = (each.window_start, each.window_end)
-                self._windows.setdefault(key, Counter())[event_type] += each.events
+                self._windows.setdefault(key, Counter())[each.event_type or event_type] += each.events
             for key in sorted(self._windows)[:-_KEPT_WINDOWS]:
                 del self._windows[key]
 
     def counts(self) -> Counter[tuple[str, str]]:
         """Return (figure, event type or code) -> number; letters are not among the events."""
         with self._lock:
-            return Counter({key: n for key, n in self._counts.items() if key[1] != DEAD_LETTER})
+            return Counter({key: n for key, n in self._counts.items() if key[1] not in OWN_TYPES})
 
     def total(self, figure: str) -> int:
         """Return the sum of one figure over all event types."""

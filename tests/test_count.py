@@ -48,3 +48,13 @@ def test_every_event_is_in_the_window_that_holds_its_time(times: list[int], widt
         WindowCount(number * width * S, (number + 1) * width * S, expected[number])
         for number in sorted(expected)
     ]
+
+
+def test_types_are_counted_apart_within_a_window() -> None:
+    times = pa.array([1 * S, 2 * S, 3 * S, 11 * S, None], TIME)
+    types = pa.array(["view", "click", "view", "click", "click"])
+    assert count_windows(times, 10.0, types) == [
+        WindowCount(0, 10 * S, 1, "click"),
+        WindowCount(0, 10 * S, 2, "view"),
+        WindowCount(10 * S, 20 * S, 1, "click"),
+    ]

@@ -16,6 +16,8 @@ CREATE TABLE IF NOT EXISTS "DEAD_LETTERS" (
     "EVENT_TIME" TIMESTAMP_TZ COMMENT 'The record''s own event time, when it can be read.',
     "ATTRIBUTES" VARCHAR COMMENT 'Attributes or headers of the message.',
     "ATTEMPTS" NUMBER(19,0) COMMENT 'How often the record was delivered.',
+    "ARRIVED_AT" TIMESTAMP_TZ COMMENT 'When the source received the record; its age counts from then when it is delivered again.',
+    "RUN_STARTED_AT" TIMESTAMP_TZ COMMENT 'When the run that rejected it began, if its source had an end; its age counts from then.',
     "_EXTRA" VARCHAR COMMENT 'Properties outside the contract, nested as they came, or null.',
     "_EVENT_ID" VARCHAR NOT NULL COMMENT 'Identity of the event: 32 hex digits.',
     "_SEGMENT_ID" VARCHAR NOT NULL COMMENT 'Segment of the log that holds the event.',

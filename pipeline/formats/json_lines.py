@@ -57,7 +57,7 @@ def read_lines(chunks: Iterable[bytes], start: int = 0, stop: int | None = None)
         stop: offset at which it ends; None is the end of the file.
 
     """
-    for offset, lines in _blocks(chunks, start, stop):
+    for offset, lines in line_blocks(chunks, start, stop):
         # Two scans in C cost a tenth of what it costs to copy the list, and few blocks have a blank line.
         records = [line for line in lines if _is_record(line)] if b"" in lines or b"\r" in lines else lines
         if records:
@@ -68,7 +68,9 @@ def _is_record(line: bytes) -> bool:
     return line not in (b"", b"\r")
 
 
-def _blocks(chunks: Iterable[bytes], start: int, stop: int | None) -> Iterator[tuple[int, list[bytes]]]:
+def line_blocks(
+    chunks: Iterable[bytes], start: int = 0, stop: int | None = None
+) -> Iterator[tuple[int, list[bytes]]]:
     """Yield the lines that end in each chunk, with the offset of the first of them.
 
     A split begins behind the first line feed at `start - 1` or later, and the same rule ends it.

@@ -1,9 +1,10 @@
 """Files as a source: a path, a folder or a glob, local, in GCS or in S3.
 
 Every file is told by its first bytes, not by its name alone: gzip, zstd and bzip2 are unpacked, and what is
-inside is JSON lines or a JSON document (`pipeline.formats`). Names that begin with a dot are hidden, and left
-out unless the pattern spells the dot. A folder means all files below it. `*` stays within a folder, `**` does
-not.
+inside is JSON lines or a JSON document (`pipeline.formats`). CSV is told by its name: `.csv` or `.tsv`.
+
+Names that begin with a dot are hidden, and left out unless the pattern spells the dot. A folder means all files
+below it. `*` stays within a folder, `**` does not.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.elements import RecordBatch
 from pipeline.errors import ConfigError, SourceError
 from pipeline.formats import FORMATS, HEAD_BYTES, Records, detect_format
+from pipeline.formats.csv_rows import Cut, detect_layout, find_cuts, read_rows
 from pipeline.formats.packed import MAGIC_BYTES, detect_codec, unpack
 
 BLOCK_BYTES = 512 << 10
@@ -46,6 +48,8 @@ _OPENING_BYTES = 64 << 10
 
 _PACKED_WEIGHT = 8
 _PACKED_SUFFIXES = (".gz", ".bz2", ".zst")
+_CSV_SUFFIXES = (".csv", ".tsv")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _CLIENTS = {"gs": ("google.cloud.storage", "gcp"), "s3": ("boto3", "aws")}
 """Scheme -> module that its file system needs, and the extra that installs it."""
 
@@ -59,11 +63,15 @@ class FoundFile(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """The bytes of a file from `start` to `stop`. Less than the whole file only if it is plain JSON lines."""
+    """The bytes of a file from `start` to `stop`. Less than the whole file only if it is plain JSON lines or CSV.
+
+    `line` is the number of the first line, for CSV.
+    """
 
     file: FoundFile
     start: int
     stop: int
+    line: int = 1
 
     @property
     def weight(self) -> int:
@@ -144,13 +152,13 @@ def plan_reading(files: Sequence[FoundFile]) -> list[WorkItem]:
     target = min(max(sum(piece.weight for piece in whole) // _SPLITS, least), _MAX_SPLIT_BYTES)
     large = [piece for piece in whole if piece.stop > target]
     with ThreadPoolExecutor(16) as pool:  # a look at an object is a request, and there may be thousands
-        splittable = dict(zip(large, pool.map(lambda piece: _is_splittable(piece.file), large), strict=True))
+        cuts = dict(zip(large, pool.map(lambda piece: _parts(piece, target), large), strict=True))
     items: list[WorkItem] = []
     small: list[Piece] = []
     held = 0
     for piece in whole:
-        if piece in splittable:
-            items += [(each,) for each in _cut(piece, target)] if splittable[piece] else [(piece,)]
+        if piece in cuts:
+            items += [(each,) for each in cuts[piece]]
             continue
         if small and held + piece.weight > target:
             items.append(tuple(small))
@@ -172,6 +180,9 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
     for piece in item:
         file = piece.file
         with _opened(file.uri) as reader:
+            if _is_csv(file.uri):
+                yield from _read_csv(reader, piece)
+                continue
             for records, offsets in _records(_chunks(reader, piece), piece):
                 yield RecordBatch(file.uri, records, offsets, file.modified)
 
@@ -179,11 +190,51 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
 def _records(chunks: Iterator[bytes], piece: Piece) -> Iterator[Records]:
     if piece.stop - piece.start < piece.file.size:
         return FORMATS["json_lines"].read(chunks, piece.start, piece.stop)
+    chunks, stop = _unpacked(chunks, piece)
+    head, chunks = _peek(chunks, HEAD_BYTES + 1)
+    return detect_format(head[:HEAD_BYTES], len(head) <= HEAD_BYTES).read(chunks, 0, stop)
+
+
+def _unpacked(chunks: Iterator[bytes], piece: Piece) -> tuple[Iterator[bytes], int | None]:
+    """Return the chunks of a whole file, and where they stop, if it is not packed."""
     head, chunks = _peek(chunks, MAGIC_BYTES)
     codec = detect_codec(head)
-    stop = piece.stop if codec is None else None
-    head, chunks = _peek(chunks if codec is None else unpack(chunks, codec, piece.file.uri), HEAD_BYTES + 1)
-    return detect_format(head[:HEAD_BYTES], len(head) <= HEAD_BYTES).read(chunks, 0, stop)
+    return (chunks, piece.stop) if codec is None else (unpack(chunks, codec, piece.file.uri), None)
+
+
+def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
+    file = piece.file
+    chunks, stop = _unpacked(_chunks(reader, Piece(file, 0, file.size)), piece)
+    head, chunks = _peek(chunks, HEAD_BYTES + 1)
+    layout = detect_layout(head[:HEAD_BYTES], len(head) <= HEAD_BYTES)
+    if head.startswith(_UTF16):
+        message = f"{file.uri}: expected CSV in UTF-8 or Windows-1252, got UTF-16; convert it"
+        raise SourceError(message)
+    if layout is None:
+        return
+    if piece.start:
+        chunks = _chunks(reader, piece)
+    for rows in read_rows(chunks, layout.delimiter, Cut(piece.start, piece.line), stop):
+        yield RecordBatch(
+            file.uri, rows.records, rows.offsets, file.modified, lines=rows.lines, layout=layout
+        )
+
+
+def _parts(piece: Piece, target: int) -> list[Piece]:
+    """Return the piece, or its parts: decided once, so that all of them agree on what the file is."""
+    file = piece.file
+    with _opened(file.uri) as reader:
+        chunks = _chunks(reader, piece)
+        head, chunks = _peek(chunks, HEAD_BYTES)
+        if detect_codec(head) is not None:
+            return [piece]
+        if _is_csv(file.uri):
+            # All of it must be read, which a local disk's cache makes cheap: a line break may be in quotes.
+            layout = detect_layout(head[:HEAD_BYTES], False) if _scheme(file.uri) == "file" else None
+            cuts = [Cut(0, 1)] if layout is None else find_cuts(chunks, layout.delimiter, target)
+            stops = [*(cut.offset for cut in cuts[1:]), piece.stop]
+            return [Piece(file, cut.offset, stop, cut.line) for cut, stop in zip(cuts, stops, strict=True)]
+    return _cut(piece, target) if detect_format(head[:HEAD_BYTES], False).splittable else [piece]
 
 
 def _cut(piece: Piece, target: int) -> list[Piece]:
@@ -193,11 +244,11 @@ def _cut(piece: Piece, target: int) -> list[Piece]:
     return [Piece(piece.file, start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
 
 
-def _is_splittable(file: FoundFile) -> bool:
-    """Tell whether a large file is plain JSON lines: decided once, so that all its splits agree."""
-    with _opened(file.uri) as reader:
-        head, _ = _peek(_chunks(reader, Piece(file, 0, HEAD_BYTES)), HEAD_BYTES)
-    return detect_codec(head) is None and detect_format(head[:HEAD_BYTES], False).splittable
+def _is_csv(uri: str) -> bool:
+    name = uri.lower()
+    for suffix in _PACKED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name.endswith(_CSV_SUFFIXES)
 
 
 def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:

@@ -97,9 +97,8 @@ class KafkaSource(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Find the partitions, also those to come, and read each."""
-        in_process = settles_receipts(begin.pipeline.options)
-        arguments = (self.topic, uuid.uuid4().hex, self._clock, in_process)
-        read = ReadAndSettle if in_process else ReadAndFinalize
+        arguments = (self.topic, uuid.uuid4().hex, self._clock)
+        read = ReadAndSettle if settles_receipts(begin.pipeline.options) else ReadAndFinalize
         return (
             begin
             | "Start" >> beam.Impulse()
@@ -168,15 +167,14 @@ class Found(NamedTuple):
 class _KafkaDoFn(beam.DoFn, EndlessRestrictions):
     """A splittable DoFn with the process's readers."""
 
-    def __init__(self, topic: Topic, source: str, clock: Clock, in_process: bool) -> None:
-        """`source` names this source among all of the process; `in_process`: receipts are settled there."""
+    def __init__(self, topic: Topic, source: str, clock: Clock) -> None:
+        """`source` names this source among all of the process."""
         self._topic = topic
         self._source = source
         self._clock = clock
-        self._in_process = in_process
 
     def _readers(self) -> Readers:
-        return open_readers(self._topic, self._source, self._clock, closing=self._in_process)
+        return open_readers(self._topic, self._source, self._clock)
 
 
 class FindPartitions(_KafkaDoFn):
@@ -221,8 +219,7 @@ class _ReadPartition(_KafkaDoFn):
     ) -> Iterator[tuple[RecordBatch | None, int]]:
         """Claim and yield what has come: batches, None for offsets without a record; and the offset behind."""
         left, deadline = _BUNDLE_RECORDS, time.monotonic() + _BUNDLE_SECONDS
-        end = tracker.current_restriction().start
-        reader.seek(end)
+        end = reader.position
         while left > 0 and time.monotonic() < deadline:
             messages = reader.read(left)
             left -= len(messages)
@@ -230,8 +227,10 @@ class _ReadPartition(_KafkaDoFn):
                 end = chunk[-1].offset() + 1
                 if not tracker.try_claim(end - 1):
                     return
-                yield make_batch(self._topic.uri, found.number, chunk, progress), end
-                reader.observe(max(_time(message, progress) for message in (chunk[0], chunk[-1])))
+                batch = make_batch(self._topic.uri, found.number, chunk, progress)
+                if batch is not None:
+                    reader.observe(max(batch.arrivals or ()))
+                yield batch, end
             if reader.position > end:
                 end = reader.position
                 if not tracker.try_claim(end - 1):
@@ -257,7 +256,7 @@ class ReadAndSettle(_ReadPartition):
             readers.watermark.leave(found.number)
             finish(tracker)
             return
-        reader = readers.reader(found.number)
+        reader = readers.reader(found.number, tracker.current_restriction().start)
         progress = max(found.since, reader.progress)
         advance(watermark, readers.watermark.move(found.number, progress))
         full = is_full()
@@ -285,9 +284,12 @@ class ReadAndFinalize(_ReadPartition):
         tracker: Any = TRACKER,
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
-        """Read what has come."""
+        """Read what has come; end when the run drains."""
+        if DRAINING.is_set():
+            finish(tracker)
+            return
         readers = self._readers()
-        reader = readers.reader(found.number)
+        reader = readers.reader(found.number, tracker.current_restriction().start)
         progress = max(found.since, reader.progress, watermark_of(watermark))
         advance(watermark, progress)
         end = None

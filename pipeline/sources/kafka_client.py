@@ -33,6 +33,7 @@ SECURITY = {
 ANSWER_SECONDS = 10.0
 """How long a broker may take to answer."""
 
+_CHECK_SECONDS = 5.0
 _OUTAGE_SECONDS = 60.0
 
 
@@ -67,7 +68,11 @@ def make_consumer(topic: Topic, told: Callable[[str], None]) -> Consumer:
         SourceError: librdkafka refuses a setting.
 
     """
-    from confluent_kafka import Consumer, KafkaException
+    from confluent_kafka import Consumer, KafkaError, KafkaException
+
+    def tell(error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # that does not say why
+            told(error.str().partition(" (after ")[0])
 
     settings = {
         "group.id": topic.group,
@@ -79,7 +84,7 @@ def make_consumer(topic: Topic, told: Callable[[str], None]) -> Consumer:
         "queued.max.messages.kbytes": 16 << 10,  # memory of a partition, and what bounds a batch of it
         "fetch.message.max.bytes": 4 << 20,
         "fetch.queue.backoff.ms": 10,  # its own second would stall a reader that has caught up
-        "error_cb": lambda error: told(error.str()),
+        "error_cb": tell,
     }
     try:
         return Consumer(client_settings(topic) | settings)
@@ -107,11 +112,10 @@ def check_topic(topic: Topic) -> None:
     told: list[str] = []
     with closing(make_consumer(topic, told.append)) as consumer:
         try:
-            found = consumer.list_topics(topic.name, timeout=ANSWER_SECONDS).topics[topic.name]
+            found = consumer.list_topics(topic.name, timeout=_CHECK_SECONDS).topics[topic.name]
         except KafkaException as error:
             consumer.poll(0)  # has what went wrong told
-            reasons = dict.fromkeys(each.partition(" (after ")[0] for each in told)
-            message = f"{where}: no broker answers: {'; '.join(reasons) or reason_of(error)}"
+            message = f"{where}: no broker answers: {'; '.join(dict.fromkeys(told)) or reason_of(error)}"
             raise SourceError(message) from error
     if found.error is not None:
         message = f"{where}: cannot read the topic: {found.error.str()}"

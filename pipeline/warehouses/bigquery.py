@@ -50,7 +50,7 @@ IDS_A_QUERY = 50_000
 _EXPECTED = "bigquery://PROJECT/DATASET?location=EU"
 _URL = re.compile(r"bigquery://(?P<project>[A-Za-z0-9.:-]+)/(?P<dataset>[A-Za-z0-9_]+)(\?(?P<query>.*))?")
 INSERT_COUNTS = """INSERT INTO `{counts}` (segment_id, event_type, window_start, window_end, events)
-SELECT @id, @event_type, counted.window_start, counted.window_end, counted.events
+SELECT @id, counted.event_type, counted.window_start, counted.window_end, counted.events
 FROM UNNEST(@windows) AS counted
 WHERE NOT EXISTS (
   SELECT 1 FROM `{counts}` AS known
@@ -314,7 +314,7 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
         parameters = [structs("refusals", {"line": "INT64", "reason": "STRING"}, refused)]
         if windows and segment.event_type != DEAD_LETTER:
             sql = INSERT_COUNTS + INSERT_SEGMENT
-            parameters.append(window_structs("windows", windows))
+            parameters.append(window_structs("windows", windows, segment.event_type))
             values["first"], values["last"] = (moment(windows[at].window_start) for at in (0, -1))
         parameters += [parameter(*each) for each in values.items()]
         text = sql.format(counts=f"{self.name}.{COUNT_PARTS}", segments=f"{self.name}.{SEGMENTS}")

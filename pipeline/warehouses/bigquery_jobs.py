@@ -180,7 +180,16 @@ def structs(name: str, kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) 
     return ArrayQueryParameter(name, kind, values)
 
 
-def window_structs(name: str, windows: Sequence[WindowCount]) -> Any:
-    """Return counts as a query's parameter."""
-    kinds = {"window_start": "TIMESTAMP", "window_end": "TIMESTAMP", "events": "INT64"}
-    return structs(name, kinds, [(moment(w.window_start), moment(w.window_end), w.events) for w in windows])
+def window_structs(name: str, windows: Sequence[WindowCount], event_type: str) -> Any:
+    """Return counts as a query's parameter; `event_type` is the segment's."""
+    kinds = {
+        "event_type": "STRING",
+        "window_start": "TIMESTAMP",
+        "window_end": "TIMESTAMP",
+        "events": "INT64",
+    }
+    rows = [
+        (each.event_type or event_type, moment(each.window_start), moment(each.window_end), each.events)
+        for each in windows
+    ]
+    return structs(name, kinds, rows)

@@ -18,7 +18,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -52,6 +52,7 @@ PARTS = pa.schema(
         "window_start": TIMESTAMP,
         "window_end": TIMESTAMP,
         "events": pa.int64(),
+        "counted_as": pa.string(),
         "refused": pa.list_(pa.struct({"line": pa.int64(), "reason": pa.string()})),
     }
 )
@@ -223,10 +224,10 @@ def view_statements(folder: Path, contracts: Sequence[Contract]) -> list[str]:
     return [
         *statements,
         f"""CREATE OR REPLACE VIEW {COUNTS} AS
-SELECT event_type, window_start, window_end, CAST(sum(events) AS BIGINT) AS events
+SELECT counted_as AS event_type, window_start, window_end, CAST(sum(events) AS BIGINT) AS events
 FROM {marks}
 WHERE window_start IS NOT NULL AND event_type <> {_text(DEAD_LETTER)}
-GROUP BY event_type, window_start, window_end""",
+GROUP BY counted_as, window_start, window_end""",
         f"""CREATE OR REPLACE VIEW {SEGMENTS} AS
 SELECT
     segment_id, event_type, path, minute, CAST(sum(events) AS BIGINT) AS events,
@@ -358,7 +359,15 @@ def _parts(
         "minute": segment.minute * MICROSECONDS,
         "ingested_at": ingested_at,
     }
-    counts: list[dict[str, object]] = [asdict(window) for window in windows] or [{"events": 0}]
+    counts: list[dict[str, object]] = [
+        {
+            "window_start": each.window_start,
+            "window_end": each.window_end,
+            "events": each.events,
+            "counted_as": each.event_type or segment.event_type,
+        }
+        for each in windows
+    ] or [{"events": 0}]
     counts[0]["refused"] = [{"line": line, "reason": reason} for line, reason in refused]
     return pa.Table.from_pylist([alike | count for count in counts], PARTS)
 

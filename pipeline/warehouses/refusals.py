@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
 from pipeline.contracts import Contract
-from pipeline.count import MICROSECONDS, WindowCount, count_windows
+from pipeline.count import MICROSECONDS, WindowCount, count_events
 
 Refusal = tuple[int, str]
 """Index of a line in its segment, and why it is not a row."""
@@ -67,10 +68,12 @@ def without(
     if not found or not windows:
         return list(windows)
     width = (windows[0].window_end - windows[0].window_start) / MICROSECONDS
-    times = rows.column(contract.event_time).take(pa.array([row for row, _ in found]))
-    less = {each.window_start: each.events for each in count_windows(times, width)}
+    refused = rows.take(pa.array([row for row, _ in found]))
+    less = {
+        (each.window_start, each.event_type): each.events for each in count_events(contract, refused, width)
+    }
     left = (
-        WindowCount(each.window_start, each.window_end, each.events - less.get(each.window_start, 0))
+        replace(each, events=each.events - less.get((each.window_start, each.event_type), 0))
         for each in windows
     )
     return [each for each in left if each.events]

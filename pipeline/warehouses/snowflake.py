@@ -264,13 +264,18 @@ def _commit(
         if rows.num_rows:
             connection.copy(contract, rows)
         if segment.event_type != DEAD_LETTER:
-            counted = [(each.window_start, each.window_end, each.events) for each in windows]
             _insert(
                 connection,
                 _COUNT,
                 [
-                    (segment.id, segment.event_type, moment(start), moment(end), n)
-                    for start, end, n in counted
+                    (
+                        segment.id,
+                        each.event_type or segment.event_type,
+                        moment(each.window_start),
+                        moment(each.window_end),
+                        each.events,
+                    )
+                    for each in windows
                 ],
             )
         _insert(connection, _REFUSE, [(segment.id, line, reason) for line, reason in refused])

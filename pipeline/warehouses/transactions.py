@@ -115,7 +115,7 @@ def _within_savepoints(connection: Connection, contract: Contract) -> Callable[[
 def _parts(segment: Segment, windows: Sequence[WindowCount]) -> pa.Table:
     columns = [
         [segment.id] * len(windows),
-        [segment.event_type] * len(windows),
+        [each.event_type or segment.event_type for each in windows],
         [each.window_start for each in windows],
         [each.window_end for each in windows],
         [each.events for each in windows],

@@ -130,9 +130,8 @@ class Bucket:
 
 
 def parameters(warehouse: Path) -> list[str]:
-    """Return what the launcher of a Flex Template passes for the template's own parameters."""
+    """Return what the launcher of a Flex Template passes for the template's own parameters, without the source."""
     return [
-        f"--source=gs://{BUCKET}/history/*",
         f"--files=gs://{BUCKET}/output",
         f"--dead_letters=gs://{BUCKET}/dead_letters",
         f"--warehouse=duckdb:///{warehouse}",
@@ -149,7 +148,7 @@ def dataflow_options(api: Api) -> list[str]:
         "--no_auth",
         "--project=shop-prod-1",
         "--region=europe-west1",
-        "--job_name=sluice-replay",
+        "--job_name=sluice-backend-events",
         f"--temp_location=gs://{BUCKET}/temp",
         f"--staging_location=gs://{BUCKET}/staging",
         f"--service_account_email={ACCOUNT}",
@@ -161,9 +160,9 @@ def dataflow_options(api: Api) -> list[str]:
     ]
 
 
-def launch(bucket: Bucket, given: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def launch(bucket: Bucket, given: Sequence[str], more: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run what the image runs, with a secret in the environment that must not get out."""
-    environment = {**os.environ, **bucket.environment, "SLUICE_PRIVACY_KEY": SECRET, "COLUMNS": "200"}
+    environment = {**os.environ, **bucket.environment, **more, "SLUICE_PRIVACY_KEY": SECRET, "COLUMNS": "200"}
     return subprocess.run(
         [sys.executable, str(ROOT / "deploy/launch.py"), *given],
         env={**environment, "PYTHONPATH": str(ROOT)},
@@ -227,15 +226,22 @@ class Launched:
         return found
 
 
-def launched(tmp_path_factory: pytest.TempPathFactory, *more: str) -> Launched:
-    """Launch the sample history as a Dataflow job; fail if it does not end well."""
+@contextmanager
+def staging() -> Iterator[Bucket]:
+    """Run the GCS emulator, with the sample history in its bucket."""
     servers.require("fake-gcs-server")
-    with serving_api() as api, servers.gcs(BUCKET) as environment:
+    with servers.gcs(BUCKET) as environment:
         bucket = Bucket(environment)
         for file in HISTORY.iterdir():
             bucket.put(f"history/{file.name}", file.read_bytes())
-        warehouse = tmp_path_factory.mktemp("dataflow") / "w.duckdb"
-        done = launch(bucket, [*parameters(warehouse), *dataflow_options(api), *more])
+        yield bucket
+
+
+def launched(folder: Path, source: str, environment: Mapping[str, str]) -> Launched:
+    """Launch a Dataflow job; fail if that does not end well."""
+    with serving_api() as api, staging() as bucket:
+        given = [f"--source={source}", *parameters(folder / "w.duckdb"), *dataflow_options(api)]
+        done = launch(bucket, given, environment)
         assert done.returncode == 0, done.stderr
         (job,) = api.jobs
         names = [name for name in bucket.names() if not name.startswith("history/")]
@@ -244,13 +250,14 @@ def launched(tmp_path_factory: pytest.TempPathFactory, *more: str) -> Launched:
 
 @pytest.fixture(scope="module")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    return launched(tmp_path_factory)
+    return launched(tmp_path_factory.mktemp("replay"), f"gs://{BUCKET}/history/*", {})
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    """A streaming job. Its source is the history, until the source is pubsub://; see test_the_read_of_a_live_job."""
-    return launched(tmp_path_factory, "--streaming")
+    with servers.pubsub() as server:
+        topic = server.make("backend-events-topic-sub")
+        return launched(tmp_path_factory.mktemp("live"), topic.source, topic.environment)
 
 
 @pytest.fixture(params=["replay", "live"])
@@ -264,7 +271,7 @@ def test_the_steps(any_job: Launched) -> None:
 
 
 def test_the_workers(any_job: Launched) -> None:
-    assert any_job.job["name"] == "sluice-replay"
+    assert any_job.job["name"] == "sluice-backend-events"
     assert any_job.job["labels"] == {"app": "sluice"}
     assert any_job.environment["serviceAccountEmail"] == ACCOUNT
     assert any_job.pool["autoscalingSettings"]["maxNumWorkers"] == 5
@@ -305,13 +312,17 @@ def test_a_live_job_uses_streaming_engine(live: Launched) -> None:
     assert {"enable_streaming_engine", "enable_windmill_service"} < set(live.environment["experiments"])
 
 
-def test_the_read_of_a_live_job(live: Launched) -> None:
-    """A read of Pub/Sub is to be seen here as Dataflow's own, from the subscription that was named.
+def test_a_live_job_reads_pubsub_as_dataflow_does(live: Launched) -> None:
+    """Dataflow replaces this transform by a source of its own, which acknowledges what its state holds."""
+    (read,) = (each for each in live.graph.components.transforms.values() if each.spec.urn == PUBSUB_READ)
+    payload = beam_runner_api_pb2.PubSubReadPayload.FromString(read.spec.payload)
+    assert payload.subscription == "projects/sluice/subscriptions/backend-events-topic-sub"
+    assert payload.with_attributes
+    assert read.unique_name == "Read/Read messages/Read natively/Read"
 
-    Its step is the transform `beam:transform:pubsub_read:v1`, whose payload names the subscription. Until there is
-    such a source, the read is that of files.
-    """
-    urns = {each.spec.urn for each in live.graph.components.transforms.values()}
+
+def test_a_replay_reads_no_pubsub(replay: Launched) -> None:
+    urns = {each.spec.urn for each in replay.graph.components.transforms.values()}
     assert PUBSUB_READ not in urns
 
 
@@ -321,19 +332,18 @@ def test_the_logs_of_the_job_are_opened_by_its_launcher(any_job: Launched) -> No
     assert made == ["dead_letters/_log.json", *(f"output/{name}/_log.json" for name in types)]
 
 
-def test_a_flex_template_is_launched_through_a_job_file(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_flex_template_is_launched_through_a_job_file(tmp_path: Path) -> None:
     """The launcher of Flex Templates wants the request as a file, and sends it itself."""
-    servers.require("fake-gcs-server")
-    with serving_api() as api, servers.gcs(BUCKET) as environment:
-        bucket = Bucket(environment)
-        bucket.put("history/archive.json", (HISTORY / "archive.json").read_bytes())
-        warehouse = tmp_path_factory.mktemp("flex") / "w.duckdb"
-        place = f"--template_location=gs://{BUCKET}/staging/template_launches/1/job_object"
-        done = launch(bucket, [*parameters(warehouse), *dataflow_options(api), place])
+    place = "staging/template_launches/1/job_object"
+    with serving_api() as api, staging() as bucket:
+        source = f"--source=gs://{BUCKET}/history/archive.json"
+        template = f"--template_location=gs://{BUCKET}/{place}"
+        given = [source, *parameters(tmp_path / "w.duckdb"), *dataflow_options(api), template]
+        done = launch(bucket, given, {})
         assert done.returncode == 0, done.stderr
         assert api.jobs == []
-        job = json.loads(bucket.get("staging/template_launches/1/job_object"))
-    assert job["name"] == "sluice-replay"
+        job = json.loads(bucket.get(place))
+    assert job["name"] == "sluice-backend-events"
     assert job["environment"]["serviceAccountEmail"] == ACCOUNT
 
 

@@ -39,6 +39,8 @@ class Place:
     port: int | None = None
     url_at: Callable[[int], str] | None = None
     restart: Callable[[], None] | None = None
+    stop: Callable[[], None] | None = None
+    start: Callable[[], None] | None = None
 
 
 MakePlace = Callable[[Path], Place]
@@ -98,7 +100,9 @@ def _postgres(_: Path) -> Iterator[MakePlace]:
                     rows: list[tuple[Any, ...]] = cursor.fetchall()
                     return rows
 
-            return Place(url_at(server.port), query, {}, server.port, url_at, server.restart)
+            return Place(
+                url_at(server.port), query, {}, server.port, url_at, server.restart, server.stop, server.start
+            )
 
         yield place
 

@@ -1,0 +1,540 @@
+"""The Kafka source on a real broker, on Prism, the runner of live jobs on one machine."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.window import FixedWindows
+
+from pipeline import live
+from pipeline.clock import system_clock
+from pipeline.elements import RecordBatch
+from pipeline.errors import SourceError
+from pipeline.sources import open_source
+from pipeline.sources.kafka import FindPartitions, KafkaSource, ReadAndFinalize, parse_url
+from pipeline.sources.kafka_client import find_start, make_consumer
+from pipeline.sources.kafka_reader import Readers
+from tests.live import servers
+
+PATIENCE = 120
+DAY = 86_400_000
+
+TAKEN: dict[str, list[RecordBatch]] = {}
+PANES: dict[str, list[int]] = {}
+"""Name of a run -> what came out of it; its workers are threads of this process."""
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Kafka]:
+    with servers.kafka(tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+class Bus:
+    """A topic of its own, and what a producer and an administrator do with it."""
+
+    def __init__(self, broker: servers.Kafka, partitions: int = 1, **settings: Any) -> None:
+        from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+        self.broker = broker
+        self.name = f"t{uuid.uuid4().hex}"
+        self.settings: dict[str, Any] = {"bootstrap.servers": broker.bootstrap, "log_level": 0}
+        self.admin = AdminClient(self.settings)
+        new = NewTopic(self.name, partitions, 1, config={key: str(value) for key, value in settings.items()})
+        self.admin.create_topics([new])[self.name].result()
+
+    def url(self, **query: str) -> str:
+        texts = "&".join(f"{key}={value}" for key, value in {"group": "g", **query}.items())
+        return f"kafka://{self.broker.bootstrap}/{self.name}?{texts}"
+
+    def send(self, values: Sequence[bytes | None], partition: int = 0, **more: Any) -> None:
+        from confluent_kafka import Producer
+
+        producer = Producer({**self.settings, "message.max.bytes": 20_000_000, "linger.ms": 5})
+        for value in values:
+            producer.produce(self.name, value, partition=partition, **more)
+            producer.poll(0)
+        assert producer.flush(PATIENCE) == 0
+
+    def committed(self, partition: int = 0) -> int:
+        from confluent_kafka import Consumer, TopicPartition
+
+        consumer = Consumer({**self.settings, "group.id": "g"})
+        (found,) = consumer.committed([TopicPartition(self.name, partition)], timeout=PATIENCE)
+        consumer.close()
+        offset: int = found.offset
+        return offset
+
+    def end(self, partition: int = 0) -> int:
+        from confluent_kafka import Consumer, TopicPartition
+
+        consumer = Consumer({**self.settings, "group.id": "g"})
+        bounds = consumer.get_watermark_offsets(TopicPartition(self.name, partition), timeout=PATIENCE)
+        consumer.close()
+        assert bounds is not None
+        return bounds[1]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what must come, and fail if it does not."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+class Take(beam.DoFn):
+    """Keep what comes, and settle it if the test does not want to."""
+
+    def __init__(self, name: str, settle: bool) -> None:
+        self.name = name
+        self.settle = settle
+
+    def process(self, batch: RecordBatch) -> Iterator[int]:
+        if self.settle:
+            live.RECEIPTS.settle(batch.receipts(len(batch.records)))
+        TAKEN[self.name].append(batch)
+        yield len(batch.records)
+
+
+def keep_pane(records: int, name: str) -> None:
+    PANES[name].append(records)
+
+
+class Reading:
+    """A job that reads `source` and does nothing else; it drains when the block ends."""
+
+    def __init__(self, source: beam.PTransform, *, settle: bool = True) -> None:
+        self.name = uuid.uuid4().hex
+        self._settle = settle
+        self._source = source
+        self._stored: list[RecordBatch] = []
+        TAKEN[self.name], PANES[self.name] = [], []
+
+    def __enter__(self) -> Reading:
+        arguments = [
+            "--runner=PrismRunner",
+            "--experiments=disable_prism_server_singleton",
+            f"--prism_location={servers.require('prism')}",
+        ]
+        pipeline = beam.Pipeline(options=PipelineOptions(arguments, streaming=True))
+        _ = (
+            pipeline
+            | "Read" >> self._source
+            | "Take" >> beam.ParDo(Take(self.name, self._settle))
+            | "Window" >> beam.WindowInto(FixedWindows(1))
+            | "Sum" >> beam.CombineGlobally(sum).without_defaults()
+            | "Keep" >> beam.Map(keep_pane, self.name)
+        )
+        self._result = pipeline.run()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        live.DRAINING.set()
+        try:
+            self._result.wait_until_finish()
+        finally:
+            live.CLOSING.close()
+            live.DRAINING.clear()
+            self.store(*self.unsettled)  # they stand for a crash; other tests share the process
+
+    def store(self, *batches: RecordBatch) -> None:
+        """Settle batches that were not settled at once."""
+        for batch in batches:
+            live.RECEIPTS.settle(batch.receipts(len(batch.records)))
+            self._stored.append(batch)
+
+    @property
+    def unsettled(self) -> list[RecordBatch]:
+        """Batches that are not settled, by their offsets."""
+        left = [] if self._settle else [each for each in self.batches if each not in self._stored]
+        return sorted(left, key=lambda batch: batch.offsets[0])
+
+    @property
+    def batches(self) -> list[RecordBatch]:
+        return TAKEN[self.name]
+
+    def records(self) -> list[bytes]:
+        return [record for batch in list(self.batches) for record in batch.records]
+
+    def panes(self) -> list[int]:
+        return PANES[self.name]
+
+    def until(self, number: int) -> None:
+        until(lambda: len(self.records()) >= number)
+
+    def metric(self, name: str) -> int:
+        counters = self._result.metrics().query(MetricsFilter().with_name(name))["counters"]
+        return sum(each.result for each in counters)
+
+
+def reading(bus: Bus, *, settle: bool = True, **query: str) -> Reading:
+    source = open_source(bus.url(**query))
+    source.check()
+    assert isinstance(source, KafkaSource)
+    return Reading(source, settle=settle)
+
+
+def numbered(start: int, stop: int) -> list[bytes]:
+    return [b'{"n":%d}' % number for number in range(start, stop)]
+
+
+def test_a_missing_topic(broker: servers.Kafka) -> None:
+    where = f"kafka://{broker.bootstrap}/missing"
+    with pytest.raises(SourceError) as caught:
+        open_source(f"{where}?group=g").check()
+    assert str(caught.value) == f"{where}: cannot read the topic: Broker: Unknown topic or partition"
+
+
+def test_tls_and_a_password_come_from_the_environment(
+    broker: servers.Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = Bus(broker)
+    bus.send([b"secret"])
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("KAFKA_SASL_MECHANISM", "PLAIN")
+    monkeypatch.setenv("KAFKA_SASL_USERNAME", "reader")
+    where = f"kafka://{broker.secure}/{bus.name}"
+    for password, certificate, reason in (
+        ("hush", None, "certificate verify failed"),
+        ("hash", str(broker.certificate), "Authentication failed"),
+    ):
+        monkeypatch.setenv("KAFKA_SASL_PASSWORD", password)
+        if certificate is not None:
+            monkeypatch.setenv("KAFKA_SSL_CA_LOCATION", certificate)
+        with pytest.raises(SourceError) as caught:
+            open_source(f"{where}?group=g").check()
+        assert str(caught.value).startswith(f"{where}: no broker answers: ")
+        assert reason in str(caught.value)
+        assert password not in str(caught.value)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hush")
+    source = open_source(f"{where}?group=g")
+    source.check()
+    assert isinstance(source, KafkaSource)
+    with Reading(source) as run:
+        run.until(1)
+    assert run.records() == [b"secret"]
+    assert bus.committed() == 1
+
+
+def test_all_records_come_once_with_where_and_when_they_were(broker: servers.Kafka) -> None:
+    bus = Bus(broker, partitions=3)
+    sent = {partition: numbered(partition * 10_000, partition * 10_000 + 9_000) for partition in range(3)}
+    for partition, values in sent.items():
+        bus.send(values, partition, timestamp=1_700_000_000_000 + partition)
+    with reading(bus) as run:
+        run.until(27_000)
+        until(lambda: [bus.committed(partition) for partition in range(3)] == [9_000] * 3)
+    found: dict[int, dict[int, bytes]] = {0: {}, 1: {}, 2: {}}
+    for batch in run.batches:
+        assert batch.uri == f"kafka://{bus.name}"
+        assert batch.partition is not None
+        assert set(batch.arrivals or ()) == {1_700_000_000 + batch.partition / 1000}
+        assert batch.attributes is None
+        found[batch.partition] |= dict(zip(batch.offsets, batch.records, strict=True))
+    assert len(run.records()) == 27_000
+    assert found == {partition: dict(enumerate(values)) for partition, values in sent.items()}
+    assert sum(run.panes()) == 27_000
+
+
+def test_commits_follow_what_is_stored_without_a_gap_and_a_restart_goes_on_there(
+    broker: servers.Kafka,
+) -> None:
+    bus = Bus(broker)
+    bus.send(numbered(0, 5_000))
+    with reading(bus, settle=False) as run:
+        run.until(5_000)
+        assert len(run.unsettled) > 1
+        run.store(*run.unsettled[1:])
+    assert bus.committed() == 0
+    with reading(bus, settle=False) as run:
+        run.until(5_000)
+        assert sorted(run.records()) == sorted(numbered(0, 5_000))
+        first, *others, last = run.unsettled
+        run.store(*others, first)
+        until(lambda: bus.committed() == last.offsets[0])
+    with reading(bus) as run:
+        run.until(len(last.records))
+    assert run.records() == last.records
+    assert bus.committed() == 5_000
+    bus.send([b"one more"])
+    with reading(bus) as run:
+        run.until(1)
+    assert run.records() == [b"one more"]
+    assert bus.committed() == 5_001
+    assert live.RECEIPTS.outstanding().records == 0
+
+
+def test_a_runner_that_keeps_what_it_has_is_told_by_finalization(broker: servers.Kafka) -> None:
+    bus = Bus(broker)
+    bus.send(numbered(0, 1_000))
+    topic = parse_url(bus.url())
+    arguments = (topic, uuid.uuid4().hex, system_clock)
+    with Reading(
+        beam.Impulse() | beam.ParDo(FindPartitions(*arguments)) | beam.ParDo(ReadAndFinalize(*arguments))
+    ) as run:
+        run.until(1_000)
+        until(lambda: bus.committed() == 1_000)
+        bus.send([b"one more"])
+        run.until(1_001)
+        until(lambda: bus.committed() == 1_001)
+    assert {batch.ticket for batch in run.batches} == {None}
+    assert len(run.records()) == 1_001
+
+
+def test_partitions_that_come_while_the_job_runs_are_read_from_their_beginning(broker: servers.Kafka) -> None:
+    from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
+
+    bus = Bus(broker)
+    bus.send([b"old"])
+    with reading(bus, start="earliest") as run:
+        run.until(1)
+        bus.admin.create_partitions([NewPartitions(bus.name, 3)])[bus.name].result()
+        bus.send([b"new"], 2)
+        run.until(2)
+        assert run.batches[-1].partition == 2
+    assert sorted(run.records()) == [b"new", b"old"]
+
+
+def test_idle_partitions_do_not_hold_the_watermark_back(broker: servers.Kafka) -> None:
+    bus = Bus(broker, partitions=3)
+    bus.send([b"a", b"b"], 1)
+    with reading(bus) as run:
+        run.until(2)
+        until(lambda: sum(run.panes()) == 2)  # the window of the records has closed
+
+
+def test_the_watermark_waits_for_the_partition_that_lies_back_most(broker: servers.Kafka) -> None:
+    bus = Bus(broker, partitions=2)
+    now = int(time.time() * 1000)
+    for day in range(200, 0, -1):
+        bus.send([b"x" * 100] * 500, 0, timestamp=now - day * DAY)
+    bus.send([b"new"], 1)
+    with reading(bus) as run:
+        run.until(100_001)
+        until(lambda: sum(run.panes()) == 100_001)  # the windows allow no lateness: none was dropped
+
+
+def test_open_transactions_are_waited_for_and_aborted_ones_unseen(broker: servers.Kafka) -> None:
+    from confluent_kafka import Producer
+
+    bus = Bus(broker)
+    producer = Producer({**bus.settings, "transactional.id": bus.name})
+    producer.init_transactions(PATIENCE)
+
+    def transaction(*values: bytes) -> None:
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(bus.name, value)
+        assert producer.flush(PATIENCE) == 0
+
+    transaction(b"0", b"1")
+    producer.commit_transaction(PATIENCE)
+    transaction(b"aborted")
+    producer.abort_transaction(PATIENCE)
+    with reading(bus) as run:
+        run.until(2)
+        until(lambda: bus.committed() == 5)  # behind both markers
+        transaction(b"2")
+        bus.send([b"3"])
+        producer.commit_transaction(PATIENCE)
+        run.until(4)
+        until(lambda: bus.committed() == bus.end() == 8)
+    assert run.records() == [b"0", b"1", b"2", b"3"]
+    assert [offset for batch in run.batches for offset in batch.offsets] == [0, 1, 5, 6]
+
+
+def test_keys_headers_and_tombstones(broker: servers.Kafka) -> None:
+    bus = Bus(broker)
+    bus.send([b"a"], key=b"user-1", headers=[("trace", b"t1"), ("bin", b"\xff"), ("trace", b"t2")])
+    bus.send([None], key=b"user-1")
+    bus.send([b"b", b""])
+    bus.send([None], key=b"user-2")
+    with reading(bus) as run:
+        run.until(3)
+        until(lambda: bus.committed() == 5)
+    assert run.records() == [b"a", b"b", b""]
+    origins = [batch.origin(index) for batch in run.batches for index in range(len(batch.records))]
+    assert [origin.offset for origin in origins] == [0, 2, 3]
+    expected: list[Mapping[str, str]] = [
+        {"kafka.key": "user-1", "trace": "t1", "bin;base64": "/w==", "trace#2": "t2"},
+        {},
+        {},
+    ]
+    assert [origin.attributes for origin in origins] == expected
+    assert run.metric("tombstones") == 2
+
+
+def test_a_message_of_ten_megabytes(broker: servers.Kafka) -> None:
+    bus = Bus(broker, **{"max.message.bytes": 20_000_000})
+    large = b"x" * 10_000_000
+    bus.send([b"before", large, b"behind"])
+    with reading(bus) as run:
+        run.until(3)
+    assert run.records() == [b"before", large, b"behind"]
+
+
+def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path) -> None:
+    with servers.kafka(tmp_path) as broker:
+        bus = Bus(broker, partitions=2)
+        bus.send(numbered(0, 1_000))
+        with reading(bus) as run:
+            run.until(1_000)
+            until(lambda: bus.committed() == 1_000)
+            broker.kill()
+            time.sleep(3)  # the outage
+            broker.start()
+            bus.send(numbered(1_000, 2_000))
+            bus.send([b"other"], 1)
+            run.until(2_001)
+            until(lambda: (bus.committed(0), bus.committed(1)) == (2_000, 1))
+        assert sorted(run.records()) == sorted([*numbered(0, 2_000), b"other"])
+
+
+def test_a_job_drains_while_the_broker_is_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "sluice")
+    with servers.kafka(tmp_path) as broker:
+        bus = Bus(broker)
+        bus.send(numbered(0, 10))
+        with reading(bus, settle=False) as run:
+            run.until(10)
+            broker.kill()
+            run.store(*run.unsettled)
+        (warning,) = [text for text in caplog.messages if bus.name in text]
+        assert warning.startswith(f"kafka://{bus.name}: cannot commit the offsets of the group g: ")
+
+
+def test_a_group_with_other_members_is_a_warning(
+    broker: servers.Kafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    from confluent_kafka import Consumer
+
+    caplog.set_level(logging.WARNING, "sluice")
+    bus = Bus(broker)
+    bus.send(numbered(0, 10))
+    other = Consumer({**bus.settings, "group.id": f"g-{bus.name}"})
+    other.subscribe([bus.name])
+    until(lambda: other.poll(0.1) is None and bool(other.assignment()))
+    with reading(bus, group=f"g-{bus.name}") as run:
+        run.until(10)
+        until(lambda: bool(caplog.messages))
+    other.close()
+    assert len(run.records()) == 10
+    assert [text for text in caplog.messages if bus.name in text] == [
+        f"kafka://{bus.name}: cannot commit the offsets of the group g-{bus.name}: Broker: Unknown member; trying on. "
+        "Nothing is lost: after a restart records come again, and are recognized as repeats"
+    ]
+
+
+def test_where_reading_begins(broker: servers.Kafka, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "sluice")
+    bus = Bus(broker)
+    for second in range(5):
+        bus.send([b"x"], timestamp=1_700_000_000_000 + second * 1000)
+    delete_below(bus, 1)
+
+    def start(text: str, *, new: bool = False) -> int:
+        topic = parse_url(bus.url(start=text))
+        consumer = make_consumer(topic, lambda reason: None)
+        try:
+            return find_start(consumer, topic, 0, new=new)
+        finally:
+            consumer.close()
+
+    assert start("earliest") == 1
+    assert start("latest") == 5
+    assert start("latest", new=True) == 1
+    assert start("2023-11-14T22:13:22Z") == 2
+    assert start("2023-11-14T22:13:22.5Z") == 3
+    assert start("2024-01-01T00:00:00Z") == 5
+    assert start("1999-01-01T00:00:00Z") == 1
+    assert start("committed") == 1
+    for committed, expected in ((3, 3), (5, 5), (0, 1), (9, 1)):
+        commit(bus, committed)
+        assert start("committed") == expected
+    assert caplog.messages == [
+        f"kafka://{bus.name}, partition 0: the group g stands at offset {committed}, but the partition holds 1 to 5; "
+        "reading from 1"
+        for committed in (0, 9)
+    ]
+
+
+def test_a_run_that_starts_at_a_time(broker: servers.Kafka) -> None:
+    bus = Bus(broker)
+    for second in range(5):
+        bus.send([b"%d" % second], timestamp=1_700_000_000_000 + second * 1000)
+    with reading(bus, start="2023-11-14T22:13:22Z") as run:
+        run.until(3)
+    assert run.records() == [b"2", b"3", b"4"]
+
+
+def test_offsets_that_are_gone(broker: servers.Kafka, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "sluice")
+    bus = Bus(broker)
+    bus.send(numbered(0, 10))
+    delete_below(bus, 7)
+    readers = Readers(parse_url(bus.url()), system_clock)
+    reader = readers.reader(0, 2)
+    found: list[int] = []
+
+    def read() -> bool:
+        found.extend(message.offset() for message in reader.read(100))
+        return bool(found)
+
+    until(read)
+    assert found == [7, 8, 9]
+    assert caplog.messages == [
+        f"kafka://{bus.name}, partition 0: offsets 2 to 6 were deleted before they were read (retention); "
+        "reading from 7"
+    ]
+    found.clear()
+    readers.reader(0, 11)
+    with pytest.raises(SourceError) as caught:
+        until(read)
+    assert str(caught.value) == (
+        f"kafka://{bus.name}, partition 0: expected offset 11, got a partition that ends at 10: it was made anew or "
+        "lost records; run again to begin where it begins"
+    )
+    readers.commits.close()
+    reader.close()
+
+
+def delete_below(bus: Bus, offset: int) -> None:
+    from confluent_kafka import TopicPartition
+
+    where = TopicPartition(bus.name, 0, offset)
+    bus.admin.delete_records([where])[TopicPartition(bus.name, 0)].result()
+
+
+def commit(bus: Bus, offset: int) -> None:
+    from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+    request = [ConsumerGroupTopicPartitions("g", [TopicPartition(bus.name, 0, offset)])]
+    bus.admin.alter_consumer_group_offsets(request)["g"].result()
+
+
+def test_a_source_waits_while_too_much_is_outstanding(
+    broker: servers.Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MAX_OUTSTANDING_RECORDS", 10)
+    bus = Bus(broker)
+    bus.send(numbered(0, 10))
+    with reading(bus, settle=False) as run:
+        run.until(10)
+        bus.send(numbered(10, 20))
+        assert live.is_full()
+        for batch in run.unsettled:
+            assert len(run.records()) == 10
+            run.store(batch)
+        run.until(20)
+    assert run.records() == numbered(0, 20)

@@ -1,0 +1,365 @@
+"""Terraform, job files, contracts and docs name the same things. Terraform itself says what it would make.
+
+What follows from variables and generated files alone lies in `variables.tf` and `locals.tf`, which need no
+provider: they are copied, and `terraform console` is asked for their values. The rest is checked by
+`scripts/terraform`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.launch import keys
+from pipeline import metrics
+from pipeline.contracts import load_contracts
+from pipeline.elements import DEAD_LETTER
+from pipeline.warehouses import bigquery_tables
+from tests.live.servers import require, require_tool
+
+ROOT = Path(__file__).parents[1]
+TERRAFORM = ROOT / "terraform"
+FILES = sorted(TERRAFORM.rglob("*.tf"))
+TESTS = sorted(TERRAFORM.rglob("*.tftest.hcl"))
+MODULES = sorted(path for path in (TERRAFORM / "modules").iterdir() if path.is_dir())
+EXAMPLES = sorted(path for path in (TERRAFORM / "examples").iterdir() if path.is_dir())
+PROJECT = "shop-prod-1"
+
+NOT_IN_BIGQUERY = {"clickstream"}
+"""Domains whose jobs load another warehouse; their BigQuery DDL is generated, and no dataset is made for them."""
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(TERRAFORM))
+
+
+@pytest.fixture(scope="session")
+def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return what evaluates an expression over the variables' defaults and locals.tf."""
+    terraform = require("terraform")
+    folder = tmp_path_factory.mktemp("evaluate") / "terraform"
+    folder.mkdir()
+    for name in ("variables.tf", "locals.tf"):
+        shutil.copy(TERRAFORM / name, folder)
+    shutil.copytree(TERRAFORM / "schemas", folder / "schemas")
+    (folder.parent / "ddl").symlink_to(ROOT / "ddl")
+
+    @cache
+    def value(expression: str) -> Any:
+        done = subprocess.run(
+            [terraform, "console", f"-var=project_id={PROJECT}"],
+            cwd=folder,
+            input=f"jsonencode({expression})\n",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(json.loads(done.stdout))
+
+    return value
+
+
+def generated() -> dict[str, Any]:
+    """Return table -> its table JSON, of all that is generated for BigQuery."""
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "ddl/bigquery").glob("*.json")}
+
+
+def fields(table: dict[str, Any]) -> list[str]:
+    return [field["name"] for field in table["schema"]["fields"]]
+
+
+def text_of(pattern: str) -> str:
+    return "\n".join(path.read_text("utf-8") for path in sorted(TERRAFORM.glob(pattern)))
+
+
+class TestTables:
+    def test_a_dataset_has_the_tables_of_its_domains(self, evaluate: Any) -> None:
+        own = {"_segments", "_event_counts", "dead_letters"}
+        for settings in evaluate("var.datasets").values():
+            assert set(settings["domains"]) <= {path.name for path in (ROOT / "schemas").iterdir()}
+        for name, tables in evaluate("local.tables").items():
+            settings = evaluate("var.datasets")[name]
+            contracts = [
+                contract
+                for domain in settings["domains"]
+                for contract in load_contracts(str(ROOT / "schemas" / domain)).values()
+            ]
+            expected = {contract.table for contract in contracts} | own | set(settings["tables"])
+            assert set(tables) == expected, name
+
+    def test_their_columns_are_those_of_the_contracts(self, evaluate: Any) -> None:
+        tables = evaluate("local.tables")
+        for name, settings in evaluate("var.datasets").items():
+            for domain in settings["domains"]:
+                for contract in load_contracts(str(ROOT / "schemas" / domain)).values():
+                    assert tables[name][contract.table] == bigquery_tables.table_json(contract)
+
+    def test_every_domain_has_a_dataset(self, evaluate: Any) -> None:
+        domains = {path.name for path in (ROOT / "schemas").iterdir() if any(path.glob("*.odcs.yaml"))}
+        held = {domain for settings in evaluate("var.datasets").values() for domain in settings["domains"]}
+        assert domains - NOT_IN_BIGQUERY == held
+
+    def test_every_generated_table_is_made_somewhere(self, evaluate: Any) -> None:
+        made = {table for tables in evaluate("local.tables").values() for table in tables}
+        left = set(generated()) - made
+        assert {generated()[name]["labels"]["domain"] for name in left} <= NOT_IN_BIGQUERY
+
+    def test_the_tables_of_the_requirements(self, evaluate: Any) -> None:
+        assert {"raw_sales_data", "customer_logs", "product_catalog", "reporting_metrics"} < set(
+            evaluate("local.tables")["ecommerce_data"]
+        )
+
+    def test_hidden_columns_exist_and_are_what_contracts_classify(self, evaluate: Any) -> None:
+        """What a contract calls restricted or confidential is not in a shared view."""
+        for settings in evaluate("var.datasets").values():
+            contracts = {
+                contract.table: contract
+                for domain in settings["domains"]
+                for contract in load_contracts(str(ROOT / "schemas" / domain)).values()
+            }
+            for table, hidden in settings["shared"].items():
+                properties = {each.name: each for each in contracts[table].properties}
+                assert set(hidden) <= set(properties), table
+                assert {name for name, each in properties.items() if each.classification} <= set(hidden), (
+                    table
+                )
+
+    def test_the_view_of_counts_is_the_generated_one(self, evaluate: Any) -> None:
+        (view,) = evaluate("local.views")["backend_events"].items()
+        name, content = view
+        assert name == bigquery_tables.COUNTS
+        assert content["query"] == (
+            "SELECT\n  event_type,\n  window_start,\n  window_end,\n  SUM(events) AS events\n"
+            f"FROM `{PROJECT}.backend_events._event_counts`\nGROUP BY event_type, window_start, window_end"
+        )
+
+    @pytest.mark.parametrize("path", sorted((TERRAFORM / "schemas").glob("*.json")), ids=named)
+    def test_a_written_table_is_whole(self, path: Path) -> None:
+        table = json.loads(path.read_text("utf-8"))
+        columns = fields(table)
+        assert len(set(columns)) == len(columns)
+        assert table["timePartitioning"]["field"] in columns
+        assert set(table["clustering"]["fields"]) <= set(columns)
+        assert all(
+            field["description"] and field["mode"] in ("REQUIRED", "NULLABLE")
+            for field in table["schema"]["fields"]
+        )
+        assert path.stem not in generated()
+
+
+class TestNames:
+    def test_the_topic_and_the_subscription_of_the_requirements(self, evaluate: Any) -> None:
+        topics = evaluate("var.topics")
+        assert list(topics) == ["backend-events-topic"]
+        assert list(topics["backend-events-topic"]["subscriptions"]) == ["backend-events-topic-sub"]
+
+    def test_every_subscription_that_is_named_is_made(self, evaluate: Any) -> None:
+        made = {name for topic in evaluate("var.topics").values() for name in topic["subscriptions"]}
+        made |= {f"{topic}-dead-letters-sub" for topic in evaluate("var.topics")}
+        for path in sources():
+            for name in re.findall(r"/subscriptions/([\w-]+)", path.read_text("utf-8")):
+                assert name in made, f"{path.relative_to(ROOT)}: subscription {name}"
+
+    def test_every_topic_that_is_named_is_made(self, evaluate: Any) -> None:
+        made = set(evaluate("var.topics")) | {f"{topic}-dead-letters" for topic in evaluate("var.topics")}
+        for path in sources():
+            for name in re.findall(r"/topics/([\w-]+)", path.read_text("utf-8")):
+                assert name in made, f"{path.relative_to(ROOT)}: topic {name}"
+
+    def test_every_bucket_that_is_named_is_made(self, evaluate: Any) -> None:
+        made = {name.removeprefix(f"{PROJECT}-") for name in evaluate("local.bucket_names").values()}
+        for path in sources():
+            for name in re.findall(
+                r"gs://\$\{?(?:var\.project_id|PROJECT)\}?-([a-z-]+)", path.read_text("utf-8")
+            ):
+                assert name in made | {"terraform-state"}, f"{path.relative_to(ROOT)}: bucket {name}"
+
+    def test_every_dataset_that_is_named_is_made(self, evaluate: Any) -> None:
+        made = set(evaluate("var.datasets"))
+        for path in sources():
+            for name in re.findall(
+                r"bigquery://\$\{?(?:var\.project_id|PROJECT)\}?/(\w+)", path.read_text("utf-8")
+            ):
+                assert name in made, f"{path.relative_to(ROOT)}: dataset {name}"
+
+    def test_every_job_file_that_is_named_is_there(self) -> None:
+        for path in sources():
+            for name in re.findall(r"jobs/\w+\.yaml", path.read_text("utf-8")):
+                assert (ROOT / name).is_file(), f"{path.relative_to(ROOT)}: {name}"
+
+    @pytest.mark.parametrize("example", EXAMPLES, ids=named)
+    def test_parameters_of_jobs_are_those_of_the_template(self, example: Path) -> None:
+        for block in re.findall(
+            r"parameters = \{(.*?)\}\n", (example / "main.tf").read_text("utf-8"), re.DOTALL
+        ):
+            assert set(re.findall(r"^\s*(\w+)\s*=", block, re.MULTILINE)) <= {"job", *keys()}
+
+    def test_the_guide_lists_what_there_is(self, evaluate: Any) -> None:
+        guide = (ROOT / "docs/how-to/deploy.md").read_text("utf-8")
+        listed = dict(re.findall(r"^\| ([^|]+?) \| (.*?) \|$", guide, re.MULTILINE))
+
+        def names(row: str) -> list[str]:
+            return re.findall(r"`([^`]+)`", listed[row])
+
+        (topic,) = evaluate("var.topics")
+        assert names("topic, subscription") == [topic, *evaluate("var.topics")[topic]["subscriptions"]]
+        assert names("what Pub/Sub could not deliver") == [
+            f"{topic}-dead-letters",
+            f"{topic}-dead-letters-sub",
+        ]
+        datasets = evaluate("var.datasets")
+        shared = [f"{name}_shared" for name, settings in datasets.items() if settings["shared"]]
+        assert set(names("datasets")) == {*datasets, *shared}
+        prefix = evaluate("var.name")
+        assert {f"{PROJECT}-{prefix}-{key}" for key in names("buckets, after `$PROJECT-sluice-`")} == set(
+            evaluate("local.bucket_names").values()
+        )
+        accounts = re.findall(r"^    (\w+) = \{\n      description", text_of("main.tf"), re.MULTILINE)
+        assert names("service accounts") == [f"{prefix}-{account}" for account in accounts]
+        assert names("secret") == [evaluate("var.privacy_secret")]
+
+    def test_scripts_deploy_knows_what_terraform_says(self) -> None:
+        said = set(re.findall(r'"([A-Z_]+)=\$', (TERRAFORM / "outputs.tf").read_text("utf-8")))
+        script = (ROOT / "scripts/deploy").read_text("utf-8")
+        used = set(re.findall(r"\$\{?([A-Z][A-Z_]+)\b", script)) - {"VERSION", "TERRAFORM", "DEPLOY_ENV"}
+        optional = {"MAX_WORKERS", "MACHINE_TYPE", "DRAIN_POLL_SECONDS"}
+        assert used - optional <= said
+        assert said - used == {"RAW"}  # for people: where histories are copied to
+
+    def test_alerts_ask_for_figures_that_jobs_count(self) -> None:
+        text = (TERRAFORM / "modules/monitoring/main.tf").read_text("utf-8")
+        (figures,) = re.findall(r"for figure in \[(.*?)\]", text)
+        counted = metrics._HELP
+        assert {each.strip(' "') for each in figures.split(",")} < set(counted)
+        assert f"${{figure}}.{DEAD_LETTER}" in text
+
+
+def sources() -> list[Path]:
+    """Return the files that name things of the cloud: examples, jobs, docs."""
+    docs = [ROOT / "docs/how-to/deploy.md", ROOT / "docs/data-model.md", TERRAFORM / "README.md"]
+    return [
+        *TERRAFORM.glob("examples/*/*.tf"),
+        *(ROOT / "jobs").glob("*.yaml"),
+        *(each for each in docs if each.exists()),
+    ]
+
+
+class TestStyle:
+    def test_it_is_formatted(self) -> None:
+        command = [require("terraform"), "fmt", "-check", "-recursive", "-list=true"]
+        done = subprocess.run(command, cwd=TERRAFORM, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stdout) == (0, "")
+
+    @pytest.mark.parametrize("folder", [TERRAFORM, *MODULES, *EXAMPLES], ids=named)
+    def test_versions_are_pinned(self, folder: Path) -> None:
+        text = (folder / "versions.tf").read_text("utf-8")
+        providers = re.findall(r"source\s+= \"hashicorp/([\w-]+)\"\s+version = \"([^\"]+)\"", text)
+        assert providers[0] == ("google", "~> 7.0")
+        assert set(providers) <= {("google", "~> 7.0"), ("google-beta", "~> 7.0")}
+
+    @pytest.mark.parametrize("path", FILES, ids=named)
+    def test_variables_and_outputs_are_described_and_typed(self, path: Path) -> None:
+        for kind, name, body in blocks(path):
+            if kind not in ("variable", "output"):
+                continue
+            assert re.search(r"^  description = ", body, re.MULTILINE), f"{kind} {name}: no description"
+            if kind == "variable":
+                assert re.search(r"^  type\s+= ", body, re.MULTILINE), f"variable {name}: no type"
+                may_be_null = re.search(r"^  default\s+= null$", body, re.MULTILINE) is not None
+                assert (
+                    ("nullable" not in body)
+                    if may_be_null
+                    else re.search(r"^  nullable\s+= false$", body, re.MULTILINE)
+                ), name
+
+    @pytest.mark.parametrize("module", MODULES, ids=named)
+    def test_every_module_has_tests_and_is_used(self, module: Path) -> None:
+        assert f'source = "./modules/{module.name}"' in (
+            TERRAFORM / f"tests/{module.name}.tftest.hcl"
+        ).read_text("utf-8")
+        assert f'source   = "./modules/{module.name}"' in text_of("*.tf") or (
+            f'source = "./modules/{module.name}"' in text_of("*.tf")
+        )
+
+    @pytest.mark.parametrize("path", TESTS, ids=named)
+    def test_a_service_account_is_mocked_with_its_name(self, path: Path) -> None:
+        """A made-up member would not be one that IAM takes."""
+        text = path.read_text("utf-8")
+        assert "mock_provider" in text
+        if re.search(r'source = "./modules/iam"', text) or "module {" not in text:
+            assert re.search(r"member = \"serviceAccount:", text)
+            assert re.search(r"email  = \"", text)
+
+    def test_no_role_is_wider_than_its_purpose(self) -> None:
+        roles = set(
+            re.findall(r"roles/[\w.]+", "\n".join(path.read_text("utf-8") for path in TERRAFORM.glob("*.tf")))
+        )
+        assert roles == ROLES
+
+    @pytest.mark.parametrize("path", [*FILES, *TESTS, ROOT / "scripts/deploy"], ids=lambda path: path.name)
+    def test_no_secret_is_written_down(self, path: Path) -> None:
+        assert re.findall(SECRET, path.read_text("utf-8")) == []
+
+
+@pytest.mark.long
+def test_checkov_has_nothing_to_say() -> None:
+    checkov = str(require_tool("lint/bin/checkov"))
+    command = [
+        checkov,
+        "--directory",
+        "terraform",
+        "--framework",
+        "terraform",
+        "--quiet",
+        "--compact",
+        "--skip-download",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert "Failed checks: 0" in done.stdout or done.stdout.strip() == ""
+
+
+ROLES = {
+    "roles/artifactregistry.reader",
+    "roles/artifactregistry.writer",
+    "roles/bigquery.dataEditor",
+    "roles/bigquery.dataViewer",
+    "roles/bigquery.jobUser",
+    "roles/dataflow.developer",
+    "roles/dataflow.worker",
+    "roles/pubsub.publisher",
+    "roles/pubsub.subscriber",
+    "roles/pubsub.viewer",
+    "roles/secretmanager.secretAccessor",
+    "roles/storage.legacyBucketReader",
+    "roles/storage.objectCreator",
+    "roles/storage.objectUser",
+    "roles/storage.objectViewer",
+}
+"""All that Terraform grants."""
+
+SECRET = r"-----BEGIN|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|ya29\.|xox[baprs]-|gh[pousr]_[0-9A-Za-z]{36}"
+"""Private keys, and what keys of AWS, Google, Slack and GitHub begin with."""
+
+
+def blocks(path: Path) -> list[tuple[str, str, str]]:
+    """Return kind, name and body of the outermost blocks with one label; `terraform fmt` puts their end at column 0."""
+    found = re.findall(r'^(\w+) "(\w+)" \{\n(.*?)^\}', path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [(kind, name, body) for kind, name, body in found]
+
+
+def test_jobs_are_yaml_that_terraform_can_override() -> None:
+    """Every place in a job file is a parameter of the template."""
+    for path in (ROOT / "jobs").glob("*.yaml"):
+        job = yaml.safe_load(path.read_text("utf-8"))
+        assert {name for name in job if name != "windows"} <= set(keys())
