@@ -12,7 +12,7 @@ from pipeline.job import Windows, option_fields
 FILE = Path(__file__).parent / "metadata.json"
 
 PLACES = {
-    "source": r"^(pubsub|gs|s3)://.+$",
+    "source": r"^[a-z]+[a-z0-9+.-]*://.+$",
     "files": r"^(gs|s3)://.+$",
     "warehouse": r"^[a-z]+://.+$",
     "dead_letters": r"^(gs|s3)://.+$",

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.errors import ConfigError, SluiceError, StorageError, UnbalancedError
-from pipeline.job import Job, Windows, load_job, option_fields
+from pipeline.job import Job, Windows, load_job, option_fields, with_contract
 
 if TYPE_CHECKING:
     from pipeline.ledger import Report
+    from pipeline.sources.dead_letters import Selection
 
 _SCHEMAS = Path("schemas")
 """Where contracts lie, a folder for each domain."""
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     command: Callable[[argparse.Namespace, list[str]], int] = options.command
-    if rest and command not in (run, load):
+    if rest and command not in (run, load, redeliver):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return command(options, rest)
@@ -100,6 +101,36 @@ def publish(options: argparse.Namespace, _: list[str]) -> int:
         )
     print(f"{job.name}: {sent:,} records published to {options.to or job.source}")
     return 0
+
+
+def redeliver(options: argparse.Namespace, beam_args: list[str]) -> int:
+    """Say which dead letters would be delivered again and where to, and deliver them."""
+    from pipeline.launch import redeliver_letters
+    from pipeline.redeliver import plan_redelivery
+    from pipeline.sources.dead_letters import DeadLetterSource
+    from pipeline.terminal import print_plan
+
+    job = _job(options, beam_args)
+    for text in options.set:
+        name, _, file = text.partition("=")
+        if name != "contract" or not file:
+            message = f"--set: expected contract=FILE, got {text!r}; other keys have flags of their own"
+            raise ConfigError(message)
+        job = with_contract(job, file)
+    source = DeadLetterSource(_selection(options).url(job.dead_letters))
+    plan = plan_redelivery(source)
+    print_plan(plan, job, source.url)
+    if options.dry_run or not plan.letters:
+        return 0
+    return _report(redeliver_letters(job, source, beam_args), job, options)
+
+
+def _selection(options: argparse.Namespace) -> Selection:
+    """Return what --where and --since choose."""
+    from pipeline.clock import system_clock
+    from pipeline.redeliver import read_selection
+
+    return read_selection(options.where, options.since, system_clock())
 
 
 def check(options: argparse.Namespace, _: list[str]) -> int:
@@ -234,6 +265,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add(
         commands,
+        redeliver,
+        "deliver dead letters again, through the same graph, once their cause is mended",
+        "sluice redeliver jobs/backend_events.yaml --where code=enum,event_type=order --dry-run",
+        _add_redeliver,
+    )
+    _add(
+        commands,
         check,
         "check contracts and jobs: exact file, key and fix; with --against, refuse breaking changes",
         "sluice check --against main",
@@ -315,6 +353,30 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--count", type=int, metavar="N", help="end after so many records (default: at the source's end)"
     )
+
+
+def _add_redeliver(parser: argparse.ArgumentParser) -> None:
+    _add_job(parser)
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,…",
+        help="only letters whose code, event_type, job, step or contract is this; values of one name are alternatives",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        help="only letters rejected since then: a time with its offset, or how long ago, such as 24h",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="contract=FILE",
+        help="hold letters against this contract in the place of the job's own of that event type",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say which letters, and deliver none")
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.resources import as_file, files
-from typing import Any
+from typing import Any, Literal
 
 import apache_beam as beam
 import msgspec
@@ -22,8 +22,20 @@ from apache_beam.utils.timestamp import Timestamp
 from pipeline.clock import Clock
 from pipeline.compile.explain import violation_code
 from pipeline.contracts import Contract, load_contract
-from pipeline.elements import DEAD_LETTER, LogKey, Part, Rejected, add_receipts
+from pipeline.elements import (
+    DEAD_LETTER,
+    REDELIVERY,
+    Letter,
+    LogKey,
+    Origin,
+    Part,
+    Receipts,
+    Rejected,
+    add_receipts,
+)
+from pipeline.log import Log, Stream
 from pipeline.shuffle import Gathered
+from pipeline.storage import open_store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
@@ -66,6 +78,8 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     event_time: datetime | None = None
     attributes: dict[str, str] | None = None
     attempts: int = 1
+    arrived_at: datetime | None = None
+    run_started_at: datetime | None = None
 
     @property
     def record(self) -> bytes:
@@ -81,18 +95,61 @@ def dead_letter_contract() -> Contract:
         return load_contract(str(path))
 
 
-def dead_letter(rejected: Rejected, job: str, rejected_at: float) -> DeadLetter:
-    """Return the letter of one rejected record; `rejected_at` is in epoch seconds.
+class Redelivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One mark: a letter was delivered again, as its `attempt`, and what became of it.
+
+    `time` is the letter's, so that its marks lie in the same minute. The mark of a letter that failed again has
+    the reasons.
+    """
+
+    letter_id: str
+    attempt: int
+    time: datetime
+    redelivered_at: datetime
+    job: str
+    outcome: Literal["accepted", "rejected"]
+    code: str | None = None
+    violations: list[Reason] | None = None
+    contract: str | None = None
+
+
+def open_letters(url: str, *, marks: bool = False) -> Log:
+    """Return the log of letters at `url`, and of their `marks` in its folder `redelivery`; touches nothing yet."""
+    streams = {DEAD_LETTER: Stream.of(dead_letter_contract(), folder="")}
+    if marks:
+        rule = "properties letter_id, attempt"
+        streams[REDELIVERY] = Stream(REDELIVERY, REDELIVERY, rule, _mark_identity)
+    return Log(open_store(url), streams)
+
+
+def _mark_identity() -> Callable[[bytes], bytes]:
+    """Compile by what a mark is known: of one attempt the first mark stays."""
+    mark = msgspec.defstruct("Mark", [("letter_id", str), ("attempt", int)], gc=False)
+    decode: Callable[[bytes], Any] = msgspec.json.Decoder(mark).decode
+
+    def identify(line: bytes) -> bytes:
+        found = decode(line)
+        return xxhash.xxh3_128_digest(f"{found.letter_id}/{found.attempt}".encode())
+
+    return identify
+
+
+def dead_letter(
+    rejected: Rejected, job: str, rejected_at: float, run_started: float | None = None
+) -> DeadLetter:
+    """Return the letter of one rejected record; times are in epoch seconds, `run_started` that of a bounded run.
 
     Its `time`, which chooses its folder, is the event's own time where a file holds one, and otherwise the
-    source's: publish time, log time, file time. Neither changes when the record is met again.
+    source's: publish time, log time, file time. Neither changes when the record is met again. A record that is
+    delivered again keeps the identity and the time that it got first.
     """
-    origin = rejected.origin
+    origin, known = rejected.origin, rejected.origin.letter
     source = Source(origin.uri, origin.partition, origin.offset, origin.line, origin.message_id)
     text, encoded = _payload(rejected.record)
+    started = run_started if known is None else known.started
     return DeadLetter(
-        letter_id=xxhash.xxh3_128_hexdigest(rejected.record + b"\0" + msgspec.json.encode(source)),
-        time=rejected.event_time or _utc(origin.arrival),
+        letter_id=_letter_id(rejected.record, source) if known is None else known.id,
+        time=(rejected.event_time or _utc(origin.arrival)) if known is None else known.time,
         rejected_at=_utc(rejected_at),
         job=job,
         step=rejected.step,
@@ -105,7 +162,34 @@ def dead_letter(rejected: Rejected, job: str, rejected_at: float) -> DeadLetter:
         contract=rejected.contract,
         event_time=rejected.event_time,
         attributes=dict(origin.attributes) or None,
+        attempts=1 if known is None else known.attempt,
+        arrived_at=_utc(origin.arrival),
+        run_started_at=None if started is None else _utc(started),
     )
+
+
+def mark(letter: Letter, job: str, redelivered_at: float, rejected: DeadLetter | None = None) -> Redelivery:
+    """Return the mark of a letter that was delivered again, at epoch seconds; `rejected` as what it failed again."""
+    return Redelivery(
+        letter_id=letter.id,
+        attempt=letter.attempt,
+        time=letter.time,
+        redelivered_at=_utc(redelivered_at),
+        job=job,
+        outcome="accepted" if rejected is None else "rejected",
+        code=None if rejected is None else rejected.code,
+        violations=None if rejected is None else rejected.violations,
+        contract=None if rejected is None else rejected.contract,
+    )
+
+
+def minute_of(time: datetime) -> int:
+    """Return the minute of `time`, in epoch seconds."""
+    return (time - _EPOCH) // _MINUTE * 60  # exact: at the year 9999 floats are not
+
+
+def _letter_id(record: bytes, source: Source) -> str:
+    return xxhash.xxh3_128_hexdigest(record + b"\0" + msgspec.json.encode(source))
 
 
 def _payload(record: bytes) -> tuple[str | None, str | None]:
@@ -120,12 +204,19 @@ def _utc(seconds: float) -> datetime:
 
 
 class WrapLetters(beam.DoFn):
-    """List of Rejected of one source -> (LogKey, EventBatch) of dead letters, in the window of the rejection."""
+    """List of Rejected of one source -> (LogKey, EventBatch) of dead letters, in the window of the rejection.
 
-    def __init__(self, job: str, clock: Clock) -> None:
-        """`job` is the name that letters carry, `clock` tells the time of rejection."""
+    With `marks`, a record that is delivered again brings the mark of that attempt as well.
+    """
+
+    def __init__(
+        self, job: str, clock: Clock, run_started: float | None = None, *, marks: bool = False
+    ) -> None:
+        """`job` is the name that letters carry, `clock` tells the time of rejection; see `dead_letter`."""
         self._job = job
         self._clock = clock
+        self._run_started = run_started
+        self._marks = marks
 
     def start_bundle(self) -> None:
         """Begin with nothing held back."""
@@ -136,17 +227,22 @@ class WrapLetters(beam.DoFn):
     ) -> Iterator[Any]:
         """Wrap the rejected records of one batch."""
         now = self._clock()
-        by_minute: dict[int, list[tuple[Rejected, bytes]]] = defaultdict(list)
+        by_key: dict[LogKey, list[tuple[Origin, Receipts, bytes]]] = defaultdict(list)
         for each in rejected:
-            letter = dead_letter(each, self._job, now)
-            minute = (letter.time - _EPOCH) // _MINUTE * 60  # exact: at the year 9999 floats are not
-            by_minute[minute].append((each, msgspec.json.encode(letter)))
-        for minute, letters in by_minute.items():
-            first = letters[0][0].origin
-            receipts = add_receipts(each.receipts for each, _ in letters)
-            part = Part(first.uri, first.offset or 0, [line for _, line in letters], receipts)
-            window = int(timestamp.micros // 60_000_000) * 60
-            self._gathered.add(LogKey(DEAD_LETTER, minute, 0), window, part)
+            letter = dead_letter(each, self._job, now, self._run_started)
+            minute = minute_of(letter.time)
+            line = msgspec.json.encode(letter)
+            by_key[LogKey(DEAD_LETTER, minute, 0)].append((each.origin, each.receipts, line))
+            if self._marks and each.origin.letter is not None:
+                line = msgspec.json.encode(mark(each.origin.letter, self._job, now, letter))
+                by_key[LogKey(REDELIVERY, minute, 0)].append((each.origin, {}, line))
+        window = int(timestamp.micros // 60_000_000) * 60
+        for key, letters in by_key.items():
+            first = letters[0][0]
+            receipts = add_receipts(each for _, each, _ in letters)
+            self._gathered.add(
+                key, window, Part(first.uri, first.offset or 0, [line for _, _, line in letters], receipts)
+            )
         yield from self._gathered.overflow()
 
     def finish_bundle(self) -> Iterator[Any]:

@@ -44,7 +44,8 @@ class AgeLimits:
     """How old or new an event may be when it arrives; all in seconds.
 
     `started` (epoch seconds) stands in for every arrival in a bounded run: a history has no lateness, and its
-    events may not lie further ahead than the moment at which the run began.
+    events may not lie further ahead than the moment at which the run began. What is delivered again is judged by
+    its first arrival, or by the start of the bounded run that rejected it.
     """
 
     max_skew: float
@@ -53,14 +54,17 @@ class AgeLimits:
 
     def references(self, batch: RecordBatch) -> Iterable[float]:
         """Return, for each record of `batch`, the moment that its event's age is measured from."""
-        if self.started is not None:
-            return repeat(self.started)
+        started = self._started(batch)
+        if started is not None:
+            return repeat(started)
         return batch.arrivals if batch.arrivals is not None else repeat(batch.arrival)
 
-    @property
-    def lateness(self) -> float:
-        """How far back an event may lie; without end in a bounded run."""
-        return float("inf") if self.started is not None else self.allowed_lateness
+    def lateness(self, batch: RecordBatch) -> float:
+        """How far back an event of `batch` may lie; without end in a bounded run."""
+        return float("inf") if self._started(batch) is not None else self.allowed_lateness
+
+    def _started(self, batch: RecordBatch) -> float | None:
+        return self.started if batch.redelivered is None else batch.redelivered.started
 
     def violation(self, time: datetime, reference: float) -> Violation:
         """Return how an event at `time`, which is outside the limits around `reference`, breaks them."""
@@ -129,7 +133,7 @@ class RecordDecoder:
         by_minute: dict[tuple[str, float], list[bytes]] = defaultdict(list)
         times: list[float] = []
         decode, kinds = self._decode, self._kinds
-        max_skew, lateness = self._ages.max_skew, self._ages.lateness
+        max_skew, lateness = self._ages.max_skew, self._ages.lateness(batch)
         references = self._ages.references(batch)
         lines, broken = self._prepare.lines(batch)
         for index, (line, reference) in enumerate(zip(lines, references, strict=False)):

@@ -18,6 +18,26 @@ Receipts = Mapping[int, int]
 DEAD_LETTER = "dead_letter"
 """Event type of dead letters, which are events of their own log and table, and are not counted as events."""
 
+REDELIVERY = "redelivery"
+"""Event type of the marks that tell which letters were delivered again; they are in the log of the letters only."""
+
+OWN_TYPES = frozenset({DEAD_LETTER, REDELIVERY})
+"""What is not counted as events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """The dead letter that a record is delivered again from: what keeps it the same letter if it fails again.
+
+    `attempt` counts deliveries, this one included. `time` is the letter's, and chooses its folder. `started` is
+    when the run that rejected it began, in epoch seconds; None if its source had no end.
+    """
+
+    id: str
+    attempt: int
+    time: datetime
+    started: float | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -25,7 +45,7 @@ class Origin:
 
     `offset` is the byte offset of the record in a file (decompressed), or its Kafka offset; `line` is 1-based
     where it is known; `arrival` is when the source received the record, in epoch seconds: publish time, log
-    time or the file's modification time.
+    time or the file's modification time. `letter` is set on a record that is delivered again.
     """
 
     uri: str
@@ -35,6 +55,18 @@ class Origin:
     line: int | None = None
     message_id: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    letter: Letter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivered:
+    """What the records of a batch of dead letters have in common, and the first origin of each.
+
+    `started` is when the run that rejected them began, in epoch seconds; None if its source had no end.
+    """
+
+    origins: Sequence[Origin]
+    started: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +89,7 @@ class RecordBatch:
     `offsets` holds one number a record
     (see `Origin.offset`). `arrivals`, `lines`, `message_ids` and `attributes` are None where a source has no such
     thing for each record; `arrival` then stands for all of them. `ticket` is the batch's in `live.RECEIPTS`, if
-    its source acknowledges what is stored within this process.
+    its source acknowledges what is stored within this process. `redelivered` is set on a batch of dead letters.
     """
 
     uri: str
@@ -71,6 +103,7 @@ class RecordBatch:
     attributes: Sequence[Mapping[str, str]] | None = None
     ticket: int | None = None
     layout: Layout | None = None
+    redelivered: Redelivered | None = None
 
     def receipts(self, records: int) -> Receipts:
         """Return what `records` of the batch owe to its source once they are stored."""
@@ -78,6 +111,8 @@ class RecordBatch:
 
     def origin(self, index: int) -> Origin:
         """Where record `index` (0-based) came from."""
+        if self.redelivered is not None:
+            return self.redelivered.origins[index]
         return Origin(
             uri=self.uri,
             arrival=self.arrivals[index] if self.arrivals is not None else self.arrival,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import apache_beam as beam
 
@@ -17,7 +16,7 @@ from pipeline.clock import Clock
 from pipeline.contracts import Contract
 from pipeline.dead_letters import WrapLetters
 from pipeline.decode import AgeLimits, DecodeRecords
-from pipeline.elements import DEAD_LETTER, RecordBatch, Rejected, Tally
+from pipeline.elements import DEAD_LETTER, REDELIVERY, RecordBatch, Rejected, Tally
 from pipeline.job import Job
 from pipeline.ledger import BalanceLedger, count_read
 from pipeline.load import LoadSegments
@@ -48,7 +47,7 @@ class Run:
     spill: Spill | None = None
 
 
-def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PCollection[Any]:
+def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PCollection[Tally]:
     """Put the graph of `job` behind `records`; return the written totals."""
     read = records | "Count what was read" >> beam.Map(count_read)
     decoded = records | "Decode" >> beam.ParDo(
@@ -65,7 +64,7 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PC
     return _balance(tallies, run)
 
 
-def build_load(pipeline: beam.Pipeline, job: Job, run: Run) -> beam.PCollection[Any]:
+def build_load(pipeline: beam.Pipeline, job: Job, run: Run) -> beam.PCollection[Tally]:
     """Offer every segment of the log, and of the dead letters, to the warehouse; return the written totals."""
     loads = {
         name: pipeline
@@ -96,7 +95,11 @@ def _keep(
 ) -> tuple[beam.PCollection[Tally], ...]:
     """Append what was rejected to the dead letters, and load them; return both steps' tallies."""
     letters = {
-        name: each | f"Wrap {name}" >> beam.ParDo(WrapLetters(job.name, run.clock))
+        name: each
+        | f"Wrap {name}"
+        >> beam.ParDo(
+            WrapLetters(job.name, run.clock, run.ages.started, marks=REDELIVERY in run.letters.streams)
+        )
         for name, each in rejected.items()
     } | "Append letters" >> AppendToLog(run.letters, run.letter_panes, run.patience, run.spill)
     loaded = letters["offers"] | "Load letters" >> beam.ParDo(
@@ -117,7 +120,7 @@ def _offer(path: str, log: Log) -> Offer:
     return Offer([log.read(path)])
 
 
-def _balance(tallies: tuple[beam.PCollection[Tally], ...], run: Run) -> beam.PCollection[Any]:
+def _balance(tallies: tuple[beam.PCollection[Tally], ...], run: Run) -> beam.PCollection[Tally]:
     return (
         tallies
         | "Gather tallies" >> beam.Flatten()

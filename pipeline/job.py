@@ -121,6 +121,21 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None) -> Job:
     return Job(contracts=contracts, retry_for=retry_for, windows=Windows(**windows), path=path, **texts)
 
 
+def with_contract(job: Job, path: str) -> Job:
+    """Return `job` with the contracts of one more file (or folder), each in the place of its own of that event type.
+
+    Raises:
+        ConfigError: they are wrong, or the job cannot tell them from the others.
+
+    """
+    contracts = {**job.contracts, **load_contracts(path)}
+    if len(contracts) > 1 and job.route_by is None:
+        types = ", ".join(sorted(contracts))
+        message = f"{job.path}: route_by: expected the property that tells {types} apart, got nothing"
+        raise ConfigError(message)
+    return dataclasses.replace(job, contracts=contracts)
+
+
 def duration(text: object, where: str) -> float:
     """Return the seconds in `text`, such as 500ms, 10s, 5m, 2h or 7d; `where` begins the error message."""
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None

@@ -12,7 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -29,9 +29,8 @@ from grpc import RpcError
 
 from pipeline import errors
 from pipeline.clock import Clock, system_clock
-from pipeline.dead_letters import dead_letter_contract
+from pipeline.dead_letters import dead_letter_contract, open_letters
 from pipeline.decode import AgeLimits
-from pipeline.elements import DEAD_LETTER
 from pipeline.errors import ConfigError
 from pipeline.graph import Run, build, build_load
 from pipeline.job import Job
@@ -41,9 +40,11 @@ from pipeline.log import Log, Stream
 from pipeline.panes import Panes
 from pipeline.prism import prism
 from pipeline.progress import Progress
+from pipeline.redeliver import build_redelivery
 from pipeline.retry import Patience
 from pipeline.shuffle import Spill
 from pipeline.sources import open_source
+from pipeline.sources.dead_letters import DeadLetterSource
 from pipeline.sources.unbounded import settles_receipts
 from pipeline.storage import open_store
 from pipeline.terminal import live_status, progress_bar
@@ -98,6 +99,21 @@ def load_log(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) ->
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
         build_load(pipeline, job, open_run())
         return None
+
+    return _launch(job, beam_args, attach, clock)
+
+
+def redeliver_letters(
+    job: Job, source: DeadLetterSource, beam_args: Sequence[str], clock: Clock = system_clock
+) -> Report:
+    """Run the letters of `source`, which are those of `job`, through its graph, and mark them; return the report."""
+
+    def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
+        letters = open_letters(job.dead_letters, marks=True)
+        run = replace(open_run(), letters=letters)
+        letters.open()
+        build_redelivery(pipeline | "Read" >> source, job, run)
+        return source.size()
 
     return _launch(job, beam_args, attach, clock)
 
@@ -265,7 +281,7 @@ def _open(job: Job, shared: _Shared, started: float, clock: Clock, *, live: bool
     letter_contract = dead_letter_contract()
     streams = {name: Stream.of(contract) for name, contract in job.contracts.items()}
     log = Log(open_store(job.files), streams, job.windows.shards)
-    letters = Log(open_store(job.dead_letters), {DEAD_LETTER: Stream.of(letter_contract, folder="")})
+    letters = open_letters(job.dead_letters)
     warehouse = open_warehouse(job.warehouse)
     log.open()
     letters.open()

@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import apache_beam as beam
 import msgspec
 
-from pipeline.elements import DEAD_LETTER, RecordBatch, Tally, add_tallies
+from pipeline.elements import DEAD_LETTER, OWN_TYPES, RecordBatch, Tally, add_tallies
 from pipeline.panes import Panes
 from pipeline.storage import open_store
 
@@ -69,10 +68,10 @@ def make_report(total: Tally, *, job: str, run_id: str, started: float, seconds:
     """Return the report of a run from the sum of its tallies."""
     counts = Counter(total.counts)
     types = sorted({name for figure, name in counts if figure == "routed"})
-    by_type = {name: _figures(counts, name) for name in types if name != DEAD_LETTER}
+    by_type = {name: _figures(counts, name) for name in types if name not in OWN_TYPES}
     sums = {
         figure: sum(
-            number for (each, name), number in counts.items() if each == figure and name != DEAD_LETTER
+            number for (each, name), number in counts.items() if each == figure and name not in OWN_TYPES
         )
         for figure in _FIGURES
     }
@@ -126,7 +125,7 @@ class BalanceLedger(beam.PTransform):
     url: str
     panes: Panes
 
-    def expand(self, tallies: beam.PCollection[Tally]) -> beam.PCollection[Any]:
+    def expand(self, tallies: beam.PCollection[Tally]) -> beam.PCollection[Tally]:
         """Sum and write."""
         return (
             tallies
@@ -136,10 +135,11 @@ class BalanceLedger(beam.PTransform):
         )
 
 
-def write_totals(total: Tally, url: str) -> None:
-    """Store a part of a run's totals where the launcher looks for it."""
+def write_totals(total: Tally, url: str) -> Tally:
+    """Store a part of a run's totals where the launcher looks for it, and hand it on."""
     flat = [(figure, name, number) for (figure, name), number in total.counts.items()]
     open_store(url).create(f"{uuid.uuid4().hex}.json", msgspec.json.encode((flat, total.first, total.last)))
+    return total
 
 
 def read_totals(url: str) -> Tally:

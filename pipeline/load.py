@@ -71,7 +71,10 @@ class LoadSegments(beam.DoFn):
         """Load the segments of one offer, but for those that the warehouse has."""
         rejected: list[Rejected] = []
         for offered in offer.segments:
-            yield from self._load_one(offered, rejected)
+            if (
+                offered.event_type in self._contracts
+            ):  # else it is kept in the log alone, as marks of letters are
+                yield from self._load_one(offered, rejected)
         if self._letters or not rejected:
             RECEIPTS.settle(offer.receipts)
         else:

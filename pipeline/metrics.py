@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from pipeline.count import MICROSECONDS, WindowCount
-from pipeline.elements import DEAD_LETTER, Tally
+from pipeline.elements import OWN_TYPES, Tally
 from pipeline.live import BACKLOG, RECEIPTS
 
 _NAMESPACE = "sluice"
@@ -64,7 +64,7 @@ class Figures:
     def counts(self) -> Counter[tuple[str, str]]:
         """Return (figure, event type or code) -> number; letters are not among the events."""
         with self._lock:
-            return Counter({key: n for key, n in self._counts.items() if key[1] != DEAD_LETTER})
+            return Counter({key: n for key, n in self._counts.items() if key[1] not in OWN_TYPES})
 
     def total(self, figure: str) -> int:
         """Return the sum of one figure over all event types."""

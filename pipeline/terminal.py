@@ -24,6 +24,7 @@ from pipeline.ledger import Figures, Report
 from pipeline.live import BACKLOG, DRAINING, RECEIPTS
 from pipeline.metrics import FIGURES
 from pipeline.progress import Progress
+from pipeline.redeliver import Plan
 from pipeline.warehouses.urls import redact
 
 _LOGGER = logging.getLogger("sluice")
@@ -200,3 +201,25 @@ def _row(figures: Figures) -> list[str]:
         figures.segments,
     )
     return [f"{number:,}" for number in shown]
+
+
+def print_plan(plan: Plan, job: Job, folder: str) -> None:
+    """Print what a redelivery would deliver, from where and where to, and what it would leave alone."""
+    console = wide_console()
+    if plan.letters:
+        table = Table("code", "event type")
+        table.add_column("letters", justify="right")
+        for (code, event_type), number in sorted(plan.letters.items(), key=lambda item: (-item[1], item[0])):
+            table.add_row(code, event_type, f"{number:,}")
+        console.print(f"{job.name}: {plan.letters.total():,} dead letters to deliver again", highlight=False)
+        console.print(table)
+    else:
+        console.print(f"{job.name}: no dead letters to deliver again", highlight=False)
+    if plan.done:
+        console.print(f"{plan.done:,} were accepted before, when they were delivered again")
+    if plan.refused:
+        console.print(
+            f"{plan.refused:,} are rows that the warehouse refused: their events are in the log already"
+        )
+    for name, place in (("from", folder), ("files", job.files), ("warehouse", job.warehouse)):
+        console.print(f"{name}: {place}", soft_wrap=True, highlight=False)

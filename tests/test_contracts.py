@@ -235,8 +235,8 @@ MISTAKES = [
     (
         "property: clusterBy",
         "property: cluster",
-        f"{C}[2].property: expected one of eventTime, identity, countBy, clusterBy, folder, stamp,"
-        " salvage, got 'cluster'",
+        f"{C}[2].property: expected one of eventTime, identity, countBy, clusterBy, folder, stamp, salvage, "
+        "got 'cluster'",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",

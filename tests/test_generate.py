@@ -34,6 +34,9 @@ schema:
 """
 
 MADE = [
+    "dbt/macros/_shop.sql",
+    "dbt/models/shop/staging/_shop__docs.md",
+    "dbt/models/shop/staging/_shop__sources.yml",
     "ddl/bigquery/_event_counts.json",
     "ddl/bigquery/_segments.json",
     "ddl/bigquery/_shop.sql",
@@ -45,6 +48,9 @@ MADE = [
     "ddl/postgres/_system.sql",
     "ddl/postgres/clicks.sql",
     "ddl/postgres/dead_letters.sql",
+    "ddl/snowflake/_system.sql",
+    "ddl/snowflake/clicks.sql",
+    "ddl/snowflake/dead_letters.sql",
     "ddl/sqlite/_system.sql",
     "ddl/sqlite/clicks.sql",
     "ddl/sqlite/dead_letters.sql",
@@ -103,8 +109,11 @@ def test_what_is_wrong_with_files(root: Path) -> None:
     shutil.copy(root / "ddl/bigquery/clicks.json", root / "ddl/bigquery/gone.json")
     shutil.copy(root / "ddl/duckdb/dead_letters.sql", root / "ddl/duckdb/gone.sql")
     shutil.copy(root / "schemas/shop/avro/click.avsc", root / "schemas/shop/avro/gone.avsc")
+    shutil.copy(root / "dbt/macros/_shop.sql", root / "dbt/macros/_gone.sql")
+    (root / "dbt/macros/mine.sql").write_text("{# by hand #}\n")
     (root / "ddl/duckdb/mine.sql").write_text("-- by hand\n")
     assert run_generate(root / "schemas", root, True) == [
+        "dbt/macros/_gone.sql: orphan; run sluice generate",
         "ddl/bigquery/clicks.sql: stale; run sluice generate",
         "ddl/bigquery/gone.json: orphan; run sluice generate",
         "ddl/duckdb/clicks.sql: missing; run sluice generate",
@@ -114,19 +123,25 @@ def test_what_is_wrong_with_files(root: Path) -> None:
     assert run_generate(root / "schemas", root) == [
         "ddl/bigquery/clicks.sql: written",
         "ddl/duckdb/clicks.sql: written",
+        "dbt/macros/_gone.sql: removed, no contract makes it",
         "ddl/bigquery/gone.json: removed, no contract makes it",
         "ddl/duckdb/gone.sql: removed, no contract makes it",
         "schemas/shop/avro/gone.avsc: removed, no contract makes it",
     ]
     assert run_generate(root / "schemas", root, True) == []
     assert (root / "ddl/duckdb/mine.sql").exists()
+    assert (root / "dbt/macros/mine.sql").exists()
 
 
 def test_a_changed_contract_makes_its_files_stale(root: Path) -> None:
     write(root)
     add(root, "shop", YAML.replace("page, logicalType: string", "page, logicalType: integer"))
-    stale = {"clicks.json", "clicks.sql", "data-model.md", "click.avsc", "click.schema.json"}
-    assert check(root) == [f"{path}: stale; run sluice generate" for path in MADE if Path(path).name in stale]
+    stale = {"_shop.sql", "clicks.json", "clicks.sql", "data-model.md", "click.avsc", "click.schema.json"}
+    assert check(root) == [
+        f"{path}: stale; run sluice generate"
+        for path in MADE
+        if Path(path).name in stale and path != "ddl/bigquery/_shop.sql"
+    ]
 
 
 def test_only_the_block_of_the_diagram_is_replaced(root: Path) -> None:
@@ -236,6 +251,13 @@ def test_sqlite_runs_the_ddl() -> None:
 def test_bigquery_ddl_parses(name: str) -> None:
     statements = sqlglot.parse(committed(f"ddl/bigquery/{name}.sql"), dialect="bigquery")
     assert [each.key for each in statements if each] == ["create"] * (5 if name.startswith("_") else 1)
+
+
+@pytest.mark.parametrize("name", ["_system", "dead_letters", *TABLES.values()])
+def test_snowflake_ddl_parses(name: str) -> None:
+    statements = sqlglot.parse(committed(f"ddl/snowflake/{name}.sql"), dialect="snowflake")
+    made = ["create"] * 6 + ["insert"] if name == "_system" else ["create"]
+    assert [each.key for each in statements if each] == made
 
 
 @pytest.mark.parametrize("event_type", TABLES)

@@ -204,6 +204,30 @@ class TestNames:
         ):
             assert set(re.findall(r"^\s*(\w+)\s*=", block, re.MULTILINE)) <= {"job", *keys()}
 
+    def test_the_guide_lists_what_there_is(self, evaluate: Any) -> None:
+        guide = (ROOT / "docs/how-to/deploy.md").read_text("utf-8")
+        listed = dict(re.findall(r"^\| ([^|]+?) \| (.*?) \|$", guide, re.MULTILINE))
+
+        def names(row: str) -> list[str]:
+            return re.findall(r"`([^`]+)`", listed[row])
+
+        (topic,) = evaluate("var.topics")
+        assert names("topic, subscription") == [topic, *evaluate("var.topics")[topic]["subscriptions"]]
+        assert names("what Pub/Sub could not deliver") == [
+            f"{topic}-dead-letters",
+            f"{topic}-dead-letters-sub",
+        ]
+        datasets = evaluate("var.datasets")
+        shared = [f"{name}_shared" for name, settings in datasets.items() if settings["shared"]]
+        assert set(names("datasets")) == {*datasets, *shared}
+        prefix = evaluate("var.name")
+        assert {f"{PROJECT}-{prefix}-{key}" for key in names("buckets, after `$PROJECT-sluice-`")} == set(
+            evaluate("local.bucket_names").values()
+        )
+        accounts = re.findall(r"^    (\w+) = \{\n      description", text_of("main.tf"), re.MULTILINE)
+        assert names("service accounts") == [f"{prefix}-{account}" for account in accounts]
+        assert names("secret") == [evaluate("var.privacy_secret")]
+
     def test_scripts_deploy_knows_what_terraform_says(self) -> None:
         said = set(re.findall(r'"([A-Z_]+)=\$', (TERRAFORM / "outputs.tf").read_text("utf-8")))
         script = (ROOT / "scripts/deploy").read_text("utf-8")

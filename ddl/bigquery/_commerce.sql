@@ -81,6 +81,8 @@ CREATE TABLE IF NOT EXISTS `commerce.dead_letters` (
   `event_time` TIMESTAMP OPTIONS (description = "The record's own event time, when it can be read."),
   `attributes` STRING OPTIONS (description = "Attributes or headers of the message."),
   `attempts` INT64 OPTIONS (description = "How often the record was delivered."),
+  `arrived_at` TIMESTAMP OPTIONS (description = "When the source received the record; its age counts from then when it is delivered again."),
+  `run_started_at` TIMESTAMP OPTIONS (description = "When the run that rejected it began, if its source had an end; its age counts from then."),
   `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),

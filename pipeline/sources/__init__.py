@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from pipeline.elements import RecordBatch
 from pipeline.errors import ConfigError
+from pipeline.sources.dead_letters import DeadLetterSource
 from pipeline.sources.files import FileSource
 from pipeline.sources.http_api import HttpSource
 from pipeline.sources.kafka import KafkaSource
@@ -48,6 +49,7 @@ class Source(Protocol):
 
 
 SOURCES: dict[str, Callable[[str], Source]] = {
+    "dead-letters": DeadLetterSource,
     "file": FileSource,
     "gs": FileSource,
     "http": HttpSource,
@@ -73,7 +75,7 @@ def open_source(url: str) -> Source:
     if scheme in SOURCES:
         return SOURCES[scheme](url)
     if match is not None and match[2]:
-        known = ", ".join(f"{name}://" for name in sorted(SOURCES))
+        known = ", ".join(f"{name}{':' if name == 'dead-letters' else '://'}" for name in sorted(SOURCES))
         message = f"{url}: expected a path or one of {known}, got the scheme {scheme!r}"
         raise ConfigError(message)
     return SOURCES["file"](url)  # a path may hold a colon

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from confluent_kafka import ConsumerGroupTopicPartitions
+    from confluent_kafka.admin import AdminClient
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -80,10 +81,8 @@ class Commits:
 
     def __init__(self, topic: Topic) -> None:
         """Commit for the group of `topic`."""
-        from confluent_kafka.admin import AdminClient
-
         self._topic = topic
-        self._admin = AdminClient(client_settings(topic))
+        self._admin: AdminClient | None = None
         self._lock = threading.Lock()
         self._wanted: dict[int, int] = {}
         self._asked: dict[int, int] = {}
@@ -119,7 +118,9 @@ class Commits:
 
     def _ask(self, offsets: dict[int, int]) -> None:
         from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+        from confluent_kafka.admin import AdminClient
 
+        self._admin = self._admin or AdminClient(client_settings(self._topic))
         group, name = self._topic.group, self._topic.name
         parts = [TopicPartition(name, each, at) for each, at in offsets.items()]
         request = [ConsumerGroupTopicPartitions(group, parts)]
@@ -140,6 +141,7 @@ class Commits:
             self._warned = False
             return
         self._asked.clear()
+        self._admin = None  # one that has lost its broker finds the group's coordinator never again
         if not self._warned:
             _LOGGER.warning(
                 "%s: cannot commit the offsets of the group %s: %s; trying on. Nothing is lost: after a restart "
@@ -180,6 +182,7 @@ class PartitionReader:
         """Go to an offset, unless the reader stands there."""
         if offset != self.position:
             self._assign(offset)
+            self.progress = EARLIEST
         if offset != self.prefix.end:
             self.prefix = Prefix(offset)
 
@@ -326,12 +329,14 @@ class Readers:
                 DRAINING.wait(_LOOK_SECONDS)
         return END
 
-    def reader(self, partition: int) -> PartitionReader:
-        """Return the reader of a partition, made at first."""
+    def reader(self, partition: int, offset: int) -> PartitionReader:
+        """Return the reader of a partition, at an offset."""
         with self._lock:
             if partition not in self._readers:
                 self._readers[partition] = PartitionReader(self._topic, partition, self._outage, self._clock)
-            return self._readers[partition]
+            reader = self._readers[partition]
+        reader.seek(offset)
+        return reader
 
     def close(self) -> None:
         """Commit what is stored, and disconnect."""

@@ -23,7 +23,7 @@ from pipeline.elements import RecordBatch
 from pipeline.errors import ConfigError
 from pipeline.live import DRAINING, RECEIPTS, is_full
 from pipeline.sources.pubsub_client import check_subscription, parse_address
-from pipeline.sources.pubsub_subscriber import Lease, Pulled, published, subscriber_of
+from pipeline.sources.pubsub_subscriber import Lease, Pulled, subscriber_of
 from pipeline.sources.unbounded import (
     TRACKER,
     WATERMARK,
@@ -124,10 +124,12 @@ class _Pull(beam.DoFn, EndlessRestrictions):
         if not tracker.try_claim(tracker.current_restriction().start):
             return
         pulled = self._subscriber.take(_TAKE_SECONDS)
+        taken = None
         if pulled:
             batch = to_batch(self._uri, _messages(pulled), watermark_of(watermark))
             yield batch, [each.lease for each in pulled]
-        oldest = self._subscriber.oldest_unread()
+            taken = batch.arrival
+        oldest = self._subscriber.oldest_unread(taken)
         if oldest is not None:
             advance(watermark, oldest)
         tracker.defer_remainder()
@@ -258,8 +260,9 @@ def _messages(pulled: Sequence[Pulled]) -> Iterator[Message]:
     for each in pulled:
         for received in each.messages:
             raw = received.message
+            time = raw.publish_time
             attributes = _attributes(raw.attributes, raw.ordering_key, received.delivery_attempt)
-            yield Message(raw.data, raw.message_id, published(raw), attributes)
+            yield Message(raw.data, raw.message_id, time.seconds + time.nanos / 1e9, attributes)
 
 
 def _attributes(given: Mapping[str, str], ordering_key: str, attempt: int) -> Mapping[str, str]:

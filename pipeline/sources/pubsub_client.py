@@ -61,7 +61,8 @@ def parse_address(url: str) -> Address:
     """
     match = _URL.fullmatch(url)
     if match is None:
-        message = f"{url}: expected {_EXPECTED}"
+        got = url if "@" not in url else "pubsub://…@…"  # whatever a password may have been put into
+        message = f"{got}: expected {_EXPECTED}"
         raise ConfigError(message)
     project, kind, name, query = match.groups()
     options = dict(parse_qsl(query or "", keep_blank_values=True))

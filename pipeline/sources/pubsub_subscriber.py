@@ -49,12 +49,17 @@ _MARGIN = 6.0
 """A lease that ends within so many seconds is extended."""
 
 _TICK = 1.0
+"""How often leases are looked at and acknowledgements sent, in seconds."""
 
 _SAMPLE_SECONDS = 5.0
+"""How far back publish times are looked at, and how far behind the clock the watermark of an idle source is."""
+
 _IDLE_SECONDS = 1.0
+"""A pull that has waited so long found nothing."""
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
+"""Seconds between attempts while something fails."""
 
 _CLOSE_SECONDS = 20.0
 """How long the last acknowledgements are tried."""
@@ -79,7 +84,7 @@ class Pulled(NamedTuple):
 
 @dataclass(slots=True)
 class PublishTimes:
-    """Estimates when the oldest message was published that has not been pulled yet.
+    """Estimates when the oldest message was published that has not been taken yet.
 
     Pub/Sub delivers in about the order of publishing, so what comes next is hardly older than the oldest of the
     last seconds. All times are epoch seconds.
@@ -87,8 +92,8 @@ class PublishTimes:
 
     _recent: deque[tuple[float, float]] = field(default_factory=deque)
 
-    def pulled(self, now: float, oldest: float) -> None:
-        """Take note that a pull brought messages, the oldest published at `oldest`."""
+    def taken(self, now: float, oldest: float) -> None:
+        """Take note that messages were taken, the oldest of them published at `oldest`."""
         self._recent.append((now, oldest))
 
     def oldest_unread(self, now: float, idle: bool) -> float | None:
@@ -133,12 +138,6 @@ class Outage:
         if self._since is not None:
             _LOGGER.warning("can %s again, after %.0f s", self.what, now - self._since)
             self._since, self._pause, self._next = None, 0.0, 0.0
-
-
-def published(message: Any) -> float:
-    """Return when a raw PubsubMessage was published, in epoch seconds."""
-    time = message.publish_time
-    return float(time.seconds + time.nanos / 1e9)
 
 
 class Subscriber:
@@ -194,16 +193,27 @@ class Subscriber:
                 if self._let_go(lease):
                     self._acks += lease.ack_ids
 
+    def outstanding(self) -> int:
+        """Return how many messages are not acknowledged yet."""
+        with self._changed:
+            return self._messages + len(self._acks)
+
     def is_full(self) -> bool:
         """Tell whether so much is leased that no more should be pulled."""
         return self._messages >= MAX_OUTSTANDING_RECORDS or self._bytes >= MAX_OUTSTANDING_BYTES
 
-    def oldest_unread(self) -> float | None:
-        """Return, in epoch seconds, what a watermark may advance to; see `PublishTimes`."""
+    def oldest_unread(self, taken: float | None) -> float | None:
+        """Return, in epoch seconds, what a watermark may advance to; see `PublishTimes`.
+
+        `taken` is when the oldest message was published that has just been taken, if any was.
+        """
         with self._changed:
+            now = self._clock()
+            if taken is not None:
+                self._times.taken(now, taken)
             waiting = min(self._inflight.values(), default=float("inf")) < time.monotonic() - _IDLE_SECONDS
             idle = waiting and not self._ready and not self._unpulled.lasts
-            return self._times.oldest_unread(self._clock(), idle)
+            return self._times.oldest_unread(now, idle)
 
     def stop_pulling(self) -> None:
         """Pull no more. Leases are still extended, and what is settled is still acknowledged."""
@@ -219,7 +229,9 @@ class Subscriber:
         self._closing.set()
         self._keeper.join()
         until = time.monotonic() + _CLOSE_SECONDS
+        self._send_acks()
         while self._acks and time.monotonic() < until:
+            time.sleep(_FIRST_PAUSE)
             self._send_acks()
         with self._changed:
             left = [each for lease in self._leases for each in lease.ack_ids]
@@ -235,12 +247,15 @@ class Subscriber:
 
     def _pull_more(self) -> None:
         """Have as many pulls in flight as there should be; one alone finds out whether an outage is over."""
-        if not self._pulling or self._enough() or not self._unpulled.may_try(time.monotonic()):
+        if not self._pulling or self._enough():
             return
-        while len(self._inflight) < (1 if self._unpulled.lasts else _PULLS):
+        while self._unpulled.may_try(time.monotonic()) and len(self._inflight) < self._wanted():
             call = self._pull(self._pull_request, timeout=_PULL_SECONDS)
             self._inflight[call] = time.monotonic()
             call.add_done_callback(self._pulled)
+
+    def _wanted(self) -> int:
+        return 1 if self._unpulled.lasts else _PULLS
 
     def _pulled(self, call: Any) -> None:
         """Take in the answer of a pull; called in a thread of gRPC."""
@@ -268,7 +283,6 @@ class Subscriber:
         self._leases[lease] = None
         self._messages += len(messages)
         self._bytes += lease.size
-        self._times.pulled(self._clock(), min(published(each.message) for each in messages))
         self._ready.append(Pulled(messages, lease))
         self._pull_more()
         self._changed.notify_all()

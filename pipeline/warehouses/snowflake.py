@@ -325,7 +325,7 @@ def create_table_sql(contract: Contract) -> str:
 
     """
     _check_contract(contract)
-    lines = [f"    {_column(each)}" for each in (*contract.properties, *ADDED)]
+    lines = [f"    {_column(each)}" for each in (*contract.columns, *ADDED)]
     day = f"TO_DATE({quoted_name(contract.event_time or '_ingested_at')})"
     clusters = ", ".join([day, *(quoted_name(each) for each in contract.cluster_by)])
     sql = f"CREATE TABLE IF NOT EXISTS {quoted_name(contract.table)} (\n" + ",\n".join(lines) + "\n)"
@@ -352,7 +352,7 @@ def _check_contract(contract: Contract) -> None:
         message = f"{where}: table: expected another name than Sluice's own {own[0]}, got {contract.table!r}"
         raise ContractError(message)
     seen: dict[str, str] = {}
-    for each in (*contract.properties, *ADDED):
+    for each in (*contract.columns, *ADDED):
         if other := seen.setdefault(each.name.upper(), each.name):
             if other != each.name:
                 message = f"{where}: property {each.name}: Snowflake cannot tell it from {other}; rename one"
@@ -360,7 +360,7 @@ def _check_contract(contract: Contract) -> None:
 
 
 def _check_columns(url: str, contract: Contract, columns: set[tuple[str, str]]) -> None:
-    for each in (*contract.properties, *ADDED):
+    for each in (*contract.columns, *ADDED):
         if (contract.table.upper(), each.name.upper()) not in columns:
             message = (
                 f"{url}: table {contract.table}: expected a column {each.name}, got none; add {_column(each)}"

@@ -98,7 +98,7 @@ class Connection:
         """Append rows to the contract's table; raises RefusedRows for what they hold."""
         from snowflake.connector.errors import Error
 
-        columns = (*contract.properties, *ADDED)
+        columns = (*contract.columns, *ADDED)
         name = f"{uuid.uuid4().hex}.parquet"
         with tempfile.TemporaryDirectory(prefix="sluice-snowflake-") as folder:
             file = os.path.join(folder, name)
@@ -214,7 +214,7 @@ def _taken(prop: Property, place: str) -> str:
 
 
 def _said(error: Any) -> str:
-    return " ".join(str(error.msg or error).split())
+    return " ".join(str(error.raw_msg or error).split())
 
 
 def _text(time: datetime) -> str:

@@ -39,7 +39,7 @@ class KafkaTopic:
     @property
     def source(self) -> str:
         """What a job reads."""
-        return f"{self.url}?group={self.group}&start=earliest"
+        return f"{self.url}?group={self.group}"
 
     def publish(self, records: Iterable[bytes]) -> None:
         """Send records, and wait until all have arrived."""

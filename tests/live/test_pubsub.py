@@ -21,6 +21,7 @@ from pipeline.errors import SourceError
 from pipeline.live import CLOSING, DRAINING, RECEIPTS
 from pipeline.sources import Source, open_source
 from pipeline.sources.pubsub import NativeRead, PullAndFinalize
+from pipeline.sources.pubsub_subscriber import subscriber_of
 from tests.live.servers import PubSub, PubSubTopic, free_port, pubsub, require
 
 _NAMES = (f"topic-{number}" for number in count(1))
@@ -85,8 +86,10 @@ def _take(batch: RecordBatch) -> None:
 
 
 @contextmanager
-def reading(source: beam.PTransform | Source, settling: bool = True) -> Iterator[Reading]:
-    """Read in the background; drain and close when the block ends."""
+def reading(
+    source: beam.PTransform | Source, settling: bool = True, draining: bool = True
+) -> Iterator[Reading]:
+    """Read in the background; drain, or cancel, and close when the block ends."""
     options = PipelineOptions(
         [
             "--runner=PrismRunner",
@@ -101,8 +104,11 @@ def reading(source: beam.PTransform | Source, settling: bool = True) -> Iterator
     result: Any = pipeline.run()
     try:
         yield _READING[-1]
-        DRAINING.set()
-        result.wait_until_finish()
+        if draining:
+            DRAINING.set()
+            result.wait_until_finish()
+        else:
+            result.cancel()
     finally:
         CLOSING.close()
         DRAINING.clear()
@@ -257,15 +263,15 @@ def test_an_emulator_that_is_killed_and_made_anew_is_read_on(
 
 
 def test_bundles_that_are_finalized_are_acknowledged(topic: PubSubTopic) -> None:
-    """As on runners that keep what they have taken over; they give no receipts."""
+    """As on runners that keep what they have taken over; their steps settle no receipts."""
     ids = topic.publish(b"%d" % n for n in range(3000))
-    source = Finalizing(topic.source, topic.subscription)
-    with reading(source) as read:
-        until(lambda: len(read.ids) >= 3000)
-        assert {batch.ticket for batch in read.batches} == {None}
-        until(lambda: not topic.pull())
-        DRAINING.set()
+    with reading(Finalizing(topic.source, topic.subscription), draining=False) as read:
+        subscriber = subscriber_of(topic.subscription, None)
+        until(lambda: len(read.ids) >= 3000 and not subscriber.outstanding())
+    subscriber.close()
+    assert {batch.ticket for batch in read.batches} == {None}
     assert Counter(read.ids) == Counter(ids)
+    assert topic.pull() == []
 
 
 class Finalizing(beam.PTransform):

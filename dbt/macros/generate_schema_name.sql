@@ -1,0 +1,4 @@
+{# A model's schema is what dbt_project.yml says, without the target's own before it: `reporting` is `reporting`. #}
+{% macro generate_schema_name(custom_schema_name, node) %}
+    {{- target.schema if custom_schema_name is none else custom_schema_name | trim -}}
+{% endmacro %}

@@ -1,0 +1,38 @@
+{# Which rows of a table of Sluice's a model reads: those loaded before this run began, so that all models of a run see
+   the same rows, whatever is loaded meanwhile. #}
+{% macro loaded_before_run(partitioned_by) %}
+    {{- any_partition(partitioned_by) }}
+    and _ingested_at < {{ run_start() }}
+{%- endmacro %}
+
+{# When this run of dbt began. #}
+{% macro run_start() %}
+    {{- "cast('" ~ run_started_at.strftime('%Y-%m-%d %H:%M:%S.%f+00:00') ~ "' as " ~ type_instant() ~ ')' -}}
+{% endmacro %}
+
+{# BigQuery refuses to read Sluice's tables without a filter on the partition. This one leaves nothing out. #}
+{% macro any_partition(column) %}
+    {{- adapter.quote(column) ~ " >= '1970-01-01'" if target.type == 'bigquery' else 'true' -}}
+{% endmacro %}
+
+{# The same for what dbt itself reads of a source: in tests of its columns and for its freshness. #}
+{% macro bigquery__get_where_subquery(relation) %}
+    {%- set where = config.get('where') or partition_filter_of(relation) -%}
+    {{- return('(select * from ' ~ relation ~ ' where ' ~ where ~ ') as rows_tested' if where else relation) -}}
+{% endmacro %}
+
+{% macro bigquery__collect_freshness(source, loaded_at_field, filter) %}
+    {{- return(default__collect_freshness(source, loaded_at_field, filter or partition_filter_of(source))) -}}
+{% endmacro %}
+
+{% macro partition_filter_of(relation) %}
+    {%- for source in (graph.sources.values() if execute else []) if source.relation_name == relation | string -%}
+        {{- return(any_partition(source.meta.partitioned_by)) -}}
+    {%- endfor -%}
+    {{- return('') -}}
+{% endmacro %}
+
+{# The config `partition_by` of a model with a row a day or more: BigQuery's; others have no need of it. #}
+{% macro by_day(column) %}
+    {{- return({'field': column, 'data_type': 'date'} if target.type == 'bigquery' else none) -}}
+{% endmacro %}

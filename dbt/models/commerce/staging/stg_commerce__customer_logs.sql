@@ -1,0 +1,25 @@
+with source as (
+
+    select * from {{ source('commerce', 'customer_logs') }}
+
+),
+
+renamed as (
+
+    select
+        {{ commerce__customer_log_columns() }}
+    from source
+    where {{ loaded_before_run('timestamp') }}
+
+),
+
+dated as (
+
+    select
+        renamed.*,
+        {{ utc_date('renamed.timestamp') }} as event_day
+    from renamed
+
+)
+
+select * from dated
