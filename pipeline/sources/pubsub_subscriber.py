@@ -216,12 +216,8 @@ class Subscriber:
             return self._times.oldest_unread(now, idle)
 
     def stop_pulling(self) -> None:
-        """Pull no more. Leases are still extended, and what is settled is still acknowledged."""
-        with self._changed:
-            self._pulling = False
-            inflight = list(self._inflight)
-        for call in inflight:
-            call.cancel()
+        """Begin no more pulls. Those in flight go on: the service might answer one that was cancelled, to nobody."""
+        self._pulling = False
 
     def close(self) -> None:
         """Acknowledge what is settled, give back the rest, so that it is delivered again, and disconnect."""
@@ -233,6 +229,10 @@ class Subscriber:
         while self._acks and time.monotonic() < until:
             time.sleep(_FIRST_PAUSE)
             self._send_acks()
+        with self._changed:
+            inflight = list(self._inflight)
+        for call in inflight:
+            call.cancel()
         with self._changed:
             left = [each for lease in self._leases for each in lease.ack_ids]
             self._forget()

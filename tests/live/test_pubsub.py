@@ -153,6 +153,7 @@ def test_only_what_is_stored_is_acknowledged_and_the_rest_comes_again(topic: Pub
     assert topic.pull() == []
 
 
+@pytest.mark.long
 def test_leases_are_extended_until_everything_is_stored(topic: PubSubTopic) -> None:
     ids = topic.publish(b"%d" % n for n in range(2600))
     with reading(open_source(topic.source), settling=False) as read:
@@ -238,6 +239,7 @@ def test_exactly_once_delivery_works_too(emulator: PubSub, topic: PubSubTopic) -
     assert exact.pull() == []
 
 
+@pytest.mark.long
 def test_an_emulator_that_is_killed_and_made_anew_is_read_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -283,6 +285,7 @@ class Finalizing(beam.PTransform):
         return begin | beam.Create([0]) | beam.ParDo(PullAndFinalize(*self._arguments))
 
 
+@pytest.mark.long
 def test_the_native_source_brings_the_same(topic: PubSubTopic) -> None:
     plain = topic.publish((b"%d" % n for n in range(30)), source="web")
     keyed = topic.publish([b"first"], ordering_key="user-7")
