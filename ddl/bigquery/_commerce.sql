@@ -74,8 +74,8 @@ CREATE TABLE IF NOT EXISTS `commerce.dead_letters` (
     `line` INT64 OPTIONS (description = "Line of the file, from 1."),
     `message_id` STRING OPTIONS (description = "Identifier that the source gave the message.")
   > NOT NULL OPTIONS (description = "Where the record came from."),
-  `payload` STRING OPTIONS (description = "The record as it came, when it is UTF-8."),
-  `payload_base64` STRING OPTIONS (description = "The record as it came, in base64, when it is not UTF-8."),
+  `payload` STRING OPTIONS (description = "The record as it came, when it is UTF-8 without a zero character."),
+  `payload_base64` STRING OPTIONS (description = "The record as it came, in base64, when it is not such text."),
   `event_type` STRING OPTIONS (description = "Event type of the record, when it has a known one."),
   `contract` STRING OPTIONS (description = "Contract that it was held against, as id@version."),
   `event_time` TIMESTAMP OPTIONS (description = "The record's own event time, when it can be read."),
