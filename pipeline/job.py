@@ -118,6 +118,11 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None) -> Job:
         types = ", ".join(sorted(contracts))
         message = f"{path}: route_by: expected the property that tells {types} apart, got nothing"
         raise ConfigError(message)
+    stamped = [name for name, contract in contracts.items() if contract.stamped]
+    if stamped and len(contracts) > 1:
+        expected = f"expected {stamped[0]} alone, whose event time is the arrival"
+        message = f"{path}: contracts: {expected}, got {len(contracts)}"
+        raise ConfigError(message)
     return Job(contracts=contracts, retry_for=retry_for, windows=Windows(**windows), path=path, **texts)
 
 

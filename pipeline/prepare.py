@@ -58,7 +58,7 @@ class Preparer:
         if self._stamp is None or self._has_time(line):
             return line
         body = line.rstrip()
-        if not body.startswith(b"{") or not body.endswith(b"}"):
+        if not body.lstrip().startswith(b"{") or not body.endswith(b"}"):
             return line
         body = body[:-1].rstrip()
         time = datetime.fromtimestamp(arrival, UTC).isoformat().replace("+00:00", "Z")

@@ -56,6 +56,18 @@ def test_a_missing_key_can_come_from_a_flag(job_file: Path) -> None:
     assert str(raised.value) == f"{job_file}: source: expected this key, got nothing; add it or pass --source"
 
 
+def test_a_stamped_contract_is_the_only_one_of_its_job(job_file: Path) -> None:
+    schemas = Path(CONTRACTS).parent / "commerce"
+    assert list(load_job(str(job_file), {"contracts": str(schemas / "product.odcs.yaml")}).contracts) == [
+        "product"
+    ]
+    with pytest.raises(ConfigError) as raised:
+        load_job(str(job_file), {"contracts": str(schemas)})
+    assert str(raised.value) == (
+        f"{job_file}: contracts: expected product alone, whose event time is the arrival, got 3"
+    )
+
+
 def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job_file.write_text(JOB.replace("in/*.json", "'${BUCKET}/x'"))
     monkeypatch.setenv("BUCKET", "s3://b")
