@@ -253,10 +253,13 @@ def _letter_id(rejected: Rejected, source: Source) -> str:
 
 
 def _payload(record: bytes) -> tuple[str | None, str | None]:
+    """Return text, or base64 where there is no text, or one with a zero character, which PostgreSQL cannot hold."""
     try:
-        return record.decode(), None
+        if b"\0" not in record:
+            return record.decode(), None
     except UnicodeDecodeError:
-        return None, base64.b64encode(record).decode()
+        pass
+    return None, base64.b64encode(record).decode()
 
 
 def _utc(seconds: float) -> datetime:

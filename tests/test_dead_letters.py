@@ -53,6 +53,12 @@ def test_any_bytes_survive_in_a_letter(record: bytes) -> None:
     assert msgspec.json.decode(encoded, type=DeadLetter).record == record
 
 
+@pytest.mark.parametrize(("record", "text"), [(b'{"a":"\\u0000"', True), (b"a\0b", False), (b"\xff", False)])
+def test_a_letter_is_text_where_every_warehouse_can_hold_it(record: bytes, text: bool) -> None:
+    letter = dead_letter(replace(REJECTED, record=record), "shop", 0.0)
+    assert ((letter.payload is not None), (letter.payload_base64 is None)) == (text, text)
+
+
 def test_the_same_failure_is_the_same_letter_whenever_it_is_met() -> None:
     first = dead_letter(REJECTED, "shop", 1.0)
     again = dead_letter(replace(REJECTED, origin=replace(ORIGIN, arrival=2000.0)), "other", 2.0)

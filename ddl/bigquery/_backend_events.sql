@@ -74,8 +74,8 @@ CREATE TABLE IF NOT EXISTS `backend_events.dead_letters` (
     `line` INT64 OPTIONS (description = "Line of the file, from 1."),
     `message_id` STRING OPTIONS (description = "Identifier that the source gave the message.")
   > NOT NULL OPTIONS (description = "Where the record came from."),
-  `payload` STRING OPTIONS (description = "The record as it came, when it is UTF-8."),
-  `payload_base64` STRING OPTIONS (description = "The record as it came, in base64, when it is not UTF-8."),
+  `payload` STRING OPTIONS (description = "The record as it came, when it is UTF-8 without a zero character."),
+  `payload_base64` STRING OPTIONS (description = "The record as it came, in base64, when it is not such text."),
   `event_type` STRING OPTIONS (description = "Event type of the record, when it has a known one."),
   `contract` STRING OPTIONS (description = "Contract that it was held against, as id@version."),
   `event_time` TIMESTAMP OPTIONS (description = "The record's own event time, when it can be read."),
@@ -85,8 +85,8 @@ CREATE TABLE IF NOT EXISTS `backend_events.dead_letters` (
   `run_started_at` TIMESTAMP OPTIONS (description = "When the run that rejected it began, if its source had an end; its age counts from then."),
   `layout` STRUCT<
     `columns` ARRAY<STRING> OPTIONS (description = "The names in the file's header."),
-    `delimiter` STRING NOT NULL OPTIONS (description = "What stands between two fields."),
-    `encoding` STRING NOT NULL OPTIONS (description = "Encoding of the file; empty where nothing but ASCII tells it.")
+    `delimiter` STRING OPTIONS (description = "What stands between two fields."),
+    `encoding` STRING OPTIONS (description = "Encoding of the file; empty where nothing but ASCII tells it.")
   > OPTIONS (description = "How the row of a CSV file is to be read."),
   `protected` ARRAY<STRING> OPTIONS (description = "Paths of the values in the payload that were protected, such as items[].email."),
   `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),

@@ -9,8 +9,8 @@ CREATE TABLE IF NOT EXISTS "dead_letters" ( -- A record was rejected.
     "code" TEXT NOT NULL, -- The first reason, in the order of this list.
     "violations" TEXT NOT NULL, -- Every reason.
     "source" TEXT NOT NULL, -- Where the record came from.
-    "payload" TEXT, -- The record as it came, when it is UTF-8.
-    "payload_base64" TEXT, -- The record as it came, in base64, when it is not UTF-8.
+    "payload" TEXT, -- The record as it came, when it is UTF-8 without a zero character.
+    "payload_base64" TEXT, -- The record as it came, in base64, when it is not such text.
     "event_type" TEXT, -- Event type of the record, when it has a known one.
     "contract" TEXT, -- Contract that it was held against, as id@version.
     "event_time" TEXT, -- The record's own event time, when it can be read.

@@ -333,13 +333,14 @@ def _members(text: str, at: int, used: set[str], inside: bool, depth: int) -> tu
         unsure = key if inside and at == len(text) and _may_be_cut(match) else None
     filler = _filler(text, at)
     end = filler.end() if filler is not None else at
-    if not inside and text[end : end + 1] != "}":
-        used.update(() if "key_value" in used else ("missing_braces",))
-        return members, at
+    if not inside:
+        closed = text[end : end + 1] == "}"
+        used.update(() if "key_value" in used and not closed else ("missing_braces",))
+        return members, end + 1 if closed else at
     if unsure is not None:
         del members[unsure]
         used.add("cut_off")
-    return members, _end(text, at, end, "}", used) if inside else end + 1
+    return members, _end(text, at, end, "}", used)
 
 
 def _end(text: str, at: int, end: int, bracket: str, used: set[str]) -> int:

@@ -147,15 +147,14 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
                 raise SourceError(message)
             before, number = page.body, number + 1
             if kept is not None and kept.is_last(number - 1) and client.has_changed(page):
+                url = page.url
                 continue  # it has grown since an earlier run found it to be the last
-            seen.add(url)
+            seen.add(page.url)
             following = next_url(page, parsed, api.rules)
-            if following in seen and following != url:
+            if following in seen and following != page.url:
                 message = f"{shown(page.url)}: expected a new page to follow, got one that was read: {shown(following)}"
                 raise SourceError(message)
-            url = (
-                following if following != url else None
-            )  # the last page may lead to itself, to be asked later
+            url = None if following == page.url else following  # a last page may lead to itself, for later
 
 
 class StoredPage(msgspec.Struct):

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 import msgspec
 
 from pipeline.errors import SourceError
-from pipeline.formats import HEAD_BYTES, detect_format
+from pipeline.formats import FORMATS, HEAD_BYTES, detect_format
 from pipeline.sources.address import shown
 
 PAGINGS = ("auto", "link", "cursor", "page", "offset", "none")
@@ -226,5 +226,8 @@ def _list(raw: msgspec.Raw, path: str, url: str) -> msgspec.Raw | None:
 
 def _pieces(body: bytes) -> list[bytes]:
     """Return what can be told apart in a damaged document, or in JSON lines."""
-    read = detect_format(body[:HEAD_BYTES], len(body) <= HEAD_BYTES).read
+    array = body.lstrip().startswith(b"[")
+    read = (
+        FORMATS["json_array"] if array else detect_format(body[:HEAD_BYTES], len(body) <= HEAD_BYTES)
+    ).read
     return [record for records in read([body], 0, None) for record in records.records]

@@ -219,8 +219,7 @@ class _ReadPartition(_KafkaDoFn):
     ) -> Iterator[tuple[RecordBatch | None, int]]:
         """Claim and yield what has come: batches, None for offsets without a record; and the offset behind."""
         left, deadline = _BUNDLE_RECORDS, time.monotonic() + _BUNDLE_SECONDS
-        end = tracker.current_restriction().start
-        reader.seek(end)
+        end = reader.position
         while left > 0 and time.monotonic() < deadline:
             messages = reader.read(left)
             left -= len(messages)
@@ -228,8 +227,10 @@ class _ReadPartition(_KafkaDoFn):
                 end = chunk[-1].offset() + 1
                 if not tracker.try_claim(end - 1):
                     return
-                yield make_batch(self._topic.uri, found.number, chunk, progress), end
-                reader.observe(max(_time(message, progress) for message in (chunk[0], chunk[-1])))
+                batch = make_batch(self._topic.uri, found.number, chunk, progress)
+                if batch is not None:
+                    reader.observe(max(batch.arrivals or ()))
+                yield batch, end
             if reader.position > end:
                 end = reader.position
                 if not tracker.try_claim(end - 1):
@@ -255,7 +256,7 @@ class ReadAndSettle(_ReadPartition):
             readers.watermark.leave(found.number)
             finish(tracker)
             return
-        reader = readers.reader(found.number)
+        reader = readers.reader(found.number, tracker.current_restriction().start)
         progress = max(found.since, reader.progress)
         advance(watermark, readers.watermark.move(found.number, progress))
         full = is_full()
@@ -288,7 +289,7 @@ class ReadAndFinalize(_ReadPartition):
             finish(tracker)
             return
         readers = self._readers()
-        reader = readers.reader(found.number)
+        reader = readers.reader(found.number, tracker.current_restriction().start)
         progress = max(found.since, reader.progress, watermark_of(watermark))
         advance(watermark, progress)
         end = None

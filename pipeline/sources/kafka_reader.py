@@ -182,6 +182,7 @@ class PartitionReader:
         """Go to an offset, unless the reader stands there."""
         if offset != self.position:
             self._assign(offset)
+            self.progress = EARLIEST
         if offset != self.prefix.end:
             self.prefix = Prefix(offset)
 
@@ -328,12 +329,14 @@ class Readers:
                 DRAINING.wait(_LOOK_SECONDS)
         return END
 
-    def reader(self, partition: int) -> PartitionReader:
-        """Return the reader of a partition, made at first."""
+    def reader(self, partition: int, offset: int) -> PartitionReader:
+        """Return the reader of a partition, at an offset."""
         with self._lock:
             if partition not in self._readers:
                 self._readers[partition] = PartitionReader(self._topic, partition, self._outage, self._clock)
-            return self._readers[partition]
+            reader = self._readers[partition]
+        reader.seek(offset)
+        return reader
 
     def close(self) -> None:
         """Commit what is stored, and disconnect."""

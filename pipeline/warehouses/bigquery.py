@@ -35,7 +35,7 @@ from pipeline.count import MICROSECONDS, WindowCount
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, WarehouseError
 from pipeline.warehouses import bigquery_tables as tables
-from pipeline.warehouses.bigquery_jobs import Jobs, parameter, structs, window_structs
+from pipeline.warehouses.bigquery_jobs import REQUEST_TIMEOUT, Jobs, parameter, structs, window_structs
 from pipeline.warehouses.bigquery_settings import check_rate, read_settings
 from pipeline.warehouses.bigquery_tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM, Field
 from pipeline.warehouses.refusals import Refusal, RefusedRows, in_segment, insert_halving, without
@@ -193,28 +193,28 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         from google.api_core.exceptions import NotFound
         from google.cloud.bigquery import Dataset
 
-        client, retry = self.jobs.client, self.jobs.retry
+        client, patience = self.jobs.client, self.jobs.patience
         try:
-            found = client.get_dataset(self.name, retry=retry)
+            found = client.get_dataset(self.name, **patience)
         except NotFound:
             new = Dataset(self.name)
             new.description = tables.DATASET_DESCRIPTION
             new.location = self.location
             new.labels = dict(self.labels) | {"generated_by": "sluice"}
             new.max_time_travel_hours = self.time_travel or tables.TIME_TRAVEL_HOURS
-            found = client.create_dataset(new, exists_ok=True, retry=retry)
+            found = client.create_dataset(new, exists_ok=True, **patience)
         if self.location and found.location and found.location.upper() != self.location.upper():
             message = f"{self.name}: expected a dataset in {self.location}, got one in {found.location}"
             raise ConfigError(message)
         if self.time_travel and str(found.max_time_travel_hours) != str(self.time_travel):
             found.max_time_travel_hours = self.time_travel
-            client.update_dataset(found, ["max_time_travel_hours"], retry=retry)
+            client.update_dataset(found, ["max_time_travel_hours"], **patience)
 
     def _prepare_table(self, name: str, resource: dict[str, Any]) -> None:
         from google.api_core.exceptions import NotFound
 
         try:
-            found = self.jobs.client.get_table(f"{self.name}.{name}", retry=self.jobs.retry)
+            found = self.jobs.client.get_table(f"{self.name}.{name}", **self.jobs.patience)
         except NotFound:
             found = self._create(name, resource)
         there = found.to_api_repr()["schema"]["fields"]
@@ -222,14 +222,14 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         expiry = resource["timePartitioning"].get("expirationMs")
         if expiry is not None and found.time_partitioning.expiration_ms != int(expiry):
             found.time_partitioning.expiration_ms = int(expiry)
-            self.jobs.client.update_table(found, ["time_partitioning"], retry=self.jobs.retry)
+            self.jobs.client.update_table(found, ["time_partitioning"], **self.jobs.patience)
 
     def _create(self, name: str, resource: dict[str, Any]) -> Any:
         from google.cloud.bigquery import Table
 
         place = {"projectId": self.project, "datasetId": self.dataset, "tableId": name}
         table = Table.from_api_repr(resource | {"tableReference": place})
-        return self.jobs.client.create_table(table, exists_ok=True, retry=self.jobs.retry)
+        return self.jobs.client.create_table(table, exists_ok=True, **self.jobs.patience)
 
     def _load_rows(self, contract: Contract, segment: Segment, rows: pa.Table, whole: bool) -> None:
         """Load rows of a segment in one job.
@@ -256,7 +256,13 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             data = _parquet(rows)
             file = pa.BufferReader(data)
             return self.jobs.client.load_table_from_file(
-                file, name, size=data.size, num_retries=2, job_id=job_id, job_config=config
+                file,
+                name,
+                size=data.size,
+                num_retries=2,
+                job_id=job_id,
+                job_config=config,
+                timeout=REQUEST_TIMEOUT,
             )
 
         part = "" if whole else f"-{rows.num_rows}-{rows['_event_id'][0].as_py()}"
@@ -316,7 +322,7 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
         failure = self.jobs.run(
             f"sluice-{self.dataset}-{SEGMENTS}-{segment.id}",
             lambda job_id: self.jobs.client.query(
-                text, job_config=config, job_id=job_id, retry=self.jobs.retry, job_retry=None
+                text, job_config=config, job_id=job_id, **self.jobs.patience, job_retry=None
             ),
             lambda: self.refused(segment.id, segment.minute) is not None,
             f"to record segment {segment.id}",

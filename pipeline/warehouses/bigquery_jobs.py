@@ -16,6 +16,9 @@ from pipeline.warehouses.times import moment
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
+REQUEST_TIMEOUT = 60.0
+"""Seconds to wait for the answer to one request."""
+
 JOB_TIMEOUT = 600.0
 """Seconds to wait for one job. A load that gives up finds its job again when it is repeated."""
 
@@ -39,11 +42,11 @@ class Jobs:
         return _client(self._project, self._location, os.environ.get("BIGQUERY_EMULATOR_HOST"), os.getpid())
 
     @property
-    def retry(self) -> Any:
-        """For how long and which failed requests are repeated."""
+    def patience(self) -> dict[str, Any]:
+        """Arguments of every request: how long to wait for it, and for how long to repeat it."""
         from google.cloud.bigquery.retry import DEFAULT_RETRY
 
-        return DEFAULT_RETRY.with_timeout(self._retry_seconds)
+        return {"timeout": REQUEST_TIMEOUT, "retry": DEFAULT_RETRY.with_timeout(self._retry_seconds)}
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -67,7 +70,15 @@ class Jobs:
         from google.cloud.bigquery import QueryJobConfig
 
         config = QueryJobConfig(query_parameters=[parameter(*each) for each in values.items()])
-        return list(self.client.query_and_wait(sql, job_config=config, retry=self.retry, job_retry=None))
+        found = self.client.query_and_wait(
+            sql,
+            job_config=config,
+            api_timeout=REQUEST_TIMEOUT,
+            wait_timeout=JOB_TIMEOUT,
+            retry=self.patience["retry"],
+            job_retry=None,
+        )
+        return list(found)
 
     def run(
         self, job_id: str, submit: Callable[[str], Any], is_done: Callable[[], bool], what: str
@@ -107,13 +118,14 @@ class Jobs:
         try:
             job, ours = submit(job_id), True
         except Conflict:
-            where = self._location or self.client.get_dataset(self._name, retry=self.retry).location
-            job, ours = self.client.get_job(job_id, location=where, retry=self.retry), False
+            where = self._location or self.client.get_dataset(self._name, **self.patience).location
+            job, ours = self.client.get_job(job_id, location=where, **self.patience), False
         try:
-            job.result(retry=self.retry, timeout=JOB_TIMEOUT)
+            job.result(**self.patience | {"timeout": JOB_TIMEOUT})
         except GoogleAPICallError:
+            job.reload(**self.patience)  # a failed query is told as a failed request
             if job.error_result is None:
-                raise  # the question failed, not the job
+                raise
         return ours, job.error_result
 
 

@@ -43,7 +43,7 @@ def check_rate(types: int, shards: int, flush: float) -> None:
     table, project = loads_a_day(types, shards, flush)
     enough = next((f"use {s}s or more" for s in range(1, 61) if _fits(types, shards, s)), "")
     message = (
-        f"windows.flush: {flush:g}s with {shards} shards and {types} event types makes up to {table:,} loads"
+        f"windows.flush: {flush:g}s (event types: {types}, shards: {shards}) makes up to {table:,} loads"
         f" a day of one table and {project:,} of all; BigQuery takes {TABLE_CHANGES_A_DAY:,} and"
         f" {LOAD_JOBS_A_DAY:,}; {enough or 'use fewer shards or split the job'}"
     )

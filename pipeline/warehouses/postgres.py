@@ -4,6 +4,10 @@
 password file, or the URL (`postgresql://user:${PASSWORD}@host/database`, percent-encoded). Rows go in by binary COPY
 straight into their table, through ADBC. uuid, numeric(38,9), timestamptz and date are PostgreSQL's own types; objects,
 arrays and JSON are jsonb.
+
+Foreign keys are made only to the tables that `foreign_keys=customers,products` names: tables of others, filled before
+the events come. A row whose reference is not there is refused, so keys among the tables of one job would refuse rows
+for the order in which workers happen to load them, and are not made.
 """
 
 from __future__ import annotations
@@ -119,6 +123,8 @@ class PostgresWarehouse:
 
     url: str
     schema: str
+    foreign_keys: tuple[str, ...]
+    """Tables in the schema that references are held against."""
     options: Mapping[str, str] = field(repr=False)
     _held: Held = field(default_factory=Held, init=False, repr=False, compare=False)
 
@@ -133,7 +139,8 @@ class PostgresWarehouse:
         parts = _split(url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         schema = query.pop("schema", "public")
-        known = ("schema", *LIBPQ)
+        keys = tuple(filter(None, query.pop("foreign_keys", "").split(",")))
+        known = ("schema", "foreign_keys", *LIBPQ)
         if unknown := [key for key in query if key not in known]:
             message = (
                 f"warehouse: {redact(url)}: expected parameters among {', '.join(known)}, got {unknown[0]}"
@@ -147,7 +154,7 @@ class PostgresWarehouse:
             "dbname": parts.path.removeprefix("/"),
         }
         options = {key: unquote(str(value)) for key, value in named.items() if value}
-        return cls(redact(url), schema, options | {k: v for k, v in (LIBPQ | query).items() if v})
+        return cls(redact(url), schema, keys, options | {k: v for k, v in (LIBPQ | query).items() if v})
 
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create schema, tables and view where they are missing; two runs that start together take turns.
@@ -157,6 +164,7 @@ class PostgresWarehouse:
             WarehouseError: the server cannot be reached, or refuses.
 
         """
+        self._check_foreign_keys(contracts)
         tables = [statement for contract in contracts for statement in table_statements(contract)]
         with closing(self._connect()) as connection, _transaction(connection):
             connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -164,6 +172,8 @@ class PostgresWarehouse:
                 connection.execute(f"CREATE SCHEMA {quoted_name(self.schema)}")
             for statement in (*SYSTEM, *tables):
                 connection.execute(statement)
+            for table in self.foreign_keys:
+                _refer_to(connection, table, contracts)
 
     def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
         """Return the lines refused when the segment was loaded; None if it is not loaded."""
@@ -198,6 +208,17 @@ class PostgresWarehouse:
         """Return the DDL of the contract's table; see the function of this name."""
         return create_table_sql(contract)
 
+    def _check_foreign_keys(self, contracts: Sequence[Contract]) -> None:
+        for table in self.foreign_keys:
+            if table in (contract.table for contract in contracts):
+                why = "a table that this job does not load: its rows come in no order"
+            elif not _references(table, contracts):
+                why = "a table that a property of some contract, not nested, refers to"
+            else:
+                continue
+            message = f"warehouse: {self.url}: foreign_keys: expected {why}; got {table!r}"
+            raise ConfigError(message)
+
     def _connect(self) -> Connection:
         return Connection(self.url, self.schema, self.options)
 
@@ -208,6 +229,38 @@ def _transaction(connection: Connection) -> Iterator[None]:
     connection.execute("BEGIN")
     yield
     connection.execute("COMMIT")
+
+
+def _references(table: str, contracts: Sequence[Contract]) -> list[tuple[Contract, str, str]]:
+    """Return contract, column and referenced column of each property that refers to `table`."""
+    return [
+        (contract, prop.name, prop.references.partition(".")[2])
+        for contract in contracts
+        for prop in contract.columns
+        if prop.references is not None and prop.references.partition(".")[0] == table
+    ]
+
+
+def _refer_to(connection: Connection, table: str, contracts: Sequence[Contract]) -> None:
+    """Make the foreign keys to `table` that are missing."""
+    for contract, column, target in _references(table, contracts):
+        where = f"{contract.path or contract.label}: property {column}: foreign key to {table}.{target}"
+        if not connection.execute(_UNIQUE, [quoted_name(table), target]):
+            message = (
+                f"{where}: expected a table with this column as its key, got none; create it, or its key"
+            )
+            raise ConfigError(message)
+        if not connection.execute(_REFERS, [quoted_name(contract.table), quoted_name(table), column]):
+            connection.execute(
+                f"ALTER TABLE {quoted_name(contract.table)} ADD FOREIGN KEY ({quoted_name(column)})"
+                f" REFERENCES {quoted_name(table)} ({quoted_name(target)})"
+            )
+
+
+_UNIQUE = """SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indrelid = to_regclass(?) AND a.attname = ? AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL"""
+_REFERS = """SELECT 1 FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND c.conkey = ARRAY[a.attnum]
+WHERE c.contype = 'f' AND c.conrelid = to_regclass(?) AND c.confrelid = to_regclass(?) AND a.attname = ?"""
 
 
 def system_sql() -> str:

@@ -38,6 +38,8 @@ _JSONB = b"\x01"
 """The version that jsonb's binary form begins with."""
 _CONTENT = ("22", "23")
 """Classes of SQLSTATE for data exceptions and broken constraints."""
+_ROW_AS_DETAIL = ("23502", "23514")
+"""A missing value and a broken check: the detail is the whole row, which the dead letter holds anyway."""
 
 Result = TypeVar("Result")
 
@@ -201,15 +203,17 @@ def _conninfo(options: Mapping[str, str]) -> str:
 
 
 def _said(error: Any) -> str:
-    """Return PostgreSQL's message and detail in one line, or what ADBC says."""
+    """Return PostgreSQL's message, detail and column in one line, or what ADBC says."""
     details = {key: value.decode("utf-8", "replace") for key, value in error.details}
-    primary = details.get("PG_DIAG_MESSAGE_PRIMARY")
+    primary = details.get(b"PG_DIAG_MESSAGE_PRIMARY")
     if primary is None:
         _, _, said = str(error).rpartition("[libpq] ")
         return " ".join(said.split())
-    parts = [primary, details.get("PG_DIAG_MESSAGE_DETAIL")]
-    if column := re.search(r"^COPY .*, (column \S+)", details.get("PG_DIAG_CONTEXT", ""), re.MULTILINE):
-        parts.append(column[1].rstrip(":"))
+    parts = [primary]
+    if error.sqlstate not in _ROW_AS_DETAIL:
+        parts.append(details.get(b"PG_DIAG_MESSAGE_DETAIL", ""))
+    if column := re.search(r"^COPY .*, (column \w+)", details.get(b"PG_DIAG_CONTEXT", ""), re.MULTILINE):
+        parts.append(column[1])
     return "; ".join(part.rstrip(".") for part in parts if part)
 
 

@@ -214,7 +214,7 @@ def _taken(prop: Property, place: str) -> str:
 
 
 def _said(error: Any) -> str:
-    return " ".join(str(error.msg or error).split())
+    return " ".join(str(error.raw_msg or error).split())
 
 
 def _text(time: datetime) -> str:

@@ -33,14 +33,17 @@ _LOOK_SECONDS = 0.2
 class Topic(Protocol):
     """A topic that a test publishes to and a job reads."""
 
-    environment: Mapping[str, str]
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What leads clients to its server."""
+        ...
 
     @property
     def source(self) -> str:
         """What a job reads."""
         ...
 
-    def publish(self, records: Iterable[bytes]) -> None:
+    def publish(self, records: Iterable[bytes]) -> object:
         """Send records, and wait until all have arrived."""
         ...
 

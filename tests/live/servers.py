@@ -333,23 +333,35 @@ def _request(request: Request) -> None:
 
 
 class Kafka:
-    """A real broker of one node, at `bootstrap`; it can be killed and started again over the same data."""
+    """A real broker of one node, at `bootstrap`; it can be killed and started again over the same data.
+
+    At `secure` it asks for TLS and for the user `reader` with the password `hush`; `certificate` is its own.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Keep data and settings in `folder`."""
-        port, controller = _lasting_port(), _lasting_port()
+        port, secure, controller = _lasting_port(), _lasting_port(), _lasting_port()
         self.bootstrap = f"127.0.0.1:{port}"
+        self.secure = f"127.0.0.1:{secure}"
+        self.certificate = folder / "certificate.pem"
         self._port = port
         self._settings = folder / "server.properties"
         self._running = ExitStack()
+        offered = f"PLAINTEXT://{self.bootstrap},SASL_SSL://{self.secure}"
         settings = {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"{offered},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": offered,
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.sasl_ssl.plain.sasl.jaas.config": (
+                'org.apache.kafka.common.security.plain.PlainLoginModule required user_reader="hush";'
+            ),
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": _certify(self.certificate),
             "log.dirs": folder / "data",
             "offsets.topic.replication.factor": 1,
             "offsets.topic.num.partitions": 1,
@@ -394,6 +406,27 @@ class Kafka:
         raise ServerError(message)
 
 
+def _certify(certificate: Path) -> Path:
+    """Make a certificate for 127.0.0.1 that is its own authority; return a file that holds its key, too."""
+    both = certificate.with_name("key_and_certificate.pem")
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=127.0.0.1",
+    ]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(both), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True, timeout=START_TIMEOUT)
+    both.write_bytes(both.read_bytes() + certificate.read_bytes())
+    return both
+
+
 def _lasting_port() -> int:
     """Return a free loopback port that stays free while its server is away.
 
@@ -416,6 +449,7 @@ def _java(megabytes: int) -> list[str]:
 def kafka(folder: Path) -> Iterator[Kafka]:
     """Run a Kafka broker whose data lie in `folder`; without its jars or Java skip the test, or fail it in CI."""
     require("java")
+    require("openssl")
     if not any(KAFKA_JARS.glob("kafka-clients-*.jar")):
         require("kafka")
     broker = Kafka(folder)

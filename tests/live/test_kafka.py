@@ -195,6 +195,38 @@ def test_a_missing_topic(broker: servers.Kafka) -> None:
     assert str(caught.value) == f"{where}: cannot read the topic: Broker: Unknown topic or partition"
 
 
+def test_tls_and_a_password_come_from_the_environment(
+    broker: servers.Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = Bus(broker)
+    bus.send([b"secret"])
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("KAFKA_SASL_MECHANISM", "PLAIN")
+    monkeypatch.setenv("KAFKA_SASL_USERNAME", "reader")
+    where = f"kafka://{broker.secure}/{bus.name}"
+    for password, certificate, reason in (
+        ("hush", None, "certificate verify failed"),
+        ("hash", str(broker.certificate), "Authentication failed"),
+    ):
+        monkeypatch.setenv("KAFKA_SASL_PASSWORD", password)
+        if certificate is not None:
+            monkeypatch.setenv("KAFKA_SSL_CA_LOCATION", certificate)
+        with pytest.raises(SourceError) as caught:
+            open_source(f"{where}?group=g").check()
+        assert str(caught.value).startswith(f"{where}: no broker answers: ")
+        assert reason in str(caught.value)
+        assert password not in str(caught.value)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hush")
+    source = open_source(f"{where}?group=g")
+    source.check()
+    assert isinstance(source, KafkaSource)
+    with Reading(source) as run:
+        run.until(1)
+    assert run.records() == [b"secret"]
+    assert bus.committed() == 1
+
+
 def test_all_records_come_once_with_where_and_when_they_were(broker: servers.Kafka) -> None:
     bus = Bus(broker, partitions=3)
     sent = {partition: numbered(partition * 10_000, partition * 10_000 + 9_000) for partition in range(3)}
@@ -452,8 +484,7 @@ def test_offsets_that_are_gone(broker: servers.Kafka, caplog: pytest.LogCaptureF
     bus.send(numbered(0, 10))
     delete_below(bus, 7)
     readers = Readers(parse_url(bus.url()), system_clock)
-    reader = readers.reader(0)
-    reader.seek(2)
+    reader = readers.reader(0, 2)
     found: list[int] = []
 
     def read() -> bool:
@@ -467,13 +498,14 @@ def test_offsets_that_are_gone(broker: servers.Kafka, caplog: pytest.LogCaptureF
         "reading from 7"
     ]
     found.clear()
-    reader.seek(11)
+    readers.reader(0, 11)
     with pytest.raises(SourceError) as caught:
         until(read)
     assert str(caught.value) == (
         f"kafka://{bus.name}, partition 0: expected offset 11, got a partition that ends at 10: it was made anew or "
         "lost records; run again to begin where it begins"
     )
+    readers.commits.close()
     reader.close()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.contracts import Contract, Property
 from pipeline.count import count_windows
 from pipeline.elements import Segment
+from pipeline.retry import Patience
 from pipeline.rows import to_table
 from pipeline.warehouses import Refusal, Warehouse, open_warehouse
 from tests.warehouses.places import Place
@@ -113,6 +114,29 @@ def load(warehouse: Warehouse, contract: Contract, each: Segment) -> list[Refusa
     return warehouse.load(contract, each, table, refused, count_windows(table["at"]), NOW)
 
 
+def events(number: int) -> list[bytes]:
+    """Return the lines of a segment: enough to take several packets, one that no warehouse is offered."""
+    return [*(order(second, text=f"{number} {'x' * 2000}") for second in range(50)), b'{"at":7}']
+
+
+Again = Callable[[Callable[[], Any]], Any]
+"""Calls an action until it does not fail any more."""
+
+
+def load_until_done(warehouse: Warehouse, number: int, again: Again) -> None:
+    """Do what the step of the graph does with a segment."""
+    each = segment(number, *events(number))
+    if again(lambda: warehouse.refused(each.id, each.minute)) is None:
+        again(lambda: load(warehouse, ORDER, each))
+
+
+def load_all_patiently(url: str, segments: int) -> None:
+    """Load so many segments, as a worker does."""
+    warehouse = open_warehouse(url)
+    for number in range(segments):
+        load_until_done(warehouse, number, Patience(60))
+
+
 def prepared(url: str) -> Warehouse:
     """Return the warehouse with its tables."""
     warehouse = open_warehouse(url)
@@ -174,6 +198,7 @@ def _timestamp(value: Any) -> datetime:
 PLAIN: Mapping[str, Callable[[Any], Any]] = {
     "uuid": lambda value: str(value).lower(),
     "decimal": Decimal,
+    "float": float,
     "timestamp": _timestamp,
     "date": lambda value: value if isinstance(value, date) else date.fromisoformat(value),
     "boolean": bool,

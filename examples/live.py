@@ -1,0 +1,117 @@
+"""usage: live.py [SECONDS]: a live job on this machine, killed in the middle, and the proof that nothing was lost.
+
+A broker that exists here is started, records of a shop are published to it (2% broken, 5% repeated), `sluice run`
+reads them, is killed with SIGKILL half way, and started again. The proof compares what was published with what is in
+the log, the warehouse and the dead letters, without asking the pipeline.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.terminal import wide_console
+from tests.live.kafka_topic import KafkaTopic
+from tests.live.live_bench import TABLES, Feed, LiveJob, Publishing, Topic, until
+from tests.live.servers import KAFKA_JARS, kafka, pubsub
+
+OUT = Path("out/live")
+RATE = 500
+LOOK_SECONDS = 5.0
+
+
+@contextmanager
+def a_topic(folder: Path, console: Console) -> Iterator[Topic]:
+    """Start a broker that exists on this machine, and yield a new topic of it."""
+    if shutil.which("java") and any(KAFKA_JARS.glob("kafka-clients-*.jar")):
+        console.print("broker: Kafka, because Java and its jars are here (.tools/kafka)")
+        with kafka(folder) as broker:
+            yield KafkaTopic(broker)
+    elif shutil.which("java") and shutil.which("gcloud"):
+        console.print(
+            "broker: the Pub/Sub emulator, because Java and the Google Cloud CLI are here, and Kafka is not"
+        )
+        with pubsub() as emulator:
+            yield emulator.make("backend-events-topic")
+    else:
+        console.print(
+            "expected Java, and Kafka's jars (scripts/tools kafka) or the Pub/Sub emulator; found neither"
+        )
+        sys.exit(1)
+
+
+def counts(job: LiveJob) -> Table:
+    """Return the counts of the latest windows, as the warehouse has them."""
+    table = Table("window", "event type", "events", title="event_counts, the latest windows")
+    rows = job.sql(
+        "select window_start, event_type, events from event_counts"
+        " qualify dense_rank() over (order by window_start desc) <= 2 order by 1 desc, 2"
+    )
+    for start, event_type, events in rows:
+        table.add_row(f"{start:%H:%M:%S}", event_type, f"{events:,}")
+    return table
+
+
+def proof(job: LiveJob, feed: Feed) -> Table:
+    """Return what was published beside what was stored."""
+    table = Table("", "published", "log", "warehouse", "equal", title="nothing lost, nothing doubled")
+    lines, payloads = job.lines(), job.payloads()
+    loaded = sum(job.sql(f"select count(*) from {table}")[0][0] for table in TABLES.values())
+    letters = job.sql("select count(*) from dead_letters")[0][0]
+    whole = lines == Counter(feed.events) and loaded == len(feed.events)
+    kept = payloads == Counter(feed.broken) and letters == len(feed.broken)
+    table.add_row("distinct events", f"{len(feed.events):,}", f"{lines.total():,}", f"{loaded:,}", str(whole))
+    table.add_row(
+        "broken records", f"{len(feed.broken):,}", f"{payloads.total():,}", f"{letters:,}", str(kept)
+    )
+    table.add_row("repeated records", f"{len(feed.repeated):,}", "0", "0", "")
+    if not (whole and kept):
+        sys.exit("what was stored is not what was published")
+    return table
+
+
+def main() -> None:
+    """Run the demonstration."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    console = wide_console()
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir(parents=True)
+    feed = Feed(seed=2025)
+    with tempfile.TemporaryDirectory(prefix="live-") as scratch, a_topic(OUT.absolute(), console) as topic:
+        job = LiveJob(OUT.absolute(), Path(scratch), topic)
+        console.print(f"sluice run jobs/backend_events.yaml --source '{topic.source}' --windows.flush 2s …")
+        running = job.start()
+        try:
+            with Publishing(topic, feed, RATE):
+                begun, killed = time.monotonic(), False
+                until(lambda: job.stored() > 0, running)
+                while time.monotonic() - begun < seconds:
+                    time.sleep(LOOK_SECONDS)
+                    if not killed and time.monotonic() - begun > seconds / 2:
+                        os.kill(running.process.pid, signal.SIGKILL)
+                        running.finish()
+                        console.print(f"[bold]SIGKILL[/] after {feed.published:,} records; starting it again")
+                        running, killed = job.start(), True
+                    console.print(counts(job))
+            until(lambda: job.stored() >= len(feed.events) + len(feed.broken), running)
+            report = job.drain(running)
+        finally:
+            running.kill()
+    console.print(proof(job, feed))
+    figures = ", ".join(f"{name} {report[name]:,}" for name in ("read", "accepted", "repeated", "rejected"))
+    console.print(f"the second run balances: {figures}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""Warehouses behind servers: connections that are cut, servers that restart, and the real command line."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from pipeline.contracts import load_contracts
+from pipeline.dead_letters import dead_letter_contract
+from pipeline.errors import WarehouseError
+from pipeline.warehouses import Warehouse, open_warehouse
+from tests.live.proxy import Fault, Stage, after_bytes, containing, proxy
+from tests.replay_bench import JOB, ROOT, sluice
+from tests.warehouses.places import PLACES, MakePlace, Place
+from tests.warehouses.samples import (
+    ORDER,
+    counts,
+    events,
+    load,
+    load_all_patiently,
+    load_until_done,
+    marks,
+    number_of,
+    prepared,
+    read_back,
+    segment,
+)
+
+SEGMENTS = 8
+SPAWN = multiprocessing.get_context("spawn")
+
+STAGES: dict[str, dict[str, Stage]] = {
+    "postgres": {
+        "connecting": after_bytes(0),
+        "signing in": after_bytes(120),
+        "claiming": containing(b"INSERT INTO _segments"),
+        "copying": containing(b"COPY"),
+        "in the midst of rows": after_bytes(60_000),
+        "counting": containing(b"_event_counts"),
+        "committing": containing(b"COMMIT"),
+        "asking": containing(b"SELECT refused"),
+    },
+}
+"""Server -> stages of a load that a connection can break at, told by what the client sends."""
+FAULTS = ("cut", "cut_after", "reset", "delay")
+
+
+@pytest.fixture(scope="module", params=STAGES)
+def make_place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakePlace]:
+    with PLACES[request.param](tmp_path_factory.mktemp("server")) as make:
+        yield make
+
+
+@pytest.fixture
+def place(make_place: MakePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    made = make_place(tmp_path)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+def at(place: Place, port: int) -> Warehouse:
+    assert place.url_at is not None
+    return open_warehouse(place.url_at(port))
+
+
+def at_once(action: Callable[[], Any]) -> Any:
+    """Call an action again without a pause, for a fault that comes three times."""
+    for _ in range(3):
+        try:
+            return action()
+        except WarehouseError:
+            pass
+    return action()
+
+
+def is_whole(place: Place, segments: int) -> None:
+    """Find every event of so many segments once, in rows, counts and marks."""
+    assert [mark[4:6] for mark in marks(place)] == [(50, 1)] * segments
+    assert [events for *_, events in counts(place)] == [10 * segments] * 5
+    texts = Counter(row["text"].partition(" ")[0] for row in read_back(place))
+    assert texts == {str(number): 50 for number in range(segments)}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("stage", sorted({stage for stages in STAGES.values() for stage in stages}))
+def test_a_connection_that_breaks_loses_and_doubles_nothing(
+    place: Place, request: pytest.FixtureRequest, stage: str, kind: str
+) -> None:
+    stages = STAGES[request.node.callspec.params["make_place"]]
+    prepared(place.url)
+    assert place.port is not None
+    with proxy(place.port) as between:
+        warehouse = at(place, between.port)
+        fault = Fault(stages[stage], kind, times=3, seconds=0.2)
+        between.faults.append(fault)
+        for number in range(SEGMENTS):
+            load_until_done(warehouse, number, at_once)
+            between.disconnect()
+        assert fault.met == 3
+    is_whole(place, SEGMENTS)
+
+
+def test_a_worker_whose_connection_dies_in_silence_leaves_the_segment_to_the_next(place: Place) -> None:
+    """Its server still holds the claim, for a while; whoever waits for it goes on when it is given up."""
+    prepared(place.url)
+    assert place.port is not None
+    with proxy(place.port) as between:
+        between.faults.append(Fault(containing(b"COMMIT"), "cut"))
+        with pytest.raises(WarehouseError):
+            load(at(place, between.port), ORDER, segment(0, *events(0)))
+        load_until_done(at(place, between.port), 0, at_once)
+    is_whole(place, 1)
+
+
+def test_a_server_that_is_away_is_one_clear_line_without_the_password(place: Place) -> None:
+    warehouse = prepared(place.url)
+    assert place.port is not None
+    with proxy(place.port) as between:
+        away = at(place, between.port)
+        load(away, ORDER, segment(0, *events(0)))
+        between.refuse = True
+        between.disconnect()
+        with pytest.raises(WarehouseError) as error:
+            load(away, ORDER, segment(1, *events(1)))
+        assert re.search(r":[^*/@]+@", str(error.value)) is None
+        assert "\n" not in str(error.value)
+        between.refuse = False
+        load(away, ORDER, segment(1, *events(1)))
+    load(warehouse, ORDER, segment(1, *events(1)))
+    is_whole(place, 2)
+
+
+def test_a_server_that_restarts_in_the_midst_of_loads_loses_and_doubles_nothing(place: Place) -> None:
+    prepared(place.url)
+    assert place.restart is not None
+    segments = 60
+    processes = [SPAWN.Process(target=load_all_patiently, args=(place.url, segments)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for some in (10, 30):
+        wait_until(lambda some=some: number_of(place, "_segments") >= some, processes)  # type: ignore[misc]
+        place.restart()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    is_whole(place, segments)
+
+
+def wait_until(reached: Callable[[], bool], processes: list[Any]) -> None:
+    """Look again and again; give up when the processes have ended."""
+    pause = threading.Event()
+    while not reached():
+        assert any(process.is_alive() for process in processes)
+        pause.wait(0.01)
+
+
+def run(command: str, folder: Path, url: str, *flags: str) -> str:
+    """Run `sluice run` or `load` on the sample history; return what it printed."""
+    with TemporaryDirectory(prefix="replay") as scratch:
+        done = sluice(
+            command,
+            JOB,
+            f"--files={folder / 'files'}",
+            f"--dead-letters={folder / 'letters'}",
+            f"--warehouse={url}",
+            f"--report={folder / 'report.json'}",
+            *flags,
+            environment={"TMPDIR": scratch},
+        )
+    assert (done.code, done.err) == (0, "")
+    return done.out
+
+
+def tables(place: Place) -> dict[str, list[Any]]:
+    """Return what two warehouses of one log must agree on: all but the time of loading."""
+    contracts = [*load_contracts(str(ROOT / "schemas/backend_events")).values(), dead_letter_contract()]
+    found: dict[str, list[Any]] = {contract.table: read_back(place, contract) for contract in contracts}
+    identities = {
+        f"{each.table}._event_id": place.query(f"SELECT _event_id, _segment_id FROM {each.table} ORDER BY 1")
+        for each in contracts
+    }
+    return found | identities | {"counts": counts(place), "segments": [mark[:-1] for mark in marks(place)]}
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, list[Any]]]]:
+    """Replay the sample history into DuckDB; return the folder of the log and the tables."""
+    folder = tmp_path_factory.mktemp("replayed")
+    with PLACES["duckdb"](folder) as make:
+        place = make(folder)
+        run("run", folder, place.url)
+        yield folder, tables(place)
+
+
+@pytest.fixture(scope="module", params=sorted({"sqlite", *STAGES}))
+def make_any_place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakePlace]:
+    with PLACES[request.param](tmp_path_factory.mktemp("server")) as make:
+        yield make
+
+
+def test_a_log_rebuilds_any_warehouse_as_duckdb_has_it(
+    replayed: tuple[Path, dict[str, list[Any]]], make_any_place: MakePlace, tmp_path: Path
+) -> None:
+    folder, expected = replayed
+    place = make_any_place(tmp_path)
+    printed = run("load", folder, place.url)
+    assert "recovered: 3,950 events" in printed
+    assert "%" not in printed  # the password, as the URL has it
+    assert tables(place) == expected
+    run("load", folder, place.url)
+    assert json.loads((folder / "report.json").read_bytes())["recovered"] == 0
+    assert tables(place) == expected
+
+
+def test_the_command_line_replays_a_history(
+    replayed: tuple[Path, dict[str, list[Any]]], make_any_place: MakePlace, tmp_path: Path
+) -> None:
+    _, expected = replayed
+    place = make_any_place(tmp_path)
+    run("run", tmp_path, place.url)
+    made = json.loads((tmp_path / "report.json").read_bytes())
+    figures = ("read", "accepted", "repeated", "rejected", "loaded", "refused", "balanced")
+    assert [made[name] for name in figures] == [4201, 3950, 150, 101, 3950, 0, True]
+    run("run", tmp_path, place.url)
+    for name in ("order_events", "inventory_events", "user_activity_events", "counts"):
+        assert sorted(map(str, tables(place)[name])) == sorted(map(str, expected[name]))

@@ -1,0 +1,102 @@
+"""The jobs of the commerce requirements on their committed samples: exact figures, and twice the same."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tests.live.running import ROOT, figures, rows, run_job
+
+
+def test_sales(tmp_path: Path) -> None:
+    source = ROOT / "examples/commerce/sales/*.csv"
+    report = run_job("commerce_sales", source, tmp_path)
+    assert figures(report) == (93, 85, 2, 6, True)
+    assert report["rejections"] == {"format": 1, "missing": 1, "not_csv": 2, "type": 2}
+    assert figures(run_job("commerce_sales", source, tmp_path)) == (93, 0, 87, 6, True)
+    query = "select count(*), count(distinct sale_id), sum(amount)::decimal(18, 2)::text from raw_sales_data"
+    assert rows(tmp_path, query) == [(85, 85, "9500.90")]
+    query = "select source.line, code, violations[1].expected, payload from dead_letters"
+    letters = rows(tmp_path, f"{query} order by source.uri, source.line")
+    assert [(line, code) for line, code, _, _ in letters] == [
+        (33, "type"),
+        (43, "format"),
+        (53, "missing"),
+        (58, "not_csv"),
+        (61, "not_csv"),
+        (27, "type"),
+    ]
+    assert letters[3][2:] == ("9 fields, as in the header", "S2003,P100,U1,1,19.90")
+    assert letters[4][2] == "fields whose quotes are closed, and doubled within"
+    query = "select _extra->>'$.note' from raw_sales_data where sale_id in ('S1004', 'L2') order by sale_id"
+    assert rows(tmp_path, query) == [("Geschenk f\u00fcr Zo\u00eb",), ('left at\nthe "front" desk',)]
+    query = "select quantity, amount < 0, unit_price is null from raw_sales_data where sale_id in ('S1009', 'S1015')"
+    assert sorted(rows(tmp_path, query)) == [(-1, True, False), (1, None, True)]
+
+
+def test_logs(tmp_path: Path) -> None:
+    source = ROOT / "examples/commerce/logs"
+    report = run_job("commerce_logs", source, tmp_path)
+    assert figures(report) == (80, 73, 1, 6, True)
+    assert report["salvaged"] == 12
+    assert report["rejections"] == {"enum": 1, "missing": 2, "not_json": 3}
+    assert figures(run_job("commerce_logs", source, tmp_path)) == (80, 0, 74, 6, True)
+    query = "unnest(from_json(_extra->'$._salvaged.rules', '[\"varchar\"]')) as rule, count(*)"
+    assert dict(rows(tmp_path, f"select {query} from customer_logs group by rule")) == {
+        "bare_words": 1,
+        "cut_off": 1,
+        "escaped": 1,
+        "key_value": 2,
+        "line_time": 1,
+        "missing_braces": 3,
+        "missing_commas": 1,
+        "single_quotes": 2,
+        "text_around": 2,
+        "trailing_commas": 1,
+    }
+    query = "select count(*) from customer_logs where product_id is null or user_id is null or device is null"
+    assert rows(tmp_path, query) == [(0,)]
+    letters = dict(
+        rows(tmp_path, "select source.\"offset\", payload from dead_letters where code = 'not_json'")
+    )
+    content = (source / "web.log").read_bytes()
+    assert all(content[at:].startswith(payload.encode() + b"\n") for at, payload in letters.items())
+
+
+def test_catalog(tmp_path: Path) -> None:
+    source = ROOT / "examples/commerce/catalog.json"
+    assert figures(run_job("commerce_catalog", source, tmp_path)) == (9, 8, 0, 1, True)
+    assert figures(run_job("commerce_catalog", source, tmp_path)) == (9, 0, 8, 1, True)
+    query = "select distinct epoch_us(snapshot_at) // 1000 from product_catalog"
+    assert rows(tmp_path, query) == [(int(source.stat().st_mtime * 1000),)]
+    query = "select product_name, price::text, active, _extra->>'$._id' from product_catalog where product_id = 'P103'"
+    assert rows(tmp_path, query) == [("Caf\u00e9 press", "24.950000000", True, "507f1f77bcf86cd799439003")]
+
+
+def test_user_logs_are_aggregated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert figures(run_job("user_logs", ROOT / "examples/user_logs/user_logs.json", tmp_path)) == (
+        47,
+        41,
+        1,
+        5,
+        True,
+    )
+    query = "select user_id, timestamp::text, event_type, product_id, device, category from customer_logs"
+    assert rows(tmp_path, f"{query} where user_id = 'U123'") == [
+        ("U123", "2025-01-10 10:00:00+00", "view", "P456", "mobile", "electronics")
+    ]
+    main = runpy.run_path(str(ROOT / "examples/user_logs/aggregate.py"))["main"]
+    main(str(tmp_path / "w.duckdb"), str(tmp_path / "aggregated_logs.csv"))
+    written = (tmp_path / "aggregated_logs.csv").read_text().splitlines()
+    assert written[0] == "metric,name,events"
+    by_type = [line.split(",") for line in written[1:] if line.startswith("events_by_type")]
+    assert sum(int(events) for _, _, events in by_type) == 41
+    assert {name for _, name, _ in by_type} == {"click", "purchase", "view"}
+    most = [line.split(",") for line in written[1:] if line.startswith("most_active_user")]
+    query = "select user_id, count(*) from customer_logs group by user_id order by 2 desc, 1"
+    counted = rows(tmp_path, query)
+    assert [(name, int(events)) for _, name, events in most] == [
+        each for each in counted if each[1] == counted[0][1]
+    ]

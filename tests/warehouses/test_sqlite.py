@@ -1,0 +1,202 @@
+"""What SQLite does beyond the generic suite: exact text, turns of writers, kills in the midst of a transaction."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.contracts import Property
+from pipeline.errors import ConfigError, ContractError, WarehouseError
+from pipeline.warehouses import open_warehouse, sqlite
+from pipeline.warehouses.sqlite import SQLiteWarehouse
+from tests.warehouses.places import PLACES, Place
+from tests.warehouses.samples import (
+    ID,
+    LETTER,
+    ORDER,
+    counts,
+    load,
+    load_all_patiently,
+    marks,
+    number_of,
+    order,
+    prepared,
+    segment,
+)
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with PLACES["sqlite"](tmp_path) as make:
+        yield make(tmp_path)
+
+
+def file_of(place: Place) -> str:
+    return place.url.removeprefix("sqlite:///")
+
+
+def test_values_without_a_type_of_their_own_are_exact_text(place: Place) -> None:
+    line = order(
+        7.5,
+        total=b"12345678901234567890.123456789",
+        day="2024-02-29",
+        paid=True,
+        ratio=0.5,
+        number=7,
+        tags=["ž"],
+    )
+    load(prepared(place.url), ORDER, segment(1, line, order(total=0)))
+    names = '"order_id", "at", "total", "day", "paid", "ratio", "number", "tags", "_ingested_at"'
+    rows = place.query(f"SELECT {names} FROM order_events ORDER BY _event_id")
+    assert rows[0] == (
+        ID,
+        "2025-02-08T13:09:07.500000Z",
+        "12345678901234567890.123456789",
+        "2024-02-29",
+        1,
+        0.5,
+        7,
+        '["ž"]',
+        "2025-02-08T14:00:00.000000Z",
+    )
+    assert rows[1][2] == "0.000000000"
+    assert place.query("SELECT unixepoch(\"at\"), json_extract(tags, '$[0]') FROM order_events LIMIT 1") == [
+        (1739020147, "ž")
+    ]
+
+
+def test_tables_are_strict_and_keep_their_descriptions(place: Place) -> None:
+    prepared(place.url)
+    (ddl,) = place.query("SELECT sql FROM sqlite_master WHERE name = 'order_events'")[0]
+    assert ddl.splitlines()[:3] == [
+        'CREATE TABLE "order_events" ( -- What the shop\'s customers order.',
+        '    "order_id" TEXT NOT NULL, -- The order\'s own id.',
+        '    "at" TEXT NOT NULL,',
+    ]
+    assert ddl.endswith('    PRIMARY KEY ("_event_id")\n) STRICT')
+    assert place.query("PRAGMA journal_mode") == [("wal",)]
+
+
+def test_what_sqlite_refuses_is_told_in_its_own_words_and_the_rest_is_loaded(place: Place) -> None:
+    warehouse = prepared(place.url)
+    load(warehouse, ORDER, segment(1, order()))
+    with closing(sqlite3.connect(file_of(place))) as connection:
+        connection.execute("CREATE UNIQUE INDEX one_text ON order_events (text)")
+    lines = [order(second, text=str(second % 9)) for second in range(12)]
+    each = segment(2, *lines, b'{"at":7}')
+    refused = load(warehouse, ORDER, each)
+    said = "UNIQUE constraint failed: order_events.text"
+    assert refused[:3] == [(9, said), (10, said), (11, said)]
+    assert warehouse.refused(each.id, each.minute) == refused
+    assert [mark[4:6] for mark in marks(place)] == [(1, 0), (9, 4)]
+    assert [events for *_, events in counts(place)] == [10]
+
+
+def test_a_writer_waits_for_the_one_before_and_gives_up_with_one_clear_line(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = prepared(place.url)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    with closing(sqlite3.connect(file_of(place), isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        assert warehouse.refused(segment(1).id, 0) is None  # readers are not in its way
+        with pytest.raises(WarehouseError) as error:
+            load(warehouse, ORDER, segment(1, order()))
+    assert str(error.value) == (
+        f"{file_of(place)}: expected an SQLite database that can be written: database is locked"
+    )
+    assert load(warehouse, ORDER, segment(1, order())) == []
+
+
+def _killed_at(url: str, statement: str) -> None:
+    """Load a segment, but die of SIGKILL when a statement of its transaction begins."""
+    connect = sqlite3.connect
+
+    def traced(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        opened: sqlite3.Connection = connect(*arguments, **named)
+        opened.set_trace_callback(
+            lambda sql: os.kill(os.getpid(), signal.SIGKILL) if statement in sql else None
+        )
+        return opened
+
+    sqlite3.connect = traced  # type: ignore[assignment]
+    load_all_patiently(url, 1)
+
+
+@pytest.mark.parametrize(
+    "statement", ["INSERT INTO _segments", 'INTO "order_events"', "_event_counts", "COMMIT"]
+)
+def test_a_load_that_was_killed_leaves_nothing_and_is_done_by_the_next(place: Place, statement: str) -> None:
+    prepared(place.url)
+    process = SPAWN.Process(target=_killed_at, args=(place.url, statement))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert (number_of(place, "order_events"), marks(place), counts(place)) == (0, [], [])
+    load_all_patiently(place.url, 1)
+    assert (number_of(place, "order_events"), [mark[4:6] for mark in marks(place)]) == (50, [(50, 1)])
+
+
+def test_a_relative_url_is_read_from_any_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    opened = open_warehouse("sqlite:///out/it's.db")
+    assert opened == SQLiteWarehouse(f"{tmp_path}/out/it's.db")
+    opened.prepare([ORDER])
+    assert (tmp_path / "out" / "it's.db").is_file()
+
+
+@pytest.mark.parametrize("url", ["sqlite://w.db", "sqlite:///", "sqlite:///:memory:"])
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        open_warehouse(url)
+    assert str(error.value) == f"warehouse: expected sqlite:///PATH of a file, got {url!r}"
+
+
+@pytest.mark.parametrize("table", ["Event_Counts", "sqlite_events"])
+def test_a_table_that_sqlite_cannot_hold_is_refused(table: str) -> None:
+    with pytest.raises(ContractError) as error:
+        sqlite.create_table_sql(replace(LETTER, table=table))
+    assert str(error.value) == (
+        "dead_letter@1.0.0: table: expected a name that is not event_counts and does not begin with sqlite_;"
+        f" got {table!r}"
+    )
+
+
+def test_a_description_cannot_end_its_comment(place: Place) -> None:
+    prop = Property("note", "string", description='line one\n"evil" INTEGER, --\r\u2028x')
+    prepared(place.url)
+    open_warehouse(place.url).prepare(
+        [replace(LETTER, table="letters", properties=(*LETTER.properties, prop))]
+    )
+    names = [row[1] for row in place.query("PRAGMA table_info(letters)")]
+    assert names == ["at", "payload", "note", "_extra", "_event_id", "_segment_id", "_ingested_at"]
+
+
+def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path) -> None:
+    file = tmp_path / "w.db"
+    file.write_bytes(b"something else, longer than a header" * 500)
+    with pytest.raises(WarehouseError) as error:
+        SQLiteWarehouse(str(file)).prepare([ORDER])
+    assert (
+        str(error.value) == f"{file}: expected an SQLite database that can be written: file is not a database"
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"")
+    with pytest.raises(WarehouseError) as error:
+        SQLiteWarehouse(str(tmp_path / "x" / "w.db")).prepare([ORDER])
+    assert str(error.value) == f"{tmp_path / 'x'}: expected to read or write the warehouse: File exists"
