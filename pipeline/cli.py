@@ -117,7 +117,7 @@ def redeliver(options: argparse.Namespace, beam_args: list[str]) -> int:
             message = f"--set: expected contract=FILE, got {text!r}; other keys have flags of their own"
             raise ConfigError(message)
         job = with_contract(job, file)
-    source = DeadLetterSource(_selection(options).url(job.dead_letters))
+    source = DeadLetterSource(_selection(options).url(job.dead_letters, job.unparsable))
     plan = plan_redelivery(source)
     print_plan(plan, job, source.url)
     if options.dry_run or not plan.letters:

@@ -181,6 +181,8 @@ def _changes(was: Property, now: Property, path: str) -> Found:
     if was.kind != now.kind:
         yield path, f"type changed: {was.kind} -> {now.kind}"
         return
+    if was.protect != now.protect:
+        yield path, f"protection changed: {was.protect or 'none'} -> {now.protect or 'none'}"
     if was.flatten != now.flatten:
         yield path, "flattened into columns" if now.flatten else "no longer flattened into columns"
     if now.required and not was.required:

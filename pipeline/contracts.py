@@ -30,6 +30,9 @@ Identity = Literal["content", "properties", "delivery"]
 Span = Literal["minute", "hour", "day"]
 """How much event time one folder of the log holds."""
 
+Protect = Literal["hash", "drop", "truncate_ip"]
+"""How a raw value is kept from everything that is written; see `pipeline.compile.protect`."""
+
 Scalar = str | int | float | bool
 
 
@@ -61,6 +64,13 @@ class Property:
     """An object whose properties are columns of the table themselves."""
     aliases: tuple[str, ...] = ()
     """What formats that only have texts, such as CSV, may call it as well."""
+    protect: Protect | None = None
+
+    def unlimited(self) -> Property:
+        """Return the property as it is when its value is protected: any value of its kind will do."""
+        return replace(
+            self, enum=(), pattern=None, min_length=None, max_length=None, minimum=None, maximum=None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +339,7 @@ def _property(path: str, where: str, prop: SchemaProperty, *, nested: bool, item
     logical = prop.logicalType
     if logical not in _LOGICAL:
         fail(path, f"{where}.logicalType", f"expected one of {', '.join(_LOGICAL)}, got {show(logical)}")
-    custom = custom_properties(path, where, prop.customProperties, ("aliases", "flatten"))
+    custom = custom_properties(path, where, prop.customProperties, ("aliases", "flatten", "protect"))
     flatten = custom.get("flatten", False)
     if flatten is not False and (flatten is not True or nested or item or not prop.properties):
         fail(path, f"{where}.customProperties.flatten", "expected true, on an object of the event itself")
@@ -362,8 +372,34 @@ def _property(path: str, where: str, prop: SchemaProperty, *, nested: bool, item
         properties=_properties(path, f"{where}.properties", prop.properties) if prop.properties else (),
         flatten=flatten,
         aliases=names(path, f"{where}.customProperties.aliases", custom.get("aliases")),
+        protect=_protect(path, where, prop, kind, custom.get("protect"), item=item),
         **limits,
     )
+
+
+def _protect(path: str, where: str, prop: SchemaProperty, kind: Kind, value: Any, *, item: bool) -> Any:
+    """Read how a property is protected: only what leaves a value that its column can hold."""
+    here = f"{where}.customProperties.protect"
+    method = choice(path, here, value, get_args(Protect))
+    if method is None:
+        return None
+    if prop.classification != "restricted":
+        fail(
+            path,
+            f"{where}.classification",
+            f"expected restricted beside protect, got {show(prop.classification)}",
+        )
+    if method == "drop" and (prop.required or item):
+        fail(
+            path,
+            here,
+            "expected an optional property, as drop leaves nothing of it; make it optional, or hash it",
+        )
+    if method != "drop" and kind not in ("string", "uuid"):
+        fail(path, here, f"expected drop, got {method}, which is for strings; the property is {kind}")
+    if prop.unique and method != "hash":
+        fail(path, here, f"expected hash, got {method}, which does not tell unique values apart")
+    return method
 
 
 def _kind(path: str, where: str, prop: SchemaProperty) -> Kind:

@@ -8,8 +8,9 @@ from, so the same failure met again is the same letter.
 from __future__ import annotations
 
 import base64
+import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.resources import as_file, files
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from pipeline.contracts import Contract, load_contract
 from pipeline.elements import (
     DEAD_LETTER,
     REDELIVERY,
+    UNPARSABLE,
     Letter,
     LogKey,
     Origin,
@@ -33,9 +35,11 @@ from pipeline.elements import (
     Rejected,
     add_receipts,
 )
-from pipeline.log import Log, Stream
+from pipeline.errors import StorageError
+from pipeline.log import Appended, Log, Stream
 from pipeline.shuffle import Gathered
-from pipeline.storage import open_store
+from pipeline.storage import Store, open_store
+from pipeline.storage.local import LocalStore
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
@@ -60,6 +64,14 @@ class Reason(msgspec.Struct, frozen=True):
     got: str
 
 
+class RowLayout(msgspec.Struct, frozen=True):
+    """How a row of a CSV file is to be read; see `elements.Layout`."""
+
+    columns: tuple[str, ...]
+    delimiter: str
+    encoding: str
+
+
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One line of the dead-letter log; the fields are described in `dead_letter.odcs.yaml`."""
 
@@ -80,6 +92,8 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     attempts: int = 1
     arrived_at: datetime | None = None
     run_started_at: datetime | None = None
+    layout: RowLayout | None = None
+    protected: list[str] | None = None
 
     @property
     def record(self) -> bytes:
@@ -113,13 +127,54 @@ class Redelivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     contract: str | None = None
 
 
-def open_letters(url: str, *, marks: bool = False) -> Log:
-    """Return the log of letters at `url`, and of their `marks` in its folder `redelivery`; touches nothing yet."""
-    streams = {DEAD_LETTER: Stream.of(dead_letter_contract(), folder="")}
-    if marks:
-        rule = "properties letter_id, attempt"
-        streams[REDELIVERY] = Stream(REDELIVERY, REDELIVERY, rule, _mark_identity)
-    return Log(open_store(url), streams)
+class LetterLog(Log):
+    """The log of letters and, in a store of its own, that of letters which cannot be searched for protected values."""
+
+    unparsable: Log
+
+    @classmethod
+    def at(cls, url: str, unparsable: str | None = None, *, marks: bool = False) -> LetterLog:
+        """Return the log at `url`, with `marks` in its folder `redelivery`; touches nothing yet.
+
+        Those that cannot be searched are in the folder `unparsable` unless it is elsewhere.
+        """
+        letters = Stream.of(dead_letter_contract(), folder="")
+        streams = {DEAD_LETTER: letters}
+        if marks:
+            rule = "properties letter_id, attempt"
+            streams[REDELIVERY] = Stream(REDELIVERY, REDELIVERY, rule, _mark_identity)
+        log = cls(open_store(url), streams)
+        apart = open_store(unparsable if unparsable is not None else f"{url.rstrip('/')}/{UNPARSABLE}")
+        log.unparsable = Log(apart, {UNPARSABLE: letters})
+        return log
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the caches behind, as `Log` does."""
+        return _letter_log, (*super().__reduce__()[1], self.unparsable)
+
+    def open_unparsable(self) -> None:
+        """Open the log of what cannot be searched as `open` does; a folder on this machine is its owner's alone."""
+        if isinstance(self.unparsable.store, LocalStore):
+            try:
+                os.makedirs(self.unparsable.store.root, mode=0o700, exist_ok=True)
+            except OSError as error:
+                message = f"{self.unparsable.store.root}: cannot make the folder: {error.strerror}"
+                raise StorageError(message) from error
+        self.unparsable.open()
+
+    def append(self, event_type: str, minute: int, shard: int, lines: Sequence[bytes]) -> Appended:
+        """Append to the log that `event_type` belongs to; see `Log.append`."""
+        if event_type == UNPARSABLE:
+            return self.unparsable.append(event_type, minute, shard, lines)
+        return super().append(event_type, minute, shard, lines)
+
+
+def _letter_log(
+    store: Store, streams: Mapping[str, Stream], shards: int, cached: int, unparsable: Log
+) -> LetterLog:
+    log = LetterLog(store, streams, shards, cached)
+    log.unparsable = unparsable
+    return log
 
 
 def _mark_identity() -> Callable[[bytes], bytes]:
@@ -146,9 +201,9 @@ def dead_letter(
     origin, known = rejected.origin, rejected.origin.letter
     source = Source(origin.uri, origin.partition, origin.offset, origin.line, origin.message_id)
     text, encoded = _payload(rejected.record)
-    started = run_started if known is None else known.started
+    started, layout = run_started if known is None else known.started, rejected.layout
     return DeadLetter(
-        letter_id=_letter_id(rejected.record, source) if known is None else known.id,
+        letter_id=_letter_id(rejected, source) if known is None else known.id,
         time=(rejected.event_time or _utc(origin.arrival)) if known is None else known.time,
         rejected_at=_utc(rejected_at),
         job=job,
@@ -165,6 +220,8 @@ def dead_letter(
         attempts=1 if known is None else known.attempt,
         arrived_at=_utc(origin.arrival),
         run_started_at=None if started is None else _utc(started),
+        layout=None if layout is None else RowLayout(layout.columns, layout.delimiter, layout.encoding),
+        protected=sorted(rejected.protected) or None,
     )
 
 
@@ -178,7 +235,8 @@ def mark(letter: Letter, job: str, redelivered_at: float, rejected: DeadLetter |
         job=job,
         outcome="accepted" if rejected is None else "rejected",
         code=None if rejected is None else rejected.code,
-        violations=None if rejected is None else rejected.violations,
+        # What cannot be searched may be quoted in its reasons.
+        violations=None if rejected is None or letter.unparsable else rejected.violations,
         contract=None if rejected is None else rejected.contract,
     )
 
@@ -188,7 +246,9 @@ def minute_of(time: datetime) -> int:
     return (time - _EPOCH) // _MINUTE * 60  # exact: at the year 9999 floats are not
 
 
-def _letter_id(record: bytes, source: Source) -> str:
+def _letter_id(rejected: Rejected, source: Source) -> str:
+    """Return the letter's identity: it is told to all, so what is not to be seen is hashed with the key first."""
+    record = rejected.record if rejected.unparsable is None else rejected.unparsable
     return xxhash.xxh3_128_hexdigest(record + b"\0" + msgspec.json.encode(source))
 
 
@@ -235,7 +295,12 @@ class WrapLetters(beam.DoFn):
             letter = dead_letter(each, self._job, now, self._run_started)
             minute = minute_of(letter.time)
             line = msgspec.json.encode(letter)
-            by_key[LogKey(DEAD_LETTER, minute, 0)].append((each.origin, each.receipts, line))
+            apart = each.unparsable is not None or (
+                each.origin.letter is not None and each.origin.letter.unparsable
+            )
+            by_key[LogKey(UNPARSABLE if apart else DEAD_LETTER, minute, 0)].append(
+                (each.origin, each.receipts, line)
+            )
             if self._marks and each.origin.letter is not None:
                 line = msgspec.json.encode(mark(each.origin.letter, self._job, now, letter))
                 by_key[LogKey(REDELIVERY, minute, 0)].append((each.origin, {}, line))

@@ -21,8 +21,18 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.compile.decoder import MAX_DEPTH, compile_decoder, compile_identity, too_deep
 from pipeline.compile.explain import Explanation, compile_explainer, violation_code
+from pipeline.compile.protect import compile_protection, privacy_key, without_limits
 from pipeline.contracts import Contract
-from pipeline.elements import LogKey, Origin, Part, RecordBatch, Rejected, Tally, Violation, add_tallies
+from pipeline.elements import (
+    LogKey,
+    Origin,
+    Part,
+    RecordBatch,
+    Rejected,
+    Tally,
+    Violation,
+    add_tallies,
+)
 from pipeline.paths import shard_of
 from pipeline.prepare import Preparer
 from pipeline.progress import Progress
@@ -92,7 +102,8 @@ class _Kind(NamedTuple):
     contract: Contract
     event_type: str
     timed: bool
-    delivered: bool
+    rewritten: bool
+    """What is stored differs from the record: protected, or with its delivery."""
     fits: Callable[[Any], bool] | None
     span: int
     """Minutes of a folder of its log."""
@@ -105,9 +116,27 @@ class RecordDecoder:
     """Holds every record of a batch against its contract. Pure: no Beam, no clock, no I/O."""
 
     def __init__(
-        self, contracts: Mapping[str, Contract], route_by: str | None, ages: AgeLimits, shards: int
+        self,
+        contracts: Mapping[str, Contract],
+        route_by: str | None,
+        ages: AgeLimits,
+        shards: int,
+        key: bytes | None = None,
+        done: frozenset[str] = frozenset(),
     ) -> None:
-        """Compile the contracts; done once a worker."""
+        """Compile the contracts; done once a worker.
+
+        `key` is that of protected properties, if there are any. Values at the paths in `done` are protected already,
+        and are not held against limits that the raw ones have kept.
+        """
+        contracts = (
+            {name: without_limits(contract, done) for name, contract in contracts.items()}
+            if done
+            else contracts
+        )
+        self._done = done
+        self._protection = compile_protection(contracts, route_by, key, done)
+        self._protect = {} if self._protection is None else self._protection.lines
         compiled = compile_decoder(contracts, route_by)
         self._decode = compiled.decode
         self._kinds = {
@@ -115,7 +144,7 @@ class RecordDecoder:
                 contract,
                 contract.event_type,
                 contract.event_time is not None,
-                contract.identity == "delivery",
+                contract.identity == "delivery" or contract.event_type in self._protect,
                 compiled.fits.get(struct),
                 _SPANS[contract.span],
             )
@@ -147,10 +176,10 @@ class RecordDecoder:
             except _UNDECODABLE:
                 rescued = self._rescue(batch, index, broken.get(index), record)
                 if isinstance(rescued, Explanation):
-                    result.rejected.append(_rejected(batch, index, rescued))
+                    result.rejected.append(self._rejected(batch, index, rescued))
                     continue
                 (record, event), mended = rescued, True
-            contract, event_type, timed, delivered, fits, span = kinds[type(event)]
+            contract, event_type, timed, rewritten, fits, span = kinds[type(event)]
             if timed:
                 stamp = event.event_time_
                 if stamp.tzinfo is None:
@@ -164,10 +193,10 @@ class RecordDecoder:
             if not in_time or (fits is not None and not fits(event)):
                 explanation = self._doubt(record, contract, None if in_time else reference, time)
                 if explanation.violations:
-                    result.rejected.append(_rejected(batch, index, explanation))
+                    result.rejected.append(self._rejected(batch, index, explanation))
                     continue
-            if delivered or b"\n" in record:
-                record = _stored(record, batch.origin(index) if delivered else None)
+            if rewritten or b"\n" in record:
+                record = self._stored(record, contract, batch, index)
             by_minute[event_type, minute - minute % span].append(record)
             times.append(time)
             result.salvaged[event_type] += mended
@@ -175,6 +204,17 @@ class RecordDecoder:
             result.first, result.last = min(times), max(times)
         self._shard(by_minute, result)
         return result
+
+    def _rejected(self, batch: RecordBatch, index: int, explanation: Explanation) -> Rejected:
+        rejected = _rejected(batch, index, explanation, self._done)
+        return rejected if self._protection is None else self._protection.rejected(rejected)
+
+    def _stored(self, record: bytes, contract: Contract, batch: RecordBatch, index: int) -> bytes:
+        """Return the line of the log: no line feeds, values protected, with its origin if that is its identity."""
+        line = record if b"\n" not in record else msgspec.json.format(record, indent=-1)
+        if contract.event_type in self._protect:
+            line = self._protect[contract.event_type](line)
+        return _with_delivery(line, batch.origin(index)) if contract.identity == "delivery" else line
 
     def _rescue(
         self, batch: RecordBatch, index: int, broken: Violation | None, line: bytes
@@ -216,7 +256,9 @@ def _text(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
-def _rejected(batch: RecordBatch, index: int, explanation: Explanation) -> Rejected:
+def _rejected(
+    batch: RecordBatch, index: int, explanation: Explanation, protected: frozenset[str]
+) -> Rejected:
     return Rejected(
         record=batch.records[index],
         origin=batch.origin(index),
@@ -226,13 +268,9 @@ def _rejected(batch: RecordBatch, index: int, explanation: Explanation) -> Rejec
         contract=explanation.contract.label if explanation.contract is not None else None,
         event_time=explanation.event_time,
         receipts=batch.receipts(1),
+        layout=batch.layout,
+        protected=protected,
     )
-
-
-def _stored(record: bytes, origin: Origin | None) -> bytes:
-    """Return the line of the log: without line feeds, and with its origin if that is its identity."""
-    line = record if b"\n" not in record else msgspec.json.format(record, indent=-1)
-    return line if origin is None else _with_delivery(line, origin)
 
 
 def _with_delivery(line: bytes, origin: Origin) -> bytes:
@@ -273,7 +311,8 @@ class DecodeRecords(beam.DoFn):
 
     def setup(self) -> None:
         """Compile the contracts."""
-        self._decoder = RecordDecoder(*self._arguments)
+        self._key = privacy_key(self._arguments[0].values())
+        self._decoders = {frozenset[str](): RecordDecoder(*self._arguments, self._key)}
 
     def start_bundle(self) -> None:
         """Begin with nothing held back."""
@@ -282,7 +321,7 @@ class DecodeRecords(beam.DoFn):
 
     def process(self, batch: RecordBatch) -> Iterator[Any]:
         """Decode one batch."""
-        decoded = self._decoder.decode(batch)
+        decoded = self._decoder(batch).decode(batch)
         for key, lines in decoded.events.items():
             self._gathered.add(
                 key, key.minute, Part(batch.uri, batch.offsets[0], lines, batch.receipts(len(lines)))
@@ -294,6 +333,13 @@ class DecodeRecords(beam.DoFn):
             size = sum(map(len, batch.records)) + len(batch.records)
             self._progress.add(size, len(batch.records), len(decoded.rejected))
         yield from self._gathered.overflow()
+
+    def _decoder(self, batch: RecordBatch) -> RecordDecoder:
+        """Return the decoder of records in which the same values are protected already: none, unless redelivered."""
+        done = frozenset[str]() if batch.redelivered is None else batch.redelivered.protected
+        if done not in self._decoders:
+            self._decoders[done] = RecordDecoder(*self._arguments, self._key, done)
+        return self._decoders[done]
 
     def finish_bundle(self) -> Iterator[Any]:
         """Let go of what is held back, and of the bundle's tally."""

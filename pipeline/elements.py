@@ -21,7 +21,10 @@ DEAD_LETTER = "dead_letter"
 REDELIVERY = "redelivery"
 """Event type of the marks that tell which letters were delivered again; they are in the log of the letters only."""
 
-OWN_TYPES = frozenset({DEAD_LETTER, REDELIVERY})
+UNPARSABLE = "unparsable"
+"""Event type of dead letters that cannot be searched for protected values; they are in a log of their own only."""
+
+OWN_TYPES = frozenset({DEAD_LETTER, REDELIVERY, UNPARSABLE})
 """What is not counted as events."""
 
 
@@ -30,13 +33,15 @@ class Letter:
     """The dead letter that a record is delivered again from: what keeps it the same letter if it fails again.
 
     `attempt` counts deliveries, this one included. `time` is the letter's, and chooses its folder. `started` is
-    when the run that rejected it began, in epoch seconds; None if its source had no end.
+    when the run that rejected it began, in epoch seconds; None if its source had no end. An `unparsable` one stays
+    in its log.
     """
 
     id: str
     attempt: int
     time: datetime
     started: float | None = None
+    unparsable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +64,6 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Redelivered:
-    """What the records of a batch of dead letters have in common, and the first origin of each.
-
-    `started` is when the run that rejected them began, in epoch seconds; None if its source had no end.
-    """
-
-    origins: Sequence[Origin]
-    started: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Layout:
     """How the rows of a CSV file become objects: the names in its header, its delimiter, its encoding.
 
@@ -79,6 +73,19 @@ class Layout:
     columns: tuple[str, ...]
     delimiter: str
     encoding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivered:
+    """What the records of a batch of dead letters have in common, and the first origin of each.
+
+    `started` is when the run that rejected them began, in epoch seconds; None if its source had no end. `protected`
+    are the paths of values that were protected then, such as `items[].email`.
+    """
+
+    origins: Sequence[Origin]
+    started: float | None
+    protected: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,11 @@ class Rejected:
     """In UTC, when the record has a readable event time."""
     receipts: Receipts = field(default_factory=dict)
     """What is owed once the record's dead letter is stored."""
+    layout: Layout | None = None
+    protected: frozenset[str] = frozenset()
+    """Paths of the values that were protected, such as `items[].email`."""
+    unparsable: bytes | None = None
+    """Keyed hash of a record that cannot be searched for values to protect, and still has them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,14 @@ class Job:
             "example": "10m",
         },
     )
+    unparsable: str | None = field(
+        default=None,
+        metadata={
+            "help": "folder of rejected records that cannot be searched for protected values"
+            " (default: unparsable, below dead_letters)",
+            "example": "gs://restricted-bucket/unparsable",
+        },
+    )
     windows: Windows = field(default_factory=Windows, metadata={"help": "see the keys below"})
     path: str = field(default="", metadata={"internal": True})
 

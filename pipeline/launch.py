@@ -29,7 +29,8 @@ from grpc import RpcError
 
 from pipeline import errors
 from pipeline.clock import Clock, system_clock
-from pipeline.dead_letters import dead_letter_contract, open_letters
+from pipeline.compile.protect import is_protected, privacy_key
+from pipeline.dead_letters import LetterLog, dead_letter_contract
 from pipeline.decode import AgeLimits
 from pipeline.errors import ConfigError
 from pipeline.graph import Run, build, build_load
@@ -81,6 +82,9 @@ def run_job(
         SluiceError: one clear line; what was written stays valid, and the next run completes it.
 
     """
+    privacy_key(
+        job.contracts.values()
+    )  # workers read it themselves, so that it is in nothing that is sent to them
     source = open_source(job.source)
 
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
@@ -107,9 +111,10 @@ def redeliver_letters(
     job: Job, source: DeadLetterSource, beam_args: Sequence[str], clock: Clock = system_clock
 ) -> Report:
     """Run the letters of `source`, which are those of `job`, through its graph, and mark them; return the report."""
+    privacy_key(job.contracts.values())
 
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
-        letters = open_letters(job.dead_letters, marks=True)
+        letters = LetterLog.at(job.dead_letters, job.unparsable, marks=True)
         run = replace(open_run(), letters=letters)
         letters.open()
         build_redelivery(pipeline | "Read" >> source, job, run)
@@ -281,10 +286,12 @@ def _open(job: Job, shared: _Shared, started: float, clock: Clock, *, live: bool
     letter_contract = dead_letter_contract()
     streams = {name: Stream.of(contract) for name, contract in job.contracts.items()}
     log = Log(open_store(job.files), streams, job.windows.shards)
-    letters = open_letters(job.dead_letters)
+    letters = LetterLog.at(job.dead_letters, job.unparsable)
     warehouse = open_warehouse(job.warehouse)
     log.open()
     letters.open()
+    if is_protected(job.contracts.values()):
+        letters.open_unparsable()
     warehouse.prepare([*job.contracts.values(), letter_contract])
     windows = job.windows
     retry_for = job.retry_for if job.retry_for is not None else (_LIVE_RETRY_FOR if live else 0.0)

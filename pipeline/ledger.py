@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import apache_beam as beam
 import msgspec
 
-from pipeline.elements import DEAD_LETTER, OWN_TYPES, RecordBatch, Tally, add_tallies
+from pipeline.elements import DEAD_LETTER, OWN_TYPES, UNPARSABLE, RecordBatch, Tally, add_tallies
 from pipeline.panes import Panes
 from pipeline.storage import open_store
 
@@ -76,7 +76,9 @@ def make_report(total: Tally, *, job: str, run_id: str, started: float, seconds:
         for figure in _FIGURES
     }
     read = counts["read", ""]
-    letters = counts["accepted", DEAD_LETTER] + counts["repeated", DEAD_LETTER]
+    letters = sum(
+        counts[figure, name] for figure in ("accepted", "repeated") for name in (DEAD_LETTER, UNPARSABLE)
+    )
     resent = sum(number for (figure, _), number in counts.items() if figure == "resent")
     balanced = (
         all(each.balanced for each in by_type.values())

@@ -68,6 +68,7 @@ class Plan:
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     done: int = 0
     refused: int = 0
+    unknown: int = 0
 
 
 def plan_redelivery(source: DeadLetterSource) -> Plan:
@@ -85,6 +86,7 @@ def plan_redelivery(source: DeadLetterSource) -> Plan:
         plan.letters.update((each.letter.code, each.letter.event_type or "unknown") for each in found.open)
         plan.done += found.done
         plan.refused += found.refused
+        plan.unknown += found.unknown
     return plan
 
 

@@ -221,5 +221,7 @@ def print_plan(plan: Plan, job: Job, folder: str) -> None:
         console.print(
             f"{plan.refused:,} are rows that the warehouse refused: their events are in the log already"
         )
+    if plan.unknown:
+        console.print(f"{plan.unknown:,} broke their contract in a protected value, which was not kept")
     for name, place in (("from", folder), ("files", job.files), ("warehouse", job.warehouse)):
         console.print(f"{name}: {place}", soft_wrap=True, highlight=False)

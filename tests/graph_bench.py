@@ -14,9 +14,9 @@ from apache_beam.testing import test_stream
 from apache_beam.transforms.window import TimestampedValue
 
 from pipeline.contracts import Contract, Property
-from pipeline.dead_letters import dead_letter_contract
+from pipeline.dead_letters import LetterLog, dead_letter_contract
 from pipeline.decode import AgeLimits
-from pipeline.elements import DEAD_LETTER, RecordBatch
+from pipeline.elements import RecordBatch
 from pipeline.graph import Run, build, build_load
 from pipeline.job import Job, Windows
 from pipeline.ledger import Report, make_report, read_totals
@@ -73,9 +73,7 @@ class Bench:
         self.log = Log(
             open_store(self.job.files), {name: Stream.of(each) for name, each in CONTRACTS.items()}
         )
-        self.letters = Log(
-            open_store(self.job.dead_letters), {DEAD_LETTER: Stream.of(self.letter_contract, folder="")}
-        )
+        self.letters = LetterLog.at(self.job.dead_letters)
         self.warehouse = open_warehouse(self.job.warehouse)
         self.runs = 0
 

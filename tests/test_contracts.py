@@ -188,8 +188,34 @@ MISTAKES = [
     ),
     (
         "name: due, ",
+        "name: due, customProperties: [{property: mask, value: hash}], ",
+        f"{P}[7].customProperties[0].property: expected one of aliases, flatten, protect, got 'mask'",
+    ),
+    (
+        "name: due, ",
         "name: due, customProperties: [{property: protect, value: hash}], ",
-        f"{P}[7].customProperties[0].property: expected one of aliases, flatten, got 'protect'",
+        f"{P}[7].classification: expected restricted beside protect, got nothing",
+    ),
+    (
+        "name: due, ",
+        "name: due, classification: restricted, customProperties: [{property: protect, value: rot13}], ",
+        f"{P}[7].customProperties.protect: expected one of hash, drop, truncate_ip, got 'rot13'",
+    ),
+    (
+        "name: due, ",
+        "name: due, classification: restricted, customProperties: [{property: protect, value: hash}], ",
+        f"{P}[7].customProperties.protect: expected drop, got hash, which is for strings; the property is date",
+    ),
+    (
+        "name: id, ",
+        "name: id, classification: restricted, customProperties: [{property: protect, value: drop}], ",
+        f"{P}[0].customProperties.protect: expected an optional property, as drop leaves nothing of it; "
+        "make it optional, or hash it",
+    ),
+    (
+        "name: id, ",
+        "name: id, classification: restricted, customProperties: [{property: protect, value: truncate_ip}], ",
+        f"{P}[0].customProperties.protect: expected hash, got truncate_ip, which does not tell unique values apart",
     ),
     (
         "name: due, ",

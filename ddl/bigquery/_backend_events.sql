@@ -83,6 +83,12 @@ CREATE TABLE IF NOT EXISTS `backend_events.dead_letters` (
   `attempts` INT64 OPTIONS (description = "How often the record was delivered."),
   `arrived_at` TIMESTAMP OPTIONS (description = "When the source received the record; its age counts from then when it is delivered again."),
   `run_started_at` TIMESTAMP OPTIONS (description = "When the run that rejected it began, if its source had an end; its age counts from then."),
+  `layout` STRUCT<
+    `columns` ARRAY<STRING> OPTIONS (description = "The names in the file's header."),
+    `delimiter` STRING OPTIONS (description = "What stands between two fields."),
+    `encoding` STRING OPTIONS (description = "Encoding of the file; empty where nothing but ASCII tells it.")
+  > OPTIONS (description = "How the row of a CSV file is to be read."),
+  `protected` ARRAY<STRING> OPTIONS (description = "Paths of the values in the payload that were protected, such as items[].email."),
   `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),

@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS "dead_letters" (
     "attempts" bigint,
     "arrived_at" timestamptz,
     "run_started_at" timestamptz,
+    "layout" jsonb,
+    "protected" jsonb,
     "_extra" jsonb,
     "_event_id" text NOT NULL,
     "_segment_id" text NOT NULL,
@@ -42,6 +44,8 @@ COMMENT ON COLUMN "dead_letters"."attributes" IS 'Attributes or headers of the m
 COMMENT ON COLUMN "dead_letters"."attempts" IS 'How often the record was delivered.';
 COMMENT ON COLUMN "dead_letters"."arrived_at" IS 'When the source received the record; its age counts from then when it is delivered again.';
 COMMENT ON COLUMN "dead_letters"."run_started_at" IS 'When the run that rejected it began, if its source had an end; its age counts from then.';
+COMMENT ON COLUMN "dead_letters"."layout" IS 'How the row of a CSV file is to be read.';
+COMMENT ON COLUMN "dead_letters"."protected" IS 'Paths of the values in the payload that were protected, such as items[].email.';
 COMMENT ON COLUMN "dead_letters"."_extra" IS 'Properties outside the contract, nested as they came, or null.';
 COMMENT ON COLUMN "dead_letters"."_event_id" IS 'Identity of the event: 32 hex digits.';
 COMMENT ON COLUMN "dead_letters"."_segment_id" IS 'Segment of the log that holds the event.';

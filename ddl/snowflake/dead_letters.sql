@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS "DEAD_LETTERS" (
     "ATTEMPTS" NUMBER(19,0) COMMENT 'How often the record was delivered.',
     "ARRIVED_AT" TIMESTAMP_TZ COMMENT 'When the source received the record; its age counts from then when it is delivered again.',
     "RUN_STARTED_AT" TIMESTAMP_TZ COMMENT 'When the run that rejected it began, if its source had an end; its age counts from then.',
+    "LAYOUT" VARIANT COMMENT 'How the row of a CSV file is to be read.',
+    "PROTECTED" VARIANT COMMENT 'Paths of the values in the payload that were protected, such as items[].email.',
     "_EXTRA" VARCHAR COMMENT 'Properties outside the contract, nested as they came, or null.',
     "_EVENT_ID" VARCHAR NOT NULL COMMENT 'Identity of the event: 32 hex digits.',
     "_SEGMENT_ID" VARCHAR NOT NULL COMMENT 'Segment of the log that holds the event.',

@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS "dead_letters" ( -- A record was rejected.
     "attempts" INTEGER, -- How often the record was delivered.
     "arrived_at" TEXT, -- When the source received the record; its age counts from then when it is delivered again.
     "run_started_at" TEXT, -- When the run that rejected it began, if its source had an end; its age counts from then.
+    "layout" TEXT, -- How the row of a CSV file is to be read.
+    "protected" TEXT, -- Paths of the values in the payload that were protected, such as items[].email.
     "_extra" TEXT, -- Properties outside the contract, nested as they came, or null.
     "_event_id" TEXT NOT NULL, -- Identity of the event: 32 hex digits.
     "_segment_id" TEXT NOT NULL, -- Segment of the log that holds the event.

@@ -275,7 +275,8 @@ def compile_identity(contract: Contract) -> Callable[[bytes], bytes]:
         delivered = msgspec.defstruct("Delivered", [("id", str)], rename={"id": DELIVERY_KEY}, gc=False)
         decode_id: Callable[[bytes], Any] = msgspec.json.Decoder(delivered).decode
         return lambda line: xxhash.xxh3_128_digest(decode_id(line).id.encode())
-    unique = [prop for prop in contract.properties if prop.unique]
+    # A protected value has been held against its limits before it was hashed.
+    unique = [each.unlimited() if each.protect else each for each in contract.properties if each.unique]
     decode = msgspec.json.Decoder(_struct(contract.event_type, unique)).decode
     canonical = [(operator.attrgetter(_attributes(unique)[prop.name]), prop.kind) for prop in unique]
 

@@ -1,9 +1,10 @@
 """Dead letters as a source: what a job rejected, delivered again with the origin that it had first.
 
 `dead-letters:URL` reads the letters in the folder that a job's `dead_letters` names, one after the other minute of
-their log. Left out are those whose marks say that they were accepted since, and the rows that a warehouse
-refused: their events are in the log already. What stands behind a question mark chooses among the others, such as
-`?code=enum&event_type=order`.
+their log. Left out are those whose marks say that they were accepted since, the rows that a warehouse refused
+(their events are in the log already), and those in which a protected value itself broke its contract (it was not
+kept, so that nobody can tell whether it would keep the contract now). What stands behind a question mark chooses
+among the others, such as `?code=enum&event_type=order`.
 """
 
 from __future__ import annotations
@@ -12,15 +13,24 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 
 import apache_beam as beam
 import msgspec
 
-from pipeline.dead_letters import DeadLetter, Redelivery, open_letters
-from pipeline.elements import DEAD_LETTER, REDELIVERY, Letter, Origin, RecordBatch, Redelivered
+from pipeline.compile.protect import PROTECTED
+from pipeline.dead_letters import DeadLetter, LetterLog, Redelivery, RowLayout
+from pipeline.elements import (
+    DEAD_LETTER,
+    REDELIVERY,
+    UNPARSABLE,
+    Layout,
+    Letter,
+    Origin,
+    RecordBatch,
+    Redelivered,
+)
 from pipeline.errors import ConfigError, SourceError, StorageError
 from pipeline.log import LOG_FILE, Log
 from pipeline.paths import minute_prefix, parse_segment_path, segment_number
@@ -50,11 +60,13 @@ class Selection:
             getattr(letter, name) in values for name, values in self.values.items()
         )
 
-    def url(self, folder: str) -> str:
-        """Return the source that reads them from `folder`."""
+    def url(self, folder: str, unparsable: str | None = None) -> str:
+        """Return the source that reads them from `folder`; see `LetterLog.at`."""
         chosen = [(name, value) for name, values in self.values.items() for value in sorted(values)]
         if self.since is not None:
             chosen.append(("since", self.since.isoformat()))
+        if unparsable is not None:
+            chosen.append((UNPARSABLE, unparsable))
         query = "&".join(f"{name}={quote(value)}" for name, value in chosen)
         return f"{SCHEME}:{quote(folder, safe=_PLAIN)}{'?' if query else ''}{query}"
 
@@ -77,7 +89,7 @@ def select(chosen: Iterable[tuple[str, str]], where: str) -> Selection:
         elif name in CHOICES:
             values[name].add(value)
         else:
-            message = f"{where}: expected some of {', '.join(CHOICES)} and since, got {name!r}"
+            message = f"{where}: expected some of {', '.join(CHOICES)}, since and unparsable, got {name!r}"
             raise ConfigError(message)
     return Selection({name: frozenset(each) for name, each in values.items()}, since)
 
@@ -95,26 +107,29 @@ def parse_time(text: str, where: str) -> datetime:
 
 
 class Open(NamedTuple):
-    """A letter, and as which attempt it would be delivered again."""
+    """A letter, as which attempt it would be delivered again, and whether it cannot be searched."""
 
     letter: DeadLetter
     attempt: int
+    unparsable: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Read:
-    """What one minute of the letters' log holds of a selection: what is `open`, and how much is `done` or `refused`.
+    """What one minute of the letters' log holds of a selection: what is `open`, and how many are not.
 
-    `done` were accepted when they were delivered again; `refused` are rows that the warehouse refused.
+    `done` were accepted when they were delivered again; `refused` are rows that the warehouse refused; in `unknown`
+    a protected value broke its contract.
     """
 
     open: list[Open]
     done: int
     refused: int
+    unknown: int
 
 
-Minute = tuple[int, tuple[str, ...]]
-"""A minute (epoch seconds), and the segments of its letters."""
+Minute = tuple[int, tuple[str, ...], tuple[str, ...]]
+"""A minute (epoch seconds), the segments of its letters, and of those that cannot be searched."""
 
 
 class DeadLetterSource(beam.PTransform):
@@ -131,8 +146,9 @@ class DeadLetterSource(beam.PTransform):
         super().__init__()
         folder, _, query = url.removeprefix(f"{SCHEME}:").partition("?")
         self.url = unquote(folder)
-        self.selection = select(parse_qsl(query, keep_blank_values=True), url)
-        self.log = open_letters(self.url, marks=True)
+        given = parse_qsl(query, keep_blank_values=True)
+        self.selection = select([each for each in given if each[0] != UNPARSABLE], url)
+        self.log = LetterLog.at(self.url, dict(given).get(UNPARSABLE), marks=True)
 
     def check(self) -> None:
         """Raise SourceError if there is no log of letters."""
@@ -156,38 +172,49 @@ class DeadLetterSource(beam.PTransform):
         )
 
 
-def find_minutes(log: Log) -> list[Minute]:
+def find_minutes(log: LetterLog) -> list[Minute]:
     """Return the minutes that have letters, in order."""
-    found: dict[int, list[str]] = defaultdict(list)
-    for path in log.store.walk():
-        name = parse_segment_path(path)
-        if name is not None and (name.folder, name.name) == ("", DEAD_LETTER):
-            found[name.minute].append(log.store.url(path))
-    return [(minute, tuple(paths)) for minute, paths in sorted(found.items())]
+    found: dict[int, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for place, each in enumerate((log, log.unparsable)):
+        for path in each.store.walk():
+            name = parse_segment_path(path)
+            if name is not None and (name.folder, name.name) == ("", DEAD_LETTER):
+                found[name.minute][place].append(each.store.url(path))
+    return [(minute, tuple(paths), tuple(apart)) for minute, (paths, apart) in sorted(found.items())]
 
 
-def read_minute(minute: Minute, log: Log, selection: Selection) -> Read:
+def read_minute(minute: Minute, log: LetterLog, selection: Selection) -> Read:
     """Return what a minute holds of `selection`.
 
     Raises:
         StorageError: a segment cannot be read, or holds what is neither letter nor mark.
 
     """
-    started, paths = minute
+    started, paths, apart = minute
     attempts: dict[str, int] = {}
     accepted = set()
     for mark in _decoded(_mark, log, _mark_segments(log, started)):
         attempts[mark.letter_id] = max(attempts.get(mark.letter_id, 1), mark.attempt)
         if mark.outcome == "accepted":
             accepted.add(mark.letter_id)
-    letters = [letter for letter in _decoded(_letter, log, paths) if letter in selection]
-    judged = [letter for letter in letters if letter.step != "load"]
-    found = [
-        Open(letter, max(attempts.get(letter.letter_id, 1), letter.attempts) + 1)
-        for letter in judged
-        if letter.letter_id not in accepted
-    ]
-    return Read(found, len(judged) - len(found), len(letters) - len(judged))
+    found = Read([], 0, 0, 0)
+    for letters, unparsable in (
+        (_decoded(_letter, log, paths), False),
+        (_decoded(_letter, log.unparsable, apart), True),
+    ):
+        for letter in letters:
+            if letter not in selection:
+                continue
+            if letter.step == "load":
+                found.refused += 1
+            elif letter.letter_id in accepted:
+                found.done += 1
+            elif any(reason.got == PROTECTED for reason in letter.violations):
+                found.unknown += 1
+            else:
+                attempt = max(attempts.get(letter.letter_id, 1), letter.attempts) + 1
+                found.open.append(Open(letter, attempt, unparsable))
+    return found
 
 
 def _mark_segments(log: Log, minute: int) -> Iterator[str]:
@@ -203,41 +230,48 @@ def _decoded(decode: Callable[[bytes], Any], log: Log, paths: Iterable[str]) -> 
             try:
                 yield decode(line)
             except msgspec.DecodeError as error:
-                message = f"{path}: line {number}: expected a letter or its mark: {error}; it was changed: restore it"
+                message = f"{path}: line {number}: expected a letter or a mark, got {error}; restore it"
                 raise StorageError(message) from error
 
 
-def _read_batches(minute: Minute, log: Log, selection: Selection) -> Iterator[RecordBatch]:
-    found = read_minute(minute, log, selection).open
-    for started, alike in groupby(sorted(found, key=_run_started), key=_run_started):
+def _read_batches(minute: Minute, log: LetterLog, selection: Selection) -> Iterator[RecordBatch]:
+    alike: dict[_Common, list[Open]] = defaultdict(list)
+    for each in read_minute(minute, log, selection).open:
+        letter = each.letter
+        started = None if letter.run_started_at is None else letter.run_started_at.timestamp()
+        alike[_Common(started, letter.layout, frozenset(letter.protected or ()))].append(each)
+    for common, letters in alike.items():
         held: list[Open] = []
         size = 0
-        for each in alike:
+        for each in letters:
             held.append(each)
             size += len(each.letter.record)
             if size >= BATCH_BYTES:
-                yield _batch(held, started)
+                yield _batch(held, common)
                 held, size = [], 0
         if held:
-            yield _batch(held, started)
+            yield _batch(held, common)
 
 
-def _run_started(each: Open) -> float:
-    """Return when the run that rejected a letter began, in epoch seconds; infinity if its source had no end."""
-    started = each.letter.run_started_at
-    return float("inf") if started is None else started.timestamp()
+class _Common(NamedTuple):
+    """What the letters of a batch have in common."""
+
+    started: float | None
+    layout: RowLayout | None
+    protected: frozenset[str]
 
 
-def _batch(held: Sequence[Open], started: float) -> RecordBatch:
-    run_started = None if started == float("inf") else started
-    origins = [_origin(each, run_started) for each in held]
+def _batch(held: Sequence[Open], common: _Common) -> RecordBatch:
+    origins = [_origin(each, common.started) for each in held]
+    rows = common.layout
     return RecordBatch(
         uri=origins[0].uri,
         records=[each.letter.record for each in held],
         offsets=[origin.offset or 0 for origin in origins],
         arrival=origins[0].arrival,
         arrivals=[origin.arrival for origin in origins],
-        redelivered=Redelivered(origins, run_started),
+        layout=None if rows is None else Layout(rows.columns, rows.delimiter, rows.encoding),
+        redelivered=Redelivered(origins, common.started, common.protected),
     )
 
 
@@ -252,5 +286,5 @@ def _origin(each: Open, run_started: float | None) -> Origin:
         line=source.line,
         message_id=source.message_id,
         attributes=letter.attributes or {},
-        letter=Letter(letter.letter_id, each.attempt, letter.time, run_started),
+        letter=Letter(letter.letter_id, each.attempt, letter.time, run_started, each.unparsable),
     )
