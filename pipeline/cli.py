@@ -162,12 +162,15 @@ def _say(messages: Sequence[str], otherwise: str) -> int:
 
 
 def report(options: argparse.Namespace, _: list[str]) -> int:
-    """Print a saved run report."""
-    from pipeline.ledger import Report
+    """Print a saved run report, or that of a submitted job so far."""
+    from pipeline.ledger import Report, read_report
     from pipeline.terminal import print_report
 
     try:
-        saved = msgspec.json.decode(Path(options.report).read_bytes(), type=Report)
+        if "://" in options.report or Path(options.report).is_dir():
+            saved = read_report(options.report)
+        else:
+            saved = msgspec.json.decode(Path(options.report).read_bytes(), type=Report)
     except OSError as error:
         message = f"{options.report}: cannot read the report: {error.strerror}"
         raise ConfigError(message) from error
@@ -287,9 +290,11 @@ def _parser() -> argparse.ArgumentParser:
     _add(
         commands,
         report,
-        "print a report that `sluice run --report FILE` saved",
+        "print a report that `sluice run --report FILE` saved, or that of a submitted job so far",
         "sluice report report.json",
-        lambda parser: parser.add_argument("report", metavar="FILE", help="report file, in JSON"),
+        lambda parser: parser.add_argument(
+            "report", metavar="FILE", help="report file, in JSON, or the totals folder of a submitted job"
+        ),
     )
     return parser
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
@@ -35,7 +36,7 @@ from pipeline.decode import AgeLimits
 from pipeline.errors import ConfigError
 from pipeline.graph import Run, build, build_load
 from pipeline.job import Job
-from pipeline.ledger import Report, make_report, read_totals
+from pipeline.ledger import Report, make_report, read_totals, write_submission
 from pipeline.live import CLOSING, MAX_BEHIND_WATERMARK
 from pipeline.log import Log, Stream
 from pipeline.panes import Panes
@@ -123,6 +124,15 @@ def redeliver_letters(
     return _launch(job, beam_args, attach, clock)
 
 
+class FlinkOptions(PipelineOptions):
+    """Options of Flink's job server that Beam's Python SDK has no name for, and that a live job there needs."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--checkpointing_interval", type=int, help="Milliseconds between checkpoints.")
+        parser.add_argument("--max_bundle_size", type=int, help="Elements of a bundle, at most.")
+
+
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """A live job that a cluster runs from now on."""
@@ -160,10 +170,14 @@ def _launch_live(
     with _run_folder() as folder:
         if not settles_receipts(options):
             shared = _Shared.elsewhere(options, folder, run_id)
+            if options.view_as(GoogleCloudOptions).temp_location is None:
+                message = "--temp_location: expected a folder that all workers reach, for the job's totals, got none"
+                raise ConfigError(message)
             pipeline = beam.Pipeline(options=options)
             attach(pipeline, lambda: _open(job, shared, started, clock, live=True))
             with _one_clear_line():
                 result = pipeline.run()
+            write_submission(shared.totals, job=job.name, run_id=run_id, started=started)
             return Submitted(
                 type(pipeline.runner).__name__, str(getattr(result, "_job_id", "")), shared.totals
             )

@@ -6,14 +6,17 @@ stored, what the warehouse acknowledged. A record lost between two steps therefo
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import apache_beam as beam
 import msgspec
+from apache_beam.utils.windowed_value import PaneInfoTiming
 
 from pipeline.elements import DEAD_LETTER, OWN_TYPES, UNPARSABLE, RecordBatch, Tally, add_tallies
 from pipeline.panes import Panes
@@ -133,25 +136,90 @@ class BalanceLedger(beam.PTransform):
             tallies
             | "Take parts" >> self.panes.overall()
             | "Sum tallies" >> beam.CombineGlobally(add_tallies).without_defaults()
-            | "Write totals" >> beam.Map(write_totals, self.url)
+            | "Write totals" >> beam.Map(_write_pane, self.url)
         )
 
 
-def write_totals(total: Tally, url: str) -> Tally:
-    """Store a part of a run's totals where the launcher looks for it, and hand it on."""
-    flat = [(figure, name, number) for (figure, name), number in total.counts.items()]
-    open_store(url).create(f"{uuid.uuid4().hex}.json", msgspec.json.encode((flat, total.first, total.last)))
+class _Part(msgspec.Struct, array_like=True):
+    """What a pane brought to the totals."""
+
+    flat: list[tuple[str, str, int]]
+    first: float | None
+    last: float | None
+    pane: int | None
+
+    def tally(self) -> Tally:
+        return Tally({(figure, name): number for figure, name, number in self.flat}, self.first, self.last)
+
+
+class _Submission(msgspec.Struct):
+    """What a submitted run leaves beside its totals, so that they can be reported on."""
+
+    job: str
+    run_id: str
+    started: float
+
+
+_SUBMISSION = "run.json"
+
+
+def _write_pane(total: Tally, url: str, pane: Any = beam.DoFn.PaneInfoParam) -> Tally:
+    write_totals(total, url, None if pane.timing == PaneInfoTiming.UNKNOWN else pane.index)
     return total
 
 
+def write_totals(total: Tally, url: str, pane: int | None = None) -> None:
+    """Store a part of a run's totals where the launcher looks for it; `pane` is its number, where runners tell it.
+
+    The name tells the time. A pane is written by one worker at a time, so names are in the order of writing, as
+    long as the clocks of two workers differ by less than it takes the runner to replace one by the other.
+    """
+    flat = [(figure, name, number) for (figure, name), number in total.counts.items()]
+    stored = msgspec.json.encode(_Part(flat, total.first, total.last, pane))
+    open_store(url).create(f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", stored)
+
+
 def read_totals(url: str) -> Tally:
-    """Return the sum of all that `write_totals` stored."""
+    """Return the sum of all that `write_totals` stored and that still counts.
+
+    A runner that recovers goes back to a checkpoint and counts on from there: a pane that is written again makes
+    void all from that pane on that were written before.
+    """
+    return _add_parts(part for _, part in _read_parts(url))
+
+
+def _read_parts(url: str) -> Iterator[tuple[float, _Part]]:
+    """Yield when each part was written, in epoch seconds, and the part; in the order of writing."""
     store = open_store(url)
-    return add_tallies(_read_part(store.read(path)) for path in store.walk())
+    for path in sorted(path for path in store.walk() if path != _SUBMISSION):
+        yield int(path.partition("-")[0]) / 1e9, msgspec.json.decode(store.read(path), type=_Part)
 
 
-def _read_part(stored: bytes) -> Tally:
-    flat, first, last = msgspec.json.decode(
-        stored, type=tuple[list[tuple[str, str, int]], float | None, float | None]
+def _add_parts(parts: Iterable[_Part]) -> Tally:
+    counted: list[_Part] = []
+    for part in parts:
+        while part.pane is not None and counted and (counted[-1].pane or 0) >= part.pane:
+            counted.pop()
+        counted.append(part)
+    return add_tallies(part.tally() for part in counted)
+
+
+def write_submission(url: str, *, job: str, run_id: str, started: float) -> None:
+    """Leave, beside the totals of a run that is submitted, what `read_report` needs."""
+    open_store(url).create(_SUBMISSION, msgspec.json.encode(_Submission(job, run_id, started)))
+
+
+def read_report(url: str) -> Report:
+    """Return the report of a submitted run so far. It balances when nothing is on its way.
+
+    Raises:
+        StorageError: there are no totals, or they cannot be read.
+
+    """
+    run = msgspec.json.decode(open_store(url).read(_SUBMISSION), type=_Submission)
+    parts = list(_read_parts(url))
+    until = parts[-1][0] if parts else run.started
+    total = _add_parts(part for _, part in parts)
+    return make_report(
+        total, job=run.job, run_id=run.run_id, started=run.started, seconds=until - run.started
     )
-    return Tally({(figure, name): number for figure, name, number in flat}, first, last)

@@ -1,0 +1,52 @@
+"""The ledger of a submitted job: exact, though its runner goes back to a checkpoint; and `sluice report` reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+from pipeline.elements import Tally
+from pipeline.errors import StorageError
+from pipeline.ledger import read_report, read_totals, write_submission, write_totals
+
+
+def write(folder: Path, *panes: tuple[int, int]) -> None:
+    for pane, read in panes:
+        write_totals(Tally({("read", ""): read}), str(folder), pane)
+
+
+@pytest.mark.parametrize(
+    ("panes", "read"),
+    [
+        ([(0, 1), (1, 10), (2, 100)], 111),
+        ([(0, 1), (1, 10), (1, 20), (2, 100)], 121),  # pane 1 is written again, with what came meanwhile
+        ([(0, 1), (1, 10), (2, 100), (1, 110)], 111),  # what filled two panes fills one after the recovery
+        ([(0, 1), (1, 10), (0, 11)], 11),  # there was no checkpoint yet
+        ([(0, 1), (1, 10), (1, 10), (2, 5), (1, 10), (2, 6)], 17),  # two recoveries
+    ],
+)
+def test_a_pane_that_is_written_again_makes_void_what_followed_it(
+    tmp_path: Path, panes: list[tuple[int, int]], read: int
+) -> None:
+    write(tmp_path, *panes)
+    assert read_totals(str(tmp_path)) == Tally({("read", ""): read})
+
+
+def test_a_submitted_job_is_reported_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_submission(str(tmp_path), job="shop", run_id="r", started=1_700_000_000.0)
+    on_its_way = {("read", ""): 3, ("routed", "order"): 3, ("accepted", "order"): 3}
+    write_totals(Tally(on_its_way), str(tmp_path), 0)
+    assert main(["report", str(tmp_path)]) != 0
+    write_totals(Tally({("loaded", "order"): 3}), str(tmp_path), 1)
+    made = read_report(str(tmp_path))
+    assert (made.job, made.run_id, made.started) == ("shop", "r", "2023-11-14T22:13:20Z")
+    assert (made.read, made.accepted, made.loaded, made.balanced) == (3, 3, 3, True)
+    assert main(["report", str(tmp_path)]) == 0
+    assert "shop" in capsys.readouterr().out
+
+
+def test_a_folder_without_totals_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot read run\.json: No such file"):
+        read_report(str(tmp_path))
