@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from examples import generate
 from pipeline.elements import RecordBatch
 from pipeline.errors import ConfigError, SourceError
-from pipeline.sources import SOURCES, files, open_source
+from pipeline.sources import files, open_source
 from pipeline.sources.files import FoundFile, Piece, find_files, plan_reading, read_item
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "backend_events"
@@ -139,7 +139,7 @@ def test_sizes(history: Path) -> None:
 def test_an_unknown_scheme() -> None:
     with pytest.raises(ConfigError) as caught:
         open_source("ftp://host/x.json")
-    known = ", ".join(f"{name}://" for name in sorted(SOURCES))
+    known = "dead-letters:, file://, gs://, http://, https://, kafka://, mongodb://, mongodb+srv://, pubsub://, s3://"
     assert str(caught.value) == f"ftp://host/x.json: expected a path or one of {known}, got the scheme 'ftp'"
 
 
