@@ -42,6 +42,7 @@ def test_a_letter_holds_all_that_redelivery_needs() -> None:
         "contract": "thing@1.2.3",
         "event_time": "1970-01-01T00:01:00.500000Z",
         "attributes": {"key": "v"},
+        "arrived_at": "1970-01-01T00:16:40Z",
     }
 
 
