@@ -15,11 +15,9 @@ import pyarrow.compute as pc
 
 from pipeline.contracts import Kind, Property
 
-INSTANT = "%Y-%m-%dT%H:%M:%SZ"
-"""Microseconds are written by %S, as they are the column's unit."""
-
 _SPECIAL = r'["\\\x00-\x1f]'
 """What a JSON string must escape."""
+_DATE = len("YYYY-MM-DD")
 
 
 def json_text(array: pa.Array, prop: Property) -> pa.Array:
@@ -50,6 +48,13 @@ def decimal_text(array: pa.Array) -> pa.Array:
     text = array.cast(pa.string())
     small = pc.match_substring(text, "E")
     return _mapped(text, small, lambda each: f"{Decimal(each):f}")
+
+
+def instant_text(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return instants in UTC with microseconds, as RFC 3339: they sort by time."""
+    # Without a time zone Arrow writes the same digits, twenty times faster than with one.
+    text = array.cast(pa.timestamp("us")).cast(pa.string()).cast(pa.binary())
+    return _join(pc.binary_replace_slice(text, _DATE, _DATE + 1, b"T").cast(pa.string()), "Z")
 
 
 def _string(array: pa.Array) -> pa.Array:
@@ -88,7 +93,7 @@ _SCALARS: Mapping[Kind, Callable[[pa.Array], pa.Array]] = {
     "float": _text,
     "decimal": decimal_text,
     "boolean": _text,
-    "timestamp": lambda array: _quoted(pc.strftime(array, INSTANT)),
+    "timestamp": lambda array: _quoted(instant_text(array)),
     "date": _quoted,
     "json": _text,
 }

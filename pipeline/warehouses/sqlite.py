@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.compile.arrow import ADDED, arrow_schema
 from pipeline.contracts import Contract, Kind, Property
 from pipeline.count import WindowCount
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, ContractError, WarehouseError
-from pipeline.warehouses.json_text import INSTANT, decimal_text, json_text
+from pipeline.warehouses.json_text import decimal_text, instant_text, json_text
 from pipeline.warehouses.refusals import Refusal, RefusedRows
 from pipeline.warehouses.transactions import (
     COUNT_PARTS,
@@ -202,7 +201,7 @@ class Connection:
         self._insert(
             table,
             [
-                pc.strftime(column, INSTANT) if is_time else column
+                instant_text(column) if is_time else column
                 for column, is_time in zip(rows.columns, times, strict=True)
             ],
         )
@@ -223,7 +222,7 @@ def _json(column: pa.ChunkedArray, prop: Property) -> pa.Array:
 
 _STORED: Mapping[Kind, Callable[[pa.ChunkedArray, Property], pa.ChunkedArray | pa.Array]] = {
     "decimal": lambda column, _: decimal_text(column.combine_chunks()),
-    "timestamp": lambda column, _: pc.strftime(column, INSTANT),
+    "timestamp": lambda column, _: instant_text(column),
     "date": lambda column, _: column.cast(pa.string()),
     "object": _json,
     "array": _json,

@@ -1,0 +1,191 @@
+"""Measure what loading segments costs beside the barest way to insert the same rows into the same table.
+
+`python benchmarks/warehouses.py --events 200000 --runs 3` prints a ratio for each warehouse and event type: rows a
+second of `Warehouse.load`, with counts, marks and transactions, over those of one `COPY` by psql (PostgreSQL) or one
+`executemany` of tuples that are ready (SQLite). Both begin with what they need in memory or in the page cache, and end
+with the commit. They take turns; the medians count. PostgreSQL is started for the purpose, with its default settings.
+Exit code 1: a ratio is below `FLOOR`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+from urllib.parse import quote
+
+import msgspec
+import pyarrow as pa
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
+
+from benchmarks import generate_events  # noqa: E402
+from pipeline.compile.decoder import compile_decoder  # noqa: E402
+from pipeline.contracts import Contract, load_contracts  # noqa: E402
+from pipeline.count import count_windows  # noqa: E402
+from pipeline.elements import Segment  # noqa: E402
+from pipeline.rows import to_table  # noqa: E402
+from pipeline.warehouses import Warehouse, open_warehouse  # noqa: E402
+from tests.live import servers  # noqa: E402
+
+FLOOR = 0.6
+NOW = datetime(2025, 2, 8, 14, tzinfo=UTC)
+
+
+class Rows(NamedTuple):
+    """All rows of one event type: as segments, a table each."""
+
+    contract: Contract
+    segments: list[tuple[Segment, pa.Table]]
+    number: int
+
+
+def main() -> int:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--events", type=int, default=200_000, help="events of all types together")
+    parser.add_argument("--segment", type=int, default=100_000, help="most rows of one segment")
+    parser.add_argument("--runs", type=int, default=3, help="how often each is measured")
+    options = parser.parse_args()
+    with TemporaryDirectory(prefix="bench") as name:
+        everything = generate(Path(name), options.events, options.segment)
+        below = [
+            ratio
+            for compare in (compare_postgres, compare_sqlite)
+            for ratio in compare(everything, options.runs, Path(name))
+            if ratio < FLOOR
+        ]
+    return 1 if below else 0
+
+
+def generate(folder: Path, events: int, size: int) -> list[Rows]:
+    """Return the rows of the benchmark's events that keep their contracts."""
+    source = folder / "events.ndjson"
+    generate_events.write_events(events, source)
+    contracts = load_contracts(str(ROOT / "schemas/backend_events"))
+    decoder = compile_decoder(contracts, "event_type")
+    lines: dict[str, dict[bytes, None]] = {name: {} for name in contracts}
+    for line in source.read_bytes().splitlines():
+        try:
+            event = decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        lines[decoder.contract_of[type(event)].event_type][line] = None
+    return [_rows(contract, list(lines[name]), size) for name, contract in contracts.items()]
+
+
+def _rows(contract: Contract, lines: list[bytes], size: int) -> Rows:
+    segments = []
+    for start in range(0, len(lines), size):
+        part = lines[start : start + size]
+        number = f"{contract.event_type}{start}".encode().hex().zfill(32)[-32:]
+        segment = Segment(number, contract.event_type, "files/x.json", 1739020140, part)
+        ids = [f"{start + at:032x}" for at in range(len(part))]
+        table, _ = to_table(contract, segment, ids, NOW)
+        segments.append((segment, table))
+    return Rows(contract, segments, sum(table.num_rows for _, table in segments))
+
+
+def load(warehouse: Warehouse, rows: Rows) -> None:
+    """Load all segments, one after the other."""
+    for segment, table in rows.segments:
+        windows = count_windows(table[rows.contract.event_time])
+        warehouse.load(rows.contract, segment, table, [], windows, NOW)
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Return how long an action took."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def report(name: str, rows: Rows, ours: Sequence[float], bare: Sequence[float]) -> float:
+    """Print one line; return the ratio of the medians."""
+    mine, theirs = rows.number / statistics.median(ours), rows.number / statistics.median(bare)
+    print(
+        f"{name:<10} {rows.contract.table:<22} {rows.number:>9,} rows  Sluice {mine:>9,.0f}/s"
+        f"  bare {theirs:>9,.0f}/s  ratio {mine / theirs:.2f}",
+        flush=True,
+    )
+    return mine / theirs
+
+
+def compare_postgres(everything: list[Rows], runs: int, folder: Path) -> Iterator[float]:
+    """Compare with one COPY, in text, as psql sends a file."""
+    with servers.postgres() as server:
+        root = (
+            f"postgresql://{server.user}:{quote(server.password, safe='')}@127.0.0.1:{server.port}/postgres"
+        )
+
+        def psql(sql: str) -> None:
+            command = ["-X", "-q", "-v", "ON_ERROR_STOP=1", root, "-c", "SET search_path TO bench", "-c", sql]
+            subprocess.run([servers.require("psql"), *command], check=True)
+
+        warehouse = open_warehouse(f"{root}?schema=bench")
+        warehouse.prepare([rows.contract for rows in everything])
+        for rows in everything:
+            table, file = rows.contract.table, folder / f"{rows.contract.table}.copy"
+            load(warehouse, rows)
+            psql(f"\\copy {table} TO '{file}'")
+            own = "_segments, _event_counts, _refusals"
+            ours, bare = [], []
+            for _ in range(runs):
+                psql(f"TRUNCATE {table}, {own}")
+                psql("CHECKPOINT")
+                bare.append(seconds(lambda table=table, file=file: psql(f"\\copy {table} FROM '{file}'")))  # type: ignore[misc]
+                psql(f"TRUNCATE {table}, {own}")
+                psql("CHECKPOINT")
+                ours.append(seconds(lambda rows=rows: load(warehouse, rows)))  # type: ignore[misc]
+            yield report("postgresql", rows, ours, bare)
+
+
+def compare_sqlite(everything: list[Rows], runs: int, folder: Path) -> Iterator[float]:
+    """Compare with one prepared insert of tuples, in one transaction."""
+    for rows in everything:
+        ours, bare = [], []
+        for _ in range(runs):
+            with _sqlite(folder, rows) as (file, warehouse):
+                ours.append(seconds(lambda warehouse=warehouse, rows=rows: load(warehouse, rows)))  # type: ignore[misc]
+                with closing(sqlite3.connect(file)) as connection:
+                    tuples = connection.execute(f"SELECT * FROM {rows.contract.table}").fetchall()
+            with _sqlite(folder, rows) as (file, _), closing(sqlite3.connect(file)) as connection:
+                insert = f"INSERT INTO {rows.contract.table} VALUES ({', '.join('?' * len(tuples[0]))})"
+
+                def insert_all(
+                    connection: sqlite3.Connection = connection,
+                    insert: str = insert,
+                    tuples: list[tuple[object, ...]] = tuples,
+                ) -> None:
+                    connection.executemany(insert, tuples)
+                    connection.commit()
+
+                bare.append(seconds(insert_all))
+        yield report("sqlite", rows, ours, bare)
+
+
+@contextmanager
+def _sqlite(folder: Path, rows: Rows) -> Iterator[tuple[Path, Warehouse]]:
+    """Make an empty warehouse, gone when the block ends."""
+    file = folder / "w.db"
+    warehouse = open_warehouse(f"sqlite:///{file}")
+    warehouse.prepare([rows.contract])
+    try:
+        yield file, warehouse
+    finally:
+        for each in folder.glob("w.db*"):
+            each.unlink()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
