@@ -56,7 +56,8 @@ def failure(replay: Replay, *flags: str, source: object = None, code: int = 1) -
     [
         (
             ["--source=ftp://host/x"],
-            "ftp://host/x: expected a path or one of file://, gs://, s3://, got the scheme 'ftp'",
+            "ftp://host/x: expected a path or one of dead-letters:, file://, gs://, http://, https://, kafka://, "
+            "mongodb://, mongodb+srv://, pubsub://, s3://, got the scheme 'ftp'",
         ),
         (
             ["--files=ftp://host/x"],
