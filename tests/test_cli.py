@@ -352,8 +352,8 @@ def test_help_says_what_each_command_does_with_an_example() -> None:
         ([], "sluice: error: the following arguments are required: COMMAND"),
         (
             ["rum"],
-            "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'check', 'generate', "
-            "'report')",
+            "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'publish', "
+            "'redeliver', 'check', 'generate', 'report')",
         ),
         (["run"], "sluice run: error: the following arguments are required: JOB"),
         (["check", "--agains=x"], "sluice: error: unrecognized arguments: --agains=x"),
