@@ -17,7 +17,7 @@ import pytest
 from pipeline.warehouses import WAREHOUSES
 from tests.replay_bench import JOB, ROOT, SLUICE, Replay, one_line, sluice, small_disk
 
-COMMANDS = ("run", "load", "check", "generate", "report")
+COMMANDS = ("run", "load", "publish", "redeliver", "check", "generate", "report")
 EVENT = (
     '{"event_type":"inventory","inventory_id":"9e107d9d-0000-4000-8000-%012x","quantity_change":1,'
     '"product_id":"9e107d9d-0000-4000-8000-00000000002a","reason":"sale",'
