@@ -28,7 +28,7 @@ KAFKA_JARS = TOOLS.parent / "kafka"
 LIFETIME = 900
 """Seconds until a server ends by itself, should the tests that started it be killed."""
 
-START_TIMEOUT = 60
+START_TIMEOUT = 120
 
 _GUARD = "import subprocess, sys; subprocess.run(sys.argv[2:], timeout=float(sys.argv[1]), check=False)"
 
