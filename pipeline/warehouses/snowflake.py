@@ -285,6 +285,12 @@ def _commit(
             raise _LoadedMeanwhile
 
 
+def _counted(segment: Segment, window: WindowCount) -> tuple[Any, ...]:
+    event_type = window.event_type or segment.event_type
+    span = moment(window.window_start), moment(window.window_end)
+    return segment.id, event_type, *span, window.events
+
+
 def _try_rows(connection: Connection, contract: Contract, rows: pa.Table) -> None:
     """Raise RefusedRows if Snowflake does not take these rows; leave nothing of them."""
     try:
