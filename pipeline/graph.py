@@ -51,7 +51,9 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PC
     """Put the graph of `job` behind `records`; return the written totals."""
     read = records | "Count what was read" >> beam.Map(count_read)
     decoded = records | "Decode" >> beam.ParDo(
-        DecodeRecords(job.contracts, job.route_by, run.ages, job.windows.shards, run.progress)
+        DecodeRecords(
+            job.contracts, job.route_by, run.ages, job.windows.shards, run.progress, job.privacy_key
+        )
     ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.TALLIES, main="events")
     appended = {"events": decoded.events} | "Append events" >> AppendToLog(
         run.log, run.event_panes, run.patience, run.spill

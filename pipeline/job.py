@@ -89,6 +89,14 @@ class Job:
             "example": "gs://restricted-bucket/unparsable",
         },
     )
+    privacy_key: str | None = field(
+        default=None,
+        metadata={
+            "help": "secret of Google Secret Manager with the key of protected properties"
+            " (default: the environment variable SLUICE_PRIVACY_KEY)",
+            "example": "projects/my-project/secrets/sluice-privacy-key",
+        },
+    )
     windows: Windows = field(default_factory=Windows, metadata={"help": "see the keys below"})
     path: str = field(default="", metadata={"internal": True})
 

@@ -30,7 +30,7 @@ from grpc import RpcError
 
 from pipeline import errors
 from pipeline.clock import Clock, system_clock
-from pipeline.compile.protect import is_protected, privacy_key
+from pipeline.compile.protect import is_protected
 from pipeline.dead_letters import LetterLog, dead_letter_contract
 from pipeline.decode import AgeLimits
 from pipeline.errors import ConfigError
@@ -41,6 +41,7 @@ from pipeline.live import CLOSING, MAX_BEHIND_WATERMARK
 from pipeline.log import Log, Stream
 from pipeline.panes import Panes
 from pipeline.prism import prism
+from pipeline.privacy_key import read_privacy_key
 from pipeline.progress import Progress
 from pipeline.redeliver import build_redelivery
 from pipeline.retry import Patience
@@ -83,9 +84,7 @@ def run_job(
         SluiceError: one clear line; what was written stays valid, and the next run completes it.
 
     """
-    privacy_key(
-        job.contracts.values()
-    )  # workers read it themselves, so that it is in nothing that is sent to them
+    read_privacy_key(job.contracts.values(), job.privacy_key)  # a mistake is told before anything starts
     source = open_source(job.source)
 
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
@@ -112,7 +111,7 @@ def redeliver_letters(
     job: Job, source: DeadLetterSource, beam_args: Sequence[str], clock: Clock = system_clock
 ) -> Report:
     """Run the letters of `source`, which are those of `job`, through its graph, and mark them; return the report."""
-    privacy_key(job.contracts.values())
+    read_privacy_key(job.contracts.values(), job.privacy_key)
 
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
         letters = LetterLog.at(job.dead_letters, job.unparsable, marks=True)
