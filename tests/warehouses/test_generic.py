@@ -60,6 +60,19 @@ EMPTY = {prop.name: None for prop in ORDER.properties} | {
     "_extra": None,
 }
 LARGEST = b"99999999999999999999999999999.999999999"
+SOLD_LINE = (
+    b'{"by":"\xc5\xbe","price":1.5,"at":"2025-02-08T13:09:07.5Z","day":"2025-02-08","gift":false,"tags":["a"],'
+    b'"shop":{"id":7}}'
+)
+SOLD = {
+    "by": "ž",
+    "price": Decimal("1.5"),
+    "at": datetime(2025, 2, 8, 13, 9, 7, 500_000, tzinfo=UTC),
+    "day": date(2025, 2, 8),
+    "gift": False,
+    "tags": ["a"],
+    "shop": {"id": 7},
+}
 VALUES: list[tuple[str, Any, Any]] = [
     ("text", "žluťoučký kůň 椅子 🐎 \u202e\u0301", "žluťoučký kůň 椅子 🐎 \u202e\u0301"),
     ("text", "'; DROP TABLE order_events; -- \"`$1?%s\\N\\", "'; DROP TABLE order_events; -- \"`$1?%s\\N\\"),
@@ -120,6 +133,18 @@ VALUES: list[tuple[str, Any, Any]] = [
         {"a": [Decimal("1.10"), Decimal("12345678901234567890.123456789")], "b": {"c": '"ž'}, "d": None},
     ),
     ("note", {}, {}),
+    ("sold", SOLD_LINE, SOLD),
+    ("sold", None, None),
+    (
+        "sales",
+        b'[{"n":1},{"sold":%b},{"sold":null},{}]' % SOLD_LINE,
+        [
+            {"n": 1, "sold": None},
+            {"n": None, "sold": SOLD},
+            {"n": None, "sold": None},
+            {"n": None, "sold": None},
+        ],
+    ),
 ]
 
 
