@@ -264,25 +264,18 @@ def _commit(
         if rows.num_rows:
             connection.copy(contract, rows)
         if segment.event_type != DEAD_LETTER:
-            _insert(
-                connection,
-                _COUNT,
-                [
-                    (
-                        segment.id,
-                        each.event_type or segment.event_type,
-                        moment(each.window_start),
-                        moment(each.window_end),
-                        each.events,
-                    )
-                    for each in windows
-                ],
-            )
+            _insert(connection, _COUNT, [_counted(segment, each) for each in windows])
         _insert(connection, _REFUSE, [(segment.id, line, reason) for line, reason in refused])
         connection.execute(_TAKE_LOCK)
         ((inserted,),) = connection.execute(_CLAIM, [*mark, segment.id])
         if not inserted:
             raise _LoadedMeanwhile
+
+
+def _counted(segment: Segment, window: WindowCount) -> tuple[Any, ...]:
+    event_type = window.event_type or segment.event_type
+    span = moment(window.window_start), moment(window.window_end)
+    return segment.id, event_type, *span, window.events
 
 
 def _try_rows(connection: Connection, contract: Contract, rows: pa.Table) -> None:

@@ -13,7 +13,8 @@ from tests.replay_bench import ROOT, sluice
 from tests.warehouses.places import PLACES, Place
 
 HISTORY = ROOT / "examples/backend_events/history/orders_and_stock.ndjson"
-RECORDS = 200
+MINUTES = (b"T13:01:", b"T13:02:")
+"""Of the history, so that there are few segments: every job of the emulators takes its time."""
 TABLES = {"order_events": "order_date", "inventory_events": "timestamp", "dead_letters": "time"}
 
 
@@ -37,9 +38,10 @@ def run(place: Place, folder: Path, command: str = "run") -> dict[str, Any]:
 
 def state(place: Place) -> dict[str, int]:
     """Return how many rows, counted events and segments there are."""
-    every = " WHERE `{}` >= TIMESTAMP '2000-01-01'" if place.url.startswith("bigquery:") else ""
+    # BigQuery's tables of events refuse a query without a filter on the partition.
+    what = "`{}` WHERE `{}` >= TIMESTAMP '2000-01-01'" if place.url.startswith("bigquery:") else "{}"
     numbers = {
-        table: place.query(f"SELECT COUNT(*) FROM {table}{every.format(time)}")[0][0]
+        table: place.query(f"SELECT COUNT(*) FROM {what.format(table, time)}")[0][0]
         for table, time in TABLES.items()
     }
     numbers["events"] = place.query("SELECT SUM(events) FROM event_counts")[0][0]
@@ -48,17 +50,18 @@ def state(place: Place) -> dict[str, int]:
 
 
 def test_a_history_is_loaded_once(place: Place, tmp_path: Path) -> None:
-    lines = HISTORY.read_bytes().splitlines(keepends=True)[:RECORDS]
-    (tmp_path / "history.ndjson").write_bytes(b"".join(lines))
+    lines = HISTORY.read_bytes().splitlines(keepends=True)
+    chosen = [line for line in lines if any(minute in line for minute in MINUTES)]
+    (tmp_path / "history.ndjson").write_bytes(b"".join([*chosen, b'{"event_type":"order"\n']))
     report = run(place, tmp_path)
     figures = report["by_type"]
     found = state(place)
     assert report["balanced"]
-    assert (report["read"], found["events"]) == (RECORDS, report["loaded"])
+    assert found["events"] == report["loaded"]
     assert found["order_events"] == figures["order"]["loaded"] > 0
     assert found["inventory_events"] == figures["inventory"]["loaded"] > 0
     assert found["dead_letters"] == report["rejected"] > 0
     again = run(place, tmp_path)
-    assert (again["read"], again["repeated"]) == (RECORDS, RECORDS - report["rejected"])
+    assert again["repeated"] == report["read"] - report["rejected"] > 0
     run(place, tmp_path, "load")
     assert state(place) == found
