@@ -25,7 +25,7 @@ import tenacity
 
 from pipeline.compile.arrow import ADDED, arrow_schema
 from pipeline.contracts import Contract, Property
-from pipeline.count import MICROSECONDS, WindowCount
+from pipeline.count import MICROSECONDS, WindowCount, events_in
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, ContractError
 from pipeline.warehouses.held import Held
@@ -259,7 +259,8 @@ def _commit(
 
     """
     minute = moment(segment.minute * MICROSECONDS)
-    mark = (segment.id, segment.event_type, segment.path, minute, rows.num_rows, len(refused), ingested_at)
+    events = events_in(rows.num_rows, windows)
+    mark = (segment.id, segment.event_type, segment.path, minute, events, len(refused), ingested_at)
     with connection.transaction():
         if rows.num_rows:
             connection.copy(contract, rows)
