@@ -237,11 +237,20 @@ def _report(made: Report, job: Job, options: argparse.Namespace) -> int:
     return 0
 
 
+class _CommandsFormatter(argparse.HelpFormatter):
+    """Gives the longest command its sentence on the same line: argparse forgets the indent of commands."""
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(heading)
+        self._action_max_length = max(self._action_max_length, len("redeliver") + 2 * self._indent_increment)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sluice",
         description="Turn raw events into trusted tables: one Beam graph, exactly-once files and rows, dead letters.",
         epilog="Example: sluice run jobs/backend_events.yaml --source 'history/*.json.gz' --report report.json",
+        formatter_class=_CommandsFormatter,
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
