@@ -85,7 +85,7 @@ def publish(options: argparse.Namespace, _: list[str]) -> int:
         message = "publish: expected either --source FILES or --generate"
         raise ConfigError(message)
     rate = None if options.rate is None else parse_rate(options.rate)
-    job = load_job(options.job)
+    job = load_job(options.job, unused=("files", "warehouse", "dead_letters", "unparsable"))
     with counting(f"sluice publish {job.name}") as told:
         sent = publish(
             job,

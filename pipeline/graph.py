@@ -59,7 +59,7 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PC
         run.log, run.event_panes, run.patience, run.spill
     )
     loaded = appended["offers"] | "Load events" >> beam.ParDo(
-        LoadSegments(run.warehouse, job.contracts, run.log, job.windows.counts, run.clock, run.patience)
+        LoadSegments(run.warehouse, job.contracts, run.log, job, run.clock, run.patience)
     ).with_outputs(LoadSegments.REJECTED, main="tallies")
     kept = _keep({"rejected": decoded.rejected, "refused": loaded.rejected}, job, run)
     tallies = (read, decoded.tallies, appended["tallies"], loaded.tallies, *kept)
@@ -76,9 +76,7 @@ def build_load(pipeline: beam.Pipeline, job: Job, run: Run) -> beam.PCollection[
         | f"Read {name}" >> beam.Map(_offer, log)
         | f"Load {name}"
         >> beam.ParDo(
-            LoadSegments(
-                run.warehouse, contracts, log, job.windows.counts, run.clock, run.patience, recover=True
-            )
+            LoadSegments(run.warehouse, contracts, log, job, run.clock, run.patience, recover=True)
         ).with_outputs(LoadSegments.REJECTED, main="tallies")
         for name, log, contracts in (
             ("log", run.log, job.contracts),
@@ -109,7 +107,7 @@ def _keep(
             run.warehouse,
             {DEAD_LETTER: run.letter_contract},
             run.letters,
-            job.windows.counts,
+            job,
             run.clock,
             run.patience,
             letters=True,

@@ -32,6 +32,7 @@ from grpc import RpcError
 from pipeline import errors
 from pipeline.clock import Clock, system_clock
 from pipeline.compile.protect import is_protected
+from pipeline.contracts import Contract
 from pipeline.dead_letters import LetterLog, dead_letter_contract
 from pipeline.decode import AgeLimits
 from pipeline.errors import ConfigError
@@ -325,7 +326,7 @@ def _open(job: Job, shared: _Shared, started: float, clock: Clock, *, live: bool
     letters.open()
     if is_protected(job.contracts.values()):
         letters.open_unparsable()
-    warehouse.prepare([*job.contracts.values(), letter_contract])
+    warehouse.prepare(tables(job, letter_contract))
     windows = job.windows
     retry_for = job.retry_for if job.retry_for is not None else (_LIVE_RETRY_FOR if live else 0.0)
     return Run(
@@ -342,6 +343,12 @@ def _open(job: Job, shared: _Shared, started: float, clock: Clock, *, live: bool
         progress=shared.progress,
         spill=shared.spill,
     )
+
+
+def tables(job: Job, letter_contract: Contract) -> list[Contract]:
+    """Return the contracts whose tables the warehouse of `job` holds."""
+    events = job.contracts.values() if "events" in job.load else ()
+    return [*events, *([letter_contract] if "dead_letters" in job.load else [])]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pipeline.decode import AgeLimits
 from pipeline.elements import RecordBatch
 from pipeline.graph import Run, build, build_load
 from pipeline.job import Job, Windows
+from pipeline.launch import tables
 from pipeline.ledger import Report, make_report, read_totals
 from pipeline.log import Log, Stream
 from pipeline.panes import Panes
@@ -89,7 +90,7 @@ class Bench:
     def _run(self, attach: Callable[[beam.Pipeline, Run], object]) -> Report:
         self.runs += 1
         totals = self.folder / f"totals{self.runs}"
-        self.warehouse.prepare([*CONTRACTS.values(), self.letter_contract])
+        self.warehouse.prepare(tables(self.job, self.letter_contract))
         run = Run(
             log=self.log,
             letters=self.letters,

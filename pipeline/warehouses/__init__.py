@@ -57,9 +57,9 @@ class Warehouse(Protocol):
         Args:
             contract: of the segment's events.
             segment: only its id, event type, path and minute are used.
-            table: its rows, see `rows.to_table`.
+            table: its rows, see `rows.to_table`; none of them, if the job loads the counts alone.
             refused: the lines that could not become rows; they are remembered with the segment.
-            windows: counts of the rows by window.
+            windows: counts of the rows by window; none, if the job does not load them.
             ingested_at: when, as in the table's `_ingested_at`.
 
         Returns:

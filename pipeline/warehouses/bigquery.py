@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.contracts import Contract
-from pipeline.count import MICROSECONDS, WindowCount
+from pipeline.count import MICROSECONDS, WindowCount, events_in
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, WarehouseError
 from pipeline.warehouses import bigquery_tables as tables
@@ -171,7 +171,8 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             found = insert_halving(table, insert)
             lines = in_segment(found, table.num_rows, refused)
             left = without(windows, contract, table, found)
-            self._record(segment, table.num_rows - len(found), lines, left, ingested_at)
+            events = events_in(table.num_rows - len(found), left)
+            self._record(segment, events, lines, left, ingested_at)
         return lines
 
     def create_table_sql(self, contract: Contract) -> str:

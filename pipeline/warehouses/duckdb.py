@@ -170,7 +170,7 @@ class DuckDBWarehouse:
         with _clear_errors(data):
             if table.num_rows:
                 write_atomically(data, _parquet(table))
-            mark = _parts(segment, windows, refused, ingested_at)
+            mark = _parts(segment, table.num_rows, windows, refused, ingested_at)
             write_atomically(self._mark(segment.id, segment.minute), _parquet(mark))
         return list(refused)
 
@@ -350,7 +350,11 @@ def _partition(minute: int) -> str:
 
 
 def _parts(
-    segment: Segment, windows: Sequence[WindowCount], refused: Sequence[Refusal], ingested_at: datetime
+    segment: Segment,
+    rows: int,
+    windows: Sequence[WindowCount],
+    refused: Sequence[Refusal],
+    ingested_at: datetime,
 ) -> pa.Table:
     alike = {
         "segment_id": segment.id,
@@ -367,7 +371,7 @@ def _parts(
             "counted_as": each.event_type or segment.event_type,
         }
         for each in windows
-    ] or [{"events": 0}]
+    ] or [{"events": rows}]
     counts[0]["refused"] = [{"line": line, "reason": reason} for line, reason in refused]
     return pa.Table.from_pylist([alike | count for count in counts], PARTS)
 

@@ -73,7 +73,7 @@ SYSTEM = (
     window_start timestamptz NOT NULL,
     window_end timestamptz NOT NULL,
     events bigint NOT NULL,
-    PRIMARY KEY (segment_id, window_start)
+    PRIMARY KEY (segment_id, window_start, event_type)
 )""",
     f"""CREATE OR REPLACE VIEW {COUNTS} AS
 SELECT event_type, window_start, window_end, CAST(sum(events) AS bigint) AS events

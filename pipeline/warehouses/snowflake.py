@@ -25,7 +25,7 @@ import tenacity
 
 from pipeline.compile.arrow import ADDED, arrow_schema
 from pipeline.contracts import Contract, Property
-from pipeline.count import MICROSECONDS, WindowCount
+from pipeline.count import MICROSECONDS, WindowCount, events_in
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, ContractError
 from pipeline.warehouses.held import Held
@@ -259,25 +259,13 @@ def _commit(
 
     """
     minute = moment(segment.minute * MICROSECONDS)
-    mark = (segment.id, segment.event_type, segment.path, minute, rows.num_rows, len(refused), ingested_at)
+    events = events_in(rows.num_rows, windows)
+    mark = (segment.id, segment.event_type, segment.path, minute, events, len(refused), ingested_at)
     with connection.transaction():
         if rows.num_rows:
             connection.copy(contract, rows)
         if segment.event_type != DEAD_LETTER:
-            _insert(
-                connection,
-                _COUNT,
-                [
-                    (
-                        segment.id,
-                        each.event_type or segment.event_type,
-                        moment(each.window_start),
-                        moment(each.window_end),
-                        each.events,
-                    )
-                    for each in windows
-                ],
-            )
+            _insert(connection, _COUNT, [_counted(segment, each) for each in windows])
         _insert(connection, _REFUSE, [(segment.id, line, reason) for line, reason in refused])
         connection.execute(_TAKE_LOCK)
         ((inserted,),) = connection.execute(_CLAIM, [*mark, segment.id])

@@ -75,7 +75,7 @@ SYSTEM = (
     window_start TEXT NOT NULL,
     window_end TEXT NOT NULL,
     events INTEGER NOT NULL,
-    PRIMARY KEY (segment_id, window_start)
+    PRIMARY KEY (segment_id, window_start, event_type)
 ) STRICT""",
     f"""CREATE VIEW IF NOT EXISTS {COUNTS} AS
 SELECT event_type, window_start, window_end, sum(events) AS events

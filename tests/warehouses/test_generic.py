@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.count import count_events
+from pipeline.rows import to_table
 from pipeline.warehouses import open_warehouse
 from tests.warehouses.places import PLACES, MakePlace, Place
 from tests.warehouses.samples import (
@@ -60,6 +62,19 @@ EMPTY = {prop.name: None for prop in ORDER.properties} | {
     "_extra": None,
 }
 LARGEST = b"99999999999999999999999999999.999999999"
+SOLD_LINE = (
+    b'{"by":"\xc5\xbe","price":1.5,"at":"2025-02-08T13:09:07.5Z","day":"2025-02-08","gift":false,"tags":["a"],'
+    b'"shop":{"id":7}}'
+)
+SOLD = {
+    "by": "ž",
+    "price": Decimal("1.5"),
+    "at": datetime(2025, 2, 8, 13, 9, 7, 500_000, tzinfo=UTC),
+    "day": date(2025, 2, 8),
+    "gift": False,
+    "tags": ["a"],
+    "shop": {"id": 7},
+}
 VALUES: list[tuple[str, Any, Any]] = [
     ("text", "žluťoučký kůň 椅子 🐎 \u202e\u0301", "žluťoučký kůň 椅子 🐎 \u202e\u0301"),
     ("text", "'; DROP TABLE order_events; -- \"`$1?%s\\N\\", "'; DROP TABLE order_events; -- \"`$1?%s\\N\\"),
@@ -120,6 +135,18 @@ VALUES: list[tuple[str, Any, Any]] = [
         {"a": [Decimal("1.10"), Decimal("12345678901234567890.123456789")], "b": {"c": '"ž'}, "d": None},
     ),
     ("note", {}, {}),
+    ("sold", SOLD_LINE, SOLD),
+    ("sold", None, None),
+    (
+        "sales",
+        b'[{"n":1},{"sold":%b},{"sold":null},{}]' % SOLD_LINE,
+        [
+            {"n": 1, "sold": None},
+            {"n": None, "sold": SOLD},
+            {"n": None, "sold": None},
+            {"n": None, "sold": None},
+        ],
+    ),
 ]
 
 
@@ -204,6 +231,34 @@ def test_counts_sum_over_segments_and_leave_dead_letters_out(place: Place) -> No
     ten = timedelta(seconds=10)
     assert counts(place) == [("order", start, start + ten, 3), ("order", start + ten, start + 2 * ten, 1)]
     assert [row["payload"] for row in read_back(place, LETTER)] == ["x"]
+
+
+def test_counts_are_by_property_where_the_contract_says_so(place: Place) -> None:
+    by_text = replace(ORDER, count_by="text")
+    each = segment(
+        1, order(0, text="b"), order(1, text="a"), order(2), order(3, text="b"), order(4, text="order")
+    )
+    table, refused = to_table(by_text, each, [f"{n:032x}" for n in range(5)], NOW)
+    prepared(place.url).load(by_text, each, table, refused, count_events(by_text, table, 60), NOW)
+    assert [(kind, n) for kind, _, _, n in counts(place)] == [("a", 1), ("b", 2), ("order", 2)]
+
+
+def test_counts_can_be_loaded_alone_and_rows_without_counts(place: Place) -> None:
+    warehouse = open_warehouse(place.url)
+    warehouse.prepare([LETTER])
+    each = segment(1, order(0), b'{"at":7}', order(1))
+    table, refused = to_table(ORDER, each, [f"{n:032x}" for n in range(3)], NOW)
+    windows = count_events(ORDER, table, 10)
+    none = table.slice(0, 0)
+    for _ in range(2):
+        assert warehouse.load(ORDER, each, none, refused, windows, NOW) == refused
+    assert warehouse.refused(each.id, each.minute) == refused
+    assert [(kind, n) for kind, _, _, n in counts(place)] == [("order", 2)]
+    assert [mark[4:6] for mark in marks(place)] == [(2, 1)]
+    again = prepared(place.url)  # with the table
+    assert again.load(ORDER, replace(each, id=f"{2:032x}"), table, refused, [], NOW) == refused
+    assert (number_of(place, "order_events"), [mark[4:6] for mark in marks(place)]) == (2, [(2, 1), (2, 1)])
+    assert [(kind, n) for kind, _, _, n in counts(place)] == [("order", 2)]
 
 
 def test_each_segment_is_one_row_of_segments(place: Place) -> None:

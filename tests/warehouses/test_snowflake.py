@@ -20,9 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pipeline.contracts import Property
-from pipeline.count import count_events
 from pipeline.errors import ConfigError, ContractError, WarehouseError
-from pipeline.rows import to_table
 from pipeline.warehouses import open_warehouse
 from pipeline.warehouses.snowflake import SnowflakeWarehouse, create_table_sql
 from pipeline.warehouses.snowflake_connection import Connection, credentials
@@ -31,7 +29,6 @@ from tests.live.servers import free_port
 from tests.warehouses.places import PLACES, MakePlace, Place
 from tests.warehouses.samples import (
     LETTER,
-    NOW,
     ORDER,
     counts,
     load,
@@ -188,14 +185,6 @@ def test_a_key_pair_logs_in(place: Place, environment: pytest.MonkeyPatch) -> No
     environment.setenv("SNOWFLAKE_PRIVATE_KEY", pem())
     load(prepared(place.url), ORDER, EACH)
     assert state(place) == (2, 2, 1)
-
-
-def test_counts_are_by_property_where_the_contract_says_so(place: Place) -> None:
-    warehouse = prepared(place.url)
-    by_text = replace(ORDER, count_by="text")
-    table, refused = to_table(by_text, EACH, [f"{n:032x}" for n in range(3)], NOW)
-    warehouse.load(by_text, EACH, table, refused, count_events(by_text, table, 60), NOW)
-    assert [(kind, n) for kind, _, _, n in counts(place)] == [("1", 1), ("2", 1)]
 
 
 def _kill_at(url: str, statement: str) -> None:
