@@ -26,6 +26,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.runners.runner import PipelineRunner
+from apache_beam.runners.worker import sdk_worker
 from grpc import RpcError
 
 from pipeline import errors
@@ -227,6 +228,7 @@ def _prism(options: PipelineOptions) -> Iterator[PipelineRunner]:
     """
     logging.getLogger().setLevel(logging.CRITICAL)  # what Beam logs as an error comes as an exception as well
     hook, threading.excepthook = threading.excepthook, _thread_failed
+    sdk_worker.print = _say_nothing  # the traceback of a failed bundle, which comes as an exception as well
     try:
         with prism(options) as running:
             options.view_as(PortableOptions).job_endpoint = running.endpoint
@@ -236,7 +238,12 @@ def _prism(options: PipelineOptions) -> Iterator[PipelineRunner]:
                 running.check(_DEATH_SECONDS)
                 raise
     finally:
+        del sdk_worker.print
         threading.excepthook = hook
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    """Stand in for `print` where a library prints. It would even fail, and hang the run, on a full disk."""
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
