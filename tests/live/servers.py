@@ -25,7 +25,7 @@ TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 
 KAFKA_JARS = TOOLS.parent / "kafka"
 
-LIFETIME = 900
+LIFETIME = 1800
 """Seconds until a server ends by itself, should the tests that started it be killed."""
 
 START_TIMEOUT = 120

@@ -191,7 +191,7 @@ def kill_ten_times(job: LiveJob, feed: Feed, victims: Sequence[str], dice: rando
     with Publishing(job.topic, feed, RATE):
         for victim in victims:
             running = job.start()
-            moment, before = dice.uniform(0, 6), job.stored()
+            moment, before = dice.uniform(0, 4), job.stored()
             until(lambda: job.stored() > before or running.process.poll() is not None)  # noqa: B023
             time.sleep(moment)  # the moment is what is random
             if victim == "everything":
