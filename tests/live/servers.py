@@ -25,7 +25,7 @@ TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 
 KAFKA_JARS = TOOLS.parent / "kafka"
 
-LIFETIME = 900
+LIFETIME = 1800
 """Seconds until a server ends by itself, should the tests that started it be killed."""
 
 START_TIMEOUT = 120
@@ -592,7 +592,7 @@ def pubsub() -> Iterator[PubSub]:
     jars = sorted((root / "platform" / "pubsub-emulator" / "lib").glob("cloud-pubsub-emulator-*.jar"))
     if not jars:
         require("pubsub-emulator")
-    port = free_port()
+    port = _lasting_port()
     server = PubSub(
         [require("java"), "-Xmx512m", "-jar", str(jars[-1]), "--host=127.0.0.1", f"--port={port}"], port
     )

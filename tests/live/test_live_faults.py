@@ -191,7 +191,7 @@ def kill_ten_times(job: LiveJob, feed: Feed, victims: Sequence[str], dice: rando
     with Publishing(job.topic, feed, RATE):
         for victim in victims:
             running = job.start()
-            moment, before = dice.uniform(0, 6), job.stored()
+            moment, before = dice.uniform(0, 4), job.stored()
             until(lambda: job.stored() > before or running.process.poll() is not None)  # noqa: B023
             time.sleep(moment)  # the moment is what is random
             if victim == "everything":
@@ -224,6 +224,20 @@ def test_a_job_of_pubsub_that_is_killed_comes_whole_in_the_end(new_job: MakeJob,
     job = new_job(emulator.make("killed", ack_deadline_seconds=10))
     kill_ten_times(job, feed, list(VICTIMS), dice)
     complete(job, feed, job.start())
+
+
+@pytest.mark.long
+def test_an_emulator_that_is_killed_and_made_anew(new_job: MakeJob, emulator: PubSub) -> None:
+    feed, topic = Feed(6), emulator.make("anew")
+    job = new_job(topic)
+    running = job.start()
+    topic.publish(feed.take(2 * RATE))
+    until(lambda: job.stored() == len(feed.events) + len(feed.broken), running)
+    emulator.kill()  # it keeps nothing
+    until(lambda: "cannot pull" in running.output(), running)
+    emulator.start()
+    emulator.make("anew").publish(feed.take(2 * RATE))
+    complete(job, feed, running)
 
 
 @pytest.mark.long
@@ -289,7 +303,7 @@ def test_warehouses_that_are_away_for_a_minute(
 
 @pytest.mark.long
 def test_disks_that_are_full_for_a_while(disk: MountDisk, job: LiveJob, topic: KafkaTopic) -> None:
-    feed = Feed(6, broken=0.3)
+    feed = Feed(16, broken=0.3)
     full = [disk(name, "400k") for name in ("files", "letters", "warehouse")]
     job.files, job.dead_letters, job.warehouse = full[0] / "x", full[1] / "x", embedded(full[2] / "w.duckdb")
     running = job.start()
@@ -306,7 +320,7 @@ def test_disks_that_are_full_for_a_while(disk: MountDisk, job: LiveJob, topic: K
 def test_a_disk_that_stays_full_ends_the_run_with_one_line(
     disk: MountDisk, job: LiveJob, topic: KafkaTopic
 ) -> None:
-    feed, small = Feed(7), disk("disk", "400k")
+    feed, small = Feed(17), disk("disk", "400k")
     job.files = small / "x"
     running = job.start("--retry-for", "3s")
     with Publishing(topic, feed, RATE):

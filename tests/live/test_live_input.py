@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +21,19 @@ pytestmark = [
 ]
 
 RATE = 500
+
+
+@contextmanager
+def subscribed(topic: KafkaTopic) -> Iterator[Consumer]:
+    """Join the job's group as other programs do: the broker shares the partitions out, and takes commits of members."""
+    settings = {
+        "bootstrap.servers": topic.broker.bootstrap,
+        "group.id": topic.group,
+        "enable.auto.commit": False,
+    }
+    with closing(Consumer(settings)) as consumer:
+        consumer.subscribe([topic.name])
+        yield consumer
 
 
 def test_the_same_messages_redelivered_to_a_new_group_are_repeats(job: LiveJob, topic: KafkaTopic) -> None:
@@ -43,11 +58,8 @@ def test_jobs_and_consumers_that_join_and_leave_the_group(
         until(lambda: job.stored() > 0, first)
         second = other.start()
         until(lambda: other.read() > 0, second)
-        consumer = Consumer({"bootstrap.servers": topic.broker.bootstrap, "group.id": topic.group})
-        consumer.subscribe([topic.name])
-        until(lambda: consumer.poll(0.1) is None or "cannot commit" in first.output(), first)
-        until(lambda: "cannot commit" in first.output(), first)
-        consumer.close()
+        with subscribed(topic) as consumer:
+            until(lambda: consumer.poll(0.1) is not None and "cannot commit" in first.output(), first)
         report = other.drain(second)
         seen = feed.published
         until(lambda: feed.published > seen + RATE, first)
