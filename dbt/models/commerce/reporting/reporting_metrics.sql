@@ -37,7 +37,7 @@ figures as (
         '{{ measure }}' as metric,
         '{{ dimension }}' as dimension,
         {{ expression }} as dimension_value,
-        cast({{ measure }} as {{ type_decimal() }}) as value
+        cast({{ measure }} as {{ type_decimal() }}) as part
     from daily_revenue
     union all
     {% endfor %}
@@ -48,7 +48,7 @@ figures as (
         'events' as metric,
         '{{ dimension }}' as dimension,
         {{ expression }} as dimension_value,
-        cast(1 as {{ type_decimal() }}) as value
+        cast(1 as {{ type_decimal() }}) as part
     from customer_logs
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -62,10 +62,10 @@ summed as (
         metric,
         dimension,
         dimension_value,
-        cast(sum(value) as {{ type_decimal() }}) as value
+        cast(sum(part) as {{ type_decimal() }}) as value
     from figures
     group by metric_date, metric, dimension, dimension_value
-    having sum(value) <> 0
+    having sum(part) <> 0
 
 ),
 
