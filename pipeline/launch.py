@@ -50,6 +50,7 @@ from pipeline.retry import Patience
 from pipeline.shuffle import Spill
 from pipeline.sources import open_source
 from pipeline.sources.dead_letters import DeadLetterSource
+from pipeline.sources.kafka import KafkaSource
 from pipeline.sources.unbounded import settles_receipts
 from pipeline.storage import open_store
 from pipeline.terminal import live_status, progress_bar
@@ -91,7 +92,11 @@ def run_job(
 
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
         source.check()
-        build(pipeline | "Read" >> source, job, open_run())
+        records = pipeline | "Read" >> source
+        run = open_run()
+        if isinstance(source, KafkaSource) and not settles_receipts(pipeline.options):
+            run = replace(run, acknowledge=source.acknowledge())
+        build(records, job, run)
         return source.size()
 
     if source.bounded:

@@ -45,6 +45,7 @@ STEPS = [
     "Wrap refused",
     "Append letters",
     "Load letters",
+    "Acknowledge",
     "Gather tallies",
     "Measure",
     "Balance ledger",
