@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _SCHEMAS = Path("schemas")
 """Where contracts lie, a folder for each domain."""
 
+_TABLE_KEYS = ("contracts", "warehouse", "load")
+"""Keys of the job file that its tables depend on."""
+
 _JOB_HELP = "job file, such as jobs/backend_events.yaml"
 
 
@@ -74,6 +77,24 @@ def load(options: argparse.Namespace, beam_args: list[str]) -> int:
 
     job = _job(options, beam_args)
     return _report(load_log(job, beam_args), job, options)
+
+
+def tables(options: argparse.Namespace, _: list[str]) -> int:
+    """Create the tables of a job, tell how they differ from its contracts, or add what they lack."""
+    from pipeline.tables import apply_contracts, compare_tables, contracts_of, create_tables
+    from pipeline.warehouses import open_warehouse
+
+    given = {name: value for name in _TABLE_KEYS if (value := getattr(options, name)) is not None}
+    job = load_job(options.job, given, unused=("source", "files", "dead_letters", "unparsable"))
+    change = create_tables if options.create else apply_contracts if options.apply else compare_tables
+    made = change(open_warehouse(job.warehouse), contracts_of(job))
+    for message in made.done:
+        print(message)
+    if made.done and not made.left:
+        return 0
+    return _say(
+        made.left, f"{job.name}: all tables are there" if options.create else f"{job.name}: no difference"
+    )
 
 
 def publish(options: argparse.Namespace, _: list[str]) -> int:
@@ -272,6 +293,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add(
         commands,
+        tables,
+        "create the tables of a job, tell how they differ from its contracts, or add the columns that they lack",
+        "sluice tables jobs/backend_events.yaml --diff",
+        _add_tables,
+    )
+    _add(
+        commands,
         publish,
         "feed the topic of a job: a history's records, or made-up events, at a steady rate",
         "sluice publish jobs/clickstream.yaml --generate --rate 500/s",
@@ -350,6 +378,21 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="PORT",
         help="live jobs on this machine: serve /metrics for Prometheus and /healthz on this port",
+    )
+
+
+def _add_tables(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help=_JOB_HELP)
+    for each in option_fields():
+        if each.name in _TABLE_KEYS:
+            parser.add_argument(f"--{each.name}", metavar="TEXT", help=_help(each.metadata))
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--create", action="store_true", help="create what is missing, and change nothing else")
+    what.add_argument("--diff", action="store_true", help="change nothing; exit 1 if a table differs")
+    what.add_argument(
+        "--apply",
+        action="store_true",
+        help="create tables, and add columns that may be null; exit 1 if something else differs",
     )
 
 

@@ -32,9 +32,9 @@ from grpc import RpcError
 from pipeline import errors
 from pipeline.clock import Clock, system_clock
 from pipeline.compile.protect import is_protected
-from pipeline.contracts import Contract
 from pipeline.dead_letters import LetterLog, dead_letter_contract
 from pipeline.decode import AgeLimits
+from pipeline.elements import DEAD_LETTER
 from pipeline.errors import ConfigError
 from pipeline.graph import Run, build, build_load
 from pipeline.job import Job
@@ -53,6 +53,7 @@ from pipeline.sources.dead_letters import DeadLetterSource
 from pipeline.sources.kafka import KafkaSource
 from pipeline.sources.unbounded import settles_receipts
 from pipeline.storage import open_store
+from pipeline.tables import contracts_of, fit
 from pipeline.terminal import live_status, progress_bar
 from pipeline.warehouses import open_warehouse
 from pipeline.watch import draining_by_signal, metrics_server
@@ -331,14 +332,16 @@ def _open(job: Job, shared: _Shared, started: float, clock: Clock, *, live: bool
     letters.open()
     if is_protected(job.contracts.values()):
         letters.open_unparsable()
-    warehouse.prepare(tables(job, letter_contract))
+    contracts = contracts_of(job)
+    warehouse.prepare(contracts)
+    tables = {each.event_type: each for each in fit(warehouse, contracts)}
     windows = job.windows
     retry_for = job.retry_for if job.retry_for is not None else (_LIVE_RETRY_FOR if live else 0.0)
     return Run(
         log=log,
         letters=letters,
         warehouse=warehouse,
-        letter_contract=letter_contract,
+        tables={**job.contracts, DEAD_LETTER: letter_contract, **tables},
         ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live else started),
         event_panes=Panes(live, windows.flush, windows.allowed_lateness + MAX_BEHIND_WATERMARK),
         letter_panes=Panes(live, windows.flush, _LETTER_LATENESS),
@@ -348,12 +351,6 @@ def _open(job: Job, shared: _Shared, started: float, clock: Clock, *, live: bool
         progress=shared.progress,
         spill=shared.spill,
     )
-
-
-def tables(job: Job, letter_contract: Contract) -> list[Contract]:
-    """Return the contracts whose tables the warehouse of `job` holds."""
-    events = job.contracts.values() if "events" in job.load else ()
-    return [*events, *([letter_contract] if "dead_letters" in job.load else [])]
 
 
 @contextmanager

@@ -68,7 +68,9 @@ class LoadSegments(beam.DoFn):
         recover: bool = False,
         letters: bool = False,
     ) -> None:
-        """`job` says what is loaded, and the width of the counts; `clock` tells when rows are ingested.
+        """`contracts` are as their tables take them; `job` says what is loaded, and the width of the counts.
+
+        `clock` tells when rows are ingested.
 
         What the job does not load stays in the log alone. For the ledger, events are loaded if their counts are.
 
@@ -87,12 +89,15 @@ class LoadSegments(beam.DoFn):
         self._load_rows = "events" in job.load
         self._load_counts = "counts" in job.load
         self._log = log
+        self._job_contracts = job.contracts
         self._window = job.windows.counts
         self._clock = clock
 
     def setup(self) -> None:
         """Compile how identities are read back."""
-        self._identities = {name: compile_identity(contract) for name, contract in self._contracts.items()}
+        # A table may lack a property that its contract has, so the identity is that of the contract itself.
+        contracts = {**self._contracts, **self._job_contracts}
+        self._identities = {name: compile_identity(contract) for name, contract in contracts.items()}
 
     def process(self, offer: Offer) -> Iterator[Any]:
         """Load the segments of one offer, but for those that the warehouse has."""

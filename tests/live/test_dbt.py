@@ -1,4 +1,4 @@
-"""The dbt project on what the jobs load: exact marts, twice the same, on DuckDB and on PostgreSQL; SQL for the others."""
+"""The dbt project on what the jobs load: exact marts, twice the same, on DuckDB and PostgreSQL; SQL for the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import duckdb
 import pytest
-import sqlglot
 import yaml
 
 from tests.live import servers

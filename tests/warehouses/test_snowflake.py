@@ -225,15 +225,6 @@ def test_rows_that_snowflake_refuses_are_found_and_the_others_loaded(place: Plac
     assert marks(place)[0][4:6] == (4, 3)
 
 
-def test_a_table_that_lacks_a_column_is_refused(place: Place) -> None:
-    warehouse = prepared(place.url)
-    with pytest.raises(ConfigError) as error:
-        warehouse.prepare([replace(ORDER, properties=(*ORDER.properties, Property("more", "decimal")))])
-    assert str(error.value) == (
-        f'{place.url}: table order_events: expected a column more, got none; add "MORE" NUMBER(38,9)'
-    )
-
-
 def test_a_server_that_is_not_there_is_one_clear_line(place: Place, environment: pytest.MonkeyPatch) -> None:
     assert place.url_at is not None
     url = place.url_at(free_port())
