@@ -37,7 +37,8 @@ class Run:
     log: Log
     letters: Log
     warehouse: Warehouse
-    letter_contract: Contract
+    tables: Mapping[str, Contract]
+    """Event type, that of dead letters included, -> its contract as its table takes it: see `tables.fit`."""
     ages: AgeLimits
     event_panes: Panes
     letter_panes: Panes
@@ -54,13 +55,15 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PC
     """Put the graph of `job` behind `records`; return the written totals."""
     read = records | "Count what was read" >> beam.Map(count_read)
     decoded = records | "Decode" >> beam.ParDo(
-        DecodeRecords(job.contracts, job.route_by, run.ages, job.windows.shards, run.progress)
+        DecodeRecords(
+            job.contracts, job.route_by, run.ages, job.windows.shards, run.progress, job.privacy_key
+        )
     ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.TALLIES, main="events")
     appended = {"events": decoded.events} | "Append events" >> AppendToLog(
         run.log, run.event_panes, run.patience, run.spill
     )
     loaded = appended["offers"] | "Load events" >> beam.ParDo(
-        LoadSegments(run.warehouse, job.contracts, run.log, job.windows.counts, run.clock, run.patience)
+        LoadSegments(run.warehouse, _events(job, run), run.log, job, run.clock, run.patience)
     ).with_outputs(LoadSegments.REJECTED, LoadSegments.RECEIPTS, main="tallies")
     kept = _keep({"rejected": decoded.rejected, "refused": loaded.rejected}, job, run)
     stored = {"stored events": loaded.receipts, "stored letters": kept.receipts}
@@ -79,13 +82,11 @@ def build_load(pipeline: beam.Pipeline, job: Job, run: Run) -> beam.PCollection[
         | f"Read {name}" >> beam.Map(_offer, log)
         | f"Load {name}"
         >> beam.ParDo(
-            LoadSegments(
-                run.warehouse, contracts, log, job.windows.counts, run.clock, run.patience, recover=True
-            )
+            LoadSegments(run.warehouse, contracts, log, job, run.clock, run.patience, recover=True)
         ).with_outputs(LoadSegments.REJECTED, main="tallies")
         for name, log, contracts in (
-            ("log", run.log, job.contracts),
-            ("dead letters", run.letters, {DEAD_LETTER: run.letter_contract}),
+            ("log", run.log, _events(job, run)),
+            ("dead letters", run.letters, {DEAD_LETTER: run.tables[DEAD_LETTER]}),
         )
     }
     tallies = (
@@ -113,15 +114,19 @@ def _keep(rejected: Mapping[str, beam.PCollection[Sequence[Rejected]]], job: Job
     loaded = letters["offers"] | "Load letters" >> beam.ParDo(
         LoadSegments(
             run.warehouse,
-            {DEAD_LETTER: run.letter_contract},
+            {DEAD_LETTER: run.tables[DEAD_LETTER]},
             run.letters,
-            job.windows.counts,
+            job,
             run.clock,
             run.patience,
             letters=True,
         )
     ).with_outputs(LoadSegments.RECEIPTS, main="tallies")
     return _Kept((letters["tallies"], loaded.tallies), loaded.receipts)
+
+
+def _events(job: Job, run: Run) -> Mapping[str, Contract]:
+    return {name: run.tables[name] for name in job.contracts}
 
 
 def _offer(path: str, log: Log) -> Offer:

@@ -12,9 +12,11 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+import tenacity
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows
+from confluent_kafka import KafkaException
 
 from pipeline import live
 from pipeline.clock import system_clock
@@ -67,6 +69,12 @@ class Bus:
             producer.poll(0)
         assert producer.flush(PATIENCE) == 0
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(KafkaException),  # a broker that has just started may refuse
+        stop=tenacity.stop_after_delay(PATIENCE),
+        wait=tenacity.wait_fixed(0.2),
+        reraise=True,
+    )
     def committed(self, partition: int = 0) -> int:
         from confluent_kafka import Consumer, TopicPartition
 
@@ -439,8 +447,9 @@ def test_a_job_drains_while_the_broker_is_down(tmp_path: Path, caplog: pytest.Lo
             run.until(10)
             broker.kill()
             run.store(*run.unsettled)
-        (warning,) = [text for text in caplog.messages if bus.name in text]
-        assert warning.startswith(f"kafka://{bus.name}: cannot commit the offsets of the group g: ")
+        # A slow machine may also be told that the partition has not been reached for a minute.
+        told = f"kafka://{bus.name}: cannot commit the offsets of the group g: "
+        assert [text.startswith(told) for text in caplog.messages].count(True) == 1
 
 
 def test_a_group_with_other_members_is_a_warning(
