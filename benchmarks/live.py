@@ -147,7 +147,7 @@ class Bench:
         watching = Watching({running.process.pid})
         _until(lambda: job.read() > 0, running)
         first = time.time()
-        _until(lambda: job.topic.unacknowledged() == 0, running)  # type: ignore[attr-defined]
+        _until(lambda: job.topic.unacknowledged() == 0, running)
         watching.stop()
         job.drain(running)
         return self._drained(watching, begun, first)
@@ -164,7 +164,7 @@ class Bench:
                 raise RuntimeError(submission.output())
             running = cluster.job()
             first = time.time()
-            _until(lambda: job.topic.unacknowledged() == 0)  # type: ignore[attr-defined]
+            _until(lambda: job.topic.unacknowledged() == 0)
             watching.stop()
             totals = submission.output().split()[-1]
             _until(lambda: _settled(totals, self._options.events))

@@ -55,9 +55,7 @@ class Topic(Protocol):
 class Feed:
     """Makes a shop's records and remembers what must become of them."""
 
-    def __init__(
-        self, seed: int, broken: float = 0.02, repeated: float = 0.05, ahead: float = 0.0
-    ) -> None:
+    def __init__(self, seed: int, broken: float = 0.02, repeated: float = 0.05, ahead: float = 0.0) -> None:
         """`broken` and `repeated` are shares of all records; events are `ahead` of the clock by so many seconds."""
         self._random = random.Random(seed)
         self._broken, self._repeated = broken, repeated

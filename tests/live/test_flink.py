@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from pipeline.ledger import read_report
 from tests.live.flink_cluster import FlinkCluster, flink
 from tests.live.kafka_topic import KafkaTopic
 from tests.live.live_bench import Feed, LiveJob, Publishing, assert_whole, until
-from tests.live.servers import Kafka, kafka
+from tests.live.servers import Kafka
 from tests.replay_bench import ROOT, Replay, sluice
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -27,21 +26,9 @@ SECONDS = 240.0
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    with kafka(tmp_path_factory.mktemp("kafka")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
     with flink(tmp_path_factory.mktemp("flink")) as running:
         yield running
-
-
-@pytest.fixture
-def scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="flink-") as folder:
-        yield Path(folder)
 
 
 def test_a_replay_on_flink_is_the_replay_on_this_machine(
