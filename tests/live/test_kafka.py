@@ -15,17 +15,18 @@ import pytest
 import tenacity
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.window import FixedWindows
 from confluent_kafka import KafkaException
 
 from pipeline import live
 from pipeline.clock import system_clock
-from pipeline.elements import RecordBatch
+from pipeline.elements import Claim, RecordBatch
 from pipeline.errors import SourceError
 from pipeline.sources import open_source
 from pipeline.sources.kafka import FindPartitions, KafkaSource, ReadAndClaim, parse_url
 from pipeline.sources.kafka_client import Topic, find_start, make_consumer
-from pipeline.sources.kafka_commits import CommitStored
+from pipeline.sources.kafka_commits import CommitStored, ticket_of
 from pipeline.sources.kafka_reader import Readers
 from tests.live import servers
 
@@ -285,8 +286,8 @@ def test_commits_follow_what_is_stored_without_a_gap_and_a_restart_goes_on_there
     assert live.RECEIPTS.outstanding().records == 0
 
 
-class ReadAndStore(beam.PTransform):
-    """A source as on a cluster, and steps that have stored all batches but those with the record `held`."""
+class ReadOnCluster(beam.PTransform):
+    """A source as on a cluster; tickets are not those of this process."""
 
     def __init__(self, topic: Topic) -> None:
         super().__init__()
@@ -294,39 +295,59 @@ class ReadAndStore(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         arguments = (self._topic, uuid.uuid4().hex, system_clock)
-        read = (
+        return (
             begin
             | beam.Impulse()
             | beam.ParDo(FindPartitions(*arguments))
             | beam.ParDo(ReadAndClaim(*arguments))
+            | "Forget tickets" >> beam.Map(lambda batch: replace(batch, ticket=None))
         )
-        stored = (
-            read
-            | beam.Filter(lambda batch: batch.records and b"held" not in batch.records)
-            | beam.Map(lambda batch: batch.receipts(len(batch.records)))
-        )
-        _ = {"read": read, "stored": stored} | CommitStored(self._topic)
-        return read | "Forget tickets" >> beam.Map(lambda batch: replace(batch, ticket=None))
+
+
+def test_on_a_cluster_batches_claim_all_offsets_without_a_gap(broker: servers.Kafka) -> None:
+    bus = Bus(broker)
+    bus.send([*numbered(0, 3_000), None])
+    with Reading(ReadOnCluster(parse_url(bus.url()))) as run:
+        run.until(3_000)
+        bus.send([None, *numbered(0, 10)])
+        run.until(3_010)
+    claims = sorted(batch.claim for batch in run.batches if batch.claim is not None)
+    assert len(claims) == len(run.batches) > 2
+    assert [claim.first for claim in claims] == [True] + [False] * (len(claims) - 1)
+    assert [claim.start for claim in claims] == [0, *(claim.end for claim in claims[:-1])]
+    assert claims[-1].end == 3_012
+    assert bus.committed() < 0  # nothing is committed here
 
 
 def test_a_cluster_commits_what_is_stored_and_nothing_else(broker: servers.Kafka) -> None:
     bus = Bus(broker, partitions=2)
-    bus.send(numbered(0, 1_000))
-    with Reading(ReadAndStore(parse_url(bus.url()))) as run:
-        run.until(1_000)
-        until(lambda: bus.committed() == 1_000)
-        bus.send([None])  # a tombstone: nothing of it is ever stored
-        until(lambda: bus.committed() == 1_001)
-        bus.send([b"held"])
-        run.until(1_001)
-        bus.send([b"behind"])
-        run.until(1_002)
-        bus.send([b"elsewhere"], 1)
-        until(lambda: bus.committed(1) == 1)
-        assert bus.committed() == 1_001
-    with reading(bus) as run:
-        run.until(2)
-    assert run.records() == [b"held", b"behind"]
+    for partition in range(2):
+        bus.send(numbered(0, 10), partition)
+    read = [
+        claimed(0, 0, 4),
+        claimed(0, 4, 5, gap=True),
+        claimed(0, 5, 8),
+        claimed(0, 8, 10),
+        claimed(1, 0, 10),
+    ]
+    stored = [
+        {ticket_of(0, 4): 1, ticket_of(1, 10): 9},
+        {ticket_of(0, 4): 3, ticket_of(0, 8): 2, ticket_of(0, 10): 2},
+        {ticket_of(1, 10): 1},
+    ]
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        _ = {
+            "read": pipeline | "Read" >> beam.Create(read),
+            "stored": pipeline | "Store" >> beam.Create(stored),
+        } | CommitStored(parse_url(bus.url()))
+    assert (bus.committed(0), bus.committed(1)) == (5, 10)
+
+
+def claimed(partition: int, start: int, end: int, *, gap: bool = False) -> RecordBatch:
+    """Return what was read from one offset to another; a gap has no records."""
+    offsets = [] if gap else list(range(start, end))
+    claim = Claim(start, end, first=start == 0)
+    return RecordBatch("kafka://t", [b"{}"] * len(offsets), offsets, 0.0, partition, claim=claim)
 
 
 def test_partitions_that_come_while_the_job_runs_are_read_from_their_beginning(broker: servers.Kafka) -> None:
