@@ -17,7 +17,7 @@ import pytest
 from pipeline.warehouses import WAREHOUSES
 from tests.replay_bench import JOB, ROOT, SLUICE, Replay, one_line, sluice, small_disk
 
-COMMANDS = ("run", "load", "publish", "redeliver", "check", "generate", "report")
+COMMANDS = ("run", "load", "tables", "publish", "redeliver", "check", "generate", "report")
 EVENT = (
     '{"event_type":"inventory","inventory_id":"9e107d9d-0000-4000-8000-%012x","quantity_change":1,'
     '"product_id":"9e107d9d-0000-4000-8000-00000000002a","reason":"sale",'
@@ -352,7 +352,7 @@ def test_help_says_what_each_command_does_with_an_example() -> None:
         ([], "sluice: error: the following arguments are required: COMMAND"),
         (
             ["rum"],
-            "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'publish', "
+            "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'tables', 'publish', "
             "'redeliver', 'check', 'generate', 'report')",
         ),
         (["run"], "sluice run: error: the following arguments are required: JOB"),
