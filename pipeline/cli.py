@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError, SluiceError, StorageError, UnbalancedEr
 from pipeline.job import Job, Windows, load_job, option_fields, with_contract
 
 if TYPE_CHECKING:
+    from pipeline.launch import Submitted
     from pipeline.ledger import Report
     from pipeline.sources.dead_letters import Selection
 
@@ -64,14 +65,10 @@ def _log_to_standard_error() -> None:
 
 def run(options: argparse.Namespace, beam_args: list[str]) -> int:
     """Run a job to its end, or a live one until it is drained."""
-    from pipeline.launch import Submitted, run_job
+    from pipeline.launch import run_job
 
     job = _job(options, beam_args)
-    made = run_job(job, beam_args, metrics_port=options.metrics_port)
-    if isinstance(made, Submitted):
-        print(f"{job.name}: submitted to {made.runner} as {made.job_id}; its totals go to {made.totals}")
-        return 0
-    return _report(made, job, options)
+    return _report(run_job(job, beam_args, metrics_port=options.metrics_port), job, options)
 
 
 def load(options: argparse.Namespace, beam_args: list[str]) -> int:
@@ -242,9 +239,14 @@ def _check_report(path: Path) -> None:
         path.unlink()
 
 
-def _report(made: Report, job: Job, options: argparse.Namespace) -> int:
+def _report(made: Report | Submitted, job: Job, options: argparse.Namespace) -> int:
+    from pipeline.launch import Submitted
     from pipeline.terminal import print_report
 
+    if isinstance(made, Submitted):
+        name = f" as {made.job_id}" if made.job_id else ""
+        print(f"{job.name}: submitted to {made.runner}{name}; its figures: sluice report {made.totals}")
+        return 0
     if options.report is not None:
         try:
             Path(options.report).write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")

@@ -93,6 +93,14 @@ class Job:
             "example": "gs://restricted-bucket/unparsable",
         },
     )
+    privacy_key: str | None = field(
+        default=None,
+        metadata={
+            "help": "secret of Google Secret Manager with the key of protected properties"
+            " (default: the environment variable SLUICE_PRIVACY_KEY)",
+            "example": "projects/my-project/secrets/sluice-privacy-key",
+        },
+    )
     load: tuple[str, ...] = field(
         default=LOADS,
         metadata={

@@ -15,7 +15,7 @@ from pipeline.clock import Clock
 from pipeline.compile.decoder import compile_identity
 from pipeline.contracts import Contract
 from pipeline.count import count_events
-from pipeline.elements import DEAD_LETTER, Origin, Rejected, Segment, Tally, Violation
+from pipeline.elements import DEAD_LETTER, Origin, Receipts, Rejected, Segment, Tally, Violation
 from pipeline.job import Job
 from pipeline.live import RECEIPTS
 from pipeline.log import Log, Offer, StoredSegment
@@ -25,18 +25,36 @@ from pipeline.rows import to_table
 from pipeline.warehouses import Warehouse
 
 
+class SettleReceipts(beam.PTransform):
+    """`read`: ignored; by any other name Receipts: settles them in `live.RECEIPTS`, where the source is told.
+
+    For runs whose source and steps share a process; where sources issue no tickets there is nothing to settle.
+    """
+
+    def expand(self, inputs: dict[str, beam.PCollection[Any]]) -> tuple[beam.PCollection[None], ...]:
+        """Settle what each step has stored."""
+        return tuple(
+            each | f"Settle {name}" >> beam.Map(_settle) for name, each in inputs.items() if name != "read"
+        )
+
+
+def _settle(receipts: Receipts) -> None:
+    RECEIPTS.settle(receipts)  # looked up in the worker: it does not travel
+
+
 class LoadSegments(beam.DoFn):
-    """Offer -> Tally of each segment; `rejected`: a list of Rejected, the rows that the warehouse refused.
+    """Offer -> Tally of each segment; `rejected`: a list of Rejected, the rows that the warehouse refused; `receipts`.
 
     A segment of this run counts as `loaded` and `refused`; one that an earlier run stored but did not get to
     load counts as `recovered`, its refused rows as `resent`. One that the warehouse has is skipped; its refused
     rows are told again, so that a crash between load and dead letter loses none. A warehouse that fails is
     asked again for as long as `patience` lasts; then the bundle fails.
 
-    The offer's receipts are settled when all is loaded; if rows were refused, with their dead letters.
+    The offer's receipts come as `receipts` when all is loaded; if rows were refused, with their dead letters.
     """
 
     REJECTED = "rejected"
+    RECEIPTS = "receipts"
 
     def __init__(
         self,
@@ -90,7 +108,8 @@ class LoadSegments(beam.DoFn):
             ):  # else it is kept in the log alone, as marks of letters are
                 yield from self._load_one(offered, rejected)
         if self._letters or not rejected:
-            RECEIPTS.settle(offer.receipts)
+            if offer.receipts:
+                yield pvalue.TaggedOutput(self.RECEIPTS, offer.receipts)
         else:
             rejected[0] = replace(rejected[0], receipts=offer.receipts)
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(rejected, self._clock()))

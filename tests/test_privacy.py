@@ -265,7 +265,7 @@ def test_what_is_spilled_and_what_is_sent_to_workers_is_clean(
         spill=Spill(str(shop.folder / "spill")),
     )
     assert KEY.encode() not in pickle.dumps(
-        DecodeRecords(job.contracts, job.route_by, run.ages, 1, None)
+        DecodeRecords(job.contracts, job.route_by, run.ages, 1, None, None)
     ) + pickle.dumps(run)
     batch = RecordBatch("topic", SEARCHABLE, range(len(SEARCHABLE)), system_clock())
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
