@@ -136,7 +136,7 @@ class BalanceLedger(beam.PTransform):
             tallies
             | "Take parts" >> self.panes.overall()
             | "Sum tallies" >> beam.CombineGlobally(add_tallies).without_defaults()
-            | "Write totals" >> beam.Map(_write_pane, self.url)
+            | "Write totals" >> beam.Map(_write_pane, self.url, self.panes.live)
         )
 
 
@@ -163,8 +163,10 @@ class _Submission(msgspec.Struct):
 _SUBMISSION = "run.json"
 
 
-def _write_pane(total: Tally, url: str, pane: Any = beam.DoFn.PaneInfoParam) -> Tally:
-    write_totals(total, url, None if pane.timing == PaneInfoTiming.UNKNOWN else pane.index)
+def _write_pane(total: Tally, url: str, live: bool, pane: Any = beam.DoFn.PaneInfoParam) -> Tally:
+    """Write; the one pane of bounded input is number 0, so that a runner that tries again does not add to it."""
+    told = pane.index if pane.timing != PaneInfoTiming.UNKNOWN else None
+    write_totals(total, url, told if live else 0)
     return total
 
 

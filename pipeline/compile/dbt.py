@@ -18,6 +18,26 @@ from pipeline.contracts import Contract, Kind, Property
 ITEM = "item"
 """What the hand-written macros call an element of an array."""
 
+_SEGMENTS = {
+    "name": "_segments",
+    "description": "Segments of the log that are loaded, each once.",
+    "config": {"loaded_at_field": "ingested_at", "meta": {"partitioned_by": "minute"}},
+    "columns": [
+        {
+            "name": "segment_id",
+            "description": "Hash of event type, minute and content.",
+            "data_tests": ["unique", "not_null"],
+        },
+        {"name": "event_type", "description": "Type of the segment's events."},
+        {"name": "path", "description": "File of the log."},
+        {"name": "minute", "description": "Minute of the segment's events."},
+        {"name": "events", "description": "Rows that were loaded."},
+        {"name": "refused", "description": "Lines that could not become rows."},
+        {"name": "ingested_at", "description": "When the segment was loaded."},
+    ],
+}
+"""Every warehouse has these columns of it, named without quotes."""
+
 _WORD = re.compile(r"\W+", re.ASCII)
 
 
@@ -30,7 +50,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def sources_yaml(domain: str, contracts: Sequence[Contract]) -> str:
-    """Return the source `domain` with a table for each contract, ended by a line feed.
+    """Return the source `domain` with a table for each contract and that of the loaded segments.
 
     Its schema is the target's own, or that of the environment variable `SLUICE_<DOMAIN>_SCHEMA`. The column of
     a table's partitions stands in its `meta`, since BigQuery refuses to read it without a filter on them.
@@ -40,7 +60,7 @@ def sources_yaml(domain: str, contracts: Sequence[Contract]) -> str:
         "name": domain,
         "description": f"Tables that Sluice loads from the contracts of {domain}.",
         "schema": f"{{{{ env_var('{variable}', target.schema) }}}}",
-        "tables": [_table(contract) for contract in contracts],
+        "tables": [*(_table(contract) for contract in contracts), _SEGMENTS],
     }
     return yaml.dump({"sources": [source]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,17 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_job(
-    job: str, source: object, folder: Path, environment: Mapping[str, str] | None = None, code: int = 0
+    job: str,
+    source: object,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    flags: Sequence[str] = (),
+    code: int = 0,
 ) -> dict[str, Any]:
     """Run a job of this repository into `folder`; return its report, or what it said on standard error."""
     command = [sys.executable, "-m", "pipeline", "run", f"jobs/{job}.yaml", f"--source={source}"]
     command += [f"--files={folder}/files", f"--warehouse=duckdb:///{folder}/w.duckdb"]
-    command += [f"--dead-letters={folder}/dead_letters", f"--report={folder}/report.json"]
+    command += [f"--dead-letters={folder}/dead_letters", f"--report={folder}/report.json", *flags]
     done = subprocess.run(
         command,
         cwd=ROOT,

@@ -1,4 +1,5 @@
--- Each relation that shows revenue shows the same, for each product; a row here is a product of which two disagree.
+-- Each relation that shows revenue shows the same, for each product; a row here is a product of which two disagree,
+-- or which one does not show.
 {% set relations = {
     'fct_sales': "select product_id, sum(revenue) as revenue from " ~ ref('fct_sales')
         ~ " where is_in_shop_currency group by product_id",
@@ -30,10 +31,13 @@ compared as (
     select
         product_id,
         min(revenue) as least,
-        max(revenue) as most
+        max(revenue) as most,
+        count(*) as relations_that_show_it
     from shown
     group by product_id
-    having min(revenue) <> max(revenue)
+    having
+        min(revenue) <> max(revenue)
+        or (count(*) < {{ relations | length }} and max(abs(revenue)) > 0)
 
 )
 

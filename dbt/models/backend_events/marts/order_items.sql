@@ -41,7 +41,7 @@ current_items as (
         items.product_name,
         items.quantity,
         items.price,
-        items.quantity * items.price as line_amount,
+        cast(items.quantity * items.price as {{ type_decimal() }}) as line_amount,
         changed.last_ingested_at
     from changed
     inner join items

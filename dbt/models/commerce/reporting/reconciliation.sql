@@ -19,9 +19,32 @@ raw_products as (
 
 ),
 
+segments as (
+
+    select * from {{ source('commerce', '_segments') }}
+    where
+        {{ any_partition('minute') }}
+        and ingested_at < {{ run_start() }}
+
+),
+
 {% set counted = 'select count(*) from ' %}
 {% set revenue_of = 'select coalesce(sum(revenue), 0) from ' %}
-{% set checks = [
+{% set logged = {
+    'sales': ('sale', 'raw_sales_data', 'raw_sales'),
+    'events': ('customer_log', 'customer_logs', 'raw_logs'),
+    'products': ('product', 'product_catalog', 'raw_products'),
+} %}
+{% set checks = [] %}
+{% for figure, (event_type, table, rows) in logged.items() %}
+{#- What a segment says that it has brought. Rows of one that is just being loaded may come before it is noted. -#}
+{% do checks.append({
+    'figure': 'rows of ' ~ figure,
+    'from': ('_segments', "select coalesce(sum(events), 0) from segments where event_type = '" ~ event_type ~ "'"),
+    'to': (table, counted ~ rows ~ ' where _segment_id in (select segment_id from segments)'),
+}) %}
+{% endfor %}
+{% do checks.extend([
     {
         'figure': 'rows of sales',
         'from': ('raw_sales_data', counted ~ 'raw_sales'),
@@ -82,7 +105,7 @@ raw_products as (
             ~ " where metric = 'revenue' and dimension = 'all'"),
     },
     {
-        'figure': 'events',
+        'figure': 'rows of events',
         'from': ('customer_logs', counted ~ 'raw_logs'),
         'to': ('stg_commerce__customer_logs', counted ~ ref('stg_commerce__customer_logs')),
     },
@@ -103,13 +126,13 @@ raw_products as (
             ~ " where metric = 'events' and dimension = 'all'"),
     },
     {
-        'figure': 'products',
+        'figure': 'rows of products',
         'from': ('product_catalog', counted ~ 'raw_products'),
         'explained': 'select count(*) - count(distinct product_id) from raw_products',
         'explanation': 'older snapshots',
         'to': ('stg_commerce__products', counted ~ ref('stg_commerce__products')),
     },
-] %}
+]) %}
 
 compared as (
 

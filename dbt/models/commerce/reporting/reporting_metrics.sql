@@ -1,5 +1,12 @@
+{#
+    Only figures that are new or have changed are written, so that `updated_at` says since when a figure is what it is,
+    and the table that Terraform made stays. One that nothing is behind any more becomes 0, and those have no row.
+#}
 {{
     config(
+        materialized = 'incremental',
+        unique_key = ['metric_date', 'metric', 'dimension', 'dimension_value'],
+        post_hook = 'delete from {{ this }} where value = 0',
         partition_by = by_day('metric_date'),
         cluster_by = ['metric', 'dimension', 'dimension_value'],
     )
@@ -30,7 +37,7 @@ figures as (
         '{{ measure }}' as metric,
         '{{ dimension }}' as dimension,
         {{ expression }} as dimension_value,
-        cast({{ measure }} as {{ type_decimal() }}) as value
+        cast({{ measure }} as {{ type_decimal() }}) as part
     from daily_revenue
     union all
     {% endfor %}
@@ -41,7 +48,7 @@ figures as (
         'events' as metric,
         '{{ dimension }}' as dimension,
         {{ expression }} as dimension_value,
-        cast(1 as {{ type_decimal() }}) as value
+        cast(1 as {{ type_decimal() }}) as part
     from customer_logs
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -55,11 +62,53 @@ summed as (
         metric,
         dimension,
         dimension_value,
-        cast(sum(value) as {{ type_decimal() }}) as value,
-        {{ run_start() }} as updated_at
+        cast(sum(part) as {{ type_decimal() }}) as value
     from figures
     group by metric_date, metric, dimension, dimension_value
+    having sum(part) <> 0
+
+),
+
+{% if is_incremental() %}
+written as (
+
+    select * from {{ this }}
+
+),
+
+changed as (
+
+    select
+        coalesce(summed.metric_date, written.metric_date) as metric_date,
+        coalesce(summed.metric, written.metric) as metric,
+        coalesce(summed.dimension, written.dimension) as dimension,
+        coalesce(summed.dimension_value, written.dimension_value) as dimension_value,
+        cast(coalesce(summed.value, 0) as {{ type_decimal() }}) as value
+    from summed
+    full join written
+        on
+            summed.metric_date = written.metric_date
+            and summed.metric = written.metric
+            and summed.dimension = written.dimension
+            and summed.dimension_value = written.dimension_value
+    where
+        written.value is null
+        or written.value <> coalesce(summed.value, 0)
+
+),
+{% endif %}
+
+dated as (
+
+    select
+        metric_date,
+        metric,
+        dimension,
+        dimension_value,
+        value,
+        {{ run_start() }} as updated_at
+    from {{ 'changed' if is_incremental() else 'summed' }}
 
 )
 
-select * from summed
+select * from dated

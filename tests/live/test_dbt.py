@@ -1,0 +1,257 @@
+"""The dbt project on what the jobs load: exact marts, twice the same, on DuckDB and PostgreSQL; SQL for the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import duckdb
+import pytest
+import yaml
+
+from tests.live import servers
+from tests.live.commerce import SAMPLES, Backend, Shop, add_products, add_sales, read_log, samples
+from tests.live.running import ROOT, run_job
+
+DOMAINS = ("--select", "commerce", "backend_events")
+
+EARLY_SALES = """\
+sale_id,product_id,user_id,quantity,unit_price,amount,currency,sale_date
+X1,P900,U900,2,,,,2025-01-08T10:00:00Z
+X2,P100,U1,1,10,10.00,USD,2025-01-08T10:00:00Z
+X3,P100,U1,-2,19.90,39.80,EUR,2025-01-08T10:00:00Z
+X4,P100,U1,1,19.90,19.90,EUR,1899-12-31T10:00:00Z
+X5,P101,U901,3,1.115,,EUR,2025-01-09T00:30:00+02:00
+"""
+"""A sale without a price of an unknown product, another currency, a return booked as a positive amount, an impossible
+date, and a price that has to be rounded."""
+
+LATE_SALES = """\
+sale_id,product_id,user_id,quantity,unit_price,amount,currency,sale_date
+S1000,P105,U11,1,249.00,200.00,EUR,2025-01-09T08:04:00Z
+S1001,P105,U9,2,249.00,498.00,EUR,2025-01-13T11:02:00Z
+X6,P900,U1,1,,,EUR,2025-01-13T12:00:00Z
+"""
+"""Corrections of an amount and of a day, and one more sale of the product without a price."""
+
+LATE_PRODUCTS = [
+    {"product_id": "P900", "product_name": "Hammock", "category": "garden", "price": 12.34},
+    {"product_id": "P100", "product_name": "Desk lamp", "category": "office", "price": 21.90},
+]
+"""The price that was missing, and a product that changes its category."""
+
+ORDER = {
+    "event_type": "order",
+    "order_id": "0a0a0a0a-0000-4000-8000-000000000001",
+    "customer_id": "0a0a0a0a-0000-4000-8000-000000000002",
+    "shipping_address": {"street": "1 Main St", "city": "Riga", "country": "LV"},
+    "total_amount": 3.30,
+}
+PEN = {
+    "product_id": "0a0a0a0a-0000-4000-8000-000000000003",
+    "product_name": "Pen",
+    "quantity": 3,
+    "price": 1.10,
+}
+INK = {**PEN, "product_id": "0a0a0a0a-0000-4000-8000-000000000004", "product_name": "Ink", "quantity": 1}
+EARLY_ORDERS = [
+    {**ORDER, "order_date": "2025-02-08T13:10:00Z", "status": "shipped", "items": [PEN, INK]},
+    {**ORDER, "order_date": "2025-02-08T13:00:00Z", "status": "pending", "items": [PEN]},
+]
+LATE_ORDERS = [
+    {**ORDER, "order_date": "2025-02-08T13:05:00Z", "status": "processing", "items": [PEN]},
+    {**ORDER, "order_date": "2025-02-08T13:20:00Z", "status": "delivered", "items": [INK]},
+]
+"""The last status leaves a line of the order out, and one between the first two comes late."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A warehouse: its URL, what leads dbt to it, and how it is asked."""
+
+    url: str
+    environment: dict[str, str]
+    query: Callable[[str], list[tuple[Any, ...]]]
+
+
+@contextmanager
+def duckdb_place(folder: Path) -> Iterator[Place]:
+    path = folder / "warehouse.duckdb"
+
+    def query(sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("set timezone = 'UTC'")
+            return connection.execute(sql).fetchall()
+
+    yield Place(f"duckdb:///{path}", {"SLUICE_DBT_TARGET": "duckdb", "SLUICE_DUCKDB": str(path)}, query)
+
+
+@contextmanager
+def postgres_place(_: Path) -> Iterator[Place]:
+    from adbc_driver_postgresql import dbapi
+
+    servers.require("postgres")
+    with servers.postgres() as server:
+        user = f"{server.user}:{quote(server.password, safe='')}"
+        url = f"postgresql://{user}@127.0.0.1:{server.port}/postgres"
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            with dbapi.connect(url) as connection, connection.cursor() as cursor:
+                cursor.execute("set timezone = 'UTC'")
+                cursor.execute(sql)
+                return cursor.fetchall() if cursor.description else []
+
+        environment = {"SLUICE_DBT_TARGET": "postgres", "PGHOST": "127.0.0.1", "PGPORT": str(server.port)}
+        environment |= {"PGUSER": server.user, "PGPASSWORD": server.password, "PGDATABASE": "postgres"}
+        yield Place(url, environment, query)
+
+
+PLACES = {"duckdb": duckdb_place, "postgres": postgres_place}
+
+
+LEFT_OUT = {"duckdb": [], "postgres": ["--exclude", "test_name:not_null"]}
+"""Most tests are of one kind, whose SQL is the same everywhere; once is enough."""
+
+
+def dbt(folder: Path, environment: dict[str, str], *arguments: str, code: int = 0) -> str:
+    """Run dbt with this repository's project; return what it said."""
+    command = [
+        str(servers.require_tool("dbt/bin/dbt")),
+        "--no-use-colors",
+        "--log-level-file=none",
+        *arguments,
+    ]
+    command += ["--project-dir", "dbt", "--profiles-dir", "dbt"]
+    command += ["--target-path", str(folder / "target")]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout[-6000:] + done.stderr
+    return done.stdout
+
+
+def ingest(place: Place, folder: Path, job: str, source: object) -> dict[str, Any]:
+    report = run_job(job, source, folder, flags=[f"--warehouse={place.url}"])
+    assert report["balanced"]
+    return report
+
+
+def check_marts(place: Place, shop: Shop, backend: Backend) -> None:
+    """Compare each mart with what the samples say."""
+    shown = {
+        "marts.fct_daily_product_revenue": (
+            "sale_date, product_id, category, sales, units_sold, units_returned, revenue",
+            shop.daily_revenue(),
+        ),
+        "reporting.top_products_by_category": (
+            "category, revenue_rank, product_id, product_name, revenue",
+            shop.top_products(),
+        ),
+        "reporting.customer_activity": (
+            "user_id, activity_rank, events, most_common_event_type, sales, revenue",
+            shop.customers(),
+        ),
+        "reporting.event_type_activity": ("event_type, frequency_rank, events, users", shop.event_types()),
+        "reporting.reporting_metrics": (
+            "metric_date, metric, dimension, dimension_value, value",
+            shop.metrics(),
+        ),
+        "marts.orders": ("order_id, customer_id, status, total_amount, events", backend.orders()),
+        "marts.order_items": ("order_id, line_number, product_id, quantity, price", backend.items()),
+        "marts.order_status_history": ("order_id, version, status, valid_from, valid_to", backend.history()),
+        "marts.stock_levels": ("warehouse_id, product_id, quantity, sale_quantity, events", backend.stock()),
+        "marts.user_sessions": (
+            "session_id, user_id, started_at, duration_seconds, events",
+            backend.sessions(),
+        ),
+    }
+    for table, (columns, expected) in shown.items():
+        found = place.query(f"select {columns} from {table}")
+        assert sorted(map(_key, found)) == sorted(map(_key, expected)), table
+    assert place.query("select * from reporting.reconciliation where difference <> 0") == []
+    (total,) = place.query("select sum(revenue) from marts.fct_product_revenue")
+    assert total == (sum(row[-1] for row in shop.daily_revenue()),)
+
+
+def _key(row: tuple[Any, ...]) -> list[str]:
+    """Return a row in a form that sorts, the same for numbers that are equal."""
+    return [f"{value:.9f}" if isinstance(value, Decimal | int) else str(value) for value in row]
+
+
+def contents(place: Place) -> dict[str, list[str]]:
+    """Return all rows of all models."""
+    found = {}
+    for path in ROOT.glob("dbt/models/*/*/*.sql"):
+        table = f"{path.parent.name}.{path.stem}"
+        found[table] = sorted(map(repr, place.query(f"select * from {table}")))
+    return found
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", PLACES)
+def test_marts(name: str, tmp_path: Path) -> None:
+    shop = samples()
+    add_sales(shop, EARLY_SALES, ",")
+    sales = tmp_path / "sales"
+    sales.mkdir()
+    for path in (SAMPLES / "sales").glob("*.csv"):
+        (sales / path.name).symlink_to(path)
+    (sales / "early.csv").write_text(EARLY_SALES)
+    history = tmp_path / "history"
+    history.mkdir()
+    for path in (ROOT / "examples/backend_events/history").iterdir():
+        (history / path.name).symlink_to(path)
+    (history / "early.ndjson").write_text("".join(json.dumps(event) + "\n" for event in EARLY_ORDERS))
+    with PLACES[name](tmp_path) as place:
+        read = {
+            "sales": ingest(place, tmp_path, "commerce_sales", f"{sales}/*.csv"),
+            "events": ingest(place, tmp_path, "commerce_logs", f"{SAMPLES}/logs/*"),
+            "products": ingest(place, tmp_path, "commerce_catalog", f"{SAMPLES}/catalog.json"),
+        }
+        ingest(place, tmp_path, "backend_events", f"{history}/*")
+        dbt(tmp_path, place.environment, "build", *DOMAINS, *LEFT_OUT[name])
+        check_marts(place, shop, Backend(read_log(tmp_path / "files")))
+        counted = "select figure, from_value, to_value from reporting.reconciliation where from_relation = '_segments'"
+        assert sorted(place.query(counted)) == sorted(
+            (f"rows of {figure}", report["accepted"], report["accepted"]) for figure, report in read.items()
+        )
+
+        (sales / "late.csv").write_text(LATE_SALES)
+        add_sales(shop, LATE_SALES, ",")
+        (tmp_path / "catalog.json").write_text(json.dumps(LATE_PRODUCTS))
+        add_products(shop, LATE_PRODUCTS)
+        (history / "late.ndjson").write_text("".join(json.dumps(event) + "\n" for event in LATE_ORDERS))
+        ingest(place, tmp_path, "commerce_sales", f"{sales}/*.csv")
+        ingest(place, tmp_path, "commerce_catalog", tmp_path / "catalog.json")
+        ingest(place, tmp_path, "backend_events", f"{history}/late.ndjson")
+        dbt(tmp_path, place.environment, "run", *DOMAINS)
+        check_marts(place, shop, Backend(read_log(tmp_path / "files")))
+        before = contents(place)
+        dbt(tmp_path, place.environment, "run", *DOMAINS)
+        assert contents(place) == before
+
+
+def test_descriptions_of_reporting_metrics_are_those_of_terraform() -> None:
+    table = json.loads((ROOT / "terraform/schemas/reporting_metrics.json").read_text())
+    (model,) = yaml.safe_load((ROOT / "dbt/models/commerce/reporting/reporting_metrics.yml").read_text())[
+        "models"
+    ]
+    assert model["description"] == table["description"]
+    assert [(each["name"], each["description"]) for each in model["columns"]] == [
+        (each["name"], each["description"]) for each in table["schema"]["fields"]
+    ]
