@@ -185,7 +185,8 @@ def read_totals(url: str) -> Tally:
     """Return the sum of all that `write_totals` stored and that still counts.
 
     A runner that recovers goes back to a checkpoint and counts on from there: a pane that is written again makes
-    void all from that pane on that were written before.
+    void all from that pane on that were written before. One that only comes late does not: Prism writes panes that
+    were ready at the same time in any order.
     """
     return _add_parts(part for _, part in _read_parts(url))
 
@@ -198,12 +199,16 @@ def _read_parts(url: str) -> Iterator[tuple[float, _Part]]:
 
 
 def _add_parts(parts: Iterable[_Part]) -> Tally:
-    counted: list[_Part] = []
+    panes: dict[int, _Part] = {}
+    others: list[_Part] = []
     for part in parts:
-        while part.pane is not None and counted and (counted[-1].pane or 0) >= part.pane:
-            counted.pop()
-        counted.append(part)
-    return add_tallies(part.tally() for part in counted)
+        if part.pane is None:
+            others.append(part)
+            continue
+        if part.pane in panes:
+            panes = {number: each for number, each in panes.items() if number < part.pane}
+        panes[part.pane] = part
+    return add_tallies(part.tally() for part in (*others, *panes.values()))
 
 
 def write_submission(url: str, *, job: str, run_id: str, started: float) -> None:
