@@ -203,7 +203,7 @@ def contents(place: Place) -> dict[str, list[str]]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", PLACES)
 def test_marts(name: str, tmp_path: Path) -> None:
     shop = samples()
