@@ -14,7 +14,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,25 +126,25 @@ def logs(path: Path, lines: int) -> Case:
             inner = f'"metadata": {{"product_id": "{product}", "device": "web", "session_id": "s{number}"}}'
             line = f'{{"user_id": "{user}", "timestamp": "{at}", "event_type": "view", {inner}}}'
             flat = f"user_id={user} event_type=view product_id={product} device=web session_id=s{number}"
-            damaged: list[Callable[[], str]] = [
-                lambda line=line: line.replace('"', "'"),
-                lambda line=line: line[:-2] + ",}}",
-                lambda line=line: line[:-1],
-                lambda line=line: line[1:],
-                lambda line=line, at=at: f"{at} INFO shop.web - {line}",
-                lambda flat=flat, at=at: f"timestamp={at} {flat}",
-                lambda flat=flat, at=at: f"{at} INFO {flat}",
-                lambda line=line: line.replace('", "', '" "'),
-                lambda line=line: json.dumps(line),
-                lambda line=line: line.replace('"user_id"', "user_id"),
-                lambda line=line: line[:-9],
+            damaged = [
+                line.replace('"', "'"),
+                line[:-2] + ",}}",
+                line[:-1],
+                line[1:],
+                f"{at} INFO shop.web - {line}",
+                f"timestamp={at} {flat}",
+                f"{at} INFO {flat}",
+                line.replace('", "', '" "'),
+                json.dumps(line),
+                line.replace('"user_id"', "user_id"),
+                line[:-9],
             ]
             kind = chance.randrange(len(damaged) + 1)
             if kind == len(damaged):
                 rejected += 1
                 out.write(f"connection {number} reset by peer\n")
             else:
-                out.write(damaged[kind]() + "\n")
+                out.write(damaged[kind] + "\n")
     return Case("commerce_logs", path, lines, 0, rejected)
 
 
