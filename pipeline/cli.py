@@ -16,11 +16,15 @@ from pipeline.errors import ConfigError, SluiceError, StorageError, UnbalancedEr
 from pipeline.job import Job, Windows, load_job, option_fields, with_contract
 
 if TYPE_CHECKING:
+    from pipeline.launch import Submitted
     from pipeline.ledger import Report
     from pipeline.sources.dead_letters import Selection
 
 _SCHEMAS = Path("schemas")
 """Where contracts lie, a folder for each domain."""
+
+_TABLE_KEYS = ("contracts", "warehouse", "load")
+"""Keys of the job file that its tables depend on."""
 
 _JOB_HELP = "job file, such as jobs/backend_events.yaml"
 
@@ -61,14 +65,10 @@ def _log_to_standard_error() -> None:
 
 def run(options: argparse.Namespace, beam_args: list[str]) -> int:
     """Run a job to its end, or a live one until it is drained."""
-    from pipeline.launch import Submitted, run_job
+    from pipeline.launch import run_job
 
     job = _job(options, beam_args)
-    made = run_job(job, beam_args, metrics_port=options.metrics_port)
-    if isinstance(made, Submitted):
-        print(f"{job.name}: submitted to {made.runner} as {made.job_id}; its totals go to {made.totals}")
-        return 0
-    return _report(made, job, options)
+    return _report(run_job(job, beam_args, metrics_port=options.metrics_port), job, options)
 
 
 def load(options: argparse.Namespace, beam_args: list[str]) -> int:
@@ -77,6 +77,24 @@ def load(options: argparse.Namespace, beam_args: list[str]) -> int:
 
     job = _job(options, beam_args)
     return _report(load_log(job, beam_args), job, options)
+
+
+def tables(options: argparse.Namespace, _: list[str]) -> int:
+    """Create the tables of a job, tell how they differ from its contracts, or add what they lack."""
+    from pipeline.tables import apply_contracts, compare_tables, contracts_of, create_tables
+    from pipeline.warehouses import open_warehouse
+
+    given = {name: value for name in _TABLE_KEYS if (value := getattr(options, name)) is not None}
+    job = load_job(options.job, given, unused=("source", "files", "dead_letters", "unparsable"))
+    change = create_tables if options.create else apply_contracts if options.apply else compare_tables
+    made = change(open_warehouse(job.warehouse), contracts_of(job))
+    for message in made.done:
+        print(message)
+    if made.done and not made.left:
+        return 0
+    return _say(
+        made.left, f"{job.name}: all tables are there" if options.create else f"{job.name}: no difference"
+    )
 
 
 def publish(options: argparse.Namespace, _: list[str]) -> int:
@@ -88,7 +106,7 @@ def publish(options: argparse.Namespace, _: list[str]) -> int:
         message = "publish: expected either --source FILES or --generate"
         raise ConfigError(message)
     rate = None if options.rate is None else parse_rate(options.rate)
-    job = load_job(options.job)
+    job = load_job(options.job, unused=("files", "warehouse", "dead_letters", "unparsable"))
     with counting(f"sluice publish {job.name}") as told:
         sent = publish(
             job,
@@ -221,9 +239,14 @@ def _check_report(path: Path) -> None:
         path.unlink()
 
 
-def _report(made: Report, job: Job, options: argparse.Namespace) -> int:
+def _report(made: Report | Submitted, job: Job, options: argparse.Namespace) -> int:
+    from pipeline.launch import Submitted
     from pipeline.terminal import print_report
 
+    if isinstance(made, Submitted):
+        name = f" as {made.job_id}" if made.job_id else ""
+        print(f"{job.name}: submitted to {made.runner}{name}; its figures: sluice report {made.totals}")
+        return 0
     if options.report is not None:
         try:
             Path(options.report).write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
@@ -237,11 +260,20 @@ def _report(made: Report, job: Job, options: argparse.Namespace) -> int:
     return 0
 
 
+class _CommandsFormatter(argparse.HelpFormatter):
+    """Gives the longest command its sentence on the same line: argparse forgets the indent of commands."""
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(heading)
+        self._action_max_length = max(self._action_max_length, len("redeliver") + 2 * self._indent_increment)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sluice",
         description="Turn raw events into trusted tables: one Beam graph, exactly-once files and rows, dead letters.",
         epilog="Example: sluice run jobs/backend_events.yaml --source 'history/*.json.gz' --report report.json",
+        formatter_class=_CommandsFormatter,
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -258,6 +290,13 @@ def _parser() -> argparse.ArgumentParser:
         "load into the warehouse whatever it lacks of the log: after a failure, or into a new warehouse",
         "sluice load jobs/backend_events.yaml --warehouse duckdb:///rebuilt.duckdb",
         _add_job,
+    )
+    _add(
+        commands,
+        tables,
+        "create the tables of a job, tell how they differ from its contracts, or add the columns that they lack",
+        "sluice tables jobs/backend_events.yaml --diff",
+        _add_tables,
     )
     _add(
         commands,
@@ -339,6 +378,21 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="PORT",
         help="live jobs on this machine: serve /metrics for Prometheus and /healthz on this port",
+    )
+
+
+def _add_tables(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help=_JOB_HELP)
+    for each in option_fields():
+        if each.name in _TABLE_KEYS:
+            parser.add_argument(f"--{each.name}", metavar="TEXT", help=_help(each.metadata))
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--create", action="store_true", help="create what is missing, and change nothing else")
+    what.add_argument("--diff", action="store_true", help="change nothing; exit 1 if a table differs")
+    what.add_argument(
+        "--apply",
+        action="store_true",
+        help="create tables, and add columns that may be null; exit 1 if something else differs",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -67,8 +67,15 @@ def count_windows(
 
 def count_events(contract: Contract, rows: pa.Table, window_seconds: float) -> list[WindowCount]:
     """Count the rows of a contract's table by window, and by the property that the contract names for that."""
-    types = rows.column(contract.count_by) if contract.count_by is not None else None
+    types = None
+    if contract.count_by is not None:  # one that is null is counted by the type of the event
+        types = pc.fill_null(rows.column(contract.count_by), contract.event_type)
     return count_windows(rows.column(contract.event_time), window_seconds, types)
+
+
+def events_in(rows: int, windows: Sequence[WindowCount]) -> int:
+    """Return how many events were loaded, be it as rows or in counts alone."""
+    return rows or sum(each.events for each in windows)
 
 
 def _values(

@@ -21,7 +21,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.compile.decoder import MAX_DEPTH, compile_decoder, compile_identity, too_deep
 from pipeline.compile.explain import Explanation, compile_explainer, violation_code
-from pipeline.compile.protect import compile_protection, privacy_key, without_limits
+from pipeline.compile.protect import compile_protection, without_limits
 from pipeline.contracts import Contract
 from pipeline.elements import (
     LogKey,
@@ -35,6 +35,7 @@ from pipeline.elements import (
 )
 from pipeline.paths import shard_of
 from pipeline.prepare import Preparer
+from pipeline.privacy_key import read_privacy_key
 from pipeline.progress import Progress
 from pipeline.shuffle import Gathered
 
@@ -304,14 +305,16 @@ class DecodeRecords(beam.DoFn):
         ages: AgeLimits,
         shards: int,
         progress: Progress | None,
+        secret: str | None,
     ) -> None:
-        """Keep what the workers need; nothing is compiled here."""
+        """Keep what the workers need; nothing is compiled here, and of the privacy key only the secret's name."""
         self._arguments = (contracts, route_by, ages, shards)
+        self._secret = secret
         self._progress = progress
 
     def setup(self) -> None:
         """Compile the contracts."""
-        self._key = privacy_key(self._arguments[0].values())
+        self._key = read_privacy_key(self._arguments[0].values(), self._secret)
         self._decoders = {frozenset[str](): RecordDecoder(*self._arguments, self._key)}
 
     def start_bundle(self) -> None:

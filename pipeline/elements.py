@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 Receipts = Mapping[int, int]
-"""Ticket -> how many records of its batch; see `live.RECEIPTS`. Empty where the runner's state is durable."""
+"""Ticket -> how many records of its batch are stored, or owed once something is. Empty where sources need none."""
 
 DEAD_LETTER = "dead_letter"
 """Event type of dead letters, which are events of their own log and table, and are not counted as events."""
@@ -88,6 +88,17 @@ class Redelivered:
     protected: frozenset[str] = frozenset()
 
 
+class Claim(NamedTuple):
+    """What a batch covers of its partition: all offsets from `start` up to `end`, also those that no record has.
+
+    The next claim starts where this one ends; the `first` one, where the job began to read.
+    """
+
+    start: int
+    end: int
+    first: bool
+
+
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
     """Records as they arrived, and where each came from.
@@ -95,8 +106,9 @@ class RecordBatch:
     `records` are the exact bytes, without the line feed that ended them: JSON, or rows of a `layout`.
     `offsets` holds one number a record
     (see `Origin.offset`). `arrivals`, `lines`, `message_ids` and `attributes` are None where a source has no such
-    thing for each record; `arrival` then stands for all of them. `ticket` is the batch's in `live.RECEIPTS`, if
-    its source acknowledges what is stored within this process. `redelivered` is set on a batch of dead letters.
+    thing for each record; `arrival` then stands for all of them. `ticket` names the batch to its source, if that
+    acknowledges what is stored; on a cluster a batch may also have a `claim`, and then no records. `redelivered` is
+    set on a batch of dead letters.
     """
 
     uri: str
@@ -109,6 +121,7 @@ class RecordBatch:
     message_ids: Sequence[str] | None = None
     attributes: Sequence[Mapping[str, str]] | None = None
     ticket: int | None = None
+    claim: Claim | None = None
     layout: Layout | None = None
     redelivered: Redelivered | None = None
 

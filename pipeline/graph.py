@@ -7,7 +7,8 @@ launcher makes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import apache_beam as beam
 
@@ -16,10 +17,10 @@ from pipeline.clock import Clock
 from pipeline.contracts import Contract
 from pipeline.dead_letters import WrapLetters
 from pipeline.decode import AgeLimits, DecodeRecords
-from pipeline.elements import DEAD_LETTER, REDELIVERY, RecordBatch, Rejected, Tally
+from pipeline.elements import DEAD_LETTER, REDELIVERY, Receipts, RecordBatch, Rejected, Tally
 from pipeline.job import Job
 from pipeline.ledger import BalanceLedger, count_read
-from pipeline.load import LoadSegments
+from pipeline.load import LoadSegments, SettleReceipts
 from pipeline.log import Log, Offer
 from pipeline.metrics import measure
 from pipeline.panes import Panes
@@ -36,7 +37,8 @@ class Run:
     log: Log
     letters: Log
     warehouse: Warehouse
-    letter_contract: Contract
+    tables: Mapping[str, Contract]
+    """Event type, that of dead letters included, -> its contract as its table takes it: see `tables.fit`."""
     ages: AgeLimits
     event_panes: Panes
     letter_panes: Panes
@@ -45,22 +47,28 @@ class Run:
     patience: Patience
     progress: Progress | None = None
     spill: Spill | None = None
+    acknowledge: beam.PTransform = field(default_factory=SettleReceipts)
+    """Takes what was `read`, and the receipts of what is stored; tells the source."""
 
 
 def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PCollection[Tally]:
     """Put the graph of `job` behind `records`; return the written totals."""
     read = records | "Count what was read" >> beam.Map(count_read)
     decoded = records | "Decode" >> beam.ParDo(
-        DecodeRecords(job.contracts, job.route_by, run.ages, job.windows.shards, run.progress)
+        DecodeRecords(
+            job.contracts, job.route_by, run.ages, job.windows.shards, run.progress, job.privacy_key
+        )
     ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.TALLIES, main="events")
     appended = {"events": decoded.events} | "Append events" >> AppendToLog(
         run.log, run.event_panes, run.patience, run.spill
     )
     loaded = appended["offers"] | "Load events" >> beam.ParDo(
-        LoadSegments(run.warehouse, job.contracts, run.log, job.windows.counts, run.clock, run.patience)
-    ).with_outputs(LoadSegments.REJECTED, main="tallies")
+        LoadSegments(run.warehouse, _events(job, run), run.log, job, run.clock, run.patience)
+    ).with_outputs(LoadSegments.REJECTED, LoadSegments.RECEIPTS, main="tallies")
     kept = _keep({"rejected": decoded.rejected, "refused": loaded.rejected}, job, run)
-    tallies = (read, decoded.tallies, appended["tallies"], loaded.tallies, *kept)
+    stored = {"stored events": loaded.receipts, "stored letters": kept.receipts}
+    _ = {"read": records, **stored} | "Acknowledge" >> run.acknowledge
+    tallies = (read, decoded.tallies, appended["tallies"], loaded.tallies, *kept.tallies)
     return _balance(tallies, run)
 
 
@@ -74,26 +82,27 @@ def build_load(pipeline: beam.Pipeline, job: Job, run: Run) -> beam.PCollection[
         | f"Read {name}" >> beam.Map(_offer, log)
         | f"Load {name}"
         >> beam.ParDo(
-            LoadSegments(
-                run.warehouse, contracts, log, job.windows.counts, run.clock, run.patience, recover=True
-            )
+            LoadSegments(run.warehouse, contracts, log, job, run.clock, run.patience, recover=True)
         ).with_outputs(LoadSegments.REJECTED, main="tallies")
         for name, log, contracts in (
-            ("log", run.log, job.contracts),
-            ("dead letters", run.letters, {DEAD_LETTER: run.letter_contract}),
+            ("log", run.log, _events(job, run)),
+            ("dead letters", run.letters, {DEAD_LETTER: run.tables[DEAD_LETTER]}),
         )
     }
     tallies = (
         *(load.tallies for load in loads.values()),
-        *_keep({"refused": loads["log"].rejected}, job, run),
+        *_keep({"refused": loads["log"].rejected}, job, run).tallies,
     )
     return _balance(tallies, run)
 
 
-def _keep(
-    rejected: Mapping[str, beam.PCollection[Sequence[Rejected]]], job: Job, run: Run
-) -> tuple[beam.PCollection[Tally], ...]:
-    """Append what was rejected to the dead letters, and load them; return both steps' tallies."""
+class _Kept(NamedTuple):
+    tallies: tuple[beam.PCollection[Tally], ...]
+    receipts: beam.PCollection[Receipts]
+
+
+def _keep(rejected: Mapping[str, beam.PCollection[Sequence[Rejected]]], job: Job, run: Run) -> _Kept:
+    """Append what was rejected to the dead letters, and load them; return what both steps tell."""
     letters = {
         name: each
         | f"Wrap {name}"
@@ -105,15 +114,19 @@ def _keep(
     loaded = letters["offers"] | "Load letters" >> beam.ParDo(
         LoadSegments(
             run.warehouse,
-            {DEAD_LETTER: run.letter_contract},
+            {DEAD_LETTER: run.tables[DEAD_LETTER]},
             run.letters,
-            job.windows.counts,
+            job,
             run.clock,
             run.patience,
             letters=True,
         )
-    )
-    return letters["tallies"], loaded
+    ).with_outputs(LoadSegments.RECEIPTS, main="tallies")
+    return _Kept((letters["tallies"], loaded.tallies), loaded.receipts)
+
+
+def _events(job: Job, run: Run) -> Mapping[str, Contract]:
+    return {name: run.tables[name] for name in job.contracts}
 
 
 def _offer(path: str, log: Log) -> Offer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ _LONGEST = 3650 * 86400.0
 """Ten years: no window needs more, and times stay far from the end of the calendar."""
 _MAX_SHARDS = 64
 """More writers of one minute than this never help: NNNN is shared among them."""
+
+
+LOADS = ("events", "counts", "dead_letters")
+"""What a warehouse can be sent; the files of the log hold events and dead letters in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,21 @@ class Job:
             "example": "gs://restricted-bucket/unparsable",
         },
     )
+    privacy_key: str | None = field(
+        default=None,
+        metadata={
+            "help": "secret of Google Secret Manager with the key of protected properties"
+            " (default: the environment variable SLUICE_PRIVACY_KEY)",
+            "example": "projects/my-project/secrets/sluice-privacy-key",
+        },
+    )
+    load: tuple[str, ...] = field(
+        default=LOADS,
+        metadata={
+            "help": f"what goes to the warehouse, of {', '.join(LOADS)} (default: all)",
+            "example": "counts,dead_letters",
+        },
+    )
     windows: Windows = field(default_factory=Windows, metadata={"help": "see the keys below"})
     path: str = field(default="", metadata={"internal": True})
 
@@ -98,8 +117,10 @@ def option_fields(of: type[Job] | type[Windows] = Job) -> list[dataclasses.Field
     return [each for each in dataclasses.fields(of) if not each.metadata.get("internal")]
 
 
-def load_job(path: str, overrides: Mapping[str, str] | None = None) -> Job:
+def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Collection[str] = ()) -> Job:
     """Read a job file, put `overrides` (flag name such as `windows.counts` -> text) over it, and check it all.
+
+    Environment variables in keys that are `unused` need not be set: their names stand in for them.
 
     Raises:
         ConfigError: naming the file or flag, the key, what was expected and what came.
@@ -114,7 +135,8 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None) -> Job:
         if f"windows.{each.name}" in keys
     }
     retry_for = _seconds(*keys.pop("retry_for")) if "retry_for" in keys else None
-    texts = {name: _text(name, value, where) for name, (value, where) in keys.items()}
+    load = _load(*keys.pop("load")) if "load" in keys else LOADS
+    texts = {name: _text(value, where, needed=name not in unused) for name, (value, where) in keys.items()}
     for required in ("name", "contracts", "source", "files", "warehouse", "dead_letters"):
         if required not in texts:
             message = (
@@ -131,7 +153,9 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None) -> Job:
         expected = f"expected {stamped[0]} alone, whose event time is the arrival"
         message = f"{path}: contracts: {expected}, got {len(contracts)}"
         raise ConfigError(message)
-    return Job(contracts=contracts, retry_for=retry_for, windows=Windows(**windows), path=path, **texts)
+    return Job(
+        contracts=contracts, retry_for=retry_for, load=load, windows=Windows(**windows), path=path, **texts
+    )
 
 
 def with_contract(job: Job, path: str) -> Job:
@@ -210,6 +234,18 @@ def _window(name: str, value: Any, where: str) -> float | int:
     return shards
 
 
+def _load(value: Any, where: str) -> tuple[str, ...]:
+    """Read a list, or, as a flag gives it, its members with commas between them."""
+    given = value.split(",") if isinstance(value, str) else value
+    names = given if isinstance(given, list) else []
+    if not ("events" in names or "counts" in names) or any(each not in LOADS for each in names):
+        message = (
+            f"{where}: expected a list of {', '.join(LOADS)}, among them events or counts; got {value!r}"
+        )
+        raise ConfigError(message)
+    return tuple(each for each in LOADS if each in names)
+
+
 def _seconds(value: Any, where: str) -> float:
     seconds = duration(value, where)
     if seconds > _LONGEST:
@@ -218,15 +254,15 @@ def _seconds(value: Any, where: str) -> float:
     return seconds
 
 
-def _text(name: str, value: Any, where: str) -> str:
+def _text(value: Any, where: str, *, needed: bool) -> str:
     if not isinstance(value, str) or not value:
         message = f"{where}: expected text, got {value!r}"
         raise ConfigError(message)
 
     def variable(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
+        if needed and match[1] not in os.environ:
             message = f"{where}: expected the environment variable {match[1]}, got nothing; set it"
             raise ConfigError(message)
-        return os.environ[match[1]]
+        return os.environ.get(match[1], match[1])
 
     return _VARIABLE.sub(variable, value)

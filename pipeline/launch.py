@@ -26,13 +26,15 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.runners.runner import PipelineRunner
+from apache_beam.runners.worker import sdk_worker
 from grpc import RpcError
 
 from pipeline import errors
 from pipeline.clock import Clock, system_clock
-from pipeline.compile.protect import is_protected, privacy_key
+from pipeline.compile.protect import is_protected
 from pipeline.dead_letters import LetterLog, dead_letter_contract
 from pipeline.decode import AgeLimits
+from pipeline.elements import DEAD_LETTER
 from pipeline.errors import ConfigError
 from pipeline.graph import Run, build, build_load
 from pipeline.job import Job
@@ -41,14 +43,17 @@ from pipeline.live import CLOSING, MAX_BEHIND_WATERMARK
 from pipeline.log import Log, Stream
 from pipeline.panes import Panes
 from pipeline.prism import prism
+from pipeline.privacy_key import read_privacy_key
 from pipeline.progress import Progress
 from pipeline.redeliver import build_redelivery
 from pipeline.retry import Patience
 from pipeline.shuffle import Spill
 from pipeline.sources import open_source
 from pipeline.sources.dead_letters import DeadLetterSource
+from pipeline.sources.kafka import KafkaSource
 from pipeline.sources.unbounded import settles_receipts
 from pipeline.storage import open_store
+from pipeline.tables import contracts_of, fit
 from pipeline.terminal import live_status, progress_bar
 from pipeline.warehouses import open_warehouse
 from pipeline.watch import draining_by_signal, metrics_server
@@ -77,20 +82,22 @@ def run_job(
     """Run `job` and return its report: to its end, or, a live one, until SIGINT or SIGTERM drains it.
 
     A live job on this machine serves Prometheus metrics on `metrics_port`, if it is given. On another runner it
-    is only submitted.
+    is only submitted, and so is a history that is made into a template.
 
     Raises:
         SluiceError: one clear line; what was written stays valid, and the next run completes it.
 
     """
-    privacy_key(
-        job.contracts.values()
-    )  # workers read it themselves, so that it is in nothing that is sent to them
+    read_privacy_key(job.contracts.values(), job.privacy_key)  # a mistake is told before anything starts
     source = open_source(job.source)
 
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
         source.check()
-        build(pipeline | "Read" >> source, job, open_run())
+        records = pipeline | "Read" >> source
+        run = open_run()
+        if isinstance(source, KafkaSource) and not settles_receipts(pipeline.options):
+            run = replace(run, acknowledge=source.acknowledge())
+        build(records, job, run)
         return source.size()
 
     if source.bounded:
@@ -98,7 +105,7 @@ def run_job(
     return _launch_live(job, beam_args, attach, clock, metrics_port)
 
 
-def load_log(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) -> Report:
+def load_log(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) -> Report | Submitted:
     """Load into the warehouse of `job` whatever it lacks of the log and the dead letters; return the report."""
 
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
@@ -110,9 +117,9 @@ def load_log(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) ->
 
 def redeliver_letters(
     job: Job, source: DeadLetterSource, beam_args: Sequence[str], clock: Clock = system_clock
-) -> Report:
+) -> Report | Submitted:
     """Run the letters of `source`, which are those of `job`, through its graph, and mark them; return the report."""
-    privacy_key(job.contracts.values())
+    read_privacy_key(job.contracts.values(), job.privacy_key)
 
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
         letters = LetterLog.at(job.dead_letters, job.unparsable, marks=True)
@@ -135,10 +142,11 @@ class FlinkOptions(PipelineOptions):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A live job that a cluster runs from now on."""
+    """A job that a cluster runs from now on, or, as the launcher of a template leaves it, soon."""
 
     runner: str
-    job_id: str
+    job_id: str | None
+    """None where the runner gives it one later, as Dataflow does with a template."""
     totals: str
     """Where its ledger is written."""
 
@@ -147,10 +155,12 @@ _Attach = Callable[[beam.Pipeline, Callable[[], Run]], int | None]
 """Builds a graph, opening its run when the source is known to be there; returns the bytes to read, if known."""
 
 
-def _launch(job: Job, beam_args: Sequence[str], attach: _Attach, clock: Clock) -> Report:
-    """Run what `attach` builds to its end, and report."""
+def _launch(job: Job, beam_args: Sequence[str], attach: _Attach, clock: Clock) -> Report | Submitted:
+    """Run what `attach` builds to its end, and report; or hand it over, where it is made into a template."""
     started, run_id = clock(), uuid.uuid4().hex
     options = PipelineOptions(list(beam_args))
+    if options.view_as(GoogleCloudOptions).template_location is not None:
+        return _submit(job, options, attach, clock, live=False)
     with _run_folder() as folder, _workers(options, folder) as runner:
         shared = _Shared.on_this_machine(folder) if runner else _Shared.elsewhere(options, folder, run_id)
         pipeline = beam.Pipeline(runner=runner, options=options)
@@ -167,20 +177,9 @@ def _launch_live(
     """Run what `attach` builds until it is drained, and report; or submit it to the runner that was chosen."""
     started, run_id = clock(), uuid.uuid4().hex
     options = PipelineOptions(list(beam_args), streaming=True)
+    if not settles_receipts(options):
+        return _submit(job, options, attach, clock, live=True)
     with _run_folder() as folder:
-        if not settles_receipts(options):
-            shared = _Shared.elsewhere(options, folder, run_id)
-            if options.view_as(GoogleCloudOptions).temp_location is None:
-                message = "--temp_location: expected a folder that all workers reach, for the job's totals, got none"
-                raise ConfigError(message)
-            pipeline = beam.Pipeline(options=options)
-            attach(pipeline, lambda: _open(job, shared, started, clock, live=True))
-            with _one_clear_line():
-                result = pipeline.run()
-            write_submission(shared.totals, job=job.name, run_id=run_id, started=started)
-            return Submitted(
-                type(pipeline.runner).__name__, str(getattr(result, "_job_id", "")), shared.totals
-            )
         watched = (
             metrics_server(metrics_port, job.windows.flush),
             live_status(f"sluice {job.name}", clock),
@@ -198,6 +197,27 @@ def _launch_live(
             pipeline.run().wait_until_finish()
         total = read_totals(shared.totals)
     return make_report(total, job=job.name, run_id=run_id, started=started, seconds=clock() - started)
+
+
+def _submit(job: Job, options: PipelineOptions, attach: _Attach, clock: Clock, *, live: bool) -> Submitted:
+    """Hand what `attach` builds over to the runner that was chosen, and do not wait for it."""
+    started, run_id = clock(), uuid.uuid4().hex
+    if options.view_as(GoogleCloudOptions).temp_location is None:
+        message = "--temp_location: expected a folder that all workers reach, for the job's totals, got none"
+        raise ConfigError(message)
+    with _run_folder() as folder, _one_clear_line():
+        shared = _Shared.elsewhere(options, folder, run_id)
+        pipeline = beam.Pipeline(options=options)
+        attach(pipeline, lambda: _open(job, shared, started, clock, live=live))
+        result = pipeline.run()
+    write_submission(shared.totals, job=job.name, run_id=run_id, started=started)
+    return Submitted(type(pipeline.runner).__name__, _job_id(result), shared.totals)
+
+
+def _job_id(result: Any) -> str | None:
+    if hasattr(result, "has_job"):  # Dataflow's, which has none when a template was made
+        return str(result.job_id()) if result.has_job else None
+    return str(getattr(result, "_job_id", "")) or None
 
 
 def _runner_chosen(options: PipelineOptions) -> bool:
@@ -227,6 +247,7 @@ def _prism(options: PipelineOptions) -> Iterator[PipelineRunner]:
     """
     logging.getLogger().setLevel(logging.CRITICAL)  # what Beam logs as an error comes as an exception as well
     hook, threading.excepthook = threading.excepthook, _thread_failed
+    sdk_worker.print = _say_nothing  # the traceback of a failed bundle, which comes as an exception as well
     try:
         with prism(options) as running:
             options.view_as(PortableOptions).job_endpoint = running.endpoint
@@ -236,7 +257,12 @@ def _prism(options: PipelineOptions) -> Iterator[PipelineRunner]:
                 running.check(_DEATH_SECONDS)
                 raise
     finally:
+        del sdk_worker.print
         threading.excepthook = hook
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    """Stand in for `print` where a library prints. It would even fail, and hang the run, on a full disk."""
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
@@ -306,14 +332,16 @@ def _open(job: Job, shared: _Shared, started: float, clock: Clock, *, live: bool
     letters.open()
     if is_protected(job.contracts.values()):
         letters.open_unparsable()
-    warehouse.prepare([*job.contracts.values(), letter_contract])
+    contracts = contracts_of(job)
+    warehouse.prepare(contracts)
+    tables = {each.event_type: each for each in fit(warehouse, contracts)}
     windows = job.windows
     retry_for = job.retry_for if job.retry_for is not None else (_LIVE_RETRY_FOR if live else 0.0)
     return Run(
         log=log,
         letters=letters,
         warehouse=warehouse,
-        letter_contract=letter_contract,
+        tables={**job.contracts, DEAD_LETTER: letter_contract, **tables},
         ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live else started),
         event_panes=Panes(live, windows.flush, windows.allowed_lateness + MAX_BEHIND_WATERMARK),
         letter_panes=Panes(live, windows.flush, _LETTER_LATENESS),

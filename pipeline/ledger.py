@@ -136,7 +136,7 @@ class BalanceLedger(beam.PTransform):
             tallies
             | "Take parts" >> self.panes.overall()
             | "Sum tallies" >> beam.CombineGlobally(add_tallies).without_defaults()
-            | "Write totals" >> beam.Map(_write_pane, self.url)
+            | "Write totals" >> beam.Map(_write_pane, self.url, self.panes.live)
         )
 
 
@@ -163,8 +163,10 @@ class _Submission(msgspec.Struct):
 _SUBMISSION = "run.json"
 
 
-def _write_pane(total: Tally, url: str, pane: Any = beam.DoFn.PaneInfoParam) -> Tally:
-    write_totals(total, url, None if pane.timing == PaneInfoTiming.UNKNOWN else pane.index)
+def _write_pane(total: Tally, url: str, live: bool, pane: Any = beam.DoFn.PaneInfoParam) -> Tally:
+    """Write; the one pane of bounded input is number 0, so that a runner that tries again does not add to it."""
+    told = pane.index if pane.timing != PaneInfoTiming.UNKNOWN else None
+    write_totals(total, url, told if live else 0)
     return total
 
 
@@ -183,7 +185,8 @@ def read_totals(url: str) -> Tally:
     """Return the sum of all that `write_totals` stored and that still counts.
 
     A runner that recovers goes back to a checkpoint and counts on from there: a pane that is written again makes
-    void all from that pane on that were written before.
+    void all from that pane on that were written before. One that only comes late does not: Prism writes panes that
+    were ready at the same time in any order.
     """
     return _add_parts(part for _, part in _read_parts(url))
 
@@ -196,12 +199,16 @@ def _read_parts(url: str) -> Iterator[tuple[float, _Part]]:
 
 
 def _add_parts(parts: Iterable[_Part]) -> Tally:
-    counted: list[_Part] = []
+    panes: dict[int, _Part] = {}
+    others: list[_Part] = []
     for part in parts:
-        while part.pane is not None and counted and (counted[-1].pane or 0) >= part.pane:
-            counted.pop()
-        counted.append(part)
-    return add_tallies(part.tally() for part in counted)
+        if part.pane is None:
+            others.append(part)
+            continue
+        if part.pane in panes:
+            panes = {number: each for number, each in panes.items() if number < part.pane}
+        panes[part.pane] = part
+    return add_tallies(part.tally() for part in (*others, *panes.values()))
 
 
 def write_submission(url: str, *, job: str, run_id: str, started: float) -> None:

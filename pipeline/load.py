@@ -15,7 +15,8 @@ from pipeline.clock import Clock
 from pipeline.compile.decoder import compile_identity
 from pipeline.contracts import Contract
 from pipeline.count import count_events
-from pipeline.elements import Origin, Rejected, Segment, Tally, Violation
+from pipeline.elements import DEAD_LETTER, Origin, Receipts, Rejected, Segment, Tally, Violation
+from pipeline.job import Job
 from pipeline.live import RECEIPTS
 from pipeline.log import Log, Offer, StoredSegment
 from pipeline.metrics import FIGURES
@@ -24,32 +25,54 @@ from pipeline.rows import to_table
 from pipeline.warehouses import Warehouse
 
 
+class SettleReceipts(beam.PTransform):
+    """`read`: ignored; by any other name Receipts: settles them in `live.RECEIPTS`, where the source is told.
+
+    For runs whose source and steps share a process; where sources issue no tickets there is nothing to settle.
+    """
+
+    def expand(self, inputs: dict[str, beam.PCollection[Any]]) -> tuple[beam.PCollection[None], ...]:
+        """Settle what each step has stored."""
+        return tuple(
+            each | f"Settle {name}" >> beam.Map(_settle) for name, each in inputs.items() if name != "read"
+        )
+
+
+def _settle(receipts: Receipts) -> None:
+    RECEIPTS.settle(receipts)  # looked up in the worker: it does not travel
+
+
 class LoadSegments(beam.DoFn):
-    """Offer -> Tally of each segment; `rejected`: a list of Rejected, the rows that the warehouse refused.
+    """Offer -> Tally of each segment; `rejected`: a list of Rejected, the rows that the warehouse refused; `receipts`.
 
     A segment of this run counts as `loaded` and `refused`; one that an earlier run stored but did not get to
     load counts as `recovered`, its refused rows as `resent`. One that the warehouse has is skipped; its refused
     rows are told again, so that a crash between load and dead letter loses none. A warehouse that fails is
     asked again for as long as `patience` lasts; then the bundle fails.
 
-    The offer's receipts are settled when all is loaded; if rows were refused, with their dead letters.
+    The offer's receipts come as `receipts` when all is loaded; if rows were refused, with their dead letters.
     """
 
     REJECTED = "rejected"
+    RECEIPTS = "receipts"
 
     def __init__(
         self,
         warehouse: Warehouse,
         contracts: Mapping[str, Contract],
         log: Log,
-        window: float,
+        job: Job,
         clock: Clock,
         patience: Patience,
         *,
         recover: bool = False,
         letters: bool = False,
     ) -> None:
-        """`window` is the width of the counts in seconds; `clock` tells when rows are ingested.
+        """`contracts` are as their tables take them; `job` says what is loaded, and the width of the counts.
+
+        `clock` tells when rows are ingested.
+
+        What the job does not load stays in the log alone. For the ledger, events are loaded if their counts are.
 
         With `recover` every segment counts as one of an earlier run. A refused row of `letters` does not become
         a letter again: it stays in the log of the letters, and in the ledger.
@@ -58,14 +81,23 @@ class LoadSegments(beam.DoFn):
         self._letters = letters
         self._patience = patience
         self._warehouse = warehouse
-        self._contracts = contracts
+        self._contracts = {
+            name: contract
+            for name, contract in contracts.items()
+            if name != DEAD_LETTER or "dead_letters" in job.load
+        }
+        self._load_rows = "events" in job.load
+        self._load_counts = "counts" in job.load
         self._log = log
-        self._window = window
+        self._job_contracts = job.contracts
+        self._window = job.windows.counts
         self._clock = clock
 
     def setup(self) -> None:
         """Compile how identities are read back."""
-        self._identities = {name: compile_identity(contract) for name, contract in self._contracts.items()}
+        # A table may lack a property that its contract has, so the identity is that of the contract itself.
+        contracts = {**self._contracts, **self._job_contracts}
+        self._identities = {name: compile_identity(contract) for name, contract in contracts.items()}
 
     def process(self, offer: Offer) -> Iterator[Any]:
         """Load the segments of one offer, but for those that the warehouse has."""
@@ -76,7 +108,8 @@ class LoadSegments(beam.DoFn):
             ):  # else it is kept in the log alone, as marks of letters are
                 yield from self._load_one(offered, rejected)
         if self._letters or not rejected:
-            RECEIPTS.settle(offer.receipts)
+            if offer.receipts:
+                yield pvalue.TaggedOutput(self.RECEIPTS, offer.receipts)
         else:
             rejected[0] = replace(rejected[0], receipts=offer.receipts)
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(rejected, self._clock()))
@@ -122,7 +155,9 @@ class LoadSegments(beam.DoFn):
         ids = [identity(line).hex() for line in segment.lines]
         table, refused = to_table(contract, segment, ids, ingested_at)
         windows = count_events(contract, table, self._window)
-        all_refused = self._warehouse.load(contract, segment, table, refused, windows, ingested_at)
+        rows = table if self._load_rows or segment.event_type == DEAD_LETTER else table.slice(0, 0)
+        counted = windows if self._load_counts else []
+        all_refused = self._warehouse.load(contract, segment, rows, refused, counted, ingested_at)
         if not self._letters:
             FIGURES.add_windows(segment.event_type, windows)
         return all_refused

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice, repeat
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.clock import system_clock
 from pipeline.errors import ConfigError, PublishError
@@ -19,6 +19,9 @@ _TICKS = 20
 """Portions of a second's records; each is sent at once."""
 
 _FLUSH_SECONDS = 60.0
+
+_LARGEST_RECORD = 1_000_000_000
+"""The client's own limit; the broker's is lower, and is the one that counts."""
 
 
 class Publisher(Protocol):
@@ -121,7 +124,8 @@ class KafkaPublisher:
 
         topic = parse_url(url, group="sluice-publish")
         self._topic = topic.name
-        settings = {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4"}
+        settings: dict[str, Any] = {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4"}
+        settings["message.max.bytes"] = _LARGEST_RECORD
         self._producer = Producer({**client_settings(topic), **settings})
         self._failures: list[str] = []
 

@@ -94,10 +94,11 @@ def read_lines(contract: Contract, lines: Sequence[bytes]) -> list[pa.Array] | N
         if table.num_rows != len(lines):
             return None
         columns = [column.combine_chunks() for column in table.columns[: len(target)]]
-        columns = [retype(column, field.type) for column, field in zip(columns, target, strict=True)]
+        if holds_forbidden_null(columns, target):
+            return None
+        return [retype(column, field.type) for column, field in zip(columns, target, strict=True)]
     except pa.ArrowInvalid:
         return None
-    return None if holds_forbidden_null(columns, target) else columns
 
 
 def rewrite_lines(

@@ -16,7 +16,7 @@ from apache_beam.transforms.window import TimestampedValue
 from pipeline.contracts import Contract, Property
 from pipeline.dead_letters import LetterLog, dead_letter_contract
 from pipeline.decode import AgeLimits
-from pipeline.elements import RecordBatch
+from pipeline.elements import DEAD_LETTER, RecordBatch
 from pipeline.graph import Run, build, build_load
 from pipeline.job import Job, Windows
 from pipeline.ledger import Report, make_report, read_totals
@@ -24,6 +24,7 @@ from pipeline.log import Log, Stream
 from pipeline.panes import Panes
 from pipeline.retry import Patience
 from pipeline.storage import open_store
+from pipeline.tables import contracts_of, fit
 from pipeline.warehouses import open_warehouse
 
 MINUTE = int(datetime(2025, 2, 8, 13, 9, tzinfo=UTC).timestamp())
@@ -89,12 +90,14 @@ class Bench:
     def _run(self, attach: Callable[[beam.Pipeline, Run], object]) -> Report:
         self.runs += 1
         totals = self.folder / f"totals{self.runs}"
-        self.warehouse.prepare([*CONTRACTS.values(), self.letter_contract])
+        contracts = contracts_of(self.job)
+        self.warehouse.prepare(contracts)
+        tables = {each.event_type: each for each in fit(self.warehouse, contracts)}
         run = Run(
             log=self.log,
             letters=self.letters,
             warehouse=self.warehouse,
-            letter_contract=self.letter_contract,
+            tables={**self.job.contracts, DEAD_LETTER: self.letter_contract, **tables},
             ages=AgeLimits(60, HOUR, started=None if self.live else MINUTE + HOUR),
             event_panes=Panes(self.live, flush=5, lateness=HOUR),
             letter_panes=Panes(self.live, flush=5, lateness=100 * HOUR),

@@ -30,6 +30,7 @@ SERVICE_ACCOUNT=sluice-pipeline@shop-prod-1.iam.gserviceaccount.com
 TEMP=gs://shop-prod-1-sluice-temp
 LOG=gs://shop-prod-1-sluice-log
 DEAD_LETTERS=gs://shop-prod-1-sluice-dead-letters
+UNPARSABLE=gs://shop-prod-1-sluice-unparsable
 RAW=gs://shop-prod-1-sluice-raw
 PRIVACY_SECRET=sluice-privacy-key
 """
@@ -163,6 +164,8 @@ class TestScript:
                 "--parameters=^||^sdk_container_image=europe-west1-docker.pkg.dev/shop-prod-1/sluice/sluice:1.2.3"
                 "||files=gs://shop-prod-1-sluice-log/output"
                 "||dead_letters=gs://shop-prod-1-sluice-dead-letters/dead_letters"
+                "||unparsable=gs://shop-prod-1-sluice-unparsable/unparsable"
+                "||privacy_key=projects/shop-prod-1/secrets/sluice-privacy-key"
                 f"||{source}||warehouse=bigquery://shop-prod-1/backend_events",
                 "--service-account-email=sluice-pipeline@shop-prod-1.iam.gserviceaccount.com",
                 "--subnetwork=regions/europe-west1/subnetworks/sluice",
@@ -176,11 +179,17 @@ class TestScript:
         ]
 
     def test_places_that_are_given_win(self, clouds: Clouds) -> None:
-        clouds.deploy("run", "j", "files=gs://b/f", "dead_letters=gs://b/d", MAX_WORKERS="3")
+        places = (
+            "files=gs://b/f",
+            "dead_letters=gs://b/d",
+            "unparsable=gs://b/u",
+            "privacy_key=projects/p/secrets/s",
+        )
+        clouds.deploy("run", "j", *places, MAX_WORKERS="3")
         (call,) = clouds.called()
         assert "--max-workers=3" in call
         (parameters,) = [each for each in call if each.startswith("--parameters=")]
-        assert parameters.endswith(":1.2.3||files=gs://b/f||dead_letters=gs://b/d")
+        assert parameters.endswith(":1.2.3||" + "||".join(places))
 
     def test_update_puts_the_version_in_place(self, clouds: Clouds) -> None:
         assert clouds.deploy("update", "sluice-live", "source=gs://b/s").returncode == 0

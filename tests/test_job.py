@@ -68,6 +68,13 @@ def test_a_stamped_contract_is_the_only_one_of_its_job(job_file: Path) -> None:
     )
 
 
+def test_what_is_loaded_is_a_list_or_a_flag_with_commas(job_file: Path) -> None:
+    assert load_job(str(job_file)).load == ("events", "counts", "dead_letters")
+    assert load_job(str(job_file), {"load": "dead_letters,counts"}).load == ("counts", "dead_letters")
+    job_file.write_text(f"{JOB}\nload: [counts]\n")
+    assert load_job(str(job_file)).load == ("counts",)
+
+
 def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job_file.write_text(JOB.replace("in/*.json", "'${BUCKET}/x'"))
     monkeypatch.setenv("BUCKET", "s3://b")
@@ -78,6 +85,7 @@ def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest
     assert str(raised.value) == (
         f"{job_file}: source: expected the environment variable BUCKET, got nothing; set it"
     )
+    assert load_job(str(job_file), unused=["source"]).source == "BUCKET/x"
 
 
 @pytest.mark.parametrize(
@@ -87,15 +95,15 @@ def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest
             "name: shop",
             "nmae: shop",
             "nmae: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, route_by, "
-            "retry_for, unparsable, windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, "
-            "windows.shards",
+            "retry_for, unparsable, privacy_key, load, windows.counts, windows.flush, "
+            "windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
             "counts: 30s",
             "count: 30s",
             "windows.count: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, "
-            "route_by, retry_for, unparsable, windows.counts, windows.flush, windows.allowed_lateness, "
-            "windows.max_skew, windows.shards",
+            "route_by, retry_for, unparsable, privacy_key, load, windows.counts, windows.flush, "
+            "windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
             "flush: 500ms",
@@ -109,6 +117,17 @@ def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest
         ),
         ("max_skew: 1m", "max_skew: 3651d", "windows.max_skew: expected at most 3650d, got '3651d'"),
         ("name: shop", "name: shop\nretry_for: 3651d", "retry_for: expected at most 3650d, got '3651d'"),
+        (
+            "name: shop",
+            "name: shop\nload: [dead_letters]",
+            "load: expected a list of events, counts, dead_letters, among them events or counts; got "
+            "['dead_letters']",
+        ),
+        (
+            "name: shop",
+            "name: shop\nload: counts,[]",
+            "load: expected a list of events, counts, dead_letters, among them events or counts; got 'counts,[]'",
+        ),
         ("shards: 2", "shards: 0", "windows.shards: expected a whole number from 1 to 64, got 0"),
         ("shards: 2", "shards: 1.5", "windows.shards: expected a whole number from 1 to 64, got 1.5"),
         ("source: in/*.json", "source: [a]", "source: expected text, got ['a']"),

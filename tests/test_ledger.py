@@ -82,3 +82,24 @@ def test_totals_written_in_parts_add_up(tmp_path: Path) -> None:
     write_totals(Tally({("read", ""): 2, ("code", "enum"): 1}, 1.0, 2.0), str(tmp_path))
     write_totals(Tally({("read", ""): 3}, 0.5, 1.5), str(tmp_path))
     assert read_totals(str(tmp_path)) == Tally({("read", ""): 5, ("code", "enum"): 1}, 0.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("panes", "read"),
+    [
+        ([(0, 1), (1, 20), (2, 300)], 321),
+        ([(1, 20), (0, 1), (2, 300)], 321),  # Prism writes panes in any order
+        (
+            [(0, 1), (1, 20), (2, 300), (1, 4000), (2, 50000)],
+            54001,
+        ),  # a runner went back to where only 0 was done
+        ([(0, 1), (1, 20), (0, 300)], 300),
+        ([(None, 1), (None, 20), (0, 300), (0, 4000)], 4021),
+    ],
+)
+def test_a_pane_that_is_written_again_makes_void_what_followed(
+    tmp_path: Path, panes: list[tuple[int | None, int]], read: int
+) -> None:
+    for pane, number in panes:
+        write_totals(Tally({("read", ""): number}), str(tmp_path), pane)
+    assert read_totals(str(tmp_path)).counts == {("read", ""): read}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from pipeline.contracts import Contract
 from pipeline.count import WindowCount
 from pipeline.elements import DEAD_LETTER, Segment
-from pipeline.warehouses import Refusal
+from pipeline.warehouses import Refusal, open_warehouse
 from pipeline.warehouses.duckdb import DuckDBWarehouse
 from tests.graph_bench import MINUTE, Bench, batch, event
 
@@ -70,6 +71,27 @@ def test_refused_rows_are_told_again_until_their_letters_are_stored_but_stored_o
     assert (again.accepted, again.repeated, again.loaded, again.refused, again.balanced) == (0, 4, 0, 0, True)
     assert bench.sql(f"from ({LETTERS})") == letters
     assert len(bench.stored("dead")) == 2
+
+
+def test_counts_alone_are_loaded_and_the_books_balance(bench: Bench) -> None:
+    bench.job = replace(bench.job, load=("counts",))
+    bench.warehouse = open_warehouse(bench.job.warehouse)
+    events = [event(n, MINUTE + n) for n in range(11)]
+    made = bench.run(batch(*events, b"{", arrival=MINUTE))
+    assert (made.read, made.accepted, made.rejected) == (12, 11, 1)
+    assert (made.loaded, made.refused, made.balanced) == (11, 0, True)
+    counted = "select event_type, events from event_counts order by window_start"
+    tables = "select view_name from duckdb_views() where not internal order by all"
+    assert bench.sql(counted) == [("click", 10), ("click", 1)]
+    assert bench.sql(tables) == [("_segments",), ("event_counts",)]
+    again = bench.run(batch(*events, b"{", arrival=MINUTE))
+    assert (again.repeated, again.loaded, again.recovered, again.balanced) == (11, 0, 0, True)
+    assert bench.load().recovered == 0
+    bench.warehouse = open_warehouse(f"duckdb:///{bench.folder}/second/w.duckdb")
+    assert (bench.load().recovered, bench.load().recovered) == (11, 0)
+    assert bench.stored() == events
+    assert len(bench.stored("dead")) == 1
+    assert bench.sql(counted) == [("click", 10), ("click", 1)]
 
 
 def test_load_fills_an_empty_warehouse_from_the_log_and_keeps_what_it_refuses(bench: Bench) -> None:

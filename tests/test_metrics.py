@@ -37,6 +37,7 @@ def test_a_tally_is_seen_by_prometheus_and_handed_on(monkeypatch: pytest.MonkeyP
     tickets.issue(4, 40, lambda: None)
     monkeypatch.setattr(metrics, "FIGURES", Figures())
     monkeypatch.setattr(metrics, "RECEIPTS", tickets)
+    monkeypatch.setattr(metrics, "BACKLOG", live.Backlog())
     tally = Tally({("read", ""): 9, ("accepted", "order"): 3, ("code", "enum"): 2})
     assert measure(tally) is tally
     metrics.FIGURES.add_windows("order", [WindowCount(10 * SECOND, 20 * SECOND, 3)])

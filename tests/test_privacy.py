@@ -24,7 +24,7 @@ from pipeline.clock import system_clock
 from pipeline.contracts import load_contract
 from pipeline.dead_letters import LetterLog, dead_letter_contract
 from pipeline.decode import AgeLimits, DecodeRecords
-from pipeline.elements import RecordBatch
+from pipeline.elements import DEAD_LETTER, RecordBatch
 from pipeline.graph import Run, build
 from pipeline.job import load_job
 from pipeline.log import Log, Stream
@@ -255,7 +255,7 @@ def test_what_is_spilled_and_what_is_sent_to_workers_is_clean(
         log=Log(open_store(job.files), {"signup": Stream.of(contract)}),
         letters=letters,
         warehouse=warehouse,
-        letter_contract=dead_letter_contract(),
+        tables={**job.contracts, DEAD_LETTER: dead_letter_contract()},
         ages=AgeLimits(600, 3600, system_clock()),
         event_panes=Panes(False, 1, 1),
         letter_panes=Panes(False, 1, 1),
@@ -265,7 +265,7 @@ def test_what_is_spilled_and_what_is_sent_to_workers_is_clean(
         spill=Spill(str(shop.folder / "spill")),
     )
     assert KEY.encode() not in pickle.dumps(
-        DecodeRecords(job.contracts, job.route_by, run.ages, 1, None)
+        DecodeRecords(job.contracts, job.route_by, run.ages, 1, None, None)
     ) + pickle.dumps(run)
     batch = RecordBatch("topic", SEARCHABLE, range(len(SEARCHABLE)), system_clock())
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))

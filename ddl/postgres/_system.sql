@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS _event_counts (
     window_start timestamptz NOT NULL,
     window_end timestamptz NOT NULL,
     events bigint NOT NULL,
-    PRIMARY KEY (segment_id, window_start)
+    PRIMARY KEY (segment_id, window_start, event_type)
 );
 CREATE OR REPLACE VIEW event_counts AS
 SELECT event_type, window_start, window_end, CAST(sum(events) AS bigint) AS events

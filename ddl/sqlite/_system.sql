@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS _event_counts (
     window_start TEXT NOT NULL,
     window_end TEXT NOT NULL,
     events INTEGER NOT NULL,
-    PRIMARY KEY (segment_id, window_start)
+    PRIMARY KEY (segment_id, window_start, event_type)
 ) STRICT;
 CREATE VIEW IF NOT EXISTS event_counts AS
 SELECT event_type, window_start, window_end, sum(events) AS events

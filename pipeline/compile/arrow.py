@@ -127,11 +127,15 @@ def _forbidden(array: pa.Array, field: pa.Field) -> bool:
 
 
 def retype(array: pa.Array, target: pa.DataType) -> pa.Array:
-    """Return `array` as `target`, which differs only in nullability, metadata and the types of leaves."""
+    """Return `array` as `target`, which differs only in nullability, metadata and the types of leaves.
+
+    What `target` forbids to be null must be null only within a parent that is: there it loses its own nulls, which
+    nobody sees, but for which Parquet's writer would refuse the column.
+    """
     if array.type == target and not pa.types.is_nested(target):
         return array
     if pa.types.is_struct(target):
-        inner = [retype(array.field(index), target.field(index).type) for index in range(target.num_fields)]
+        inner = [_member(array.field(index), target.field(index)) for index in range(target.num_fields)]
         validity = array.buffers()[:1]
         return pa.Array.from_buffers(target, len(array), validity, array.null_count, array.offset, inner)
     if pa.types.is_list(target):
@@ -140,3 +144,16 @@ def retype(array: pa.Array, target: pa.DataType) -> pa.Array:
             target, len(array), array.buffers()[:2], array.null_count, array.offset, values
         )
     return array.cast(target)
+
+
+def _member(array: pa.Array, field: pa.Field) -> pa.Array:
+    array = retype(array, field.type)
+    if field.nullable or not array.null_count:
+        return array
+    children = None
+    own = array.buffers()[1:]
+    if pa.types.is_struct(field.type):
+        own, children = [], [array.field(index) for index in range(field.type.num_fields)]
+    elif pa.types.is_list(field.type):
+        own, children = own[:1], [array.values]
+    return pa.Array.from_buffers(field.type, len(array), [None, *own], 0, array.offset, children)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,11 +22,6 @@ from pipeline.contracts import Contract, Property, Protect
 from pipeline.elements import Rejected, Violation
 from pipeline.errors import ConfigError
 from pipeline.patterns import python_pattern
-
-KEY_VARIABLE = "SLUICE_PRIVACY_KEY"
-"""Environment variable with the key of all hashes; it is read where records are decoded, and sent nowhere."""
-
-LEAST_KEY_BYTES = 16
 
 PROTECTED = "a protected value"
 """What a violation says that it got, in the place of a value that is not to be seen."""
@@ -57,26 +51,6 @@ _encode = msgspec.json.Encoder().encode
 def is_protected(contracts: Iterable[Contract]) -> bool:
     """Tell whether some property of `contracts` is protected."""
     return any(prop.protect for contract in contracts for _, prop in _walk(contract.properties, ""))
-
-
-def privacy_key(contracts: Iterable[Contract]) -> bytes | None:
-    """Return the key if `contracts` protect anything, else None.
-
-    Raises:
-        ConfigError: there is none, or it is too short to keep a secret.
-
-    """
-    if not is_protected(contracts):
-        return None
-    key = os.environ.get(KEY_VARIABLE, "").encode()
-    if len(key) < LEAST_KEY_BYTES:
-        got = "nothing" if not key else f"{len(key)} bytes"
-        message = (
-            f"{KEY_VARIABLE}: expected the key that protects properties of the contracts, "
-            f"at least {LEAST_KEY_BYTES} bytes, in this environment variable, got {got}; set it"
-        )
-        raise ConfigError(message)
-    return key
 
 
 def without_limits(contract: Contract, paths: frozenset[str]) -> Contract:
@@ -206,7 +180,7 @@ def compile_protection(
                 )
                 raise ConfigError(message)
     if key is None:
-        message = f"expected the key of {KEY_VARIABLE}, got nothing"
+        message = "expected the privacy key, got nothing"
         raise ConfigError(message)
     return Protection(contracts, key, done)
 

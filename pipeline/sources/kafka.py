@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -27,10 +26,11 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration
 
 from pipeline.clock import Clock, system_clock
-from pipeline.elements import RecordBatch
+from pipeline.elements import Claim, RecordBatch
 from pipeline.errors import ConfigError
 from pipeline.live import DRAINING, RECEIPTS, is_full
 from pipeline.sources.kafka_client import Topic, check_topic
+from pipeline.sources.kafka_commits import CommitStored, ticket_of
 from pipeline.sources.kafka_reader import WATERMARK_SLACK, PartitionReader, Readers, open_readers
 from pipeline.sources.unbounded import (
     END,
@@ -95,10 +95,14 @@ class KafkaSource(beam.PTransform):
         """Return None: a topic has no end."""
         return None
 
+    def acknowledge(self) -> beam.PTransform:
+        """Return what commits the offsets of what is stored, where that is not known in the source's process."""
+        return CommitStored(self.topic)
+
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Find the partitions, also those to come, and read each."""
         arguments = (self.topic, uuid.uuid4().hex, self._clock)
-        read = ReadAndSettle if settles_receipts(begin.pipeline.options) else ReadAndFinalize
+        read = ReadAndSettle if settles_receipts(begin.pipeline.options) else ReadAndClaim
         return (
             begin
             | "Start" >> beam.Impulse()
@@ -157,11 +161,11 @@ def _parse_start(url: str, text: str) -> str | float:
 
 
 class Found(NamedTuple):
-    """A partition to read; `new` if the job ran before it was there. All its records came after `since`."""
+    """A partition to read from the offset `start` on. All its records came after `since`."""
 
     number: int
     since: float
-    new: bool
+    start: int
 
 
 class _KafkaDoFn(beam.DoFn, EndlessRestrictions):
@@ -203,7 +207,8 @@ class FindPartitions(_KafkaDoFn):
             if not tracker.try_claim(number):
                 return
             readers.watermark.move(number, since)
-            yield TimestampedValue(Found(number, since, new=known > 0), since)
+            start = readers.start(number, new=known > 0)
+            yield TimestampedValue(Found(number, since, start), since)
         if found is not None:
             advance(watermark, asked - WATERMARK_SLACK)
         tracker.defer_remainder(_DISCOVERY)
@@ -211,8 +216,8 @@ class FindPartitions(_KafkaDoFn):
 
 class _ReadPartition(_KafkaDoFn):
     def initial_restriction(self, element: Found) -> OffsetRange:
-        """Begin where the job's `start` says."""
-        return OffsetRange(self._readers().start(element.number, new=element.new), END)
+        """Begin where the job's `start` said when the partition was found."""
+        return OffsetRange(element.start, END)
 
     def _read(
         self, found: Found, reader: PartitionReader, tracker: Any, progress: float
@@ -273,14 +278,13 @@ class ReadAndSettle(_ReadPartition):
         tracker.defer_remainder(_PAUSE if full or reader.caught_up else None)
 
 
-class ReadAndFinalize(_ReadPartition):
-    """Found -> RecordBatch: its offsets are committed once the runner keeps what was read."""
+class ReadAndClaim(_ReadPartition):
+    """Found -> RecordBatch with a claim on its offsets, which `CommitStored` commits once all is stored."""
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
         self,
         found: Found,
-        finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = TRACKER,
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
@@ -288,17 +292,16 @@ class ReadAndFinalize(_ReadPartition):
         if DRAINING.is_set():
             finish(tracker)
             return
-        readers = self._readers()
-        reader = readers.reader(found.number, tracker.current_restriction().start)
+        start = tracker.current_restriction().start
+        reader = self._readers().reader(found.number, start)
         progress = max(found.since, reader.progress, watermark_of(watermark))
         advance(watermark, progress)
-        end = None
-        for batch, end in self._read(found, reader, tracker, progress):  # noqa: B007
-            if batch is not None:
-                yield TimestampedValue(batch, max(progress, batch.arrival))
-        if end is not None:
-            finalizer.register(partial(readers.commits.want, found.number, end))
-        readers.commits.go_on()
+        for read, end in self._read(found, reader, tracker, progress):
+            batch = read or RecordBatch(self._topic.uri, [], [], progress, found.number)
+            claim = Claim(start, end, first=start == found.start)
+            batch = replace(batch, ticket=ticket_of(found.number, end), claim=claim)
+            yield TimestampedValue(batch, max(progress, batch.arrival))
+            start = end
         tracker.defer_remainder(_PAUSE if reader.caught_up else None)
 
 

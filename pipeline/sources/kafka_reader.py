@@ -95,6 +95,11 @@ class Commits:
         with self._lock:
             self._wanted[partition] = max(offset, self._wanted.get(partition, offset))
 
+    def partitions(self) -> list[int]:
+        """Return those whose offsets are committed here."""
+        with self._lock:
+            return list(self._wanted)
+
     def go_on(self) -> None:
         """Look after the last commit, and begin the next one when it is time."""
         with self._lock:
@@ -105,8 +110,8 @@ class Commits:
                 self._next = time.monotonic() + _COMMIT_SECONDS
                 self._ask(new)
 
-    def close(self) -> None:
-        """Commit what is wanted, and wait for the answer."""
+    def finish(self) -> bool:
+        """Commit what is wanted, and wait for the answer; False if that failed."""
         with self._lock:
             if self._answer is not None:
                 self._take(self._answer)
@@ -115,6 +120,7 @@ class Commits:
                 self._ask(new)
                 assert self._answer is not None  # noqa: S101
                 self._take(self._answer)
+            return self._asked == self._wanted
 
     def _ask(self, offsets: dict[int, int]) -> None:
         from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -339,10 +345,10 @@ class Readers:
         return reader
 
     def close(self) -> None:
-        """Commit what is stored, and disconnect."""
-        for partition, reader in self._readers.items():
-            self.commits.want(partition, reader.prefix.stored)
-        self.commits.close()
+        """Commit what is stored, if that is known here, and disconnect."""
+        for partition in self.commits.partitions():
+            self.commits.want(partition, self._readers[partition].prefix.stored)
+        self.commits.finish()
         for reader in self._readers.values():
             reader.close()
         self._inquirer.close()

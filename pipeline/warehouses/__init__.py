@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from pipeline.warehouses.bigquery import BigQueryWarehouse
 from pipeline.warehouses.duckdb import DuckDBWarehouse
 from pipeline.warehouses.postgres import PostgresWarehouse
 from pipeline.warehouses.refusals import Refusal
+from pipeline.warehouses.shapes import Difference
 from pipeline.warehouses.snowflake import SnowflakeWarehouse
 from pipeline.warehouses.sqlite import SQLiteWarehouse
 from pipeline.warehouses.urls import redact
@@ -57,9 +58,9 @@ class Warehouse(Protocol):
         Args:
             contract: of the segment's events.
             segment: only its id, event type, path and minute are used.
-            table: its rows, see `rows.to_table`.
+            table: its rows, see `rows.to_table`; none of them, if the job loads the counts alone.
             refused: the lines that could not become rows; they are remembered with the segment.
-            windows: counts of the rows by window.
+            windows: counts of the rows by window; none, if the job does not load them.
             ingested_at: when, as in the table's `_ingested_at`.
 
         Returns:
@@ -67,6 +68,24 @@ class Warehouse(Protocol):
 
         Raises:
             WarehouseError: it failed for another reason than the rows' content; what was loaded stays valid.
+
+        """
+        ...
+
+    def differences(self, contract: Contract) -> list[Difference] | None:
+        """Return how the contract's table differs from what `prepare` would make; None if there is no table.
+
+        Raises:
+            WarehouseError: it cannot be reached.
+
+        """
+        ...
+
+    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+        """Add to the contract's table the columns, or members of columns, at `paths`, which may be null.
+
+        Raises:
+            WarehouseError: it cannot be reached, or refuses.
 
         """
         ...

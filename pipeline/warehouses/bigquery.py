@@ -21,7 +21,7 @@ older than `REMEMBERED` the rows are looked for before a job is made.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,14 +31,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.contracts import Contract
-from pipeline.count import MICROSECONDS, WindowCount
+from pipeline.count import MICROSECONDS, WindowCount, events_in
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, WarehouseError
 from pipeline.warehouses import bigquery_tables as tables
 from pipeline.warehouses.bigquery_jobs import REQUEST_TIMEOUT, Jobs, parameter, structs, window_structs
 from pipeline.warehouses.bigquery_settings import check_rate, read_settings
-from pipeline.warehouses.bigquery_tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM, Field
+from pipeline.warehouses.bigquery_tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM
 from pipeline.warehouses.refusals import Refusal, RefusedRows, in_segment, insert_halving, without
+from pipeline.warehouses.shapes import Difference, compare
 from pipeline.warehouses.times import moment
 
 REMEMBERED = timedelta(days=150)
@@ -120,13 +121,13 @@ class BigQueryWarehouse:
         Two exceptions follow the URL, if it has them: time travel, and the partition expiry of events.
 
         Raises:
-            ConfigError: the URL or a contract asks for what BigQuery cannot hold, or for other columns or
-                another location than what is there has.
+            ConfigError: the URL or a contract asks for what BigQuery cannot hold, or for another location than
+                what is there has.
             WarehouseError: BigQuery cannot be reached, or refuses.
 
         """
-        wanted = {each.table: self._resource(each) for each in contracts}
-        wanted |= {name: tables.system_json(name) for name in SYSTEM}
+        wanted = {name: tables.system_json(name) for name in SYSTEM}
+        wanted |= {each.table: self._resource(each) for each in contracts}
         with self.jobs.errors():
             self._prepare_dataset()
             for name, resource in wanted.items():
@@ -171,8 +172,32 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             found = insert_halving(table, insert)
             lines = in_segment(found, table.num_rows, refused)
             left = without(windows, contract, table, found)
-            self._record(segment, table.num_rows - len(found), lines, left, ingested_at)
+            events = events_in(table.num_rows - len(found), left)
+            self._record(segment, events, lines, left, ingested_at)
         return lines
+
+    def differences(self, contract: Contract) -> list[Difference] | None:
+        """Return how the contract's table differs from what `prepare` would make; None if there is no table."""
+        from google.api_core.exceptions import NotFound
+
+        with self.jobs.errors():
+            try:
+                found = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.patience)
+            except NotFound:
+                return None
+        wanted = tables.shape(self._resource(contract))
+        return compare(contract.table, wanted, tables.shape(found.to_api_repr()))
+
+    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+        """Add to the contract's table the columns, or members of columns, at `paths`, which may be null."""
+        from google.cloud.bigquery import SchemaField
+
+        with self.jobs.errors():
+            found = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.patience)
+            there = found.to_api_repr()["schema"]["fields"]
+            fields = tables.with_fields(there, self._resource(contract)["schema"]["fields"], paths)
+            found.schema = [SchemaField.from_api_repr(each) for each in fields]
+            self.jobs.client.update_table(found, ["schema"], **self.jobs.patience)
 
     def create_table_sql(self, contract: Contract) -> str:
         """Return the DDL of the contract's table."""
@@ -217,8 +242,6 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             found = self.jobs.client.get_table(f"{self.name}.{name}", **self.jobs.patience)
         except NotFound:
             found = self._create(name, resource)
-        there = found.to_api_repr()["schema"]["fields"]
-        _check_columns(f"{self.name}.{name}", resource["schema"]["fields"], there)
         expiry = resource["timePartitioning"].get("expirationMs")
         if expiry is not None and found.time_partitioning.expiration_ms != int(expiry):
             found.time_partitioning.expiration_ms = int(expiry)
@@ -330,32 +353,6 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
         if failure is not None:
             message = f"{self.name}: expected to record segment {segment.id}: {failure.get('message')}"
             raise WarehouseError(message)
-
-
-def _check_columns(where: str, wanted: Sequence[Field], got: Sequence[Field]) -> None:
-    """Refuse a table that lacks a column of the contract, has it as something else, or requires another."""
-    found = {each["name"].lower(): each for each in got}
-    for each in wanted:
-        column = found.pop(each["name"].lower(), None)
-        there = "no such column" if column is None else _column(column)
-        if _column(each) != there:
-            message = (
-                f"{where}: column {each['name']}: expected {_column(each)}, got {there}; alter the table"
-            )
-            raise ConfigError(message)
-        if column is not None and "fields" in each:
-            _check_columns(f"{where}.{each['name']}", each["fields"], column["fields"])
-    for column in found.values():
-        if column.get("mode") == "REQUIRED":
-            message = f"{where}: column {column['name']}: expected it in the contract, or to be nullable"
-            raise ConfigError(message)
-
-
-def _column(column: Field) -> str:
-    return f"{_API_TYPES.get(column['type'], column['type'])} {column.get('mode', 'NULLABLE')}"
-
-
-_API_TYPES = {sql: api for api, sql in tables.SQL_TYPES.items()} | {"STRUCT": "RECORD"}
 
 
 def _parquet(table: pa.Table) -> pa.Buffer:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.compile.arrow import ADDED, arrow_schema
 from pipeline.contracts import Contract, Kind, Property
 from pipeline.errors import ContractError
+from pipeline.warehouses.shapes import Column, Shape
 
 Field = dict[str, Any]
 """One column in table JSON: name, type, mode and, where there are any, description and fields."""
@@ -44,6 +45,9 @@ SCALARS: dict[Kind, str] = {
 
 SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 """Types that SQL names otherwise."""
+
+API_TYPES = {sql: api for api, sql in SQL_TYPES.items()} | {"STRUCT": "RECORD"}
+"""The API itself answers with either."""
 
 NOT_CLUSTERED = frozenset({"float", "json", "object", "array"})
 
@@ -182,6 +186,39 @@ def counts_query(dataset: str) -> str:
   SUM(events) AS events
 FROM `{dataset}.{COUNT_PARTS}`
 GROUP BY event_type, window_start, window_end"""
+
+
+def shape(table: Mapping[str, Any]) -> Shape:
+    """Return what a table resource, ours or the API's, says of columns, partition and clusters."""
+    partition = table.get("timePartitioning", {})
+    layout = {"partition": f"{partition['type']} of {partition['field']}"} if "field" in partition else {}
+    if clusters := table.get("clustering", {}).get("fields"):
+        layout["cluster"] = ", ".join(clusters)
+    return Shape(list(_columns(table["schema"]["fields"], "")), layout)
+
+
+def _columns(fields: Sequence[Field], prefix: str) -> Iterator[Column]:
+    for each in fields:
+        path, mode = f"{prefix}{each['name']}", each.get("mode", "NULLABLE")
+        kind = str(API_TYPES.get(each["type"], each["type"]))
+        repeated = mode == "REPEATED"
+        yield Column(path, f"ARRAY<{kind}>" if repeated else kind, mode == "REQUIRED")
+        yield from _columns(each.get("fields", ()), f"{path}[]." if repeated else f"{path}.")
+
+
+def with_fields(
+    there: Sequence[Field], wanted: Sequence[Field], paths: Collection[str], prefix: str = ""
+) -> list[Field]:
+    """Return the fields that are there, as they are, with those of the `wanted` ones that `paths` names."""
+    fields = {each["name"].lower(): dict(each) for each in there}
+    for each in wanted:
+        path, name = f"{prefix}{each['name']}", each["name"].lower()
+        below = f"{path}[]." if each["mode"] == "REPEATED" else f"{path}."
+        if path in paths:
+            fields[name] = each
+        elif name in fields and "fields" in each:
+            fields[name]["fields"] = with_fields(fields[name].get("fields", ()), each["fields"], paths, below)
+    return list(fields.values())
 
 
 def _resource(

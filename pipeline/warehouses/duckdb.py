@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -31,7 +31,9 @@ from pipeline.contracts import Contract, Kind, Property
 from pipeline.count import MICROSECONDS, WindowCount
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, ContractError, WarehouseError
+from pipeline.warehouses.duckdb_shape import found_columns, found_shape, wanted_shape
 from pipeline.warehouses.refusals import Refusal
+from pipeline.warehouses.shapes import Difference, compare, lacking, narrowed
 
 LOCK_DELAYS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.5, 1.75, 2.0, 2.0)
 """Seconds between attempts to open a DuckDB file that another process holds; ten in all."""
@@ -107,7 +109,7 @@ class DuckDBWarehouse:
         return Path(self.file).with_suffix("")
 
     def prepare(self, contracts: Sequence[Contract]) -> None:
-        """Create folders and views for `contracts`; views that are right are left alone.
+        """Create folders and views for `contracts`; views keep the columns that they have, see `add_columns`.
 
         A DuckDB file that another process holds is waited for; two runs that start together take turns.
 
@@ -118,15 +120,49 @@ class DuckDBWarehouse:
         """
         _check(self.file, contracts)
         with _clear_errors(self.folder):
-            _write_empty(self.folder / SEGMENTS, PARTS)
+            _write_empty(self.folder / SEGMENTS, PARTS, anew=False)
+        with connect(self.file, self.lock_delays) as connection:
+            with _clear_errors(self.file):
+                known = [(each, _differences(connection, each)) for each in contracts]
+            usable = [
+                (each, what) for each, what in known if all(one.effect != "refused" for one in what or ())
+            ]
+            self._view(
+                connection,
+                [narrowed(each, lacking(what or ())) for each, what in usable],
+                new={each.table for each, what in usable if what is None},
+            )
+
+    def _view(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        contracts: Sequence[Contract],
+        new: Collection[str] = (),
+        changed: Collection[str] = (),
+    ) -> None:
+        """Make the views of `contracts`, unless they are there.
+
+        A view that is not `new` keeps its columns as they are, but for the `changed` ones: a run of an older
+        contract does not take back what was added.
+        """
+        with _clear_errors(self.folder):
             for contract in contracts:
-                _write_empty(self.folder / contract.table, arrow_schema(contract))
-        statements = view_statements(self.folder, contracts)
+                _write_empty(
+                    self.folder / contract.table,
+                    arrow_schema(contract),
+                    anew=bool(changed or contract.table in new),
+                )
+        with _clear_errors(self.file):
+            kept = {each.table: found_columns(connection, each.table) for each in contracts}
+        for columns in kept.values():
+            for name in changed:
+                columns.pop(name, None)
+        statements = view_statements(self.folder, contracts, kept)
         views = {SEGMENTS, COUNTS, *(contract.table for contract in contracts)}
         made_for = self.folder / "_views.sql"
         text = ";\n".join(statements) + ";\n"
-        as_made = Path(self.file).exists() and made_for.exists() and made_for.read_text("utf-8") == text
-        with connect(self.file, self.lock_delays) as connection, _clear_errors(self.file):
+        as_made = made_for.exists() and made_for.read_text("utf-8") == text
+        with _clear_errors(self.file):
             if as_made and views <= _views(connection):
                 return
             connection.execute(f"BEGIN; {text} COMMIT;")
@@ -170,9 +206,24 @@ class DuckDBWarehouse:
         with _clear_errors(data):
             if table.num_rows:
                 write_atomically(data, _parquet(table))
-            mark = _parts(segment, windows, refused, ingested_at)
+            mark = _parts(segment, table.num_rows, windows, refused, ingested_at)
             write_atomically(self._mark(segment.id, segment.minute), _parquet(mark))
         return list(refused)
+
+    def differences(self, contract: Contract) -> list[Difference] | None:
+        """Return how the contract's view differs from what `prepare` would make; None if there is no view."""
+        if not Path(self.file).exists():
+            return None
+        with connect(self.file, self.lock_delays) as connection, _clear_errors(self.file):
+            return _differences(connection, contract)
+
+    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+        """Add to the contract's view the columns, or members of columns, at `paths`."""
+        with connect(self.file, self.lock_delays) as connection:
+            with _clear_errors(self.file):
+                missing = lacking(_differences(connection, contract) or [])
+            left = narrowed(contract, [each for each in missing if each not in paths])
+            self._view(connection, [left], changed={re.split(r"[.\[]", each)[0] for each in paths})
 
     def create_table_sql(self, contract: Contract) -> str:
         """Return the DDL of the contract's table; see the function of this name."""
@@ -180,6 +231,13 @@ class DuckDBWarehouse:
 
     def _mark(self, segment_id: str, minute: int) -> Path:
         return self.folder / SEGMENTS / _partition(minute) / f"{segment_id}.parquet"
+
+
+def _differences(connection: duckdb.DuckDBPyConnection, contract: Contract) -> list[Difference] | None:
+    found = found_shape(connection, contract.table)
+    return (
+        None if found is None else compare(contract.table, wanted_shape(_columns(contract), sql_type), found)
+    )
 
 
 def create_table_sql(contract: Contract) -> str:
@@ -206,11 +264,18 @@ def sql_type(prop: Property) -> str:
     return SCALARS[prop.kind]
 
 
-def view_statements(folder: Path, contracts: Sequence[Contract]) -> list[str]:
-    """Return what makes the views over the Parquet files in `folder`, with comments."""
+def view_statements(
+    folder: Path, contracts: Sequence[Contract], kept: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Return what makes the views over the Parquet files in `folder`, with comments.
+
+    `kept` are the columns of views that are there, by table: name -> type, which stay as they are.
+    """
     statements = []
     for contract in contracts:
-        selected = [f"CAST({_name(c.name)} AS {sql_type(c)}) AS {_name(c.name)}" for c in _columns(contract)]
+        types = {each.name: sql_type(each) for each in _columns(contract)}
+        types |= kept.get(contract.table, {})
+        selected = [f"CAST({_name(name)} AS {kind}) AS {_name(name)}" for name, kind in types.items()]
         # By name, since files that are older than a property of the contract lack its column.
         options = "union_by_name = true, hive_partitioning = true, hive_types = {'event_date': DATE}"
         files = _text(f"{folder}/{contract.table}/*/*.parquet")
@@ -350,7 +415,11 @@ def _partition(minute: int) -> str:
 
 
 def _parts(
-    segment: Segment, windows: Sequence[WindowCount], refused: Sequence[Refusal], ingested_at: datetime
+    segment: Segment,
+    rows: int,
+    windows: Sequence[WindowCount],
+    refused: Sequence[Refusal],
+    ingested_at: datetime,
 ) -> pa.Table:
     alike = {
         "segment_id": segment.id,
@@ -367,7 +436,7 @@ def _parts(
             "counted_as": each.event_type or segment.event_type,
         }
         for each in windows
-    ] or [{"events": 0}]
+    ] or [{"events": rows}]
     counts[0]["refused"] = [{"line": line, "reason": reason} for line, reason in refused]
     return pa.Table.from_pylist([alike | count for count in counts], PARTS)
 
@@ -388,12 +457,11 @@ def _parquet(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _write_empty(folder: Path, schema: pa.Schema) -> None:
-    """Leave a file with the columns of `schema` and no rows, unless it is there."""
+def _write_empty(folder: Path, schema: pa.Schema, *, anew: bool) -> None:
+    """Leave a file with the columns of `schema` and no rows; one that is there stays, unless it is made `anew`."""
     path = folder / _partition(0) / EMPTY
-    data = _parquet(schema.empty_table())
-    if not path.exists() or path.read_bytes() != data:
-        write_atomically(path, data)
+    if anew or not path.exists():
+        write_atomically(path, _parquet(schema.empty_table()))
 
 
 def write_atomically(path: Path, data: bytes | pa.Buffer) -> None:

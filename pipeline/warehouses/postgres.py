@@ -12,7 +12,7 @@ for the order in which workers happen to load them, and are not made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +27,7 @@ from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, ContractError
 from pipeline.warehouses.postgres_connection import Connection, Held, quoted_name, quoted_text
 from pipeline.warehouses.refusals import Refusal
+from pipeline.warehouses.shapes import Column, Difference, Shape, compare, lacking, narrowed
 from pipeline.warehouses.transactions import (
     COUNT_PARTS,
     COUNTS,
@@ -73,7 +74,7 @@ SYSTEM = (
     window_start timestamptz NOT NULL,
     window_end timestamptz NOT NULL,
     events bigint NOT NULL,
-    PRIMARY KEY (segment_id, window_start)
+    PRIMARY KEY (segment_id, window_start, event_type)
 )""",
     f"""CREATE OR REPLACE VIEW {COUNTS} AS
 SELECT event_type, window_start, window_end, CAST(sum(events) AS bigint) AS events
@@ -165,13 +166,19 @@ class PostgresWarehouse:
 
         """
         self._check_foreign_keys(contracts)
-        tables = [statement for contract in contracts for statement in table_statements(contract)]
+        for contract in contracts:
+            _check_contract(contract)
         with closing(self._connect()) as connection, _transaction(connection):
             connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
             if not connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", [self.schema]):
                 connection.execute(f"CREATE SCHEMA {quoted_name(self.schema)}")
-            for statement in (*SYSTEM, *tables):
+            for statement in SYSTEM:
                 connection.execute(statement)
+            for contract in contracts:
+                # Only the comments are made again of a table that is there, so not those of columns that it lacks.
+                there = narrowed(contract, lacking(_differences(connection, contract) or []))
+                for statement in table_statements(there):
+                    connection.execute(statement)
             for table in self.foreign_keys:
                 _refer_to(connection, table, contracts)
 
@@ -203,6 +210,20 @@ class PostgresWarehouse:
                 )
 
         return self._held.use(self._connect, work)
+
+    def differences(self, contract: Contract) -> list[Difference] | None:
+        """Return how the contract's table differs from what `prepare` would make; None if there is no table."""
+        return self._held.use(self._connect, lambda connection: _differences(connection, contract))
+
+    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+        """Add the columns at `paths`, which may be null."""
+        table = quoted_name(contract.table)
+        with closing(self._connect()) as connection, _transaction(connection):
+            for each in contract.columns:
+                if each.name in paths:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {_column(each)}")
+            for statement in table_statements(contract):
+                connection.execute(statement)
 
     def create_table_sql(self, contract: Contract) -> str:
         """Return the DDL of the contract's table; see the function of this name."""
@@ -257,6 +278,33 @@ def _refer_to(connection: Connection, table: str, contracts: Sequence[Contract])
             )
 
 
+def _differences(connection: Connection, contract: Contract) -> list[Difference] | None:
+    columns = (*contract.columns, *ADDED)
+    wanted = Shape([Column(each.name, SCALARS[each.kind], each.required) for each in columns], PRIMARY_KEY)
+    names = {each.name for each in columns}
+    rows = connection.execute(_COLUMNS, [quoted_name(contract.table)])
+    if not rows:
+        return None
+    found = [
+        Column(
+            name,
+            kind.replace("timestamp with time zone", "timestamptz"),
+            required and (name in names or bare),
+        )
+        for name, kind, required, bare in rows
+    ]
+    keys = connection.execute(_PRIMARY_KEY, [quoted_name(contract.table)])
+    layout = {"primary key": keys[0][0] if keys else "none"}
+    return compare(contract.table, wanted, Shape(found, layout), str)
+
+
+PRIMARY_KEY = {"primary key": "_event_id"}
+
+_COLUMNS = """SELECT attname, format_type(atttypid, atttypmod), attnotnull, NOT atthasdef AND attidentity = ''
+FROM pg_attribute WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+_PRIMARY_KEY = """SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_index
+JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey) WHERE indrelid = to_regclass(?) AND indisprimary
+GROUP BY indexrelid"""
 _UNIQUE = """SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
 WHERE i.indrelid = to_regclass(?) AND a.attname = ? AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL"""
 _REFERS = """SELECT 1 FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND c.conkey = ARRAY[a.attnum]

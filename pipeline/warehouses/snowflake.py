@@ -14,7 +14,7 @@ statements and the commit; copying is not locked. Tables are made in `prepare` a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -25,16 +25,19 @@ import tenacity
 
 from pipeline.compile.arrow import ADDED, arrow_schema
 from pipeline.contracts import Contract, Property
-from pipeline.count import MICROSECONDS, WindowCount
+from pipeline.count import MICROSECONDS, WindowCount, events_in
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, ContractError
 from pipeline.warehouses.held import Held
 from pipeline.warehouses.refusals import Refusal, RefusedRows, in_segment, insert_halving, without
+from pipeline.warehouses.shapes import Column, Difference, Shape, compare
 from pipeline.warehouses.snowflake_connection import (
     STAGE,
     TYPES,
     Conflict,
     Connection,
+    family,
+    listed_type,
     quoted_name,
     quoted_text,
 )
@@ -91,6 +94,8 @@ AT_ONCE = 1000
 
 _EXPECTED = "snowflake://USER@ACCOUNT/DATABASE/SCHEMA?warehouse=NAME&role=NAME"
 _PATH = re.compile(r"/([A-Za-z_][A-Za-z0-9_$]*)/([A-Za-z_][A-Za-z0-9_$]*)")
+_COLUMNS = """SELECT column_name, data_type, numeric_precision, numeric_scale, is_nullable, column_default
+FROM information_schema.columns WHERE UPPER(table_schema) = %s AND UPPER(table_name) = %s ORDER BY ordinal_position"""
 _ADD_LOCK = f"INSERT INTO {LOCK} (loads) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM {LOCK})"
 _TAKE_LOCK = f"UPDATE {LOCK} SET loads = loads + 1"
 _CLAIM = f"""INSERT INTO {SEGMENTS} (segment_id, event_type, path, minute, events, refused, ingested_at)
@@ -150,8 +155,7 @@ class SnowflakeWarehouse:
         """Create schema, stage, tables and view that are missing.
 
         Raises:
-            ConfigError: a contract asks for what Snowflake cannot hold, or for a column that its table lacks; or
-                the environment has no credentials.
+            ConfigError: a contract asks for what Snowflake cannot hold, or the environment has no credentials.
             WarehouseError: Snowflake cannot be reached, or refuses.
 
         """
@@ -166,16 +170,12 @@ class SnowflakeWarehouse:
             if not found:
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted_name(schema)}")
             connection.execute(f"CREATE STAGE IF NOT EXISTS {STAGE}")
-            listed = f"SELECT table_name, column_name FROM information_schema.columns {in_schema}"
-            columns = {(table, column) for table, column in connection.execute(listed, [schema.upper()])}
-            there = {table for table, _ in columns}
+            listed = f"SELECT DISTINCT table_name FROM information_schema.columns {in_schema}"
+            there = {table for (table,) in connection.execute(listed, [schema.upper()])}
             for name, sql in (SYSTEM | tables).items():
                 if name.upper() not in there:
                     connection.execute(sql)
             connection.execute(_ADD_LOCK)
-            for contract in contracts:
-                if contract.table.upper() in there:
-                    _check_columns(self.url, contract, columns)
 
         self._use(work)
 
@@ -224,6 +224,36 @@ class SnowflakeWarehouse:
 
         return self._use(settled)
 
+    def differences(self, contract: Contract) -> list[Difference] | None:
+        """Return how the contract's table differs from what `prepare` would make; None if there is no table.
+
+        How it is clustered is left out.
+        """
+        schema = str(self.options["schema"]).upper()
+        rows = self._use(lambda connection: connection.execute(_COLUMNS, [schema, contract.table.upper()]))
+        if not rows:
+            return None
+        columns = (*contract.columns, *ADDED)
+        names = {each.name.upper() for each in columns}
+        wanted = [Column(each.name, listed_type(each), each.required) for each in columns]
+        found = [
+            Column(name, kind, nullable == "NO" and (name in names or default is None))
+            for name, *parts, nullable, default in rows
+            for kind in [family(*parts)]
+        ]
+        return compare(contract.table, Shape(wanted), Shape(found))
+
+    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+        """Add the columns at `paths`, which may be null."""
+        table = quoted_name(contract.table)
+
+        def work(connection: Connection) -> None:
+            for each in contract.columns:
+                if each.name in paths:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {_column(each)}")
+
+        self._use(work)
+
     def create_table_sql(self, contract: Contract) -> str:
         """Return the DDL of the contract's table; see the function of this name."""
         return create_table_sql(contract)
@@ -259,30 +289,24 @@ def _commit(
 
     """
     minute = moment(segment.minute * MICROSECONDS)
-    mark = (segment.id, segment.event_type, segment.path, minute, rows.num_rows, len(refused), ingested_at)
+    events = events_in(rows.num_rows, windows)
+    mark = (segment.id, segment.event_type, segment.path, minute, events, len(refused), ingested_at)
     with connection.transaction():
         if rows.num_rows:
             connection.copy(contract, rows)
         if segment.event_type != DEAD_LETTER:
-            _insert(
-                connection,
-                _COUNT,
-                [
-                    (
-                        segment.id,
-                        each.event_type or segment.event_type,
-                        moment(each.window_start),
-                        moment(each.window_end),
-                        each.events,
-                    )
-                    for each in windows
-                ],
-            )
+            _insert(connection, _COUNT, [_counted(segment, each) for each in windows])
         _insert(connection, _REFUSE, [(segment.id, line, reason) for line, reason in refused])
         connection.execute(_TAKE_LOCK)
         ((inserted,),) = connection.execute(_CLAIM, [*mark, segment.id])
         if not inserted:
             raise _LoadedMeanwhile
+
+
+def _counted(segment: Segment, window: WindowCount) -> tuple[Any, ...]:
+    event_type = window.event_type or segment.event_type
+    span = moment(window.window_start), moment(window.window_end)
+    return segment.id, event_type, *span, window.events
 
 
 def _try_rows(connection: Connection, contract: Contract, rows: pa.Table) -> None:
@@ -357,12 +381,3 @@ def _check_contract(contract: Contract) -> None:
             if other != each.name:
                 message = f"{where}: property {each.name}: Snowflake cannot tell it from {other}; rename one"
                 raise ContractError(message)
-
-
-def _check_columns(url: str, contract: Contract, columns: set[tuple[str, str]]) -> None:
-    for each in (*contract.columns, *ADDED):
-        if (contract.table.upper(), each.name.upper()) not in columns:
-            message = (
-                f"{url}: table {contract.table}: expected a column {each.name}, got none; add {_column(each)}"
-            )
-            raise ConfigError(message)

@@ -208,6 +208,17 @@ TYPES: Mapping[Kind, str] = {
 """JSON of any shape is text: VARIANT would round numbers of more than 38 digits."""
 
 
+def listed_type(prop: Property) -> str:
+    """Return the type of a property as `family` names it."""
+    return TYPES[prop.kind].replace("VARCHAR(36)", "VARCHAR")
+
+
+def family(kind: str, precision: int | None, scale: int | None) -> str:
+    """Return a type that INFORMATION_SCHEMA lists as DDL names it; texts without their length."""
+    kind = "VARCHAR" if kind == "TEXT" else kind
+    return f"NUMBER({precision},{scale})" if kind == "NUMBER" else kind
+
+
 def _taken(prop: Property, place: str) -> str:
     kind = TYPES[prop.kind]
     return f"PARSE_JSON({place}::VARCHAR)" if kind == "VARIANT" else f"{place}::{kind}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, ContractError, WarehouseError
 from pipeline.warehouses.json_text import decimal_text, instant_text, json_text
 from pipeline.warehouses.refusals import Refusal, RefusedRows
+from pipeline.warehouses.shapes import Column, Difference, Shape, compare, lacking
 from pipeline.warehouses.transactions import (
     COUNT_PARTS,
     COUNTS,
@@ -75,7 +76,7 @@ SYSTEM = (
     window_start TEXT NOT NULL,
     window_end TEXT NOT NULL,
     events INTEGER NOT NULL,
-    PRIMARY KEY (segment_id, window_start)
+    PRIMARY KEY (segment_id, window_start, event_type)
 ) STRICT""",
     f"""CREATE VIEW IF NOT EXISTS {COUNTS} AS
 SELECT event_type, window_start, window_end, sum(events) AS events
@@ -158,6 +159,23 @@ class SQLiteWarehouse:
             connection.execute("COMMIT")
             return done
 
+    def differences(self, contract: Contract) -> list[Difference] | None:
+        """Return how the contract's table differs from what `prepare` would make; None if there is no table."""
+        with self._connection() as connection:
+            return _differences(connection, contract)
+
+    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+        """Add the columns at `paths`, which may be null."""
+        with self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            missing = lacking(_differences(connection, contract) or [])  # by now
+            for each in contract.columns:
+                if each.name in paths and each.name in missing:
+                    connection.execute(
+                        f"ALTER TABLE {_name(contract.table)} ADD COLUMN {_name(each.name)} {SCALARS[each.kind]}"
+                    )
+            connection.execute("COMMIT")
+
     def create_table_sql(self, contract: Contract) -> str:
         """Return the DDL of the contract's table; see the function of this name."""
         return create_table_sql(contract)
@@ -186,10 +204,10 @@ class Connection:
 
     def insert(self, contract: Contract, rows: pa.Table) -> None:
         """Insert rows into the contract's table; raises RefusedRows for what they hold."""
-        columns = [
-            _STORED.get(prop.kind, _same)(array, prop)
+        columns = {
+            prop.name: _STORED.get(prop.kind, _same)(array, prop)
             for prop, array in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True)
-        ]
+        }
         try:
             self._insert(contract.table, columns)
         except (sqlite3.IntegrityError, sqlite3.DataError) as error:
@@ -197,19 +215,17 @@ class Connection:
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Insert rows into one of Sluice's own tables."""
-        times = (pa.types.is_timestamp(column.type) for column in rows.columns)
+        named = zip(rows.column_names, rows.columns, strict=True)
         self._insert(
             table,
-            [
-                instant_text(column) if is_time else column
-                for column, is_time in zip(rows.columns, times, strict=True)
-            ],
+            {name: instant_text(each) if pa.types.is_timestamp(each.type) else each for name, each in named},
         )
 
-    def _insert(self, table: str, columns: Sequence[pa.ChunkedArray]) -> None:
+    def _insert(self, table: str, columns: Mapping[str, pa.ChunkedArray]) -> None:
+        names = ", ".join(map(_name, columns))
         places = ", ".join("?" * len(columns))
-        rows = zip(*(column.to_pylist() for column in columns), strict=True)
-        self._opened.executemany(f"INSERT INTO {_name(table)} VALUES ({places})", rows)
+        rows = zip(*(column.to_pylist() for column in columns.values()), strict=True)
+        self._opened.executemany(f"INSERT INTO {_name(table)} ({names}) VALUES ({places})", rows)
 
 
 def _same(column: pa.ChunkedArray, _: Property) -> pa.ChunkedArray:
@@ -228,6 +244,25 @@ _STORED: Mapping[Kind, Callable[[pa.ChunkedArray, Property], pa.ChunkedArray | p
     "array": _json,
 }
 """How values are stored that SQLite has no type for; the others as they are, true as 1 and false as 0."""
+
+
+def _differences(connection: Connection, contract: Contract) -> list[Difference] | None:
+    columns = (*contract.columns, *ADDED)
+    wanted = Shape([Column(each.name, SCALARS[each.kind], each.required) for each in columns], PRIMARY_KEY)
+    names = {each.name.lower() for each in columns}
+    rows = connection.execute(_COLUMNS, [contract.table])
+    if not rows:
+        return None
+    found = [
+        Column(name, kind, bool(required) and (name.lower() in names or default is None))
+        for name, kind, required, default, _ in rows
+    ]
+    keys = ", ".join(name for name, *_, place in rows if place)
+    return compare(contract.table, wanted, Shape(found, {"primary key": keys or "none"}))
+
+
+PRIMARY_KEY = {"primary key": "_event_id"}
+_COLUMNS = 'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?) ORDER BY cid'
 
 
 def system_sql() -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.compile.arrow import TIMESTAMP
 from pipeline.contracts import Contract
-from pipeline.count import WindowCount
+from pipeline.count import WindowCount, events_in
 from pipeline.elements import Segment
 from pipeline.warehouses.refusals import Refusal, RefusedRows, in_segment, insert_halving, without
 
@@ -82,7 +82,8 @@ def load_segment(
     id blocks until that transaction has ended.
     """
     minute = datetime.fromtimestamp(segment.minute, UTC)
-    mark = [segment.id, segment.event_type, segment.path, minute, table.num_rows, len(refused), ingested_at]
+    events = events_in(table.num_rows, windows)
+    mark = [segment.id, segment.event_type, segment.path, minute, events, len(refused), ingested_at]
     if not connection.execute(_CLAIM, mark):
         return read_refused(connection, segment.id) or []
     found = insert_halving(table, _within_savepoints(connection, contract))

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.compile.decoder import compile_identity
-from pipeline.compile.protect import PROTECTED, compile_protection, is_protected, privacy_key
+from pipeline.compile.protect import PROTECTED, compile_protection, is_protected
 from pipeline.contracts import Contract, Property
 from pipeline.decode import AgeLimits, RecordDecoder
 from pipeline.elements import Origin, RecordBatch, Redelivered, Rejected
@@ -270,24 +270,6 @@ def test_without_protection_there_is_nothing_to_compile() -> None:
     plain = replace(SIGNUP, properties=SIGNUP.properties[:2])
     assert not is_protected([plain])
     assert compile_protection({"signup": plain}, "type", None) is None
-    assert privacy_key([plain]) is None
-
-
-def test_a_missing_or_short_key_is_a_clear_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SLUICE_PRIVACY_KEY", raising=False)
-    wanted = (
-        "SLUICE_PRIVACY_KEY: expected the key that protects properties of the contracts, "
-        "at least 16 bytes, in this environment variable, got "
-    )
-    with pytest.raises(ConfigError) as missing:
-        privacy_key([SIGNUP])
-    assert str(missing.value) == f"{wanted}nothing; set it"
-    monkeypatch.setenv("SLUICE_PRIVACY_KEY", "short")
-    with pytest.raises(ConfigError) as short:
-        privacy_key([SIGNUP])
-    assert str(short.value) == f"{wanted}5 bytes; set it"
-    monkeypatch.setenv("SLUICE_PRIVACY_KEY", KEY.decode())
-    assert privacy_key([SIGNUP]) == KEY
 
 
 def test_the_property_that_routes_cannot_be_protected() -> None:

@@ -6,13 +6,16 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+import tenacity
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from pipeline.publish import KafkaPublisher
 from tests.live.servers import Kafka
 
 _ANSWER_SECONDS = 30.0
+_SETTLED_SECONDS = 60.0
+"""Within which a broker that has just started, or met a new group, must answer."""
 
 
 class KafkaTopic:
@@ -47,6 +50,12 @@ class KafkaTopic:
             self._publisher.publish(record)
         self._publisher.flush()
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(KafkaException),
+        stop=tenacity.stop_after_delay(_SETTLED_SECONDS),
+        wait=tenacity.wait_fixed(0.2),
+        reraise=True,
+    )
     def unacknowledged(self) -> int:
         """Return how many records lie behind the group's committed offsets."""
         admin = self._admin()

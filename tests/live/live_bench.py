@@ -47,6 +47,10 @@ class Topic(Protocol):
         """Send records, and wait until all have arrived."""
         ...
 
+    def unacknowledged(self) -> int:
+        """Return how many records a job that starts now would be given."""
+        ...
+
 
 class Feed:
     """Makes a shop's records and remembers what must become of them."""
@@ -98,11 +102,10 @@ class LiveJob:
         self.dead_letters = folder / "dead"
         self.warehouse = embedded(folder / "w.duckdb")
         self._metrics = free_port()
-        self._starts = 0
+        self._runs: list[Running] = []
 
     def start(self, *flags: str) -> Running:
         """Start `sluice run`."""
-        self._starts += 1
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
             SLUICE, "run", "jobs/backend_events.yaml", "--source", self.topic.source,
@@ -111,7 +114,16 @@ class LiveJob:
             "--report", str(self.report_path), "--metrics-port", str(self._metrics), *flags,
         ]  # fmt: skip
         environment = {**os.environ, **self.topic.environment, "TMPDIR": str(self.scratch)}
-        return Running(command, environment, self.folder / f"run{self._starts}.log")
+        running = Running(command, environment, self.folder / f"run{len(self._runs) + 1}.log")
+        self._runs.append(running)
+        return running
+
+    def kill(self) -> None:
+        """End all runs that have not ended."""
+        for running in self._runs:
+            if running.process.poll() is None:
+                running.kill("launcher")
+                running.process.wait()
 
     @property
     def report_path(self) -> Path:
@@ -150,6 +162,10 @@ class LiveJob:
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """Ask the warehouse."""
         return self.warehouse.query(query)
+
+
+MakeJob = Callable[[Topic], LiveJob]
+"""A fixture of tests/live/conftest.py: makes jobs that end with the test, however it ends."""
 
 
 def embedded(file: Path) -> Place:
@@ -191,6 +207,15 @@ def assert_whole(job: LiveJob, feed: Feed) -> None:
     ]
     counted = job.sql("select event_type, cast(sum(events) as bigint) from event_counts group by event_type")
     assert dict(counted) == by_type
+
+
+def complete(job: LiveJob, feed: Feed, running: Running) -> dict[str, Any]:
+    """Wait until all that was published is stored, end the run in order, check everything; return the report."""
+    until(lambda: job.stored() >= len(feed.events) + len(feed.broken), running)
+    report = job.drain(running)
+    assert job.topic.unacknowledged() == 0
+    assert_whole(job, feed)
+    return report
 
 
 class Publishing:

@@ -25,7 +25,7 @@ TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 
 KAFKA_JARS = TOOLS.parent / "kafka"
 
-LIFETIME = 900
+LIFETIME = 1800
 """Seconds until a server ends by itself, should the tests that started it be killed."""
 
 START_TIMEOUT = 120
@@ -73,8 +73,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: Sequence[str], port: int) -> Iterator[None]:
-    """Run a server that listens on a loopback port; end it and whatever it started when the block ends."""
+def serving(command: Sequence[str], port: int) -> Iterator[int]:
+    """Run a server that listens on a loopback port; end it and whatever it started when the block ends.
+
+    Yields the id of its process group.
+    """
     guarded = [sys.executable, "-c", _GUARD, str(LIFETIME), *command]
     with subprocess.Popen(
         guarded,
@@ -85,7 +88,7 @@ def serving(command: Sequence[str], port: int) -> Iterator[None]:
     ) as process:
         try:
             _wait_until_listening(process, port, command[0])
-            yield
+            yield process.pid
         finally:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -384,12 +387,21 @@ class Kafka:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        self._running.enter_context(serving([*_java(384), "kafka.Kafka", str(self._settings)], self._port))
+        command = [*_java(384), "kafka.Kafka", str(self._settings)]
+        self._group = self._running.enter_context(serving(command, self._port))
         self._wait_until_answering()
 
     def kill(self) -> None:
         """Kill it with SIGKILL."""
         self._running.close()
+
+    def freeze(self) -> None:
+        """Stop it with SIGSTOP: connections stay, nothing answers."""
+        os.killpg(self._group, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on."""
+        os.killpg(self._group, signal.SIGCONT)
 
     def _wait_until_answering(self) -> None:
         from confluent_kafka import KafkaException
@@ -466,6 +478,7 @@ class PubSub:
 
     command: Sequence[str]
     port: int
+    _group: int = 0
     _running: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -480,11 +493,19 @@ class PubSub:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        self._running.enter_context(serving(self.command, self.port))
+        self._group = self._running.enter_context(serving(self.command, self.port))
 
     def kill(self) -> None:
         """Kill it with SIGKILL."""
         self._running.close()
+
+    def freeze(self) -> None:
+        """Stop it with SIGSTOP: connections stay, nothing answers."""
+        os.killpg(self._group, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on."""
+        os.killpg(self._group, signal.SIGCONT)
 
     def make(self, name: str, **settings: object) -> PubSubTopic:
         """Make a topic and a subscription with `settings`, both named `name`."""
@@ -544,6 +565,10 @@ class PubSubTopic:
                 ids += publisher.publish(topic=self.path, messages=part).message_ids
         return ids
 
+    def unacknowledged(self) -> int:
+        """Return how many messages the subscription would deliver now."""
+        return len(self.pull())
+
     def pull(self) -> list[tuple[str, bytes]]:
         """Return id and bytes of what the subscription would deliver now, and give it back."""
         from google.pubsub_v1 import PullRequest
@@ -567,7 +592,7 @@ def pubsub() -> Iterator[PubSub]:
     jars = sorted((root / "platform" / "pubsub-emulator" / "lib").glob("cloud-pubsub-emulator-*.jar"))
     if not jars:
         require("pubsub-emulator")
-    port = free_port()
+    port = _lasting_port()
     server = PubSub(
         [require("java"), "-Xmx512m", "-jar", str(jars[-1]), "--host=127.0.0.1", f"--port={port}"], port
     )

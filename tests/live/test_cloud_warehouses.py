@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from tests.replay_bench import ROOT, sluice
 from tests.warehouses.places import PLACES, Place
 
 HISTORY = ROOT / "examples/backend_events/history/orders_and_stock.ndjson"
-RECORDS = 200
+MINUTES = (b"T13:01:", b"T13:02:")
+"""Of the history, so that there are few segments: every job of the emulators takes its time."""
 TABLES = {"order_events": "order_date", "inventory_events": "timestamp", "dead_letters": "time"}
 
 
@@ -25,9 +27,15 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield make(tmp_path)
 
 
-def run(place: Place, folder: Path, command: str = "run") -> dict[str, Any]:
+def run(
+    place: Place,
+    folder: Path,
+    command: str = "run",
+    job: str = "jobs/backend_events.yaml",
+    source: str = "history.ndjson",
+) -> dict[str, Any]:
     """Run a job into the warehouse and return its report."""
-    arguments = [command, "jobs/backend_events.yaml", f"--source={folder}/history.ndjson"]
+    arguments = [command, job, f"--source={folder}/{source}"]
     arguments += [f"--files={folder}/files", f"--dead-letters={folder}/letters", f"--warehouse={place.url}"]
     done = sluice(*arguments, "--report", f"{folder}/report.json", environment=dict(place.environment))
     assert done.code == 0, done.err
@@ -37,9 +45,10 @@ def run(place: Place, folder: Path, command: str = "run") -> dict[str, Any]:
 
 def state(place: Place) -> dict[str, int]:
     """Return how many rows, counted events and segments there are."""
-    every = " WHERE `{}` >= TIMESTAMP '2000-01-01'" if place.url.startswith("bigquery:") else ""
+    # BigQuery's tables of events refuse a query without a filter on the partition.
+    what = "`{}` WHERE `{}` >= TIMESTAMP '2000-01-01'" if place.url.startswith("bigquery:") else "{}"
     numbers = {
-        table: place.query(f"SELECT COUNT(*) FROM {table}{every.format(time)}")[0][0]
+        table: place.query(f"SELECT COUNT(*) FROM {what.format(table, time)}")[0][0]
         for table, time in TABLES.items()
     }
     numbers["events"] = place.query("SELECT SUM(events) FROM event_counts")[0][0]
@@ -47,18 +56,52 @@ def state(place: Place) -> dict[str, int]:
     return {name: int(number) for name, number in numbers.items()}
 
 
+CLICKS = b"".join(
+    b'{"user_id":"u%d","event_type":"%b","timestamp":"2025-02-08T13:09:%02dZ"}\n' % (n, kind, second)
+    for n, (kind, second) in enumerate(
+        ((b"click", 0), (b"view", 1), (b"click", 9), (b"click", 10), (b"purchase", 11), (b"scroll", 12))
+    )
+)
+
+
+@pytest.mark.long
+def test_the_clickstream_sends_its_counts_alone_to_snowflake(tmp_path: Path) -> None:
+    (tmp_path / "clicks.ndjson").write_bytes(CLICKS)
+    with PLACES["snowflake"](tmp_path) as make:
+        place = make(tmp_path)
+        for command, loaded, recovered in (("run", 5, 0), ("run", 0, 0), ("load", 0, 0)):
+            report = run(place, tmp_path, command, "jobs/clickstream.yaml", "clicks.ndjson")
+            assert (report["loaded"], report["recovered"], report["balanced"]) == (loaded, recovered, True)
+        rows = place.query("SELECT event_type, window_start, events FROM event_counts ORDER BY 2, 1")
+        tables = place.query("SELECT table_name FROM information_schema.tables ORDER BY 1")
+        segments = place.query("SELECT events FROM _segments")
+    start = datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
+    after = start + timedelta(seconds=10)
+    assert rows == [("click", start, 2), ("view", start, 1), ("click", after, 1), ("purchase", after, 1)]
+    assert {name for (name,) in tables} == {
+        "_EVENT_COUNTS",
+        "_LOAD_LOCK",
+        "_REFUSALS",
+        "_SEGMENTS",
+    }
+    assert segments == [(5,)]
+    assert len(list(tmp_path.glob("files/**/*.json"))) == 2  # with _log.json
+    assert len(list(tmp_path.glob("letters/**/dead_letter_*.json"))) == 1
+
+
 def test_a_history_is_loaded_once(place: Place, tmp_path: Path) -> None:
-    lines = HISTORY.read_bytes().splitlines(keepends=True)[:RECORDS]
-    (tmp_path / "history.ndjson").write_bytes(b"".join(lines))
+    lines = HISTORY.read_bytes().splitlines(keepends=True)
+    chosen = [line for line in lines if any(minute in line for minute in MINUTES)]
+    (tmp_path / "history.ndjson").write_bytes(b"".join([*chosen, b'{"event_type":"order"\n']))
     report = run(place, tmp_path)
     figures = report["by_type"]
     found = state(place)
     assert report["balanced"]
-    assert (report["read"], found["events"]) == (RECORDS, report["loaded"])
+    assert found["events"] == report["loaded"]
     assert found["order_events"] == figures["order"]["loaded"] > 0
     assert found["inventory_events"] == figures["inventory"]["loaded"] > 0
     assert found["dead_letters"] == report["rejected"] > 0
     again = run(place, tmp_path)
-    assert (again["read"], again["repeated"]) == (RECORDS, RECORDS - report["rejected"])
+    assert again["repeated"] == report["read"] - report["rejected"] > 0
     run(place, tmp_path, "load")
     assert state(place) == found

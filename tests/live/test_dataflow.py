@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,7 @@ STEPS = [
     "Wrap refused",
     "Append letters",
     "Load letters",
+    "Acknowledge",
     "Gather tallies",
     "Measure",
     "Balance ledger",
@@ -307,6 +309,11 @@ def test_a_replay_is_a_batch_job(replay: Launched) -> None:
     assert "enable_streaming_engine" not in replay.environment["experiments"]
 
 
+def test_a_live_job_tells_its_id_and_where_its_figures_are(live: Launched) -> None:
+    said = rf"backend_events: submitted to DataflowRunner as job-1; its figures: sluice report gs://{BUCKET}/temp/\S+\n"
+    assert re.fullmatch(said, live.done.stdout)
+
+
 def test_a_live_job_uses_streaming_engine(live: Launched) -> None:
     assert live.job["type"] == JOB_TYPE_STREAMING
     assert {"enable_streaming_engine", "enable_windmill_service"} < set(live.environment["experiments"])
@@ -343,6 +350,21 @@ def test_a_flex_template_is_launched_through_a_job_file(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert api.jobs == []
         job = json.loads(bucket.get(place))
+        said = re.fullmatch(
+            r"backend_events: submitted to DataflowRunner; its figures: sluice report (gs://\S+)\n",
+            done.stdout,
+        )
+        assert said is not None, done.stdout
+        figures = subprocess.run(
+            [sys.executable, "-m", "pipeline", "report", said[1]],
+            env={**os.environ, **bucket.environment, "COLUMNS": "200"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=240,
+        )
+    assert figures.stdout.splitlines()[0].strip() == "backend_events: 0 records in 0.0 s"
     assert job["name"] == "sluice-backend-events"
     assert job["environment"]["serviceAccountEmail"] == ACCOUNT
 

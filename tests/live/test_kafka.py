@@ -6,22 +6,26 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pytest
+import tenacity
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows
+from confluent_kafka import KafkaException
 
 from pipeline import live
 from pipeline.clock import system_clock
 from pipeline.elements import RecordBatch
 from pipeline.errors import SourceError
 from pipeline.sources import open_source
-from pipeline.sources.kafka import FindPartitions, KafkaSource, ReadAndFinalize, parse_url
-from pipeline.sources.kafka_client import find_start, make_consumer
+from pipeline.sources.kafka import FindPartitions, KafkaSource, ReadAndClaim, parse_url
+from pipeline.sources.kafka_client import Topic, find_start, make_consumer
+from pipeline.sources.kafka_commits import CommitStored
 from pipeline.sources.kafka_reader import Readers
 from tests.live import servers
 
@@ -65,6 +69,12 @@ class Bus:
             producer.poll(0)
         assert producer.flush(PATIENCE) == 0
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(KafkaException),  # a broker that has just started may refuse
+        stop=tenacity.stop_after_delay(PATIENCE),
+        wait=tenacity.wait_fixed(0.2),
+        reraise=True,
+    )
     def committed(self, partition: int = 0) -> int:
         from confluent_kafka import Consumer, TopicPartition
 
@@ -275,21 +285,48 @@ def test_commits_follow_what_is_stored_without_a_gap_and_a_restart_goes_on_there
     assert live.RECEIPTS.outstanding().records == 0
 
 
-def test_a_runner_that_keeps_what_it_has_is_told_by_finalization(broker: servers.Kafka) -> None:
-    bus = Bus(broker)
+class ReadAndStore(beam.PTransform):
+    """A source as on a cluster, and steps that have stored all batches but those with the record `held`."""
+
+    def __init__(self, topic: Topic) -> None:
+        super().__init__()
+        self._topic = topic
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
+        arguments = (self._topic, uuid.uuid4().hex, system_clock)
+        read = (
+            begin
+            | beam.Impulse()
+            | beam.ParDo(FindPartitions(*arguments))
+            | beam.ParDo(ReadAndClaim(*arguments))
+        )
+        stored = (
+            read
+            | beam.Filter(lambda batch: batch.records and b"held" not in batch.records)
+            | beam.Map(lambda batch: batch.receipts(len(batch.records)))
+        )
+        _ = {"read": read, "stored": stored} | CommitStored(self._topic)
+        return read | "Forget tickets" >> beam.Map(lambda batch: replace(batch, ticket=None))
+
+
+def test_a_cluster_commits_what_is_stored_and_nothing_else(broker: servers.Kafka) -> None:
+    bus = Bus(broker, partitions=2)
     bus.send(numbered(0, 1_000))
-    topic = parse_url(bus.url())
-    arguments = (topic, uuid.uuid4().hex, system_clock)
-    with Reading(
-        beam.Impulse() | beam.ParDo(FindPartitions(*arguments)) | beam.ParDo(ReadAndFinalize(*arguments))
-    ) as run:
+    with Reading(ReadAndStore(parse_url(bus.url()))) as run:
         run.until(1_000)
         until(lambda: bus.committed() == 1_000)
-        bus.send([b"one more"])
-        run.until(1_001)
+        bus.send([None])  # a tombstone: nothing of it is ever stored
         until(lambda: bus.committed() == 1_001)
-    assert {batch.ticket for batch in run.batches} == {None}
-    assert len(run.records()) == 1_001
+        bus.send([b"held"])
+        run.until(1_001)
+        bus.send([b"behind"])
+        run.until(1_002)
+        bus.send([b"elsewhere"], 1)
+        until(lambda: bus.committed(1) == 1)
+        assert bus.committed() == 1_001
+    with reading(bus) as run:
+        run.until(2)
+    assert run.records() == [b"held", b"behind"]
 
 
 def test_partitions_that_come_while_the_job_runs_are_read_from_their_beginning(broker: servers.Kafka) -> None:
@@ -410,8 +447,9 @@ def test_a_job_drains_while_the_broker_is_down(tmp_path: Path, caplog: pytest.Lo
             run.until(10)
             broker.kill()
             run.store(*run.unsettled)
-        (warning,) = [text for text in caplog.messages if bus.name in text]
-        assert warning.startswith(f"kafka://{bus.name}: cannot commit the offsets of the group g: ")
+        # A slow machine may also be told that the partition has not been reached for a minute.
+        told = f"kafka://{bus.name}: cannot commit the offsets of the group g: "
+        assert [text.startswith(told) for text in caplog.messages].count(True) == 1
 
 
 def test_a_group_with_other_members_is_a_warning(
@@ -505,7 +543,7 @@ def test_offsets_that_are_gone(broker: servers.Kafka, caplog: pytest.LogCaptureF
         f"kafka://{bus.name}, partition 0: expected offset 11, got a partition that ends at 10: it was made anew or "
         "lost records; run again to begin where it begins"
     )
-    readers.commits.close()
+    readers.commits.finish()
     reader.close()
 
 

@@ -1,4 +1,4 @@
-"""What must hold when things fail under a live job: the fault matrix of docs/reliability.md, on a real broker.
+"""What must hold when things fail under a live job: the fault matrix of docs/reliability.md, on real servers.
 
 After every fault, log and warehouse hold every published event exactly once, every broken record is one dead
 letter, and the report of the run that ended in order balances.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
+import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,16 @@ from tests.live.kafka_topic import KafkaTopic
 from tests.live.live_bench import (
     Feed,
     LiveJob,
+    MakeJob,
     Publishing,
+    Topic,
     assert_whole,
+    complete,
+    embedded,
     until,
 )
-from tests.live.servers import Kafka, kafka, require
-from tests.replay_bench import Running
+from tests.live.servers import Kafka, PubSub, kafka, pubsub
+from tests.replay_bench import Running, small_disk
 from tests.warehouses.places import PLACES, MakePlace, Place
 
 pytestmark = [
@@ -37,28 +42,32 @@ pytestmark = [
 
 RATE = 500
 
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    require("prism")
-    with kafka(tmp_path_factory.mktemp("kafka")) as running:
-        yield running
+MountDisk = Callable[[str, str], Path]
 
 
 @pytest.fixture
-def scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="live-") as folder:
-        yield Path(folder)
+def disk(scratch: Path) -> Iterator[MountDisk]:
+    """Mount small disks: name and size -> folder. Before `job` among a test's arguments: jobs must end first."""
+    with ExitStack() as mounted:
+
+        def mount(name: str, size: str) -> Path:
+            try:
+                return mounted.enter_context(small_disk(scratch / name, size))
+            except RuntimeError as error:
+                if os.environ.get("CI") == "true":
+                    raise
+                pytest.skip(f"a small disk cannot be mounted: {error}")
+
+        yield mount
 
 
-@pytest.fixture
-def topic(broker: Kafka) -> KafkaTopic:
-    return KafkaTopic(broker)
+def is_told_full(running: Running, disk: Path) -> bool:
+    told = running.output().splitlines()
+    return any(str(disk) in line and "No space left on device" in line for line in told)
 
 
-@pytest.fixture
-def job(tmp_path: Path, scratch: Path, topic: KafkaTopic) -> LiveJob:
-    return LiveJob(tmp_path / "job", scratch, topic)
+def enlarge(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +79,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePlace]:
 @pytest.fixture
 def table(postgres: MakePlace, tmp_path: Path) -> Place:
     return postgres(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[PubSub]:
+    with pubsub() as server:
+        yield server
 
 
 @contextmanager
@@ -84,10 +99,30 @@ def held(place: Place) -> Iterator[None]:
         connection.rollback()
 
 
-def stored_all(job: LiveJob, feed: Feed, topic: KafkaTopic, running: Running) -> None:
-    """Wait until all that was published is stored and acknowledged."""
-    until(lambda: job.stored() >= len(feed.events) + len(feed.broken), running)
-    until(lambda: topic.unacknowledged() == 0, running)
+@contextmanager
+def stopped(place: Place) -> Iterator[None]:
+    """Have the server away."""
+    assert place.stop is not None
+    assert place.start is not None
+    place.stop()
+    try:
+        yield
+    finally:
+        place.start()
+
+
+_OPEN = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(); sys.stdin.read()"
+
+
+@contextmanager
+def opened(place: Place) -> Iterator[None]:
+    """Have another process hold the file of an embedded warehouse open for writing."""
+    command = [sys.executable, "-c", _OPEN, place.url.removeprefix("duckdb:///")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"\n"
+        yield
+        holder.communicate()
 
 
 def test_a_live_job_stores_everything_once_and_drains(job: LiveJob, topic: KafkaTopic) -> None:
@@ -97,9 +132,8 @@ def test_a_live_job_stores_everything_once_and_drains(job: LiveJob, topic: Kafka
     until(lambda: job.stored() > 0, running)
     with Publishing(topic, feed, RATE):
         until(lambda: feed.published >= 10 * RATE, running)
-    stored_all(job, feed, topic, running)
-    report = job.drain(running)
-    assert_whole(job, feed)
+    until(lambda: topic.unacknowledged() == 0, running)
+    report = complete(job, feed, running)
     assert {name: report[name] for name in ("read", "accepted", "repeated", "rejected", "recovered")} == {
         "read": feed.published,
         "accepted": len(feed.events),
@@ -142,37 +176,158 @@ def test_a_second_signal_ends_at_once_and_what_was_not_stored_comes_again(
         .rstrip()
         .endswith("sluice: interrupted; what was written stays valid, and the next run completes it")
     )
-    again = job.start()
-    stored_all(job, feed, topic, again)
-    job.drain(again)
-    assert_whole(job, feed)
+    complete(job, feed, job.start())
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("victim", ["runner", "launcher", "everything"])
-def test_ten_kills_in_a_row_at_random_moments(job: LiveJob, topic: KafkaTopic, victim: str) -> None:
-    feed, dice = Feed(4), random.Random(f"{victim} {os.environ.get('SLUICE_SEED', '1')}")
-    with Publishing(topic, feed, RATE):
-        for _ in range(10):
+VICTIMS = {
+    "runner": ("runner",),
+    "launcher": ("launcher",),
+    "everything": ("launcher", "runner", "messenger"),
+}
+
+
+def kill_ten_times(job: LiveJob, feed: Feed, victims: Sequence[str], dice: random.Random) -> None:
+    """Start a run and kill it at a random moment, again and again, while records come."""
+    with Publishing(job.topic, feed, RATE):
+        for victim in victims:
             running = job.start()
-            moment, before = dice.uniform(0, 6), job.stored()
+            moment, before = dice.uniform(0, 4), job.stored()
             until(lambda: job.stored() > before or running.process.poll() is not None)  # noqa: B023
             time.sleep(moment)  # the moment is what is random
             if victim == "everything":
                 with suppress(ProcessLookupError):
                     os.killpg(running.process.pid, signal.SIGKILL)
-            running.kill(*({"everything": ("launcher", "runner", "messenger")}.get(victim, (victim,))))
+            running.kill(*VICTIMS[victim])
             assert running.finish() == (1 if victim == "runner" else -signal.SIGKILL), running.output()
             if victim == "runner":
-                assert (
-                    running.output()
-                    .rstrip()
-                    .endswith(
-                        "sluice: Prism, the runner of live jobs, ended with exit code 137; what was not stored was not "
-                        "acknowledged, run again"
-                    )
+                assert last_line(running) == (
+                    "sluice: Prism, the runner of live jobs, ended with exit code 137; what was not stored was not "
+                    "acknowledged, run again"
                 )
-    last = job.start()
-    stored_all(job, feed, topic, last)
-    job.drain(last)
-    assert_whole(job, feed)
+
+
+def last_line(running: Running) -> str:
+    return running.output().rstrip().rpartition("\n")[2]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_ten_kills_in_a_row_at_random_moments(job: LiveJob, victim: str) -> None:
+    feed, dice = Feed(4), random.Random(f"{victim} {os.environ.get('SLUICE_SEED', '1')}")
+    kill_ten_times(job, feed, [victim] * 10, dice)
+    complete(job, feed, job.start())
+
+
+@pytest.mark.long
+def test_a_job_of_pubsub_that_is_killed_comes_whole_in_the_end(new_job: MakeJob, emulator: PubSub) -> None:
+    feed, dice = Feed(5), random.Random(os.environ.get("SLUICE_SEED", "1"))
+    job = new_job(emulator.make("killed", ack_deadline_seconds=10))
+    kill_ten_times(job, feed, list(VICTIMS), dice)
+    complete(job, feed, job.start())
+
+
+@pytest.mark.long
+def test_an_emulator_that_is_killed_and_made_anew(new_job: MakeJob, emulator: PubSub) -> None:
+    feed, topic = Feed(6), emulator.make("anew")
+    job = new_job(topic)
+    running = job.start()
+    topic.publish(feed.take(2 * RATE))
+    until(lambda: job.stored() == len(feed.events) + len(feed.broken), running)
+    emulator.kill()  # it keeps nothing
+    until(lambda: "cannot pull" in running.output(), running)
+    emulator.start()
+    emulator.make("anew").publish(feed.take(2 * RATE))
+    complete(job, feed, running)
+
+
+@pytest.mark.long
+def test_sources_that_are_away_for_a_minute(
+    new_job: MakeJob, broker: Kafka, emulator: PubSub, tmp_path: Path
+) -> None:
+    with kafka(tmp_path) as other:
+        topics: list[Topic] = [
+            KafkaTopic(broker),
+            KafkaTopic(other),
+            emulator.make("away", ack_deadline_seconds=10),
+        ]
+        jobs = [new_job(topic) for topic in topics]
+        feeds = [Feed(10), Feed(11), Feed(12)]
+        runs = [job.start() for job in jobs]
+        for job, feed, running in zip(jobs, feeds, runs, strict=True):
+            job.topic.publish(feed.take(2 * RATE))
+            until(lambda: job.stored() > 0, running)  # noqa: B023
+        broker.kill()
+        other.freeze()
+        emulator.freeze()
+        time.sleep(60)  # how long they are away is what is tested
+        assert [running.process.poll() for running in runs] == [None, None, None]
+        broker.start()
+        other.thaw()
+        emulator.thaw()
+        for job, feed in zip(jobs, feeds, strict=True):
+            job.topic.publish(feed.take(2 * RATE))
+        for job, feed, running in zip(jobs, feeds, runs, strict=True):
+            complete(job, feed, running)
+
+
+@pytest.mark.long
+def test_warehouses_that_are_away_for_a_minute(
+    new_job: MakeJob, broker: Kafka, postgres: MakePlace, tmp_path: Path
+) -> None:
+    with PLACES["postgres"](tmp_path) as other:
+        faults: list[tuple[Place, Callable[[Place], AbstractContextManager[None]]]] = [
+            (postgres(tmp_path), held),
+            (other(tmp_path), stopped),
+            (embedded(tmp_path / "w.duckdb"), opened),
+        ]
+        jobs = [new_job(KafkaTopic(broker)) for _ in faults]
+        feeds = [Feed(13), Feed(14), Feed(15)]
+        for job, (place, _) in zip(jobs, faults, strict=True):
+            job.warehouse = place
+        runs = [job.start() for job in jobs]
+        for job, feed, running in zip(jobs, feeds, runs, strict=True):
+            job.topic.publish(feed.take(RATE))
+            until(lambda: job.topic.unacknowledged() == 0, running)  # noqa: B023
+        with ExitStack() as away:
+            for place, fault in faults:
+                away.enter_context(fault(place))
+            for job, feed in zip(jobs, feeds, strict=True):
+                job.topic.publish(feed.take(5 * RATE))
+            time.sleep(60)  # how long they are away is what is tested
+            assert [running.process.poll() for running in runs] == [None, None, None]
+            # Loading never touches the file of the embedded warehouse.
+            assert [job.topic.unacknowledged() > 0 for job in jobs] == [True, True, False]
+        for job, feed, running in zip(jobs, feeds, runs, strict=True):
+            complete(job, feed, running)
+
+
+@pytest.mark.long
+def test_disks_that_are_full_for_a_while(disk: MountDisk, job: LiveJob, topic: KafkaTopic) -> None:
+    feed = Feed(16, broken=0.3)
+    full = [disk(name, "400k") for name in ("files", "letters", "warehouse")]
+    job.files, job.dead_letters, job.warehouse = full[0] / "x", full[1] / "x", embedded(full[2] / "w.duckdb")
+    running = job.start()
+    with Publishing(topic, feed, RATE):
+        while full:
+            until(lambda: any(is_told_full(running, each) for each in full), running)
+            for each in [each for each in full if is_told_full(running, each)]:
+                enlarge(each)
+                full.remove(each)
+    complete(job, feed, running)
+
+
+@pytest.mark.long
+def test_a_disk_that_stays_full_ends_the_run_with_one_line(
+    disk: MountDisk, job: LiveJob, topic: KafkaTopic
+) -> None:
+    feed, small = Feed(17), disk("disk", "400k")
+    job.files = small / "x"
+    running = job.start("--retry-for", "3s")
+    with Publishing(topic, feed, RATE):
+        assert running.finish() == 1
+    *told, last = running.output().splitlines()
+    assert last.startswith(f"sluice: {small}")
+    assert last.endswith("No space left on device")
+    assert [line for line in told if not re.match(r"\d{4}-\d\d-\d\d \S+ sluice: ", line)] == []
+    enlarge(small)
+    complete(job, feed, job.start())

@@ -6,6 +6,7 @@ Beam's Python direct runner will not do: it loops for ever on triggers that fire
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,22 @@ def test_live_events_early_on_time_and_late_are_each_stored_once(live: Bench) ->
     assert (made.read, made.accepted, made.repeated, made.rejected, made.loaded) == (5, 3, 2, 0, 3)
     assert made.balanced
     assert live.sql("select events from event_counts") == [(3,)]
+
+
+def test_live_counts_can_be_loaded_alone(live: Bench) -> None:
+    live.job = replace(live.job, load=("counts",))
+    early, late = event(0, MINUTE + 5), event(1, MINUTE + 5)
+    made = live.run(
+        batch(early, b"{", arrival=MINUTE + 6),
+        batch(late, early, arrival=MINUTE + 1800, offset=3),
+    )
+    assert (made.read, made.accepted, made.repeated, made.rejected, made.loaded) == (4, 2, 1, 1, 2)
+    assert made.balanced
+    assert live.sql("select events from event_counts") == [(2,)]
+    assert live.sql("select view_name from duckdb_views() where not internal order by all") == [
+        ("_segments",),
+        ("event_counts",),
+    ]
 
 
 def test_too_late_and_too_far_ahead_are_rejected_and_nothing_else_is_dropped(live: Bench) -> None:

@@ -17,7 +17,7 @@ from pipeline.sources import open_source
 from pipeline.sources.kafka import (
     FindPartitions,
     KafkaSource,
-    ReadAndFinalize,
+    ReadAndClaim,
     ReadAndSettle,
     attributes_of,
     cut,
@@ -99,7 +99,7 @@ def test_a_wrong_setting_names_the_variables(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_workers_get_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hush")
     topic = Topic("b", "t", "g", "latest")
-    for each in (FindPartitions, ReadAndSettle, ReadAndFinalize):
+    for each in (FindPartitions, ReadAndSettle, ReadAndClaim):
         packed = pickle.dumps(each(topic, "source", system_clock))
         assert b"hush" not in packed
         assert type(pickle.loads(packed)) is each

@@ -20,6 +20,16 @@ NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
 MINUTE = 1739020140  # 2025-02-08T13:09:00Z
 
 _LEAF = Property("leaf", "object", properties=(Property("name", "string"), Property("price", "decimal")))
+_SOLD = (
+    Property("by", "string", required=True),
+    Property("price", "decimal", required=True),
+    Property("at", "timestamp", required=True),
+    Property("day", "date", required=True),
+    Property("gift", "boolean", required=True),
+    Property("tags", "array", required=True, items=Property("item", "string", required=True)),
+    Property("shop", "object", required=True, properties=(Property("id", "integer", required=True),)),
+)
+"""An object that may be absent, but not a part of it."""
 ORDER = Contract(
     event_type="order",
     table="order_events",
@@ -76,6 +86,17 @@ ORDER = Contract(
             ),
         ),
         Property("note", "json"),
+        Property("sold", "object", properties=_SOLD),
+        Property(
+            "sales",
+            "array",
+            items=Property(
+                "item",
+                "object",
+                required=True,
+                properties=(Property("n", "integer"), Property("sold", "object", properties=_SOLD)),
+            ),
+        ),
     ),
     event_time="at",
 )

@@ -18,6 +18,7 @@ from pipeline.contracts import Property
 from pipeline.count import count_windows
 from pipeline.errors import ConfigError, WarehouseError
 from pipeline.rows import to_table
+from pipeline.tables import compare_tables, fit
 from pipeline.warehouses import bigquery as module
 from pipeline.warehouses import open_warehouse
 from pipeline.warehouses.bigquery import BigQueryWarehouse
@@ -317,26 +318,22 @@ def test_tables_are_made_as_contract_and_url_say(
     assert str(error.value) == f"emulator.{name}: expected a dataset in us-east1, got one in EU"
 
 
-@pytest.mark.parametrize(
-    ("prop", "message"),
-    [
-        (
-            Property("more", "string"),
-            "column more: expected STRING NULLABLE, got no such column; alter the table",
-        ),
-        (
-            Property("number", "decimal"),
-            "column number: expected NUMERIC NULLABLE, got INTEGER NULLABLE; alter the table",
-        ),
-    ],
-)
-def test_a_table_that_is_not_the_contracts_is_refused(
-    warehouse: BigQueryWarehouse, prop: Property, message: str
-) -> None:
-    others = tuple(each for each in ORDER.properties if each.name != prop.name)
+def test_partition_and_clusters_are_compared(warehouse: BigQueryWarehouse) -> None:
+    other = replace(ORDER, event_time=None, cluster_by=("text",), path="order.odcs.yaml")
+    assert compare_tables(warehouse, [other]).left == [
+        "order_events: partition: expected DAY of _ingested_at, got DAY of at",
+        "order_events: cluster: expected text, got none",
+    ]
+    assert fit(warehouse, [other]) == [other]
+    number = replace(
+        ORDER, properties=(Property("number", "decimal"), ORDER.properties[1]), path="order.odcs.yaml"
+    )
     with pytest.raises(ConfigError) as error:
-        warehouse.prepare([replace(ORDER, properties=(*others, prop))])
-    assert str(error.value) == f"{warehouse.name}.order_events: {message}"
+        fit(warehouse, [number])
+    assert str(error.value) == (
+        "order.odcs.yaml: table order_events.number: expected number NUMERIC, got number INTEGER;"
+        " alter the table, or load into another one (1 more: see sluice tables --diff)"
+    )
 
 
 def test_a_large_segment_goes_through_a_resumable_upload(

@@ -12,7 +12,15 @@ from sqlglot import exp
 from pipeline.compile.arrow import ADDED
 from pipeline.contracts import Contract, Property, load_contract, load_contracts
 from pipeline.errors import ContractError
-from pipeline.warehouses.bigquery_tables import SYSTEM, create_table_sql, system_json, system_sql, table_json
+from pipeline.warehouses.bigquery_tables import (
+    SYSTEM,
+    Field,
+    create_table_sql,
+    system_json,
+    system_sql,
+    table_json,
+    with_fields,
+)
 
 ROOT = Path(__file__).parents[2]
 LETTERS = load_contract(str(ROOT / "pipeline/dead_letter.odcs.yaml"))
@@ -94,6 +102,24 @@ def not_null(column: exp.ColumnDef) -> bool:
 def property_of(statement: exp.Expr, name: str) -> Any:
     (found,) = [each for each in statement.args["properties"].expressions if each.name == name]
     return found.args["value"]
+
+
+def test_fields_are_added_at_any_depth_and_what_is_there_stays() -> None:
+    there: list[Field] = [
+        {"name": "Items", "type": "RECORD", "mode": "REPEATED", "fields": [{"name": "a", "type": "STRING"}]},
+        {"name": "own", "type": "INTEGER"},
+    ]
+    more: list[Field] = [{"name": name, "type": "STRING", "mode": "NULLABLE"} for name in ("a", "b", "c")]
+    wanted: list[Field] = [
+        {"name": "items", "type": "RECORD", "mode": "REPEATED", "fields": more},
+        more[1],
+        more[2],
+    ]
+    assert with_fields(there, wanted, ["items[].b", "c"]) == [
+        {**there[0], "fields": [{"name": "a", "type": "STRING"}, more[1]]},
+        there[1],
+        more[2],
+    ]
 
 
 def test_every_kind_has_its_column() -> None:

@@ -24,6 +24,7 @@ from pipeline.count import count_windows
 from pipeline.elements import Segment
 from pipeline.errors import ConfigError, ContractError, WarehouseError
 from pipeline.rows import to_table
+from pipeline.tables import apply_contracts
 from pipeline.warehouses import open_warehouse
 from pipeline.warehouses.duckdb import DuckDBWarehouse, connect, create_table_sql, write_atomically
 
@@ -230,7 +231,7 @@ def test_older_files_lack_what_the_contract_learnt_later(warehouse: DuckDBWareho
     city = Property("address", "object", properties=(Property("zip", "string"), Property("city", "string")))
     properties = tuple(city if each.name == "address" else each for each in ORDER.properties)
     newer = replace(ORDER, version="1.1.0", properties=(Property("channel", "string"), *properties))
-    warehouse.prepare([newer, LETTER])
+    apply_contracts(warehouse, [newer, LETTER])
     load(warehouse, newer, segment(2, line(1)[:-1] + b',"channel":"web","address":{"zip":"LV-1"}}'))
     assert query(warehouse, "SELECT channel, address FROM order_events ORDER BY channel NULLS FIRST") == [
         (None, {"zip": None, "city": "Riga"}),

@@ -27,7 +27,17 @@ from pipeline.warehouses.snowflake_connection import Connection, credentials
 from tests.live.proxy import Fault, Proxy, containing, proxy
 from tests.live.servers import free_port
 from tests.warehouses.places import PLACES, MakePlace, Place
-from tests.warehouses.samples import LETTER, ORDER, counts, load, marks, number_of, order, prepared, segment
+from tests.warehouses.samples import (
+    LETTER,
+    ORDER,
+    counts,
+    load,
+    marks,
+    number_of,
+    order,
+    prepared,
+    segment,
+)
 
 SPAWN = multiprocessing.get_context("spawn")
 EACH = segment(1, order(0, text="1"), order(11, text="2"), b'{"at":7}')
@@ -213,15 +223,6 @@ def test_rows_that_snowflake_refuses_are_found_and_the_others_loaded(place: Plac
     assert state(place) == (4, 4, 1)
     assert load(warehouse, ORDER, each) == refused
     assert marks(place)[0][4:6] == (4, 3)
-
-
-def test_a_table_that_lacks_a_column_is_refused(place: Place) -> None:
-    warehouse = prepared(place.url)
-    with pytest.raises(ConfigError) as error:
-        warehouse.prepare([replace(ORDER, properties=(*ORDER.properties, Property("more", "decimal")))])
-    assert str(error.value) == (
-        f'{place.url}: table order_events: expected a column more, got none; add "MORE" NUMBER(38,9)'
-    )
 
 
 def test_a_server_that_is_not_there_is_one_clear_line(place: Place, environment: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,9 @@ import pytest
 
 from pipeline.contracts import Property
 from pipeline.errors import ConfigError, ContractError, WarehouseError
+from pipeline.tables import compare_tables, fit
 from pipeline.warehouses import open_warehouse, sqlite
-from pipeline.warehouses.sqlite import SQLiteWarehouse
+from pipeline.warehouses.sqlite import SQLiteWarehouse, create_table_sql
 from tests.warehouses.places import PLACES, Place
 from tests.warehouses.samples import (
     ID,
@@ -44,6 +45,24 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 def file_of(place: Place) -> str:
     return place.url.removeprefix("sqlite:///")
+
+
+def test_a_missing_key_is_told_and_a_column_with_a_default_is_left_to_its_owner(tmp_path: Path) -> None:
+    warehouse = open_warehouse(f"sqlite:///{tmp_path}/w.db")
+    own = create_table_sql(LETTER).replace(
+        '    PRIMARY KEY ("_event_id")', "    own TEXT NOT NULL DEFAULT 'x'"
+    )
+    with closing(sqlite3.connect(tmp_path / "w.db")) as connection:
+        connection.execute(own)
+    assert compare_tables(warehouse, [LETTER]).left == [
+        "dead_letters.own: expected no such column, got own TEXT",
+        "dead_letters: primary key: expected _event_id, got none",
+    ]
+    warehouse.prepare([LETTER])
+    line = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
+    assert load(warehouse, fit(warehouse, [LETTER])[0], segment(1, line, event_type="dead_letter")) == []
+    with closing(sqlite3.connect(tmp_path / "w.db")) as connection:
+        assert connection.execute("SELECT payload, own FROM dead_letters").fetchall() == [("x", "x")]
 
 
 def test_values_without_a_type_of_their_own_are_exact_text(place: Place) -> None:

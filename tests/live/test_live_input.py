@@ -1,0 +1,105 @@
+"""What must hold whatever comes, and however often: the other half of the fault matrix of docs/reliability.md."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from confluent_kafka import Consumer
+
+from tests.live.kafka_topic import KafkaTopic
+from tests.live.live_bench import Feed, LiveJob, MakeJob, Publishing, complete, until
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
+    pytest.mark.timeout(600),
+]
+
+RATE = 500
+
+
+@contextmanager
+def subscribed(topic: KafkaTopic) -> Iterator[Consumer]:
+    """Join the job's group as other programs do: the broker shares the partitions out, and takes commits of members."""
+    settings = {
+        "bootstrap.servers": topic.broker.bootstrap,
+        "group.id": topic.group,
+        "enable.auto.commit": False,
+    }
+    with closing(Consumer(settings)) as consumer:
+        consumer.subscribe([topic.name])
+        yield consumer
+
+
+def test_the_same_messages_redelivered_to_a_new_group_are_repeats(job: LiveJob, topic: KafkaTopic) -> None:
+    feed = Feed(21)
+    topic.publish(feed.take(5 * RATE))
+    complete(job, feed, job.start())
+    topic.group += "-again"
+    again = job.start()
+    until(lambda: topic.unacknowledged() == 0, again)
+    report = complete(job, feed, again)
+    assert (report["read"], report["accepted"]) == (feed.published, 0)
+    assert (report["repeated"], report["rejected"]) == (feed.published - len(feed.broken), len(feed.broken))
+
+
+def test_jobs_and_consumers_that_join_and_leave_the_group(
+    job: LiveJob, new_job: MakeJob, topic: KafkaTopic
+) -> None:
+    feed, other = Feed(22), new_job(topic)
+    other.files, other.dead_letters, other.warehouse = job.files, job.dead_letters, job.warehouse
+    first = job.start()
+    with Publishing(topic, feed, RATE):
+        until(lambda: job.stored() > 0, first)
+        second = other.start()
+        until(lambda: other.read() > 0, second)
+        with subscribed(topic) as consumer:
+            until(lambda: consumer.poll(0.1) is not None and "cannot commit" in first.output(), first)
+        report = other.drain(second)
+        seen = feed.published
+        until(lambda: feed.published > seen + RATE, first)
+    until(lambda: topic.unacknowledged() == 0, first)
+    accepted = report["accepted"] + complete(job, feed, first)["accepted"]
+    assert accepted == len(feed.events)
+
+
+@pytest.mark.parametrize("broken", [0.05, 0.5, 1.0])
+def test_broken_input(job: LiveJob, topic: KafkaTopic, broken: float) -> None:
+    feed = Feed(23, broken=broken, repeated=0)
+    running = job.start()
+    topic.publish(feed.take(5 * RATE))
+    report = complete(job, feed, running)
+    assert (report["read"], report["rejected"]) == (feed.published, len(feed.broken))
+
+
+def test_late_events_and_skewed_clocks(job: LiveJob, topic: KafkaTopic) -> None:
+    feed, now = Feed(24, broken=0, repeated=0), datetime.now(UTC)
+    running = job.start()
+    topic.publish(feed.take(RATE))
+    until(lambda: job.stored() == RATE, running)
+    kept = [timedelta(minutes=-3), timedelta(hours=-5), timedelta(days=-6), timedelta(minutes=9)]
+    lost = [timedelta(days=-8), timedelta(minutes=11)]
+    made = json.loads(next(each for each in feed.events if b'"inventory"' in each))
+    feed.events += [json.dumps({**made, "timestamp": (now + age).isoformat()}).encode() for age in kept]
+    feed.broken += [json.dumps({**made, "timestamp": (now + age).isoformat()}).encode() for age in lost]
+    topic.publish(feed.events[RATE:] + feed.broken)
+    report = complete(job, feed, running)
+    assert report["rejections"] == {"too_late": 1, "in_future": 1}
+
+
+def test_a_message_of_ten_megabytes_and_a_burst(job: LiveJob, topic: KafkaTopic) -> None:
+    feed = Feed(25)
+    topic.publish(feed.take(RATE))
+    made = json.loads(next(each for each in feed.events if b'"inventory"' in each))
+    feed.events.append(json.dumps({**made, "note": "x" * 10_000_000}).encode())
+    topic.publish(feed.events[-1:])
+    running = job.start()
+    with Publishing(topic, feed, RATE):
+        until(lambda: job.stored() > 2 * RATE, running)
+    topic.publish(feed.take(20 * RATE))  # twenty times what came in a second before
+    complete(job, feed, running)
