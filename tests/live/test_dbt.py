@@ -302,12 +302,14 @@ def known(self, database, schema, identifier):
 
 adapter.ConnectionManager.open = classmethod(opened)
 adapter.get_relation = known
-shared = ["--log-level-file=none", "--quiet", f"--partial-parse-file-path={folder}/parsed.msgpack", "compile"]
-shared += ["--target", target, "--no-introspect", "--no-populate-cache"]
-shared += ["--project-dir", "dbt", "--profiles-dir", "dbt"]
+shared = ["--log-level-file=none", "--quiet", "compile", "--target", target, "--no-introspect"]
+shared += ["--no-populate-cache", "--project-dir", "dbt", "--profiles-dir", "dbt"]
 for incremental, chosen in (
     (False, ["commerce", "backend_events"]),
-    (True, ["config.materialized:incremental,resource_type:model"]),
+    (True, [
+        "config.materialized:incremental,resource_type:model",
+        f"--partial-parse-file-path={folder}/False/partial_parse.msgpack",
+    ]),
 ):
     result = dbtRunner().invoke([*shared, "--select", *chosen, "--target-path", f"{folder}/{incremental}"])
     if not result.success:
