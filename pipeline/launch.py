@@ -55,7 +55,7 @@ from pipeline.sources.unbounded import settles_receipts
 from pipeline.storage import open_store
 from pipeline.tables import contracts_of, fit
 from pipeline.terminal import live_status, progress_bar
-from pipeline.warehouses import open_warehouse
+from pipeline.warehouses import RateLimited, open_warehouse
 from pipeline.watch import draining_by_signal, metrics_server
 from pipeline.workers import forked_workers
 
@@ -106,7 +106,15 @@ def run_job(
 
     if source.bounded:
         return _launch(job, beam_args, attach, clock)
+    _check_rate(job)
     return _launch_live(job, beam_args, attach, clock, metrics_port)
+
+
+def _check_rate(job: Job) -> None:
+    """Refuse a live job that would load more often than its warehouse allows; counts alone are no loads."""
+    warehouse = open_warehouse(job.warehouse)
+    if isinstance(warehouse, RateLimited) and "events" in job.load:
+        warehouse.check_rate(len(job.contracts), job.windows.shards, job.windows.flush)
 
 
 def load_log(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) -> Report | Submitted:
