@@ -127,10 +127,10 @@ def main() -> int:
     """Read the command line, run everything, print and write the numbers."""
     options = _options()
     if any(_is_foreign(name) for name in options.peers) or options.profile:
-        _make_bench_environment()
+        make_environment(BENCH_PYTHON, ROOT / "benchmarks" / "requirements.txt")
     results: dict[int, dict[str, Result]] = {}
     for number in options.events:
-        source = _history(options.data, number, options.shuffled)
+        source = history_of(options.data, number, options.shuffled)
         results[number] = _compare(options, number, source)
         print("\n" + page.table(PEERS, number, results[number]), flush=True)
     print("\n" + page.targets(results), flush=True)
@@ -177,23 +177,20 @@ def _is_foreign(name: str) -> bool:
     return PEERS[name].command(Path(), Path())[0] == str(BENCH_PYTHON)
 
 
-def _make_bench_environment() -> None:
-    """Make the competitors' venv, unless it is there already from the same requirements."""
-    requirements = ROOT / "benchmarks" / "requirements.txt"
-    stamp = BENCH_PYTHON.parent.parent / ".stamp"
+def make_environment(python: Path, requirements: Path) -> None:
+    """Make the competitors' venv, which is to have `python`, unless it is there already from the same requirements."""
+    stamp = python.parent.parent / ".stamp"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    print(
-        f"bench: making {BENCH_PYTHON.parent.parent} from {requirements} (a minute or two)", file=sys.stderr
-    )
-    subprocess.run([sys.executable, "-m", "venv", "--clear", BENCH_PYTHON.parent.parent], check=True)
+    print(f"bench: making {python.parent.parent} from {requirements} (a minute or two)", file=sys.stderr)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", python.parent.parent], check=True)
     install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)]
-    subprocess.run([BENCH_PYTHON, *install], check=True)
+    subprocess.run([python, *install], check=True)
     stamp.write_text(wanted)
 
 
-def _history(folder: Path, number: int, shuffled: bool) -> Path:
+def history_of(folder: Path, number: int, shuffled: bool) -> Path:
     """Return the file of `number` events, generated unless the same generator made it before."""
     version = hashlib.sha256(Path(generate_events.__file__).read_bytes()).hexdigest()[:8]
     path = folder / f"events-{number}{'-shuffled' if shuffled else ''}-{version}.ndjson"
@@ -250,10 +247,10 @@ def _take_turn(name: str, source: Path, truth: Mapping[str, object], result: Res
         result.wrong.append(f"its outputs cannot be read: {tally.stderr.strip().splitlines()[-1]}")
         return
     outcome = json.loads(tally.stdout)
-    expected = _expected(truth)
+    expected = expected_of(truth)
     result.shown = list(outcome)
     result.wrong = [
-        _difference(key, expected[key], got) for key, got in outcome.items() if expected[key] != got
+        difference(key, expected[key], got) for key, got in outcome.items() if expected[key] != got
     ]
     shutil.rmtree(out)
 
@@ -265,7 +262,7 @@ def _read_once(source: Path) -> None:
             pass
 
 
-def _expected(truth: Mapping[str, object]) -> dict[str, object]:
+def expected_of(truth: Mapping[str, object]) -> dict[str, object]:
     """Return the truth under the names that outcomes have."""
     windows = truth["windows"]
     assert isinstance(windows, dict)
@@ -276,11 +273,12 @@ def _expected(truth: Mapping[str, object]) -> dict[str, object]:
     return {**truth, "lines": truth["accepted"], "rows": truth["accepted"], "minutes": dict(minutes)}
 
 
-def _difference(key: str, expected: object, got: object) -> str:
+def difference(key: str, expected: object, got: object) -> str:
+    """Return the first way in which a figure is not what it is to be."""
     if isinstance(expected, dict) and isinstance(got, dict):
         for part in sorted({*expected, *got}):
             if expected.get(part) != got.get(part):
-                return f"{key}: {part}: {_difference('', expected.get(part), got.get(part))}"
+                return f"{key}: {part}: {difference('', expected.get(part), got.get(part))}"
     return f"{f'{key}: ' if key else ''}expected {expected}, got {got}"
 
 
@@ -288,7 +286,7 @@ def _profile(options: argparse.Namespace, results: Mapping[int, Mapping[str, Res
     """Profile Sluice on the smallest of the histories, and return the block for the page."""
     number = min(options.events)
     cpu = results[number]["sluice"].median.cpu
-    source = _history(options.data, number, options.shuffled)
+    source = history_of(options.data, number, options.shuffled)
     out = options.data / "run-profile"
     shutil.rmtree(out, ignore_errors=True)
     os.chdir(ROOT)

@@ -70,7 +70,7 @@ def table(peers: Mapping[str, Peer], number: int, results: Mapping[str, Result])
         if left_out
         else ""
     )
-    return _markdown(rows) + note
+    return markdown(rows) + note
 
 
 def _verified(shown: Sequence[str]) -> str:
@@ -99,7 +99,7 @@ def targets(results: Mapping[int, Mapping[str, Result]]) -> str:
         rows.append(
             (what, f"≤ {FLAT_MEMORY}×", f"{growth:.2f}×", "met" if growth <= FLAT_MEMORY else "**missed**")
         )
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def measured(
@@ -112,7 +112,7 @@ def measured(
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     order = "in no order of time" if shuffled else "in order of time"
     machine = (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB of memory,"
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({processor()}), {memory:.0f} GiB of memory,"
         f" Python {platform.python_version()}, {versions}; events {order}; median of {runs}"
         f" {'run' if runs == 1 else 'runs, all competitors in turns'}."
     )
@@ -120,7 +120,7 @@ def measured(
     lacks = [("competitor", "does not do"), ("---", "---")]
     lacks += [(peer.title, peer.lacks) for name, peer in peers.items() if name in named and peer.lacks]
     tables = [table(peers, number, found) for number, found in results.items()]
-    return "\n\n".join([machine, *tables, targets(results), _markdown(lacks)])
+    return "\n\n".join([machine, *tables, targets(results), markdown(lacks)])
 
 
 def profile(found: Profile) -> str:
@@ -131,7 +131,7 @@ def profile(found: Profile) -> str:
     rows.append(("sum over all processes", f"{total:.2f}", ""))
     deep: list[tuple[str, ...]] = [("function", "µs an event"), ("---", "---:")]
     deep += [(f"`{name}`", f"{spent:.2f}") for name, spent in found.functions.items() if spent >= total / 100]
-    return f"CPU time over {found.events:,} events.\n\n{_markdown(rows)}\n\n{_markdown(deep)}"
+    return f"CPU time over {found.events:,} events.\n\n{markdown(rows)}\n\n{markdown(deep)}"
 
 
 def write(path: Path, blocks: Mapping[str, str]) -> None:
@@ -147,11 +147,13 @@ def write(path: Path, blocks: Mapping[str, str]) -> None:
     path.write_text(text)
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table; the second row is the rule below its head."""
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of this machine's processor."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

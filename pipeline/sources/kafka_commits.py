@@ -7,7 +7,8 @@ tell what they have stored, and a step with a state for each partition commits t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -60,7 +61,7 @@ class CommitStored(beam.PTransform):
         news = [
             each
             | f"Tell what is {name}"
-            >> beam.FlatMap(_read if name == "read" else _stored).with_output_types(tuple[int, News])
+            >> beam.FlatMap(_read if name == "read" else _stored).with_output_types(tuple[int, Any])
             for name, each in inputs.items()
         ]
         return (
@@ -70,14 +71,18 @@ class CommitStored(beam.PTransform):
         )
 
 
-def _read(batch: RecordBatch) -> Iterator[tuple[int, News]]:
+def _read(batch: RecordBatch) -> Iterator[tuple[int, list[News]]]:
     if batch.partition is not None and batch.claim is not None:
-        yield batch.partition, News(batch.claim.end, len(batch.records), batch.claim)
+        yield batch.partition, [News(batch.claim.end, len(batch.records), batch.claim)]
 
 
-def _stored(receipts: Receipts) -> Iterator[tuple[int, News]]:
+def _stored(receipts: Receipts) -> Iterable[tuple[int, list[News]]]:
+    """Return the news of one pane, a partition an element: a state is read and written for each."""
+    found: dict[int, list[News]] = defaultdict(list)
     for ticket, records in receipts.items():
-        yield ticket >> _OFFSET_BITS, News(ticket & (1 << _OFFSET_BITS) - 1, records, None)
+        end = ticket & (1 << _OFFSET_BITS) - 1
+        found[ticket >> _OFFSET_BITS].append(News(end, records, None))
+    return found.items()
 
 
 class Stored(msgspec.Struct, array_like=True):
@@ -111,7 +116,7 @@ _KEPT: Any = beam.DoFn.StateParam(ReadModifyWriteStateSpec("stored", BytesCoder(
 
 
 class CommitPrefix(beam.DoFn):
-    """(partition, News) -> nothing; commits."""
+    """(partition, list of News) -> nothing; commits."""
 
     def __init__(self, topic: Topic) -> None:
         """Commit for the group of `topic`."""
@@ -121,13 +126,14 @@ class CommitPrefix(beam.DoFn):
         """Connect to nothing yet."""
         self._commits = Commits(self._topic)
 
-    def process(self, keyed: tuple[int, News], state: Any = _KEPT, again: Any = _AGAIN) -> None:
+    def process(self, keyed: tuple[int, list[News]], state: Any = _KEPT, again: Any = _AGAIN) -> None:
         """Take note of news, and commit what has been stored by now."""
         partition, news = keyed
         kept = state.read()
         stored = Stored() if kept is None else msgspec.msgpack.decode(kept, type=Stored)
         before = stored.prefix
-        stored.add(news)
+        for each in news:
+            stored.add(each)
         state.write(msgspec.msgpack.encode(stored))
         if stored.prefix != before:
             self._commit(partition, stored.prefix, again)

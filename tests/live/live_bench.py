@@ -55,11 +55,11 @@ class Topic(Protocol):
 class Feed:
     """Makes a shop's records and remembers what must become of them."""
 
-    def __init__(self, seed: int, broken: float = 0.02, repeated: float = 0.05) -> None:
-        """`broken` and `repeated` are shares of all records."""
+    def __init__(self, seed: int, broken: float = 0.02, repeated: float = 0.05, ahead: float = 0.0) -> None:
+        """`broken` and `repeated` are shares of all records; events are `ahead` of the clock by so many seconds."""
         self._random = random.Random(seed)
         self._broken, self._repeated = broken, repeated
-        self._events = make_events(CONTRACTS, "event_type", time.time, seed)
+        self._events = make_events(CONTRACTS, "event_type", lambda: time.time() + ahead, seed)
         self.events: list[bytes] = []
         self.broken: list[bytes] = []
         self.repeated: list[bytes] = []

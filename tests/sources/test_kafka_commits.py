@@ -57,6 +57,9 @@ def expected(sizes: Sequence[tuple[int, int]], known: Sequence[News]) -> int:
 
 
 def test_a_ticket_tells_partition_and_offset() -> None:
-    receipts = {ticket_of(3, 5_000_000_000): 2, ticket_of(65_535, 1): 7}
-    assert list(_stored(receipts)) == [(3, News(5_000_000_000, 2, None)), (65_535, News(1, 7, None))]
+    receipts = {ticket_of(3, 5_000_000_000): 2, ticket_of(65_535, 1): 7, ticket_of(3, 5): 1}
+    assert list(_stored(receipts)) == [
+        (3, [News(5_000_000_000, 2, None), News(5, 1, None)]),
+        (65_535, [News(1, 7, None)]),
+    ]
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(receipts), type=dict[int, int]) == receipts

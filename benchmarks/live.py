@@ -1,0 +1,284 @@
+"""Drain a Kafka backlog with Sluice and its competitors, and measure Sluice's latency and memory under steady load.
+
+`.venv/bin/python benchmarks/live.py` runs all of it on this machine, with a broker of its own (`scripts/tools` installs
+what it needs), and writes the live block of docs/performance.md; `--events 100000 --peers prism,limit --rates 1000
+--seconds 30 --no-docs` is a quick look. `--minutes 30` adds the run that watches memory. Exit code 1: some number is
+wrong, or a competitor failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
+
+from benchmarks.peers import feed, latency, live_page, page, sluice  # noqa: E402
+from benchmarks.peers.live_page import Drained, Loaded, Remembered  # noqa: E402
+from benchmarks.peers.processes import Watching, children  # noqa: E402
+from benchmarks.replay import difference, expected_of, history_of, make_environment  # noqa: E402
+from pipeline.ledger import read_report  # noqa: E402
+from tests.live import servers  # noqa: E402
+from tests.live.flink_cluster import flink  # noqa: E402
+from tests.live.kafka_topic import KafkaTopic  # noqa: E402
+from tests.live.live_bench import LiveJob  # noqa: E402
+from tests.replay_bench import Running  # noqa: E402
+
+KEPT = ROOT / "out" / "bench"
+BENCH_PYTHON = ROOT / ".tools" / "bench-live-venv" / "bin" / "python"
+REQUIREMENTS = ROOT / "benchmarks" / "requirements-live.txt"
+FLINK_OPTIONS = ("--streaming", "--checkpointing_interval=5000", "--max_bundle_size=1")
+WARM_SECONDS = 20.0
+"""Until a job under steady load counts."""
+LIFETIME = 4 * 3600
+PATIENCE = 1800.0
+_LOOK_SECONDS = 0.2
+
+
+def main() -> int:
+    """Read the command line, run everything, print and write the numbers."""
+    options = _options()
+    servers.LIFETIME = LIFETIME
+    if {"quix", "bytewax"} & set(options.peers):
+        make_environment(BENCH_PYTHON, REQUIREMENTS)
+    shutil.rmtree(options.data / "live", ignore_errors=True)
+    out = options.data / "live"
+    out.mkdir(parents=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
+        servers.kafka(_made(out / "kafka")) as broker,
+    ):
+        bench = Bench(options, broker, out, Path(scratch))
+        drained = {name: bench.drain(name) for name in options.peers}
+        loaded = [bench.load(rate) for rate in options.rates]
+        remembered = bench.remember() if options.minutes else None
+    block = live_page.block(options, drained, loaded, remembered)
+    print(f"\n{block}", flush=True)
+    if options.docs is not None:
+        page.write(options.docs, {"live": block})
+    return 1 if any(each.wrong for each in drained.values()) else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--events", type=int, default=1_000_000, metavar="N", help="of the backlog")
+    names = ",".join(live_page.PEERS)
+    parser.add_argument("--peers", default=names, metavar="A,B", help=f"that drain it; default: {names}")
+    parser.add_argument(
+        "--rates", default="1000,5000,20000", metavar="A,B", help="events a second; '' is none"
+    )
+    parser.add_argument("--seconds", type=int, default=120, metavar="N", help="of each rate")
+    parser.add_argument("--minutes", type=float, default=0, metavar="N", help="of the memory run, at 5,000/s")
+    parser.add_argument("--flush", type=int, default=10, metavar="N", help="seconds")
+    parser.add_argument("--data", type=Path, default=KEPT, metavar="DIR", help="where all files go")
+    parser.add_argument("--docs", type=Path, default=page_path(), metavar="FILE")
+    parser.add_argument("--no-docs", dest="docs", action="store_const", const=None)
+    options = parser.parse_args()
+    options.peers = [name for name in options.peers.split(",") if name]
+    options.rates = [int(rate) for rate in options.rates.split(",") if rate]
+    options.data = options.data.resolve()
+    if unknown := [name for name in options.peers if name not in live_page.PEERS]:
+        parser.error(f"--peers: expected some of {names}, got {', '.join(unknown)}")
+    return options
+
+
+def page_path() -> Path:
+    """Return the page that the numbers go to."""
+    return ROOT / "docs" / "performance.md"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+class Bench:
+    """One broker, and what is run against it."""
+
+    def __init__(self, options: argparse.Namespace, broker: servers.Kafka, out: Path, scratch: Path) -> None:
+        """Keep all files below `out`; `scratch` is a short path for what runs keep while they last."""
+        self._options = options
+        self._broker = broker
+        self._out = out
+        self._scratch = scratch
+        self._backlog: KafkaTopic | None = None
+
+    def drain(self, name: str) -> Drained:
+        """Let one competitor drain the backlog, and hold what it leaves against the truth."""
+        history = history_of(self._options.data, self._options.events, shuffled=False)
+        if self._backlog is None:
+            self._backlog = KafkaTopic(self._broker, feed.PARTITIONS)
+            feed.fill(self._broker.bootstrap, self._backlog.name, history)
+        out = self._out / name
+        if name in ("prism", "flink"):
+            self._backlog.group = name
+            job = LiveJob(out, self._scratch, self._backlog)
+            drained = self._drain_prism(job) if name == "prism" else self._drain_flink(job)
+            outcome = sluice.tally(out)
+        else:
+            drained, outcome = self._drain_peer(name, out)
+        truth = json.loads(history.with_name(history.name + ".truth.json").read_text())
+        expected = expected_of(truth)
+        drained.wrong += [
+            difference(key, expected[key], got) for key, got in outcome.items() if expected[key] != got
+        ]
+        state = f"WRONG: {'; '.join(drained.wrong)}" if drained.wrong else "right"
+        print(f"{name:8} {drained.seconds:8.1f} s  {drained.cpu:8.1f} CPU s  {state}", flush=True)
+        return drained
+
+    def _drain_prism(self, job: LiveJob) -> Drained:
+        begun = time.time()
+        running = job.start(f"--windows.flush={self._options.flush}s")
+        watching = Watching({running.process.pid})
+        _until(lambda: job.read() > 0, running)
+        first = time.time()
+        _until(lambda: job.topic.unacknowledged() == 0, running)
+        watching.stop()
+        job.drain(running)
+        return self._drained(watching, begun, first)
+
+    def _drain_flink(self, job: LiveJob) -> Drained:
+        before = children(os.getpid())
+        with flink(_made(self._out / "cluster")) as cluster:
+            begun = time.time()
+            watching = Watching(children(os.getpid()) - before)
+            submission = job.start(
+                f"--windows.flush={self._options.flush}s", *cluster.options(), *FLINK_OPTIONS
+            )
+            if submission.finish():
+                raise RuntimeError(submission.output())
+            running = cluster.job()
+            first = time.time()
+            _until(lambda: job.topic.unacknowledged() == 0)
+            watching.stop()
+            totals = submission.output().split()[-1]
+            _until(lambda: _settled(totals, self._options.events))
+            job.report_path.write_text(json.dumps(_report(totals)))
+            cluster.cancel(running)
+        return self._drained(watching, begun, first)
+
+    def _drained(self, watching: Watching, begun: float, first: float) -> Drained:
+        ended = watching.samples[-1]
+        return Drained(
+            self._options.events,
+            ended.at - begun,
+            ended.at - first,
+            ended.cpu,
+            watching.cpu_since(first),
+            watching.peak,
+        )
+
+    def _drain_peer(self, name: str, out: Path) -> tuple[Drained, dict[str, object]]:
+        assert self._backlog is not None
+        python, module = live_page.PEERS[name].command
+        command = [
+            sys.executable if python == "own" else str(BENCH_PYTHON), "-m", "benchmarks.peers.live_peer", module,
+            "run", self._broker.bootstrap, self._backlog.name, str(self._options.events),
+            str(self._options.flush), str(out),
+        ]  # fmt: skip
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        begun = time.time()
+        running = Running(command, environment, self._out / f"{name}.log")
+        watching = Watching({running.process.pid})
+        while running.process.poll() is None and time.time() < begun + PATIENCE:
+            time.sleep(_LOOK_SECONDS)
+        watching.stop()
+        if running.process.poll() is None:
+            running.kill()
+        first = out / "first"
+        since = float(first.read_text()) if first.exists() else begun
+        drained = self._drained(watching, begun, since)
+        if running.process.wait():
+            drained.wrong.append(f"it failed, see {self._out / name}.log")
+            return drained, {}
+        if python == "own":
+            return drained, {}
+        command[command.index("run")] = "tally"
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True)
+        return drained, json.loads(done.stdout)
+
+    def load(self, rate: int) -> Loaded:
+        """Run a job under a steady load, and measure what each event took."""
+        with self._under_load(f"load-{rate}", rate, WARM_SECONDS + self._options.seconds) as (job, watching):
+            begin = time.time() + WARM_SECONDS
+            time.sleep(WARM_SECONDS)
+            started = watching.sample()
+            time.sleep(self._options.seconds)
+            ended = watching.sample()
+            end = time.time() - self._options.flush
+        cores = (ended.cpu - started.cpu) / (ended.at - started.at)
+        found = latency.measure(job.folder / "w", begin, end)
+        print(f"{rate:>8,} events/s: {cores:.2f} cores", flush=True)
+        return Loaded(rate, len(found.log), cores, watching.peak, found)
+
+    def remember(self) -> Remembered:
+        """Run a job at 5,000 events a second for many minutes, and watch its memory."""
+        seconds, begun = self._options.minutes * 60, time.time()
+        with self._under_load("memory", 5_000, seconds) as (_, watching):
+            time.sleep(seconds)
+        return Remembered(
+            self._options.minutes, [(each.at - begun, each.memory) for each in watching.samples]
+        )
+
+    @contextmanager
+    def _under_load(self, name: str, rate: int, seconds: float) -> Iterator[tuple[LiveJob, Watching]]:
+        """Yield a job that reads, from when records come; it drains when the block ends."""
+        topic = KafkaTopic(self._broker, feed.PARTITIONS)
+        job = LiveJob(self._out / name, self._scratch, topic)
+        running = job.start(f"--windows.flush={self._options.flush}s")
+        watching = Watching({running.process.pid})
+        topic.publish([b"first"])
+        _until(lambda: job.read() > 0, running)
+        command = [sys.executable, "-m", "benchmarks.peers.feed", self._broker.bootstrap, topic.name]
+        publishing = subprocess.Popen(
+            [*command, str(rate), str(seconds + 5)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+        try:
+            yield job, watching
+            if publishing.wait():
+                message = f"expected {rate} events/s to be published, got exit code {publishing.returncode}"
+                raise RuntimeError(message)
+            watching.stop()
+            job.drain(running)
+        finally:
+            publishing.kill()
+            if running.process.poll() is None:
+                running.kill(number=signal.SIGKILL)
+
+
+def _until(reached: Callable[[], bool], running: Running | None = None) -> None:
+    end = time.monotonic() + PATIENCE
+    while not reached():
+        if time.monotonic() > end or (running is not None and running.process.poll() is not None):
+            message = f"expected it within {PATIENCE:g} s, got {running.output() if running else 'nothing'}"
+            raise RuntimeError(message)
+        time.sleep(_LOOK_SECONDS)
+
+
+def _settled(totals: str, events: int) -> bool:
+    report = read_report(totals)
+    return report.balanced and report.read >= events
+
+
+def _report(totals: str) -> dict[str, object]:
+    found: dict[str, object] = msgspec.to_builtins(read_report(totals))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""The numbers of live jobs as tables."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from benchmarks.peers.latency import Latencies, percentiles
+from benchmarks.peers.page import markdown, processor
+
+BEST_PUBLISHED = 4_600
+"""Rows/s of 500-byte JSON that one vCPU of a Python pipeline on Dataflow loads into BigQuery: the best published."""
+DRAINED = 40_000
+"""Events/s that a backlog is to be drained with, on two cores."""
+TIMES = 10
+LATE = 5.0
+"""Seconds beyond `flush` within which events, and counts, are to be there."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A competitor: its environment and module, and what it does not do."""
+
+    title: str
+    command: tuple[str, str]
+    lacks: str = ""
+
+
+_LACKS = (
+    "safe append and repeats beyond its process's life; what is written twice after a crash; unknown properties; "
+    "all reasons with what was expected"
+)
+PEERS: dict[str, Peer] = {
+    "prism": Peer("Sluice on Prism", ("", "")),
+    "flink": Peer("Sluice on Flink, parallelism 2", ("", "")),
+    "quix": Peer("quixstreams", ("bench", "quix_live"), _LACKS),
+    "bytewax": Peer("bytewax", ("bench", "bytewax_live"), _LACKS),
+    "limit": Peer(
+        "confluent-kafka alone", ("own", "consumer_limit"), "everything: the limit, not a competitor"
+    ),
+}
+
+
+@dataclass
+class Drained:
+    """One competitor's way through the backlog: wall and CPU seconds from its start, and from its first record."""
+
+    events: int
+    seconds: float
+    busy: float
+    cpu: float
+    busy_cpu: float
+    peak: int
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a steady load cost and how long its events took."""
+
+    rate: int
+    events: int
+    cores: float
+    peak: int
+    latencies: Latencies
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Seconds and resident bytes of a long run."""
+
+    minutes: float
+    samples: Sequence[tuple[float, int]]
+
+    def average(self, begin: float, end: float) -> float:
+        """Return the average megabytes from one share of the run to another."""
+        last = self.samples[-1][0]
+        found = [size for at, size in self.samples if begin * last <= at <= end * last]
+        return sum(found) / len(found) / 1e6
+
+
+def block(
+    options: argparse.Namespace,
+    drained: Mapping[str, Drained],
+    loaded: Sequence[Loaded],
+    remembered: Remembered | None,
+) -> str:
+    """Return the whole block of the page."""
+    parts = [_machine(options)]
+    if drained:
+        parts.append(_drained(drained))
+    if loaded:
+        parts.append(_latencies(loaded))
+    if remembered is not None:
+        parts.append(_memory(remembered))
+    parts.append(_targets(options, drained, loaded))
+    lacks = [("competitor", "does not do"), ("---", "---")]
+    lacks += [(PEERS[name].title, PEERS[name].lacks) for name in drained if PEERS[name].lacks]
+    return "\n\n".join(parts + ([markdown(lacks)] if len(lacks) > 2 else []))
+
+
+def _machine(options: argparse.Namespace) -> str:
+    names = ("apache-beam", "confluent-kafka", "msgspec", "pyarrow", "duckdb")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({processor()}) shared with the broker, "
+        f"Python {platform.python_version()}, {versions}; `flush` {options.flush} s."
+    )
+
+
+def _drained(drained: Mapping[str, Drained]) -> str:
+    events = next(iter(drained.values())).events
+    rows: list[tuple[str, ...]] = [
+        (
+            f"{events:,} events",
+            "seconds",
+            "after its start",
+            "events/s",
+            "cores",
+            "CPU s",
+            "rows/s per vCPU",
+            "peak MB",
+            "numbers",
+        ),
+        ("---", *["---:"] * 7, "---"),
+    ]
+    for name, each in drained.items():
+        shown = "nothing is left to compare" if name == "limit" else "right"
+        rows.append(
+            (
+                PEERS[name].title,
+                f"{each.seconds:.1f}",
+                f"{each.busy:.1f}",
+                f"{each.events / each.busy:,.0f}",
+                f"{each.busy_cpu / each.busy:.2f}",
+                f"{each.cpu:.1f}",
+                f"{each.events / each.busy_cpu:,.0f}" if each.busy_cpu else "",
+                f"{each.peak / 1e6:,.0f}",
+                f"**wrong**: {each.wrong[0]}" if each.wrong else shown,
+            )
+        )
+    return markdown(rows)
+
+
+def _latencies(loaded: Sequence[Loaded]) -> str:
+    rows: list[tuple[str, ...]] = [
+        ("events/s", "seconds to", "p50", "p95", "p99", "highest", "of", "cores", "peak MB"),
+        ("---:", "---", *["---:"] * 7),
+    ]
+    for each in loaded:
+        for name, values in zip(
+            ("the log", "the warehouse", "the last count of a window"), each.latencies, strict=True
+        ):
+            number = f"{len(values):,} {'windows' if 'window' in name else 'events'}"
+            rows.append(
+                (
+                    f"{each.rate:,}",
+                    name,
+                    *percentiles(values),
+                    number,
+                    f"{each.cores:.2f}",
+                    f"{each.peak / 1e6:,.0f}",
+                )
+            )
+    return markdown(rows)
+
+
+def _memory(remembered: Remembered) -> str:
+    first, last = remembered.average(0.2, 0.4), remembered.average(0.8, 1.0)
+    highest = max(size for _, size in remembered.samples) / 1e6
+    return (
+        f"Memory at 5,000 events/s over {remembered.minutes:g} minutes: {first:,.0f} MB on average in the "
+        f"second fifth, {last:,.0f} MB in the last ({last / first - 1:+.0%}), at most {highest:,.0f} MB."
+    )
+
+
+def _targets(options: argparse.Namespace, drained: Mapping[str, Drained], loaded: Sequence[Loaded]) -> str:
+    rows: list[tuple[str, ...]] = [("target", "wanted", "reached", ""), ("---", "---:", "---:", "---")]
+    if "prism" in drained:
+        ours = drained["prism"]
+        speed, share = ours.events / ours.busy, ours.events / ours.busy_cpu
+        rows.append(("events/s drained", f"≥ {DRAINED:,}", f"{speed:,.0f}", _met(speed >= DRAINED)))
+        times = share / BEST_PUBLISHED
+        what = f"rows/s per vCPU over {BEST_PUBLISHED:,}, the best published for Python on Dataflow"
+        rows.append((what, f"≥ {TIMES}×", f"{times:.1f}×", _met(times >= TIMES)))
+    limit = options.flush + LATE
+    for each in loaded:
+        for name, values in (
+            ("event in log and warehouse", each.latencies.warehouse),
+            ("last count of a window", each.latencies.windows),
+        ):
+            if values:
+                what = f"{name} at {each.rate:,} events/s, at the latest"
+                rows.append((what, f"≤ {limit:g} s", f"{values[-1]:.1f} s", _met(values[-1] <= limit)))
+    return markdown(rows)
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "**missed**"

@@ -1,0 +1,24 @@
+"""Runs one stream processor: `… live_peer NAME run|tally BROKER TOPIC RECORDS FLUSH_SECONDS OUT`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Do what the command line asks."""
+    name, verb, broker, topic, records, flush, out = sys.argv[1:]
+    if verb == "run":
+        module = importlib.import_module(f"benchmarks.peers.{name}")
+        module.run(broker, topic, int(records), float(flush), Path(out))
+    else:
+        from benchmarks.peers.live_store import tally
+
+        print(json.dumps(tally(Path(out))))
+
+
+if __name__ == "__main__":
+    main()
