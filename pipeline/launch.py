@@ -35,7 +35,7 @@ from pipeline.compile.protect import is_protected
 from pipeline.dead_letters import LetterLog, dead_letter_contract
 from pipeline.decode import AgeLimits
 from pipeline.elements import DEAD_LETTER
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, WorkerError
 from pipeline.graph import Run, build, build_load
 from pipeline.job import Job
 from pipeline.ledger import Report, make_report, read_totals, write_submission
@@ -55,7 +55,7 @@ from pipeline.sources.unbounded import settles_receipts
 from pipeline.storage import open_store
 from pipeline.tables import contracts_of, fit
 from pipeline.terminal import live_status, progress_bar
-from pipeline.warehouses import open_warehouse
+from pipeline.warehouses import RateLimited, open_warehouse
 from pipeline.watch import draining_by_signal, metrics_server
 from pipeline.workers import forked_workers
 
@@ -74,6 +74,10 @@ _LONGEST_TMPDIR = 68
 
 _OUR_ERROR = re.compile(r"^pipeline\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE)
 """The last line of a worker's traceback, when the exception is one of ours."""
+
+
+_PANIC = re.compile(r"panic in stage\.Execute bundle processing goroutine: (.*?)(?:, stage:|$)", re.MULTILINE)
+"""Prism 2.77.0 asks its own steps for progress, and finds nobody there, if the kernel gives it no time for 100 ms."""
 
 
 def run_job(
@@ -102,7 +106,15 @@ def run_job(
 
     if source.bounded:
         return _launch(job, beam_args, attach, clock)
+    _check_rate(job)
     return _launch_live(job, beam_args, attach, clock, metrics_port)
+
+
+def _check_rate(job: Job) -> None:
+    """Refuse a live job that would load more often than its warehouse allows; counts alone are no loads."""
+    warehouse = open_warehouse(job.warehouse)
+    if isinstance(warehouse, RateLimited) and "events" in job.load:
+        warehouse.check_rate(len(job.contracts), job.windows.shards, job.windows.flush)
 
 
 def load_log(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) -> Report | Submitted:
@@ -242,7 +254,7 @@ def _prism(options: PipelineOptions) -> Iterator[PipelineRunner]:
     """Yield the runner of live jobs, whose workers are threads of this process.
 
     Raises:
-        WorkerError: inside the context, when Prism dies.
+        WorkerError: inside the context, when Prism dies, or gives the job up for a mistake of its own.
 
     """
     logging.getLogger().setLevel(logging.CRITICAL)  # what Beam logs as an error comes as an exception as well
@@ -256,6 +268,15 @@ def _prism(options: PipelineOptions) -> Iterator[PipelineRunner]:
             except RpcError:
                 running.check(_DEATH_SECONDS)
                 raise
+            except RuntimeError as error:
+                panic = _PANIC.search(str(error))
+                if panic is None:
+                    raise
+                message = (
+                    f"Prism, the runner of live jobs, failed: {panic[1]}; what was not stored was not acknowledged, "
+                    "run again"
+                )
+                raise WorkerError(message) from error
     finally:
         del sdk_worker.print
         threading.excepthook = hook

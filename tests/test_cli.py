@@ -17,7 +17,7 @@ import pytest
 from pipeline.warehouses import WAREHOUSES
 from tests.replay_bench import JOB, ROOT, SLUICE, Replay, one_line, sluice, small_disk
 
-COMMANDS = ("run", "load", "publish", "redeliver", "check", "generate", "report")
+COMMANDS = ("run", "load", "tables", "publish", "redeliver", "check", "generate", "report")
 EVENT = (
     '{"event_type":"inventory","inventory_id":"9e107d9d-0000-4000-8000-%012x","quantity_change":1,'
     '"product_id":"9e107d9d-0000-4000-8000-00000000002a","reason":"sale",'
@@ -113,11 +113,11 @@ def test_a_wrong_flag_is_one_line_and_nothing_is_started(replay: Replay, flags: 
     ("text", "line"),
     [
         ("sorce: x\n", "{job}: sorce: unknown key; expected one of name, contracts, source, files, warehouse, "
-         "dead_letters, route_by, retry_for, unparsable, windows.counts, windows.flush, windows.allowed_lateness, "
-         "windows.max_skew, windows.shards"),
-        ("windows: {count: 10s}\n", "{job}: windows.count: unknown key; expected one of name, contracts, source, "
-         "files, warehouse, dead_letters, route_by, retry_for, unparsable, windows.counts, windows.flush, "
+         "dead_letters, route_by, retry_for, unparsable, privacy_key, load, windows.counts, windows.flush, "
          "windows.allowed_lateness, windows.max_skew, windows.shards"),
+        ("windows: {count: 10s}\n", "{job}: windows.count: unknown key; expected one of name, contracts, source, "
+         "files, warehouse, dead_letters, route_by, retry_for, unparsable, privacy_key, load, windows.counts, "
+         "windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards"),
         ("windows: 10s\n", "{job}: windows: expected a mapping such as {{counts: 10s}}, got '10s'"),
         ("name: [a]\n", "{job}: name: expected text, got ['a']"),
         ("files: ${{NOT_SET_HERE}}/x\n", "{job}: files: expected the environment variable NOT_SET_HERE, got nothing; "
@@ -352,7 +352,7 @@ def test_help_says_what_each_command_does_with_an_example() -> None:
         ([], "sluice: error: the following arguments are required: COMMAND"),
         (
             ["rum"],
-            "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'publish', "
+            "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'tables', 'publish', "
             "'redeliver', 'check', 'generate', 'report')",
         ),
         (["run"], "sluice run: error: the following arguments are required: JOB"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,27 @@ def test_sales(tmp_path: Path) -> None:
     assert rows(tmp_path, query) == [("Geschenk f\u00fcr Zo\u00eb",), ('left at\nthe "front" desk',)]
     query = "select quantity, amount < 0, unit_price is null from raw_sales_data where sale_id in ('S1009', 'S1015')"
     assert sorted(rows(tmp_path, query)) == [(-1, True, False), (1, None, True)]
+
+
+def test_rows_are_delivered_again_without_their_file(tmp_path: Path) -> None:
+    source = tmp_path / "sales.csv"
+    header = "Sale-ID;product_id;customer_id;quantity;sale_date;note"
+    day = (datetime.now(UTC) + timedelta(days=300)).date().isoformat()
+    source.write_text(f"{header}\nS1;P1;U1;1;{day};f\u00fcr Zo\u00eb\nS2;P1\n", "windows-1252")
+    assert figures(run_job("commerce_sales", source, tmp_path)) == (2, 0, 0, 2, True)
+    source.unlink()
+    letters = f"dead-letters:{tmp_path}/dead_letters"
+    flags = ["--windows.max-skew=3650d"]
+    assert figures(run_job("commerce_sales", letters, tmp_path, flags=flags)) == (2, 1, 0, 1, True)
+    query = "select sale_id, user_id, sale_date::date::text, _extra->>'$.note' from raw_sales_data"
+    assert rows(tmp_path, query) == [("S1", "U1", day, "f\u00fcr Zo\u00eb")]
+    query = (
+        "select code, layout.delimiter, layout.encoding, layout.columns[1] from dead_letters order by code"
+    )
+    assert rows(tmp_path, query) == [
+        ("in_future", ";", "cp1252", "Sale-ID"),
+        ("not_csv", ";", "cp1252", "Sale-ID"),
+    ]
 
 
 def test_logs(tmp_path: Path) -> None:

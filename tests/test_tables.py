@@ -122,6 +122,17 @@ def test_a_job_goes_on_when_its_contract_learns_a_property(tmp_path: Path) -> No
     assert rows == [(1, None, "red"), (2, None, "red"), (3, "red", None), (4, None, "red")]
 
 
+def test_a_live_job_that_would_load_too_often_for_bigquery_is_refused_at_its_start(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["run", "jobs/clickstream.yaml", "--warehouse=bigquery://my-project/events"]
+    assert main([*arguments, "--load=events,counts", "--windows.flush=2s"]) == 2
+    assert capsys.readouterr().err == (
+        "sluice: windows.flush: 2s (event types: 1, shards: 1) makes up to 44,640 loads a day of one table and"
+        " 89,280 of all; BigQuery takes 30,000 and 100,000; use 4s or more\n"
+    )
+
+
 JOB = """
 name: shop
 contracts: {folder}/contract.odcs.yaml

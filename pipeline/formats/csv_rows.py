@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from pipeline.contracts import Contract
@@ -244,6 +245,10 @@ _UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
+_FEW_ROWS = 16
+"""So many rows are read one by one rather than tried in halves."""
+
+
 class RowConverter:
     """Rows of one layout -> JSON lines, their texts coerced to what the contract says."""
 
@@ -262,17 +267,37 @@ class RowConverter:
     def convert(self, records: Sequence[bytes]) -> tuple[list[bytes], dict[int, Violation]]:
         """Return the line of each row, and what is wrong with those, by index, that are none: they are empty."""
         broken: dict[int, Violation] = {}
-        try:
-            encoding = self._layout.encoding or "utf-8"
-            texts = [record.decode(encoding) for record in records]
-            rows = list(csv.reader(texts, delimiter=self._layout.delimiter, strict=True))
-        except (UnicodeDecodeError, csv.Error):
-            rows = []
-        if len(rows) != len(records) or {*map(len, rows)} != {self._width} or self._shape.fault:
-            rows = [self._row(index, record, broken) for index, record in enumerate(records)]
+        rows = list(self._rows(records, 0, broken))
         if self._route is None and not broken:
             return self._shape.lines(rows), broken
         return self._by_shape(rows, broken), broken
+
+    def _rows(
+        self, records: Sequence[bytes], start: int, broken: dict[int, Violation]
+    ) -> Iterable[Sequence[str]]:
+        """Return the fields of consecutive rows, of which the first is the one numbered `start`.
+
+        They are read at once. Where that fails each half is tried, so that a broken row slows down its neighbours
+        alone; one with too few or too many fields does not even do that.
+        """
+        if self._shape.fault is None:
+            try:
+                encoding = self._layout.encoding or "utf-8"
+                texts = [record.decode(encoding) for record in records]
+                rows = list(csv.reader(texts, delimiter=self._layout.delimiter, strict=True))
+            except (UnicodeDecodeError, csv.Error):
+                rows = []
+            if len(rows) == len(records):
+                if {*map(len, rows)} - {self._width}:
+                    for index, row in enumerate(rows):
+                        if len(row) != self._width:
+                            self._row(start + index, records[index], broken)
+                return rows
+            if len(records) > _FEW_ROWS:
+                half = len(records) // 2
+                first = self._rows(records[:half], start, broken)
+                return chain(first, self._rows(records[half:], start + half, broken))
+        return [self._row(start + index, record, broken) for index, record in enumerate(records)]
 
     def _by_shape(self, rows: Sequence[Sequence[str]], broken: Mapping[int, Violation]) -> list[bytes]:
         lines = [b""] * len(rows)
@@ -330,14 +355,20 @@ class _Shape:
 
     def lines(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
         """Return rows, each as wide as the header, as JSON lines."""
-        encoded = [
-            list(map(encode, column))
-            for encode, column in zip(self._encoders, zip(*rows, strict=True), strict=True)
-        ]
+        encoded = list(map(_encoded, self._encoders, zip(*rows, strict=True)))
         template = self._template
         return [
             (template % row).encode() for row in zip(*[encoded[index] for index in self._order], strict=True)
         ]
+
+
+def _encoded(encode: Callable[[str], str], column: Sequence[str]) -> list[str]:
+    """Return the texts of a column, encoded; once each, if they repeat."""
+    distinct = set(column)
+    if len(distinct) * 2 > len(column):
+        return list(map(encode, column))
+    known = {text: encode(text) for text in distinct}
+    return [known[text] for text in column]
 
 
 _MARK = re.compile("\0([0-9]+)\0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -21,7 +21,7 @@ from pipeline.warehouses.snowflake import SnowflakeWarehouse
 from pipeline.warehouses.sqlite import SQLiteWarehouse
 from pipeline.warehouses.urls import redact
 
-__all__ = ["WAREHOUSES", "Refusal", "Warehouse", "open_warehouse"]
+__all__ = ["WAREHOUSES", "RateLimited", "Refusal", "Warehouse", "open_warehouse"]
 
 
 class Warehouse(Protocol):
@@ -92,6 +92,25 @@ class Warehouse(Protocol):
 
     def create_table_sql(self, contract: Contract) -> str:
         """Return the DDL of the contract's table."""
+        ...
+
+
+@runtime_checkable
+class RateLimited(Protocol):
+    """A warehouse that takes so many loads a day and no more."""
+
+    def check_rate(self, types: int, shards: int, flush: float) -> None:
+        """Refuse a live job that would load more often.
+
+        Args:
+            types: event types of the job.
+            shards: writers of one type and minute.
+            flush: seconds of `windows.flush`.
+
+        Raises:
+            ConfigError: with the figures, and the shortest `flush` that would do.
+
+        """
         ...
 
 

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -26,21 +26,26 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.compile.arrow import ADDED, KIND, TIMESTAMP, arrow_schema
-from pipeline.contracts import Contract, Kind, Property
+from pipeline.compile.arrow import KIND, TIMESTAMP, arrow_schema
+from pipeline.contracts import Contract
 from pipeline.count import MICROSECONDS, WindowCount
-from pipeline.elements import DEAD_LETTER, Segment
-from pipeline.errors import ConfigError, ContractError, WarehouseError
-from pipeline.warehouses.duckdb_shape import found_columns, found_shape, wanted_shape
+from pipeline.elements import Segment
+from pipeline.errors import ConfigError, WarehouseError
+from pipeline.warehouses.duckdb_views import (
+    COUNTS,
+    SEGMENTS,
+    check_contracts,
+    create_table_sql,
+    differences,
+    found_columns,
+    view_statements,
+)
 from pipeline.warehouses.refusals import Refusal
-from pipeline.warehouses.shapes import Difference, compare, lacking, narrowed
+from pipeline.warehouses.shapes import Difference, lacking, narrowed
 
 LOCK_DELAYS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.5, 1.75, 2.0, 2.0)
 """Seconds between attempts to open a DuckDB file that another process holds; ten in all."""
 
-SEGMENTS = "_segments"
-COUNTS = "event_counts"
-EVENT_DATE = Property("event_date", "date", required=True, description="UTC day of the event, the partition.")
 EMPTY = "_empty.parquet"
 """A file without rows in each table's folder: a view over no files at all would be an error."""
 
@@ -60,19 +65,6 @@ PARTS = pa.schema(
 )
 """A mark: one row for each window of the segment, or one without a window. `refused` stands in the first."""
 
-SCALARS: dict[Kind, str] = {
-    "string": "VARCHAR",
-    "uuid": "UUID",
-    "integer": "BIGINT",
-    "float": "DOUBLE",
-    "decimal": "DECIMAL(38,9)",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "date": "DATE",
-    "json": "JSON",
-}
-
-_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>\S+) \(PID (?P<pid>\d+)\)")
 
 
@@ -118,12 +110,12 @@ class DuckDBWarehouse:
             WarehouseError: the file is locked or no DuckDB database, or folder or file cannot be written.
 
         """
-        _check(self.file, contracts)
+        check_contracts(self.file, contracts)
         with _clear_errors(self.folder):
             _write_empty(self.folder / SEGMENTS, PARTS, anew=False)
         with connect(self.file, self.lock_delays) as connection:
             with _clear_errors(self.file):
-                known = [(each, _differences(connection, each)) for each in contracts]
+                known = [(each, differences(connection, each)) for each in contracts]
             usable = [
                 (each, what) for each, what in known if all(one.effect != "refused" for one in what or ())
             ]
@@ -215,13 +207,13 @@ class DuckDBWarehouse:
         if not Path(self.file).exists():
             return None
         with connect(self.file, self.lock_delays) as connection, _clear_errors(self.file):
-            return _differences(connection, contract)
+            return differences(connection, contract)
 
     def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
         """Add to the contract's view the columns, or members of columns, at `paths`."""
         with connect(self.file, self.lock_delays) as connection:
             with _clear_errors(self.file):
-                missing = lacking(_differences(connection, contract) or [])
+                missing = lacking(differences(connection, contract) or [])
             left = narrowed(contract, [each for each in missing if each not in paths])
             self._view(connection, [left], changed={re.split(r"[.\[]", each)[0] for each in paths})
 
@@ -231,131 +223,6 @@ class DuckDBWarehouse:
 
     def _mark(self, segment_id: str, minute: int) -> Path:
         return self.folder / SEGMENTS / _partition(minute) / f"{segment_id}.parquet"
-
-
-def _differences(connection: duckdb.DuckDBPyConnection, contract: Contract) -> list[Difference] | None:
-    found = found_shape(connection, contract.table)
-    return (
-        None if found is None else compare(contract.table, wanted_shape(_columns(contract), sql_type), found)
-    )
-
-
-def create_table_sql(contract: Contract) -> str:
-    """Return `CREATE TABLE` and comments for DuckDB; the contract's view has the same columns and types.
-
-    Raises:
-        ContractError: DuckDB cannot hold a table or a column of that name.
-
-    """
-    _check_contract(contract)
-    columns = _columns(contract)
-    lines = [f"    {_name(c.name)} {sql_type(c)}{' NOT NULL' if c.required else ''}" for c in columns]
-    statements = [f"CREATE TABLE {_name(contract.table)} (\n" + ",\n".join(lines) + "\n)"]
-    return ";\n".join([*statements, *_comments(contract, "TABLE")]) + ";\n"
-
-
-def sql_type(prop: Property) -> str:
-    """Return the DuckDB type of a property."""
-    if prop.kind == "object":
-        inner = ", ".join(f"{_name(each.name)} {sql_type(each)}" for each in prop.properties)
-        return f"STRUCT({inner})"
-    if prop.items is not None:
-        return f"{sql_type(prop.items)}[]"
-    return SCALARS[prop.kind]
-
-
-def view_statements(
-    folder: Path, contracts: Sequence[Contract], kept: Mapping[str, Mapping[str, str]]
-) -> list[str]:
-    """Return what makes the views over the Parquet files in `folder`, with comments.
-
-    `kept` are the columns of views that are there, by table: name -> type, which stay as they are.
-    """
-    statements = []
-    for contract in contracts:
-        types = {each.name: sql_type(each) for each in _columns(contract)}
-        types |= kept.get(contract.table, {})
-        selected = [f"CAST({_name(name)} AS {kind}) AS {_name(name)}" for name, kind in types.items()]
-        # By name, since files that are older than a property of the contract lack its column.
-        options = "union_by_name = true, hive_partitioning = true, hive_types = {'event_date': DATE}"
-        files = _text(f"{folder}/{contract.table}/*/*.parquet")
-        statements.append(
-            f"CREATE OR REPLACE VIEW {_name(contract.table)} AS\nSELECT\n    "
-            + ",\n    ".join(selected)
-            + f"\nFROM read_parquet({files}, {options})"
-        )
-        statements += _comments(contract, "VIEW")
-    marks = f"read_parquet({_text(f'{folder}/{SEGMENTS}/*/*.parquet')}, hive_partitioning = false)"
-    return [
-        *statements,
-        f"""CREATE OR REPLACE VIEW {COUNTS} AS
-SELECT counted_as AS event_type, window_start, window_end, CAST(sum(events) AS BIGINT) AS events
-FROM {marks}
-WHERE window_start IS NOT NULL AND event_type <> {_text(DEAD_LETTER)}
-GROUP BY counted_as, window_start, window_end""",
-        f"""CREATE OR REPLACE VIEW {SEGMENTS} AS
-SELECT
-    segment_id, event_type, path, minute, CAST(sum(events) AS BIGINT) AS events,
-    CAST(sum(coalesce(len(refused), 0)) AS BIGINT) AS refused, ingested_at
-FROM {marks}
-GROUP BY segment_id, event_type, path, minute, ingested_at""",
-    ]
-
-
-def _comments(contract: Contract, what: str) -> list[str]:
-    table = _name(contract.table)
-    comments = [f"COMMENT ON {what} {table} IS {_text(contract.description)}"] if contract.description else []
-    return comments + [
-        f"COMMENT ON COLUMN {table}.{_name(column.name)} IS {_text(column.description)}"
-        for column in _columns(contract)
-        if column.description
-    ]
-
-
-def _columns(contract: Contract) -> tuple[Property, ...]:
-    return (*contract.columns, *ADDED, EVENT_DATE)
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _check(file: str, contracts: Sequence[Contract]) -> None:
-    for contract in contracts:
-        _check_contract(contract)
-        # A folder `status=x` above would be taken for a partition and overrule the column `status`.
-        columns = {column.name.lower() for column in _columns(contract)}
-        for part in Path(file).parts:
-            key, separator, _ = part.partition("=")
-            if separator and key.lower() in columns:
-                message = f"warehouse: {file}: expected no folder named like a column, got {part!r}"
-                raise ConfigError(message)
-
-
-def _check_contract(contract: Contract) -> None:
-    where = contract.path or contract.label
-    if not _TABLE.fullmatch(contract.table) or contract.table.lower() == COUNTS:
-        message = f"{where}: table: expected letters, digits, _, but not {COUNTS}; got {contract.table!r}"
-        raise ContractError(message)
-    arrow_schema(contract)  # refuses reserved names
-    _check_names(_columns(contract), f"{where}: property ")
-
-
-def _check_names(properties: Sequence[Property], where: str) -> None:
-    seen: dict[str, str] = {}
-    for prop in properties:
-        if other := seen.get(prop.name.lower()):
-            message = f"{where}{prop.name}: DuckDB cannot tell it from {other}; rename one"
-            raise ContractError(message)
-        seen[prop.name.lower()] = prop.name
-        inner = prop
-        while inner.items is not None:
-            inner = inner.items
-        _check_names(inner.properties, f"{where}{prop.name}.")
 
 
 def connect(

@@ -26,7 +26,8 @@ from pipeline.errors import ConfigError, ContractError, WarehouseError
 from pipeline.rows import to_table
 from pipeline.tables import apply_contracts
 from pipeline.warehouses import open_warehouse
-from pipeline.warehouses.duckdb import DuckDBWarehouse, connect, create_table_sql, write_atomically
+from pipeline.warehouses.duckdb import DuckDBWarehouse, connect, write_atomically
+from pipeline.warehouses.duckdb_views import create_table_sql
 
 NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
 MINUTE = 1739020140  # 2025-02-08T13:09:00Z

@@ -1,0 +1,236 @@
+"""Replay a large CSV file, a damaged log and a large catalog with Sluice, and the CSV file with two peers.
+
+`PYTHONPATH=. .venv/bin/python benchmarks/commerce.py` takes a million rows, 500,000 damaged lines and 100,000 products;
+`--rows 100000 --runs 1` is a quick look. Each is a whole process from start to exit; the figures are held against what
+was generated. The peers read the same file: a DuckDB script with the same checks that writes Parquet, and a textbook
+loop with Python's `csv` and `json` that writes JSON lines. Exit code 1: a figure is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
+
+from benchmarks.peers.measure import Measured, measure  # noqa: E402
+
+START = datetime(2025, 1, 10, tzinfo=UTC)
+HEADER = "sale_id,product_id,customer_id,quantity,unit_price,amount,currency,sale_date,note\n"
+
+DUCKDB = """
+import duckdb, sys
+source, out = sys.argv[1:]
+duckdb.sql(f'''
+    set threads = 2;
+    create table raw as from read_csv('{source}', all_varchar = true, header = true, store_rejects = true);
+    create table checked as
+    select *, try_cast(quantity as bigint) as n, try_cast(unit_price as decimal(38, 9)) as p,
+           try_cast(amount as decimal(38, 9)) as a, try_cast(sale_date as timestamptz) as t
+    from raw;
+    copy (select distinct sale_id, product_id, customer_id, n, p, a, currency, t, note from checked
+          where sale_id <> '' and product_id <> '' and customer_id <> '' and n is not null and t is not null
+            and (p is not null or unit_price is null) and (a is not null or amount is null)
+            and regexp_matches(currency, '^[A-Z]{3}$'))
+    to '{out}/sales.parquet';
+    copy (select * from checked where n is null or t is null or product_id is null) to '{out}/rejected.csv';
+''')
+"""
+
+TEXTBOOK = """
+import csv, json, sys
+from datetime import datetime
+from decimal import Decimal
+source, out = sys.argv[1:]
+seen = set()
+with open(source, newline="") as rows, open(out + "/sales.json", "w") as good, open(out + "/bad.json", "w") as bad:
+    for row in csv.DictReader(rows):
+        try:
+            row["quantity"] = int(row["quantity"])
+            row["unit_price"], row["amount"] = str(Decimal(row["unit_price"])), str(Decimal(row["amount"]))
+            datetime.fromisoformat(row["sale_date"])
+            if not row["product_id"]:
+                raise ValueError("product_id")
+        except (ArithmeticError, ValueError, TypeError) as error:
+            bad.write(json.dumps([row, str(error)]) + "\\n")
+            continue
+        line = json.dumps(row)
+        if line not in seen:
+            seen.add(line)
+            good.write(line + "\\n")
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, how many records it has, and how many of them are repeated and rejected."""
+
+    job: str
+    path: Path
+    records: int
+    repeated: int
+    rejected: int
+
+
+def sales(path: Path, rows: int) -> Case:
+    """Write a day's sales in order of time: 1 % broken in four ways, 1 % repeated, 2 % with a quoted note."""
+    chance = random.Random(rows)
+    repeated = rejected = 0
+    row = ""
+    with path.open("w") as out:
+        out.write(HEADER)
+        for number in range(rows):
+            kind = chance.randrange(100)
+            if kind == 0 and row:
+                repeated += 1
+                out.write(row)
+                continue
+            at = (START + timedelta(seconds=number * 86_400 / rows)).strftime("%Y-%m-%dT%H:%M:%SZ")
+            quantity, cents = chance.randint(1, 5), chance.randint(100, 50_000)
+            price, amount = f"{cents / 100:.2f}", f"{quantity * cents / 100:.2f}"
+            note = f'"left at ""{number}"", front desk"' if kind in (1, 2) else ""
+            sold = f"S{number},P{chance.randrange(500)},U{chance.randrange(20_000)},{quantity}"
+            line = f"{sold},{price},{amount},EUR,{at},{note}"
+            if kind == 3:
+                rejected += 1
+                broken = [
+                    line.replace(f",{quantity},{price}", f",many,{price}", 1),
+                    line.replace(at, "10.01.2025"),
+                    line.replace(",EUR,", ",euro,"),
+                    line.replace(",EUR,", ","),
+                ]
+                out.write(chance.choice(broken) + "\n")
+                continue
+            row = f"{line}\n"
+            out.write(row)
+    return Case("commerce_sales", path, rows, repeated, rejected)
+
+
+def logs(path: Path, lines: int) -> Case:
+    """Write an hour of log lines, every one of them damaged, in a dozen ways of which one is beyond repair."""
+    chance = random.Random(lines)
+    rejected = 0
+    with path.open("w") as out:
+        for number in range(lines):
+            at = (START + timedelta(seconds=number * 3600 / lines)).strftime("%Y-%m-%dT%H:%M:%SZ")
+            user, product = f"U{chance.randrange(20_000)}", f"P{chance.randrange(500)}"
+            inner = f'"metadata": {{"product_id": "{product}", "device": "web", "session_id": "s{number}"}}'
+            line = f'{{"user_id": "{user}", "timestamp": "{at}", "event_type": "view", {inner}}}'
+            flat = f"user_id={user} event_type=view product_id={product} device=web session_id=s{number}"
+            damaged = [
+                line.replace('"', "'"),
+                line[:-2] + ",}}",
+                line[:-1],
+                line[1:],
+                f"{at} INFO shop.web - {line}",
+                f"timestamp={at} {flat}",
+                f"{at} INFO {flat}",
+                line.replace('", "', '" "'),
+                json.dumps(line),
+                line.replace('"user_id"', "user_id"),
+                line[:-9],
+            ]
+            kind = chance.randrange(len(damaged) + 1)
+            if kind == len(damaged):
+                rejected += 1
+                out.write(f"connection {number} reset by peer\n")
+            else:
+                out.write(damaged[kind] + "\n")
+    return Case("commerce_logs", path, lines, 0, rejected)
+
+
+def catalog(path: Path, products: int) -> Case:
+    """Write a catalog as one JSON array."""
+    with path.open("w") as out:
+        documents = (
+            {
+                "product_id": f"P{number}",
+                "product_name": f"Thing {number}",
+                "category": f"c{number % 40}",
+                "price": 9.5,
+            }
+            for number in range(products)
+        )
+        out.write("[" + ",\n".join(map(json.dumps, documents)) + "]")
+    return Case("commerce_catalog", path, products, 0, 0)
+
+
+def sluice(case: Case, out: Path) -> list[str]:
+    """Return the command that replays a case."""
+    command = [sys.executable, "-m", "pipeline", "run", f"jobs/{case.job}.yaml", f"--source={case.path}"]
+    command += [f"--files={out}/files", f"--warehouse=duckdb:///{out}/w.duckdb"]
+    return [*command, f"--dead-letters={out}/dead_letters", f"--report={out}/report.json"]
+
+
+def faults(case: Case, out: Path) -> Iterator[str]:
+    """Yield what the report says that is not so."""
+    report = json.loads((out / "report.json").read_text())
+    expected = {"read": case.records, "repeated": case.repeated, "rejected": case.rejected, "balanced": True}
+    for name, value in expected.items():
+        if report[name] != value:
+            yield f"{case.job}: expected {name} {value}, got {report[name]}"
+
+
+def best(command: list[str], out: Path, runs: int) -> Measured:
+    """Run a command several times, each time into an empty folder; return the fastest."""
+    found = []
+    for _ in range(runs):
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        os.sync()
+        found.append(measure(command, out / "log", {**os.environ, "PYTHONPATH": str(ROOT)}))
+        if found[-1].exit_code:
+            sys.exit((out / "log").read_text())
+    return min(found, key=lambda each: each.seconds)
+
+
+def main() -> int:
+    """Generate, measure, check and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the CSV file")
+    parser.add_argument("--lines", type=int, default=500_000, help="damaged lines of the log")
+    parser.add_argument("--products", type=int, default=100_000, help="products of the catalog")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each; the fastest counts")
+    parser.add_argument("--data", type=Path, default=ROOT / "out/bench/commerce", help="where files lie")
+    asked = parser.parse_args()
+    folder: Path = asked.data.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(ROOT)
+    cases = [
+        sales(folder / "sales.csv", asked.rows),
+        logs(folder / "web.log", asked.lines),
+        catalog(folder / "catalog.json", asked.products),
+    ]
+    wrong: list[str] = []
+    print("| | records | seconds | records/s | CPU s | records/CPU s | peak MB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+
+    def line(title: str, records: int, run: Measured) -> None:
+        rates = f"{run.seconds:.1f} | {records / run.seconds:,.0f} | {run.cpu:.1f} | {records / run.cpu:,.0f}"
+        print(f"| {title} | {records:,} | {rates} | {run.peak / 1e6:,.0f} |", flush=True)
+
+    for case in cases:
+        line(
+            f"Sluice, {case.job}",
+            case.records,
+            best(sluice(case, folder / "out"), folder / "out", asked.runs),
+        )
+        wrong += faults(case, folder / "out")
+    for title, program in (("DuckDB script, CSV", DUCKDB), ("Python loop, CSV", TEXTBOOK)):
+        command = [sys.executable, "-c", program, str(cases[0].path), str(folder / "out")]
+        line(title, asked.rows, best(command, folder / "out", asked.runs))
+    print("\n".join(wrong) or "every figure is right")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
