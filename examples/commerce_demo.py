@@ -119,7 +119,7 @@ def ingest(console: Console, job: str, source: str) -> None:
     """Run a job, and print what came of its records."""
     console.print(f"[bold]sluice run jobs/{job}.yaml --source '{source}'[/]", soft_wrap=True)
     report = OUT / f"{job}.json"
-    command = [str(Path(sys.executable).with_name("sluice")), "run", f"jobs/{job}.yaml", f"--source={source}"]
+    command = [sys.executable, "-m", "pipeline", "run", f"jobs/{job}.yaml", f"--source={source}"]
     environment = {**os.environ, "SHOP_API_TOKEN": TOKEN}
     done = subprocess.run(
         [*command, f"--report={report}"], env=environment, capture_output=True, text=True, check=False
