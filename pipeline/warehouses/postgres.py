@@ -25,7 +25,8 @@ from pipeline.contracts import Contract, Kind, Property
 from pipeline.count import WindowCount
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, ContractError
-from pipeline.warehouses.postgres_connection import Connection, Held, quoted_name, quoted_text
+from pipeline.warehouses.held import Held
+from pipeline.warehouses.postgres_connection import Connection, quoted_name, quoted_text
 from pipeline.warehouses.refusals import Refusal
 from pipeline.warehouses.shapes import Column, Difference, Shape, compare, lacking, narrowed
 from pipeline.warehouses.transactions import (
@@ -127,7 +128,7 @@ class PostgresWarehouse:
     foreign_keys: tuple[str, ...]
     """Tables in the schema that references are held against."""
     options: Mapping[str, str] = field(repr=False)
-    _held: Held = field(default_factory=Held, init=False, repr=False, compare=False)
+    _held: Held[Connection] = field(default_factory=Held, init=False, repr=False, compare=False)
 
     @classmethod
     def open(cls, url: str) -> PostgresWarehouse:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import binascii
-import os
 import re
-import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,8 +37,6 @@ _CONTENT = ("22", "23")
 """Classes of SQLSTATE for data exceptions and broken constraints."""
 _ROW_AS_DETAIL = ("23502", "23514")
 """A missing value and a broken check: the detail is the whole row, which the dead letter holds anyway."""
-
-Result = TypeVar("Result")
 
 
 class Connection:
@@ -111,53 +106,6 @@ class Connection:
                 said = said.replace(self._password, "***")
             message = f"{self._url}: expected a PostgreSQL server that works: {said}"
             raise WarehouseError(message) from error
-
-
-class Held:
-    """At most one connection of this process, opened when first needed; sent elsewhere, it goes without it."""
-
-    def __init__(self) -> None:
-        """Hold nothing yet."""
-        self._lock = threading.Lock()
-        self._connection: Connection | None = None
-        self._finalizer: weakref.finalize[..., Held] | None = None
-
-    def __reduce__(self) -> tuple[type[Held], tuple[()]]:
-        """Pickle as one that holds nothing."""
-        return Held, ()
-
-    def use(self, connect: Callable[[], Connection], work: Callable[[Connection], Result]) -> Result:
-        """Do `work`, which may be repeated: once more if the connection had died since it was last used."""
-        with self._lock:
-            if self._connection is not None:
-                try:
-                    return work(self._connection)
-                except WarehouseError:
-                    self._drop()
-                except BaseException:
-                    self._drop()
-                    raise
-            self._connection = connect()
-            self._finalizer = weakref.finalize(self, _close_quietly, self._connection, os.getpid())
-            try:
-                return work(self._connection)
-            except BaseException:
-                self._drop()
-                raise
-
-    def _drop(self) -> None:
-        if self._finalizer is not None:
-            self._finalizer()
-        self._connection = self._finalizer = None
-
-
-def _close_quietly(connection: Connection, process: int) -> None:
-    """Close a connection that may have died; a process that was forked leaves its parent's alone."""
-    if os.getpid() == process:
-        try:
-            connection.close()
-        except WarehouseError:
-            pass  # it is gone, as it should be
 
 
 def _binary(contract: Contract, rows: pa.Table) -> pa.Table:
