@@ -79,6 +79,8 @@ def test_types_are_native(place: Place) -> None:
         ("items", "jsonb", False),
         ("deep", "jsonb", False),
         ("note", "jsonb", False),
+        ("sold", "jsonb", False),
+        ("sales", "jsonb", False),
         ("_extra", "jsonb", False),
         ("_event_id", "text", True),
         ("_segment_id", "text", True),
@@ -88,7 +90,7 @@ def test_types_are_native(place: Place) -> None:
     keys = place.query("SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint"
                        " WHERE contype = 'p' AND connamespace = current_schema()::regnamespace ORDER BY 1")  # fmt: skip
     assert keys == [
-        ("_event_counts", "PRIMARY KEY (segment_id, window_start)"),
+        ("_event_counts", "PRIMARY KEY (segment_id, window_start, event_type)"),
         ("_refusals", "PRIMARY KEY (segment_id, line)"),
         ("_segments", "PRIMARY KEY (segment_id)"),
         ("dead_letters", "PRIMARY KEY (_event_id)"),
