@@ -195,8 +195,9 @@ def dead_letter(
     """Return the letter of one rejected record; times are in epoch seconds, `run_started` that of a bounded run.
 
     Its `time`, which chooses its folder, is the event's own time where a file holds one, and otherwise the
-    source's: publish time, log time, file time. Neither changes when the record is met again. A record that is
-    delivered again keeps the identity and the time that it got first.
+    source's: publish time, log time, file time. Neither changes when the record is met again. Where the log of its
+    event type has a folder for an hour or a day, it is the first instant of that, so that a history of few events a
+    minute has few letter files. A record that is delivered again keeps the identity and the time that it got first.
     """
     origin, known = rejected.origin, rejected.origin.letter
     source = Source(origin.uri, origin.partition, origin.offset, origin.line, origin.message_id)
@@ -204,7 +205,9 @@ def dead_letter(
     started, layout = run_started if known is None else known.started, rejected.layout
     return DeadLetter(
         letter_id=_letter_id(rejected, source) if known is None else known.id,
-        time=(rejected.event_time or _utc(origin.arrival)) if known is None else known.time,
+        time=_floor(rejected.event_time or _utc(origin.arrival), rejected.span)
+        if known is None
+        else known.time,
         rejected_at=_utc(rejected_at),
         job=job,
         step=rejected.step,
@@ -239,6 +242,14 @@ def mark(letter: Letter, job: str, redelivered_at: float, rejected: DeadLetter |
         violations=None if rejected is None or letter.unparsable else rejected.violations,
         contract=None if rejected is None else rejected.contract,
     )
+
+
+def _floor(time: datetime, span: int) -> datetime:
+    """Return the beginning of the `span` minutes in which `time` lies; a time within a minute stays what it is."""
+    if span == 1:
+        return time
+    minutes = (time - _EPOCH) // _MINUTE
+    return _EPOCH + (minutes - minutes % span) * _MINUTE
 
 
 def minute_of(time: datetime) -> int:

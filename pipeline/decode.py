@@ -267,6 +267,7 @@ def _rejected(
         violations=explanation.violations,
         event_type=explanation.event_type,
         contract=explanation.contract.label if explanation.contract is not None else None,
+        span=_SPANS[explanation.contract.span] if explanation.contract is not None else 1,
         event_time=explanation.event_time,
         receipts=batch.receipts(1),
         layout=batch.layout,

@@ -207,6 +207,8 @@ class Rejected:
     contract: str | None = None
     event_time: datetime | None = None
     """In UTC, when the record has a readable event time."""
+    span: int = 1
+    """Minutes of a folder of its event type's log; the letter's folder holds as many."""
     receipts: Receipts = field(default_factory=dict)
     """What is owed once the record's dead letter is stored."""
     layout: Layout | None = None

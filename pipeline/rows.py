@@ -60,7 +60,7 @@ def to_table(
     kept: Sequence[int] = range(len(segment.lines))
     refused: list[Refusal] = []
     extra = pa.nulls(len(segment.lines), pa.string())
-    columns = read_lines(contract, segment.lines)
+    columns = read_lines(contract, segment.lines) if compiled(contract).readable else None
     if columns is None:
         columns, extra, refused = rewrite_lines(contract, segment.lines)
         gone = {index for index, _ in refused}
@@ -104,8 +104,24 @@ def read_lines(contract: Contract, lines: Sequence[bytes]) -> list[pa.Array] | N
 def rewrite_lines(
     contract: Contract, lines: Sequence[bytes]
 ) -> tuple[list[pa.Array], pa.Array, list[Refusal]]:
-    """Return the contract's columns, and `_extra`, of lines that the reader would not take as they are."""
-    rewrite = compiled(contract).rewrite
+    """Return the contract's columns, and `_extra`, of lines of which the reader would not take some as they are."""
+    rows = compiled(contract)
+    # Usually a few lines have unknown properties, and the reader takes the others.
+    found = _read_rewritten(contract, lines, rows.rewrite_unknown) if rows.readable else None
+    if found is None:
+        found = _read_rewritten(contract, lines, rows.rewrite, halve=True)
+    assert found is not None  # noqa: S101  halved until each line is read or refused
+    return found
+
+
+def _read_rewritten(
+    contract: Contract,
+    lines: Sequence[bytes],
+    rewrite: Callable[[bytes], tuple[bytes, str | None]],
+    *,
+    halve: bool = False,
+) -> tuple[list[pa.Array], pa.Array, list[Refusal]] | None:
+    """Read lines once rewritten; None if the reader refuses some, unless it is to find out which."""
     canonical: list[bytes] = []
     extras: list[str | None] = []
     indexes: list[int] = []
@@ -120,6 +136,8 @@ def rewrite_lines(
         extras.append(extra)
         indexes.append(index)
     columns = read_lines(contract, canonical)
+    if columns is None and not halve:
+        return None
     if columns is None:
         good = _readable(contract, canonical)
         message = "the row cannot be converted to the contract's columns"
@@ -127,6 +145,11 @@ def rewrite_lines(
         columns = read_lines(contract, [canonical[place] for place in sorted(good)]) or []
         extras = [extras[place] for place in sorted(good)]
     return columns, pa.array(extras, pa.string()), sorted(refused)
+
+
+def _holds_json(prop: Property) -> bool:
+    inner = (*prop.properties, *([prop.items] if prop.items is not None else []))
+    return prop.kind == "json" or any(_holds_json(each) for each in inner)
 
 
 def _readable(contract: Contract, lines: Sequence[bytes], start: int = 0) -> set[int]:
@@ -156,7 +179,17 @@ class Compiled:
         self._lenient = msgspec.json.Decoder(_struct(self.root, strict=False))
         self._unknown = _object_finder(self.root)
         self._mend = _mender(self.root, "")
+        # Of a property of any JSON the reader would take a text for its content, and nothing else.
+        self.readable = not _holds_json(self.root)
         self._encode = msgspec.json.Encoder().encode
+
+    def rewrite_unknown(self, line: bytes) -> tuple[bytes, str | None]:
+        """As `rewrite`, but return a line in which nothing is unknown as it is, whether the reader takes it or not."""
+        try:
+            self._strict.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self.rewrite(line)
+        return line, None
 
     def rewrite(self, line: bytes) -> tuple[bytes, str | None]:
         """Return the line with the contract's properties alone, as the reader takes them, and its `_extra`.

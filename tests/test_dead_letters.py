@@ -69,6 +69,23 @@ def test_the_same_failure_is_the_same_letter_whenever_it_is_met() -> None:
     assert len({first.letter_id, elsewhere.letter_id, other.letter_id}) == 3
 
 
+@pytest.mark.parametrize(
+    ("span", "time", "placed"),
+    [
+        (1, datetime(2025, 2, 8, 13, 9, 30, 5, tzinfo=UTC), datetime(2025, 2, 8, 13, 9, 30, 5, tzinfo=UTC)),
+        (60, datetime(2025, 2, 8, 13, 9, 30, 5, tzinfo=UTC), datetime(2025, 2, 8, 13, tzinfo=UTC)),
+        (1440, datetime(2025, 2, 8, 13, 9, 30, 5, tzinfo=UTC), datetime(2025, 2, 8, tzinfo=UTC)),
+        (1440, datetime(1969, 12, 31, 23, 59, tzinfo=UTC), datetime(1969, 12, 31, tzinfo=UTC)),
+        (1440, None, datetime(1970, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_letters_are_placed_as_coarsely_as_their_events(
+    span: int, time: datetime | None, placed: datetime
+) -> None:
+    letter = dead_letter(replace(REJECTED, event_time=time, span=span), "shop", 0.0)
+    assert (letter.time, letter.event_time) == (placed, time)
+
+
 def test_without_an_event_time_the_sources_time_places_a_letter() -> None:
     letter = dead_letter(replace(REJECTED, event_time=None), "shop", 0.0)
     assert (letter.time, letter.event_time) == (datetime(1970, 1, 1, 0, 16, 40, tzinfo=UTC), None)

@@ -143,6 +143,8 @@ VALUES: list[tuple[Kind, bytes, Any]] = [
 def test_values_are_exact_whichever_way_they_take(kind: Kind, text: bytes, expected: Any) -> None:
     made, refused = table(one_kind(kind), b'{"p":%b}' % text, b'{"p":%b,"unknown":1}' % text, b"{}")
     assert (made["p"].to_pylist(), refused) == ([expected, expected, None], [])
+    alone, refused = table(one_kind(kind), b'{"p":%b}' % text)
+    assert (alone["p"].to_pylist(), refused) == ([expected], [])
 
 
 REFUSED: list[tuple[Kind, bytes, str]] = [
