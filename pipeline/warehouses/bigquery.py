@@ -16,6 +16,8 @@ A job that failed loaded nothing, and its id is spent: the next attempt takes th
 workers, so that only one of them runs it. A job that is done but whose rows are gone (somebody dropped the table,
 or deleted them to load them again) counts as failed. BigQuery forgets job ids after about six months; for events
 older than `REMEMBERED` the rows are looked for before a job is made.
+
+With `method=storage_write` rows are appended instead, at least once; see `bigquery_append`.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from pipeline.count import MICROSECONDS, WindowCount, events_in
 from pipeline.elements import DEAD_LETTER, Segment
 from pipeline.errors import ConfigError, WarehouseError
 from pipeline.warehouses import bigquery_tables as tables
+from pipeline.warehouses.bigquery_append import append
 from pipeline.warehouses.bigquery_jobs import REQUEST_TIMEOUT, Jobs, parameter, structs, window_structs
 from pipeline.warehouses.bigquery_settings import check_rate, read_settings
 from pipeline.warehouses.bigquery_tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM
@@ -72,11 +75,14 @@ class BigQueryWarehouse:
     """Native tables of one dataset.
 
     Guarantee: each segment is loaded once, whoever loads it how often, at once or after a kill at any point.
+    Appended rows are there at least once, and once in the view beside their table; counts are exact all the same.
     """
 
     project: str
     dataset: str
     location: str | None = None
+    method: str = "load"
+    """How rows come into tables; one of `METHODS`."""
     partition_expiration: float | None = None
     """Seconds after which a day of events is dropped; None: as the table has it, never in a new one."""
     time_travel: int | None = None
@@ -113,7 +119,8 @@ class BigQueryWarehouse:
 
     def check_rate(self, types: int, shards: int, flush: float) -> None:
         """Refuse a live job that would load more often than BigQuery allows; see `bigquery_settings`."""
-        check_rate(types, shards, flush)
+        if self.method == "load":
+            check_rate(types, shards, flush)
 
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create the dataset, tables and view that are missing; what is there is checked, not changed.
@@ -132,8 +139,10 @@ class BigQueryWarehouse:
             self._prepare_dataset()
             for name, resource in wanted.items():
                 self._prepare_table(name, resource)
-            query = {"query": tables.counts_query(self.name), "useLegacySql": False}
-            self._create(COUNTS, {"description": tables.COUNTS_DESCRIPTION, "view": query})
+            self._create_view(COUNTS, tables.COUNTS_DESCRIPTION, tables.counts_query(self.name))
+            for each in contracts if self.method == "storage_write" else ():
+                about = f"Events of {each.table}, each once."
+                self._create_view(each.table + tables.ONCE, about, tables.once_query(each, self.name))
 
     def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
         """Return the lines refused when the segment was loaded; None if `_segments` does not know it."""
@@ -155,7 +164,8 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         """Load the segment's rows, then its counts, then its row of `_segments`; return all refused lines.
 
         Raises:
-            WarehouseError: a job failed for another reason than the rows' content; what was loaded stays.
+            WarehouseError: a job or an append failed for another reason than the rows' content; what was loaded
+                stays.
 
         """
         known = self.refused(segment.id, segment.minute)
@@ -169,7 +179,10 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
                 self._load_rows(contract, segment, rows, whole)
 
         with self.jobs.errors():
-            found = insert_halving(table, insert)
+            if self.method == "storage_write":
+                found = append(f"{self.name}.{contract.table}", table)
+            else:
+                found = insert_halving(table, insert)
             lines = in_segment(found, table.num_rows, refused)
             left = without(windows, contract, table, found)
             events = events_in(table.num_rows - len(found), left)
@@ -253,6 +266,9 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         place = {"projectId": self.project, "datasetId": self.dataset, "tableId": name}
         table = Table.from_api_repr(resource | {"tableReference": place})
         return self.jobs.client.create_table(table, exists_ok=True, **self.jobs.patience)
+
+    def _create_view(self, name: str, description: str, query: str) -> None:
+        self._create(name, {"description": description, "view": {"query": query, "useLegacySql": False}})
 
     def _load_rows(self, contract: Contract, segment: Segment, rows: pa.Table, whole: bool) -> None:
         """Load rows of a segment in one job.

@@ -22,6 +22,9 @@ SECONDS_AN_HOUR = 3600
 TRAVELS = range(48, TIME_TRAVEL_HOURS + 1, 24)
 """Hours of time travel that a dataset can have."""
 
+METHODS = ("load", "storage_write")
+"""How rows come into tables: by load jobs, each segment once, or by appends, within seconds and at least once."""
+
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 
@@ -80,6 +83,8 @@ def read_settings(query: str) -> dict[str, Any]:
         kind, _, name = key.partition(".")
         if key == "location":
             found[key] = value
+        elif key == "method":
+            found[key] = _method(value, where)
         elif key == "partition_expiration":
             found[key] = duration(value, where)
         elif key == "time_travel":
@@ -89,10 +94,19 @@ def read_settings(query: str) -> dict[str, Any]:
         elif kind == "policy_tag" and name:
             tags[name] = value
         else:
-            known = "location, partition_expiration, time_travel, label.NAME, policy_tag.CLASSIFICATION"
+            known = (
+                "location, method, partition_expiration, time_travel, label.NAME, policy_tag.CLASSIFICATION"
+            )
             message = f"{where}: expected one of {known} (labels: a-z, 0-9, _ and -), got {key}={value}"
             raise ConfigError(message)
     return found | {"labels": tuple(labels.items()), "policy_tags": tuple(tags.items())}
+
+
+def _method(value: str, where: str) -> str:
+    if value not in METHODS:
+        message = f"{where}: expected {' or '.join(METHODS)}, got {value!r}"
+        raise ConfigError(message)
+    return value
 
 
 def _time_travel(value: str, where: str) -> int:

@@ -56,6 +56,9 @@ DATASET_DESCRIPTION = "Trusted events, loaded by Sluice."
 SEGMENTS = "_segments"
 COUNTS = "event_counts"
 COUNT_PARTS = "_event_counts"
+ONCE = "_once"
+"""What the name of a table is followed by in the name of the view that shows each of its events once."""
+
 COUNTS_DESCRIPTION = "Events by type and window, exact however often events come late or again."
 
 SYSTEM: dict[str, Contract] = {
@@ -186,6 +189,20 @@ def counts_query(dataset: str) -> str:
   SUM(events) AS events
 FROM `{dataset}.{COUNT_PARTS}`
 GROUP BY event_type, window_start, window_end"""
+
+
+def once_query(contract: Contract, dataset: str) -> str:
+    """Return the query of the view that shows each event of a table once, however often it was appended.
+
+    Copies of an event differ in `_ingested_at` alone. They are looked for within one time of the event, so that a
+    filter on it can pass the window and leave days unread. The view's own filter, which all rows pass, is for the
+    table, which refuses a query without one.
+    """
+    key = "_event_id" if contract.event_time is None else f"_event_id, `{contract.event_time}`"
+    return f"""SELECT *
+FROM `{dataset}.{contract.table}`
+WHERE `{contract.event_time or "_ingested_at"}` >= TIMESTAMP '0001-01-01'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY _ingested_at) = 1"""
 
 
 def shape(table: Mapping[str, Any]) -> Shape:

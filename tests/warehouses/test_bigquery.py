@@ -15,13 +15,14 @@ TAG = "projects/p/locations/eu/taxonomies/1/policyTags/2"
 
 def test_everything_a_url_can_say() -> None:
     warehouse = open_warehouse(
-        "bigquery://my-project/shop?location=EU&partition_expiration=400d&time_travel=3d"
+        "bigquery://my-project/shop?location=EU&method=storage_write&partition_expiration=400d&time_travel=3d"
         f"&label.team=data&label.env=test&policy_tag.restricted={TAG}"
     )
     assert warehouse == BigQueryWarehouse(
         "my-project",
         "shop",
         location="EU",
+        method="storage_write",
         partition_expiration=400 * 86400.0,
         time_travel=72,
         labels=(("team", "data"), ("env", "test")),
@@ -29,10 +30,11 @@ def test_everything_a_url_can_say() -> None:
     )
     assert pickle.loads(pickle.dumps(warehouse)) == warehouse
     assert open_warehouse("bigquery://example.com:p/d") == BigQueryWarehouse("example.com:p", "d")
+    assert open_warehouse("bigquery://p/d?method=load") == BigQueryWarehouse("p", "d")
 
 
 KNOWN = (
-    "expected one of location, partition_expiration, time_travel, label.NAME, policy_tag.CLASSIFICATION"
+    "expected one of location, method, partition_expiration, time_travel, label.NAME, policy_tag.CLASSIFICATION"
     " (labels: a-z, 0-9, _ and -), got"
 )
 
@@ -46,6 +48,8 @@ KNOWN = (
         ("bigquery://p/d?where=EU", f"where: {KNOWN} where=EU"),
         ("bigquery://p/d?label.Team=a", f"label.Team: {KNOWN} label.Team=a"),
         ("bigquery://p/d?label.team=A", f"label.team: {KNOWN} label.team=A"),
+        ("bigquery://p/d?method=insertAll", "method: expected load or storage_write, got 'insertAll'"),
+        ("bigquery://p/d?method=", "method: expected load or storage_write, got ''"),
         ("bigquery://p/d?time_travel=1d", "time_travel: expected whole days from 2d to 7d, got '1d'"),
         ("bigquery://p/d?time_travel=50h", "time_travel: expected whole days from 2d to 7d, got '50h'"),
         (
@@ -105,3 +109,7 @@ def test_a_rate_that_bigquery_does_not_take(arguments: Any, message: str) -> Non
     with pytest.raises(ConfigError) as error:
         BigQueryWarehouse("p", "d").check_rate(*arguments)
     assert str(error.value) == f"windows.flush: {message}"
+
+
+def test_appends_are_no_load_jobs_and_may_be_of_any_rate() -> None:
+    BigQueryWarehouse("p", "d", method="storage_write").check_rate(2, 11, 0.5)
