@@ -154,11 +154,14 @@ def bigquery(folder: Path) -> Iterator[dict[str, str]]:
     """
     python = require_tool("bigquery/bin/python")
     subprocess.run([str(python), "-c", _LINK_EXTENSIONS, str(folder)], check=True)
-    port = free_port()
+    port, appends = free_port(), free_port()
     command = ["env", f"HOME={folder}", str(python), "-c", _ATOMIC, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--grpc-port", str(free_port()), "--project", "emulator"]
+    command += ["--port", str(port), "--grpc-port", str(appends), "--project", "emulator"]
     with serving([*command, "--data-dir", str(folder / "data"), "serve"], port):
-        yield {"BIGQUERY_EMULATOR_HOST": f"http://127.0.0.1:{port}"}
+        yield {
+            "BIGQUERY_EMULATOR_HOST": f"http://127.0.0.1:{port}",
+            "BIGQUERY_STORAGE_EMULATOR_HOST": f"127.0.0.1:{appends}",
+        }
 
 
 _LINK_EXTENSIONS = """

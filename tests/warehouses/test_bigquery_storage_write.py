@@ -37,19 +37,9 @@ UNTIMED = replace(ORDER, event_time=None, table="untimed")
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Run the emulator; yield the environment that leads clients to it, for appends too."""
-    ports: list[int] = []
-    free_port = servers.free_port
-
-    def kept_port() -> int:
-        ports.append(free_port())
-        return ports[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(servers, "free_port", kept_port)
-        with servers.bigquery(tmp_path_factory.mktemp("bigquery")) as environment:
-            _, appends = ports
-            yield environment | {STORAGE: f"127.0.0.1:{appends}"}
+    """Run the emulator; yield the environment that leads clients to it."""
+    with servers.bigquery(tmp_path_factory.mktemp("bigquery")) as environment:
+        yield environment
 
 
 @pytest.fixture
