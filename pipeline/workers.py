@@ -124,7 +124,10 @@ def _look_after(
 def _deaths(workers: list[int]) -> Iterator[str]:
     """Yield how each worker ended that ended badly, and strike off all that ended."""
     for worker in list(workers):
-        ended, status = os.waitpid(worker, os.WNOHANG)
+        try:
+            ended, status = os.waitpid(worker, os.WNOHANG)
+        except ChildProcessError:
+            continue  # when two end at once, the handler interrupts itself: it has been waited for meanwhile
         if ended:
             workers.remove(worker)
             if code := os.waitstatus_to_exitcode(status):
