@@ -37,6 +37,8 @@ TAKEN: dict[str, list[RecordBatch]] = {}
 PANES: dict[str, list[int]] = {}
 """Name of a run -> what came out of it; its workers are threads of this process."""
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Kafka]:

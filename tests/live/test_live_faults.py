@@ -36,6 +36,7 @@ from tests.replay_bench import Running, small_disk
 from tests.warehouses.places import PLACES, MakePlace, Place
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
     pytest.mark.timeout(600),
 ]

@@ -15,6 +15,7 @@ from tests.live.kafka_topic import KafkaTopic
 from tests.live.live_bench import Feed, LiveJob, MakeJob, Publishing, complete, until
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.long,
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
     pytest.mark.timeout(600),

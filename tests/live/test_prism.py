@@ -14,6 +14,8 @@ import pytest
 from tests.graph_bench import HOUR, MINUTE, Bench, batch, event
 from tests.live.servers import require
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def live(tmp_path: Path) -> Bench:

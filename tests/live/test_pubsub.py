@@ -26,6 +26,8 @@ from tests.live.servers import PubSub, PubSubTopic, free_port, pubsub, require
 
 _NAMES = (f"topic-{number}" for number in count(1))
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[PubSub]:
