@@ -8,8 +8,7 @@ reason, or only that some were; then the others, or each half, are sent again.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,17 +16,13 @@ import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, WarehouseError
 from pipeline.warehouses.bigquery_jobs import REQUEST_TIMEOUT
-from pipeline.warehouses.refusals import Refusal
+from pipeline.warehouses.refusals import Refusal, RefusedRows, insert_halving
 
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
 
 REQUEST_BYTES = 9_500_000
 """Bytes of schema and rows in one request; all of it must stay below 10 MB."""
-
-Answer = tuple[dict[int, str], str]
-"""Rows of a request that are the reason why it was not taken, each with what is wrong, and a message: what is wrong
-with some row if no row is named. Both are empty if it was taken."""
 
 
 def append(name: str, rows: pa.Table) -> list[Refusal]:
@@ -39,34 +34,19 @@ def append(name: str, rows: pa.Table) -> list[Refusal]:
         WarehouseError: a request was not taken for another reason than what its rows hold.
 
     """
-    rows = with_empty_lists(rows)
-    refused: list[Refusal] = []
-    waiting: list[Sequence[int]] = [range(rows.num_rows)] if rows.num_rows else []
-    while waiting:
-        part = waiting.pop()
-        # Taken, not sliced: a slice would drag all nested values of the table along.
-        bad, message = _send(name, rows if len(part) == rows.num_rows else rows.take(pa.array(part)))
-        if message and not bad and len(part) == 1:
-            bad = {0: message}
-        refused += ((part[index], reason) for index, reason in bad.items())
-        if bad:
-            left = [row for index, row in enumerate(part) if index not in bad]
-            waiting += [left] if left else []
-        elif message:
-            middle = len(part) // 2
-            waiting += [part[middle:], part[:middle]]
-    return sorted(refused)
+    return insert_halving(with_empty_lists(rows), partial(_send, name))
 
 
-def _send(name: str, rows: pa.Table) -> Answer:
-    """Append rows in one request."""
+def _send(name: str, rows: pa.Table) -> None:
+    """Append rows in one request; raises RefusedRows if it was not taken for what they hold, or how much."""
     from google.cloud.bigquery_storage_v1.types import AppendRowsRequest
 
     (batch,) = rows.combine_chunks().to_batches()
     schema, data = rows.schema.serialize(), batch.serialize()
     size = schema.size + data.size
     if size > REQUEST_BYTES:
-        return {}, f"expected a row of at most {REQUEST_BYTES:,} bytes, as an append takes it, got {size:,}"
+        message = f"expected a row of at most {REQUEST_BYTES:,} bytes, as an append takes it, got {size:,}"
+        raise RefusedRows(message)
     project, dataset, table = name.rsplit(".", 2)
     stream = f"projects/{project}/datasets/{dataset}/tables/{table}/streams/_default"
     request = AppendRowsRequest(
@@ -86,16 +66,17 @@ def _send(name: str, rows: pa.Table) -> Answer:
     if not found:
         message = f"{name}: expected BigQuery to answer an append, got the end of the stream"
         raise WarehouseError(message)
-    return _judge(name, found[0], rows.num_rows)
+    _judge(name, found[0], rows.num_rows)
 
 
-def _judge(name: str, answer: Any, rows: int) -> Answer:
-    """Tell whether the answer is about rows.
+def _judge(name: str, answer: Any, rows: int) -> None:
+    """Raise what the answer to a request says, if that was not taken.
 
     What BigQuery says of table, stream or schema comes with a StorageError: no row is the reason of that.
 
     Raises:
-        WarehouseError: the request was not taken for another reason.
+        RefusedRows: some of the rows are the reason.
+        WarehouseError: something else is.
 
     """
     from google.cloud.bigquery_storage_v1.types import StorageError
@@ -103,12 +84,14 @@ def _judge(name: str, answer: Any, rows: int) -> Answer:
 
     bad = {each.index: _line(each.message) for each in answer.row_errors if 0 <= each.index < rows}
     said = _line(answer.error.message)
-    if bad or not answer.error.code:
-        return bad, ""
+    if bad:
+        raise RefusedRows(said, bad)
+    if not answer.error.code:
+        return
     kinds = {each.type_url.rpartition("/")[2] for each in answer.error.details}
     code = next(each for each in StatusCode if each.value[0] == answer.error.code)
     if code is StatusCode.INVALID_ARGUMENT and StorageError.meta.full_name not in kinds:
-        return {}, said
+        raise RefusedRows(said)
     message = f"{name}: expected BigQuery to take an append: {code.name}: {said}"
     raise WarehouseError(message)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -15,11 +15,19 @@ Refusal = tuple[int, str]
 
 
 class RefusedRows(ValueError):
-    """A warehouse took none of the rows because of what at least one of them holds; the message is its own."""
+    """A warehouse took none of the rows because of what at least one of them holds; the message is its own.
+
+    `rows` are those that it names, if it names any: the index of each, and what is wrong with it.
+    """
+
+    def __init__(self, message: str, rows: Mapping[int, str] | None = None) -> None:
+        """Take what the warehouse said."""
+        super().__init__(message)
+        self.rows = rows or {}
 
 
 def insert_halving(rows: pa.Table, insert: Callable[[pa.Table], None]) -> list[Refusal]:
-    """Insert all rows but those that are refused even when they stand alone.
+    """Insert all rows but those that are refused by name, or even when they stand alone.
 
     Args:
         rows: any number of them.
@@ -31,20 +39,22 @@ def insert_halving(rows: pa.Table, insert: Callable[[pa.Table], None]) -> list[R
 
     """
     refused: list[Refusal] = []
-    waiting = [(0, rows.num_rows)] if rows.num_rows else []
+    waiting: list[Sequence[int]] = [range(rows.num_rows)] if rows.num_rows else []
     while waiting:
-        start, stop = waiting.pop()
-        whole = stop - start == rows.num_rows
+        part = waiting.pop()
         try:
             # Taken, not sliced: a slice would drag all nested values of the table along.
-            insert(rows if whole else rows.take(pa.array(range(start, stop))))
+            insert(rows if len(part) == rows.num_rows else rows.take(pa.array(part)))
         except RefusedRows as error:
-            if stop - start == 1:
-                refused.append((start, str(error)))
-                continue
-            middle = (start + stop) // 2
-            waiting += [(middle, stop), (start, middle)]
-    return refused
+            bad = {0: str(error)} if len(part) == 1 and not error.rows else error.rows
+            refused += ((part[index], reason) for index, reason in bad.items())
+            if bad:
+                left = [row for index, row in enumerate(part) if index not in bad]
+                waiting += [left] if left else []
+            else:
+                middle = len(part) // 2
+                waiting += [part[middle:], part[:middle]]
+    return sorted(refused)
 
 
 def in_segment(found: Sequence[Refusal], rows: int, before: Sequence[Refusal]) -> list[Refusal]:

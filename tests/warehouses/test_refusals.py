@@ -52,6 +52,20 @@ def test_good_rows_take_one_call_and_one_bad_one_twice_as_many_as_it_is_halved()
     assert shelf.calls == 1 + 1 + 2 * 10
 
 
+def test_rows_that_are_named_are_refused_and_the_others_go_in_together() -> None:
+    parts: list[list[int]] = []
+
+    def insert(rows: pa.Table) -> None:
+        numbers = rows["n"].to_pylist()
+        parts.append(numbers)
+        if bad := {at: f"{number} is odd" for at, number in enumerate(numbers) if number % 2}:
+            message = "some are odd"
+            raise RefusedRows(message, bad)
+
+    assert insert_halving(pa.table({"n": range(5)}), insert) == [(1, "1 is odd"), (3, "3 is odd")]
+    assert parts == [[0, 1, 2, 3, 4], [0, 2, 4]]
+
+
 def test_an_error_that_is_not_about_rows_passes() -> None:
     def fail(_: pa.Table) -> None:
         raise OSError
