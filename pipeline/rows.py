@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -105,39 +105,13 @@ def rewrite_lines(
     contract: Contract, lines: Sequence[bytes]
 ) -> tuple[list[pa.Array], pa.Array, list[Refusal]]:
     """Return the contract's columns, and `_extra`, of lines of which the reader would not take some as they are."""
-    rows = compiled(contract)
-    # Usually a few lines have unknown properties, and the reader takes the others.
-    found = _read_rewritten(contract, lines, rows.rewrite_unknown) if rows.readable else None
-    if found is None:
-        found = _read_rewritten(contract, lines, rows.rewrite, halve=True)
-    assert found is not None  # noqa: S101  halved until each line is read or refused
-    return found
-
-
-def _read_rewritten(
-    contract: Contract,
-    lines: Sequence[bytes],
-    rewrite: Callable[[bytes], tuple[bytes, str | None]],
-    *,
-    halve: bool = False,
-) -> tuple[list[pa.Array], pa.Array, list[Refusal]] | None:
-    """Read lines once rewritten; None if the reader refuses some, unless it is to find out which."""
-    canonical: list[bytes] = []
-    extras: list[str | None] = []
-    indexes: list[int] = []
-    refused: list[Refusal] = []
-    for index, line in enumerate(lines):
-        try:
-            row, extra = rewrite(line)
-        except RefusedRow as refusal:
-            refused.append((index, str(refusal)))
-            continue
-        canonical.append(row)
-        extras.append(extra)
-        indexes.append(index)
+    if compiled(contract).readable:
+        # Usually a few lines have unknown properties, and the reader takes the others.
+        some = _rewritten(contract, lines, known_as_is=True)
+        if (columns := read_lines(contract, some.lines)) is not None:
+            return columns, pa.array(some.extras, pa.string()), some.refused
+    canonical, extras, indexes, refused = _rewritten(contract, lines, known_as_is=False)
     columns = read_lines(contract, canonical)
-    if columns is None and not halve:
-        return None
     if columns is None:
         good = _readable(contract, canonical)
         message = "the row cannot be converted to the contract's columns"
@@ -145,6 +119,30 @@ def _read_rewritten(
         columns = read_lines(contract, [canonical[place] for place in sorted(good)]) or []
         extras = [extras[place] for place in sorted(good)]
     return columns, pa.array(extras, pa.string()), sorted(refused)
+
+
+class _Rewritten(NamedTuple):
+    """Lines as `Compiled.rewrite` returns them, the `_extra` and the index of each, and those that it refused."""
+
+    lines: list[bytes]
+    extras: list[str | None]
+    indexes: list[int]
+    refused: list[Refusal]
+
+
+def _rewritten(contract: Contract, lines: Sequence[bytes], *, known_as_is: bool) -> _Rewritten:
+    made = _Rewritten([], [], [], [])
+    rewrite = compiled(contract).rewrite
+    for index, line in enumerate(lines):
+        try:
+            row, extra = rewrite(line, known_as_is=known_as_is)
+        except RefusedRow as refusal:
+            made.refused.append((index, str(refusal)))
+            continue
+        made.lines.append(row)
+        made.extras.append(extra)
+        made.indexes.append(index)
+    return made
 
 
 def _holds_json(prop: Property) -> bool:
@@ -183,16 +181,10 @@ class Compiled:
         self.readable = not _holds_json(self.root)
         self._encode = msgspec.json.Encoder().encode
 
-    def rewrite_unknown(self, line: bytes) -> tuple[bytes, str | None]:
-        """As `rewrite`, but return a line in which nothing is unknown as it is, whether the reader takes it or not."""
-        try:
-            self._strict.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self.rewrite(line)
-        return line, None
-
-    def rewrite(self, line: bytes) -> tuple[bytes, str | None]:
+    def rewrite(self, line: bytes, *, known_as_is: bool = False) -> tuple[bytes, str | None]:
         """Return the line with the contract's properties alone, as the reader takes them, and its `_extra`.
+
+        With `known_as_is` a line in which nothing is unknown stays as it is, whether the reader takes it or not.
 
         Raises:
             RefusedRow: the line cannot become a row.
@@ -202,6 +194,8 @@ class Compiled:
         try:
             try:
                 event = self._strict.decode(line)
+                if known_as_is:
+                    return line, None
             except msgspec.ValidationError:  # usually a property that the contract does not know
                 event = self._lenient.decode(line)
                 text = self._unknown(line)
