@@ -12,6 +12,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib.resources import as_file, files
 from typing import Any, Literal
 
@@ -103,6 +104,7 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return base64.b64decode(self.payload_base64 or "")
 
 
+@cache  # reading it takes some 35 ms, and the start of a run asks for it in three places
 def dead_letter_contract() -> Contract:
     """Return the contract of the dead-letter log and table; it comes with the package."""
     with as_file(files("pipeline") / "dead_letter.odcs.yaml") as path:
