@@ -263,9 +263,11 @@ def _report(made: Report | Submitted, job: Job, options: argparse.Namespace) -> 
 class _CommandsFormatter(argparse.HelpFormatter):
     """Gives the longest command its sentence on the same line: argparse forgets the indent of commands."""
 
-    def start_section(self, heading: str | None) -> None:
-        super().start_section(heading)
-        self._action_max_length = max(self._action_max_length, len("redeliver") + 2 * self._indent_increment)
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        for command in self._iter_indented_subactions(action):
+            width = self._current_indent + len(self._format_action_invocation(command))
+            self._action_max_length = max(self._action_max_length, width)
 
 
 def _parser() -> argparse.ArgumentParser:

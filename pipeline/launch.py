@@ -49,9 +49,8 @@ from pipeline.progress import Progress
 from pipeline.redeliver import build_redelivery
 from pipeline.retry import Patience
 from pipeline.shuffle import Spill
-from pipeline.sources import open_source
+from pipeline.sources import Acknowledging, open_source
 from pipeline.sources.dead_letters import DeadLetterSource
-from pipeline.sources.kafka import KafkaSource
 from pipeline.sources.unbounded import settles_receipts
 from pipeline.storage import open_store
 from pipeline.tables import contracts_of, fit
@@ -103,7 +102,7 @@ def run_job(
         source.check()
         records = pipeline | "Read" >> source
         run = open_run()
-        if isinstance(source, KafkaSource) and not settles_receipts(pipeline.options):
+        if isinstance(source, Acknowledging) and not settles_receipts(pipeline.options):
             run = replace(run, acknowledge=source.acknowledge())
         build(records, job, run)
         return source.size()

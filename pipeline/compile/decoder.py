@@ -28,7 +28,8 @@ from pipeline.patterns import python_pattern
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 """The one spelling of a UUID that contracts accept, as contracts write patterns."""
 
-PLAIN_DECIMAL = r"-?(?:0|[1-9][0-9]{0,28})(?:\.[0-9]{1,9})?"
+_UNSIGNED_DECIMAL = r"(?:0|[1-9][0-9]{0,28})(?:\.[0-9]{1,9})?"
+PLAIN_DECIMAL = f"-?{_UNSIGNED_DECIMAL}"
 """A number that DECIMAL(38,9) surely holds; others, such as 1e2, may fit too."""
 
 MAX_DEPTH = 256
@@ -218,6 +219,8 @@ def _compile_fits(
     scope: dict[str, Any] = {
         "plain": re.compile(PLAIN_DECIMAL.encode()).fullmatch,
         "plain_or_null": re.compile(f"null|{PLAIN_DECIMAL}".encode()).fullmatch,
+        "unsigned": re.compile(_UNSIGNED_DECIMAL.encode()).fullmatch,
+        "unsigned_or_null": re.compile(f"null|{_UNSIGNED_DECIMAL}".encode()).fullmatch,
         "within": _within,
     }
     checks = _object_checks(properties, names, "event")
@@ -236,9 +239,12 @@ def _check(prop: Property, value: str) -> str:
     """Return a Python expression: whether `value`, an expression too, is a plain case; '' if it always is."""
     check = ""
     if prop.kind == "decimal":
-        plain = "plain" if prop.required else "plain_or_null"
+        unsigned = (
+            prop.minimum == 0 and prop.maximum is None
+        )  # the usual bounds of a price need no arithmetic
+        plain = ("unsigned" if unsigned else "plain") + ("" if prop.required else "_or_null")
         check = f"{plain}({value})"
-        if prop.minimum is not None or prop.maximum is not None:
+        if not unsigned and (prop.minimum is not None or prop.maximum is not None):
             check += f" and within({value}, {str(prop.minimum)!r}, {str(prop.maximum)!r})"
     elif prop.kind == "timestamp":
         check = f"1 < {value}.year < 9999"

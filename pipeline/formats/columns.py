@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from json.encoder import encode_basestring as quote  # in C
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,6 +22,13 @@ Path = tuple[str, ...]
 
 Encode = Callable[[str], str]
 """Text -> JSON text."""
+
+
+class Column(NamedTuple):
+    """The texts of a column as JSON; `quoted`: still without the quotes around each."""
+
+    texts: Sequence[str]
+    quoted: bool
 
 
 class Columns:
@@ -60,7 +69,11 @@ class Columns:
 
     def encoder(self, path: Path) -> Encode:
         """Return what writes a text as the JSON of the property at `path`; unknown ones are strings."""
-        return _ENCODERS.get(self._kinds.get(path, "string"), _string)
+        return _ENCODERS[self._kinds.get(path, "string")]
+
+    def column_encoder(self, path: Path) -> Callable[[Sequence[str]], Column]:
+        """Return what does the same for many texts, at a fraction of the time where all are written plainly."""
+        return partial(_encode_column, self._kinds.get(path, "string"))
 
     def place(self, names: Sequence[str]) -> list[Path]:
         """Return where each column of a header belongs. A name beats an alias wherever it stands."""
@@ -90,21 +103,54 @@ def nested(values: Mapping[Path, str]) -> str:
     )
 
 
+@lru_cache(maxsize=4096)
 def _plain(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().casefold())
 
 
-_integer_text = re.compile(r"-?(?:0|[1-9][0-9]{0,17})").fullmatch
+class _Plain(NamedTuple):
+    """Texts that are JSON as they are, or as soon as they have quotes."""
+
+    one: Callable[[str], object]
+    all: Callable[[str], object]
+    """Of texts with line feeds between them."""
+    quoted: bool
+
+
+def _plain_texts(pattern: str, *, quoted: bool) -> _Plain:
+    one = re.compile(pattern).fullmatch
+    return _Plain(one, re.compile(rf"(?:{pattern}\n)*+{pattern}").fullmatch, quoted)
+
+
+def _encode_column(kind: Kind, texts: Sequence[str]) -> Column:
+    plain, encode = _PLAIN.get(kind), _ENCODERS[kind]
+    if plain is not None:
+        joined = "\n".join(texts)
+        if plain.all(joined) and joined.count("\n") == len(texts) - 1:
+            return Column(texts, plain.quoted)
+    distinct = set(texts)
+    if len(distinct) * 2 <= len(texts):
+        known = {text: encode(text) for text in distinct}
+        return Column([known[text] for text in texts], quoted=False)
+    if plain is None:
+        return Column(list(map(encode, texts)), quoted=False)
+    one, mark = plain.one, '"' if plain.quoted else ""
+    return Column([f"{mark}{text}{mark}" if one(text) else encode(text) for text in texts], quoted=False)
+
+
+_INTEGER = r"-?(?:0|[1-9][0-9]{0,17})"
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,28})(?:\.[0-9]++)?"
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]++)?"
+_OFFSET = r"(?:Z|[+-][0-9]{2}:?[0-9]{2})"
+_integer_text = re.compile(_INTEGER).fullmatch
 _signed = re.compile(r"([+-]?)0*([0-9]+)").fullmatch
-_number_text = re.compile(r"-?(?:0|[1-9][0-9]{0,28})(?:\.[0-9]+)?").fullmatch
+_number_text = re.compile(_NUMBER).fullmatch
 _number = re.compile(r"([+-]?)0*([0-9]*)(?:\.([0-9]*))?([eE][+-]?[0-9]+)?").fullmatch
 _comma_decimal = re.compile(r"[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+),[0-9]{1,2}").fullmatch
 """A decimal comma for certain: one or two digits behind it are no group of thousands."""
 _comma_groups = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+").fullmatch
 """Commas between thousands for certain: there is a decimal point as well."""
-_time_text = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
-).fullmatch
+_time_text = re.compile(rf"{_TIME}({_OFFSET})?").fullmatch
 _day = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _to_the_minute = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2})(Z|[+-][0-9]{2}:?[0-9]{2})?"
@@ -143,8 +189,8 @@ def _boolean(text: str) -> str:
 
 
 def _timestamp(text: str) -> str:
-    if _time_text(text):
-        return f'"{text}"' if text[-1] == "Z" or text[-6] in "+-" or text[-5] in "+-" else f'"{text}Z"'
+    if found := _time_text(text):
+        return f'"{text}"' if found[1] else f'"{text}Z"'
     bare = text.strip()
     if _day(bare):
         return f'"{bare}T00:00:00Z"'
@@ -182,3 +228,14 @@ _ENCODERS: Mapping[Kind, Encode] = {
     "array": _json,
     "json": _json,
 }
+
+_PLAIN: Mapping[Kind, _Plain] = {
+    "string": _plain_texts(r"[^\x00-\x1f\"\\]++", quoted=True),
+    "uuid": _plain_texts(r"[0-9A-Za-z-]++", quoted=True),
+    "integer": _plain_texts(_INTEGER, quoted=False),
+    "float": _plain_texts(_NUMBER, quoted=False),
+    "decimal": _plain_texts(_NUMBER, quoted=False),
+    "timestamp": _plain_texts(_TIME + _OFFSET, quoted=True),
+    "date": _plain_texts(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", quoted=True),
+}
+"""Nothing among them that an encoder would change."""

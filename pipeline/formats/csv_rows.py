@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -348,27 +348,27 @@ class _Shape:
         for place, name in zip(places, header, strict=True):
             if places.count(place) > 1 or any(place == other[:1] != other for other in places):
                 self.fault = ("a header that names each column once", f"{name} several times")
-        self._encoders = [columns.encoder(place) for place in places]
-        marked = nested({place: f"\0{index}\0" for index, place in enumerate(places)})
-        self._order = [int(index) for index in _MARK.findall(marked)]
-        self._template = _MARK.sub("%s", marked.replace("%", "%%"))
+        self._encoders = [columns.column_encoder(place) for place in places]
+        self._marked = nested({place: f"\0{index}\0" for index, place in enumerate(places)}).replace(
+            "%", "%%"
+        )
+        self._order = [int(index) for index in _MARK.findall(self._marked)]
+        self._templates: dict[tuple[bool, ...], str] = {}
 
     def lines(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
         """Return rows, each as wide as the header, as JSON lines."""
-        encoded = list(map(_encoded, self._encoders, zip(*rows, strict=True)))
-        template = self._template
-        return [
-            (template % row).encode() for row in zip(*[encoded[index] for index in self._order], strict=True)
-        ]
+        texts, width = list(chain.from_iterable(rows)), len(self._encoders)
+        columns = [encode(texts[index::width]) for index, encode in enumerate(self._encoders)]
+        template = self._template(tuple(column.quoted for column in columns))
+        ordered = [columns[index].texts for index in self._order]
+        return [(template % row).encode() for row in zip(*ordered, strict=True)]
+
+    def _template(self, quoted: tuple[bool, ...]) -> str:
+        if quoted not in self._templates:
+            marks = [f'"{_PLACE}"' if each else _PLACE for each in quoted]
+            self._templates[quoted] = _MARK.sub(lambda mark: marks[int(mark[1])], self._marked)
+        return self._templates[quoted]
 
 
-def _encoded(encode: Callable[[str], str], column: Sequence[str]) -> list[str]:
-    """Return the texts of a column, encoded; once each, if they repeat."""
-    distinct = set(column)
-    if len(distinct) * 2 > len(column):
-        return list(map(encode, column))
-    known = {text: encode(text) for text in distinct}
-    return [known[text] for text in column]
-
-
+_PLACE = "%s"
 _MARK = re.compile("\0([0-9]+)\0")

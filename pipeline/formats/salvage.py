@@ -68,6 +68,11 @@ _cut = re.compile(
     r"""\s*+,?\s*+(?:"[^"]*+(?:"\s*+(?::\s*+(?:"[^"]*+)?)?)?|'[^']*+(?:'\s*+(?::\s*+(?:'[^']*+)?)?)?|[\w.-]*+\s*+:?\s*+["']?[^"'{}\[\]=:]*+)\Z"""
 ).match
 """What a line that was cut off may end with: a member, or an item, that has no end."""
+_PAIR = (
+    r"[A-Za-z_@$][\w.@$-]*+=(?!(?:True|False|None|NaN|nan|undefined)(?:[ ]|\Z))"
+    r"""[^\s,;|&"'{}\[\]()=\u2018\u2019\u201c\u201d]++"""
+)
+_pairs = re.compile(rf"{_PAIR}(?:[ ]{_PAIR})*+", re.ASCII).fullmatch
 _filler = re.compile(r"[\s,;]*+").match
 _quoted_key = re.compile(r"""\s*+(?:"[^"\\]*+"|'[^'\\]*+')\s*+[:=]""").match
 _word = re.compile(r"\w").search
@@ -132,16 +137,17 @@ class Mender:
 
         A few substitutions make JSON of such a line; a parser in C says whether they did.
         """
-        start = line.find("{")
+        whole, escaped = _unescaped(line)
+        start = whole.find("{")
         if start < 0:
-            return None
-        used: set[str] = set()
-        before, text = line[:start].strip(), line[start:].rstrip()
-        if before and _quoted_key(line):
-            text = "{" + line.strip()
+            return self._mend_pairs(line, rules)
+        used = {*escaped}
+        before, text = whole[:start].strip(), whole[start:].rstrip()
+        if before and _quoted_key(whole):
+            text = "{" + whole.strip()
             used.add("missing_braces")
         elif before:
-            if self._known(line, 0, start) or not rules.covers(before, line):
+            if self._known(whole, 0, start) or not rules.covers(before, whole):
                 return None
             used.add("text_around")
         body = None
@@ -150,6 +156,18 @@ class Mender:
             if (body := _sound(mended)) is not None:
                 break
         return None if body is None else rules.marked(body, used, line)
+
+    def _mend_pairs(self, line: str, rules: _Rules) -> bytes | None:
+        """Return what the grammar would make of plain `key=value`, with spaces between them, behind any text."""
+        known = self._known(line)
+        if known is None or not _pairs(line, known.start()):
+            return None
+        before, flat = line[: known.start()], line[known.start() :].split(" ")
+        members = {key: _Member("", value) for key, _, value in [pair.partition("=") for pair in flat]}
+        if len(members) < len(flat):
+            return None
+        used = {"key_value", "text_around"} if before.strip() else {"key_value"}
+        return rules.write(_Reading(members, used, before), line)
 
     def _read(self, line: str) -> _Reading:
         """Return the first reading of a line that the grammar allows; one without members if there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import apache_beam as beam
 
@@ -45,6 +45,15 @@ class Source(Protocol):
 
     def __rrshift__(self, label: str) -> beam.PTransform:
         """Name the step: `"Read" >> source`."""
+        ...
+
+
+@runtime_checkable
+class Acknowledging(Protocol):
+    """A source that the graph can tell what is stored, where its steps do not share a process with it."""
+
+    def acknowledge(self) -> beam.PTransform:
+        """Return the step for `graph.Run.acknowledge`."""
         ...
 
 

@@ -239,3 +239,29 @@ def test_the_quick_way_agrees_with_the_grammar(event: dict[str, object], extra: 
     if quick is not None and slow is not None:
         fast, exact = json.loads(quick), json.loads(slow)
         assert {**fast, "_salvaged": None} == {**exact, "_salvaged": None}
+
+
+WORDS = st.text("aU1-.:,@$'\"= Z", min_size=1, max_size=6) | st.sampled_from(
+    ["True", "nan", "2025-01-10 10:00:00", "-1.50"]
+)
+
+
+@given(
+    st.sampled_from(["", "INFO ", "2025-01-10T10:00:00Z INFO ", "{", "user_id "]),
+    st.lists(
+        st.tuples(st.sampled_from(["user_id", "event_type", "device", "session_id", "other"]), WORDS),
+        max_size=4,
+    ),
+    st.sampled_from(["", " ", "}", " and more"]),
+)
+def test_the_quick_way_agrees_with_the_grammar_on_pairs(
+    before: str, pairs: list[tuple[str, str]], behind: str
+) -> None:
+    line = before + " ".join(f"{key}={value}" for key, value in pairs) + behind
+    rules = _Rules(CONTRACT)
+    quick = MENDER._mend_quickly(line, rules)
+    assert quick in (None, rules.write(MENDER._read(line), line))
+
+
+def test_plain_pairs_take_the_quick_way() -> None:
+    assert MENDER._mend_quickly(f"12:00 INFO {FLAT}", _Rules(CONTRACT)) is not None
