@@ -2,8 +2,9 @@
 
 The fast way hands the whole segment to pyarrow's JSON reader with the contract's schema. The reader refuses
 what it does not know (a property outside the contract, a repeated key, a seventh decimal of a second) rather
-than misread it. Each line of such a segment is then rewritten by msgspec as a canonical line that the reader
-takes, so both ways end in the same conversion and cannot differ in a value.
+than misread it. Then properties outside the contract are collected line by line, and the reader passes over them.
+Where it still refuses, each line is rewritten by msgspec as a canonical line that the reader takes, so all ways end
+in the same conversion and cannot differ in a value.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def to_table(
     extra = pa.nulls(len(segment.lines), pa.string())
     columns = read_lines(contract, segment.lines) if compiled(contract).readable else None
     if columns is None:
-        columns, extra, refused = rewrite_lines(contract, segment.lines)
+        columns, extra, refused = separate_lines(contract, segment.lines)
         gone = {index for index, _ in refused}
         kept = [index for index in kept if index not in gone]
     rows = len(kept)
@@ -76,7 +77,9 @@ def to_table(
     return pa.Table.from_arrays([*flatten(contract, columns), *added], schema=schema), refused
 
 
-def read_lines(contract: Contract, lines: Sequence[bytes]) -> list[pa.Array] | None:
+def read_lines(
+    contract: Contract, lines: Sequence[bytes], *, pass_over_unknown: bool = False
+) -> list[pa.Array] | None:
     """Return the contract's properties of `lines`, read in one go; None if the reader refuses any of them."""
     target = event_fields(contract)
     if not lines:
@@ -88,7 +91,8 @@ def read_lines(contract: Contract, lines: Sequence[bytes]) -> list[pa.Array] | N
             # One block, since a line must not be cut; one thread, since Beam's workers fill the cores.
             read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
             parse_options=pyarrow.json.ParseOptions(
-                explicit_schema=compiled(contract).reader_schema, unexpected_field_behavior="error"
+                explicit_schema=compiled(contract).reader_schema,
+                unexpected_field_behavior="ignore" if pass_over_unknown else "error",
             ),
         )
         if table.num_rows != len(lines):
@@ -101,48 +105,70 @@ def read_lines(contract: Contract, lines: Sequence[bytes]) -> list[pa.Array] | N
         return None
 
 
-def rewrite_lines(
+def separate_lines(
     contract: Contract, lines: Sequence[bytes]
 ) -> tuple[list[pa.Array], pa.Array, list[Refusal]]:
     """Return the contract's columns, and `_extra`, of lines of which the reader would not take some as they are."""
+    found = find_extras(contract, lines)
+    columns = None
     if compiled(contract).readable:
-        # Usually a few lines have unknown properties, and the reader takes the others.
-        some = _rewritten(contract, lines, known_as_is=True)
-        if (columns := read_lines(contract, some.lines)) is not None:
-            return columns, pa.array(some.extras, pa.string()), some.refused
-    canonical, extras, indexes, refused = _rewritten(contract, lines, known_as_is=False)
-    columns = read_lines(contract, canonical)
+        columns = read_lines(contract, found.lines, pass_over_unknown=True)
+    return (columns, *found.rest()) if columns is not None else rewrite_lines(contract, found)
+
+
+def rewrite_lines(contract: Contract, found: Extras) -> tuple[list[pa.Array], pa.Array, list[Refusal]]:
+    """Return the contract's columns, and `_extra`, of lines that are rewritten one by one."""
+    canonical = Extras([], [], [], found.refused)
+    for line, extra, index in zip(found.lines, found.extras, found.indexes, strict=True):
+        try:
+            canonical.add(compiled(contract).rewrite(line), extra, index)
+        except RefusedRow as refusal:
+            canonical.refused.append((index, str(refusal)))
+    columns = read_lines(contract, canonical.lines)
     if columns is None:
-        good = _readable(contract, canonical)
+        good = _readable(contract, canonical.lines)
         message = "the row cannot be converted to the contract's columns"
-        refused.extend((indexes[place], message) for place in range(len(indexes)) if place not in good)
-        columns = read_lines(contract, [canonical[place] for place in sorted(good)]) or []
-        extras = [extras[place] for place in sorted(good)]
-    return columns, pa.array(extras, pa.string()), sorted(refused)
+        refused = [each for place, each in enumerate(canonical.indexes) if place not in good]
+        canonical.refused.extend((index, message) for index in refused)
+        kept = Extras([], [], [], canonical.refused)
+        for place in sorted(good):
+            kept.add(canonical.lines[place], canonical.extras[place], canonical.indexes[place])
+        canonical, columns = kept, read_lines(contract, kept.lines) or []
+    return (columns, *canonical.rest())
 
 
-class _Rewritten(NamedTuple):
-    """Lines as `Compiled.rewrite` returns them, the `_extra` and the index of each, and those that it refused."""
+class Extras(NamedTuple):
+    """Lines with the `_extra` and the index of each, and those that were refused."""
 
     lines: list[bytes]
     extras: list[str | None]
     indexes: list[int]
     refused: list[Refusal]
 
+    def add(self, line: bytes, extra: str | None, index: int) -> None:
+        """Add a line."""
+        self.lines.append(line)
+        self.extras.append(extra)
+        self.indexes.append(index)
 
-def _rewritten(contract: Contract, lines: Sequence[bytes], *, known_as_is: bool) -> _Rewritten:
-    made = _Rewritten([], [], [], [])
-    rewrite = compiled(contract).rewrite
+    def rest(self) -> tuple[pa.Array, list[Refusal]]:
+        """Return the column `_extra`, and the refused lines in order."""
+        return pa.array(self.extras, pa.string()), sorted(self.refused)
+
+
+def find_extras(contract: Contract, lines: Sequence[bytes]) -> Extras:
+    """Return the lines as they are, each with what it holds beyond the contract."""
+    found = Extras([], [], [], [])
+    find, likely = compiled(contract).extra, False
     for index, line in enumerate(lines):
         try:
-            row, extra = rewrite(line, known_as_is=known_as_is)
+            extra = find(line, likely=likely)
         except RefusedRow as refusal:
-            made.refused.append((index, str(refusal)))
+            found.refused.append((index, str(refusal)))
             continue
-        made.lines.append(row)
-        made.extras.append(extra)
-        made.indexes.append(index)
-    return made
+        found.add(line, extra, index)
+        likely = extra is not None
+    return found
 
 
 def _holds_json(prop: Property) -> bool:
@@ -181,37 +207,52 @@ class Compiled:
         self.readable = not _holds_json(self.root)
         self._encode = msgspec.json.Encoder().encode
 
-    def rewrite(self, line: bytes, *, known_as_is: bool = False) -> tuple[bytes, str | None]:
-        """Return the line with the contract's properties alone, as the reader takes them, and its `_extra`.
+    def extra(self, line: bytes, *, likely: bool) -> str | None:
+        """Return what a line holds beyond the contract, as `_extra` does; `likely`: that there is such a thing.
 
-        With `known_as_is` a line in which nothing is unknown stays as it is, whether the reader takes it or not.
+        Raises:
+            RefusedRow: it cannot be told.
+
+        """
+        try:
+            if not likely and self._knows_all(line):
+                return None
+            text = self._unknown(line)
+            return None if text is None else text.decode()
+        except _UNREADABLE as error:
+            raise _refusal(error) from error
+
+    def _knows_all(self, line: bytes) -> bool:
+        try:
+            self._strict.decode(line)
+        except msgspec.ValidationError:  # usually a property that the contract does not know
+            return False
+        return True
+
+    def rewrite(self, line: bytes) -> bytes:
+        """Return the line with the contract's properties alone, as the reader takes them.
 
         Raises:
             RefusedRow: the line cannot become a row.
 
         """
-        extra = None
         try:
-            try:
-                event = self._strict.decode(line)
-                if known_as_is:
-                    return line, None
-            except msgspec.ValidationError:  # usually a property that the contract does not know
-                event = self._lenient.decode(line)
-                text = self._unknown(line)
-                extra = None if text is None else text.decode()
-        except msgspec.DecodeError as error:
-            raise RefusedRow(str(error)) from error
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start]
-            message = f"expected UTF-8 in properties outside the contract, got byte {byte:#x}"
-            raise RefusedRow(message) from error
-        except RecursionError as error:
-            message = "expected properties outside the contract to be nested less deeply"
-            raise RefusedRow(message) from error
-        if self._mend is not None:
-            event = self._mend(event)
-        return self._encode(event), extra
+            event = self._lenient.decode(line)
+        except _UNREADABLE as error:
+            raise _refusal(error) from error
+        return self._encode(event if self._mend is None else self._mend(event))
+
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def _refusal(error: Exception) -> RefusedRow:
+    if isinstance(error, UnicodeDecodeError):
+        byte = error.object[error.start]
+        return RefusedRow(f"expected UTF-8 in properties outside the contract, got byte {byte:#x}")
+    if isinstance(error, RecursionError):
+        return RefusedRow("expected properties outside the contract to be nested less deeply")
+    return RefusedRow(str(error))
 
 
 @lru_cache(maxsize=256)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.compile.arrow import arrow_schema
 from pipeline.contracts import Contract, Kind, Property
 from pipeline.elements import Segment
-from pipeline.rows import read_lines, rewrite_lines, to_table
+from pipeline.rows import find_extras, read_lines, rewrite_lines, separate_lines, to_table
 
 NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
 ITEM = Property(
@@ -221,12 +221,14 @@ def rows(columns: list[pa.Array]) -> list[list[Any]]:
 
 @settings(deadline=None)
 @given(st.lists(events(), min_size=1, max_size=5))
-def test_both_ways_give_the_same_rows(lines: list[bytes]) -> None:
+def test_all_ways_give_the_same_rows(lines: list[bytes]) -> None:
     read = read_lines(ORDER, lines)
-    rewritten, extra, refused = rewrite_lines(ORDER, lines)
+    separated, beyond, _ = separate_lines(ORDER, [line[:-1] + b',"x":{"y":[0]}}' for line in lines])
+    rewritten, extra, refused = rewrite_lines(ORDER, find_extras(ORDER, lines))
     assert (refused, extra.null_count) == ([], len(lines))
     assert read is not None
-    assert rows(read) == rows(rewritten)
+    assert rows(read) == rows(rewritten) == rows(separated)
+    assert beyond.to_pylist() == ['{"x":{"y":[0]}}'] * len(lines)
 
 
 @settings(deadline=None)
@@ -236,7 +238,7 @@ def test_both_ways_give_the_same_rows(lines: list[bytes]) -> None:
 )
 def test_a_line_that_must_be_rewritten_changes_no_other(line: bytes, member: bytes) -> None:
     odd = line[:-1] + b"," + member + b"}"
-    alone, _, _ = rewrite_lines(ORDER, [line])
+    alone, _, _ = rewrite_lines(ORDER, find_extras(ORDER, [line]))
     made, refused = table(ORDER, line, odd, line)
     assert refused == []
     assert rows([made.column(i).combine_chunks()[:1] for i in range(9)]) == rows(alone)
