@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 
 from benchmarks.peers.latency import Latencies, percentiles
-from benchmarks.peers.page import markdown, processor
+from benchmarks.peers.page import environment, markdown
 
 BEST_PUBLISHED = 4_600
 """Rows/s of 500-byte JSON that one vCPU of a Python pipeline on Dataflow loads into BigQuery: the best published."""
@@ -105,12 +101,8 @@ def block(
 
 
 def _machine(options: argparse.Namespace) -> str:
-    names = ("apache-beam", "confluent-kafka", "msgspec", "pyarrow", "duckdb")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({processor()}) shared with the broker, "
-        f"Python {platform.python_version()}, {versions}; `flush` {options.flush} s."
-    )
+    packages = ("apache-beam", "confluent-kafka", "msgspec", "pyarrow", "duckdb")
+    return f"{environment(*packages)}; the broker shares the cores; `flush` {options.flush} s."
 
 
 def _drained(drained: Mapping[str, Drained]) -> str:

@@ -106,14 +106,9 @@ def measured(
     peers: Mapping[str, Peer], results: Mapping[int, Mapping[str, Result]], runs: int, shuffled: bool
 ) -> str:
     """Return the whole block of the page: machine, tables, targets, and what each competitor does not do."""
-    versions = ", ".join(
-        f"{name} {version(name)}" for name in ("apache-beam", "msgspec", "pyarrow", "duckdb")
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     order = "in no order of time" if shuffled else "in order of time"
     machine = (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({processor()}), {memory:.0f} GiB of memory,"
-        f" Python {platform.python_version()}, {versions}; events {order}; median of {runs}"
+        f"{environment('apache-beam', 'msgspec', 'pyarrow', 'duckdb')}; events {order}; median of {runs}"
         f" {'run' if runs == 1 else 'runs, all competitors in turns'}."
     )
     named = {name for found in results.values() for name in found}
@@ -152,7 +147,17 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def processor() -> str:
+def environment(*packages: str) -> str:
+    """Return the date, this machine, and the versions of Python and of `packages`."""
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB of memory,"
+        f" Python {platform.python_version()}, {versions}"
+    )
+
+
+def _processor() -> str:
     """Return the name of this machine's processor."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from json.encoder import encode_basestring as quote  # in C
 from typing import NamedTuple
 
@@ -135,7 +136,7 @@ class Mender:
     def _mend_quickly(self, line: str, rules: _Rules) -> bytes | None:
         """Return what the grammar would, for the kinds of damage that are common, at a fifth of the time.
 
-        A few substitutions make JSON of such a line; a parser in C says whether they did.
+        A few substitutions, none of them within a text, make JSON of such a line; a parser in C says whether they did.
         """
         whole, escaped = _unescaped(line)
         start = whole.find("{")
@@ -150,11 +151,10 @@ class Mender:
             if self._known(whole, 0, start) or not rules.covers(before, whole):
                 return None
             used.add("text_around")
-        body = None
-        for rule, mended in _substitutions(_closed(text, used)):
-            used.update((rule,) if rule else ())
-            if (body := _sound(mended)) is not None:
-                break
+        text = _quoted(_closed(text, used), used)
+        body = _sound(text) if used else None  # usually that was all
+        if body is None:
+            body = _sound(_odd.sub(partial(_mended, used), text))
         return None if body is None else rules.marked(body, used, line)
 
     def _mend_pairs(self, line: str, rules: _Rules) -> bytes | None:
@@ -279,30 +279,34 @@ def _closed(text: str, used: set[str]) -> str:
     return text
 
 
-def _substitutions(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the text, and what each rule makes of it in turn; texts in quotes are never changed."""
-    if '"' not in text and "\\" not in text:
-        if "'" in text:
-            text = text.replace("'", '"')
-            yield "single_quotes", text
-        else:
-            text = _bare_key.sub(r'"\1"', _bare_value.sub(r'"\1"', text))
-            yield "bare_words", text
-    else:
-        yield "", text
-    for rule, pattern, mended in _SUBSTITUTIONS:
-        found = pattern.sub(mended, text)
-        if found != text and _strings(found) == _strings(text):
-            text = found
-            yield rule, text
+def _quoted(text: str, used: set[str]) -> str:
+    """Return the text of an object that has no double quotes with them."""
+    if '"' in text or "\\" in text:
+        return text
+    if "'" in text:
+        used.add("single_quotes")
+        return text.replace("'", '"')
+    used.add("bare_words")
+    return _bare_key.sub(r'"\1"', _bare_value.sub(r'"\1"', text))
 
 
-_SUBSTITUTIONS = (
-    ("trailing_commas", re.compile(r",(?=\s*+[,}\]])"), ""),
-    ("missing_commas", re.compile(r'(?<=["}\]0-9el])\s++(?=")'), ","),
+def _mended(used: set[str], match: re.Match[str]) -> str:
+    rule = match.lastgroup
+    if rule is None:
+        return match[0]
+    used.add(rule)
+    return {"trailing_commas": "", "missing_commas": ","}.get(rule, f'"{match[rule]}"')
+
+
+_odd = re.compile(
+    rf"""{_RAW_TEXT}
+    | (?P<trailing_commas> ,(?=\s*+[,}}\]]) )
+    | (?P<missing_commas> (?<=["}}\]0-9el])\s++(?=") )
+    | (?<=[{{,])\s*+(?P<bare_words> [A-Za-z_@$][\w.@$-]*+ )\s*+(?=:)
+    """,
+    re.VERBOSE | re.ASCII | re.DOTALL,
 )
-"""Rule, what is odd outside of strings, and what takes its place."""
-_strings = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL).findall
+"""A text, which stays as it is, or what is odd outside of texts."""
 _structure = re.compile(r"""["'{}\[\]:=]""").search
 _bare_key = re.compile(r"(?<=[{,])\s*+([A-Za-z_@$][\w.@$-]*+)\s*+(?=:)", re.ASCII)
 _bare_value = re.compile(

@@ -263,5 +263,20 @@ def test_the_quick_way_agrees_with_the_grammar_on_pairs(
     assert quick in (None, rules.write(MENDER._read(line), line))
 
 
-def test_plain_pairs_take_the_quick_way() -> None:
-    assert MENDER._mend_quickly(f"12:00 INFO {FLAT}", _Rules(CONTRACT)) is not None
+@pytest.mark.parametrize(
+    ("line", "rules"),
+    [
+        (SINGLE, ["single_quotes"]),
+        (GOOD[:-2] + ",}}", ["trailing_commas"]),
+        (GOOD.replace('", "', '" "'), ["missing_commas"]),
+        (GOOD.replace('"user_id"', "user_id"), ["bare_words"]),
+        (SINGLE[:-2] + ",}}", ["single_quotes", "trailing_commas"]),
+        (GOOD[:-1], ["missing_braces"]),
+        (json.dumps(GOOD), ["escaped"]),
+        (f"12:00 INFO {FLAT}", ["key_value", "text_around"]),
+    ],
+)
+def test_common_damage_takes_the_quick_way(line: str, rules: list[str]) -> None:
+    quick = MENDER._mend_quickly(line, _Rules(CONTRACT))
+    assert quick is not None
+    assert json.loads(quick)["_salvaged"] == {"rules": rules, "line": line}
