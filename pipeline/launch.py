@@ -266,7 +266,11 @@ def _prism(options: PipelineOptions) -> Iterator[PipelineRunner]:
     sdk_worker.print = _say_nothing  # the traceback of a failed bundle, which comes as an exception as well
     try:
         with prism(options) as running:
-            options.view_as(PortableOptions).job_endpoint = running.endpoint
+            portable = options.view_as(PortableOptions)
+            portable.job_endpoint = running.endpoint
+            portable.job_server_timeout = (
+                None  # Beam 2.77 ends its watch over a job after so many seconds: after 300
+            )
             try:
                 yield PrismRunner()
             except RpcError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -103,4 +104,15 @@ def test_a_message_of_ten_megabytes_and_a_burst(job: LiveJob, topic: KafkaTopic)
     with Publishing(topic, feed, RATE):
         until(lambda: job.stored() > 2 * RATE, running)
     topic.publish(feed.take(20 * RATE))  # twenty times what came in a second before
+    complete(job, feed, running)
+
+
+def test_a_job_outlives_the_time_that_beam_waits_for_answers(job: LiveJob, topic: KafkaTopic) -> None:
+    feed = Feed(26)
+    running = job.start("--job_server_timeout=5")
+    topic.publish(feed.take(RATE))
+    until(lambda: job.read() > 0, running)
+    end = time.monotonic() + 10
+    with Publishing(topic, feed, RATE):
+        until(lambda: time.monotonic() > end, running)
     complete(job, feed, running)
