@@ -356,7 +356,8 @@ class DecodeRecords(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:
         """Let go of what is held back, and of the bundle's tally."""
         yield from self._gathered.rest()
-        yield pvalue.TaggedOutput(self.TALLIES, WindowedValue(self._tally, 0, (GlobalWindow(),)))
+        if self._tally.counts:
+            yield pvalue.TaggedOutput(self.TALLIES, WindowedValue(self._tally, 0, (GlobalWindow(),)))
 
 
 def tally_decoded(decoded: Decoded) -> Tally:

@@ -56,7 +56,7 @@ _BUNDLE_RECORDS = 20_000
 _BUNDLE_SECONDS = 0.25
 """A bundle ends soon, so that what it read moves on, and with it the watermark."""
 
-_PAUSE = Duration(seconds=0.1)
+_PAUSE = Duration(seconds=0.5)
 """Until a partition that had no more to give, or must not give more, is looked at again."""
 
 _DISCOVERY = Duration(seconds=1)

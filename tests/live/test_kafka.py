@@ -66,7 +66,9 @@ class Bus:
     def send(self, values: Sequence[bytes | None], partition: int = 0, **more: Any) -> None:
         from confluent_kafka import Producer
 
-        producer = Producer({**self.settings, "message.max.bytes": 20_000_000, "linger.ms": 5})
+        # Idempotent, for what a new topic's leader refuses at first would come behind what it takes then.
+        settings = {"enable.idempotence": True, "message.max.bytes": 20_000_000, "linger.ms": 5}
+        producer = Producer({**self.settings, **settings})
         for value in values:
             producer.produce(self.name, value, partition=partition, **more)
             producer.poll(0)
