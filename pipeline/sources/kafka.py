@@ -59,6 +59,9 @@ _BUNDLE_SECONDS = 0.25
 _PAUSE = Duration(seconds=0.5)
 """Until a partition that had no more to give, or must not give more, is looked at again."""
 
+_MOMENT = Duration(seconds=0.1)
+"""Until one is looked at again whose records are on their way from the broker."""
+
 _DISCOVERY = Duration(seconds=1)
 """How often new partitions are looked for, and by how much, at most, the watermark is held back for them."""
 
@@ -245,6 +248,12 @@ class _ReadPartition(_KafkaDoFn):
                 return
 
 
+def _pause(reader: PartitionReader) -> Duration | None:
+    if not reader.caught_up:
+        return None
+    return _MOMENT if reader.waiting else _PAUSE
+
+
 class ReadAndSettle(_ReadPartition):
     """Found -> RecordBatch with a ticket: its offsets are committed once all before and in it is stored."""
 
@@ -275,7 +284,7 @@ class ReadAndSettle(_ReadPartition):
                 yield TimestampedValue(replace(batch, ticket=ticket), max(progress, batch.arrival))
         readers.commits.want(found.number, reader.prefix.stored)
         readers.commits.go_on()
-        tracker.defer_remainder(_PAUSE if full or reader.caught_up else None)
+        tracker.defer_remainder(_PAUSE if full else _pause(reader))
 
 
 class ReadAndClaim(_ReadPartition):
@@ -302,7 +311,7 @@ class ReadAndClaim(_ReadPartition):
             batch = replace(batch, ticket=ticket_of(found.number, end), claim=claim)
             yield TimestampedValue(batch, max(progress, batch.arrival))
             start = end
-        tracker.defer_remainder(_PAUSE if reader.caught_up else None)
+        tracker.defer_remainder(_pause(reader))
 
 
 def cut(messages: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -170,6 +170,8 @@ class PartitionReader:
         """The offset of the record to read next."""
         self.caught_up = False
         """The last read brought nothing."""
+        self.waiting = 0
+        """Records that the broker has beyond the position, as far as it has told by now."""
         self.prefix = Prefix(0)
         self._topic = topic
         self._partition = partition
@@ -267,7 +269,8 @@ class PartitionReader:
         """Tell what waits. Where nothing has come for a while, ask: it may be that nothing is there."""
         _, latest = self._consumer.get_watermark_offsets(self._part, cached=True) or (0, 0)
         if latest >= 0:
-            BACKLOG.set(self._topic.uri, self._partition, max(0, latest - self.position))
+            self.waiting = max(0, latest - self.position)
+            BACKLOG.set(self._topic.uri, self._partition, self.waiting)
         if anything or time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LOOK_SECONDS
