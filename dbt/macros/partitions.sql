@@ -12,7 +12,7 @@
 
 {# BigQuery refuses to read Sluice's tables without a filter on the partition. This one leaves nothing out. #}
 {% macro any_partition(column) %}
-    {{- adapter.quote(column) ~ " >= '1970-01-01'" if target.type == 'bigquery' else 'true' -}}
+    {{- adapter.quote(column) ~ " >= '0001-01-01'" if target.type == 'bigquery' else 'true' -}}
 {% endmacro %}
 
 {# The same for what dbt itself reads of a source: in tests of its columns and for its freshness. #}
