@@ -118,10 +118,10 @@ def separate_lines(
 
 def rewrite_lines(contract: Contract, found: Extras) -> tuple[list[pa.Array], pa.Array, list[Refusal]]:
     """Return the contract's columns, and `_extra`, of lines that are rewritten one by one."""
-    canonical = Extras([], [], [], found.refused)
+    canonical, rewrite = Extras([], [], [], found.refused), compiled(contract).rewrite
     for line, extra, index in zip(found.lines, found.extras, found.indexes, strict=True):
         try:
-            canonical.add(compiled(contract).rewrite(line), extra, index)
+            canonical.add(rewrite(line), extra, index)
         except RefusedRow as refusal:
             canonical.refused.append((index, str(refusal)))
     columns = read_lines(contract, canonical.lines)
