@@ -111,36 +111,32 @@ def _plain(name: str) -> str:
 class _Plain(NamedTuple):
     """Texts that are JSON as they are, or as soon as they have quotes."""
 
-    one: Callable[[str], object]
-    all: Callable[[str], object]
-    """Of texts with line feeds between them."""
+    match: Callable[[str], object]
+    """Whether texts are such, with line feeds between them."""
     quoted: bool
 
 
 def _plain_texts(pattern: str, *, quoted: bool) -> _Plain:
-    one = re.compile(pattern).fullmatch
-    return _Plain(one, re.compile(rf"(?:{pattern}\n)*+{pattern}").fullmatch, quoted)
+    return _Plain(re.compile(rf"(?:{pattern}\n)*+{pattern}").fullmatch, quoted)
 
 
 def _encode_column(kind: Kind, texts: Sequence[str]) -> Column:
     plain, encode = _PLAIN.get(kind), _ENCODERS[kind]
     if plain is not None:
         joined = "\n".join(texts)
-        if plain.all(joined) and joined.count("\n") == len(texts) - 1:
+        if plain.match(joined) and joined.count("\n") == len(texts) - 1:
             return Column(texts, plain.quoted)
     distinct = set(texts)
     if len(distinct) * 2 <= len(texts):
         known = {text: encode(text) for text in distinct}
         return Column([known[text] for text in texts], quoted=False)
-    if plain is None:
-        return Column(list(map(encode, texts)), quoted=False)
-    one, mark = plain.one, '"' if plain.quoted else ""
-    return Column([f"{mark}{text}{mark}" if one(text) else encode(text) for text in texts], quoted=False)
+    return Column(list(map(encode, texts)), quoted=False)
 
 
 _INTEGER = r"-?(?:0|[1-9][0-9]{0,17})"
 _NUMBER = r"-?(?:0|[1-9][0-9]{0,28})(?:\.[0-9]++)?"
-_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]++)?"
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = rf"{_DATE}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(?:\.[0-9]++)?"
 _OFFSET = r"(?:Z|[+-][0-9]{2}:?[0-9]{2})"
 _integer_text = re.compile(_INTEGER).fullmatch
 _signed = re.compile(r"([+-]?)0*([0-9]+)").fullmatch
@@ -151,10 +147,8 @@ _comma_decimal = re.compile(r"[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+),[0-9]{1,
 _comma_groups = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+").fullmatch
 """Commas between thousands for certain: there is a decimal point as well."""
 _time_text = re.compile(rf"{_TIME}({_OFFSET})?").fullmatch
-_day = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
-_to_the_minute = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2})(Z|[+-][0-9]{2}:?[0-9]{2})?"
-).fullmatch
+_day = re.compile(_DATE).fullmatch
+_to_the_minute = re.compile(rf"({_DATE}[T ][0-9]{{2}}:[0-9]{{2}})({_OFFSET})?").fullmatch
 _BOOLEANS = {"true": "true", "false": "false", "yes": "true", "no": "false", "1": "true", "0": "false"}
 
 
@@ -236,6 +230,6 @@ _PLAIN: Mapping[Kind, _Plain] = {
     "float": _plain_texts(_NUMBER, quoted=False),
     "decimal": _plain_texts(_NUMBER, quoted=False),
     "timestamp": _plain_texts(_TIME + _OFFSET, quoted=True),
-    "date": _plain_texts(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", quoted=True),
+    "date": _plain_texts(_DATE, quoted=True),
 }
 """Nothing among them that an encoder would change."""

@@ -349,9 +349,8 @@ class _Shape:
             if places.count(place) > 1 or any(place == other[:1] != other for other in places):
                 self.fault = ("a header that names each column once", f"{name} several times")
         self._encoders = [columns.column_encoder(place) for place in places]
-        self._marked = nested({place: f"\0{index}\0" for index, place in enumerate(places)}).replace(
-            "%", "%%"
-        )
+        marked = nested({place: f"\0{index}\0" for index, place in enumerate(places)})
+        self._marked = marked.replace("%", "%%")
         self._order = [int(index) for index in _MARK.findall(self._marked)]
         self._templates: dict[tuple[bool, ...], str] = {}
 

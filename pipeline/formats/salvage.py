@@ -35,19 +35,23 @@ _CURLY = r"[\u2018\u2019][^\u2018\u2019]*+[\u2018\u2019]|[\u201c\u201d][^\u201c\
 _SINGLE = rf"'(?:[^'\\]|\\.)*+'|{_CURLY}"
 _TIME = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
 _END = r"(?=[\s,;|&}\])]|\Z)"
+_KEY = r"[A-Za-z_@$][\w.@$-]*+"
+_LITERAL = "True|False|None|NaN|nan|undefined"
+_NOT_BARE = r"""\s,;|&"'{}\[\]()=\u2018\u2019\u201c\u201d"""
+"""What a value without quotes cannot hold."""
 
 _member = re.compile(
     rf"""
     (?P<gap>[\s,;|&]*+)
-    (?: (?P<key>{_JSON_TEXT}) | (?P<single_key>{_SINGLE}) | (?P<bare_key>[A-Za-z_@$][\w.@$-]*+) )
+    (?: (?P<key>{_JSON_TEXT}) | (?P<single_key>{_SINGLE}) | (?P<bare_key>{_KEY}) )
     \s*+ (?P<sign>[:=]) \s*+
     (?: (?P<json>{_JSON_TEXT} | (?:-?(?:0|[1-9]\d*+)(?:\.\d++)?(?:[eE][+-]?\d++)?|true|false|null){_END})
       | (?P<open>[{{\[])
       | (?P<raw>{_RAW_TEXT})
       | (?P<single>{_SINGLE})
       | (?P<time>{_TIME}){_END}
-      | (?P<literal>True|False|None|NaN|nan|undefined){_END}
-      | (?P<bare>[^\s,;|&"'{{}}\[\]()=\u2018\u2019\u201c\u201d]++){_END}
+      | (?P<literal>{_LITERAL}){_END}
+      | (?P<bare>[^{_NOT_BARE}]++){_END}
     )
     """,
     re.VERBOSE | re.ASCII,
@@ -59,8 +63,8 @@ _item = re.compile(
       | (?P<open>[{{\[])
       | (?P<raw>{_RAW_TEXT})
       | (?P<single>{_SINGLE})
-      | (?P<literal>True|False|None|NaN|nan|undefined){_END}
-      | (?P<bare>[^\s,;|&"'{{}}\[\]()=:\u2018\u2019\u201c\u201d]++){_END}
+      | (?P<literal>{_LITERAL}){_END}
+      | (?P<bare>[^{_NOT_BARE}:]++){_END}
     )
     """,
     re.VERBOSE | re.ASCII,
@@ -69,10 +73,7 @@ _cut = re.compile(
     r"""\s*+,?\s*+(?:"[^"]*+(?:"\s*+(?::\s*+(?:"[^"]*+)?)?)?|'[^']*+(?:'\s*+(?::\s*+(?:'[^']*+)?)?)?|[\w.-]*+\s*+:?\s*+["']?[^"'{}\[\]=:]*+)\Z"""
 ).match
 """What a line that was cut off may end with: a member, or an item, that has no end."""
-_PAIR = (
-    r"[A-Za-z_@$][\w.@$-]*+=(?!(?:True|False|None|NaN|nan|undefined)(?:[ ]|\Z))"
-    r"""[^\s,;|&"'{}\[\]()=\u2018\u2019\u201c\u201d]++"""
-)
+_PAIR = rf"{_KEY}=(?!(?:{_LITERAL})(?:[ ]|\Z))[^{_NOT_BARE}]++"
 _pairs = re.compile(rf"{_PAIR}(?:[ ]{_PAIR})*+", re.ASCII).fullmatch
 _filler = re.compile(r"[\s,;]*+").match
 _quoted_key = re.compile(r"""\s*+(?:"[^"\\]*+"|'[^'\\]*+')\s*+[:=]""").match
@@ -302,15 +303,15 @@ _odd = re.compile(
     rf"""{_RAW_TEXT}
     | (?P<trailing_commas> ,(?=\s*+[,}}\]]) )
     | (?P<missing_commas> (?<=["}}\]0-9el])\s++(?=") )
-    | (?<=[{{,])\s*+(?P<bare_words> [A-Za-z_@$][\w.@$-]*+ )\s*+(?=:)
+    | (?<=[{{,])\s*+(?P<bare_words> {_KEY} )\s*+(?=:)
     """,
     re.VERBOSE | re.ASCII | re.DOTALL,
 )
 """A text, which stays as it is, or what is odd outside of texts."""
 _structure = re.compile(r"""["'{}\[\]:=]""").search
-_bare_key = re.compile(r"(?<=[{,])\s*+([A-Za-z_@$][\w.@$-]*+)\s*+(?=:)", re.ASCII)
+_bare_key = re.compile(rf"(?<=[{{,])\s*+({_KEY})\s*+(?=:)", re.ASCII)
 _bare_value = re.compile(
-    r"(?<=:)\s*+(?!(?:-?[0-9.]++(?:[eE][+-]?\d++)?|true|false|null|True|False|None|NaN|nan|undefined)\s*+[,}])"
+    rf"(?<=:)\s*+(?!(?:-?[0-9.]++(?:[eE][+-]?\d++)?|true|false|null|{_LITERAL})\s*+[,}}])"
     r"""([^\s"'{}\[\],:;|&=()][^\s"'{}\[\],;|&=()]*+)(?=\s*+[,}])"""
 )
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
