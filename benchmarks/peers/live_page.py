@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.peers.latency import Latencies, percentiles
-from benchmarks.peers.page import environment, markdown
+from benchmarks.peers.page import environment, markdown, met
 
 BEST_PUBLISHED = 4_600
 """Rows/s of 500-byte JSON that one vCPU of a Python pipeline on Dataflow loads into BigQuery: the best published."""
@@ -176,10 +176,10 @@ def _targets(options: argparse.Namespace, drained: Mapping[str, Drained], loaded
     if "prism" in drained:
         ours = drained["prism"]
         speed, share = ours.events / ours.busy, ours.events / ours.busy_cpu
-        rows.append(("events/s drained", f"≥ {DRAINED:,}", f"{speed:,.0f}", _met(speed >= DRAINED)))
+        rows.append(("events/s drained", f"≥ {DRAINED:,}", f"{speed:,.0f}", met(speed >= DRAINED)))
         times = share / BEST_PUBLISHED
         what = f"rows/s per vCPU over {BEST_PUBLISHED:,}, the best published for Python on Dataflow"
-        rows.append((what, f"≥ {TIMES}×", f"{times:.1f}×", _met(times >= TIMES)))
+        rows.append((what, f"≥ {TIMES}×", f"{times:.1f}×", met(times >= TIMES)))
     limit = options.flush + LATE
     for each in loaded:
         for name, values in (
@@ -188,9 +188,5 @@ def _targets(options: argparse.Namespace, drained: Mapping[str, Drained], loaded
         ):
             if values:
                 what = f"{name} at {each.rate:,} events/s, at the latest"
-                rows.append((what, f"≤ {limit:g} s", f"{values[-1]:.1f} s", _met(values[-1] <= limit)))
+                rows.append((what, f"≤ {limit:g} s", f"{values[-1]:.1f} s", met(values[-1] <= limit)))
     return markdown(rows)
-
-
-def _met(met: bool) -> str:
-    return "met" if met else "**missed**"

@@ -89,16 +89,12 @@ def targets(results: Mapping[int, Mapping[str, Result]]) -> str:
             what = f"speed of {name} at {number:,}"
             if name == "decode_limit":
                 what += f" (by CPU time {theirs.cpu / ours.cpu:.2f})"
-            rows.append(
-                (what, f"≥ {wanted}×", f"{reached:.2f}×", "met" if reached >= wanted else "**missed**")
-            )
+            rows.append((what, f"≥ {wanted}×", f"{reached:.2f}×", met(reached >= wanted)))
     peaks = {number: found["sluice"].median.peak for number, found in results.items() if "sluice" in found}
     if len(peaks) > 1:
         growth = peaks[max(peaks)] / peaks[min(peaks)]
         what = f"memory at {max(peaks):,} over {min(peaks):,}"
-        rows.append(
-            (what, f"≤ {FLAT_MEMORY}×", f"{growth:.2f}×", "met" if growth <= FLAT_MEMORY else "**missed**")
-        )
+        rows.append((what, f"≤ {FLAT_MEMORY}×", f"{growth:.2f}×", met(growth <= FLAT_MEMORY)))
     return markdown(rows)
 
 
@@ -145,6 +141,11 @@ def write(path: Path, blocks: Mapping[str, str]) -> None:
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Return a table; the second row is the rule below its head."""
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def met(reached: bool) -> str:
+    """Return what a table of targets says of one."""
+    return "met" if reached else "**missed**"
 
 
 def environment(*packages: str) -> str:
