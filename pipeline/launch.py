@@ -268,9 +268,8 @@ def _prism(options: PipelineOptions) -> Iterator[PipelineRunner]:
         with prism(options) as running:
             portable = options.view_as(PortableOptions)
             portable.job_endpoint = running.endpoint
-            portable.job_server_timeout = (
-                None  # Beam 2.77 ends its watch over a job after so many seconds: after 300
-            )
+            # Beam 2.77 ends its watch over a job after so many seconds, by default after 300.
+            portable.job_server_timeout = None
             try:
                 yield PrismRunner()
             except RpcError:

@@ -239,9 +239,8 @@ def _check(prop: Property, value: str) -> str:
     """Return a Python expression: whether `value`, an expression too, is a plain case; '' if it always is."""
     check = ""
     if prop.kind == "decimal":
-        unsigned = (
-            prop.minimum == 0 and prop.maximum is None
-        )  # the usual bounds of a price need no arithmetic
+        # The usual bounds of a price need no arithmetic.
+        unsigned = prop.minimum == 0 and prop.maximum is None
         plain = ("unsigned" if unsigned else "plain") + ("" if prop.required else "_or_null")
         check = f"{plain}({value})"
         if not unsigned and (prop.minimum is not None or prop.maximum is not None):

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -84,7 +84,7 @@ class Place:
     url: str
     environment: dict[str, str]
     query: Callable[[str], list[tuple[Any, ...]]]
-    dbt: Sequence[str | Path] = ("dbt/bin/dbt",)
+    dbt: tuple[str, ...] = ("dbt/bin/dbt",)
     """The tool, and its first arguments."""
     profiles: Path = ROOT / "dbt"
 
@@ -167,8 +167,8 @@ LEFT_OUT = {"duckdb": [], "postgres": _ONCE, "bigquery": _ONCE}
 def dbt(folder: Path, place: Place, *arguments: str, code: int = 0) -> str:
     """Run dbt with this repository's project; return what it said."""
     tool, *first = place.dbt
-    command = [
-        servers.require_tool(str(tool)),
+    command: list[str | Path] = [
+        servers.require_tool(tool),
         *first,
         "--no-use-colors",
         "--log-level-file=none",
