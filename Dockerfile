@@ -21,7 +21,7 @@ COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/d
 
 WORKDIR /template
 COPY requirements.lock ./
-RUN python -m pip install --no-cache-dir --require-hashes --requirement requirements.lock
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --requirement requirements.lock
 COPY --from=build /wheels /wheels
 RUN python -m pip install --no-cache-dir --no-deps /wheels/*.whl && python -m pip check
 
