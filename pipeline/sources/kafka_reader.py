@@ -44,6 +44,11 @@ _QUICK_ANSWER_SECONDS = 0.5
 
 _COMMIT_SECONDS = 1.0
 
+_CLOSE_SECONDS = 20.0
+"""How long the last commit is tried: a client that has lost its broker needs one attempt to find out."""
+
+_CLOSE_PAUSE_SECONDS = 0.5
+
 
 class Prefix:
     """How far a partition is stored without a gap, though its batches may be stored in any order."""
@@ -351,7 +356,9 @@ class Readers:
         """Commit what is stored, if that is known here, and disconnect."""
         for partition in self.commits.partitions():
             self.commits.want(partition, self._readers[partition].prefix.stored)
-        self.commits.finish()
+        until = time.monotonic() + _CLOSE_SECONDS
+        while not self.commits.finish() and time.monotonic() < until:
+            time.sleep(_CLOSE_PAUSE_SECONDS)
         for reader in self._readers.values():
             reader.close()
         self._inquirer.close()

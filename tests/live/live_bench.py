@@ -213,7 +213,8 @@ def complete(job: LiveJob, feed: Feed, running: Running) -> dict[str, Any]:
     """Wait until all that was published is stored, end the run in order, check everything; return the report."""
     until(lambda: job.stored() >= len(feed.events) + len(feed.broken), running)
     report = job.drain(running)
-    assert job.topic.unacknowledged() == 0
+    left = job.topic.unacknowledged()
+    assert left == 0, f"{left} records of {job.topic.source}\n{running.output()}"
     assert_whole(job, feed)
     return report
 

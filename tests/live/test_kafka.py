@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import apache_beam as beam
@@ -23,7 +24,7 @@ from pipeline import live
 from pipeline.clock import system_clock
 from pipeline.elements import Claim, RecordBatch
 from pipeline.errors import SourceError
-from pipeline.sources import open_source
+from pipeline.sources import kafka_reader, open_source
 from pipeline.sources.kafka import FindPartitions, KafkaSource, ReadAndClaim, parse_url
 from pipeline.sources.kafka_client import Topic, find_start, make_consumer
 from pipeline.sources.kafka_commits import CommitStored, ticket_of
@@ -570,6 +571,33 @@ def test_offsets_that_are_gone(broker: servers.Kafka, caplog: pytest.LogCaptureF
     )
     readers.commits.finish()
     reader.close()
+
+
+def test_the_last_commit_is_tried_until_the_broker_answers(
+    broker: servers.Kafka, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_reader, "ANSWER_SECONDS", 1.0)
+    caplog.set_level(logging.WARNING, "sluice")
+    bus = Bus(broker)
+    bus.send(numbered(0, 10))
+    readers = Readers(parse_url(bus.url()), system_clock)
+    readers.commits.want(0, 3)
+    assert readers.commits.finish()
+    reader = readers.reader(0, 3)
+    reader.prefix.add(10)()
+    readers.commits.want(0, 3)
+    broker.freeze()
+    closing = Thread(target=readers.close)
+    closing.start()
+    until(lambda: bool(caplog.messages))
+    broker.thaw()
+    closing.join()
+    assert caplog.messages == [
+        f"kafka://{bus.name}: cannot commit the offsets of the group g: Failed while waiting for response from "
+        "broker: Local: Timed out; trying on. Nothing is lost: after a restart records come again, and are "
+        "recognized as repeats"
+    ]
+    assert bus.committed() == 10
 
 
 def delete_below(bus: Bus, offset: int) -> None:
