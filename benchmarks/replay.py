@@ -17,30 +17,20 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
 
 from benchmarks import generate_events  # noqa: E402
-from benchmarks.peers import page, sluice, steps  # noqa: E402
-from benchmarks.peers.measure import Measured, measure  # noqa: E402
+from benchmarks.peers import page, replay_page, sluice, steps  # noqa: E402
+from benchmarks.peers.measure import measure  # noqa: E402
+from benchmarks.peers.replay_page import Peer, Result  # noqa: E402
 
 MILLION = 1_000_000
 BENCH_PYTHON = ROOT / ".tools" / "bench-venv" / "bin" / "python"
 DOCS = ROOT / "docs" / "performance.md"
 KEPT = ROOT / "out" / "bench"
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A competitor: how it is started, what it does not do, and how many events it is given at most."""
-
-    title: str
-    lacks: str
-    command: Callable[[Path, Path], list[str]]
-    most: int | None = None
 
 
 def _own(module: str) -> Callable[[Path, Path], list[str]]:
@@ -103,26 +93,6 @@ MODULES = {"pyspark": "pyspark_local", "dlt": "dlt_duckdb"}
 """Peer -> its module, where the two have different names."""
 
 
-@dataclass
-class Result:
-    """What the runs of one competitor over one history gave."""
-
-    runs: list[Measured] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
-    """Figures that its outputs could show, all of them right unless they are in `wrong`."""
-
-    @property
-    def median(self) -> Measured:
-        """The run in the middle by wall time (of two, the slower)."""
-        return sorted(self.runs, key=lambda run: run.seconds)[len(self.runs) // 2]
-
-    @property
-    def spread(self) -> float:
-        """Slowest over fastest run."""
-        return max(run.seconds for run in self.runs) / min(run.seconds for run in self.runs)
-
-
 def main() -> int:
     """Read the command line, run everything, print and write the numbers."""
     options = _options()
@@ -132,9 +102,9 @@ def main() -> int:
     for number in options.events:
         source = history_of(options.data, number, options.shuffled)
         results[number] = _compare(options, number, source)
-        print("\n" + page.table(PEERS, number, results[number]), flush=True)
-    print("\n" + page.targets(results), flush=True)
-    blocks = {"measured": page.measured(PEERS, results, options.runs, options.shuffled)}
+        print("\n" + replay_page.table(PEERS, number, results[number]), flush=True)
+    print("\n" + replay_page.targets(results), flush=True)
+    blocks = {"measured": replay_page.measured(PEERS, results, options.runs, options.shuffled)}
     if options.profile:
         blocks["profile"] = _profile(options, results)
         print("\n" + blocks["profile"])
@@ -298,7 +268,7 @@ def _profile(options: argparse.Namespace, results: Mapping[int, Mapping[str, Res
         options.data,
     )
     shutil.rmtree(out, ignore_errors=True)
-    return page.profile(found)
+    return replay_page.profile(found)
 
 
 if __name__ == "__main__":
