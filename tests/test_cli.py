@@ -168,7 +168,6 @@ def test_a_source_that_is_not_there_is_one_line(
     assert replay.log() == {}
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read every file")
 def test_a_file_that_may_not_be_read_is_one_line(replay: Replay, tmp_path: Path) -> None:
     history(tmp_path / "in").chmod(0)
     assert failure(replay, source=tmp_path / "in") == f"{tmp_path}/in: cannot open: Permission denied"

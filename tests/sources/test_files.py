@@ -6,7 +6,9 @@ import bz2
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apache_beam as beam
@@ -26,6 +28,7 @@ from pipeline.sources.files import FoundFile, Piece, find_files, plan_reading, r
 SAMPLE = Path(__file__).parents[2] / "examples" / "backend_events"
 MODIFIED = 1_739_020_000.0
 MIB = 1 << 20
+NOBODY = 65534
 EVENT = b'{"event_type":"order","n":%d}'
 LINES = b"\n".join(EVENT % number for number in range(200_000)) + b"\n"
 
@@ -363,21 +366,39 @@ def test_a_file_that_grows_is_read_as_it_was_found(tmp_path: Path) -> None:
     assert [batch.records for batch in read_item(items[0])] == [[b"1", b"2"]]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.json", b"{}\n")
-    path.chmod(0)
-    assert fails(path) == f"{path}: cannot open: Permission denied"
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that everybody may look into, which those of pytest are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_listed(tmp_path: Path) -> None:
-    write(tmp_path / "in" / "x.json", b"{}\n")
-    (tmp_path / "in").chmod(0)
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be nobody, if we are root, who may read everything."""
+    us = os.geteuid()
+    if us == 0:
+        os.seteuid(NOBODY)
     try:
-        assert fails(tmp_path / "in") == f"{tmp_path}/in: cannot list: Permission denied"
+        yield
     finally:
-        (tmp_path / "in").chmod(0o700)
+        os.seteuid(us)
+
+
+def test_a_file_that_may_not_be_read(public: Path) -> None:
+    path = write(public / "x.json", b"{}\n")
+    path.chmod(0)
+    with unprivileged():
+        assert fails(path) == f"{path}: cannot open: Permission denied"
+
+
+def test_a_folder_that_may_not_be_listed(public: Path) -> None:
+    write(public / "in" / "x.json", b"{}\n")
+    (public / "in").chmod(0)
+    with unprivileged():
+        assert fails(public / "in") == f"{public}/in: cannot list: Permission denied"
+    (public / "in").chmod(0o700)
 
 
 def flatten(batch: RecordBatch) -> Iterable[tuple[str, int, bytes]]:
