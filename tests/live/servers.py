@@ -20,6 +20,9 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.prism import prism
 
 TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 
@@ -70,6 +73,13 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+@contextmanager
+def prism_options() -> Iterator[list[str]]:
+    """Run Prism; yield the options with which a pipeline runs on it, in threads of this process."""
+    with prism(PipelineOptions([f"--prism_location={require('prism')}"])) as running:
+        yield ["--runner=PrismRunner", f"--job_endpoint={running.endpoint}"]
 
 
 @contextmanager

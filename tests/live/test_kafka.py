@@ -6,7 +6,9 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -18,7 +20,7 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.window import FixedWindows
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 
 from pipeline import live
 from pipeline.clock import system_clock
@@ -60,20 +62,21 @@ class Bus:
         new = NewTopic(self.name, partitions, 1, config={key: str(value) for key, value in settings.items()})
         self.admin.create_topics([new])[self.name].result()
 
+    @cached_property
+    def producer(self) -> Producer:
+        # Idempotent, for what a new topic's leader refuses at first would come behind what it takes then.
+        settings = {"enable.idempotence": True, "message.max.bytes": 20_000_000, "linger.ms": 5}
+        return Producer({**self.settings, **settings})
+
     def url(self, **query: str) -> str:
         texts = "&".join(f"{key}={value}" for key, value in {"group": "g", **query}.items())
         return f"kafka://{self.broker.bootstrap}/{self.name}?{texts}"
 
     def send(self, values: Sequence[bytes | None], partition: int = 0, **more: Any) -> None:
-        from confluent_kafka import Producer
-
-        # Idempotent, for what a new topic's leader refuses at first would come behind what it takes then.
-        settings = {"enable.idempotence": True, "message.max.bytes": 20_000_000, "linger.ms": 5}
-        producer = Producer({**self.settings, **settings})
         for value in values:
-            producer.produce(self.name, value, partition=partition, **more)
-            producer.poll(0)
-        assert producer.flush(PATIENCE) == 0
+            self.producer.produce(self.name, value, partition=partition, **more)
+            self.producer.poll(0)
+        assert self.producer.flush(PATIENCE) == 0
 
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(KafkaException),  # a broker that has just started may refuse
@@ -81,6 +84,13 @@ class Bus:
         wait=tenacity.wait_fixed(0.2),
         reraise=True,
     )
+    def grow(self, partitions: int) -> None:
+        """Have more partitions."""
+        from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
+
+        self.admin.create_partitions([NewPartitions(self.name, partitions)])[self.name].result()
+        del self.producer  # it would look for new ones every five minutes
+
     def committed(self, partition: int = 0) -> int:
         from confluent_kafka import Consumer, TopicPartition
 
@@ -134,15 +144,12 @@ class Reading:
         self._settle = settle
         self._source = source
         self._stored: list[RecordBatch] = []
+        self._runner = ExitStack()
         TAKEN[self.name], PANES[self.name] = [], []
 
     def __enter__(self) -> Reading:
-        arguments = [
-            "--runner=PrismRunner",
-            "--experiments=disable_prism_server_singleton",
-            f"--prism_location={servers.require('prism')}",
-        ]
-        pipeline = beam.Pipeline(options=PipelineOptions(arguments, streaming=True))
+        options = self._runner.enter_context(servers.prism_options())
+        pipeline = beam.Pipeline(options=PipelineOptions(options, streaming=True))
         _ = (
             pipeline
             | "Read" >> self._source
@@ -157,7 +164,9 @@ class Reading:
     def __exit__(self, *_: object) -> None:
         live.DRAINING.set()
         try:
-            self._result.wait_until_finish()
+            with self._runner:
+                self._result.wait_until_finish()
+                self._metrics = self._result.metrics()
         finally:
             live.CLOSING.close()
             live.DRAINING.clear()
@@ -189,7 +198,8 @@ class Reading:
         until(lambda: len(self.records()) >= number)
 
     def metric(self, name: str) -> int:
-        counters = self._result.metrics().query(MetricsFilter().with_name(name))["counters"]
+        """Return a counter of the job when it had ended."""
+        counters = self._metrics.query(MetricsFilter().with_name(name))["counters"]
         return sum(each.result for each in counters)
 
 
@@ -356,13 +366,11 @@ def claimed(partition: int, start: int, end: int, *, gap: bool = False) -> Recor
 
 
 def test_partitions_that_come_while_the_job_runs_are_read_from_their_beginning(broker: servers.Kafka) -> None:
-    from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
-
     bus = Bus(broker)
     bus.send([b"old"])
     with reading(bus, start="earliest") as run:
         run.until(1)
-        bus.admin.create_partitions([NewPartitions(bus.name, 3)])[bus.name].result()
+        bus.grow(3)
         bus.send([b"new"], 2)
         run.until(2)
         assert run.batches[-1].partition == 2
@@ -389,8 +397,6 @@ def test_the_watermark_waits_for_the_partition_that_lies_back_most(broker: serve
 
 
 def test_open_transactions_are_waited_for_and_aborted_ones_unseen(broker: servers.Kafka) -> None:
-    from confluent_kafka import Producer
-
     bus = Bus(broker)
     producer = Producer({**bus.settings, "transactional.id": bus.name})
     producer.init_transactions(PATIENCE)

@@ -6,28 +6,22 @@ Beam's Python direct runner will not do: it loops for ever on triggers that fire
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.graph_bench import HOUR, MINUTE, Bench, batch, event
-from tests.live.servers import require
+from tests.live.servers import prism_options
 
 pytestmark = pytest.mark.alone
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> Bench:
-    return Bench(
-        tmp_path,
-        live=True,
-        runner=[
-            "--runner=PrismRunner",
-            "--experiments=disable_prism_server_singleton",
-            f"--prism_location={require('prism')}",
-        ],
-    )
+def live(tmp_path: Path) -> Iterator[Bench]:
+    with prism_options() as options:
+        yield Bench(tmp_path, live=True, runner=options)
 
 
 def test_live_events_early_on_time_and_late_are_each_stored_once(live: Bench) -> None:

@@ -22,7 +22,7 @@ from pipeline.live import CLOSING, DRAINING, RECEIPTS
 from pipeline.sources import Source, open_source
 from pipeline.sources.pubsub import NativeRead, PullAndFinalize
 from pipeline.sources.pubsub_subscriber import subscriber_of
-from tests.live.servers import PubSub, PubSubTopic, free_port, pubsub, require
+from tests.live.servers import PubSub, PubSubTopic, free_port, prism_options, pubsub
 
 _NAMES = (f"topic-{number}" for number in count(1))
 
@@ -92,29 +92,22 @@ def reading(
     source: beam.PTransform | Source, settling: bool = True, draining: bool = True
 ) -> Iterator[Reading]:
     """Read in the background; drain, or cancel, and close when the block ends."""
-    options = PipelineOptions(
-        [
-            "--runner=PrismRunner",
-            "--experiments=disable_prism_server_singleton",
-            f"--prism_location={require('prism')}",
-        ],
-        streaming=True,
-    )
-    _READING.append(Reading(settling))
-    pipeline = beam.Pipeline(options=options)
-    _ = pipeline | "Read" >> source | "Take" >> beam.Map(_take)
-    result: Any = pipeline.run()
-    try:
-        yield _READING[-1]
-        if draining:
-            DRAINING.set()
-            result.wait_until_finish()
-        else:
-            result.cancel()
-    finally:
-        CLOSING.close()
-        DRAINING.clear()
-        _READING.pop().settle()
+    with prism_options() as options:
+        _READING.append(Reading(settling))
+        pipeline = beam.Pipeline(options=PipelineOptions(options, streaming=True))
+        _ = pipeline | "Read" >> source | "Take" >> beam.Map(_take)
+        result: Any = pipeline.run()
+        try:
+            yield _READING[-1]
+            if draining:
+                DRAINING.set()
+                result.wait_until_finish()
+            else:
+                result.cancel()
+        finally:
+            CLOSING.close()
+            DRAINING.clear()
+            _READING.pop().settle()
 
 
 def test_every_message_comes_once_with_all_that_it_carries(topic: PubSubTopic) -> None:
