@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.typehints import with_output_types
 from apache_beam.utils.shared import Shared
 
 from pipeline.elements import EventBatch, LogKey, Segment, Tally, add_receipts
@@ -65,6 +66,7 @@ def _pack(keyed: tuple[LogKey, EventBatch], spill: Spill | None) -> tuple[tuple[
     return (key.event_type, key.minute, key.shard), packed if spill is None else spill.put(packed)
 
 
+@with_output_types(Offer, tallies=Tally)
 class AppendPane(beam.DoFn):
     """One pane of a folder -> an Offer of what the log made of it; `tallies`: accepted, repeated, segments.
 

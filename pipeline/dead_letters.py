@@ -19,6 +19,7 @@ from typing import Any, Literal
 import apache_beam as beam
 import msgspec
 import xxhash
+from apache_beam.typehints import with_output_types
 from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.clock import Clock
@@ -28,6 +29,7 @@ from pipeline.elements import (
     DEAD_LETTER,
     REDELIVERY,
     UNPARSABLE,
+    EventBatch,
     Letter,
     LogKey,
     Origin,
@@ -279,6 +281,7 @@ def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+@with_output_types(tuple[LogKey, EventBatch])
 class WrapLetters(beam.DoFn):
     """List of Rejected of one source -> (LogKey, EventBatch) of dead letters, in the window of the rejection.
 

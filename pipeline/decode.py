@@ -17,6 +17,7 @@ import apache_beam as beam
 import msgspec
 from apache_beam import pvalue
 from apache_beam.transforms.window import GlobalWindow, TimestampedValue
+from apache_beam.typehints import with_output_types
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.compile.decoder import MAX_DEPTH, compile_decoder, compile_identity, too_deep
@@ -24,6 +25,7 @@ from pipeline.compile.explain import Explanation, compile_explainer, violation_c
 from pipeline.compile.protect import compile_protection, without_limits
 from pipeline.contracts import Contract
 from pipeline.elements import (
+    EventBatch,
     LogKey,
     Origin,
     Part,
@@ -296,6 +298,7 @@ def _with_delivery(line: bytes, origin: Origin) -> bytes:
     return body + comma + b'"_id":' + msgspec.json.encode(delivery) + b"}"
 
 
+@with_output_types(tuple[LogKey, EventBatch], rejected=list[Rejected], tallies=Tally)
 class DecodeRecords(beam.DoFn):
     """RecordBatch -> (LogKey, EventBatch) at its event minute; `rejected`; `tallies`.
 
@@ -342,7 +345,7 @@ class DecodeRecords(beam.DoFn):
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(decoded.rejected, batch.arrival))
         self._tally = add_tallies([self._tally, tally_decoded(decoded)])
         if self._progress is not None:
-            size = sum(map(len, batch.records)) + len(batch.records)
+            size = batch.size + len(batch.records)
             self._progress.add(size, len(batch.records), len(decoded.rejected))
         yield from self._gathered.overflow()
 

@@ -125,6 +125,11 @@ class RecordBatch:
     layout: Layout | None = None
     redelivered: Redelivered | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of all records."""
+        return sum(map(len, self.records))
+
     def receipts(self, records: int) -> Receipts:
         """Return what `records` of the batch owe to its source once they are stored."""
         return {} if self.ticket is None else {self.ticket: records}
@@ -168,6 +173,11 @@ class Segment:
     minute: int
     lines: Sequence[bytes]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all lines, without line feeds."""
+        return sum(map(len, self.lines))
+
 
 class LogKey(NamedTuple):
     """What events must share to be appended together; `minute` is in epoch seconds, UTC."""
@@ -187,12 +197,22 @@ class Part:
     receipts: Receipts = field(default_factory=dict)
     """What is owed once the lines are stored."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of all lines, without line feeds."""
+        return sum(map(len, self.lines))
+
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
     """Accepted lines on their way to one folder of the log, with enough origin to put them in order again."""
 
     parts: Sequence[Part]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all lines, without line feeds."""
+        return sum(part.size for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +236,11 @@ class Rejected:
     """Paths of the values that were protected, such as `items[].email`."""
     unparsable: bytes | None = None
     """Keyed hash of a record that cannot be searched for values to protect, and still has them."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the record."""
+        return len(self.record)
 
 
 @dataclass(frozen=True, slots=True)

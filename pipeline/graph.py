@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import apache_beam as beam
 
+from pipeline import coders  # noqa: F401  they are registered there
 from pipeline.append import AppendToLog
 from pipeline.clock import Clock
 from pipeline.contracts import Contract

@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 from apache_beam.transforms.window import TimestampedValue
+from apache_beam.typehints import with_output_types
 
 from pipeline.clock import Clock
 from pipeline.compile.decoder import compile_identity
@@ -42,6 +43,7 @@ def _settle(receipts: Receipts) -> None:
     RECEIPTS.settle(receipts)  # looked up in the worker: it does not travel
 
 
+@with_output_types(Tally, rejected=list[Rejected], receipts=Receipts)
 class LoadSegments(beam.DoFn):
     """Offer -> Tally of each segment; `rejected`: a list of Rejected, the rows that the warehouse refused; `receipts`.
 

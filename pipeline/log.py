@@ -110,6 +110,11 @@ class Offer:
     segments: Sequence[Segment | StoredSegment]
     receipts: Receipts = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all lines that it brings, without line feeds."""
+        return sum(each.size for each in self.segments if isinstance(each, Segment))
+
 
 @dataclass(frozen=True, slots=True)
 class Appended:

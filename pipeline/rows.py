@@ -269,15 +269,20 @@ _elements = msgspec.json.Decoder(list[msgspec.Raw] | None)
 
 
 def _object_finder(prop: Property) -> Finder:
-    known = {inner.name: _unless_plain(inner) for inner in prop.properties}
+    known = frozenset(inner.name for inner in prop.properties)
+    deeper = [(inner.name, look) for inner in prop.properties if (look := _unless_plain(inner)) is not None]
 
     def find(raw: bytes | msgspec.Raw) -> bytes | None:
-        parts = []
-        for key, value in (_members.decode(raw) or {}).items():
-            look = known.get(key, _compact)
-            if look is not None and (text := look(value)) is not None:
-                parts.append(msgspec.json.encode(key) + b":" + text)
-        return _object(parts)
+        members = _members.decode(raw) or {}
+        within = [(name, look(members[name])) for name, look in deeper if name in members]
+        found = {name: text for name, text in within if text is not None}
+        return _object(
+            [
+                _key(name) + (found[name] if name in found else _compact(value))
+                for name, value in members.items()
+                if name not in known or name in found
+            ]
+        )
 
     return find
 
@@ -322,9 +327,18 @@ def _object(members: list[bytes]) -> bytes | None:
     return b"{" + b",".join(members) + b"}" if members else None
 
 
+@lru_cache(maxsize=4096)
+def _key(name: str) -> bytes:
+    return msgspec.json.encode(name) + b":"
+
+
 def _compact(raw: bytes | msgspec.Raw) -> bytes:
     """Remove white space between tokens; numbers, strings and order stay as they were."""
-    return msgspec.json.format(bytes(raw), indent=-1)
+    text = bytes(raw)
+    return msgspec.json.format(text, indent=-1) if text[:1] in _BRACKETS else text
+
+
+_BRACKETS = (b"{", b"[")
 
 
 def _reader_type(prop: Property) -> pa.DataType:

@@ -40,7 +40,7 @@ class Gathered:
     def add(self, key: LogKey, window: int, part: Part) -> None:
         """Hold `part` back; `window` is the minute, in epoch seconds, in whose window it is to be grouped."""
         self._parts[key, window].append(part)
-        self._bytes += sum(map(len, part.lines))
+        self._bytes += part.size
 
     def overflow(self) -> Iterator[TimestampedValue]:
         """Let go of everything if it is too much to hold."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.elements import EventBatch, Rejected
+from pipeline.log import Offer
 from tests.graph_bench import MINUTE, Bench, batch, event
 
 
@@ -73,3 +75,16 @@ def test_what_an_interrupted_run_stored_but_did_not_load_is_recovered(bounded: B
     assert (made.accepted, made.repeated, made.loaded, made.recovered) == (1, 3, 1, 3)
     assert made.balanced
     assert again.sql("select id from click_events order by id") == [(0,), (1,), (2,), (9,)]
+
+
+@pytest.mark.parametrize("element", [EventBatch, Rejected, Offer])
+def test_what_stays_in_a_worker_is_not_encoded_to_know_its_size(
+    bounded: Bench, monkeypatch: pytest.MonkeyPatch, element: type
+) -> None:
+    def refuse(self: object, protocol: object) -> None:
+        message = f"{type(self).__name__} was encoded"
+        raise AssertionError(message)
+
+    monkeypatch.setattr(element, "__reduce_ex__", refuse)
+    made = bounded.run(batch(event(1, MINUTE), event(2, MINUTE), b"{", arrival=MINUTE))
+    assert (made.read, made.accepted, made.rejected, made.loaded) == (3, 2, 1, 2)

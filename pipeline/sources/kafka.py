@@ -280,7 +280,7 @@ class ReadAndSettle(_ReadPartition):
                 if batch is None:
                     settled()
                     continue
-                ticket = RECEIPTS.issue(len(batch.records), sum(map(len, batch.records)), settled)
+                ticket = RECEIPTS.issue(len(batch.records), batch.size, settled)
                 yield TimestampedValue(replace(batch, ticket=ticket), max(progress, batch.arrival))
         readers.commits.want(found.number, reader.prefix.stored)
         readers.commits.go_on()
