@@ -228,9 +228,11 @@ def _check_beam_args(beam_args: Sequence[str]) -> None:
 
 
 def _check_report(path: Path) -> None:
-    """Find out before the run, not after it, whether its report can be written."""
+    """Find out before the run, not after it, whether its report can be written; make its folder."""
     new = not path.exists()
     try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
         path.open("ab").close()
     except OSError as error:
         message = f"{path}: cannot write the report: {error.strerror}"

@@ -218,8 +218,8 @@ def test_a_log_of_other_shards_is_refused(replay: Replay) -> None:
 @pytest.mark.parametrize(
     ("report", "reason"),
     [
-        ("missing/report.json", "No such file or directory"),
         ("file/report.json", "Not a directory"),
+        ("file/below/report.json", "Not a directory"),
         ("", "Is a directory"),
     ],
 )
@@ -230,6 +230,12 @@ def test_a_report_that_cannot_be_written_is_told_before_the_run(
     replay.report_file = tmp_path / report
     assert failure(replay, code=2) == f"{tmp_path / report}: cannot write the report: {reason}"
     assert not replay.files.exists()
+
+
+def test_the_folder_of_a_report_is_made(replay: Replay, tmp_path: Path) -> None:
+    replay.report_file = tmp_path / "new" / "folder" / "report.json"
+    replay.run(history(tmp_path / "in"))
+    assert replay.report()["balanced"]
 
 
 def test_a_temporary_folder_with_a_long_path_is_one_line_or_no_matter(replay: Replay, scratch: Path) -> None:
