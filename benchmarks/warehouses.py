@@ -23,14 +23,13 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from urllib.parse import quote
 
-import msgspec
 import pyarrow as pa
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
 
 from benchmarks import generate_events  # noqa: E402
-from pipeline.compile.decoder import compile_decoder  # noqa: E402
+from pipeline.compile.explain import compile_explainer  # noqa: E402
 from pipeline.contracts import Contract, load_contracts  # noqa: E402
 from pipeline.count import count_windows  # noqa: E402
 from pipeline.elements import Segment  # noqa: E402
@@ -73,14 +72,12 @@ def generate(folder: Path, events: int, size: int) -> list[Rows]:
     source = folder / "events.ndjson"
     generate_events.write_events(events, source)
     contracts = load_contracts(str(ROOT / "schemas/backend_events"))
-    decoder = compile_decoder(contracts, "event_type")
+    explain = compile_explainer(contracts, "event_type").explain
     lines: dict[str, dict[bytes, None]] = {name: {} for name in contracts}
     for line in source.read_bytes().splitlines():
-        try:
-            event = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
-        lines[decoder.contract_of[type(event)].event_type][line] = None
+        found = explain(line)
+        if found.event_type is not None and not found.violations:
+            lines[found.event_type][line] = None
     return [_rows(contract, list(lines[name]), size) for name, contract in contracts.items()]
 
 

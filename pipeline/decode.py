@@ -1,13 +1,14 @@
 """Record + contract -> event or rejection: a pure core, and the thin step around it.
 
-The hot path asks msgspec alone. Only a record that msgspec refuses, or that holds a decimal not plainly
-written, is looked at a second time, by the explainer, which names every violation.
+The hot path asks msgspec, and looks at the values of all of a batch's events that msgspec cannot tell. Only a record
+that msgspec refuses, or that holds an odd value, is looked at a second time, by the explainer, which names every
+violation.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
@@ -106,7 +107,6 @@ class _Kind(NamedTuple):
     timed: bool
     rewritten: bool
     """What is stored differs from the record: protected, or with its delivery."""
-    fits: Callable[[Any], bool] | None
     seconds: int
     """Of a folder of its log."""
 
@@ -142,13 +142,13 @@ class RecordDecoder:
         self._protect = {} if self._protection is None else self._protection.lines
         compiled = compile_decoder(contracts, route_by)
         self._decode = compiled.decode
+        self._find_odd = compiled.odd
         self._kinds = {
             struct: _Kind(
                 contract,
                 contract.event_type,
                 contract.event_time is not None,
                 contract.identity == "delivery" or contract.event_type in self._protect,
-                compiled.fits.get(struct),
                 60 * _SPANS[contract.span],
             )
             for struct, contract in compiled.contract_of.items()
@@ -170,21 +170,14 @@ class RecordDecoder:
         references = self._ages.references(batch)
         lines, broken = self._prepare.lines(batch)
         whole = b"".join(lines)  # what is rare is looked for in all lines at once, at a tenth of the time
-        decode = self._decode if whole.isascii() else self._decode_text
+        events, mended = self._events(batch, lines, broken, is_ascii=whole.isascii())
+        odd = self._odd(events)
         has_breaks = b"\n" in whole
-        for index, (line, reference) in enumerate(zip(lines, references, strict=False)):
-            record, mended = line, False
-            try:
-                if len(record) > _MAY_BE_DEEP and too_deep(record):
-                    raise RecursionError
-                event = decode(record)
-            except _UNDECODABLE:
-                rescued = self._rescue(batch, index, broken.get(index), record)
-                if isinstance(rescued, Explanation):
-                    result.rejected.append(self._rejected(batch, index, rescued))
-                    continue
-                (record, event), mended = rescued, True
-            (contract, event_type, timed, rewritten, fits, seconds), folders = kinds[type(event)]
+        for index, (record, event, reference) in enumerate(zip(lines, events, references, strict=False)):
+            if type(event) is Explanation:
+                result.rejected.append(self._rejected(batch, index, event))
+                continue
+            (contract, event_type, timed, rewritten, seconds), folders = kinds[type(event)]
             if timed:
                 stamp = event.event_time_
                 if stamp.tzinfo is None:
@@ -196,21 +189,54 @@ class RecordDecoder:
                 time = batch.origin(index).arrival
                 folder = time // seconds
             in_time = reference - lateness <= time <= reference + max_skew
-            if not in_time or (fits is not None and not fits(event)):
-                explanation = self._doubt(record, contract, None if in_time else reference, time)
+            line = mended.get(index, record)
+            if not in_time or index in odd:
+                explanation = self._doubt(record, line, contract, None if in_time else reference, time)
                 if explanation.violations:
                     result.rejected.append(self._rejected(batch, index, explanation))
                     continue
-            if rewritten or (has_breaks and b"\n" in record):
-                record = self._stored(record, contract, batch, index)
-            folders[folder].append(record)
+            if rewritten or (has_breaks and b"\n" in line):
+                line = self._stored(line, contract, batch, index)
+            folders[folder].append(line)
             times.append(time)
-            if mended:
+            if index in mended:
                 result.salvaged[event_type] += 1
         if times:
             result.first, result.last = min(times), max(times)
         self._shard(kinds.values(), result)
         return result
+
+    def _events(
+        self, batch: RecordBatch, lines: Sequence[bytes], broken: Mapping[int, Violation], *, is_ascii: bool
+    ) -> tuple[list[Any], dict[int, bytes]]:
+        """Return the event of each line, or why it has none, and by index the lines that were mended."""
+        events: list[Any] = []
+        mended: dict[int, bytes] = {}
+        decode = self._decode if is_ascii else self._decode_text
+        for line in lines:
+            try:
+                if len(line) > _MAY_BE_DEEP and too_deep(line):
+                    raise RecursionError
+                events.append(decode(line))
+            except _UNDECODABLE:
+                index = len(events)
+                rescued = self._rescue(batch, index, broken.get(index), line)
+                if not isinstance(rescued, Explanation):
+                    mended[index], rescued = rescued
+                events.append(rescued)
+        return events, mended
+
+    def _odd(self, events: Sequence[Any]) -> set[int]:
+        """Return the indexes of the events that the explainer must be asked about."""
+        indexes: dict[type, list[int]] = {struct: [] for struct in self._find_odd}
+        for index, event in enumerate(events):
+            if type(event) in indexes:
+                indexes[type(event)].append(index)
+        return {
+            places[place]
+            for struct, places in indexes.items()
+            for place in self._find_odd[struct]([events[index] for index in places])
+        }
 
     def _decode_text(self, record: bytes) -> Any:
         record.decode()  # msgspec skips unknown properties without looking at their encoding
@@ -239,12 +265,20 @@ class RecordDecoder:
         try:
             return mended, self._decode(mended)
         except _UNDECODABLE:
-            found = self._explain(mended)
-            return replace(found, violations=(*self._explain(line).violations, *found.violations))
+            return self._explain_mended(line, mended)
 
-    def _doubt(self, record: bytes, contract: Contract, late_for: float | None, time: float) -> Explanation:
+    def _explain_mended(self, record: bytes, line: bytes) -> Explanation:
+        """Return what is wrong with `line`, and if anything is, with the record that it was before it was mended."""
+        found = self._explain(line)
+        if line is record or not found.violations:
+            return found
+        return replace(found, violations=(*self._explain(record).violations, *found.violations))
+
+    def _doubt(
+        self, record: bytes, line: bytes, contract: Contract, late_for: float | None, time: float
+    ) -> Explanation:
         """Return what is wrong with an event that has odd values, or whose age, for `late_for`, is not right."""
-        explanation = self._explain(record)
+        explanation = self._explain_mended(record, line)
         if late_for is None or explanation.violations:
             return explanation
         stamp = explanation.event_time or datetime.fromtimestamp(time, UTC)

@@ -167,3 +167,39 @@ def test_delivery_is_spliced_into_the_line_as_its_identity() -> None:
     sent = RecordBatch("pubsub://s", [record], [0], STARTED, message_ids=["m-1"])
     (lines,) = clicks.decode(sent).events.values()
     assert lines == [b'{"time":"2025-02-08T13:09:00Z","_id":"m-1"}']
+
+
+SIGNUP = Contract(
+    event_type="signup",
+    table="signups",
+    id="signup",
+    version="1.0.0",
+    domain="test",
+    description="",
+    properties=(
+        Property("time", "timestamp", required=True),
+        Property("user", "uuid", required=True),
+        Property("fee", "decimal"),
+    ),
+    event_time="time",
+    salvage=(("trailing_commas", None),),
+)
+
+
+@pytest.mark.parametrize(
+    ("member", "violations"),
+    [
+        ('"user":"u-1","fee":1', [("not_json", ""), ("format", "user")]),
+        ('"user":"5f0c1d9e-0b1f-4c55-8d1e-000000000001","fee":1e99', [("not_json", ""), ("range", "fee")]),
+        ('"user":"5f0c1d9e-0b1f-4c55-8d1e-000000000001","fee":1e2', []),
+    ],
+)  # fmt: skip
+def test_a_mended_record_that_is_no_event_is_rejected_for_what_it_was_and_what_it_is(
+    member: str, violations: list[tuple[str, str]]
+) -> None:
+    record = f'{{"time":"2025-02-08T13:09:00Z",{member},}}'.encode()
+    decoded = RecordDecoder({"signup": SIGNUP}, None, BOUNDED, 1).decode(batch(record))
+    found = [(each.code, each.path) for rejected in decoded.rejected for each in rejected.violations]
+    assert found == violations
+    assert decoded.salvaged == ({} if violations else {"signup": 1})
+    assert [rejected.record for rejected in decoded.rejected] == ([record] if violations else [])

@@ -1,16 +1,14 @@
-"""Contract -> msgspec decoder: the hot path, which decides in two microseconds whether a line is an event.
+"""Contract -> msgspec decoder: the hot path, which decides in a microsecond whether a line is an event.
 
-msgspec checks types, enums, patterns, lengths and bounds while it parses. What it cannot say is left to
-`fits`: that a decimal has at most 29 digits before the point and 9 after, and that an instant lies within
-the years 0001 to 9999 in UTC. `fits` only recognises plain cases; the explainer decides the others exactly.
+msgspec checks types, enums, patterns, lengths and bounds while it parses. What it cannot say, or says slowly, is left
+to `odd`: see `plain`.
 """
 
 from __future__ import annotations
 
-import keyword
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
@@ -21,16 +19,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 import xxhash
 
+from pipeline.compile.plain import Odd, attribute_names, compile_odd
 from pipeline.contracts import INT64_MAX, INT64_MIN, Contract, Kind, Property
 from pipeline.errors import ContractError
 from pipeline.patterns import python_pattern
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 """The one spelling of a UUID that contracts accept, as contracts write patterns."""
-
-_UNSIGNED_DECIMAL = r"(?:0|[1-9][0-9]{0,28})(?:\.[0-9]{1,9})?"
-PLAIN_DECIMAL = f"-?{_UNSIGNED_DECIMAL}"
-"""A number that DECIMAL(38,9) surely holds; others, such as 1e2, may fit too."""
 
 MAX_DEPTH = 256
 """How deep a record may nest: well below where any parser, at any depth of Python's stack, gives up."""
@@ -62,14 +57,14 @@ class EventDecoder:
         decode: one record (bytes) -> its struct, whose class tells the contract. Raises
             msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError or RecursionError. What no
             contract knows is skipped without a look at its UTF-8 or depth (`too_deep`): check those before.
-        fits: class -> function of a struct; False means: ask the explainer. Only classes with decimals or
-            timestamps are in it.
+        odd: class -> what finds, among structs of it, those of which the explainer must be asked. Only classes with
+            UUIDs, decimals or timestamps are in it.
         contract_of: class -> its contract.
 
     """
 
     decode: Callable[[bytes], Any]
-    fits: Mapping[type, Callable[[Any], bool]]
+    odd: Mapping[type, Odd]
     contract_of: Mapping[type, Contract]
 
 
@@ -89,10 +84,10 @@ def compile_decoder(contracts: Mapping[str, Contract], route_by: str | None) -> 
         message = f"expected {'contracts' if route_by else 'one contract, or route_by'}, got {len(contracts)}"
         raise ContractError(message)
     structs = {_event_struct(each, route_by, tagged=len(contracts) > 1): each for each in contracts.values()}
-    fits = {struct: _compile_fits(struct, each.properties) for struct, each in structs.items()}
+    odd = {struct: compile_odd(each.properties, _names(struct)) for struct, each in structs.items()}
     return EventDecoder(
         decode=msgspec.json.Decoder(reduce(operator.or_, structs)).decode,
-        fits={struct: function for struct, function in fits.items() if function is not None},
+        odd={struct: function for struct, function in odd.items() if function is not None},
         contract_of=structs,
     )
 
@@ -142,7 +137,9 @@ def _struct(
     name: str, properties: Sequence[Property], time: str | None = None, tag_field: str | None = None
 ) -> type[msgspec.Struct]:
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-    names = _attributes(properties, time)
+    names = attribute_names(properties)
+    if time in names:
+        names[time] = TIME_FIELD
     for prop in properties:
         attribute = names[prop.name]
         fields.append((attribute, _type(prop)) if prop.required else (attribute, _optional(prop), None))
@@ -157,16 +154,9 @@ def _struct(
     )
 
 
-def _attributes(properties: Iterable[Property], time: str | None = None) -> dict[str, str]:
-    """Return property name -> attribute name, the same wherever it is a fit identifier."""
-    attributes: dict[str, str] = {}
-    for index, prop in enumerate(properties):
-        plain = prop.name.isascii() and prop.name.isidentifier() and not keyword.iskeyword(prop.name)
-        edged = prop.name.startswith("_") or prop.name.endswith("_")
-        attributes[prop.name] = prop.name if plain and not edged else f"property_{index}_"
-        if prop.name == time:
-            attributes[prop.name] = TIME_FIELD
-    return attributes
+def _names(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Return property name -> attribute name, for all but the tag."""
+    return dict(zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True))
 
 
 def _optional(prop: Property) -> Any:
@@ -193,77 +183,17 @@ def _array(prop: Property) -> Any:
 
 
 def _limits(prop: Property) -> dict[str, Any]:
-    """Return what msgspec is to check beyond the type; the bounds of decimals are left to `fits`."""
+    """Return what msgspec is to check beyond the type; UUIDs and the bounds of decimals are left to `odd`."""
     limits: dict[str, Any] = {}
     if prop.kind == "integer":
         limits = {"ge": INT64_MIN, "le": INT64_MAX}
-    pattern = UUID_PATTERN if prop.kind == "uuid" else prop.pattern
-    if pattern is not None:
-        limits["pattern"] = python_pattern(pattern)
+    if prop.pattern is not None:
+        limits["pattern"] = python_pattern(prop.pattern)
     if prop.kind != "decimal":
         given = {"ge": prop.minimum, "le": prop.maximum}
         given |= {"min_length": prop.min_length, "max_length": prop.max_length}
         limits |= {name: value for name, value in given.items() if value is not None}
     return limits
-
-
-def _compile_fits(
-    struct: type[msgspec.Struct], properties: Sequence[Property]
-) -> Callable[[Any], bool] | None:
-    """Generate the function that tells whether all decimals and instants of a struct are plain cases.
-
-    It is one generated expression, since closures over closures take twice the time. Its source holds
-    nothing but attribute names of ours and of checked identifiers.
-    """
-    names = dict(zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True))
-    scope: dict[str, Any] = {
-        "plain": re.compile(PLAIN_DECIMAL.encode()).fullmatch,
-        "plain_or_null": re.compile(f"null|{PLAIN_DECIMAL}".encode()).fullmatch,
-        "unsigned": re.compile(_UNSIGNED_DECIMAL.encode()).fullmatch,
-        "unsigned_or_null": re.compile(f"null|{_UNSIGNED_DECIMAL}".encode()).fullmatch,
-        "within": _within,
-    }
-    checks = _object_checks(properties, names, "event")
-    if not checks:
-        return None
-    function: Callable[[Any], bool] = eval(f"lambda event: bool({' and '.join(checks)})", scope)
-    return function
-
-
-def _object_checks(properties: Iterable[Property], names: Mapping[str, str], holder: str) -> list[str]:
-    checks = (_check(prop, f"{holder}.{names[prop.name]}") for prop in properties if prop.name in names)
-    return [check for check in checks if check]
-
-
-def _check(prop: Property, value: str) -> str:
-    """Return a Python expression: whether `value`, an expression too, is a plain case; '' if it always is."""
-    check = ""
-    if prop.kind == "decimal":
-        # The usual bounds of a price need no arithmetic.
-        unsigned = prop.minimum == 0 and prop.maximum is None
-        plain = ("unsigned" if unsigned else "plain") + ("" if prop.required else "_or_null")
-        check = f"{plain}({value})"
-        if not unsigned and (prop.minimum is not None or prop.maximum is not None):
-            check += f" and within({value}, {str(prop.minimum)!r}, {str(prop.maximum)!r})"
-    elif prop.kind == "timestamp":
-        check = f"1 < {value}.year < 9999"
-    elif prop.kind == "object":
-        check = " and ".join(_object_checks(prop.properties, _attributes(prop.properties), value))
-    elif prop.kind == "array" and prop.items is not None:
-        item = f"{value.partition('.')[0]}_"
-        inner = _check(prop.items, item)
-        check = f"all([{inner} for {item} in {value}])" if inner else ""
-    return check if prop.required or not check else f"({value} is None or {check})"
-
-
-def _within(value: msgspec.Raw, low: str, high: str) -> bool:
-    """Whether a plain decimal, or null, is within bounds written as numbers; 'None' is no bound."""
-    text = bytes(value).decode()
-    if text == "null":
-        return True
-    return (low == "None" or Decimal(text) >= Decimal(low)) and (
-        high == "None" or Decimal(text) <= Decimal(high)
-    )
 
 
 def compile_identity(contract: Contract) -> Callable[[bytes], bytes]:
@@ -283,7 +213,7 @@ def compile_identity(contract: Contract) -> Callable[[bytes], bytes]:
     # A protected value has been held against its limits before it was hashed.
     unique = [each.unlimited() if each.protect else each for each in contract.properties if each.unique]
     decode = msgspec.json.Decoder(_struct(contract.event_type, unique)).decode
-    canonical = [(operator.attrgetter(_attributes(unique)[prop.name]), prop.kind) for prop in unique]
+    canonical = [(operator.attrgetter(attribute_names(unique)[prop.name]), prop.kind) for prop in unique]
 
     def identify(line: bytes) -> bytes:
         event = decode(line)

@@ -238,8 +238,8 @@ def accepted(decoder: EventDecoder, explainer: Explainer, record: bytes) -> bool
         event = decoder.decode(record)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    fits = decoder.fits.get(type(event))
-    plain = (fits is None or fits(event)) and not too_deep(record)
+    odd = decoder.odd.get(type(event))
+    plain = (odd is None or not odd([event])) and not too_deep(record)
     return plain or not explainer.explain(record).violations
 
 
