@@ -62,9 +62,13 @@ def main() -> int:
         servers.kafka(_made(out / "kafka")) as broker,
     ):
         bench = Bench(options, broker, out, Path(scratch))
-        drained = {name: bench.drain(name) for name in options.peers}
+        turns: dict[str, list[Drained]] = {name: [] for name in options.peers}
+        for turn in range(options.runs):
+            for name, found in turns.items():
+                found.append(bench.drain(name, turn))
         loaded = [bench.load(rate) for rate in options.rates]
         remembered = bench.remember() if options.minutes else None
+    drained = {name: live_page.median(found) for name, found in turns.items()}
     block = live_page.block(options, drained, loaded, remembered)
     print(f"\n{block}", flush=True)
     if options.docs is not None:
@@ -79,6 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=1_000_000, metavar="N", help="of the backlog")
     names = ",".join(live_page.PEERS)
     parser.add_argument("--peers", default=names, metavar="A,B", help=f"that drain it; default: {names}")
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="turns that each competitor gets")
     parser.add_argument(
         "--rates", default="1000,5000,20000", metavar="A,B", help="events a second; '' is none"
     )
@@ -118,15 +123,15 @@ class Bench:
         self._scratch = scratch
         self._backlog: KafkaTopic | None = None
 
-    def drain(self, name: str) -> Drained:
+    def drain(self, name: str, turn: int) -> Drained:
         """Let one competitor drain the backlog, and hold what it leaves against the truth."""
         history = history_of(self._options.data, self._options.events, shuffled=False)
         if self._backlog is None:
             self._backlog = KafkaTopic(self._broker, feed.PARTITIONS)
             feed.fill(self._broker.bootstrap, self._backlog.name, history)
-        out = self._out / name
+        out = self._out / f"{name}-{turn + 1}"
         if name in ("prism", "flink"):
-            self._backlog.group = name
+            self._backlog.group = out.name
             job = LiveJob(out, self._scratch, self._backlog)
             drained = self._drain_prism(job) if name == "prism" else self._drain_flink(job)
             outcome = sluice.tally(out)
@@ -154,7 +159,7 @@ class Bench:
 
     def _drain_flink(self, job: LiveJob) -> Drained:
         before = children(os.getpid())
-        with flink(_made(self._out / "cluster")) as cluster:
+        with flink(_made(job.folder / "cluster")) as cluster:
             begun = time.time()
             watching = Watching(children(os.getpid()) - before)
             submission = job.start(
@@ -193,7 +198,8 @@ class Bench:
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         begun = time.time()
-        running = Running(command, environment, self._out / f"{name}.log")
+        log = out.with_suffix(".log")
+        running = Running(command, environment, log)
         watching = Watching({running.process.pid})
         while running.process.poll() is None and time.time() < begun + PATIENCE:
             time.sleep(_LOOK_SECONDS)
@@ -204,7 +210,7 @@ class Bench:
         since = float(first.read_text()) if first.exists() else begun
         drained = self._drained(watching, begun, since)
         if running.process.wait():
-            drained.wrong.append(f"it failed, see {self._out / name}.log")
+            drained.wrong.append(f"it failed, see {log}")
             return drained, {}
         if python == "own":
             return drained, {}

@@ -55,6 +55,12 @@ class Drained:
     wrong: list[str] = field(default_factory=list)
 
 
+def median(turns: Sequence[Drained]) -> Drained:
+    """Return the turn of the middle time; a wrong one if there is any."""
+    wrong = [each for each in turns if each.wrong]
+    return wrong[0] if wrong else sorted(turns, key=lambda each: each.busy)[len(turns) // 2]
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What a steady load cost and how long its events took."""
@@ -102,7 +108,10 @@ def block(
 
 def _machine(options: argparse.Namespace) -> str:
     packages = ("apache-beam", "confluent-kafka", "msgspec", "pyarrow", "duckdb")
-    return f"{environment(*packages)}; the broker shares the cores; `flush` {options.flush} s."
+    turns = f"median of {options.runs} run{'s' if options.runs > 1 else ''}"
+    return (
+        f"{environment(*packages)}; the broker shares the cores; `flush` {options.flush} s; drained: {turns}."
+    )
 
 
 def _drained(drained: Mapping[str, Drained]) -> str:
