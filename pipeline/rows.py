@@ -28,6 +28,7 @@ from pipeline.compile.arrow import (
     holds_forbidden_null,
     retype,
 )
+from pipeline.compile.plain import PLAIN_DECIMAL
 from pipeline.contracts import Contract, Kind, Property
 from pipeline.elements import Segment
 
@@ -440,7 +441,7 @@ def _mender(prop: Property, path: str) -> Mender | None:
     return mend if menders else None
 
 
-_fits = re.compile(rb"-?(?:0|[1-9]\d{0,28})(?:\.\d{1,9})?").fullmatch
+_fits = re.compile(PLAIN_DECIMAL.encode()).fullmatch
 _exact = Context(prec=38, traps=[Inexact, InvalidOperation])
 _scale = Decimal("1e-9")
 
