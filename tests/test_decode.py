@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -169,19 +170,15 @@ def test_delivery_is_spliced_into_the_line_as_its_identity() -> None:
     assert lines == [b'{"time":"2025-02-08T13:09:00Z","_id":"m-1"}']
 
 
-SIGNUP = Contract(
+SIGNUP = replace(
+    CLICK,
     event_type="signup",
-    table="signups",
-    id="signup",
-    version="1.0.0",
-    domain="test",
-    description="",
     properties=(
         Property("time", "timestamp", required=True),
         Property("user", "uuid", required=True),
         Property("fee", "decimal"),
     ),
-    event_time="time",
+    identity="content",
     salvage=(("trailing_commas", None),),
 )
 
