@@ -171,7 +171,7 @@ def catalog(path: Path, products: int) -> Case:
 
 def sluice(case: Case, out: Path) -> list[str]:
     """Return the command that replays a case."""
-    command = [sys.executable, "-m", "pipeline", "run", f"jobs/{case.job}.yaml", f"--source={case.path}"]
+    command = [sys.executable, "-m", "sluice", "run", f"jobs/{case.job}.yaml", f"--source={case.path}"]
     command += [f"--files={out}/files", f"--warehouse=duckdb:///{out}/w.duckdb"]
     return [*command, f"--dead-letters={out}/dead_letters", f"--report={out}/report.json"]
 

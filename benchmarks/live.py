@@ -26,16 +26,17 @@ import msgspec
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
 
+from sluice.graph.ledger import read_report  # noqa: E402
+
 from benchmarks.peers import feed, latency, live_page, page, sluice  # noqa: E402
 from benchmarks.peers.live_page import Drained, Loaded, Remembered  # noqa: E402
 from benchmarks.peers.processes import Watching, children  # noqa: E402
 from benchmarks.replay import difference, expected_of, history_of, make_environment  # noqa: E402
-from pipeline.ledger import read_report  # noqa: E402
 from tests.live import servers  # noqa: E402
 from tests.live.flink_cluster import flink  # noqa: E402
 from tests.live.kafka_topic import KafkaTopic  # noqa: E402
 from tests.live.live_bench import LiveJob  # noqa: E402
-from tests.replay_bench import Running  # noqa: E402
+from tests.runtime.replay_bench import Running  # noqa: E402
 
 KEPT = ROOT / "out" / "bench"
 BENCH_PYTHON = ROOT / ".tools" / "bench-live-venv" / "bin" / "python"

@@ -28,13 +28,14 @@ import pyarrow as pa
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
 
+from sluice.arrow.from_json import to_table  # noqa: E402
+from sluice.arrow.window_counts import count_windows  # noqa: E402
+from sluice.contracts import Contract, load_contracts  # noqa: E402
+from sluice.elements import Segment  # noqa: E402
+from sluice.validation.explainer import compile_explainer  # noqa: E402
+from sluice.warehouses import Warehouse, open_warehouse  # noqa: E402
+
 from benchmarks import generate_events  # noqa: E402
-from pipeline.compile.explain import compile_explainer  # noqa: E402
-from pipeline.contracts import Contract, load_contracts  # noqa: E402
-from pipeline.count import count_windows  # noqa: E402
-from pipeline.elements import Segment  # noqa: E402
-from pipeline.rows import to_table  # noqa: E402
-from pipeline.warehouses import Warehouse, open_warehouse  # noqa: E402
 from tests.live import servers  # noqa: E402
 
 FLOOR = 0.6

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.cli import main
-from pipeline.job import Windows, option_fields
+from sluice.cli.main import main
+from sluice.config.job import Windows, option_fields
 
 DEFAULT_JOB = "jobs/backend_events.yaml"
 

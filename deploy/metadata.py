@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.job import Windows, option_fields
+from sluice.config.job import Windows, option_fields
 
 FILE = Path(__file__).parent / "metadata.json"
 

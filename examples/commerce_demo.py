@@ -24,8 +24,8 @@ from urllib.parse import parse_qs, urlsplit
 import duckdb
 from rich.console import Console
 from rich.table import Table
+from sluice.cli.console import wide_console
 
-from pipeline.terminal import wide_console
 from tests.live.servers import TOOLS, mongodb
 
 ROOT = Path(__file__).parents[1]
@@ -119,7 +119,7 @@ def ingest(console: Console, job: str, source: str) -> None:
     """Run a job, and print what came of its records."""
     console.print(f"[bold]sluice run jobs/{job}.yaml --source '{source}'[/]", soft_wrap=True)
     report = OUT / f"{job}.json"
-    command = [sys.executable, "-m", "pipeline", "run", f"jobs/{job}.yaml", f"--source={source}"]
+    command = [sys.executable, "-m", "sluice", "run", f"jobs/{job}.yaml", f"--source={source}"]
     environment = {**os.environ, "SHOP_API_TOKEN": TOKEN}
     done = subprocess.run(
         [*command, f"--report={report}"], env=environment, capture_output=True, text=True, check=False

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from sluice.cli.console import wide_console
 
-from pipeline.terminal import wide_console
 from tests.live.kafka_topic import KafkaTopic
 from tests.live.live_bench import TABLES, Feed, LiveJob, Publishing, Topic, until
 from tests.live.servers import KAFKA_JARS, kafka, pubsub

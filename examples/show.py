@@ -6,8 +6,7 @@ import sys
 
 import duckdb
 from rich.table import Table
-
-from pipeline.terminal import wide_console
+from sluice.cli.console import wide_console
 
 QUESTIONS = {
     "events in 10-second windows (six windows of event_counts)": """

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from sluice.config.job import Windows, option_fields
 
 from deploy.launch import keys
 from deploy.metadata import FILE, PLACES, metadata
-from pipeline.job import Windows, option_fields
 from tests.live.servers import require, require_tool
 
 ROOT = Path(__file__).parents[1]

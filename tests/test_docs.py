@@ -14,11 +14,10 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
-
-from pipeline.cli import _parser
-from pipeline.contracts import Identity, Kind
-from pipeline.errors import REJECT_CODES
-from pipeline.job import Windows, option_fields
+from sluice.cli.main import _parser
+from sluice.config.job import Windows, option_fields
+from sluice.contracts import Identity, Kind
+from sluice.errors import REJECT_CODES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -87,7 +86,9 @@ def test_every_reject_code_is_documented_in_its_own_words(code: str) -> None:
 
 
 def test_every_field_of_a_dead_letter_is_documented() -> None:
-    document = yaml.safe_load((ROOT / "pipeline/dead_letter.odcs.yaml").read_text("utf-8"))
+    document = yaml.safe_load(
+        (ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml").read_text("utf-8")
+    )
     names = [each["name"] for each in document["schema"][0]["properties"]]
     rows = "".join(re.findall(r"^\| `.*$", section(read("docs/dead-letters.md"), "A letter"), re.MULTILINE))
     assert [name for name in names if f"`{name}`" not in rows] == []

@@ -4,9 +4,8 @@ import logging
 import re
 
 import pytest
-
-from pipeline.errors import ConfigError, StorageError, WarehouseError
-from pipeline.retry import Patience
+from sluice.errors import ConfigError, StorageError, WarehouseError
+from sluice.retry import Patience
 
 
 def test_what_fails_for_a_while_is_done_in_the_end_and_each_failure_is_told(

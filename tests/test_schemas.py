@@ -13,15 +13,14 @@ import msgspec
 import open_data_contract_standard
 import pytest
 import yaml
-
-from pipeline.compile.decoder import compile_decoder
-from pipeline.compile.explain import compile_explainer
-from pipeline.contracts import Contract, load_contract, load_contracts
-from pipeline.errors import REJECT_CODES
+from sluice.contracts import Contract, load_contract, load_contracts
+from sluice.errors import REJECT_CODES
+from sluice.validation.decoder import compile_decoder
+from sluice.validation.explainer import compile_explainer
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "schemas"
-PACKAGED = ROOT / "pipeline" / "dead_letter.odcs.yaml"
+PACKAGED = ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"
 CONTRACTS = [*sorted(SCHEMAS.glob("*/*.odcs.yaml")), PACKAGED]
 
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 import yaml
+from sluice import telemetry as metrics
+from sluice.contracts import load_contracts
+from sluice.elements import DEAD_LETTER
+from sluice.warehouses.bigquery import tables as bigquery_tables
 
 from deploy.launch import keys
-from pipeline import metrics
-from pipeline.contracts import load_contracts
-from pipeline.elements import DEAD_LETTER
-from pipeline.warehouses import bigquery_tables
 from tests.live.servers import require, require_tool
 
 ROOT = Path(__file__).parents[1]

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from sluice.contracts import load_contracts
+from sluice.validation.decoder import EventDecoder, compile_decoder
 
 from benchmarks.peers.outcome import Outcome, main
-from pipeline.compile.decoder import EventDecoder, compile_decoder
-from pipeline.contracts import load_contracts
 
 PROCESSES = 2
 BLOCK = 1 << 20

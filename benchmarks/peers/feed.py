@@ -13,9 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from confluent_kafka import Producer
-
-from pipeline.contracts import load_contracts
-from pipeline.samples import make_events
+from sluice.contracts import load_contracts
+from sluice.tooling.fake_events import make_events
 
 PARTITIONS = 2
 _TIME = re.compile(rb'"(?:order_date|timestamp)": ?"([^"]+)"')

@@ -15,7 +15,7 @@ from benchmarks.peers.outcome import TABLES, Outcome, files_outcome, letters_out
 def command(python: str, source: Path, out: Path) -> list[str]:
     """Return the command that does all the work."""
     return [
-        *(python, "-m", "pipeline", "run", "jobs/backend_events.yaml"),
+        *(python, "-m", "sluice", "run", "jobs/backend_events.yaml"),
         *("--source", str(source)),
         *("--files", str(out / "files")),
         *("--warehouse", f"duckdb:///{out / 'w.duckdb'}"),

@@ -21,22 +21,22 @@ RATE = 200
 START = "start (imports, job, graph)"
 OTHER = "Beam between the steps"
 STEPS = (
-    (r"pipeline/sources/|pipeline/formats/", "read and split"),
+    (r"sluice/sources/|sluice/formats/", "read and split"),
     (
-        r"pipeline/(decode|patterns|elements)\.py|pipeline/compile/(decoder|explain|check)",
+        r"sluice/graph/decode|sluice/validation/|sluice/contracts/patterns|sluice/elements",
         "decode, key, explain",
     ),
-    (r"pipeline/(shuffle|panes)\.py", "compress and group"),
-    (r"pipeline/(append|log|paths)\.py|pipeline/storage/", "identities and append"),
-    (r"pipeline/(rows|compile/arrow)", "JSON to Arrow"),
-    (r"pipeline/warehouses/|pipeline/load\.py", "Parquet and load"),
-    (r"pipeline/count\.py", "10-second counts"),
-    (r"pipeline/dead_letters\.py", "dead letters"),
-    (r"pipeline/(ledger|progress|terminal)", "ledger and progress"),
-    (r"pipeline/(launch|job|cli|graph|contracts|workers|odcs|__main__)\.py", START),
+    (r"sluice/graph/(shuffle|windowing)\.py", "compress and group"),
+    (r"sluice/graph/append|sluice/eventlog/|sluice/storage/", "identities and append"),
+    (r"sluice/arrow/(from_json|schema)", "JSON to Arrow"),
+    (r"sluice/warehouses/|sluice/graph/load", "Parquet and load"),
+    (r"sluice/arrow/window_counts", "10-second counts"),
+    (r"sluice/dead_letters/", "dead letters"),
+    (r"sluice/graph/(ledger|progress)|sluice/cli/console", "ledger and progress"),
+    (r"sluice/(runtime|config|cli|contracts)/|sluice/graph/build|sluice/__main__", START),
 )
 """Pattern of a frame -> step; the first that the deepest of Sluice's frames matches."""
-_FRAME = re.compile(r"\((?P<file>[^()]*?pipeline/[\w/]+\.py):\d+\)")
+_FRAME = re.compile(r"\((?P<file>[^()]*?sluice/[\w/]+\.py):\d+\)")
 _STACK = re.compile(r"^(process \d+:.*?) (\d+)$", re.MULTILINE | re.DOTALL)
 """A process is named by its command line, which may have line breaks in it."""
 _WORKING = re.compile(r"apache_beam/runners/worker")
@@ -95,5 +95,5 @@ def _place(frames: Sequence[str]) -> tuple[str, str]:
         step = next((name for pattern, name in STEPS if re.search(pattern, frame)), OTHER)
         if step is START and any(_WORKING.search(each) for each in frames):
             return OTHER, "apache_beam"
-        return step, re.sub(r" \(.*?(pipeline/[\w/]+\.py):\d+\)", r" (\1)", frame)
+        return step, re.sub(r" \(.*?(sluice/[\w/]+\.py):\d+\)", r" (\1)", frame)
     return (OTHER if any("apache_beam" in frame for frame in frames) else START), "apache_beam"

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.contracts import load_contract
-from pipeline.elements import Layout
-from pipeline.formats.csv_rows import MAX_ROW_LINES, Cut, RowConverter, detect_layout, find_cuts, read_rows
+from sluice.contracts import load_contract
+from sluice.elements import Layout
+from sluice.formats.csv_rows import MAX_ROW_LINES, Cut, RowConverter, detect_layout, find_cuts, read_rows
 
 SCHEMAS = Path(__file__).parents[2] / "schemas/commerce"
 SALE = load_contract(str(SCHEMAS / "sale.odcs.yaml"))

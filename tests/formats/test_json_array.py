@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.formats import FORMATS, detect_format, json_array
-from pipeline.formats.json_array import read_document
+from sluice.formats import FORMATS, detect_format, json_array
+from sluice.formats.json_array import read_document
 
 DEEP = b"[" * 40 + b"1" + b"]" * 40
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from pipeline.formats.json_lines import Records, read_lines
+from sluice.formats.json_lines import Records, read_lines
 
 
 def chunked(data: bytes, size: int, start: int = 0) -> Iterator[bytes]:

@@ -9,8 +9,8 @@ from typing import Any
 import tenacity
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from sluice.tooling.publish import KafkaPublisher
 
-from pipeline.publish import KafkaPublisher
 from tests.live.servers import Kafka
 
 _ANSWER_SECONDS = 30.0

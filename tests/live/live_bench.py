@@ -15,11 +15,11 @@ from typing import Any, Protocol
 from urllib.request import urlopen
 
 import duckdb
+from sluice.contracts import load_contracts
+from sluice.tooling.fake_events import make_events
 
-from pipeline.contracts import load_contracts
-from pipeline.samples import make_events
 from tests.live.servers import free_port
-from tests.replay_bench import SLUICE, Running
+from tests.runtime.replay_bench import SLUICE, Running
 from tests.warehouses.places import Place
 
 CONTRACTS = load_contracts("schemas/backend_events")

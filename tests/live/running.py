@@ -24,7 +24,7 @@ def run_job(
     code: int = 0,
 ) -> dict[str, Any]:
     """Run a job of this repository into `folder`; return its report, or what it said on standard error."""
-    command = [sys.executable, "-m", "pipeline", "run", f"jobs/{job}.yaml", f"--source={source}"]
+    command = [sys.executable, "-m", "sluice", "run", f"jobs/{job}.yaml", f"--source={source}"]
     command += [f"--files={folder}/files", f"--warehouse=duckdb:///{folder}/w.duckdb"]
     command += [f"--dead-letters={folder}/dead_letters", f"--report={folder}/report.json", *flags]
     done = subprocess.run(

@@ -21,8 +21,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-
-from pipeline.prism import prism
+from sluice.runtime.prism import prism
 
 TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 

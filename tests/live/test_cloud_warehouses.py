@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.replay_bench import ROOT, sluice
+from tests.runtime.replay_bench import ROOT, sluice
 from tests.warehouses.places import PLACES, Place
 
 HISTORY = ROOT / "examples/backend_events/history/orders_and_stock.ndjson"

@@ -356,7 +356,7 @@ def test_a_flex_template_is_launched_through_a_job_file(tmp_path: Path) -> None:
         )
         assert said is not None, done.stdout
         figures = subprocess.run(
-            [sys.executable, "-m", "pipeline", "report", said[1]],
+            [sys.executable, "-m", "sluice", "report", said[1]],
             env={**os.environ, **bucket.environment, "COLUMNS": "200"},
             cwd=ROOT,
             capture_output=True,
@@ -423,11 +423,11 @@ def test_the_wheel_replays_in_processes_outside_the_checkout(elsewhere: Path, tm
             timeout=240,
         ).stdout
 
-    where = run("-c", "import pipeline; print(pipeline.__file__)").strip()
+    where = run("-c", "import sluice; print(sluice.__file__)").strip()
     assert Path(where).is_relative_to(elsewhere.parent)
     processes = ["--runner=DirectRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     totals = f"--temp_location={tmp_path}/temp"
-    run("-m", "pipeline", "run", str(job), "--report", "report.json", totals, *processes)
+    run("-m", "sluice", "run", str(job), "--report", "report.json", totals, *processes)
     report = json.loads((tmp_path / "report.json").read_text())
     expected = json.loads((ROOT / "examples/backend_events/expected.json").read_text())
     assert report["balanced"] is True

@@ -14,12 +14,12 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
+from sluice.elements import RecordBatch
+from sluice.errors import SourceError
+from sluice.sources import open_source
+from sluice.sources.files import Piece, find_files, plan_reading, read_item
+from sluice.storage import open_store
 
-from pipeline.elements import RecordBatch
-from pipeline.errors import SourceError
-from pipeline.sources import open_source
-from pipeline.sources.files import Piece, find_files, plan_reading, read_item
-from pipeline.storage import open_store
 from tests.live import servers
 
 BUCKET = "events"

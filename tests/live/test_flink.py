@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sluice.graph.ledger import read_report
 
-from pipeline.ledger import read_report
 from tests.live.flink_cluster import FlinkCluster, flink
 from tests.live.kafka_topic import KafkaTopic
 from tests.live.live_bench import Feed, LiveJob, Publishing, assert_whole, until
 from tests.live.servers import Kafka
-from tests.replay_bench import ROOT, Replay, sluice
+from tests.runtime.replay_bench import ROOT, Replay, sluice
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

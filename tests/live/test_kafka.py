@@ -21,16 +21,17 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.window import FixedWindows
 from confluent_kafka import KafkaException, Producer
+from sluice.clock import system_clock
+from sluice.elements import Claim, RecordBatch
+from sluice.errors import SourceError
+from sluice.sources import acknowledgements as live
+from sluice.sources import open_source
+from sluice.sources.kafka import reader as kafka_reader
+from sluice.sources.kafka.client import Topic, find_start, make_consumer
+from sluice.sources.kafka.commits import CommitStored, ticket_of
+from sluice.sources.kafka.reader import Readers
+from sluice.sources.kafka.source import FindPartitions, KafkaSource, ReadAndClaim, parse_url
 
-from pipeline import live
-from pipeline.clock import system_clock
-from pipeline.elements import Claim, RecordBatch
-from pipeline.errors import SourceError
-from pipeline.sources import kafka_reader, open_source
-from pipeline.sources.kafka import FindPartitions, KafkaSource, ReadAndClaim, parse_url
-from pipeline.sources.kafka_client import Topic, find_start, make_consumer
-from pipeline.sources.kafka_commits import CommitStored, ticket_of
-from pipeline.sources.kafka_reader import Readers
 from tests.live import servers
 
 PATIENCE = 120

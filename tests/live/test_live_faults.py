@@ -32,7 +32,7 @@ from tests.live.live_bench import (
     until,
 )
 from tests.live.servers import Kafka, PubSub, kafka, pubsub
-from tests.replay_bench import Running, small_disk
+from tests.runtime.replay_bench import Running, small_disk
 from tests.warehouses.places import PLACES, MakePlace, Place
 
 pytestmark = [

@@ -15,10 +15,10 @@ import pymongo
 import pytest
 from bson import Decimal128, Int64, ObjectId, Regex, Timestamp
 from bson.binary import Binary, UuidRepresentation
+from sluice.errors import ConfigError, SourceError
+from sluice.sources import open_source
+from sluice.sources.mongodb import MongoSource, read_collection, to_json
 
-from pipeline.errors import ConfigError, SourceError
-from pipeline.sources import open_source
-from pipeline.sources.mongodb import MongoSource, read_collection, to_json
 from tests.live import servers
 from tests.live.running import figures, rows, run_job
 

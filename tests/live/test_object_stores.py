@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import xxhash
+from sluice.errors import StorageError
+from sluice.eventlog.log import Appended, Log, Stream
+from sluice.eventlog.paths import shard_of
+from sluice.storage import Store, open_store
+from sluice.storage.objects import CREATE_ATTEMPTS
 
-from pipeline.errors import StorageError
-from pipeline.log import Appended, Log, Stream
-from pipeline.paths import shard_of
-from pipeline.storage import Store, open_store
-from pipeline.storage.objects import CREATE_ATTEMPTS
 from tests.live import servers
 
 MINUTE = 1_786_630_020  # 2026-08-13T14:07:00Z

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sluice.contracts import Contract, Property
+from sluice.errors import ConfigError, ContractError, SluiceError, WarehouseError
+from sluice.warehouses import open_warehouse
+from sluice.warehouses.postgres.warehouse import PostgresWarehouse
 
-from pipeline.contracts import Contract, Property
-from pipeline.errors import ConfigError, ContractError, SluiceError, WarehouseError
-from pipeline.warehouses import open_warehouse
-from pipeline.warehouses.postgres import PostgresWarehouse
 from tests.live import servers
-from tests.replay_bench import ROOT
+from tests.runtime.replay_bench import ROOT
 from tests.warehouses.places import PLACES, MakePlace, Place
 from tests.warehouses.samples import (
     ID,
@@ -213,8 +213,8 @@ def test_a_foreign_key_that_cannot_hold_is_refused(
 def test_the_committed_ddl_makes_what_a_run_makes(
     place: Place, make_place: MakePlace, tmp_path: Path
 ) -> None:
-    from pipeline.contracts import load_contracts
-    from pipeline.dead_letters import dead_letter_contract
+    from sluice.contracts import load_contracts
+    from sluice.dead_letters.envelope import dead_letter_contract
 
     contracts = [*load_contracts(str(ROOT / "schemas/backend_events")).values(), dead_letter_contract()]
     warehouse = open_warehouse(place.url)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.graph_bench import HOUR, MINUTE, Bench, batch, event
+from tests.graph.bench import HOUR, MINUTE, Bench, batch, event
 from tests.live.servers import prism_options
 
 pytestmark = pytest.mark.alone

@@ -14,14 +14,14 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from sluice.elements import RecordBatch
+from sluice.errors import SourceError
+from sluice.sources import Source, open_source
+from sluice.sources import acknowledgements as live
+from sluice.sources.acknowledgements import CLOSING, DRAINING, RECEIPTS
+from sluice.sources.pubsub.source import NativeRead, PullAndFinalize
+from sluice.sources.pubsub.subscriber import subscriber_of
 
-from pipeline import live
-from pipeline.elements import RecordBatch
-from pipeline.errors import SourceError
-from pipeline.live import CLOSING, DRAINING, RECEIPTS
-from pipeline.sources import Source, open_source
-from pipeline.sources.pubsub import NativeRead, PullAndFinalize
-from pipeline.sources.pubsub_subscriber import subscriber_of
 from tests.live.servers import PubSub, PubSubTopic, free_port, prism_options, pubsub
 
 _NAMES = (f"topic-{number}" for number in count(1))
@@ -179,7 +179,7 @@ def test_a_source_waits_while_too_much_is_not_stored(
     topic: PubSubTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "MAX_OUTSTANDING_RECORDS", 2000)
-    monkeypatch.setattr("pipeline.sources.pubsub_subscriber._ENOUGH_MESSAGES", 500)
+    monkeypatch.setattr("sluice.sources.pubsub.subscriber._ENOUGH_MESSAGES", 500)
     ids = topic.publish(b"%d" % n for n in range(12_000))
     with reading(open_source(topic.source), settling=False) as read:
         until(lambda: RECEIPTS.outstanding().records >= 2000)

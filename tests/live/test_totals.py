@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from pipeline.cli import main
-from pipeline.elements import Tally
-from pipeline.errors import StorageError
-from pipeline.ledger import read_report, read_totals, write_submission, write_totals
+from sluice.cli.main import main
+from sluice.elements import Tally
+from sluice.errors import StorageError
+from sluice.graph.ledger import read_report, read_totals, write_submission, write_totals
 
 
 def write(folder: Path, *panes: tuple[int, int]) -> None:

@@ -13,13 +13,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from sluice.contracts import load_contracts
+from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.errors import WarehouseError
+from sluice.warehouses import Warehouse, open_warehouse
 
-from pipeline.contracts import load_contracts
-from pipeline.dead_letters import dead_letter_contract
-from pipeline.errors import WarehouseError
-from pipeline.warehouses import Warehouse, open_warehouse
 from tests.live.proxy import Fault, Stage, after_bytes, containing, proxy
-from tests.replay_bench import JOB, ROOT, sluice
+from tests.runtime.replay_bench import JOB, ROOT, sluice
 from tests.warehouses.places import PLACES, MakePlace, Place
 from tests.warehouses.samples import (
     ORDER,

@@ -11,11 +11,9 @@ import msgspec
 import pytest
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that
-
-from pipeline.contracts import Contract, Property
-from pipeline.dead_letters import DeadLetter, LetterLog, dead_letter, mark, minute_of
-from pipeline.decode import AgeLimits, RecordDecoder
-from pipeline.elements import (
+from sluice.contracts import Contract, Property
+from sluice.dead_letters.envelope import DeadLetter, LetterLog, dead_letter, mark, minute_of
+from sluice.elements import (
     DEAD_LETTER,
     REDELIVERY,
     UNPARSABLE,
@@ -26,9 +24,10 @@ from pipeline.elements import (
     Rejected,
     Violation,
 )
-from pipeline.errors import ConfigError, SourceError, StorageError
-from pipeline.sources import open_source
-from pipeline.sources.dead_letters import (
+from sluice.errors import ConfigError, SourceError, StorageError
+from sluice.graph.decode import AgeLimits, RecordDecoder
+from sluice.sources import open_source
+from sluice.sources.dead_letters import (
     DeadLetterSource,
     Selection,
     _read_batches,

@@ -18,12 +18,12 @@ from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
+from sluice.elements import RecordBatch
+from sluice.errors import ConfigError, SourceError
+from sluice.sources import files, open_source
+from sluice.sources.files import FoundFile, Piece, find_files, plan_reading, read_item
 
 from examples import generate
-from pipeline.elements import RecordBatch
-from pipeline.errors import ConfigError, SourceError
-from pipeline.sources import files, open_source
-from pipeline.sources.files import FoundFile, Piece, find_files, plan_reading, read_item
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "backend_events"
 MODIFIED = 1_739_020_000.0
@@ -156,7 +156,7 @@ def test_a_client_that_is_not_installed(
     with pytest.raises(ConfigError) as caught:
         open_source(f"{scheme}://bucket/x.json")
     assert str(caught.value) == (
-        f"{scheme}://bucket/x.json: its client is not installed: pip install 'sluice[{extra}]'"
+        f"{scheme}://bucket/x.json: its client is not installed: pip install 'sluice-beam[{extra}]'"
     )
 
 

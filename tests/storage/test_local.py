@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from pipeline.errors import StorageError
-from pipeline.storage import open_store
+from sluice.errors import StorageError
+from sluice.storage import open_store
 
 
 def refuse(error: int) -> Callable[..., int]:

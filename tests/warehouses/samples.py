@@ -8,12 +8,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from pipeline.contracts import Contract, Property
-from pipeline.count import count_windows
-from pipeline.elements import Segment
-from pipeline.retry import Patience
-from pipeline.rows import to_table
-from pipeline.warehouses import Refusal, Warehouse, open_warehouse
+from sluice.arrow.from_json import to_table
+from sluice.arrow.window_counts import count_windows
+from sluice.contracts import Contract, Property
+from sluice.elements import Segment
+from sluice.retry import Patience
+from sluice.warehouses import Refusal, Warehouse, open_warehouse
+
 from tests.warehouses.places import Place
 
 NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)

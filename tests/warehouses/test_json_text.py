@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sluice.arrow.schema import arrow_field
+from sluice.contracts import Property
+from sluice.warehouses.json_text import decimal_text, json_text
 
-from pipeline.compile.arrow import arrow_field
-from pipeline.contracts import Property
-from pipeline.warehouses.json_text import decimal_text, json_text
 from tests.warehouses.samples import plain
 
 PART = Property(

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sluice.contracts import Property
+from sluice.errors import ConfigError, ContractError, WarehouseError
+from sluice.tooling.tables import compare_tables, fit
+from sluice.warehouses import open_warehouse, sqlite
+from sluice.warehouses.sqlite import SQLiteWarehouse, create_table_sql
 
-from pipeline.contracts import Property
-from pipeline.errors import ConfigError, ContractError, WarehouseError
-from pipeline.tables import compare_tables, fit
-from pipeline.warehouses import open_warehouse, sqlite
-from pipeline.warehouses.sqlite import SQLiteWarehouse, create_table_sql
 from tests.warehouses.places import PLACES, Place
 from tests.warehouses.samples import (
     ID,

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import pytest
-
-from pipeline.errors import ConfigError
-from pipeline.warehouses import WAREHOUSES, open_warehouse
-from pipeline.warehouses.urls import redact
+from sluice.errors import ConfigError
+from sluice.warehouses import WAREHOUSES, open_warehouse
+from sluice.warehouses.urls import redact
 
 
 @pytest.mark.parametrize(

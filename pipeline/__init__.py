@@ -1,1 +1,0 @@
-"""Sluice: one Apache Beam graph from raw events to trusted tables."""

@@ -1,1 +1,0 @@
-"""Contracts compiled to what decodes, explains, types and stores their events."""

@@ -1,0 +1,159 @@
+"""Contract -> Arrow schema of its table, as it is loaded into every warehouse.
+
+The columns are the contract's properties, in order, and then four that Sluice adds; see `ADDED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import pyarrow as pa
+
+from sluice.contracts import Contract, Kind, Property
+from sluice.errors import ContractError
+
+KIND = b"kind"
+"""Field metadata: the contract's kind where the Arrow type alone does not tell it (`uuid`, `json`)."""
+
+DESCRIPTION = b"description"
+"""Field metadata: what the contract says about the property."""
+
+DECIMAL = pa.decimal128(38, 9)
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+ADDED: tuple[Property, ...] = (
+    Property("_extra", "json", description="Properties outside the contract, nested as they came, or null."),
+    Property("_event_id", "string", required=True, description="Identity of the event: 32 hex digits."),
+    Property("_segment_id", "string", required=True, description="Segment of the log that holds the event."),
+    Property("_ingested_at", "timestamp", required=True, description="When the event was loaded."),
+)
+"""The columns that every table ends with; a contract cannot have properties of these names."""
+
+SCALARS: dict[Kind, pa.DataType] = {
+    "string": pa.string(),
+    "uuid": pa.string(),
+    "integer": pa.int64(),
+    "float": pa.float64(),
+    "decimal": DECIMAL,
+    "boolean": pa.bool_(),
+    "timestamp": TIMESTAMP,
+    "date": pa.date32(),
+    "json": pa.string(),
+}
+
+
+@lru_cache(maxsize=256)
+def arrow_schema(contract: Contract) -> pa.Schema:
+    """Return the table of `contract`, as loaded: its columns in order, then `ADDED`.
+
+    A `uuid` is a string as received; `json` is a string of compact JSON text (`KIND` says so in the field's
+    metadata); a property is nullable unless it is required. The schema's metadata names contract and version.
+
+    Raises:
+        ContractError: a property has a reserved name, an object no properties, or an array no items.
+
+    """
+    names = {added.name for added in ADDED}
+    for prop in contract.columns:
+        if prop.name in names:
+            message = f"{_where(contract)}: property {prop.name}: the name is reserved by Sluice; rename it"
+            raise ContractError(message)
+    fields = [arrow_field(prop, where=_where(contract)) for prop in (*contract.columns, *ADDED)]
+    return pa.schema(fields, metadata={b"contract": contract.label.encode()})
+
+
+@lru_cache(maxsize=256)
+def event_fields(contract: Contract) -> tuple[pa.Field, ...]:
+    """Return the properties of an event of `contract` as fields, nested as its records are."""
+    return tuple(arrow_field(prop, where=_where(contract)) for prop in contract.properties)
+
+
+def flatten(contract: Contract, columns: Sequence[pa.Array]) -> list[pa.Array]:
+    """Return arrays of `event_fields` as arrays of the contract's columns; an absent object's are null."""
+    flat: list[pa.Array] = []
+    for prop, column in zip(contract.properties, columns, strict=True):
+        flat += column.flatten() if prop.flatten else [column]
+    return flat
+
+
+def arrow_field(prop: Property, *, where: str) -> pa.Field:
+    """Return one property as an Arrow field; `where` names the contract in the error's message."""
+    metadata = {DESCRIPTION: prop.description.encode()} if prop.description else {}
+    if prop.kind in ("uuid", "json"):
+        metadata[KIND] = prop.kind.encode()
+    return pa.field(prop.name, _type(prop, where), nullable=not prop.required, metadata=metadata or None)
+
+
+def _type(prop: Property, where: str) -> pa.DataType:
+    here = f"{where}: property {prop.name}"
+    if prop.kind == "object":
+        if not prop.properties:
+            message = f"{here}: expected an object with properties, got none; of any shape: json"
+            raise ContractError(message)
+        return pa.struct([arrow_field(inner, where=here) for inner in prop.properties])
+    if prop.kind == "array":
+        if prop.items is None:
+            message = f"{here}: expected an array with items, got none; of anything: json"
+            raise ContractError(message)
+        item = arrow_field(prop.items, where=here)
+        return pa.list_(item.with_name("item"))
+    return SCALARS[prop.kind]
+
+
+def _where(contract: Contract) -> str:
+    return contract.path or contract.label
+
+
+def holds_forbidden_null(columns: Iterable[pa.Array], fields: Sequence[pa.Field]) -> bool:
+    """Tell whether some value is null although its field forbids it, at any depth.
+
+    `columns` lie under one parent without nulls of its own, one for each of `fields`.
+    """
+    return any(_forbidden(column, field) for column, field in zip(columns, fields, strict=True))
+
+
+def _forbidden(array: pa.Array, field: pa.Field) -> bool:
+    if array.null_count:
+        if not field.nullable:
+            return True
+        if pa.types.is_nested(field.type):
+            array = array.drop_null()
+    if pa.types.is_struct(field.type):
+        return holds_forbidden_null(array.flatten(), list(field.type))
+    if pa.types.is_list(field.type):
+        return _forbidden(array.flatten(), field.type.value_field)
+    return False
+
+
+def retype(array: pa.Array, target: pa.DataType) -> pa.Array:
+    """Return `array` as `target`, which differs only in nullability, metadata and the types of leaves.
+
+    What `target` forbids to be null must be null only within a parent that is: there it loses its own nulls, which
+    nobody sees, but for which Parquet's writer would refuse the column.
+    """
+    if array.type == target and not pa.types.is_nested(target):
+        return array
+    if pa.types.is_struct(target):
+        inner = [_member(array.field(index), target.field(index)) for index in range(target.num_fields)]
+        validity = array.buffers()[:1]
+        return pa.Array.from_buffers(target, len(array), validity, array.null_count, array.offset, inner)
+    if pa.types.is_list(target):
+        values = [retype(array.values, target.value_type)]
+        return pa.Array.from_buffers(
+            target, len(array), array.buffers()[:2], array.null_count, array.offset, values
+        )
+    return array.cast(target)
+
+
+def _member(array: pa.Array, field: pa.Field) -> pa.Array:
+    array = retype(array, field.type)
+    if field.nullable or not array.null_count:
+        return array
+    children = None
+    own = array.buffers()[1:]
+    if pa.types.is_struct(field.type):
+        own, children = [], [array.field(index) for index in range(field.type.num_fields)]
+    elif pa.types.is_list(field.type):
+        own, children = own[:1], [array.values]
+    return pa.Array.from_buffers(field.type, len(array), [None, *own], 0, array.offset, children)

@@ -1,0 +1,90 @@
+"""Event times -> events per window. Pure: no clock, no state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.contracts import Contract
+
+MICROSECONDS = 1_000_000
+"""Microseconds in a second."""
+
+DEFAULT_WINDOW_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCount:
+    """How many events fell into one window, from `window_start` up to, not including, `window_end`.
+
+    Both are microseconds since 1970-01-01T00:00:00Z, as in the columns of a table.
+    """
+
+    window_start: int
+    window_end: int
+    events: int
+    event_type: str | None = None
+    """What was counted by, for a contract that names a property (`countBy`); None is the segment's event type."""
+
+
+def count_windows(
+    times: pa.Array | pa.ChunkedArray,
+    window_seconds: float = DEFAULT_WINDOW_SECONDS,
+    types: pa.Array | pa.ChunkedArray | None = None,
+) -> list[WindowCount]:
+    """Count events by window, and by type within it, in order of time; windows without events are left out.
+
+    Windows are half-open, `window_seconds` long and aligned to 1970-01-01T00:00:00Z in both directions: an
+    event at -1 µs belongs to the window that ends at 0. Null times are in no window.
+
+    Args:
+        times: event times, timestamps in microseconds UTC.
+        window_seconds: length of a window, at least 1 and a whole number of microseconds.
+        types: the text that each event is counted by; None counts all alike.
+
+    Raises:
+        ValueError: `window_seconds` is below 1.
+
+    """
+    if window_seconds < 1:
+        message = f"expected a window of at least 1 s, got {window_seconds} s"
+        raise ValueError(message)
+    width = round(window_seconds * MICROSECONDS)
+    epoch = times.cast(pa.int64())
+    toward_zero = pc.divide(epoch, width)
+    # Arrow's division truncates; times before 1970 that are not on a boundary belong one window lower.
+    above = pc.greater(pc.multiply(toward_zero, width), epoch)
+    window = pc.subtract(toward_zero, above.cast(pa.int64()))
+    counted = (
+        WindowCount(number * width, (number + 1) * width, events, event_type)
+        for number, event_type, events in _values(window, types)
+    )
+    return sorted(counted, key=lambda each: (each.window_start, each.event_type or ""))
+
+
+def count_events(contract: Contract, rows: pa.Table, window_seconds: float) -> list[WindowCount]:
+    """Count the rows of a contract's table by window, and by the property that the contract names for that."""
+    types = None
+    if contract.count_by is not None:  # one that is null is counted by the type of the event
+        types = pc.fill_null(rows.column(contract.count_by), contract.event_type)
+    return count_windows(rows.column(contract.event_time), window_seconds, types)
+
+
+def events_in(rows: int, windows: Sequence[WindowCount]) -> int:
+    """Return how many events were loaded, be it as rows or in counts alone."""
+    return rows or sum(each.events for each in windows)
+
+
+def _values(
+    windows: pa.Array | pa.ChunkedArray, types: pa.Array | pa.ChunkedArray | None
+) -> Iterator[tuple[int, str | None, int]]:
+    """Distinct window numbers with the types in each, and how often each occurs."""
+    if types is None:
+        types = pa.nulls(len(windows), pa.string())
+    table = pa.table({"window": windows, "type": types}).filter(pc.is_valid(windows))
+    found = table.group_by(["window", "type"]).aggregate([([], "count_all")])
+    columns = (found.column(name).to_pylist() for name in ("window", "type", "count_all"))
+    yield from zip(*columns, strict=True)

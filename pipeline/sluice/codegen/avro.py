@@ -1,0 +1,190 @@
+"""Contract -> Avro schema of its events, and event -> what an Avro writer takes.
+
+Avro holds the event as the contract describes it; properties outside the contract and the columns that
+Sluice adds to tables are not part of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from sluice.contracts import Contract, Kind, Property
+from sluice.errors import ContractError
+
+Schema = Any
+"""An Avro schema as JSON: a name, a list (union) or a dict."""
+
+PRECISION = 38
+SCALE = 9
+
+SCALARS: dict[Kind, Schema] = {
+    "string": "string",
+    "uuid": {"type": "string", "logicalType": "uuid"},
+    "integer": "long",
+    "float": "double",
+    "decimal": {"type": "bytes", "logicalType": "decimal", "precision": PRECISION, "scale": SCALE},
+    "boolean": "boolean",
+    "timestamp": {"type": "long", "logicalType": "timestamp-micros"},
+    "date": {"type": "int", "logicalType": "date"},
+    "json": "string",
+}
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def avro_schema(contract: Contract) -> dict[str, Any]:
+    """Return the Avro record of the contract's events.
+
+    A property that is not required is a union with null and null by default. Named types (records, enums) are
+    named by their path, so they are unique. An `enum` becomes an Avro enum if all its values are Avro names,
+    and stays a string otherwise. A name that Avro does not allow gets `_` for each character in the way, and
+    the attribute `json_name` tells the contract's own.
+
+    Raises:
+        ContractError: two properties would have the same name in Avro.
+
+    """
+    where = contract.path or contract.label
+    name = avro_name(contract.event_type)
+    record = _record(name, contract.properties, _Names(name), f"{where}: property ")
+    head = {"type": "record", "name": name, "namespace": avro_name(contract.domain or "sluice")}
+    doc = {"doc": contract.description} if contract.description else {}
+    return {**head, **doc, **record}
+
+
+def to_avro(contract: Contract, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an accepted event as a record of `avro_schema(contract)`.
+
+    Args:
+        contract: that accepted the event.
+        event: decoded from JSON into builtin values. With `parse_float=Decimal` (msgspec: `float_hook`) to
+            keep more than 15 digits of a decimal.
+
+    Returns:
+        UUID, Decimal, datetime (UTC) and date for their kinds, compact JSON text for `json`, None for what is
+        absent.
+
+    """
+    return _to_object(contract.properties, event)
+
+
+def avro_name(name: str) -> str:
+    """Return `name` with `_` for each character that Avro does not allow in names."""
+    sane = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return sane if _NAME.fullmatch(sane) else f"_{sane}"
+
+
+class _Names:
+    """Hands out names of types, each once."""
+
+    def __init__(self, *taken: str) -> None:
+        self._taken = set(taken)
+
+    def take(self, wanted: str) -> str:
+        name, number = wanted, 2
+        while name in self._taken:
+            name, number = f"{wanted}_{number}", number + 1
+        self._taken.add(name)
+        return name
+
+
+def _record(path: str, properties: Iterable[Property], names: _Names, where: str) -> dict[str, Any]:
+    fields: list[dict[str, Any]] = []
+    seen: dict[str, str] = {}
+    for prop in properties:
+        name = avro_name(prop.name)
+        if other := seen.get(name):
+            message = (
+                f"{where}{prop.name}: Avro cannot tell it from {other}, both are {name} there; rename one"
+            )
+            raise ContractError(message)
+        seen[name] = prop.name
+        field: dict[str, Any] = {"name": name}
+        if prop.description:
+            field["doc"] = prop.description
+        field["type"] = _nullable(prop, f"{path}_{name}", names, f"{where}{prop.name}.")
+        if not prop.required:
+            field["default"] = None
+        if name != prop.name:
+            field["json_name"] = prop.name
+        fields.append(field)
+    return {"fields": fields}
+
+
+def _nullable(prop: Property, path: str, names: _Names, where: str) -> Schema:
+    plain = _type(prop, path, names, where)
+    return plain if prop.required else ["null", plain]
+
+
+def _type(prop: Property, path: str, names: _Names, where: str) -> Schema:
+    if prop.kind == "object":
+        name = names.take(path)
+        return {"type": "record", "name": name, **_record(name, prop.properties, names, where)}
+    if prop.items is not None:
+        return {"type": "array", "items": _nullable(prop.items, f"{path}_item", names, where)}
+    if is_avro_enum(prop):
+        return {"type": "enum", "name": names.take(path), "symbols": list(prop.enum)}
+    return SCALARS[prop.kind]
+
+
+def is_avro_enum(prop: Property) -> bool:
+    """Tell whether all values that the property lists are names that Avro allows."""
+    symbols = [value for value in prop.enum if isinstance(value, str) and _NAME.fullmatch(value)]
+    return prop.kind == "string" and bool(symbols) and len(set(symbols)) == len(prop.enum)
+
+
+def _to_object(properties: Iterable[Property], event: Mapping[str, Any]) -> dict[str, Any]:
+    return {avro_name(prop.name): _to_value(prop, event.get(prop.name)) for prop in properties}
+
+
+def _to_value(prop: Property, value: Any) -> Any:
+    if value is None:
+        return None
+    if prop.kind == "object":
+        return _to_object(prop.properties, value)
+    if prop.items is not None:
+        items = prop.items
+        return [_to_value(items, each) for each in value]
+    convert = _CONVERT.get(prop.kind)
+    return value if convert is None else convert(value)
+
+
+_exact = Context(prec=PRECISION, traps=[Inexact, InvalidOperation])
+_unit = Decimal(1).scaleb(-SCALE)
+
+
+def _decimal(value: Any) -> Decimal:
+    """Write the number with nine decimals, as Avro wants it; an accepted number fits exactly."""
+    # A float by way of its text: 0.1 means 0.1, not the 55 digits of its binary form.
+    return _exact.quantize(value if isinstance(value, Decimal) else Decimal(str(value)), _unit)
+
+
+def _timestamp(value: str) -> datetime:
+    time = msgspec.convert(value, datetime)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def _text(value: Any) -> str:
+    return _encode(value).decode()
+
+
+_CONVERT: dict[Kind, Any] = {
+    "uuid": UUID,
+    "float": float,
+    "integer": int,
+    "decimal": _decimal,
+    "timestamp": _timestamp,
+    "date": date.fromisoformat,
+    "json": _text,
+}
+"""What has to be done to a value of JSON for Avro; kinds that are not here stay as they are."""

@@ -1,0 +1,175 @@
+"""Contracts -> what dbt/ knows of Sluice's tables: sources, descriptions of columns, and select lists.
+
+The sources carry the tests that follow from the contracts. The macros select a table's columns for a staging
+model; how a column or a member of an object is read on each warehouse is written by hand, in dbt/macros/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from sluice.arrow.schema import ADDED
+from sluice.contracts import Contract, Kind, Property
+
+ITEM = "item"
+"""What the hand-written macros call an element of an array."""
+
+_SEGMENTS = {
+    "name": "_segments",
+    "description": "Segments of the log that are loaded, each once.",
+    "config": {"loaded_at_field": "ingested_at", "meta": {"partitioned_by": "minute"}},
+    "columns": [
+        {
+            "name": "segment_id",
+            "description": "Hash of event type, minute and content.",
+            "data_tests": ["unique", "not_null"],
+        },
+        {"name": "event_type", "description": "Type of the segment's events."},
+        {"name": "path", "description": "File of the log."},
+        {"name": "minute", "description": "Minute of the segment's events."},
+        {"name": "events", "description": "Rows that were loaded."},
+        {"name": "refused", "description": "Lines that could not become rows."},
+        {"name": "ingested_at", "description": "When the segment was loaded."},
+    ],
+}
+"""Every warehouse has these columns of it, named without quotes."""
+
+_WORD = re.compile(r"\W+", re.ASCII)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Indents lists in mappings, as people write them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        del indentless
+        super().increase_indent(flow, False)
+
+
+def sources_yaml(domain: str, contracts: Sequence[Contract]) -> str:
+    """Return the source `domain` with a table for each contract and that of the loaded segments.
+
+    Its schema is the target's own, or that of the environment variable `SLUICE_<DOMAIN>_SCHEMA`. The column of
+    a table's partitions stands in its `meta`, since BigQuery refuses to read it without a filter on them.
+    """
+    variable = f"SLUICE_{_word(domain).upper()}_SCHEMA"
+    source = {
+        "name": domain,
+        "description": f"Tables that Sluice loads from the contracts of {domain}.",
+        "schema": f"{{{{ env_var('{variable}', target.schema) }}}}",
+        "tables": [*(_table(contract) for contract in contracts), _SEGMENTS],
+    }
+    return yaml.dump({"sources": [source]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def docs_markdown(domain: str, contracts: Iterable[Contract]) -> str:
+    """Return a docs block `<domain>__<type>__<column>` for each column that a select list has."""
+    blocks = []
+    for contract in contracts:
+        described: dict[str, str] = {}
+        for name, prop in _described((*contract.columns, *ADDED)):
+            described.setdefault(name, prop.description)
+        for name, description in described.items():
+            block = f"{_name(domain, contract)}__{name}"
+            blocks.append(f"{{% docs {block} %}}\n{description}\n{{% enddocs %}}\n")
+    return "\n".join(blocks)
+
+
+def select_macros(domain: str, contracts: Iterable[Contract]) -> str:
+    """Return a macro `<domain>__<type>_columns` for each contract, and one for each array of objects in it.
+
+    An object's members are columns of their own, `<object>_<member>`; a uuid becomes a text.
+    """
+    macros = []
+    for contract in contracts:
+        name = _name(domain, contract)
+        columns = (*contract.columns, *ADDED)
+        macros.append(_macro(f"{name}_columns", _selected(columns, ())))
+        for path, array in _arrays(columns):
+            inner = "_".join((name, *path))
+            macros.append(_macro(f"{inner}_columns", _selected(array.properties, (ITEM,))))
+    return "\n\n".join(macros) + "\n"
+
+
+def _table(contract: Contract) -> dict[str, Any]:
+    table: dict[str, Any] = {"name": contract.table}
+    if contract.description:
+        table["description"] = contract.description
+    time = contract.event_time or "_ingested_at"
+    table["config"] = {"loaded_at_field": "_ingested_at", "meta": {"partitioned_by": time}}
+    table["columns"] = [_column(each) for each in (*contract.columns, *ADDED)]
+    return table
+
+
+def _column(prop: Property) -> dict[str, Any]:
+    """Return a column, quoted but on Snowflake, where Sluice's names are in upper case, as unquoted ones are."""
+    tests: list[Any] = []
+    if prop.unique or prop.name == "_event_id":
+        tests.append("unique")
+    if prop.required:
+        tests.append("not_null")
+    if prop.enum:
+        quote = {} if prop.kind == "string" else {"quote": False}
+        tests.append({"accepted_values": {"arguments": {"values": list(prop.enum), **quote}}})
+    column: dict[str, Any] = {"name": prop.name}
+    if prop.description:
+        column["description"] = prop.description
+    column["quote"] = "{{ target.type != 'snowflake' }}"
+    return column | ({"data_tests": tests} if tests else {})
+
+
+def _selected(properties: Iterable[Property], parents: tuple[str, ...]) -> Iterator[str]:
+    """Yield an expression for each column; its alias is the path below the table or below the array's item."""
+    for prop in properties:
+        path = (*parents, prop.name)
+        if prop.kind == "object":
+            yield from _selected(prop.properties, path)
+            continue
+        alias = _word("_".join(path[1:] if path[0] == ITEM else path))
+        yield _expression(path, prop.kind, alias)
+
+
+def _expression(path: tuple[str, ...], kind: Kind, alias: str) -> str:
+    if len(path) == 1:
+        return f"{{{{ sluice_column({path[0]!r}, {kind!r}) }}}} as {alias}"
+    return f"{{{{ sluice_member({list(path)!r}, {kind!r}) }}}} as {alias}"
+
+
+def _described(
+    properties: Iterable[Property], parents: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Property]]:
+    for prop in properties:
+        path = (*parents, prop.name)
+        if prop.kind == "object":
+            yield from _described(prop.properties, path)
+            continue
+        yield _word("_".join(path)), prop
+        if prop.items is not None and prop.items.kind == "object":
+            yield from _described(prop.items.properties, path)
+
+
+def _arrays(
+    properties: Iterable[Property], parents: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Property]]:
+    for prop in properties:
+        path = (*parents, prop.name)
+        yield from _arrays(prop.properties, path)
+        if prop.items is not None and prop.items.kind == "object":
+            yield tuple(_word(each) for each in path), prop.items
+
+
+def _macro(name: str, expressions: Iterable[str]) -> str:
+    lines = ",\n        ".join(expressions)
+    return f"{{% macro {name}() %}}\n        {lines}\n{{% endmacro %}}"
+
+
+def _name(domain: str, contract: Contract) -> str:
+    return f"{_word(domain)}__{_word(contract.event_type)}"
+
+
+def _word(text: str) -> str:
+    """Return `text` as a name that SQL and Jinja take without quotes, if it is no keyword."""
+    return _WORD.sub("_", text)

@@ -1,0 +1,119 @@
+"""Contracts -> an entity-relationship diagram in Mermaid, which most Git hosts draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sluice.arrow.schema import ADDED
+from sluice.contracts import Contract, Property
+
+_KEYWORDS = frozenset({"pk", "fk", "uk"})
+"""Words that Mermaid takes for keys wherever they stand in an entity."""
+
+
+def mermaid(contracts: Iterable[Contract]) -> str:
+    """Return an `erDiagram` of the tables of `contracts`, ended by a line feed.
+
+    An entity is a table, with its columns, or an object in one, named by its path. `PK` marks the identity of
+    a row, `UK` what the contract calls unique, `FK` what it refers to. What is referred to but is no table of
+    these contracts is an entity with just that column.
+    """
+    ordered = sorted(contracts, key=lambda contract: contract.table)
+    tables = {contract.table for contract in ordered}
+    entities: dict[str, list[str]] = {}
+    relations: list[str] = []
+    for contract in ordered:
+        columns = (*contract.columns, *ADDED)
+        _add_entity(contract.table, columns, entities, relations)
+    outside: dict[str, dict[str, str]] = {}
+    for contract in ordered:
+        for prop in _all(contract.columns):
+            table, _, column = (prop.references or "").partition(".")
+            if table and table not in tables:
+                outside.setdefault(table, {})
+                if column:
+                    outside[table][column] = f"{_word(prop.kind)} {_word(column)} PK"
+    for table, columns_of in outside.items():
+        entities[table] = [columns_of[column] for column in sorted(columns_of)]
+    lines = ["erDiagram", *(f"    {relation}" for relation in relations)]
+    for entity, attributes in entities.items():
+        lines += [f"    {_name(entity)} {{", *(f"        {each}" for each in attributes), "    }"]
+    return "\n".join(lines) + "\n"
+
+
+def _add_entity(
+    entity: str, columns: Sequence[Property], entities: dict[str, list[str]], relations: list[str]
+) -> None:
+    attributes = entities[entity] = []
+    for column in columns:
+        attributes.append(_attribute(column))
+        inner = _innermost(column)
+        if referred := column.references or inner.references:
+            one = "}o" if column.items else "||" if column.required else "|o"
+            relations.append(f"{_name(referred.partition('.')[0])} {one}--o{{ {_relation(entity, column)}")
+        if inner.kind == "object":
+            path = f"{entity}.{column.name}"
+            several = "|{" if column.required and (column.min_length or 0) > 0 else "o{"
+            single = "||" if column.required else "o|"
+            relations.append(
+                f"{_name(entity)} ||--{several if column.items else single} {_relation(path, column)}"
+            )
+            _add_entity(path, inner.properties, entities, relations)
+
+
+def _relation(entity: str, column: Property) -> str:
+    return f"{_name(entity)} : {_name(column.name)}"
+
+
+def _attribute(column: Property) -> str:
+    inner = _innermost(column)
+    brackets = "[]" if column.items else ""
+    keys = [
+        key
+        for key, holds in (
+            ("PK", column.name == "_event_id"),
+            ("FK", bool(column.references or inner.references)),
+            ("UK", column.unique),
+        )
+        if holds
+    ]
+    parts = [f"{inner.kind}{brackets}", _word(column.name), ", ".join(keys), _comment(column)]
+    return " ".join(part for part in parts if part)
+
+
+def _comment(column: Property) -> str:
+    values = [str(value) for value in column.enum]
+    notes = [
+        column.description,
+        f"one of {' | '.join(values)}" if len(values) > 1 else "".join(f"always {value}" for value in values),
+        "" if column.required else "optional",
+        column.classification or "",
+    ]
+    text = "; ".join(note.rstrip(".") for note in notes if note)
+    return f'"{_unquoted(text)}"' if text else ""
+
+
+def _innermost(prop: Property) -> Property:
+    return prop if prop.items is None else _innermost(prop.items)
+
+
+def _all(properties: Iterable[Property]) -> Iterable[Property]:
+    for prop in properties:
+        yield prop
+        yield from _all((*prop.properties, *((prop.items,) if prop.items else ())))
+
+
+def _name(text: str) -> str:
+    """Quote a name: many plain words, such as those that begin with `to`, mean something to Mermaid."""
+    plain = _unquoted(text).translate({ord("%"): "_", ord("\\"): "_"})
+    return f'"{plain}"'
+
+
+def _word(text: str) -> str:
+    """Return `text` as the name of an attribute, which cannot be quoted."""
+    word = "".join(each if each.isascii() and (each.isalnum() or each in "_-") else "_" for each in text)
+    return f"_{word}" if not word or word[0] in "0123456789-" or word.lower() in _KEYWORDS else word
+
+
+def _unquoted(text: str) -> str:
+    return " ".join(text.replace('"', "'").split())

@@ -1,0 +1,1 @@
+"""What a user configures: job files, connector URLs and their options, durations."""

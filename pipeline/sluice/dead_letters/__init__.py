@@ -1,0 +1,1 @@
+"""Dead letters: their envelope, their log, reading them back. No Beam."""

@@ -1,0 +1,1 @@
+"""The Beam graph: `build` shows it whole; each other module is one of its steps."""

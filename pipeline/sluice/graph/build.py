@@ -1,0 +1,143 @@
+"""The whole graph, on one screen: records in, segments, counts, rows, dead letters and a ledger out.
+
+Bounded and unbounded input run through the same steps; what differs is looked up in `Run`, which the
+launcher makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import apache_beam as beam
+
+from sluice.clock import Clock
+from sluice.config.job import Job
+from sluice.contracts import Contract
+from sluice.dead_letters.envelope import WrapLetters
+from sluice.elements import DEAD_LETTER, REDELIVERY, Receipts, RecordBatch, Rejected, Tally
+from sluice.eventlog.log import Log, Offer
+from sluice.graph import coders  # noqa: F401  they are registered there
+from sluice.graph.append import AppendToLog
+from sluice.graph.decode import AgeLimits, DecodeRecords
+from sluice.graph.ledger import BalanceLedger, count_read
+from sluice.graph.load import LoadSegments, SettleReceipts
+from sluice.graph.progress import Progress
+from sluice.graph.shuffle import Spill
+from sluice.graph.windowing import Panes
+from sluice.retry import Patience
+from sluice.telemetry import measure
+from sluice.warehouses import Warehouse
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the launcher hands to the graph besides the job: opened logs, prepared warehouse, limits, clock."""
+
+    log: Log
+    letters: Log
+    warehouse: Warehouse
+    tables: Mapping[str, Contract]
+    """Event type, that of dead letters included, -> its contract as its table takes it: see `tables.fit`."""
+    ages: AgeLimits
+    event_panes: Panes
+    letter_panes: Panes
+    totals_url: str
+    clock: Clock
+    patience: Patience
+    progress: Progress | None = None
+    spill: Spill | None = None
+    acknowledge: beam.PTransform = field(default_factory=SettleReceipts)
+    """Takes what was `read`, and the receipts of what is stored; tells the source."""
+
+
+def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PCollection[Tally]:
+    """Put the graph of `job` behind `records`; return the written totals."""
+    read = records | "Count what was read" >> beam.Map(count_read)
+    decoded = records | "Decode" >> beam.ParDo(
+        DecodeRecords(
+            job.contracts, job.route_by, run.ages, job.windows.shards, run.progress, job.privacy_key
+        )
+    ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.TALLIES, main="events")
+    appended = {"events": decoded.events} | "Append events" >> AppendToLog(
+        run.log, run.event_panes, run.patience, run.spill
+    )
+    loaded = appended["offers"] | "Load events" >> beam.ParDo(
+        LoadSegments(run.warehouse, _events(job, run), run.log, job, run.clock, run.patience)
+    ).with_outputs(LoadSegments.REJECTED, LoadSegments.RECEIPTS, main="tallies")
+    kept = _keep({"rejected": decoded.rejected, "refused": loaded.rejected}, job, run)
+    stored = {"stored events": loaded.receipts, "stored letters": kept.receipts}
+    _ = {"read": records, **stored} | "Acknowledge" >> run.acknowledge
+    tallies = (read, decoded.tallies, appended["tallies"], loaded.tallies, *kept.tallies)
+    return _balance(tallies, run)
+
+
+def build_load(pipeline: beam.Pipeline, job: Job, run: Run) -> beam.PCollection[Tally]:
+    """Offer every segment of the log, and of the dead letters, to the warehouse; return the written totals."""
+    loads = {
+        name: pipeline
+        | f"Name {name}" >> beam.Create([log])
+        | f"Find segments of {name}" >> beam.FlatMap(Log.segments)
+        | f"Spread {name}" >> beam.Reshuffle()
+        | f"Read {name}" >> beam.Map(_offer, log)
+        | f"Load {name}"
+        >> beam.ParDo(
+            LoadSegments(run.warehouse, contracts, log, job, run.clock, run.patience, recover=True)
+        ).with_outputs(LoadSegments.REJECTED, main="tallies")
+        for name, log, contracts in (
+            ("log", run.log, _events(job, run)),
+            ("dead letters", run.letters, {DEAD_LETTER: run.tables[DEAD_LETTER]}),
+        )
+    }
+    tallies = (
+        *(load.tallies for load in loads.values()),
+        *_keep({"refused": loads["log"].rejected}, job, run).tallies,
+    )
+    return _balance(tallies, run)
+
+
+class _Kept(NamedTuple):
+    tallies: tuple[beam.PCollection[Tally], ...]
+    receipts: beam.PCollection[Receipts]
+
+
+def _keep(rejected: Mapping[str, beam.PCollection[Sequence[Rejected]]], job: Job, run: Run) -> _Kept:
+    """Append what was rejected to the dead letters, and load them; return what both steps tell."""
+    letters = {
+        name: each
+        | f"Wrap {name}"
+        >> beam.ParDo(
+            WrapLetters(job.name, run.clock, run.ages.started, marks=REDELIVERY in run.letters.streams)
+        )
+        for name, each in rejected.items()
+    } | "Append letters" >> AppendToLog(run.letters, run.letter_panes, run.patience, run.spill)
+    loaded = letters["offers"] | "Load letters" >> beam.ParDo(
+        LoadSegments(
+            run.warehouse,
+            {DEAD_LETTER: run.tables[DEAD_LETTER]},
+            run.letters,
+            job,
+            run.clock,
+            run.patience,
+            letters=True,
+        )
+    ).with_outputs(LoadSegments.RECEIPTS, main="tallies")
+    return _Kept((letters["tallies"], loaded.tallies), loaded.receipts)
+
+
+def _events(job: Job, run: Run) -> Mapping[str, Contract]:
+    return {name: run.tables[name] for name in job.contracts}
+
+
+def _offer(path: str, log: Log) -> Offer:
+    return Offer([log.read(path)])
+
+
+def _balance(tallies: tuple[beam.PCollection[Tally], ...], run: Run) -> beam.PCollection[Tally]:
+    return (
+        tallies
+        | "Gather tallies" >> beam.Flatten()
+        | "Measure" >> beam.Map(measure)
+        | "Balance ledger" >> BalanceLedger(run.totals_url, run.event_panes)
+    )

@@ -1,0 +1,414 @@
+"""Record + contract -> event or rejection: a pure core, and the thin step around it.
+
+The hot path asks msgspec, and looks at the values of all of a batch's events that msgspec cannot tell. Only a record
+that msgspec refuses, or that holds an odd value, is looked at a second time, by the explainer, which names every
+violation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import msgspec
+from apache_beam import pvalue
+from apache_beam.transforms.window import GlobalWindow, TimestampedValue
+from apache_beam.typehints import with_output_types
+from apache_beam.utils.windowed_value import WindowedValue
+
+from sluice.contracts import Contract
+from sluice.elements import (
+    EventBatch,
+    LogKey,
+    Origin,
+    Part,
+    RecordBatch,
+    Rejected,
+    Tally,
+    Violation,
+    add_tallies,
+)
+from sluice.eventlog.paths import shard_of
+from sluice.formats.normalize import Preparer
+from sluice.graph.progress import Progress
+from sluice.graph.shuffle import Gathered
+from sluice.validation.decoder import MAX_DEPTH, compile_decoder, compile_identity, too_deep
+from sluice.validation.explainer import Explanation, compile_explainer, violation_code
+from sluice.validation.masking import compile_protection, without_limits
+from sluice.validation.masking_key import read_privacy_key
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACT = 2.0**53 / 1e6
+"""Epoch seconds up to which a float tells every microsecond: the years 1684 to 2255."""
+
+_MAY_BE_DEEP = 2 * MAX_DEPTH
+"""Only a record longer than this can nest deeper than MAX_DEPTH."""
+
+_UNDECODABLE = (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class AgeLimits:
+    """How old or new an event may be when it arrives; all in seconds.
+
+    `started` (epoch seconds) stands in for every arrival in a bounded run: a history has no lateness, and its
+    events may not lie further ahead than the moment at which the run began. What is delivered again is judged by
+    its first arrival, or by the start of the bounded run that rejected it.
+    """
+
+    max_skew: float
+    allowed_lateness: float
+    started: float | None = None
+
+    def references(self, batch: RecordBatch) -> Iterable[float]:
+        """Return, for each record of `batch`, the moment that its event's age is measured from."""
+        started = self._started(batch)
+        if started is not None:
+            return repeat(started)
+        return batch.arrivals if batch.arrivals is not None else repeat(batch.arrival)
+
+    def lateness(self, batch: RecordBatch) -> float:
+        """How far back an event of `batch` may lie; without end in a bounded run."""
+        return float("inf") if self._started(batch) is not None else self.allowed_lateness
+
+    def _started(self, batch: RecordBatch) -> float | None:
+        return self.started if batch.redelivered is None else batch.redelivered.started
+
+    def violation(self, time: datetime, reference: float) -> Violation:
+        """Return how an event at `time`, which is outside the limits around `reference`, breaks them."""
+        got, arrived = _text(time), _text(datetime.fromtimestamp(reference, UTC))
+        if time.timestamp() > reference:
+            return Violation("in_future", "", f"at most {self.max_skew:g} s after {arrived}", got)
+        return Violation("too_late", "", f"at most {self.allowed_lateness:g} s before {arrived}", got)
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What became of one record batch: accepted lines by log key, and rejections; every record is in one."""
+
+    events: dict[LogKey, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    rejected: list[Rejected] = field(default_factory=list)
+    salvaged: Counter[str] = field(default_factory=Counter)
+    """Accepted events that were mended, by event type."""
+    first: float = float("inf")
+    last: float = float("-inf")
+
+
+class _Kind(NamedTuple):
+    """What the hot path needs to know of a contract."""
+
+    contract: Contract
+    event_type: str
+    timed: bool
+    rewritten: bool
+    """What is stored differs from the record: protected, or with its delivery."""
+    seconds: int
+    """Of a folder of its log."""
+
+
+_SPANS = {"minute": 1, "hour": 60, "day": 1440}
+"""Minutes of a folder."""
+
+
+class RecordDecoder:
+    """Holds every record of a batch against its contract. Pure: no Beam, no clock, no I/O."""
+
+    def __init__(
+        self,
+        contracts: Mapping[str, Contract],
+        route_by: str | None,
+        ages: AgeLimits,
+        shards: int,
+        key: bytes | None = None,
+        done: frozenset[str] = frozenset(),
+    ) -> None:
+        """Compile the contracts; done once a worker.
+
+        `key` is that of protected properties, if there are any. Values at the paths in `done` are protected already,
+        and are not held against limits that the raw ones have kept.
+        """
+        contracts = (
+            {name: without_limits(contract, done) for name, contract in contracts.items()}
+            if done
+            else contracts
+        )
+        self._done = done
+        self._protection = compile_protection(contracts, route_by, key, done)
+        self._protect = {} if self._protection is None else self._protection.lines
+        compiled = compile_decoder(contracts, route_by)
+        self._decode = compiled.decode
+        self._find_odd = compiled.odd
+        self._kinds = {
+            struct: _Kind(
+                contract,
+                contract.event_type,
+                contract.event_time is not None,
+                contract.identity == "delivery" or contract.event_type in self._protect,
+                60 * _SPANS[contract.span],
+            )
+            for struct, contract in compiled.contract_of.items()
+        }
+        self._explain = compile_explainer(contracts, route_by).explain
+        self._prepare = Preparer(contracts, route_by)
+        self._ages = ages
+        self._shards = shards
+        self._identities = {name: compile_identity(contract) for name, contract in contracts.items()}
+
+    def decode(self, batch: RecordBatch) -> Decoded:
+        """Return the events and the rejections of `batch`, each in the order of its records."""
+        result = Decoded()
+        kinds = {
+            struct: (kind, defaultdict[float, list[bytes]](list)) for struct, kind in self._kinds.items()
+        }
+        times: list[float] = []
+        max_skew, lateness = self._ages.max_skew, self._ages.lateness(batch)
+        references = self._ages.references(batch)
+        lines, broken = self._prepare.lines(batch)
+        whole = b"".join(lines)  # what is rare is looked for in all lines at once, at a tenth of the time
+        events, mended = self._events(batch, lines, broken, is_ascii=whole.isascii())
+        odd = self._odd(events)
+        has_breaks = b"\n" in whole
+        for index, (record, event, reference) in enumerate(zip(lines, events, references, strict=False)):
+            if type(event) is Explanation:
+                result.rejected.append(self._rejected(batch, index, event))
+                continue
+            (contract, event_type, timed, rewritten, seconds), folders = kinds[type(event)]
+            if timed:
+                stamp = event.event_time_
+                if stamp.tzinfo is None:
+                    stamp = stamp.replace(tzinfo=UTC)
+                time = stamp.timestamp()
+                exact = -_EXACT < time < _EXACT
+                folder = time // seconds if exact else (stamp - _EPOCH) // timedelta(seconds=seconds)
+            else:
+                time = batch.origin(index).arrival
+                folder = time // seconds
+            in_time = reference - lateness <= time <= reference + max_skew
+            line = mended.get(index, record)
+            if not in_time or index in odd:
+                explanation = self._doubt(record, line, contract, None if in_time else reference, time)
+                if explanation.violations:
+                    result.rejected.append(self._rejected(batch, index, explanation))
+                    continue
+            if rewritten or (has_breaks and b"\n" in line):
+                line = self._stored(line, contract, batch, index)
+            folders[folder].append(line)
+            times.append(time)
+            if index in mended:
+                result.salvaged[event_type] += 1
+        if times:
+            result.first, result.last = min(times), max(times)
+        self._shard(kinds.values(), result)
+        return result
+
+    def _events(
+        self, batch: RecordBatch, lines: Sequence[bytes], broken: Mapping[int, Violation], *, is_ascii: bool
+    ) -> tuple[list[Any], dict[int, bytes]]:
+        """Return the event of each line, or why it has none, and by index the lines that were mended."""
+        events: list[Any] = []
+        mended: dict[int, bytes] = {}
+        decode = self._decode if is_ascii else self._decode_text
+        for line in lines:
+            try:
+                if len(line) > _MAY_BE_DEEP and too_deep(line):
+                    raise RecursionError
+                events.append(decode(line))
+            except _UNDECODABLE:
+                index = len(events)
+                rescued = self._rescue(batch, index, broken.get(index), line)
+                if not isinstance(rescued, Explanation):
+                    mended[index], rescued = rescued
+                events.append(rescued)
+        return events, mended
+
+    def _odd(self, events: Sequence[Any]) -> set[int]:
+        """Return the indexes of the events that the explainer must be asked about."""
+        indexes: dict[type, list[int]] = {struct: [] for struct in self._find_odd}
+        for index, event in enumerate(events):
+            if type(event) in indexes:
+                indexes[type(event)].append(index)
+        return {
+            places[place]
+            for struct, places in indexes.items()
+            for place in self._find_odd[struct]([events[index] for index in places])
+        }
+
+    def _decode_text(self, record: bytes) -> Any:
+        record.decode()  # msgspec skips unknown properties without looking at their encoding
+        return self._decode(record)
+
+    def _rejected(self, batch: RecordBatch, index: int, explanation: Explanation) -> Rejected:
+        rejected = _rejected(batch, index, explanation, self._done)
+        return rejected if self._protection is None else self._protection.rejected(rejected)
+
+    def _stored(self, record: bytes, contract: Contract, batch: RecordBatch, index: int) -> bytes:
+        """Return the line of the log: no line feeds, values protected, with its origin if that is its identity."""
+        line = record if b"\n" not in record else msgspec.json.format(record, indent=-1)
+        if contract.event_type in self._protect:
+            line = self._protect[contract.event_type](line)
+        return _with_delivery(line, batch.origin(index)) if contract.identity == "delivery" else line
+
+    def _rescue(
+        self, batch: RecordBatch, index: int, broken: Violation | None, line: bytes
+    ) -> tuple[bytes, Any] | Explanation:
+        """Return the mended line of a refused record and its event; or else why it is refused."""
+        if broken is not None:
+            return Explanation(None, None, None, (broken,))
+        mended = self._prepare.mended(batch, index)
+        if mended is None:
+            return self._explain(line)
+        try:
+            return mended, self._decode(mended)
+        except _UNDECODABLE:
+            return self._explain_mended(line, mended)
+
+    def _explain_mended(self, record: bytes, line: bytes) -> Explanation:
+        """Return what is wrong with `line`, and if anything is, with the record that it was before it was mended."""
+        found = self._explain(line)
+        if line is record or not found.violations:
+            return found
+        return replace(found, violations=(*self._explain(record).violations, *found.violations))
+
+    def _doubt(
+        self, record: bytes, line: bytes, contract: Contract, late_for: float | None, time: float
+    ) -> Explanation:
+        """Return what is wrong with an event that has odd values, or whose age, for `late_for`, is not right."""
+        explanation = self._explain_mended(record, line)
+        if late_for is None or explanation.violations:
+            return explanation
+        stamp = explanation.event_time or datetime.fromtimestamp(time, UTC)
+        age = self._ages.violation(stamp, late_for)
+        return Explanation(contract.event_type, contract, explanation.event_time, (age,))
+
+    def _shard(self, kinds: Iterable[tuple[_Kind, Mapping[float, list[bytes]]]], result: Decoded) -> None:
+        for kind, folder, lines in [(kind, *each) for kind, folders in kinds for each in folders.items()]:
+            minute = int(folder) * kind.seconds
+            if self._shards == 1:
+                result.events[LogKey(kind.event_type, minute, 0)] = lines
+                continue
+            identity = self._identities[kind.event_type]
+            for line in lines:
+                key = LogKey(kind.event_type, minute, shard_of(identity(line), self._shards))
+                result.events[key].append(line)
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def _rejected(
+    batch: RecordBatch, index: int, explanation: Explanation, protected: frozenset[str]
+) -> Rejected:
+    return Rejected(
+        record=batch.records[index],
+        origin=batch.origin(index),
+        step="decode",
+        violations=explanation.violations,
+        event_type=explanation.event_type,
+        contract=explanation.contract.label if explanation.contract is not None else None,
+        span=_SPANS[explanation.contract.span] if explanation.contract is not None else 1,
+        event_time=explanation.event_time,
+        receipts=batch.receipts(1),
+        layout=batch.layout,
+        protected=protected,
+    )
+
+
+def _with_delivery(line: bytes, origin: Origin) -> bytes:
+    """Splice where the record was delivered into the line, so that its identity can be read back from it."""
+    if origin.message_id is not None:
+        delivery = origin.message_id
+    else:
+        delivery = "/".join(
+            str(part) for part in (origin.uri, origin.partition, origin.offset) if part is not None
+        )
+    body = line.rstrip()[:-1].rstrip()
+    comma = b"" if body.endswith(b"{") else b","
+    return body + comma + b'"_id":' + msgspec.json.encode(delivery) + b"}"
+
+
+@with_output_types(tuple[LogKey, EventBatch], rejected=list[Rejected], tallies=Tally)
+class DecodeRecords(beam.DoFn):
+    """RecordBatch -> (LogKey, EventBatch) at its event minute; `rejected`; `tallies`.
+
+    `rejected` are lists of Rejected, one for each batch that has any, at its arrival. Tallies carry `routed` and
+    `rejected` by event type (`unknown` where a record has none), rejections by code, what was `salvaged` of the
+    accepted, and the span of event times.
+    """
+
+    REJECTED = "rejected"
+    TALLIES = "tallies"
+
+    def __init__(
+        self,
+        contracts: Mapping[str, Contract],
+        route_by: str | None,
+        ages: AgeLimits,
+        shards: int,
+        progress: Progress | None,
+        secret: str | None,
+    ) -> None:
+        """Keep what the workers need; nothing is compiled here, and of the privacy key only the secret's name."""
+        self._arguments = (contracts, route_by, ages, shards)
+        self._secret = secret
+        self._progress = progress
+
+    def setup(self) -> None:
+        """Compile the contracts."""
+        self._key = read_privacy_key(self._arguments[0].values(), self._secret)
+        self._decoders = {frozenset[str](): RecordDecoder(*self._arguments, self._key)}
+
+    def start_bundle(self) -> None:
+        """Begin with nothing held back."""
+        self._gathered = Gathered()
+        self._tally = Tally({})
+
+    def process(self, batch: RecordBatch) -> Iterator[Any]:
+        """Decode one batch."""
+        decoded = self._decoder(batch).decode(batch)
+        for key, lines in decoded.events.items():
+            self._gathered.add(
+                key, key.minute, Part(batch.uri, batch.offsets[0], lines, batch.receipts(len(lines)))
+            )
+        if decoded.rejected:
+            yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(decoded.rejected, batch.arrival))
+        self._tally = add_tallies([self._tally, tally_decoded(decoded)])
+        if self._progress is not None:
+            size = batch.size + len(batch.records)
+            self._progress.add(size, len(batch.records), len(decoded.rejected))
+        yield from self._gathered.overflow()
+
+    def _decoder(self, batch: RecordBatch) -> RecordDecoder:
+        """Return the decoder of records in which the same values are protected already: none, unless redelivered."""
+        done = frozenset[str]() if batch.redelivered is None else batch.redelivered.protected
+        if done not in self._decoders:
+            self._decoders[done] = RecordDecoder(*self._arguments, self._key, done)
+        return self._decoders[done]
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Let go of what is held back, and of the bundle's tally."""
+        yield from self._gathered.rest()
+        if self._tally.counts:
+            yield pvalue.TaggedOutput(self.TALLIES, WindowedValue(self._tally, 0, (GlobalWindow(),)))
+
+
+def tally_decoded(decoded: Decoded) -> Tally:
+    """Return what decode did with one batch; see `DecodeRecords`."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for key, lines in decoded.events.items():
+        counts["routed", key.event_type] += len(lines)
+    for event_type, number in decoded.salvaged.items():
+        counts["salvaged", event_type] += number
+    for rejected in decoded.rejected:
+        event_type = rejected.event_type or "unknown"
+        counts["routed", event_type] += 1
+        counts["rejected", event_type] += 1
+        counts["code", violation_code(rejected.violations)] += 1
+    if not decoded.events:
+        return Tally(counts)
+    return Tally(counts, decoded.first, decoded.last)

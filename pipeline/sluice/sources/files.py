@@ -1,0 +1,386 @@
+"""Files as a source: a path, a folder or a glob, local, in GCS or in S3.
+
+Every file is told by its first bytes, not by its name alone: gzip, zstd and bzip2 are unpacked, and what is
+inside is JSON lines or a JSON document (`sluice.formats`). CSV is told by its name: `.csv` or `.tsv`.
+
+Names that begin with a dot are hidden, and left out unless the pattern spells the dot. A folder means all files
+below it. `*` stays within a folder, `**` does not.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import cache
+from itertools import chain
+from typing import Any, BinaryIO, NamedTuple
+
+import apache_beam as beam
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from sluice.elements import RecordBatch
+from sluice.errors import ConfigError, SourceError
+from sluice.formats import FORMATS, HEAD_BYTES, Records, detect_format
+from sluice.formats.compression import MAGIC_BYTES, detect_codec, unpack
+from sluice.formats.csv_rows import Cut, detect_layout, find_cuts, read_rows
+
+BLOCK_BYTES = 512 << 10
+"""What is read, and becomes a batch, at once: large enough for Beam, and twice as fast as 2 MiB (CPU cache)."""
+
+_TAIL_BYTES = 64 << 10
+"""What is read at once behind a split's end, to find the end of its last line."""
+
+_MAX_SPLIT_BYTES = 64 << 20
+_MIN_SPLIT_BYTES = {"file": 4 << 20, "gs": 32 << 20, "s3": 32 << 20}
+"""Smaller splits of an object would cost more in requests than they win in balance."""
+
+_SPLITS = 64
+"""Work items wanted at least, so that even workers who get a fixed share of them get equal shares."""
+
+_OPENING_BYTES = 64 << 10
+"""Opening a file costs as much as reading this much of it: 10,000 small files are work, too."""
+
+_PACKED_WEIGHT = 8
+_PACKED_SUFFIXES = (".gz", ".bz2", ".zst")
+_CSV_SUFFIXES = (".csv", ".tsv")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_CLIENTS = {"gs": ("google.cloud.storage", "gcp"), "s3": ("boto3", "aws")}
+"""Scheme -> module that its file system needs, and the extra that installs it."""
+
+
+class FoundFile(NamedTuple):
+    """A file that a pattern matches; `size` in bytes as stored, `modified` in epoch seconds."""
+
+    uri: str
+    size: int
+    modified: float
+
+
+class Piece(NamedTuple):
+    """The bytes of a file from `start` to `stop`. Less than the whole file only if it is plain JSON lines or CSV.
+
+    `line` is the number of the first line, for CSV.
+    """
+
+    file: FoundFile
+    start: int
+    stop: int
+    line: int = 1
+
+    @property
+    def weight(self) -> int:
+        """Cost of reading it, in bytes of plain lines."""
+        packed = _PACKED_WEIGHT if self.file.uri.endswith(_PACKED_SUFFIXES) else 1
+        return (self.stop - self.start) * packed + _OPENING_BYTES
+
+
+WorkItem = tuple[Piece, ...]
+
+
+class FileSource(beam.PTransform):
+    """PBegin -> RecordBatch: the records of all files that match, in batches of about half a MiB of one file.
+
+    Offsets are those of the unpacked file; the arrival of a record is its file's modification time. Large
+    files of JSON lines are read in splits, a line belongs to the split in which it begins. Packed files and
+    documents are read in one piece each. Memory holds some blocks, whatever the size of the files.
+
+    Why not Beam's own ReadAllFromText: its element is a line, and Beam costs microseconds for each element; it
+    cannot tell documents from lines; and it cuts 100 MB into 64 and 36, while runners on one machine share out
+    work items once, in their order, so that shares are equal only if the items are.
+    """
+
+    bounded = True
+
+    def __init__(self, url: str) -> None:
+        """Take a path, a folder or a glob; ConfigError if the client for its scheme is not installed."""
+        super().__init__()
+        self.url = url
+        if _scheme(url) in _CLIENTS:
+            module, extra = _CLIENTS[_scheme(url)]
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                message = f"{url}: its client is not installed: pip install 'sluice-beam[{extra}]'"
+                raise ConfigError(message) from error
+
+    def check(self) -> None:
+        """Raise SourceError if no file matches, or the folder cannot be listed."""
+        find_files(self.url)
+
+    def size(self) -> int | None:
+        """Return the bytes of all files; None if any is packed, because records are counted unpacked."""
+        files = find_files(self.url)
+        packed = any(file.uri.endswith(_PACKED_SUFFIXES) for file in files)
+        return None if packed else sum(file.size for file in files)
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
+        """Find the files where the workers are, and spread what there is to read over them."""
+        return (
+            begin
+            | "Name files" >> beam.Create([self.url])
+            | "Split files" >> beam.FlatMap(lambda url: plan_reading(find_files(url)))
+            | "Spread splits" >> beam.Reshuffle()
+            | "Read splits" >> beam.FlatMap(read_item).with_output_types(RecordBatch)
+        )
+
+
+def find_files(url: str) -> list[FoundFile]:
+    """Return the files that `url` means, in order of name.
+
+    Raises:
+        SourceError: there is none, or they cannot be listed.
+
+    """
+    with _reporting(url, "list"):
+        files = _find_local(url.removeprefix("file://")) if _scheme(url) == "file" else _find_remote(url)
+    if not files:
+        message = f"no file matches {url!r}"
+        raise SourceError(message)
+    return sorted(files)
+
+
+def plan_reading(files: Sequence[FoundFile]) -> list[WorkItem]:
+    """Cut large files of plain lines, put small files together, and return work items of about equal cost."""
+    whole = [Piece(file, 0, file.size) for file in files if file.size]
+    least = max((_MIN_SPLIT_BYTES[_scheme(piece.file.uri)] for piece in whole), default=1)
+    target = min(max(sum(piece.weight for piece in whole) // _SPLITS, least), _MAX_SPLIT_BYTES)
+    large = [piece for piece in whole if piece.stop > target]
+    with ThreadPoolExecutor(16) as pool:  # a look at an object is a request, and there may be thousands
+        cuts = dict(zip(large, pool.map(lambda piece: _parts(piece, target), large), strict=True))
+    items: list[WorkItem] = []
+    small: list[Piece] = []
+    held = 0
+    for piece in whole:
+        if piece in cuts:
+            items += [(each,) for each in cuts[piece]]
+            continue
+        if small and held + piece.weight > target:
+            items.append(tuple(small))
+            small, held = [], 0
+        small.append(piece)
+        held += piece.weight
+    if small:
+        items.append(tuple(small))
+    return sorted(items, key=lambda item: -sum(piece.weight for piece in item))
+
+
+def read_item(item: WorkItem) -> Iterator[RecordBatch]:
+    """Yield the records of each piece, in order.
+
+    Raises:
+        SourceError: a file cannot be read to its end; names it, the offset and the reason.
+
+    """
+    for piece in item:
+        file = piece.file
+        with _opened(file.uri) as reader:
+            if _is_csv(file.uri):
+                yield from _read_csv(reader, piece)
+                continue
+            for records, offsets in _records(_chunks(reader, piece), piece):
+                yield RecordBatch(file.uri, records, offsets, file.modified)
+
+
+def _records(chunks: Iterator[bytes], piece: Piece) -> Iterator[Records]:
+    if piece.stop - piece.start < piece.file.size:
+        return FORMATS["json_lines"].read(chunks, piece.start, piece.stop)
+    chunks, stop = _unpacked(chunks, piece)
+    head, chunks = _peek(chunks, HEAD_BYTES + 1)
+    return detect_format(head[:HEAD_BYTES], len(head) <= HEAD_BYTES).read(chunks, 0, stop)
+
+
+def _unpacked(chunks: Iterator[bytes], piece: Piece) -> tuple[Iterator[bytes], int | None]:
+    """Return the chunks of a whole file, and where they stop, if it is not packed."""
+    head, chunks = _peek(chunks, MAGIC_BYTES)
+    codec = detect_codec(head)
+    return (chunks, piece.stop) if codec is None else (unpack(chunks, codec, piece.file.uri), None)
+
+
+def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
+    file = piece.file
+    chunks, stop = _unpacked(_chunks(reader, Piece(file, 0, file.size)), piece)
+    head, chunks = _peek(chunks, HEAD_BYTES + 1)
+    layout = detect_layout(head[:HEAD_BYTES], len(head) <= HEAD_BYTES)
+    if head.startswith(_UTF16):
+        message = f"{file.uri}: expected CSV in UTF-8 or Windows-1252, got UTF-16; convert it"
+        raise SourceError(message)
+    if layout is None:
+        return
+    if piece.start:
+        chunks = _chunks(reader, piece)
+    for rows in read_rows(chunks, layout.delimiter, Cut(piece.start, piece.line), stop):
+        yield RecordBatch(
+            file.uri, rows.records, rows.offsets, file.modified, lines=rows.lines, layout=layout
+        )
+
+
+def _parts(piece: Piece, target: int) -> list[Piece]:
+    """Return the piece, or its parts: decided once, so that all of them agree on what the file is."""
+    file = piece.file
+    with _opened(file.uri) as reader:
+        chunks = _chunks(reader, piece)
+        head, chunks = _peek(chunks, HEAD_BYTES)
+        if detect_codec(head) is not None:
+            return [piece]
+        if _is_csv(file.uri):
+            # All of it must be read, which a local disk's cache makes cheap: a line break may be in quotes.
+            layout = detect_layout(head[:HEAD_BYTES], False) if _scheme(file.uri) == "file" else None
+            cuts = [Cut(0, 1)] if layout is None else find_cuts(chunks, layout.delimiter, target)
+            stops = [*(cut.offset for cut in cuts[1:]), piece.stop]
+            return [Piece(file, cut.offset, stop, cut.line) for cut, stop in zip(cuts, stops, strict=True)]
+    return _cut(piece, target) if detect_format(head[:HEAD_BYTES], False).splittable else [piece]
+
+
+def _cut(piece: Piece, target: int) -> list[Piece]:
+    size = piece.file.size
+    count = -(-size // target // 4) * 4  # equal shares for two and for four workers
+    bounds = [index * size // count for index in range(count + 1)]
+    return [Piece(piece.file, start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+
+
+def _is_csv(uri: str) -> bool:
+    name = uri.lower()
+    for suffix in _PACKED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name.endswith(_CSV_SUFFIXES)
+
+
+def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first `size` bytes or more, less only if that is all, and the chunks from the first on."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= size:
+            break
+    return head, chain([head], chunks)
+
+
+def _chunks(reader: BinaryIO, piece: Piece) -> Iterator[bytes]:
+    """Yield what a format wants: from the byte before `start` (see `read_lines`), past `stop` to the end."""
+    uri, at = piece.file.uri, max(piece.start - 1, 0)
+    with _reporting(uri, f"read at byte {at}"):
+        reader.seek(at)
+    while True:
+        with _reporting(uri, f"read at byte {at}"):
+            chunk = reader.read(min(BLOCK_BYTES, piece.stop - at) if at < piece.stop else _TAIL_BYTES)
+        if not chunk:
+            break
+        at += len(chunk)
+        yield chunk
+    if at < piece.stop:
+        message = f"{uri}: cannot read at byte {at}: expected {piece.file.size} bytes, the file has shrunk"
+        raise SourceError(message)
+
+
+def _scheme(url: str) -> str:
+    scheme = url.partition("://")[0]
+    return scheme if scheme in _CLIENTS else "file"
+
+
+def _find_local(path: str) -> list[FoundFile]:
+    if os.path.isdir(path):
+        paths = list(_walk(path))
+    elif os.path.lexists(path):
+        paths = [path]  # a name may hold what would be a wildcard
+    else:
+        paths = [found for found in glob.glob(path, recursive=True) if not os.path.isdir(found)]
+    return [_found_local(os.path.abspath(found)) for found in paths]
+
+
+def _walk(folder: str) -> Iterator[str]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (os.path.join(parent, name) for name in names if not name.startswith("."))
+
+
+def _found_local(path: str) -> FoundFile:
+    with _reporting(path, "read"):
+        status = os.stat(path)
+    name = path.encode("utf-8", "replace").decode()
+    if name != path or not stat.S_ISREG(status.st_mode):
+        what = "a name in UTF-8" if name != path else "a file"
+        message = f"{name}: cannot read: expected {what}"
+        raise SourceError(message)
+    return FoundFile(path, status.st_size, status.st_mtime)
+
+
+def _find_remote(url: str) -> list[FoundFile]:
+    bucket_alone = "/" not in url.partition("://")[2].rstrip("/")
+    _skip_credentials(url)
+    matched = []
+    if not bucket_alone and not url.endswith("/"):
+        matched = FileSystems.match([url])[0].metadata_list
+    if not matched and not any(wildcard in url for wildcard in "*?["):
+        matched = FileSystems.match([f"{url.rstrip('/')}/**"])[0].metadata_list
+    return [
+        FoundFile(each.path, each.size_in_bytes, float(each.last_updated_in_seconds or 0))
+        for each in matched
+        if not each.path.endswith("/") and ("/." in url or "/." not in each.path)
+    ]
+
+
+def _skip_credentials(uri: str) -> None:
+    """Keep Beam from looking for credentials on an emulator: where there are none it tries for 25 s.
+
+    Its option --no_auth would mean that, but its client for GCS does not ask for it.
+    """
+    if _scheme(uri) == "gs" and os.environ.get("STORAGE_EMULATOR_HOST"):
+        from apache_beam.internal.gcp.auth import _Credentials
+
+        _Credentials._credentials_init = True
+
+
+@contextmanager
+def _opened(uri: str) -> Iterator[BinaryIO]:
+    with _reporting(uri, "open"):
+        if _scheme(uri) == "file":
+            handle: Any = open(uri, "rb", buffering=0)  # noqa: SIM115  closed below; blocks need no buffer
+        else:
+            _skip_credentials(uri)
+            handle = FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED)
+    with closing(handle):
+        # Beam's buffer for S3 fetches 16 MiB at every start; below it are plain ranged requests.
+        yield getattr(handle, "raw", handle)
+
+
+@contextmanager
+def _reporting(uri: str, action: str) -> Iterator[None]:
+    """Turn what a file system raises into one line that names the file, what was tried, and the reason."""
+    failures = _failures(_scheme(uri))
+    try:
+        yield
+    except failures as error:
+        message = f"{uri}: cannot {action}: {_reason(error)}"
+        raise SourceError(message) from error
+
+
+@cache
+def _failures(scheme: str) -> tuple[type[Exception], ...]:
+    if scheme == "gs":
+        from google.api_core.exceptions import GoogleAPIError
+        from google.auth.exceptions import GoogleAuthError
+        from requests.exceptions import RequestException
+
+        return OSError, GoogleAPIError, GoogleAuthError, RequestException, NotImplementedError
+    if scheme == "s3":
+        from apache_beam.io.aws.clients.s3.messages import S3ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        return OSError, S3ClientError, BotoCoreError, ClientError
+    return (OSError,)
+
+
+def _reason(error: Exception) -> str:
+    while isinstance(error, BeamIOError) and error.exception_details:
+        error = next(iter(error.exception_details.values()))
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__

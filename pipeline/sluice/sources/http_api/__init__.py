@@ -1,0 +1,1 @@
+"""A paged JSON API as a source."""

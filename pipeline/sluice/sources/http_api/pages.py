@@ -1,0 +1,233 @@
+"""Pages of a JSON API: which records they hold, and where the next page is. Pure: no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+
+import msgspec
+
+from sluice.config.urls import shown
+from sluice.errors import SourceError
+from sluice.formats import FORMATS, HEAD_BYTES, detect_format
+
+PAGINGS = ("auto", "link", "cursor", "page", "offset", "none")
+"""How pages follow each other: a Link header, a cursor or URL in the body, a page number, an offset, not at all."""
+
+_LISTS = (
+    "data",
+    "items",
+    "results",
+    "records",
+    "logs",
+    "events",
+    "entries",
+    "products",
+    "documents",
+    "content",
+)
+_NEXTS = {
+    "next_cursor": "cursor",
+    "nextCursor": "cursor",
+    "next_page_token": "page_token",
+    "nextPageToken": "pageToken",
+    "cursor.next": "cursor",
+    "paging.next": "cursor",
+    "pagination.next_cursor": "cursor",
+    "pagination.next": "cursor",
+    "meta.next_cursor": "cursor",
+    "meta.next": "cursor",
+    "links.next": "cursor",
+    "_links.next.href": "cursor",
+    "next": "cursor",
+}
+"""Where APIs put what leads to the next page, and the query's parameter that takes it, if it is no URL."""
+
+_MORE = ("has_more", "hasMore", "meta.has_more", "pagination.has_more")
+_BOM = b"\xef\xbb\xbf"
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How an API's pages are to be read; an empty text stands for what is found out by looking."""
+
+    paging: str = "auto"
+    items: str = ""
+    """Dotted path of the list of records."""
+    next: str = ""
+    """Dotted path of what leads to the next page."""
+    param: str = ""
+    """Parameter of the query for the cursor, the page's number or the offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer: the URL that was asked for, the body, and the URL of the next page in its Link header."""
+
+    url: str
+    body: bytes
+    link: str = ""
+    lines: bool = False
+    """The body is said to be JSON lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The records of a page, byte by byte; `document` is its JSON, None if it is damaged or JSON lines."""
+
+    records: Sequence[bytes]
+    document: Any
+
+
+def parse_page(page: Page, rules: Rules) -> Parsed:
+    """Return the records of a page. A damaged page gives what can be told apart in it, each a record.
+
+    Raises:
+        SourceError: there is no list where `rules` say.
+
+    """
+    body = page.body.removeprefix(_BOM)
+    try:
+        if page.lines:
+            return Parsed(_pieces(body), None)
+        document: Any = msgspec.json.decode(body) if body.strip() else []
+    except _NOT_JSON:
+        return Parsed(_pieces(body), None)
+    if not body.strip():
+        return Parsed([], document)
+    raw = _list(msgspec.Raw(body), rules.items, page.url)
+    if raw is None:
+        return Parsed([body.strip()] if document else [], document)
+    return Parsed([bytes(each) for each in msgspec.json.decode(raw, type=list[msgspec.Raw])], document)
+
+
+def next_url(page: Page, parsed: Parsed, rules: Rules) -> str | None:
+    """Return the URL of the page that follows; None if there is none.
+
+    Raises:
+        SourceError: it cannot be told, or it leads to another server.
+
+    """
+    paging = rules.paging if rules.paging != "auto" else detect_paging(page, parsed)
+    if any(_at(parsed.document, path) is False for path in _MORE):
+        return None
+    if paging == "link":
+        return _followed(page, page.link) if page.link else None
+    if paging == "cursor":
+        return _by_cursor(page, parsed, rules)
+    if paging in ("page", "offset") and parsed.records:
+        param = rules.param or paging
+        first = 1 if paging == "page" else 0
+        at = dict(parse_qsl(urlsplit(page.url).query, True)).get(param, str(first))
+        if not at.isdigit():
+            message = f"{shown(page.url)}: {param}: expected a number, got {at!r}"
+            raise SourceError(message)
+        return _with_param(page.url, param, str(int(at) + (1 if paging == "page" else len(parsed.records))))
+    return None
+
+
+def detect_paging(page: Page, parsed: Parsed) -> str:
+    """Return how the pages of an API follow each other, by one of them."""
+    if page.link:
+        return "link"
+    if any(_at(parsed.document, path) not in (None, _NOTHING) for path in _NEXTS):
+        return "cursor"
+    names = dict(parse_qsl(urlsplit(page.url).query, True))
+    return next((each for each in ("page", "offset") if each in names), "none")
+
+
+def next_link(header: str) -> str:
+    """Return the URL of `rel="next"` in a Link header (RFC 8288); '' if there is none."""
+    for url, parameters in _LINK.findall(header):
+        if re.search(r"""(?i);\s*rel\s*=\s*(?:"[^"]*\bnext\b[^"]*"|next\b)""", parameters):
+            return str(url)
+    return ""
+
+
+_LINK = re.compile(r"""<([^>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]+))?)*)""")
+
+
+class _Nothing:
+    pass
+
+
+_NOTHING = _Nothing()
+
+
+def _at(document: Any, path: str) -> Any:
+    for key in path.split("."):
+        if not isinstance(document, dict) or key not in document:
+            return _NOTHING
+        document = document[key]
+    return document
+
+
+def _by_cursor(page: Page, parsed: Parsed, rules: Rules) -> str | None:
+    if parsed.document is None:
+        message = f"{shown(page.url)}: expected JSON that leads to the next page, got a damaged answer"
+        raise SourceError(message)
+    paths = (
+        [rules.next]
+        if rules.next
+        else [path for path in _NEXTS if _at(parsed.document, path) is not _NOTHING]
+    )
+    value = _at(parsed.document, paths[0]) if paths else None
+    if value in (None, "", False) or value is _NOTHING:
+        return None
+    if not isinstance(value, str | int):
+        message = f"{shown(page.url)}: {paths[0]}: expected a text or a number, got {type(value).__name__}"
+        raise SourceError(message)
+    text = str(value)
+    if text.startswith(("http://", "https://", "/", "?")):
+        return _followed(page, text)
+    return _with_param(page.url, rules.param or _NEXTS.get(paths[0], "cursor"), text)
+
+
+def _followed(page: Page, link: str) -> str:
+    """Return the URL behind a link, on the same server only: a token must not be sent to another one."""
+    url = urljoin(page.url, link)
+    here, there = urlsplit(page.url), urlsplit(url)
+    if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+        message = f"{shown(page.url)}: expected the next page on the same server, got {shown(url)}"
+        raise SourceError(message)
+    return there._replace(fragment="").geturl()
+
+
+def _with_param(url: str, name: str, value: str) -> str:
+    parts = urlsplit(url)
+    query = [pair for pair in parse_qsl(parts.query, True) if pair[0] != name]
+    return parts._replace(query=urlencode([*query, (name, value)])).geturl()
+
+
+def _list(raw: msgspec.Raw, path: str, url: str) -> msgspec.Raw | None:
+    """Return the list of records in a document: at `path`, or where APIs put it; None: it is one record itself."""
+    if bytes(raw).lstrip()[:1] != b"{":
+        return raw if bytes(raw).lstrip()[:1] == b"[" else None
+    members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    kinds = {name: bytes(value)[:1] for name, value in members.items()}
+    name, _, rest = path.partition(".")
+    if path:
+        if name not in members or (not rest and kinds[name] != b"["):
+            message = f"{shown(url)}: expected a list of records at {path!r}, got an object without it"
+            raise SourceError(message)
+        return _list(members[name], rest, url)
+    for name in _LISTS:
+        if kinds.get(name) in (b"[", b"{"):
+            return _list(members[name], "", url)
+        if name in members and bytes(members[name]) == b"null":
+            return msgspec.Raw(b"[]")
+    lists = [members[name] for name, kind in kinds.items() if kind == b"["]
+    return lists[0] if len(lists) == 1 else None
+
+
+def _pieces(body: bytes) -> list[bytes]:
+    """Return what can be told apart in a damaged document, or in JSON lines."""
+    array = body.lstrip().startswith(b"[")
+    read = (
+        FORMATS["json_array"] if array else detect_format(body[:HEAD_BYTES], len(body) <= HEAD_BYTES)
+    ).read
+    return [record for records in read([body], 0, None) for record in records.records]

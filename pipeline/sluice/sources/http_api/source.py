@@ -1,0 +1,309 @@
+"""A JSON API as a source: `https://host/path?query[#options]`, page by page.
+
+Options stand behind the `#`, joined by `&`: `paging`, `items`, `next`, `param` (see `http_pages.Rules`),
+`token=ENVIRONMENT_VARIABLE` for a bearer token, `timeout=30s`, `retry_for=5m`, `snapshot=1d`, and `keep=FOLDER`,
+where pages are kept so that a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import importlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import apache_beam as beam
+import msgspec
+import tenacity
+import xxhash
+
+from sluice.clock import Clock, system_clock
+from sluice.config.urls import choice, floored, seconds, shown, split_options
+from sluice.elements import RecordBatch
+from sluice.errors import ConfigError, SourceError
+from sluice.sources.http_api.pages import PAGINGS, Page, Rules, next_link, next_url, parse_page
+from sluice.storage import Store, open_store
+
+OPTIONS = ("paging", "items", "next", "param", "token", "timeout", "retry_for", "snapshot", "keep")
+
+_LOGGER = logging.getLogger("sluice")
+_OK = 200
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that may be others soon."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_SAME_PAGES = 10
+"""So many equal pages in a row, none of them empty, are an API that does not heed the page it is asked for."""
+
+_BATCH_RECORDS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What to ask, and how. `token` is the name of an environment variable; times are in seconds."""
+
+    url: str
+    rules: Rules
+    token: str
+    timeout: float
+    retry_for: float
+    snapshot: float
+    keep: str
+
+
+def parse_api(url: str) -> Api:
+    """Return what `url` means; ConfigError if it is not as the module's first lines say."""
+    plain, options = split_options(url, OPTIONS)
+    parts = urlsplit(plain)
+    if "@" in parts.netloc or not parts.hostname:
+        message = f"{shown(plain)}: expected a host without user or password; name a variable with #token="
+        raise ConfigError(message)
+    return Api(
+        url=plain,
+        rules=Rules(
+            choice(plain, options, "paging", PAGINGS),
+            options.get("items", ""),
+            options.get("next", ""),
+            options.get("param", ""),
+        ),
+        token=options.get("token", ""),
+        timeout=seconds(plain, options, "timeout", "30s"),
+        retry_for=seconds(plain, options, "retry_for", "5m"),
+        snapshot=seconds(plain, options, "snapshot", "1d"),
+        keep=options.get("keep", ""),
+    )
+
+
+class HttpSource(beam.PTransform):
+    """PBegin -> RecordBatch: the records of all pages, one page after the other.
+
+    The identity of a record's delivery is its content, since pages shift and repeat; its attribute `page` tells
+    the URL that it was found at. Its arrival is the beginning of the day (`snapshot`) of the run, or, with `keep`,
+    of the run that fetched the page: what is read again within it is the same.
+    """
+
+    bounded = True
+
+    def __init__(self, url: str, clock: Clock = system_clock) -> None:
+        """Take the URL above; ConfigError if it is wrong, or the client is not installed."""
+        super().__init__()
+        try:
+            importlib.import_module("httpx")
+        except ImportError as error:
+            message = f"{shown(url)}: its client is not installed: pip install 'sluice-beam[api]'"
+            raise ConfigError(message) from error
+        self.api = parse_api(url)
+        self._clock = clock
+
+    def check(self) -> None:
+        """Raise ConfigError if the token's variable is not set; the API itself is asked only once, by the run."""
+        _token(self.api)
+
+    def size(self) -> int | None:
+        """Return None: an API does not tell."""
+        return None
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
+        """Read where one worker is: each page tells the next."""
+        return (
+            begin
+            | "Name API" >> beam.Create([self.api])
+            | "Read pages" >> beam.FlatMap(read_api, self._clock()).with_output_types(RecordBatch)
+        )
+
+
+def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sleep) -> Iterator[RecordBatch]:
+    """Yield the records of all pages; `started` is when the run began, `sleep` waits between attempts.
+
+    Raises:
+        SourceError: the API failed for `retry_for`, refused, or its pages lead nowhere or in a circle.
+
+    """
+    kept = _Kept(open_store(api.keep), api.url) if api.keep else None
+    arrival = floored(started, api.snapshot)
+    with _Client(api, sleep) as client:
+        url: str | None = api.url
+        seen: set[str] = set()
+        before, same, number = b"", 0, 0
+        while url is not None:
+            stored = kept.read(number) if kept is not None else None
+            if stored is None:
+                stored = StoredPage(client.fetch(url), arrival)
+            page = stored.page
+            parsed = parse_page(page, api.rules)
+            if kept is not None and parsed.records:
+                kept.add(number, stored)
+            yield from _batches(api, page, parsed.records, stored.arrival)
+            same = same + 1 if page.body == before and parsed.records else 0
+            if same >= _SAME_PAGES:
+                message = (
+                    f"{shown(page.url)}: expected another page, got the same {same + 1} times; check #paging="
+                )
+                raise SourceError(message)
+            before, number = page.body, number + 1
+            if kept is not None and kept.is_last(number - 1) and client.has_changed(page):
+                url = page.url
+                continue  # it has grown since an earlier run found it to be the last
+            seen.add(page.url)
+            following = next_url(page, parsed, api.rules)
+            if following in seen and following != page.url:
+                message = f"{shown(page.url)}: expected a new page to follow, got one that was read: {shown(following)}"
+                raise SourceError(message)
+            url = None if following == page.url else following  # a last page may lead to itself, for later
+
+
+class StoredPage(msgspec.Struct):
+    """A page, and the arrival of its records."""
+
+    page: Page
+    arrival: float
+
+
+class _Kept:
+    """Pages of earlier runs in a folder, a file each, and those of this one."""
+
+    def __init__(self, store: Store, url: str) -> None:
+        self._store = store
+        self._names = store.list("")
+        self._first = len(self._names)
+        if self._names and self._load(0).page.url != url:
+            message = (
+                f"{store.root}: expected pages of {shown(url)}, got those of {shown(self._load(0).page.url)}"
+            )
+            raise ConfigError(message)
+
+    def is_last(self, number: int) -> bool:
+        """Whether the page is the last of earlier runs."""
+        return number == self._first - 1
+
+    def read(self, number: int) -> StoredPage | None:
+        return self._load(number) if number < self._first else None
+
+    def add(self, number: int, stored: StoredPage) -> None:
+        if number < self._first:
+            return
+        name = f"{number:08d}.page"
+        if not self._store.create(name, msgspec.msgpack.encode(stored)):
+            message = f"{self._store.url(name)}: expected no such page yet; another run reads this API"
+            raise SourceError(message)
+
+    def _load(self, number: int) -> StoredPage:
+        return msgspec.msgpack.decode(self._store.read(self._names[number]), type=StoredPage)
+
+
+def _batches(api: Api, page: Page, records: Any, arrival: float) -> Iterator[RecordBatch]:
+    for at in range(0, len(records), _BATCH_RECORDS):
+        part = records[at : at + _BATCH_RECORDS]
+        yield RecordBatch(
+            uri=shown(api.url),
+            records=part,
+            offsets=[0] * len(part),
+            arrival=arrival,
+            message_ids=[xxhash.xxh3_128_hexdigest(record) for record in part],
+            attributes=[{"page": shown(page.url)}] * len(part),
+        )
+
+
+def _token(api: Api) -> str:
+    if api.token and not os.environ.get(api.token):
+        message = (
+            f"{shown(api.url)}: expected a bearer token in the environment variable {api.token}, got nothing"
+        )
+        raise ConfigError(message)
+    return os.environ.get(api.token, "") if api.token else ""
+
+
+class _AgainError(Exception):
+    """The API failed in a way that may pass; `after` is how long it asked to wait, in seconds."""
+
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+class _Client:
+    """Asks for pages, again and again where it helps."""
+
+    def __init__(self, api: Api, sleep: Callable[[float], None]) -> None:
+        import httpx
+
+        token = _token(api)
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        self._api = api
+        self._client = httpx.Client(headers=headers, timeout=api.timeout, follow_redirects=True)
+        self._failures = (httpx.TransportError, httpx.DecodingError)
+        self._mistakes = (httpx.HTTPError, httpx.InvalidURL)
+        self._retry = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_AgainError),
+            wait=_pause,
+            stop=tenacity.stop_before_delay(api.retry_for),
+            sleep=sleep,
+            before_sleep=self._warn,
+            reraise=True,
+        )
+
+    def __enter__(self) -> _Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def fetch(self, url: str) -> Page:
+        """Return the page at `url`."""
+        try:
+            return self._retry.copy()(self._get, url)
+        except _AgainError as error:
+            message = f"{shown(url)}: {error}; tried for {self._api.retry_for:g} s"
+            raise SourceError(message) from error
+
+    def has_changed(self, page: Page) -> bool:
+        """Whether the page is not what it was."""
+        return self.fetch(page.url).body != page.body
+
+    def _get(self, url: str) -> Page:
+        try:
+            answer = self._client.get(url)
+        except self._failures as error:
+            reason = f"expected an answer, got {type(error).__name__}: {error}".rstrip(": ")
+            raise _AgainError(reason) from error
+        except self._mistakes as error:
+            message = f"{shown(url)}: expected an answer, got {type(error).__name__}: {error}"
+            raise SourceError(message) from error
+        status = f"{answer.status_code} {answer.reason_phrase}".strip()
+        if answer.status_code in _PASSING:
+            reason = f"expected status {_OK}, got {status}"
+            raise _AgainError(reason, _retry_after(answer.headers.get("Retry-After", "")))
+        if answer.status_code != _OK:
+            message = f"{shown(url)}: expected status {_OK}, got {status}"
+            raise SourceError(message)
+        kind = answer.headers.get("Content-Type", "")
+        lines = any(name in kind for name in ("ndjson", "jsonl", "json-seq", "json-lines"))
+        return Page(url, answer.content, next_link(answer.headers.get("Link", "")), lines)
+
+    def _warn(self, state: tenacity.RetryCallState) -> None:
+        failure = state.outcome.exception() if state.outcome is not None else None
+        _LOGGER.warning("%s: %s; trying again", shown(self._api.url), failure)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Return how long to wait: as long as the API said, else longer each time."""
+    failure = state.outcome.exception() if state.outcome is not None else None
+    if isinstance(failure, _AgainError) and failure.after is not None:
+        return failure.after
+    return float(tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE)(state))
+
+
+def _retry_after(header: str) -> float | None:
+    """Return the seconds that a Retry-After header means, which may also be a date; None if it has no sense."""
+    if header.strip().isdigit():
+        return float(header)
+    try:
+        moment = email.utils.parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(moment.timestamp() - time.time(), 0.0)

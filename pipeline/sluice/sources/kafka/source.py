@@ -1,0 +1,375 @@
+"""Kafka as a source: `kafka://host:9092[,host2:9092]/topic?group=NAME[&start=committed|earliest|latest|TIME]`.
+
+A restriction is a partition from an offset on, an element is a batch of records. Partitions are assigned, never
+subscribed to: the runner shares them out, and the consumer group only remembers how far each is stored. Only
+committed transactions are read. A record without a value, a tombstone of a compacted topic, is not an event: it is
+counted in the metric `tombstones` and left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import apache_beam as beam
+from apache_beam.io.restriction_trackers import OffsetRange
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Duration
+
+from sluice.clock import Clock, system_clock
+from sluice.elements import Claim, RecordBatch
+from sluice.errors import ConfigError
+from sluice.sources.acknowledgements import DRAINING, RECEIPTS, is_full
+from sluice.sources.kafka.client import Topic, check_topic
+from sluice.sources.kafka.commits import CommitStored, ticket_of
+from sluice.sources.kafka.reader import WATERMARK_SLACK, PartitionReader, Readers, open_readers
+from sluice.sources.streaming import (
+    END,
+    TRACKER,
+    WATERMARK,
+    EndlessRestrictions,
+    advance,
+    arrivals_above,
+    finish,
+    settles_receipts,
+    watermark_of,
+)
+
+KEY = "kafka.key"
+"""Attribute that holds a record's key, beside those that hold its headers."""
+
+_STARTS = ("committed", "earliest", "latest")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+_BATCH_RECORDS = 2_000
+_BATCH_BYTES = 4 << 20
+_BUNDLE_RECORDS = 20_000
+_BUNDLE_SECONDS = 0.25
+"""A bundle ends soon, so that what it read moves on, and with it the watermark."""
+
+_PAUSE = Duration(seconds=0.5)
+"""Until a partition that had no more to give, or must not give more, is looked at again."""
+
+_MOMENT = Duration(seconds=0.1)
+"""Until one is looked at again whose records are on their way from the broker."""
+
+_DISCOVERY = Duration(seconds=1)
+"""How often new partitions are looked for, and by how much, at most, the watermark is held back for them."""
+
+_TOMBSTONES = Metrics.counter("sluice", "tombstones")
+
+
+class KafkaSource(beam.PTransform):
+    """PBegin -> RecordBatch: the records of a topic, at their log time.
+
+    Offsets are Kafka's, attributes are headers and key, the arrival of a record is its log time (`CreateTime` or
+    `LogAppendTime`, as the topic has it). The watermark of a partition is the latest log time read, less two seconds;
+    where nothing is left to read it follows the clock. At least once: what is stored is committed for the group, and
+    what is read twice is recognized by the log.
+    """
+
+    bounded = False
+
+    def __init__(self, url: str, clock: Clock = system_clock) -> None:
+        """Take the URL above; ConfigError if it is wrong, or the client is not installed."""
+        super().__init__()
+        try:
+            importlib.import_module("confluent_kafka")
+        except ImportError as error:
+            message = f"{url}: its client is not installed: pip install 'sluice-beam[kafka]'"
+            raise ConfigError(message) from error
+        self.topic = parse_url(url)
+        self._clock = clock
+
+    def check(self) -> None:
+        """Raise SourceError if no broker answers, or the topic is not there."""
+        check_topic(self.topic)
+
+    def size(self) -> int | None:
+        """Return None: a topic has no end."""
+        return None
+
+    def acknowledge(self) -> beam.PTransform:
+        """Return what commits the offsets of what is stored, where that is not known in the source's process."""
+        return CommitStored(self.topic)
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
+        """Find the partitions, also those to come, and read each."""
+        arguments = (self.topic, uuid.uuid4().hex, self._clock)
+        read = ReadAndSettle if settles_receipts(begin.pipeline.options) else ReadAndClaim
+        return (
+            begin
+            | "Start" >> beam.Impulse()
+            | "Find partitions" >> beam.ParDo(FindPartitions(*arguments))
+            | "Spread partitions" >> beam.Reshuffle()
+            | "Read partitions" >> beam.ParDo(read(*arguments)).with_output_types(RecordBatch)
+        )
+
+
+def parse_url(url: str, group: str = "") -> Topic:
+    """Return what `url` means; `group` stands in where it names none.
+
+    Raises:
+        ConfigError: it is not as the module's first line says.
+
+    """
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        message = (
+            "kafka://: expected no user or password in the URL; they come from KAFKA_SASL_USERNAME and "
+            "KAFKA_SASL_PASSWORD"
+        )
+        raise ConfigError(message)
+    name = parts.path.removeprefix("/")
+    if not parts.netloc or not _TOPIC.fullmatch(name):
+        message = (
+            f"{url}: expected kafka://host:9092/topic?group=NAME, got topic {name!r} at {parts.netloc!r}"
+        )
+        raise ConfigError(message)
+    query = dict(each.partition("=")[::2] for each in parts.query.split("&") if each)
+    unknown = sorted(query.keys() - {"group", "start"})
+    if unknown:
+        message = f"{url}: expected group and start behind the question mark, got {unknown[0]!r}"
+        raise ConfigError(message)
+    group = unquote(query.get("group", group))
+    if not group:
+        message = f"{url}: expected ?group=NAME, the consumer group that remembers what is stored, got none"
+        raise ConfigError(message)
+    return Topic(parts.netloc, name, group, _parse_start(url, unquote(query.get("start", "committed"))))
+
+
+def _parse_start(url: str, text: str) -> str | float:
+    if text in _STARTS:
+        return text
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        message = (
+            f"{url}: start: expected one of {', '.join(_STARTS)} or a time with its offset, such as "
+            f"2025-02-08T13:09:00Z, got {text!r}"
+        )
+        raise ConfigError(message)
+    return time.timestamp()
+
+
+class Found(NamedTuple):
+    """A partition to read from the offset `start` on. All its records came after `since`."""
+
+    number: int
+    since: float
+    start: int
+
+
+class _KafkaDoFn(beam.DoFn, EndlessRestrictions):
+    """A splittable DoFn with the process's readers."""
+
+    def __init__(self, topic: Topic, source: str, clock: Clock) -> None:
+        """`source` names this source among all of the process."""
+        self._topic = topic
+        self._source = source
+        self._clock = clock
+
+    def _readers(self) -> Readers:
+        return open_readers(self._topic, self._source, self._clock)
+
+
+class FindPartitions(_KafkaDoFn):
+    """Impulse -> Found: those that are there, and those that come while the job runs.
+
+    Its restriction counts partitions, for they are numbered and never taken away. Its watermark is the time of the
+    last look, so that it cannot run ahead of what a new partition brings.
+    """
+
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    def process(
+        self,
+        _impulse: bytes,
+        tracker: Any = TRACKER,
+        watermark: Any = WATERMARK,
+    ) -> Iterator[TimestampedValue]:
+        """Look once."""
+        if DRAINING.is_set():
+            finish(tracker)
+            return
+        readers = self._readers()
+        asked, since = self._clock(), watermark_of(watermark)
+        known = tracker.current_restriction().start
+        found = readers.partitions()
+        for number in range(known, found or 0):
+            if not tracker.try_claim(number):
+                return
+            readers.watermark.move(number, since)
+            start = readers.start(number, new=known > 0)
+            yield TimestampedValue(Found(number, since, start), since)
+        if found is not None:
+            advance(watermark, asked - WATERMARK_SLACK)
+        tracker.defer_remainder(_DISCOVERY)
+
+
+class _ReadPartition(_KafkaDoFn):
+    def initial_restriction(self, element: Found) -> OffsetRange:
+        """Begin where the job's `start` said when the partition was found."""
+        return OffsetRange(element.start, END)
+
+    def _read(
+        self, found: Found, reader: PartitionReader, tracker: Any, progress: float
+    ) -> Iterator[tuple[RecordBatch | None, int]]:
+        """Claim and yield what has come: batches, None for offsets without a record; and the offset behind."""
+        left, deadline = _BUNDLE_RECORDS, time.monotonic() + _BUNDLE_SECONDS
+        end = reader.position
+        while left > 0 and time.monotonic() < deadline:
+            messages = reader.read(left)
+            left -= len(messages)
+            for chunk in cut(messages):
+                end = chunk[-1].offset() + 1
+                if not tracker.try_claim(end - 1):
+                    return
+                batch = make_batch(self._topic.uri, found.number, chunk, progress)
+                if batch is not None:
+                    reader.observe(max(batch.arrivals or ()))
+                yield batch, end
+            if reader.position > end:
+                end = reader.position
+                if not tracker.try_claim(end - 1):
+                    return
+                yield None, end
+            if reader.caught_up:
+                return
+
+
+def _pause(reader: PartitionReader) -> Duration | None:
+    if not reader.caught_up:
+        return None
+    return _MOMENT if reader.waiting else _PAUSE
+
+
+class ReadAndSettle(_ReadPartition):
+    """Found -> RecordBatch with a ticket: its offsets are committed once all before and in it is stored."""
+
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    def process(
+        self,
+        found: Found,
+        tracker: Any = TRACKER,
+        watermark: Any = WATERMARK,
+    ) -> Iterator[TimestampedValue]:
+        """Read what has come; end when the run drains."""
+        readers = self._readers()
+        if DRAINING.is_set():
+            readers.watermark.leave(found.number)
+            finish(tracker)
+            return
+        reader = readers.reader(found.number, tracker.current_restriction().start)
+        progress = max(found.since, reader.progress)
+        advance(watermark, readers.watermark.move(found.number, progress))
+        full = is_full()
+        if not full:
+            for batch, end in self._read(found, reader, tracker, progress):
+                settled = reader.prefix.add(end)
+                if batch is None:
+                    settled()
+                    continue
+                ticket = RECEIPTS.issue(len(batch.records), batch.size, settled)
+                yield TimestampedValue(replace(batch, ticket=ticket), max(progress, batch.arrival))
+        readers.commits.want(found.number, reader.prefix.stored)
+        readers.commits.go_on()
+        tracker.defer_remainder(_PAUSE if full else _pause(reader))
+
+
+class ReadAndClaim(_ReadPartition):
+    """Found -> RecordBatch with a claim on its offsets, which `CommitStored` commits once all is stored."""
+
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    def process(
+        self,
+        found: Found,
+        tracker: Any = TRACKER,
+        watermark: Any = WATERMARK,
+    ) -> Iterator[TimestampedValue]:
+        """Read what has come; end when the run drains."""
+        if DRAINING.is_set():
+            finish(tracker)
+            return
+        start = tracker.current_restriction().start
+        reader = self._readers().reader(found.number, start)
+        progress = max(found.since, reader.progress, watermark_of(watermark))
+        advance(watermark, progress)
+        for read, end in self._read(found, reader, tracker, progress):
+            batch = read or RecordBatch(self._topic.uri, [], [], progress, found.number)
+            claim = Claim(start, end, first=start == found.start)
+            batch = replace(batch, ticket=ticket_of(found.number, end), claim=claim)
+            yield TimestampedValue(batch, max(progress, batch.arrival))
+            start = end
+        tracker.defer_remainder(_pause(reader))
+
+
+def cut(messages: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield `messages` in parts of at most _BATCH_RECORDS, each ended by the one that reaches _BATCH_BYTES."""
+    start = size = 0
+    for index, message in enumerate(messages, 1):
+        size += len(message)
+        if size >= _BATCH_BYTES or index - start >= _BATCH_RECORDS:
+            yield messages[start:index]
+            start, size = index, 0
+    if start < len(messages):
+        yield messages[start:]
+
+
+def make_batch(uri: str, partition: int, messages: Sequence[Any], watermark: float) -> RecordBatch | None:
+    """Return the records of `messages` that have a value; None if none has."""
+    valued = [message for message in messages if message.value() is not None]
+    if len(valued) < len(messages):
+        _TOMBSTONES.inc(len(messages) - len(valued))
+    if not valued:
+        return None
+    arrivals = arrivals_above([_time(message, watermark) for message in valued], watermark)
+    attributes = [attributes_of(message.key(), message.headers()) for message in valued]
+    return RecordBatch(
+        uri=uri,
+        records=[message.value() for message in valued],
+        offsets=[message.offset() for message in valued],
+        arrival=min(arrivals),
+        partition=partition,
+        arrivals=arrivals,
+        attributes=attributes if any(attributes) else None,
+    )
+
+
+def _time(message: Any, watermark: float) -> float:
+    """Return a record's log time in epoch seconds; records written before Kafka 0.10 have none."""
+    milliseconds = message.timestamp()[1]
+    return milliseconds / 1000 if milliseconds >= 0 else watermark
+
+
+def attributes_of(key: bytes | None, headers: Sequence[tuple[str, bytes | None]] | None) -> Mapping[str, str]:
+    """Return a record's headers, and its key as KEY.
+
+    A value that is not UTF-8 is in base64, under its name with `;base64` behind. A header without a value is empty.
+    Of headers with the same name the second is `NAME#2`, and so on.
+    """
+    if key is None and not headers:
+        return {}
+    found: dict[str, str] = {}
+    for each, value in ((KEY, key), *(headers or ())) if key is not None else headers or ():
+        name = each
+        try:
+            text = (value or b"").decode()
+        except UnicodeDecodeError:
+            name, text = f"{each};base64", base64.b64encode(value or b"").decode()
+        number = 1
+        while name in found:
+            number += 1
+            name = f"{each}#{number}"
+        found[name] = text
+    return found

@@ -1,0 +1,220 @@
+"""What the Pub/Sub source asks of the service: addresses, the connection, the check before a run, requests."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+from sluice.errors import ConfigError, SourceError
+
+_EXPECTED = "pubsub://projects/PROJECT/subscriptions/NAME or pubsub://projects/PROJECT/topics/NAME"
+_URL = re.compile(r"pubsub://projects/([^/?]+)/(subscriptions|topics)/([^/?]+)(?:\?(.*))?")
+
+_CHECK_SECONDS = 10.0
+_ACK_SECONDS = 30
+
+_PULL_PERMISSION = "pubsub.subscriptions.consume"
+_GRANT = "grant roles/pubsub.subscriber"
+
+_RECONNECT_MS = 5000
+
+_MAX_IDS = 2500
+_MAX_REQUEST_BYTES = 500_000
+"""Ids in one request; Pub/Sub takes 512 KiB."""
+
+_PASSING = frozenset(
+    (
+        "ABORTED",
+        "CANCELLED",
+        "DEADLINE_EXCEEDED",
+        "INTERNAL",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "UNAUTHENTICATED",
+        "UNAVAILABLE",
+        "UNKNOWN",
+    )
+)
+"""Statuses after which the same acknowledgement may yet succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a URL means: `topic` is None where it names a subscription; both are full names."""
+
+    uri: str
+    subscription: str
+    topic: str | None
+
+
+def parse_address(url: str) -> Address:
+    """Return what `url` means.
+
+    Raises:
+        ConfigError: it is not an address of Pub/Sub.
+
+    """
+    match = _URL.fullmatch(url)
+    if match is None:
+        got = url if "@" not in url else "pubsub://…@…"  # whatever a password may have been put into
+        message = f"{got}: expected {_EXPECTED}"
+        raise ConfigError(message)
+    project, kind, name, query = match.groups()
+    options = dict(parse_qsl(query or "", keep_blank_values=True))
+    allowed = {"subscription"} if kind == "topics" else set()
+    if not options.keys() <= allowed or "" in options.values():
+        expected = "only ?subscription=NAME" if allowed else "nothing"
+        message = f"{url}: expected {expected} behind the name, got ?{query}"
+        raise ConfigError(message)
+    uri = f"pubsub://projects/{project}/{kind}/{name}"
+    if kind == "subscriptions":
+        return Address(uri, f"projects/{project}/subscriptions/{name}", None)
+    own = options.get("subscription", f"sluice-{name}")
+    return Address(uri, f"projects/{project}/subscriptions/{own}", f"projects/{project}/topics/{name}")
+
+
+def open_client() -> Any:
+    """Return a client that reconnects soon; at PUBSUB_EMULATOR_HOST, if that is set."""
+    import grpc
+    from google.cloud.pubsub_v1 import SubscriberClient
+
+    transport = SubscriberClient.get_transport_class("grpc")
+    options = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),  # gRPC's own is two minutes
+    ]
+    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if emulator:
+        return SubscriberClient(transport=transport(channel=grpc.insecure_channel(emulator, options)))
+
+    def channel(host: str, **arguments: Any) -> Any:
+        return transport.create_channel(host, **{**arguments, "options": options})
+
+    return SubscriberClient(transport=transport(channel=channel))
+
+
+def check_subscription(address: Address) -> None:
+    """Make sure that the subscription can be pulled from, and make that of a topic.
+
+    Raises:
+        SourceError: it is missing, is another topic's, pushes, is forbidden, or Pub/Sub cannot be reached.
+
+    """
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
+
+    where = os.environ.get("PUBSUB_EMULATOR_HOST")
+    try:
+        with open_client() as client:
+            problem = _problem(address, client)
+    except exceptions.PermissionDenied:
+        problem = f"not permitted to pull from {address.subscription}; {_GRANT}"
+    except (exceptions.ServiceUnavailable, exceptions.DeadlineExceeded, exceptions.RetryError) as error:
+        at = f"the emulator at PUBSUB_EMULATOR_HOST={where}" if where else "Pub/Sub"
+        problem = f"cannot reach {at}: {error.message}"
+    except exceptions.GoogleAPICallError as error:
+        problem = error.message
+    except GoogleAuthError:
+        problem = "no credentials: expected GOOGLE_APPLICATION_CREDENTIALS or `gcloud auth application-default login`"
+    if problem is not None:
+        message = f"{address.uri}: {' '.join(problem.split())}"
+        raise SourceError(message)
+
+
+def _problem(address: Address, client: Any) -> str | None:
+    from google.api_core.exceptions import NotFound, PermissionDenied
+
+    name = address.subscription
+    try:
+        found = client.get_subscription(subscription=name, retry=None, timeout=_CHECK_SECONDS)
+    except NotFound:
+        if address.topic is not None:
+            return _make(address, client)
+        _, project, _, short = name.split("/")
+        return (
+            f"there is no such subscription; to make it: gcloud pubsub subscriptions create {short} "
+            f"--topic TOPIC --project {project}"
+        )
+    except PermissionDenied:  # roles/pubsub.subscriber may pull, but not look
+        request = {"resource": name, "permissions": [_PULL_PERMISSION]}
+        answer = client.test_iam_permissions(request=request, retry=None, timeout=_CHECK_SECONDS)
+        return (
+            None if _PULL_PERMISSION in answer.permissions else f"not permitted to pull from {name}; {_GRANT}"
+        )
+    if address.topic is not None and found.topic != address.topic:
+        return f"{name} is of {found.topic}; choose another name with ?subscription=NAME"
+    if found.push_config.push_endpoint:
+        return f"{name} pushes its messages; expected one that is pulled from"
+    return None
+
+
+def _make(address: Address, client: Any) -> str | None:
+    """Make the subscription of a topic."""
+    from google.api_core.exceptions import AlreadyExists, NotFound, PermissionDenied
+
+    request = {"name": address.subscription, "topic": address.topic, "ack_deadline_seconds": _ACK_SECONDS}
+    try:
+        client.create_subscription(request=request, retry=None, timeout=_CHECK_SECONDS)
+    except AlreadyExists:
+        return None  # another run was faster
+    except NotFound:
+        _, project, _, short = str(address.topic).split("/")
+        return f"there is no such topic; to make it: gcloud pubsub topics create {short} --project {project}"
+    except PermissionDenied:
+        return f"not permitted to make {address.subscription}; grant roles/pubsub.editor, or make it first"
+    return None
+
+
+def method(client: Any, subscription: str, name: str, response: Any = None) -> Callable[..., Any]:
+    """Return a method of the service: raw request -> gRPC future of the raw `response`."""
+    call = client.transport.grpc_channel.unary_unary(
+        f"/google.pubsub.v1.Subscriber/{name}",
+        request_serializer=lambda request: request.SerializeToString(),
+        response_deserializer=response.FromString if response is not None else None,
+    )
+    return partial(call.future, metadata=(("x-goog-request-params", f"subscription={subscription}"),))
+
+
+def in_requests(ack_ids: Sequence[str]) -> Iterator[list[str]]:
+    """Cut ids into what one request may hold."""
+    held: list[str] = []
+    size = 0
+    for each in ack_ids:
+        if held and (len(held) >= _MAX_IDS or size + len(each) > _MAX_REQUEST_BYTES):
+            yield held
+            held, size = [], 0
+        held.append(each)
+        size += len(each) + 4
+    if held:
+        yield held
+
+
+def left_over(ack_ids: list[str], status: str, refusals: Mapping[str, str]) -> list[str]:
+    """Return those of a request's ids that are to be sent again, after it failed with `status`.
+
+    Subscriptions with exactly-once delivery say what became of each id that they refuse. An id that is refused
+    for good belongs to a message that is delivered again, and so does every id of a lost subscription.
+    """
+    if refusals:
+        return [each for each in ack_ids if refusals.get(each, "TRANSIENT_").startswith("TRANSIENT_")]
+    return ack_ids if status in _PASSING else []
+
+
+def refusals_of(call: Any) -> Mapping[str, str]:
+    """Return what a failed request says of single ids: id -> reason."""
+    from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untyped]
+    from grpc_status import rpc_status  # type: ignore[import-untyped]
+
+    status = rpc_status.from_call(call)
+    info = ErrorInfo()
+    for detail in status.details if status is not None else ():
+        if detail.Unpack(info):
+            return dict(info.metadata)
+    return {}

@@ -1,0 +1,93 @@
+"""Where logs are kept: a folder, a GCS bucket or an S3 bucket behind one small protocol.
+
+Everything that Sluice promises about files rests on `create`: atomic, durable and create-only. A store never
+overwrites and never deletes, and a file that is only half written cannot be seen.
+
+Whether a create has happened can become uncertain: the connection breaks after the request was sent, the
+vendor's client repeats a request whose answer was lost, an NFS server repeats a link. Then a bare "it exists"
+may mean the caller's own file, and a bare error may hide a success. So each object carries the token of
+the call that made it (a local file is known by its inode), and whoever is unsure looks: the own token is
+success, another one is somebody else's file. If even the look fails, StorageError is raised and the caller's
+next attempt finds out, because a log subtracts what is there before it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from sluice.errors import ConfigError
+from sluice.storage.base import Names
+
+__all__ = ["STORES", "SUPPORTED", "Names", "Store", "open_store"]
+
+SUPPORTED = "a local path, file:///path, gs://bucket/prefix or s3://bucket/prefix"
+
+
+class Store(Protocol):
+    """A tree of immutable files. Paths are relative to the store's url and separated by '/'.
+
+    Stores are picklable and connect on first use. Every method raises StorageError, with one line that names
+    the file and the reason, when the store fails after the vendor client's own retries.
+    """
+
+    root: str
+
+    def url(self, path: str) -> str:
+        """Return the full address of `path`, as messages and `Segment.path` quote it."""
+
+    def list(self, folder: str) -> Names:
+        """Return the sorted names of the files directly in `folder`, without hidden ones; [] if none."""
+
+    def walk(self, folder: str = "") -> Iterator[str]:
+        """Yield the paths of all files below `folder` in order of name, without hidden ones."""
+
+    def read(self, path: str) -> bytes:
+        """Return the whole content of a file; StorageError if there is none."""
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Create a file with all of `data`, and the folders it needs.
+
+        True: it was created by this call and is durable. False: something else is there, and was not touched.
+        StorageError: it was not created, or, if the connection broke, possibly it was: list to find out.
+        """
+
+
+def _local(path: str) -> Store:
+    from sluice.storage.local import LocalStore
+
+    return LocalStore(path)
+
+
+def _gcs(url: str) -> Store:
+    from sluice.storage.gcs import GcsStore
+
+    return GcsStore(url)
+
+
+def _s3(url: str) -> Store:
+    from sluice.storage.s3 import S3Store
+
+    return S3Store(url)
+
+
+STORES: dict[str, Callable[[str], Store]] = {"file": _local, "gs": _gcs, "s3": _s3}
+"""Scheme -> what makes such a store of its URL, or of a local path; it imports that store's module alone."""
+
+
+def open_store(url: str) -> Store:
+    """Return the store at `url`: a relative or absolute path, file://, gs:// or s3://. Touches nothing yet.
+
+    Raises:
+        ConfigError: the scheme is none of these, or a bucket or path is missing.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "file", url
+    if scheme not in STORES:
+        message = f"{url}: expected {SUPPORTED}, got the scheme {scheme!r}"
+        raise ConfigError(message)
+    if not (rest if scheme == "file" else rest.partition("/")[0]):
+        message = f"{url!r}: expected {SUPPORTED}, got no {'path' if scheme == 'file' else 'bucket'}"
+        raise ConfigError(message)
+    return STORES[scheme](rest if scheme == "file" else url)

@@ -1,0 +1,1 @@
+"""Commands that need no graph: lint, compatibility, tables, publish, fake events."""

@@ -1,0 +1,134 @@
+"""Made-up events that keep a contract, for load tests and demonstrations."""
+
+from __future__ import annotations
+
+import random
+import string
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from sluice.clock import Clock
+from sluice.contracts import Contract, Kind, Property
+from sluice.errors import ConfigError
+
+_WORDS = (
+    "alder",
+    "birch",
+    "cedar",
+    "elm",
+    "fir",
+    "hazel",
+    "larch",
+    "maple",
+    "oak",
+    "pine",
+    "rowan",
+    "willow",
+)
+_FEW, _MANY = 1, 4
+_ABSENT = 0.2
+"""Share of optional properties that an event leaves out."""
+
+_SPAN = 1000
+"""How far from its only bound, or from 0, a number may lie."""
+
+
+def make_events(
+    contracts: Mapping[str, Contract], route_by: str | None, clock: Clock, seed: int | None = None
+) -> Iterator[bytes]:
+    """Yield events without end, of each contract in turn, whose time is the clock's: JSON, one line each.
+
+    Raises:
+        ConfigError: a required property has a regular expression, from which no value can be made.
+
+    """
+    maker = _Maker(random.Random(seed), clock)
+    for contract in contracts.values():
+        _check(contract.properties, contract.path)
+    while True:
+        for contract in contracts.values():
+            event = maker.object(contract.properties)
+            if contract.event_time is not None:
+                event[contract.event_time] = maker.now()
+            if route_by is not None:
+                event[route_by] = contract.event_type
+            yield msgspec.json.encode(event)
+
+
+def _check(properties: tuple[Property, ...], path: str) -> None:
+    for each in properties:
+        if each.pattern is not None and each.required:
+            message = (
+                f"{path}: {each.name}: expected no pattern where a value is required, got {each.pattern!r}; "
+                "publish --source"
+            )
+            raise ConfigError(message)
+        _check(each.properties, path)
+        _check((each.items,) if each.items is not None else (), path)
+
+
+class _Maker:
+    def __init__(self, source: random.Random, clock: Clock) -> None:
+        self._random = source
+        self._clock = clock
+        self._kinds: Mapping[Kind, Callable[[Property], Any]] = {
+            "string": self._string,
+            "uuid": lambda _: str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
+            "integer": lambda each: self._random.randint(*map(int, _bounds(each))),
+            "float": lambda each: round(self._random.uniform(*_bounds(each)), 3),
+            "decimal": self._decimal,
+            "boolean": lambda _: self._random.random() < 0.5,  # noqa: PLR2004
+            "timestamp": lambda _: self.now(),
+            "date": lambda _: self.now()[:10],
+            "object": lambda each: self.object(each.properties),
+            "array": self._array,
+            "json": lambda _: {self._word(): self._random.randint(0, _SPAN)},
+        }
+
+    def now(self) -> str:
+        """Return the clock's time as JSON has it."""
+        return datetime.fromtimestamp(self._clock(), UTC).isoformat().replace("+00:00", "Z")
+
+    def object(self, properties: tuple[Property, ...]) -> dict[str, Any]:
+        """Return an object that keeps them."""
+        return {
+            each.name: self._value(each)
+            for each in properties
+            if each.required or (each.pattern is None and self._random.random() >= _ABSENT)
+        }
+
+    def _value(self, wanted: Property) -> Any:
+        return self._random.choice(wanted.enum) if wanted.enum else self._kinds[wanted.kind](wanted)
+
+    def _word(self) -> str:
+        return f"{self._random.choice(_WORDS)}-{self._random.randint(1, 99)}"
+
+    def _string(self, wanted: Property) -> str:
+        text = self._word()
+        while len(text) < (wanted.min_length or 0):
+            text += self._random.choice(string.ascii_lowercase)
+        return text[: wanted.max_length] if wanted.max_length is not None else text
+
+    def _decimal(self, wanted: Property) -> msgspec.Raw:
+        low, high = _bounds(wanted)
+        cents = self._random.randint(int(low * 100), int(high * 100))
+        return msgspec.Raw(str(Decimal(cents) / 100).encode())
+
+    def _array(self, wanted: Property) -> list[Any]:
+        low = wanted.min_length if wanted.min_length is not None else _FEW
+        high = wanted.max_length if wanted.max_length is not None else max(low, _MANY)
+        if wanted.items is None:
+            return []
+        return [self._value(wanted.items) for _ in range(self._random.randint(low, min(high, low + _MANY)))]
+
+
+def _bounds(wanted: Property) -> tuple[float, float]:
+    low, high = wanted.minimum, wanted.maximum
+    if low is None:
+        low = 0 if high is None or high >= 0 else high - _SPAN
+    return low, high if high is not None else low + _SPAN

@@ -1,0 +1,171 @@
+"""What is wrong with contracts, their examples and job files: all of it, not only the first mistake."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sluice.config.job import load_job
+from sluice.contracts import Contract, Property, load_contracts
+from sluice.errors import ConfigError
+from sluice.validation.explainer import compile_explainer
+from sluice.warehouses import open_warehouse
+
+CONTRACT = ".odcs.yaml"
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def check_files(paths: Iterable[str | Path]) -> list[str]:
+    """Return every problem of the contracts and jobs at `paths`, each as `file: key: expected, got; fix`.
+
+    A path is a contract, a job file, or a folder, of which all `.yaml` files are taken, at any depth.
+    Environment variables of jobs need not be set: their names stand in for them.
+
+    Raises:
+        ConfigError: a path does not exist, or there is nothing to check at all.
+
+    """
+    files = list(dict.fromkeys(file for path in paths for file in _files(Path(path))))
+    if not files:
+        message = (
+            f"expected contracts (*{CONTRACT}) or jobs (*.yaml) in {', '.join(map(str, paths))}, got none"
+        )
+        raise ConfigError(message)
+    contracts = [file for file in files if file.name.endswith(CONTRACT)]
+    problems = []
+    for folder in dict.fromkeys(file.parent for file in contracts):
+        problems += _check_domain(folder, [file for file in contracts if file.parent == folder])
+    # A job that uses a wrong contract says so in the contract's own words; once is enough.
+    for file in files:
+        if file not in contracts:
+            problems += [each for each in _check_job(file) if each not in problems]
+    return problems
+
+
+def lint_contract(contract: Contract) -> list[str]:
+    """Return what could be better in a contract that loads: what is not described, and how time is told."""
+    where = f"{contract.path}: {contract.event_type}"
+    problems = []
+    if not contract.description:
+        problems.append(f"{where}: description: expected a sentence, got nothing; say what happened")
+    for path, prop in _walk(contract.properties, ""):
+        if not prop.description:
+            problems.append(
+                f"{where}.{path}: description: expected a sentence, got nothing; say what it means"
+            )
+    if contract.event_time is None and (times := _times(contract)):
+        wanted = f"expected one of {', '.join(times)}, got nothing"
+        problems.append(f"{where}: eventTime: {wanted}; name it, or events are placed by their arrival")
+    return problems
+
+
+def check_examples(contract: Contract, folder: Path) -> list[str]:
+    """Return which examples of a contract are missing, or not accepted or rejected as they say.
+
+    `folder` holds `<event type>.accepts.ndjson` and `<event type>.rejects.ndjson`, a record on each line;
+    empty lines are no records.
+    """
+    explain = compile_explainer({contract.event_type: contract}, None).explain
+    problems = []
+    for verdict, accepted in (("accepts", True), ("rejects", False)):
+        path = folder / f"{contract.event_type}.{verdict}.ndjson"
+        lines = enumerate(_read(path).split(b"\n"), 1)
+        records = [(number, line) for number, line in lines if line.strip()]
+        if not records:
+            problems.append(
+                f"{path}: expected an example on each line, got none; add one that the contract {verdict}"
+            )
+        for number, record in records:
+            violations = explain(record).violations
+            if accepted and violations:
+                first = violations[0]
+                said = f"{first.path or 'the record'}: expected {first.expected}, got {first.got}"
+                problems.append(f"{path}: line {number}: expected to be accepted, got {first.code}: {said}")
+            if not accepted and not violations:
+                problems.append(
+                    f"{path}: line {number}: expected to be rejected, got accepted; move or mend it"
+                )
+    return problems
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(path.rglob("*.yaml"))
+    if not path.is_file():
+        message = f"{path}: expected a contract, a job file or a folder of them, got nothing there"
+        raise ConfigError(message)
+    return [path]
+
+
+def _check_domain(folder: Path, files: Iterable[Path]) -> list[str]:
+    problems: list[str] = []
+    for file in files:
+        try:
+            contracts = load_contracts(str(file))
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        for contract in contracts.values():
+            if contract.domain != folder.resolve().name:
+                expected = folder.resolve().name
+                problems.append(
+                    f"{file}: domain: expected {expected}, as its folder, got {contract.domain!r}"
+                )
+            problems += lint_contract(contract)
+            problems += check_examples(contract, folder / "examples")
+    if not problems:
+        try:
+            load_contracts(str(folder))
+        except ConfigError as error:  # names that two files use
+            problems.append(str(error))
+    return problems
+
+
+def _check_job(file: Path) -> list[str]:
+    try:
+        job = load_job(str(file), _stand_ins(file))
+    except ConfigError as error:
+        return [str(error)]
+    try:
+        open_warehouse(job.warehouse)
+    except ConfigError as error:
+        return [f"{file}: {error}"]
+    return []
+
+
+def _stand_ins(file: Path) -> dict[str, str]:
+    """Return the keys whose text has variables that are not set, with the names in their place."""
+    try:
+        document: Any = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}  # load_job says it in its own words
+    keys: Mapping[Any, Any] = document if isinstance(document, dict) else {}
+    return {
+        str(key): _VARIABLE.sub(lambda found: os.environ.get(found[1], found[1]), value)
+        for key, value in keys.items()
+        if isinstance(value, str) and any(name not in os.environ for name in _VARIABLE.findall(value))
+    }
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _walk(properties: Iterable[Property], prefix: str) -> Iterator[tuple[str, Property]]:
+    """Yield every described thing with its path; the items of an array are described by the array."""
+    for prop in properties:
+        path, inner = f"{prefix}{prop.name}", prop
+        yield path, prop
+        while inner.items is not None:
+            path, inner = f"{path}[]", inner.items
+        yield from _walk(inner.properties, f"{path}.")
+
+
+def _times(contract: Contract) -> list[str]:
+    return [prop.name for prop in contract.properties if prop.kind == "timestamp" and prop.required]

@@ -1,0 +1,96 @@
+"""The tables of a job: whether they are as its contracts want them, and what is done where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sluice.config.job import Job
+from sluice.contracts import Contract
+from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.errors import ConfigError
+from sluice.warehouses import Warehouse
+from sluice.warehouses.schema_diff import Difference, lacking, narrowed
+
+
+def contracts_of(job: Job) -> list[Contract]:
+    """Return the contracts whose tables the warehouse of `job` holds, that of the dead letters last."""
+    events = job.contracts.values() if "events" in job.load else ()
+    return [*events, *([dead_letter_contract()] if "dead_letters" in job.load else [])]
+
+
+def fit(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Contract]:
+    """Return each contract as its table takes it: without optional columns that the table does not have.
+
+    What such a column would hold is then in `_extra`. The tables must be there.
+
+    Raises:
+        ConfigError: rows of a contract cannot be loaded into its table.
+        WarehouseError: the warehouse cannot be reached.
+
+    """
+    fitted = []
+    for contract in contracts:
+        differences = warehouse.differences(contract) or []
+        refused = [each for each in differences if each.effect == "refused"]
+        if refused:
+            where = contract.path or contract.label
+            more = f" ({len(refused) - 1} more: see sluice tables --diff)" if len(refused) > 1 else ""
+            message = f"{where}: table {refused[0]}; alter the table, or load into another one{more}"
+            raise ConfigError(message)
+        fitted.append(narrowed(contract, lacking(differences)))
+    return fitted
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What was done to the tables of a job, and how they still differ."""
+
+    done: Sequence[str]
+    left: Sequence[str]
+
+
+def create_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
+    """Create the tables that are missing; others stay as they are."""
+    missing = [each for each in contracts if warehouse.differences(each) is None]
+    warehouse.prepare(contracts)
+    return Changes([f"{each.table}: created" for each in missing], [])
+
+
+def compare_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
+    """Change nothing; tell how the tables differ."""
+    left: list[str] = []
+    for contract in contracts:
+        differences = warehouse.differences(contract)
+        left += [f"{contract.table}: no such table"] if differences is None else map(str, differences)
+    return Changes([], left)
+
+
+def apply_contracts(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
+    """Create tables that are missing and add columns that may be null; nothing else is ever changed.
+
+    A table that a run could not load into is left alone.
+    """
+    done = list(create_tables(warehouse, contracts).done)
+    left: list[str] = []
+    for contract in contracts:
+        differences = warehouse.differences(contract) or []
+        usable = all(each.effect != "refused" for each in differences)
+        if usable and (paths := lacking(differences)):
+            warehouse.add_columns(contract, paths)
+            differences = warehouse.differences(contract) or []
+            gone = set(paths) - set(lacking(differences))
+            done += [f"{contract.table}.{path}: added" for path in paths if path in gone]
+        left += [f"{each}: {_why_left(each, usable=usable)}" for each in differences]
+    return Changes(done, left)
+
+
+def _why_left(difference: Difference, *, usable: bool) -> str:
+    if difference.effect == "added":
+        return (
+            "the warehouse was asked to add it, and has not"
+            if usable
+            else "not added, as no run can load into this table"
+        )
+    works = "a run works" if difference.effect == "tolerated" else "no run can load"
+    return f"left, as only columns that may be null are added; {works}"

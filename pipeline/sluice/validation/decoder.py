@@ -1,0 +1,236 @@
+"""Contract -> msgspec decoder: the hot path, which decides in a microsecond whether a line is an event.
+
+msgspec checks types, enums, patterns, lengths and bounds while it parses. What it cannot say, or says slowly, is left
+to `odd`: see `plain`.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal
+from functools import reduce
+from itertools import accumulate
+from typing import Annotated, Any, Literal
+
+import msgspec
+import xxhash
+
+from sluice.contracts import INT64_MAX, INT64_MIN, Contract, Kind, Property
+from sluice.contracts.patterns import python_pattern
+from sluice.errors import ContractError
+from sluice.validation.batch_checks import Odd, attribute_names, compile_odd
+
+UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+"""The one spelling of a UUID that contracts accept, as contracts write patterns."""
+
+MAX_DEPTH = 256
+"""How deep a record may nest: well below where any parser, at any depth of Python's stack, gives up."""
+
+TIME_FIELD = "event_time_"
+"""Attribute that holds the event time, whatever the contract calls it."""
+
+DELIVERY_KEY = "_id"
+"""Key of the line's string that says where a record was delivered, for identity `delivery`."""
+
+_TYPES: Mapping[Kind, Any] = {
+    "string": str,
+    "uuid": str,
+    "integer": int,
+    "float": float,
+    "boolean": bool,
+    "timestamp": datetime,
+    "date": date,
+    "decimal": msgspec.Raw,  # msgspec's Decimal would accept strings, and round nothing but check nothing
+    "json": dict[str, Any],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EventDecoder:
+    """Decodes the events of some contracts; see `compile_decoder`.
+
+    Attributes:
+        decode: one record (bytes) -> its struct, whose class tells the contract. Raises
+            msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError or RecursionError. What no
+            contract knows is skipped without a look at its UTF-8 or depth (`too_deep`): check those before.
+        odd: class -> what finds, among structs of it, those of which the explainer must be asked. Only classes with
+            UUIDs, decimals or timestamps are in it.
+        contract_of: class -> its contract.
+
+    """
+
+    decode: Callable[[bytes], Any]
+    odd: Mapping[type, Odd]
+    contract_of: Mapping[type, Contract]
+
+
+def compile_decoder(contracts: Mapping[str, Contract], route_by: str | None) -> EventDecoder:
+    """Compile `contracts` (event type -> contract), which the property `route_by` tells apart.
+
+    Without `route_by` there must be one contract. Every struct of a contract with an event time has it as
+    `event_time_`, a datetime; one without an offset is in UTC. Other attributes have the properties' names
+    where Python allows.
+
+    Raises:
+        ContractError: no contract, several without `route_by`, or a contract whose property `route_by` is
+            anything but a string with its event type as only value.
+
+    """
+    if not contracts or (route_by is None and len(contracts) > 1):
+        message = f"expected {'contracts' if route_by else 'one contract, or route_by'}, got {len(contracts)}"
+        raise ContractError(message)
+    structs = {_event_struct(each, route_by, tagged=len(contracts) > 1): each for each in contracts.values()}
+    odd = {struct: compile_odd(each.properties, _names(struct)) for struct, each in structs.items()}
+    return EventDecoder(
+        decode=msgspec.json.Decoder(reduce(operator.or_, structs)).decode,
+        odd={struct: function for struct, function in odd.items() if function is not None},
+        contract_of=structs,
+    )
+
+
+def too_deep(record: bytes) -> bool:
+    """Whether `record` nests deeper than `MAX_DEPTH`; only a record longer than twice that can.
+
+    Brackets in strings do not count. On well-formed JSON the answer is exact.
+    """
+    if record.count(b"[") + record.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = _STRING.sub(b"", record).translate(None, delete=_NO_BRACKETS)
+    return max(accumulate(_STEP[bracket] for bracket in brackets), default=0) > MAX_DEPTH
+
+
+_WIDE = Context(prec=38)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEP)
+
+
+def routed_properties(contract: Contract, route_by: str | None) -> tuple[Property, ...]:
+    """Return the properties without the one that routes; raises ContractError if that one is odd."""
+    for prop in contract.properties:
+        if prop.name == route_by and (prop.enum != (contract.event_type,) or not prop.required):
+            message = (
+                f"{contract.path or contract.label}: property {route_by}: events are routed by it, so"
+                f" expected a required string with `enum: [{{value: {contract.event_type}}}]`"
+                f", got {', '.join(map(str, prop.enum)) or prop.kind}"
+            )
+            raise ContractError(message)
+    return tuple(prop for prop in contract.properties if prop.name != route_by)
+
+
+def _event_struct(contract: Contract, route_by: str | None, *, tagged: bool) -> type[msgspec.Struct]:
+    properties = routed_properties(contract, route_by)
+    if route_by is None:
+        return _struct(contract.event_type, properties, contract.event_time)
+    if tagged:
+        return _struct(contract.event_type, properties, contract.event_time, route_by)
+    # A lone tagged struct would let an event without its tag pass.
+    tag = Property(route_by, "string", required=True, enum=(contract.event_type,))
+    return _struct(contract.event_type, (tag, *properties), contract.event_time)
+
+
+def _struct(
+    name: str, properties: Sequence[Property], time: str | None = None, tag_field: str | None = None
+) -> type[msgspec.Struct]:
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    names = attribute_names(properties)
+    if time in names:
+        names[time] = TIME_FIELD
+    for prop in properties:
+        attribute = names[prop.name]
+        fields.append((attribute, _type(prop)) if prop.required else (attribute, _optional(prop), None))
+    return msgspec.defstruct(
+        name,
+        fields,
+        rename={attribute: original for original, attribute in names.items()},
+        tag=name if tag_field is not None else None,
+        tag_field=tag_field,
+        kw_only=True,
+        gc=False,
+    )
+
+
+def _names(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Return property name -> attribute name, for all but the tag."""
+    return dict(zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True))
+
+
+def _optional(prop: Property) -> Any:
+    # Raw takes null as it is, and cannot be in a union.
+    return msgspec.Raw if prop.kind == "decimal" else _type(prop) | None
+
+
+def _type(prop: Property) -> Any:
+    """Return the type that msgspec decodes a value of `prop` to; null apart."""
+    if prop.enum:
+        return Literal[prop.enum]
+    if prop.kind == "object":
+        return _struct(prop.name, prop.properties)
+    base = _array(prop) if prop.kind == "array" else _TYPES[prop.kind]
+    limits = _limits(prop)
+    return Annotated[base, msgspec.Meta(**limits)] if limits else base
+
+
+def _array(prop: Property) -> Any:
+    if prop.items is None:
+        message = f"property {prop.name}: expected an array with items, got none"
+        raise ContractError(message)
+    return list.__class_getitem__(_type(prop.items) if prop.items.required else _optional(prop.items))
+
+
+def _limits(prop: Property) -> dict[str, Any]:
+    """Return what msgspec is to check beyond the type; UUIDs and the bounds of decimals are left to `odd`."""
+    limits: dict[str, Any] = {}
+    if prop.kind == "integer":
+        limits = {"ge": INT64_MIN, "le": INT64_MAX}
+    if prop.pattern is not None:
+        limits["pattern"] = python_pattern(prop.pattern)
+    if prop.kind != "decimal":
+        given = {"ge": prop.minimum, "le": prop.maximum}
+        given |= {"min_length": prop.min_length, "max_length": prop.max_length}
+        limits |= {name: value for name, value in given.items() if value is not None}
+    return limits
+
+
+def compile_identity(contract: Contract) -> Callable[[bytes], bytes]:
+    """Compile the 16 bytes by which an event of `contract` is known, read back from its stored line.
+
+    `content` hashes the line. `properties` hashes the values of the unique ones, whatever the order of keys,
+    white space, escapes, case of a UUID, offset of a timestamp or zeros at the end of a decimal. `delivery`
+    hashes the line's string `_id`; the line must have one (msgspec.ValidationError).
+    """
+    if contract.identity == "content":
+        digest: Callable[[bytes], bytes] = xxhash.xxh3_128_digest
+        return digest
+    if contract.identity == "delivery":
+        delivered = msgspec.defstruct("Delivered", [("id", str)], rename={"id": DELIVERY_KEY}, gc=False)
+        decode_id: Callable[[bytes], Any] = msgspec.json.Decoder(delivered).decode
+        return lambda line: xxhash.xxh3_128_digest(decode_id(line).id.encode())
+    # A protected value has been held against its limits before it was hashed.
+    unique = [each.unlimited() if each.protect else each for each in contract.properties if each.unique]
+    decode = msgspec.json.Decoder(_struct(contract.event_type, unique)).decode
+    canonical = [(operator.attrgetter(attribute_names(unique)[prop.name]), prop.kind) for prop in unique]
+
+    def identify(line: bytes) -> bytes:
+        event = decode(line)
+        values = [_canonical(value(event), kind) for value, kind in canonical]
+        return xxhash.xxh3_128_digest(msgspec.json.encode(values))
+
+    return identify
+
+
+def _canonical(value: Any, kind: Kind) -> Any:
+    if value is None:
+        return None
+    if kind == "uuid":
+        return value.lower()
+    if kind == "timestamp":
+        return (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).astimezone(UTC)
+    if kind == "decimal":
+        # Accepted decimals have at most 38 digits; `normalize` would round to the context's 28.
+        return format(Decimal(bytes(value).decode()).quantize(Decimal("1e-9"), context=_WIDE), "f")
+    return value

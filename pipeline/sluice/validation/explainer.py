@@ -1,0 +1,152 @@
+"""Record + contracts -> every way in which the record breaks its contract. The slow, exact path.
+
+Only records that the decoder refuses, or is in doubt about, come here. Numbers are kept as they were written,
+so nothing is rounded before it is judged. The verdict is the decoder's: a record that it refuses has
+at least one violation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from sluice.contracts import Contract
+from sluice.elements import Violation
+from sluice.errors import REJECT_CODES
+from sluice.validation.decoder import MAX_DEPTH, compile_decoder, routed_properties, too_deep
+from sluice.validation.value_checks import ABSENT, Check, Number, Repeated, compile_object, instant, snippet
+
+_RANK = {code: rank for rank, code in enumerate(REJECT_CODES)}
+_WELL_FORMED = "one JSON value in UTF-8"
+
+
+def violation_code(violations: Iterable[Violation]) -> str:
+    """Return the code that stands for all `violations`: the first in the order of REJECT_CODES."""
+    return min((violation.code for violation in violations), key=_RANK.__getitem__)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a record is, and every violation; without any it is acceptable.
+
+    `event_type` and `contract` are None if the record has no known type; `event_time`, in UTC, is None if it
+    cannot be read.
+    """
+
+    event_type: str | None
+    contract: Contract | None
+    event_time: datetime | None
+    violations: tuple[Violation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """Explains records; see `compile_explainer`."""
+
+    route_by: str | None
+    contracts: Mapping[str, Contract]
+    checks: Mapping[str, Check]
+    decode: Callable[[bytes], Any]
+
+    def explain(self, record: bytes) -> Explanation:
+        """Return everything that is wrong with `record`, which may be any bytes at all; raises nothing."""
+        value, broken = _read(record)
+        if broken is not None:
+            return Explanation(None, None, None, (broken,))
+        explanation = self._judge(value)
+        if explanation.violations:
+            return explanation
+        try:
+            self.decode(record)
+        except msgspec.ValidationError as error:
+            # What is wrong hides in an earlier value of a repeated key, of which `value` has the last.
+            explanation = self._judge(_read_slowly(record, repeats=True))
+            if not explanation.violations:
+                doubt = Violation("type", "", "what the contract's decoder accepts", str(error))
+                return Explanation(
+                    explanation.event_type, explanation.contract, explanation.event_time, (doubt,)
+                )
+        return explanation
+
+    def _judge(self, value: Any) -> Explanation:
+        if not isinstance(value, dict):
+            return Explanation(
+                None, None, None, (Violation("not_an_object", "", "an object", snippet(value)),)
+            )
+        contract, unknown = self._contract(value)
+        if contract is None:
+            return Explanation(None, None, None, (unknown,))
+        violations: list[Violation] = []
+        self.checks[contract.event_type](value, "", violations)
+        if self.route_by is not None and type(value) is Repeated:
+            for name, earlier in value.earlier:
+                if name == self.route_by and earlier != contract.event_type:
+                    expected = f"{contract.event_type}, as where the key is repeated"
+                    violations.append(Violation("enum", name, expected, snippet(earlier)))
+        time = instant(value.get(contract.event_time)) if contract.event_time is not None else None
+        return Explanation(contract.event_type, contract, time, tuple(violations))
+
+    def _contract(self, value: Mapping[str, Any]) -> tuple[Contract | None, Violation]:
+        route_by = self.route_by or ""
+        tag = value.get(route_by, ABSENT)
+        unknown = Violation("unknown_type", route_by, f"one of {', '.join(self.contracts)}", snippet(tag))
+        if self.route_by is None:
+            return next(iter(self.contracts.values())), unknown
+        return self.contracts.get(tag) if isinstance(tag, str) else None, unknown
+
+
+def compile_explainer(contracts: Mapping[str, Contract], route_by: str | None) -> Explainer:
+    """Compile `contracts` (event type -> contract), routed and refused as in `compile_decoder`."""
+    decode = compile_decoder(contracts, route_by).decode
+    by_type = {contract.event_type: contract for contract in contracts.values()}
+    checks = {name: compile_object(routed_properties(each, route_by)) for name, each in by_type.items()}
+    return Explainer(route_by, by_type, checks, decode)
+
+
+_decode = msgspec.json.Decoder(float_hook=Number).decode
+
+
+def _read(record: bytes) -> tuple[Any, Violation | None]:
+    """Return the value of a record, its numbers as written, or why it has none."""
+    try:
+        record.decode()
+        if not too_deep(record):
+            return _decode(record), None
+        reason = f"nesting deeper than {MAX_DEPTH}"
+    except UnicodeDecodeError as error:
+        reason = f"byte 0x{record[error.start]:02x}, which is not UTF-8 (byte {error.start})"
+    except msgspec.ValidationError:
+        # The one thing that it refuses without a type is an integer of thousands of digits.
+        return _read_slowly(record, repeats=False), None
+    except msgspec.DecodeError as error:
+        reason = str(error).removeprefix("JSON is malformed: ")
+    except RecursionError:
+        reason = f"nesting deeper than {MAX_DEPTH}"
+    return None, Violation("not_json", "", _WELL_FORMED, reason)
+
+
+def _read_slowly(record: bytes, *, repeats: bool) -> Any:
+    """Return the value of well-formed JSON; with `repeats`, objects remember all values of repeated keys."""
+    hook = _remember if repeats else None
+    return json.loads(record, parse_float=Number, parse_int=_integer, object_pairs_hook=hook)
+
+
+def _integer(text: str) -> int | Number:
+    try:
+        return int(text)
+    except ValueError:  # Python converts no more than 4,300 digits
+        return Number(text)
+
+
+def _remember(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    last = {name: index for index, (name, _) in enumerate(pairs)}
+    if len(last) == len(pairs):
+        return dict(pairs)
+    value = Repeated(pairs)
+    value.earlier = [pair for index, pair in enumerate(pairs) if last[pair[0]] != index]
+    return value

@@ -1,0 +1,73 @@
+"""The key of all hashes: from the environment, or, where workers have no environment of yours, from Secret Manager.
+
+Every process that decodes records reads it itself, so that it is in nothing that is sent to workers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+from sluice.contracts import Contract
+from sluice.errors import ConfigError
+from sluice.validation.masking import is_protected
+
+KEY_VARIABLE = "SLUICE_PRIVACY_KEY"
+"""Environment variable with the key, unless the job's `privacy_key` names a secret."""
+
+LEAST_KEY_BYTES = 16
+
+_SECRET = re.compile(r"(projects/[^/]+/secrets/[\w-]{1,255})(/versions/[\w-]+)?")
+_ANSWER_SECONDS = 60.0
+
+
+def read_privacy_key(contracts: Iterable[Contract], secret: str | None = None) -> bytes | None:
+    """Return the key if `contracts` protect anything, else None.
+
+    `secret` is `projects/P/secrets/S`, of which the latest version is taken, or one with `/versions/V`; without it the
+    key is in the environment variable SLUICE_PRIVACY_KEY. A line end behind the key is not part of it.
+
+    Raises:
+        ConfigError: there is none, it cannot be read, or it is too short to keep a secret.
+
+    """
+    if not is_protected(contracts):
+        return None
+    if secret is None:
+        place, hint = "in this environment variable, ", "; set it"
+        key = os.environ.get(KEY_VARIABLE, "").encode()
+    else:
+        place, hint = "", ""
+        key = _from_secret_manager(secret)
+    key = key.rstrip(b"\r\n")
+    if len(key) < LEAST_KEY_BYTES:
+        got = "nothing" if not key else f"{len(key)} bytes"
+        message = (
+            f"{secret or KEY_VARIABLE}: expected the key that protects properties of the contracts, "
+            f"at least {LEAST_KEY_BYTES} bytes, {place}got {got}{hint}"
+        )
+        raise ConfigError(message)
+    return key
+
+
+def _from_secret_manager(secret: str) -> bytes:
+    name = _SECRET.fullmatch(secret)
+    if name is None:
+        message = f"privacy_key: expected projects/PROJECT/secrets/NAME, or one with /versions/VERSION, got {secret!r}"
+        raise ConfigError(message)
+    version = name[1] + (name[2] or "/versions/latest")
+    try:
+        from google.api_core.exceptions import GoogleAPICallError, RetryError
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud.secretmanager import SecretManagerServiceClient
+    except ImportError as error:
+        message = f"privacy_key: {secret}: its client is not installed: pip install 'sluice-beam[gcp]'"
+        raise ConfigError(message) from error
+    try:
+        answer = SecretManagerServiceClient().access_secret_version(name=version, timeout=_ANSWER_SECONDS)
+    except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
+        first = str(error).splitlines()[0]
+        message = f"{version}: expected the key that protects properties of the contracts, got {first}"
+        raise ConfigError(message) from error
+    return bytes(answer.payload.data)

@@ -1,0 +1,352 @@
+"""Properties of a contract -> functions that list what is wrong with their values. Used by the explainer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from sluice.contracts import INT64_MAX, INT64_MIN, Kind, Property
+from sluice.contracts.patterns import python_pattern
+from sluice.elements import Violation
+from sluice.errors import ContractError
+from sluice.validation.decoder import UUID_PATTERN
+
+Check = Callable[[Any, str, list[Violation]], None]
+"""Value, its dotted path, and the list that violations are added to. The value is never absent or null."""
+
+_SNIPPET = 100
+
+
+class Number:
+    """A JSON number that is not a plain integer, exactly as it was written."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        """Keep the text."""
+        self.text = text
+
+
+class Repeated(dict[str, Any]):
+    """An object with repeated keys: the last value of each, and the `earlier` ones."""
+
+    earlier: Sequence[tuple[str, Any]] = ()
+
+
+class _Absent:
+    pass
+
+
+ABSENT = _Absent()
+"""Stands for the value of a key that is not there."""
+
+
+def snippet(value: Any) -> str:
+    """Return the compact JSON text of `value`, cut to 100 characters; 'nothing' if it is absent."""
+    if value is ABSENT:
+        return "nothing"
+    try:
+        text = msgspec.json.encode(value, enc_hook=_written).decode()
+    except OverflowError:  # msgspec writes integers of 64 bits only
+        text = json.dumps(
+            value, default=lambda number: number.text, separators=(",", ":"), ensure_ascii=False
+        )
+    return text if len(text) <= _SNIPPET else f"{text[: _SNIPPET - 1]}…"
+
+
+def _written(number: Any) -> msgspec.Raw:
+    return msgspec.Raw(number.text.encode())
+
+
+def instant(value: Any) -> datetime | None:
+    """Return the instant that a timestamp names, in UTC; None if it names none, or outside 0001 to 9999."""
+    try:
+        time = msgspec.convert(value, datetime)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        return None
+
+
+def compile_object(properties: Iterable[Property]) -> Check:
+    """Compile the check of an object; a member that is required may be neither absent nor null."""
+    members = [(prop.name, expectation(prop) if prop.required else "", _compile(prop)) for prop in properties]
+    by_name = {name: (expected, check) for name, expected, check in members}
+
+    def check_members(value: dict[str, Any], path: str, found: list[Violation]) -> None:
+        prefix = f"{path}." if path else ""
+        for name, expected, check in members:
+            member = value.get(name, ABSENT)
+            if member is not ABSENT and member is not None:
+                check(member, prefix + name, found)
+            elif expected:
+                found.append(Violation("missing", prefix + name, expected, snippet(member)))
+        if type(value) is Repeated:
+            for name, earlier in value.earlier:
+                if name in by_name and earlier is not None:
+                    by_name[name][1](earlier, prefix + name, found)
+                elif name in by_name and by_name[name][0]:
+                    found.append(Violation("missing", prefix + name, by_name[name][0], "null"))
+
+    def check_object(value: Any, path: str, found: list[Violation]) -> None:
+        if isinstance(value, dict):
+            check_members(value, path, found)
+        else:
+            found.append(Violation("type", path, "an object", snippet(value)))
+
+    return check_object
+
+
+def _compile(prop: Property) -> Check:
+    if prop.kind == "object":
+        return compile_object(prop.properties)
+    if prop.enum:
+        return _enum(prop)
+    return _COMPILERS[prop.kind](prop)
+
+
+_NAMES: dict[Kind, str] = {
+    "string": "a string",
+    "uuid": "a UUID such as 123e4567-e89b-12d3-a456-426614174000",
+    "integer": "an integer",
+    "float": "a number",
+    "decimal": "a number",
+    "boolean": "true or false",
+    "timestamp": "a timestamp such as 2025-02-08T13:09:00Z",
+    "date": "a date such as 2025-02-08",
+    "object": "an object",
+    "array": "an array",
+    "json": "an object",
+}
+
+
+def expectation(prop: Property) -> str:
+    """Return what a value of `prop` must be, in words: the kind, or the values that it may have."""
+    if prop.enum:
+        values = ", ".join(str(value) for value in prop.enum)
+        return values if len(prop.enum) == 1 else f"one of {values}"
+    return _NAMES[prop.kind]
+
+
+def _bounds(low: Any, high: Any, unit: str = "") -> str:
+    if low is not None and high is not None:
+        return f"{low} to {high}{unit}"
+    return f"at least {low}{unit}" if low is not None else f"at most {high}{unit}"
+
+
+def _string(prop: Property) -> Check:
+    pattern = UUID_PATTERN if prop.kind == "uuid" else prop.pattern
+    form = _NAMES["uuid"] if prop.kind == "uuid" else f"a string that matches {pattern}"
+    matches = None if pattern is None else re.compile(python_pattern(pattern)).search
+    limited = prop.min_length is not None or prop.max_length is not None
+    low, high = prop.min_length or 0, float("inf") if prop.max_length is None else prop.max_length
+
+    def check(value: Any, path: str, found: list[Violation]) -> None:
+        if type(value) is not str:
+            found.append(Violation("type", path, _NAMES[prop.kind], snippet(value)))
+            return
+        if matches is not None and not matches(value):
+            found.append(Violation("format", path, form, snippet(value)))
+        if limited and not low <= len(value) <= high:
+            length = _bounds(prop.min_length, prop.max_length, " characters")
+            found.append(Violation("length", path, length, f"{len(value)} characters"))
+
+    return check
+
+
+def _enum(prop: Property) -> Check:
+    expected, allowed, wanted = expectation(prop), frozenset(prop.enum), type(prop.enum[0])
+
+    def check(value: Any, path: str, found: list[Violation]) -> None:
+        if type(value) is not wanted:
+            found.append(Violation("type", path, expected, snippet(value)))
+        elif value not in allowed:
+            found.append(Violation("enum", path, expected, snippet(value)))
+
+    return check
+
+
+def _integer(prop: Property) -> Check:
+    low = INT64_MIN if prop.minimum is None else prop.minimum
+    high = INT64_MAX if prop.maximum is None else prop.maximum
+    given = (prop.minimum, prop.maximum)
+    bounds = _bounds(low, high) if given == (None, None) else _bounds(*given)
+
+    def check(value: Any, path: str, found: list[Violation]) -> None:
+        if type(value) is Number and value.text.lstrip("-").isdigit():
+            found.append(Violation("range", path, bounds, snippet(value)))
+        elif type(value) is not int:
+            found.append(Violation("type", path, "an integer", snippet(value)))
+        elif not low <= value <= high:
+            found.append(Violation("range", path, bounds, snippet(value)))
+
+    return check
+
+
+def _float(prop: Property) -> Check:
+    low = float("-inf") if prop.minimum is None else float(prop.minimum)
+    high = float("inf") if prop.maximum is None else float(prop.maximum)
+    bounded = prop.minimum is not None or prop.maximum is not None
+    bounds = _bounds(prop.minimum, prop.maximum) if bounded else _DOUBLE
+
+    def check(value: Any, path: str, found: list[Violation]) -> None:
+        if type(value) not in (int, Number):
+            found.append(Violation("type", path, "a number", snippet(value)))
+        elif not _is_double(value):
+            found.append(Violation("range", path, _DOUBLE, snippet(value)))
+        elif not low <= float(value if type(value) is int else value.text) <= high:
+            found.append(Violation("range", path, bounds, snippet(value)))
+
+    return check
+
+
+_DOUBLE = "a number within the range of a double"
+
+
+def _is_double(value: int | Number) -> bool:
+    try:
+        return abs(float(value if isinstance(value, int) else value.text)) != float("inf")
+    except OverflowError:
+        return False
+
+
+_EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
+_WHOLE, _SCALE = 29, 9
+_DECIMAL = f"a number with at most {_WHOLE} digits before the point and {_SCALE} after"
+
+
+def _decimal(prop: Property) -> Check:
+    low = None if prop.minimum is None else Decimal(str(prop.minimum))
+    high = None if prop.maximum is None else Decimal(str(prop.maximum))
+
+    def check(value: Any, path: str, found: list[Violation]) -> None:
+        if type(value) not in (int, Number):
+            found.append(Violation("type", path, "a number", snippet(value)))
+            return
+        number = _fitting(value)
+        if number is None:
+            found.append(Violation("range", path, _DECIMAL, snippet(value)))
+        elif (low is not None and number < low) or (high is not None and number > high):
+            found.append(Violation("range", path, _bounds(prop.minimum, prop.maximum), snippet(value)))
+
+    return check
+
+
+def _fitting(value: int | Number) -> Decimal | None:
+    """Return the number if DECIMAL(38,9) holds it exactly."""
+    try:
+        number = _EXACT.normalize(Decimal(value if isinstance(value, int) else value.text))
+    except InvalidOperation:  # an exponent of 19 digits; only zero could still fit
+        digits = "" if isinstance(value, int) else value.text.lower().partition("e")[0]
+        return Decimal(0) if not digits.strip("-0.") else None
+    exponent = number.as_tuple().exponent
+    fits = isinstance(exponent, int) and exponent >= -_SCALE and (not number or number.adjusted() < _WHOLE)
+    return number if fits else None
+
+
+def _boolean(prop: Property) -> Check:
+    def check(value: Any, path: str, found: list[Violation]) -> None:
+        if type(value) is not bool:
+            found.append(Violation("type", path, expectation(prop), snippet(value)))
+
+    return check
+
+
+def _timestamp(prop: Property) -> Check:
+    expected = expectation(prop)
+
+    def check(value: Any, path: str, found: list[Violation]) -> None:
+        if type(value) is not str:
+            found.append(Violation("type", path, expected, snippet(value)))
+        elif instant(value) is None:
+            try:
+                msgspec.convert(value, datetime)
+            except msgspec.ValidationError:
+                found.append(Violation("format", path, expected, snippet(value)))
+            else:
+                found.append(
+                    Violation("range", path, "an instant of the years 0001 to 9999 in UTC", snippet(value))
+                )
+
+    return check
+
+
+def _date(prop: Property) -> Check:
+    expected = expectation(prop)
+
+    def check(value: Any, path: str, found: list[Violation]) -> None:
+        if type(value) is not str:
+            found.append(Violation("type", path, expected, snippet(value)))
+            return
+        try:
+            msgspec.convert(value, date)
+        except msgspec.ValidationError:
+            found.append(Violation("format", path, expected, snippet(value)))
+
+    return check
+
+
+def _array(prop: Property) -> Check:
+    if prop.items is None:
+        message = f"property {prop.name}: expected an array with items, got none"
+        raise ContractError(message)
+    required, expected = prop.items.required, expectation(prop.items)
+    check_item = _compile(prop.items)
+    low, high = prop.min_length or 0, float("inf") if prop.max_length is None else prop.max_length
+    length = _bounds(prop.min_length, prop.max_length, " items")
+
+    def check(value: Any, path: str, found: list[Violation]) -> None:
+        if type(value) is not list:
+            found.append(Violation("type", path, "an array", snippet(value)))
+            return
+        if not low <= len(value) <= high:
+            found.append(Violation("length", path, length, f"{len(value)} items"))
+        for index, item in enumerate(value):
+            if item is not None:
+                check_item(item, f"{path}.{index}", found)
+            elif required:
+                found.append(Violation("missing", f"{path}.{index}", expected, "null"))
+
+    return check
+
+
+def _json(prop: Property) -> Check:
+    """Compile the check of an object of any shape, whose numbers must still be numbers to a warehouse."""
+
+    def check(value: Any, path: str, found: list[Violation]) -> None:
+        if not isinstance(value, dict):
+            found.append(Violation("type", path, expectation(prop), snippet(value)))
+            return
+        todo: list[tuple[str, Any]] = [(path, value)]
+        while todo:
+            where, each = todo.pop()
+            if isinstance(each, dict):
+                earlier = each.earlier if isinstance(each, Repeated) else ()
+                todo.extend((f"{where}.{name}", inner) for name, inner in (*each.items(), *earlier))
+            elif isinstance(each, list):
+                todo.extend((f"{where}.{index}", inner) for index, inner in enumerate(each))
+            elif type(each) is Number and not _is_double(each):
+                found.append(Violation("range", where, _DOUBLE, snippet(each)))
+            elif type(each) is Number and each.text.lstrip("-").isdigit():
+                found.append(Violation("range", where, "an integer of at most 4300 digits", snippet(each)))
+
+    return check
+
+
+_COMPILERS: dict[Kind, Callable[[Property], Check]] = {
+    "string": _string,
+    "uuid": _string,
+    "integer": _integer,
+    "float": _float,
+    "decimal": _decimal,
+    "boolean": _boolean,
+    "timestamp": _timestamp,
+    "date": _date,
+    "array": _array,
+    "json": _json,
+}

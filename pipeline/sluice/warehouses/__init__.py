@@ -1,0 +1,139 @@
+"""Warehouses: where segments become rows. One file for each kind, chosen by the scheme of its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from sluice.arrow.window_counts import WindowCount
+from sluice.contracts import Contract
+from sluice.elements import Segment
+from sluice.errors import ConfigError
+from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
+from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
+from sluice.warehouses.postgres.warehouse import PostgresWarehouse
+from sluice.warehouses.row_errors import Refusal
+from sluice.warehouses.schema_diff import Difference
+from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse
+from sluice.warehouses.sqlite import SQLiteWarehouse
+from sluice.warehouses.urls import redact
+
+__all__ = ["WAREHOUSES", "RateLimited", "Refusal", "Warehouse", "open_warehouse"]
+
+
+class Warehouse(Protocol):
+    """A place for tables that loads each segment once, whoever offers it how often. Must pickle."""
+
+    def prepare(self, contracts: Sequence[Contract]) -> None:
+        """Create what is missing for `contracts`; called in the launcher, before Beam starts.
+
+        Raises:
+            ConfigError: the URL or a contract asks for something that this warehouse cannot hold.
+            WarehouseError: it cannot be reached, is locked, or has no room.
+
+        """
+        ...
+
+    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+        """Return the lines refused when the segment was loaded, as `load` did; None if it is not loaded.
+
+        `minute` is the segment's, in epoch seconds.
+        """
+        ...
+
+    def load(
+        self,
+        contract: Contract,
+        segment: Segment,
+        table: pa.Table,
+        refused: Sequence[Refusal],
+        windows: Sequence[WindowCount],
+        ingested_at: datetime,
+    ) -> list[Refusal]:
+        """Load one segment; a segment that is there already stays as it is. Safe to repeat at any time.
+
+        Args:
+            contract: of the segment's events.
+            segment: only its id, event type, path and minute are used.
+            table: its rows, see `rows.to_table`; none of them, if the job loads the counts alone.
+            refused: the lines that could not become rows; they are remembered with the segment.
+            windows: counts of the rows by window; none, if the job does not load them.
+            ingested_at: when, as in the table's `_ingested_at`.
+
+        Returns:
+            All refused lines: `refused` and those that the warehouse itself refused.
+
+        Raises:
+            WarehouseError: it failed for another reason than the rows' content; what was loaded stays valid.
+
+        """
+        ...
+
+    def differences(self, contract: Contract) -> list[Difference] | None:
+        """Return how the contract's table differs from what `prepare` would make; None if there is no table.
+
+        Raises:
+            WarehouseError: it cannot be reached.
+
+        """
+        ...
+
+    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+        """Add to the contract's table the columns, or members of columns, at `paths`, which may be null.
+
+        Raises:
+            WarehouseError: it cannot be reached, or refuses.
+
+        """
+        ...
+
+    def create_table_sql(self, contract: Contract) -> str:
+        """Return the DDL of the contract's table."""
+        ...
+
+
+@runtime_checkable
+class RateLimited(Protocol):
+    """A warehouse that takes so many loads a day and no more."""
+
+    def check_rate(self, types: int, shards: int, flush: float) -> None:
+        """Refuse a live job that would load more often.
+
+        Args:
+            types: event types of the job.
+            shards: writers of one type and minute.
+            flush: seconds of `windows.flush`.
+
+        Raises:
+            ConfigError: with the figures, and the shortest `flush` that would do.
+
+        """
+        ...
+
+
+WAREHOUSES: Mapping[str, Callable[[str], Warehouse]] = {
+    "duckdb": DuckDBWarehouse.open,
+    "bigquery": BigQueryWarehouse.open,
+    "snowflake": SnowflakeWarehouse.open,
+    "postgresql": PostgresWarehouse.open,
+    "sqlite": SQLiteWarehouse.open,
+}
+"""URL scheme -> what opens such a warehouse: connects to nothing, raises ConfigError for a bad URL."""
+
+
+def open_warehouse(url: str) -> Warehouse:
+    """Return the warehouse at `url`, such as `duckdb:///out/warehouse.duckdb`; nothing is touched yet.
+
+    Raises:
+        ConfigError: the scheme is unknown, or the URL is not one of that scheme.
+
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in WAREHOUSES:
+        known = ", ".join(f"{name}://" for name in WAREHOUSES)
+        message = f"warehouse: expected a URL that starts with one of {known}; got {redact(url)!r}"
+        raise ConfigError(message)
+    return WAREHOUSES[scheme](url)

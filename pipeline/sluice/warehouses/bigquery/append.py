@@ -1,0 +1,144 @@
+"""BigQuery: rows appended through the Storage Write API, for tables that are to show them within seconds.
+
+What is appended to a table's default stream is seen at once, and at least once: nothing tells a request that is
+repeated from a new one. A request is taken as a whole or not at all. BigQuery says which of its rows were the
+reason, or only that some were; then the others, or each half, are sent again.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.errors import ConfigError, WarehouseError
+from sluice.warehouses.bigquery.jobs import REQUEST_TIMEOUT
+from sluice.warehouses.row_errors import Refusal, RefusedRows, insert_halving
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+
+REQUEST_BYTES = 9_500_000
+"""Bytes of schema and rows in one request; all of it must stay below 10 MB."""
+
+
+def append(name: str, rows: pa.Table) -> list[Refusal]:
+    """Append rows to the table `project.dataset.table`; return those that BigQuery refuses by their index, in order.
+
+    The exceptions of the client come through. Whatever is raised, some of the rows may be in the table.
+
+    Raises:
+        WarehouseError: a request was not taken for another reason than what its rows hold.
+
+    """
+    return insert_halving(with_empty_lists(rows), partial(_send, name))
+
+
+def _send(name: str, rows: pa.Table) -> None:
+    """Append rows in one request; raises RefusedRows if it was not taken for what they hold, or how much."""
+    from google.cloud.bigquery_storage_v1.types import AppendRowsRequest
+
+    (batch,) = rows.combine_chunks().to_batches()
+    schema, data = rows.schema.serialize(), batch.serialize()
+    size = schema.size + data.size
+    if size > REQUEST_BYTES:
+        message = f"expected a row of at most {REQUEST_BYTES:,} bytes, as an append takes it, got {size:,}"
+        raise RefusedRows(message)
+    project, dataset, table = name.rsplit(".", 2)
+    stream = f"projects/{project}/datasets/{dataset}/tables/{table}/streams/_default"
+    request = AppendRowsRequest(
+        write_stream=stream,
+        arrow_rows={
+            "writer_schema": {"serialized_schema": schema.to_pybytes()},
+            "rows": {"serialized_record_batch": data.to_pybytes()},
+        },
+    )
+    answers = client().append_rows(
+        iter([request]),
+        retry=None,  # repeated by who loads the segment, so that a report shows it
+        timeout=REQUEST_TIMEOUT,
+        metadata=[("x-goog-request-params", f"write_stream={stream}")],  # leads to the table's region
+    )
+    found = list(answers)
+    if not found:
+        message = f"{name}: expected BigQuery to answer an append, got the end of the stream"
+        raise WarehouseError(message)
+    _judge(name, found[0], rows.num_rows)
+
+
+def _judge(name: str, answer: Any, rows: int) -> None:
+    """Raise what the answer to a request says, if that was not taken.
+
+    What BigQuery says of table, stream or schema comes with a StorageError: no row is the reason of that.
+
+    Raises:
+        RefusedRows: some of the rows are the reason.
+        WarehouseError: something else is.
+
+    """
+    from google.cloud.bigquery_storage_v1.types import StorageError
+    from grpc import StatusCode
+
+    bad = {each.index: _line(each.message) for each in answer.row_errors if 0 <= each.index < rows}
+    said = _line(answer.error.message)
+    if bad:
+        raise RefusedRows(said, bad)
+    if not answer.error.code:
+        return
+    kinds = {each.type_url.rpartition("/")[2] for each in answer.error.details}
+    code = next(each for each in StatusCode if each.value[0] == answer.error.code)
+    if code is StatusCode.INVALID_ARGUMENT and StorageError.meta.full_name not in kinds:
+        raise RefusedRows(said)
+    message = f"{name}: expected BigQuery to take an append: {code.name}: {said}"
+    raise WarehouseError(message)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()) or "no reason given"
+
+
+def with_empty_lists(rows: pa.Table) -> pa.Table:
+    """Return rows with empty lists for null ones at any depth, which is how BigQuery takes them."""
+    columns = [_with_empty_lists(each.combine_chunks()) for each in rows.columns]
+    return pa.Table.from_arrays(columns, schema=rows.schema)
+
+
+def _with_empty_lists(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if pa.types.is_struct(kind):
+        inner = [_with_empty_lists(array.field(index)) for index in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(inner, fields=list(kind), mask=array.is_null())
+    if pa.types.is_list(kind):
+        if array.null_count:
+            array = pc.if_else(array.is_valid(), array, pa.scalar([], kind))
+        return pa.ListArray.from_arrays(array.offsets, _with_empty_lists(array.values), kind)
+    return array
+
+
+def client() -> BigQueryWriteClient:
+    """Return the client of this process."""
+    emulator = os.environ.get("BIGQUERY_STORAGE_EMULATOR_HOST")
+    if emulator is None and "BIGQUERY_EMULATOR_HOST" in os.environ:
+        message = (
+            "BIGQUERY_STORAGE_EMULATOR_HOST: expected HOST:PORT of the emulator that BIGQUERY_EMULATOR_HOST"
+            " names, for method=storage_write, got nothing; set it"
+        )
+        raise ConfigError(message)
+    return _client(emulator, os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _client(emulator: str | None, _: int) -> BigQueryWriteClient:
+    """Return a client, one for each process: connections do not survive a fork."""
+    import grpc
+    from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+    from google.cloud.bigquery_storage_v1.services.big_query_write.transports import (
+        BigQueryWriteGrpcTransport,
+    )
+
+    if emulator is None:
+        return BigQueryWriteClient()
+    return BigQueryWriteClient(transport=BigQueryWriteGrpcTransport(channel=grpc.insecure_channel(emulator)))

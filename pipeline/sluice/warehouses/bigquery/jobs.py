@@ -1,0 +1,195 @@
+"""BigQuery's jobs: each of a fixed id, so that it runs once whoever submits it how often."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sluice.arrow.window_counts import WindowCount
+from sluice.errors import ConfigError, WarehouseError
+from sluice.warehouses.timestamps import moment
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery import Client
+
+REQUEST_TIMEOUT = 60.0
+"""Seconds to wait for the answer to one request."""
+
+JOB_TIMEOUT = 600.0
+"""Seconds to wait for one job. A load that gives up finds its job again when it is repeated."""
+
+Failure = Mapping[str, str]
+"""Why a job failed, as BigQuery says it: `reason`, `message`."""
+
+
+class Jobs:
+    """Runs jobs for one dataset. Its exceptions are the client's; `errors` turns them into ours."""
+
+    def __init__(self, project: str, dataset: str, location: str | None, retry_seconds: float) -> None:
+        """Connect to nothing yet; `retry_seconds` is for how long a request is repeated."""
+        self._name = f"{project}.{dataset}"
+        self._project = project
+        self._location = location
+        self._retry_seconds = retry_seconds
+
+    @property
+    def client(self) -> Client:
+        """The client of this process."""
+        return _client(self._project, self._location, os.environ.get("BIGQUERY_EMULATOR_HOST"), os.getpid())
+
+    @property
+    def patience(self) -> dict[str, Any]:
+        """Arguments of every request: how long to wait for it, and for how long to repeat it."""
+        from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+        return {"timeout": REQUEST_TIMEOUT, "retry": DEFAULT_RETRY.with_timeout(self._retry_seconds)}
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what the client raises into one line that names the dataset."""
+        try:
+            from google.api_core.exceptions import GoogleAPIError
+            from google.auth.exceptions import GoogleAuthError
+            from requests.exceptions import RequestException
+        except ImportError as error:
+            message = f"{self._name}: its client is not installed: pip install 'sluice-beam[gcp]'"
+            raise ConfigError(message) from error
+        try:
+            yield
+        except (GoogleAPIError, GoogleAuthError, RequestException, TimeoutError) as error:
+            said = str(error).strip() or type(error).__name__
+            message = f"{self._name}: expected BigQuery to answer: {said.splitlines()[0]}"
+            raise WarehouseError(message) from error
+
+    def query(self, sql: str, **values: Any) -> list[Any]:
+        """Return the rows of a query, in which `@name` stands for a value."""
+        from google.cloud.bigquery import QueryJobConfig
+
+        config = QueryJobConfig(query_parameters=[parameter(*each) for each in values.items()])
+        found = self.client.query_and_wait(
+            sql,
+            job_config=config,
+            api_timeout=REQUEST_TIMEOUT,
+            wait_timeout=JOB_TIMEOUT,
+            retry=self.patience["retry"],
+            job_retry=None,
+        )
+        return list(found)
+
+    def run(
+        self, job_id: str, submit: Callable[[str], Any], is_done: Callable[[], bool], what: str
+    ) -> Failure | None:
+        """Run a job that must succeed once; return how it failed if that is its rows' fault.
+
+        A failed job is followed by one with the next id, and so is a job whose work is no longer to be found.
+
+        Args:
+            job_id: beginning of the id, for ever the same for the same work.
+            submit: makes the job of an id.
+            is_done: whether the work is found to be done; asked after a job that was not ours.
+            what: of BigQuery was expected, for the message.
+
+        Raises:
+            WarehouseError: our job failed for another reason.
+
+        """
+        attempt = 0
+        while True:
+            ours, failure = self._attempt(f"{job_id}-{attempt}", submit)
+            if failure is None:
+                if ours or is_done():
+                    return None
+            elif _is_of_rows(failure):
+                return failure
+            elif ours:
+                said = " ".join(failure.get("message", "").split())
+                message = f"{self._name}: expected {what}: {failure.get('reason')}: {said}"
+                raise WarehouseError(message)
+            attempt += 1
+
+    def _attempt(self, job_id: str, submit: Callable[[str], Any]) -> tuple[bool, Failure | None]:
+        """Run a job, or wait for the one of this id; return whether it is ours, and how it failed."""
+        from google.api_core.exceptions import Conflict, GoogleAPICallError
+
+        try:
+            job, ours = submit(job_id), True
+        except Conflict:
+            where = self._location or self.client.get_dataset(self._name, **self.patience).location
+            job, ours = self.client.get_job(job_id, location=where, **self.patience), False
+        try:
+            job.result(**self.patience | {"timeout": JOB_TIMEOUT})
+        except GoogleAPICallError:
+            job.reload(**self.patience)  # a failed query is told as a failed request
+            if job.error_result is None:
+                raise
+        return ours, job.error_result
+
+
+def _is_of_rows(failure: Failure) -> bool:
+    """Tell whether a load job failed because of its rows, so that a part of them may fare better."""
+    return failure.get("reason") == "invalid" and not failure.get("message", "").startswith("Provided Schema")
+
+
+@lru_cache(maxsize=8)
+def _client(project: str, location: str | None, emulator: str | None, _: int) -> Client:
+    """Return a client, one for each process: connections do not survive a fork."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.bigquery import Client
+
+    if emulator is None:
+        return Client(project=project, location=location)
+    return Client(
+        project=project,
+        location=location,
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        client_options={"api_endpoint": emulator if "://" in emulator else f"http://{emulator}"},
+    )
+
+
+def parameter(name: str, value: Any) -> Any:
+    """Return a value as a query's parameter; a list is one of texts."""
+    from google.cloud.bigquery import ArrayQueryParameter, ScalarQueryParameter
+
+    if isinstance(value, list):
+        return ArrayQueryParameter(name, "STRING", value)
+    kinds = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
+    return ScalarQueryParameter(name, kinds[type(value)], value)
+
+
+def structs(name: str, kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Any:
+    """Return rows as a query's parameter, an array of structs with members of these names and types."""
+    from google.cloud.bigquery import (
+        ArrayQueryParameter,
+        ScalarQueryParameter,
+        ScalarQueryParameterType,
+        StructQueryParameter,
+        StructQueryParameterType,
+    )
+
+    kind = StructQueryParameterType(*(ScalarQueryParameterType(k, name=n) for n, k in kinds.items()))
+    values = [
+        StructQueryParameter(
+            None, *(ScalarQueryParameter(n, k, v) for (n, k), v in zip(kinds.items(), row, strict=True))
+        )
+        for row in rows
+    ]
+    return ArrayQueryParameter(name, kind, values)
+
+
+def window_structs(name: str, windows: Sequence[WindowCount], event_type: str) -> Any:
+    """Return counts as a query's parameter; `event_type` is the segment's."""
+    kinds = {
+        "event_type": "STRING",
+        "window_start": "TIMESTAMP",
+        "window_end": "TIMESTAMP",
+        "events": "INT64",
+    }
+    rows = [
+        (each.event_type or event_type, moment(each.window_start), moment(each.window_end), each.events)
+        for each in windows
+    ]
+    return structs(name, kinds, rows)

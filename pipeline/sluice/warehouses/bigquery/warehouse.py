@@ -1,0 +1,377 @@
+"""BigQuery: a segment is one load job of its Parquet, and a row of `_segments` says that it is loaded.
+
+A load job is atomic and free, and BigQuery lets a job id be used once in a project. So the id of a job is made
+from the segment's, and whoever repeats a load, at once or after a kill, meets the job that is there (HTTP 409)
+and waits for its end. What was in doubt when a worker died:
+
+| died | found by the next | and then |
+| --- | --- | --- |
+| before the job, or in its upload | no job: an upload without its end makes none | it loads |
+| while the job runs | 409, a running job | it waits for it |
+| after the job, before the counts | 409, a job that is done, its rows in the table | it counts and records |
+| between counts and `_segments` | counts of the segment | it leaves them and records |
+| after `_segments` | the row of `_segments` | nothing is done |
+
+A job that failed loaded nothing, and its id is spent: the next attempt takes the next id, the same for all
+workers, so that only one of them runs it. A job that is done but whose rows are gone (somebody dropped the table,
+or deleted them to load them again) counts as failed. BigQuery forgets job ids after about six months; for events
+older than `REMEMBERED` the rows are looked for before a job is made.
+
+With `method=storage_write` rows are appended instead, at least once; see `bigquery_append`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sluice.arrow.window_counts import MICROSECONDS, WindowCount, events_in
+from sluice.contracts import Contract
+from sluice.elements import DEAD_LETTER, Segment
+from sluice.errors import ConfigError, WarehouseError
+from sluice.warehouses.bigquery import tables
+from sluice.warehouses.bigquery.append import append
+from sluice.warehouses.bigquery.jobs import REQUEST_TIMEOUT, Jobs, parameter, structs, window_structs
+from sluice.warehouses.bigquery.settings import check_rate, read_settings
+from sluice.warehouses.bigquery.tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM
+from sluice.warehouses.row_errors import Refusal, RefusedRows, in_segment, insert_halving, without
+from sluice.warehouses.schema_diff import Difference, compare
+from sluice.warehouses.timestamps import moment
+
+REMEMBERED = timedelta(days=150)
+"""For how long job ids are relied on; BigQuery keeps them for about six months."""
+
+IDS_A_QUERY = 50_000
+"""Event identities in one query's parameter: 2 MB, where a request may have 10."""
+
+_EXPECTED = "bigquery://PROJECT/DATASET?location=EU"
+_URL = re.compile(r"bigquery://(?P<project>[A-Za-z0-9.:-]+)/(?P<dataset>[A-Za-z0-9_]+)(\?(?P<query>.*))?")
+INSERT_COUNTS = """INSERT INTO `{counts}` (segment_id, event_type, window_start, window_end, events)
+SELECT @id, counted.event_type, counted.window_start, counted.window_end, counted.events
+FROM UNNEST(@windows) AS counted
+WHERE NOT EXISTS (
+  SELECT 1 FROM `{counts}` AS known
+  WHERE known.window_start BETWEEN @first AND @last AND known.segment_id = @id
+);
+"""
+
+INSERT_SEGMENT = """INSERT INTO `{segments}`
+  (segment_id, event_type, path, minute, ingested_at, events, refused, refusals)
+SELECT @id, @event_type, @path, @minute, @ingested_at, @events, @refused, @refusals
+FROM UNNEST([1])
+WHERE NOT EXISTS (SELECT 1 FROM `{segments}` AS known WHERE known.minute = @minute AND known.segment_id = @id);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BigQueryWarehouse:
+    """Native tables of one dataset.
+
+    Guarantee: each segment is loaded once, whoever loads it how often, at once or after a kill at any point.
+    Appended rows are there at least once, and once in the view beside their table; counts are exact all the same.
+    """
+
+    project: str
+    dataset: str
+    location: str | None = None
+    method: str = "load"
+    """How rows come into tables; one of `METHODS`."""
+    partition_expiration: float | None = None
+    """Seconds after which a day of events is dropped; None: as the table has it, never in a new one."""
+    time_travel: int | None = None
+    """Hours that deleted data can be read back; None: as the dataset has it, seven days in a new one."""
+    labels: tuple[tuple[str, str], ...] = ()
+    policy_tags: tuple[tuple[str, str], ...] = ()
+    """Classification of a property -> policy tag of its column."""
+    retry_seconds: float = field(default=30.0, repr=False)
+    """For how long a request is repeated when BigQuery cannot be reached."""
+
+    @classmethod
+    def open(cls, url: str) -> BigQueryWarehouse:
+        """Return the warehouse at `url`; nothing is touched yet.
+
+        Raises:
+            ConfigError: the URL is none of BigQuery's, or one of its settings is unknown or wrong.
+
+        """
+        match = _URL.fullmatch(url)
+        if match is None:
+            message = f"warehouse: expected {_EXPECTED}, got {url!r}"
+            raise ConfigError(message)
+        return cls(match["project"], match["dataset"], **read_settings(match["query"] or ""))
+
+    @property
+    def name(self) -> str:
+        """`project.dataset`, as SQL and messages name it."""
+        return f"{self.project}.{self.dataset}"
+
+    @property
+    def jobs(self) -> Jobs:
+        """What talks to BigQuery."""
+        return Jobs(self.project, self.dataset, self.location, self.retry_seconds)
+
+    def check_rate(self, types: int, shards: int, flush: float) -> None:
+        """Refuse a live job that would load more often than BigQuery allows; see `bigquery_settings`."""
+        if self.method == "load":
+            check_rate(types, shards, flush)
+
+    def prepare(self, contracts: Sequence[Contract]) -> None:
+        """Create the dataset, tables and view that are missing; what is there is checked, not changed.
+
+        Two exceptions follow the URL, if it has them: time travel, and the partition expiry of events.
+
+        Raises:
+            ConfigError: the URL or a contract asks for what BigQuery cannot hold, or for another location than
+                what is there has.
+            WarehouseError: BigQuery cannot be reached, or refuses.
+
+        """
+        wanted = {name: tables.system_json(name) for name in SYSTEM}
+        wanted |= {each.table: self._resource(each) for each in contracts}
+        with self.jobs.errors():
+            self._prepare_dataset()
+            for name, resource in wanted.items():
+                self._prepare_table(name, resource)
+            self._create_view(COUNTS, tables.COUNTS_DESCRIPTION, tables.counts_query(self.name))
+            for each in contracts if self.method == "storage_write" else ():
+                about = f"Events of {each.table}, each once."
+                self._create_view(each.table + tables.ONCE, about, tables.once_query(each, self.name))
+
+    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+        """Return the lines refused when the segment was loaded; None if `_segments` does not know it."""
+        sql = f"""SELECT refusals FROM `{self.name}.{SEGMENTS}`
+WHERE minute = @minute AND segment_id = @id LIMIT 1"""
+        with self.jobs.errors():
+            found = self.jobs.query(sql, minute=moment(minute * MICROSECONDS), id=segment_id)
+        return [(each["line"], each["reason"]) for each in found[0]["refusals"]] if found else None
+
+    def load(
+        self,
+        contract: Contract,
+        segment: Segment,
+        table: pa.Table,
+        refused: Sequence[Refusal],
+        windows: Sequence[WindowCount],
+        ingested_at: datetime,
+    ) -> list[Refusal]:
+        """Load the segment's rows, then its counts, then its row of `_segments`; return all refused lines.
+
+        Raises:
+            WarehouseError: a job or an append failed for another reason than the rows' content; what was loaded
+                stays.
+
+        """
+        known = self.refused(segment.id, segment.minute)
+        if known is not None:
+            return known
+        old = ingested_at - moment(segment.minute * MICROSECONDS) > REMEMBERED
+
+        def insert(rows: pa.Table) -> None:
+            if not (old and self._holds(contract, segment, rows)):
+                whole = rows.num_rows == table.num_rows
+                self._load_rows(contract, segment, rows, whole)
+
+        with self.jobs.errors():
+            if self.method == "storage_write":
+                found = append(f"{self.name}.{contract.table}", table)
+            else:
+                found = insert_halving(table, insert)
+            lines = in_segment(found, table.num_rows, refused)
+            left = without(windows, contract, table, found)
+            events = events_in(table.num_rows - len(found), left)
+            self._record(segment, events, lines, left, ingested_at)
+        return lines
+
+    def differences(self, contract: Contract) -> list[Difference] | None:
+        """Return how the contract's table differs from what `prepare` would make; None if there is no table."""
+        from google.api_core.exceptions import NotFound
+
+        with self.jobs.errors():
+            try:
+                found = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.patience)
+            except NotFound:
+                return None
+        wanted = tables.shape(self._resource(contract))
+        return compare(contract.table, wanted, tables.shape(found.to_api_repr()))
+
+    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+        """Add to the contract's table the columns, or members of columns, at `paths`, which may be null."""
+        from google.cloud.bigquery import SchemaField
+
+        with self.jobs.errors():
+            found = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.patience)
+            there = found.to_api_repr()["schema"]["fields"]
+            fields = tables.with_fields(there, self._resource(contract)["schema"]["fields"], paths)
+            found.schema = [SchemaField.from_api_repr(each) for each in fields]
+            self.jobs.client.update_table(found, ["schema"], **self.jobs.patience)
+
+    def create_table_sql(self, contract: Contract) -> str:
+        """Return the DDL of the contract's table."""
+        return tables.create_table_sql(contract, self.dataset)
+
+    # What follows lets the client's exceptions through: `jobs.errors` is around all of it.
+
+    def _resource(self, contract: Contract) -> dict[str, Any]:
+        """Return the table of a contract with what the URL says."""
+        resource = tables.table_json(contract, dict(self.policy_tags))
+        resource["labels"] = dict(self.labels) | resource["labels"]
+        if self.partition_expiration is not None:
+            expiry = str(int(self.partition_expiration * 1000))
+            resource["timePartitioning"] = resource["timePartitioning"] | {"expirationMs": expiry}
+        return resource
+
+    def _prepare_dataset(self) -> None:
+        from google.api_core.exceptions import NotFound
+        from google.cloud.bigquery import Dataset
+
+        client, patience = self.jobs.client, self.jobs.patience
+        try:
+            found = client.get_dataset(self.name, **patience)
+        except NotFound:
+            new = Dataset(self.name)
+            new.description = tables.DATASET_DESCRIPTION
+            new.location = self.location
+            new.labels = dict(self.labels) | {"generated_by": "sluice"}
+            new.max_time_travel_hours = self.time_travel or tables.TIME_TRAVEL_HOURS
+            found = client.create_dataset(new, exists_ok=True, **patience)
+        if self.location and found.location and found.location.upper() != self.location.upper():
+            message = f"{self.name}: expected a dataset in {self.location}, got one in {found.location}"
+            raise ConfigError(message)
+        if self.time_travel and str(found.max_time_travel_hours) != str(self.time_travel):
+            found.max_time_travel_hours = self.time_travel
+            client.update_dataset(found, ["max_time_travel_hours"], **patience)
+
+    def _prepare_table(self, name: str, resource: dict[str, Any]) -> None:
+        from google.api_core.exceptions import NotFound
+
+        try:
+            found = self.jobs.client.get_table(f"{self.name}.{name}", **self.jobs.patience)
+        except NotFound:
+            found = self._create(name, resource)
+        expiry = resource["timePartitioning"].get("expirationMs")
+        if expiry is not None and found.time_partitioning.expiration_ms != int(expiry):
+            found.time_partitioning.expiration_ms = int(expiry)
+            self.jobs.client.update_table(found, ["time_partitioning"], **self.jobs.patience)
+
+    def _create(self, name: str, resource: dict[str, Any]) -> Any:
+        from google.cloud.bigquery import Table
+
+        place = {"projectId": self.project, "datasetId": self.dataset, "tableId": name}
+        table = Table.from_api_repr(resource | {"tableReference": place})
+        return self.jobs.client.create_table(table, exists_ok=True, **self.jobs.patience)
+
+    def _create_view(self, name: str, description: str, query: str) -> None:
+        self._create(name, {"description": description, "view": {"query": query, "useLegacySql": False}})
+
+    def _load_rows(self, contract: Contract, segment: Segment, rows: pa.Table, whole: bool) -> None:
+        """Load rows of a segment in one job.
+
+        Raises:
+            RefusedRows: BigQuery took none of them because of what they hold.
+
+        """
+        from google.cloud.bigquery import LoadJobConfig, ParquetOptions, SchemaField
+
+        options = ParquetOptions()
+        options.enable_list_inference = True
+        fields = tables.table_json(contract)["schema"]["fields"]
+        config = LoadJobConfig(
+            source_format="PARQUET",
+            schema=[SchemaField.from_api_repr(each) for each in fields],
+            create_disposition="CREATE_NEVER",
+            write_disposition="WRITE_APPEND",
+            parquet_options=options,
+        )
+        name = f"{self.name}.{contract.table}"
+
+        def submit(job_id: str) -> Any:
+            data = _parquet(rows)
+            file = pa.BufferReader(data)
+            return self.jobs.client.load_table_from_file(
+                file,
+                name,
+                size=data.size,
+                num_retries=2,
+                job_id=job_id,
+                job_config=config,
+                timeout=REQUEST_TIMEOUT,
+            )
+
+        part = "" if whole else f"-{rows.num_rows}-{rows['_event_id'][0].as_py()}"
+        failure = self.jobs.run(
+            f"sluice-{self.dataset}-{contract.table}-{segment.id}{part}",
+            submit,
+            lambda: self._holds(contract, segment, rows),
+            f"{name} to take segment {segment.id}",
+        )
+        if failure is not None:
+            raise RefusedRows(" ".join(failure.get("message", "").split()))
+
+    def _holds(self, contract: Contract, segment: Segment, rows: pa.Table) -> bool:
+        """Tell whether the table holds all of `rows`."""
+        values: dict[str, Any] = {"id": segment.id}
+        days = "_ingested_at >= TIMESTAMP_SECONDS(0)"  # a filter on the partition is required
+        if contract.event_time is not None:
+            days = f"`{contract.event_time}` BETWEEN @first AND @last"
+            span = pc.min_max(rows[contract.event_time]).as_py()
+            values |= {"first": span["min"], "last": span["max"]}
+        sql = f"""SELECT COUNT(*) AS found FROM `{self.name}.{contract.table}`
+WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
+        ids = rows["_event_id"].to_pylist()
+        parts = [ids[at : at + IDS_A_QUERY] for at in range(0, len(ids), IDS_A_QUERY)]
+        found: int = sum(self.jobs.query(sql, **values, ids=part)[0]["found"] for part in parts)
+        return found == len(ids)
+
+    def _record(
+        self,
+        segment: Segment,
+        events: int,
+        refused: Sequence[Refusal],
+        windows: Sequence[WindowCount],
+        ingested_at: datetime,
+    ) -> None:
+        """Insert the counts and then the row of `_segments`, each unless it is there."""
+        from google.cloud.bigquery import QueryJobConfig
+
+        values = {
+            "id": segment.id,
+            "event_type": segment.event_type,
+            "path": segment.path,
+            "minute": moment(segment.minute * MICROSECONDS),
+            "ingested_at": ingested_at,
+            "events": events,
+            "refused": len(refused),
+        }
+        sql = INSERT_SEGMENT
+        parameters = [structs("refusals", {"line": "INT64", "reason": "STRING"}, refused)]
+        if windows and segment.event_type != DEAD_LETTER:
+            sql = INSERT_COUNTS + INSERT_SEGMENT
+            parameters.append(window_structs("windows", windows, segment.event_type))
+            values["first"], values["last"] = (moment(windows[at].window_start) for at in (0, -1))
+        parameters += [parameter(*each) for each in values.items()]
+        text = sql.format(counts=f"{self.name}.{COUNT_PARTS}", segments=f"{self.name}.{SEGMENTS}")
+        config = QueryJobConfig(query_parameters=parameters)
+        failure = self.jobs.run(
+            f"sluice-{self.dataset}-{SEGMENTS}-{segment.id}",
+            lambda job_id: self.jobs.client.query(
+                text, job_config=config, job_id=job_id, **self.jobs.patience, job_retry=None
+            ),
+            lambda: self.refused(segment.id, segment.minute) is not None,
+            f"to record segment {segment.id}",
+        )
+        if failure is not None:
+            message = f"{self.name}: expected to record segment {segment.id}: {failure.get('message')}"
+            raise WarehouseError(message)
+
+
+def _parquet(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", compression_level=1)
+    return sink.getvalue()

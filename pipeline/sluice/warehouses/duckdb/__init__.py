@@ -1,0 +1,1 @@
+"""The embedded warehouse: Parquet segments, and DuckDB views over them."""

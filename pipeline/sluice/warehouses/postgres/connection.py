@@ -1,0 +1,181 @@
+"""A connection to PostgreSQL through ADBC, which copies Arrow tables in as they are."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.arrow.schema import ADDED
+from sluice.contracts import Contract, Kind, Property
+from sluice.errors import WarehouseError
+from sluice.warehouses.json_text import json_text
+from sluice.warehouses.row_errors import RefusedRows
+
+SETTINGS = (
+    "SET standard_conforming_strings = on",
+    "SET lock_timeout = '60s'",
+    "SET idle_in_transaction_session_timeout = '60s'",
+    "SET tcp_keepalives_idle = 30",
+    "SET tcp_keepalives_interval = 10",
+    "SET tcp_keepalives_count = 3",
+    "SET client_min_messages = warning",
+)
+"""The server, too, gives up a worker that has vanished, so that what it was loading is rolled back soon."""
+
+_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_NO_UUID = "00000000-0000-0000-0000-000000000000"
+_JSONB = b"\x01"
+"""The version that jsonb's binary form begins with."""
+_CONTENT = ("22", "23")
+"""Classes of SQLSTATE for data exceptions and broken constraints."""
+_ROW_AS_DETAIL = ("23502", "23514")
+"""A missing value and a broken check: the detail is the whole row, which the dead letter holds anyway."""
+
+
+class Connection:
+    """One connection, whose transactions are begun and ended by SQL."""
+
+    def __init__(self, url: str, schema: str, options: Mapping[str, str]) -> None:
+        """Connect; raises WarehouseError, which names `url` and never the password among `options`."""
+        from adbc_driver_postgresql import dbapi
+
+        self._url, self._schema, self._password = url, schema, options.get("password", "")
+        with self._clear_errors():
+            self._adbc = dbapi.connect(_conninfo(options), autocommit=True)
+        try:
+            for statement in SETTINGS:
+                self.execute(statement)
+            self.execute(f"SET search_path TO {quoted_name(schema)}")
+        except WarehouseError:
+            self.close()
+            raise
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement with `?` for each value; return its rows."""
+        literals = iter(values)
+        with self._clear_errors(), self._adbc.cursor() as cursor:
+            # Not bound: the driver would end a transaction that was begun by SQL, and it cannot go on after an
+            # error in one that it began itself.
+            cursor.execute(re.sub(r"\?", lambda _: _literal(next(literals)), sql))
+            return cursor.fetchall() if cursor.description else []
+
+    def insert(self, contract: Contract, rows: pa.Table) -> None:
+        """Copy rows into the contract's table; raises RefusedRows for what they hold."""
+        from adbc_driver_manager import Error
+
+        binary = _binary(contract, rows)
+        with self._clear_errors():
+            try:
+                self._copy(contract.table, binary)
+            except Error as error:
+                if not (error.sqlstate or "").startswith(_CONTENT):
+                    raise
+                raise RefusedRows(_said(error)) from error
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Copy rows into a table whose columns take their binary form."""
+        with self._clear_errors():
+            self._copy(table, rows)
+
+    def close(self) -> None:
+        """End the connection, and with it a transaction that is open."""
+        with self._clear_errors():
+            self._adbc.close()
+
+    def _copy(self, table: str, rows: pa.Table) -> None:
+        with self._adbc.cursor() as cursor:
+            cursor.adbc_ingest(table, rows, mode="append", db_schema_name=self._schema)
+
+    @contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        """Say what failed in the server's own words, without the password."""
+        from adbc_driver_manager import Error
+
+        try:
+            yield
+        except Error as error:
+            said = _said(error)
+            if self._password:
+                said = said.replace(self._password, "***")
+            message = f"{self._url}: expected a PostgreSQL server that works: {said}"
+            raise WarehouseError(message) from error
+
+
+def _binary(contract: Contract, rows: pa.Table) -> pa.Table:
+    """Return rows as COPY takes them: uuid as its 16 bytes, jsonb as its version and text."""
+    columns = {}
+    for prop, column in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True):
+        array = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+        convert = _BINARY.get(prop.kind)
+        columns[prop.name] = array if convert is None else convert(array, prop)
+    return pa.table(columns)
+
+
+def _uuids(array: pa.Array, prop: Property) -> pa.Array:
+    wrong = pc.invert(pc.match_substring_regex(array, _UUID))
+    if pc.any(wrong).as_py():
+        first = array.filter(wrong)[0].as_py()
+        message = f"{prop.name}: expected a UUID, got {first[:60]!r}"
+        raise RefusedRows(message)
+    hexadecimal = pc.replace_substring(pc.fill_null(array, _NO_UUID), "-", "")
+    _, _, digits = hexadecimal.buffers()
+    raw = pa.py_buffer(binascii.unhexlify(memoryview(digits)[: 32 * len(array)]))
+    made = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(array), [None, raw])
+    return pc.if_else(array.is_valid(), made, pa.scalar(None, pa.binary(16)))
+
+
+def _jsonb(array: pa.Array, prop: Property) -> pa.Array:
+    text = json_text(array, prop).cast(pa.binary())
+    return pc.binary_join_element_wise(pa.scalar(_JSONB), text, pa.scalar(b""))
+
+
+_BINARY: Mapping[Kind, Callable[[pa.Array, Property], pa.Array]] = {
+    "uuid": _uuids,
+    "json": _jsonb,
+    "object": _jsonb,
+    "array": _jsonb,
+}
+
+
+def _conninfo(options: Mapping[str, str]) -> str:
+    """Return libpq's `key='value'` form, in which any character can be quoted."""
+    quoted = {key: value.replace("\\", "\\\\").replace("'", "\\'") for key, value in options.items()}
+    return " ".join(f"{key}='{value}'" for key, value in quoted.items())
+
+
+def _said(error: Any) -> str:
+    """Return PostgreSQL's message, detail and column in one line, or what ADBC says."""
+    details = {key: value.decode("utf-8", "replace") for key, value in error.details}
+    primary = details.get(b"PG_DIAG_MESSAGE_PRIMARY")
+    if primary is None:
+        _, _, said = str(error).rpartition("[libpq] ")
+        return " ".join(said.split())
+    parts = [primary]
+    if error.sqlstate not in _ROW_AS_DETAIL:
+        parts.append(details.get(b"PG_DIAG_MESSAGE_DETAIL", ""))
+    if column := re.search(r"^COPY .*, (column \w+)", details.get(b"PG_DIAG_CONTEXT", ""), re.MULTILINE):
+        parts.append(column[1])
+    return "; ".join(part.rstrip(".") for part in parts if part)
+
+
+def _literal(value: str | int | datetime) -> str:
+    if isinstance(value, datetime):
+        return f"TIMESTAMPTZ '{value.isoformat()}'"
+    return str(value) if isinstance(value, int) else quoted_text(value)
+
+
+def quoted_text(text: str) -> str:
+    """Return a text as SQL takes it, with standard_conforming_strings on."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted_name(name: str) -> str:
+    """Return a name as SQL takes it, in its own case."""
+    return '"' + name.replace('"', '""') + '"'

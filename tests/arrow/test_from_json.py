@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sluice.arrow.from_json import find_extras, read_lines, rewrite_lines, separate_lines, to_table
+from sluice.arrow.schema import arrow_schema
+from sluice.contracts import Contract, Kind, Property
+from sluice.elements import Segment
+
+NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
+ITEM = Property(
+    "item",
+    "object",
+    required=True,
+    properties=(Property("product_id", "uuid", required=True), Property("price", "decimal", required=True)),
+)
+ORDER = Contract(
+    event_type="order",
+    table="order_events",
+    id="order",
+    version="1.0.0",
+    domain="shop",
+    description="Orders.",
+    properties=(
+        Property("event_type", "string", required=True),
+        Property("at", "timestamp", required=True),
+        Property("items", "array", items=ITEM),
+        Property("address", "object", properties=(Property("city", "string", required=True),)),
+        Property("count", "integer"),
+        Property("ratio", "float"),
+        Property("total", "decimal"),
+        Property("paid", "boolean"),
+        Property("day", "date"),
+    ),
+    event_time="at",
+)
+START = b'{"event_type":"order","at":"2025-02-08T13:09:00Z"'
+
+
+def one_kind(kind: Kind, *, required: bool = False) -> Contract:
+    properties = (Property("p", kind, required=required),)
+    return Contract("t", "t", "t", "1.0.0", "d", "", properties, None)
+
+
+def segment(*lines: bytes) -> Segment:
+    return Segment("5e" * 16, "order", "files/order/x.json", 1739020140, lines)
+
+
+def table(contract: Contract, *lines: bytes) -> tuple[pa.Table, list[tuple[int, str]]]:
+    return to_table(contract, segment(*lines), [f"{index:032x}" for index in range(len(lines))], NOW)
+
+
+def test_a_plain_segment_becomes_a_table() -> None:
+    made, refused = table(
+        ORDER,
+        START + b',"items":[{"product_id":"BEC49AB4-6fc8-40d2-982c-ba01600a6732","price":87.66}],'
+        b'"address":{"city":"Riga"},"count":3,"ratio":0.1,"total":87.660,"paid":true,"day":"2025-02-09"}',
+        START + b"}",
+    )
+    assert refused == []
+    assert made.schema.equals(arrow_schema(ORDER), check_metadata=True)
+    at = datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
+    added = {"_extra": None, "_segment_id": "5e" * 16, "_ingested_at": NOW}
+    item = {"product_id": "BEC49AB4-6fc8-40d2-982c-ba01600a6732", "price": Decimal("87.660000000")}
+    rest = {"address": {"city": "Riga"}, "count": 3, "ratio": 0.1, "total": Decimal("87.660000000")}
+    full = {"items": [item], **rest, "paid": True, "day": date(2025, 2, 9)}
+    assert made.to_pylist() == [
+        {"event_type": "order", "at": at, **full, **added, "_event_id": "0" * 32},
+        {"event_type": "order", "at": at, **dict.fromkeys(full), **added, "_event_id": "0" * 31 + "1"},
+    ]
+
+
+def test_no_lines_make_an_empty_table() -> None:
+    made, refused = table(ORDER)
+    assert (made.num_rows, refused) == (0, [])
+    assert made.schema.equals(arrow_schema(ORDER), check_metadata=True)
+
+
+EXTRAS = [
+    (b',"foo": 1.10', '{"foo":1.10}'),
+    (b',"foo":null', '{"foo":null}'),
+    (b',"foo": {"b" : [ 1e400, "\\u00e9 x" ], "a":-0.0}', '{"foo":{"b":[1e400,"\\u00e9 x"],"a":-0.0}}'),
+    (b',"b":1,"a":2,"b":3', '{"b":3,"a":2}'),
+    (b',"address":{"city":"Riga","zip":"LV-1"}', '{"address":{"zip":"LV-1"}}'),
+    (
+        b',"items":[{"product_id":"a","price":1},{"product_id":"a","price":1,"foo":1.10}]',
+        '{"items":{"1":{"foo":1.10}}}',
+    ),
+    (b',"items":[],"items":null,"x":"\\u0000"', '{"x":"\\u0000"}'),
+    ((',"\u00fc\\"":"' + "\u65e5" + '"').encode(), '{"\u00fc\\"":"\u65e5"}'),
+    (b',"d":' + b"[" * 300 + b"]" * 300, '{"d":' + "[" * 300 + "]" * 300 + "}"),
+    (b',"address":{"city":"a","city":"b"}', None),
+]
+
+
+@pytest.mark.parametrize(("members", "expected"), EXTRAS)
+def test_what_the_contract_does_not_know_is_kept_as_it_came(members: bytes, expected: str | None) -> None:
+    made, refused = table(ORDER, START + b"}", START + members + b"}", START + b',"count":7}')
+    assert refused == []
+    assert made["_extra"].to_pylist() == [None, expected, None]
+    assert made["count"].to_pylist() == [None, None, 7]
+
+
+VALUES: list[tuple[Kind, bytes, Any]] = [
+    ("timestamp", b'"2025-02-08t13:09:00z"', datetime(2025, 2, 8, 13, 9, tzinfo=UTC)),
+    ("timestamp", b'"2025-02-08 13:09:00.5"', datetime(2025, 2, 8, 13, 9, 0, 500000, tzinfo=UTC)),
+    ("timestamp", b'"2025-02-08T13:09:00.1234567Z"', datetime(2025, 2, 8, 13, 9, 0, 123457, tzinfo=UTC)),
+    ("timestamp", b'"2025-02-08T23:59:59.9999999Z"', datetime(2025, 2, 9, tzinfo=UTC)),
+    ("timestamp", b'"2025-02-08T13:09:00+01:30"', datetime(2025, 2, 8, 11, 39, tzinfo=UTC)),
+    ("timestamp", b'"2025-02-08t13:09:00-0130"', datetime(2025, 2, 8, 14, 39, tzinfo=UTC)),
+    ("timestamp", b'"1969-12-31T23:59:59.999999Z"', datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)),
+    ("decimal", b"1e2", Decimal("100.000000000")),
+    ("decimal", b"1.5E-8", Decimal("0.000000015")),
+    ("decimal", b"0e99999", Decimal("0E-9")),
+    ("decimal", b"0.10000000000", Decimal("0.100000000")),
+    (
+        "decimal",
+        b"-99999999999999999999999999999.999999999",
+        Decimal("-99999999999999999999999999999.999999999"),
+    ),
+    ("decimal", b"null", None),
+    ("string", b'"a\\u0000b \\ud83d\\ude00"', "a\0b \U0001f600"),
+    ("string", b'""', ""),
+    ("float", b"5e-324", 5e-324),
+    ("float", b"12345678901234567890123", 1.2345678901234568e22),
+    ("integer", b"-9223372036854775808", -(2**63)),
+    ("date", b'"2024-02-29"', date(2024, 2, 29)),
+    ("json", b'{ "a" : [1.10, 1e999, null] }', '{"a":[1.10,1e999,null]}'),
+    ("json", b'"x"', '"x"'),
+    ("json", b"null", None),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "expected"), VALUES)
+def test_values_are_exact_whichever_way_they_take(kind: Kind, text: bytes, expected: Any) -> None:
+    made, refused = table(one_kind(kind), b'{"p":%b}' % text, b'{"p":%b,"unknown":1}' % text, b"{}")
+    assert (made["p"].to_pylist(), refused) == ([expected, expected, None], [])
+    alone, refused = table(one_kind(kind), b'{"p":%b}' % text)
+    assert (alone["p"].to_pylist(), refused) == ([expected], [])
+
+
+REFUSED: list[tuple[Kind, bytes, str]] = [
+    ("integer", b'{"p":9223372036854775808}', "Expected `int` <= 9223372036854775807 - at `$.p`"),
+    ("decimal", b'{"p":1e-10}', "p: expected a number that DECIMAL(38,9) holds exactly, got 1e-10"),
+    ("decimal", b'{"p":null}', "the row cannot be converted to the contract's columns"),
+    ("string", b'{"p":1}', "Expected `str`, got `int` - at `$.p`"),
+    ("string", b"{}", "Object missing required field `p`"),
+    ("string", b'{"p":"a","q":"\xff"}', "expected UTF-8 in properties outside the contract, got byte 0xff"),
+    ("json", b'{"p":"\xff"}', "p: expected UTF-8, got byte 0xff"),
+    (
+        "string",
+        b'{"p":"a","q":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        "expected properties outside the contract to be nested less deeply",
+    ),
+    ("string", b"{", "Input data was truncated"),
+]
+
+
+@pytest.mark.parametrize(("kind", "line", "message"), REFUSED)
+def test_a_line_that_cannot_become_a_row_is_refused_alone(kind: Kind, line: bytes, message: str) -> None:
+    good = {"json": b'{"p":[]}', "string": b'{"p":"x"}'}.get(kind, b'{"p":7}')
+    made, refused = table(one_kind(kind, required=True), good, line, good, good, line)
+    assert refused == [(1, message), (4, message)]
+    assert made.num_rows == 3
+    assert made["_event_id"].to_pylist() == [f"{index:032x}" for index in (0, 2, 3)]
+
+
+def test_the_delivery_identity_is_no_unknown_property() -> None:
+    delivered = Contract(
+        "t", "t", "t", "1.0.0", "d", "", (Property("p", "integer"),), None, identity="delivery"
+    )
+    made, refused = table(delivered, b'{"_id":"topic/0/7","p":1}', b'{"_id":"topic/0/8","p":2,"q":3}')
+    assert refused == []
+    assert made.select(["p", "_extra"]).to_pylist() == [
+        {"p": 1, "_extra": None},
+        {"p": 2, "_extra": '{"q":3}'},
+    ]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+ZONES: Any = st.none() | st.builds(
+    lambda minutes: timezone(timedelta(minutes=minutes)), st.integers(-1439, 1439)
+)
+TIMES = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=ZONES)  # noqa: DTZ001
+NUMBERS = st.decimals(-(10**28), 10**28, allow_nan=False, places=9) | st.decimals(-9, 9, places=2)
+KNOWN: dict[str, st.SearchStrategy[str]] = {
+    "items": st.lists(st.tuples(st.uuids(), NUMBERS), max_size=3).map(
+        lambda items: "[%s]" % ",".join(f'{{"price":{p:f},"product_id":"{u}"}}' for u, p in items)
+    ),
+    "address": TEXT.map(lambda city: json.dumps({"city": city})),
+    "count": st.integers(-(2**63), 2**63 - 1).map(str),
+    "ratio": st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    "total": NUMBERS.map(lambda number: f"{number:f}") | NUMBERS.map(lambda number: f"{number:e}"),
+    "paid": st.booleans().map(json.dumps),
+    "day": st.dates().map(lambda day: f'"{day}"'),
+}
+
+
+@st.composite
+def events(draw: st.DrawFn) -> bytes:
+    members = {"event_type": '"order"', "at": f'"{draw(TIMES).isoformat(draw(st.sampled_from("T ")))}"'}
+    for name in draw(st.lists(st.sampled_from(sorted(KNOWN)), unique=True)):
+        members[name] = draw(st.just("null") | KNOWN[name])
+    space = draw(st.sampled_from(["", " ", "\r\t"]))
+    return (
+        "{" + f"{space},".join(f'"{key}"{space}:{value}' for key, value in members.items()) + "}"
+    ).encode()
+
+
+def rows(columns: list[pa.Array]) -> list[list[Any]]:
+    return [column.to_pylist() for column in columns]
+
+
+@settings(deadline=None)
+@given(st.lists(events(), min_size=1, max_size=5))
+def test_all_ways_give_the_same_rows(lines: list[bytes]) -> None:
+    read = read_lines(ORDER, lines)
+    separated, beyond, _ = separate_lines(ORDER, [line[:-1] + b',"x":{"y":[0]}}' for line in lines])
+    rewritten, extra, refused = rewrite_lines(ORDER, find_extras(ORDER, lines))
+    assert (refused, extra.null_count) == ([], len(lines))
+    assert read is not None
+    assert rows(read) == rows(rewritten) == rows(separated)
+    assert beyond.to_pylist() == ['{"x":{"y":[0]}}'] * len(lines)
+
+
+@settings(deadline=None)
+@given(
+    events(),
+    st.sampled_from([b'"x":0', b'"count":7', b'"total":0e400', b'"at":"2025-02-08t13:09:00.1234567z"']),
+)
+def test_a_line_that_must_be_rewritten_changes_no_other(line: bytes, member: bytes) -> None:
+    odd = line[:-1] + b"," + member + b"}"
+    alone, _, _ = rewrite_lines(ORDER, find_extras(ORDER, [line]))
+    made, refused = table(ORDER, line, odd, line)
+    assert refused == []
+    assert rows([made.column(i).combine_chunks()[:1] for i in range(9)]) == rows(alone)
+    assert made.slice(0, 1).select(range(9)).equals(made.slice(2, 1).select(range(9)))

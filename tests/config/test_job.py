@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sluice.config.job import Windows, duration, load_job
+from sluice.errors import ConfigError
+
+CONTRACTS = str(Path(__file__).parents[2] / "schemas" / "backend_events")
+
+JOB = f"""\
+name: shop
+contracts: {CONTRACTS}
+route_by: event_type
+source: in/*.json
+files: out/files
+warehouse: duckdb:///out/w.duckdb
+dead_letters: out/dead
+windows: {{counts: 30s, flush: 500ms, allowed_lateness: 2h, max_skew: 1m, shards: 2}}
+"""
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Path:
+    path = tmp_path / "job.yaml"
+    path.write_text(JOB)
+    return path
+
+
+def test_a_job_file_becomes_a_job(job_file: Path) -> None:
+    job = load_job(str(job_file))
+    assert (job.name, job.route_by, job.source) == ("shop", "event_type", "in/*.json")
+    assert sorted(job.contracts) == ["inventory", "order", "user_activity"]
+    assert job.windows == Windows(counts=30, flush=0.5, allowed_lateness=7200, max_skew=60, shards=2)
+
+
+def test_windows_have_defaults(job_file: Path) -> None:
+    job_file.write_text("\n".join(line for line in JOB.splitlines() if not line.startswith("windows")))
+    assert load_job(str(job_file)).windows == Windows(
+        counts=10, flush=10, allowed_lateness=7 * 86400, max_skew=600, shards=1
+    )
+
+
+def test_a_flag_overrides_its_key(job_file: Path) -> None:
+    job = load_job(str(job_file), {"source": "other/*", "windows.counts": "10s", "windows.shards": "4"})
+    assert (job.source, job.windows.counts, job.windows.shards) == ("other/*", 10, 4)
+    assert (job.retry_for, load_job(str(job_file), {"retry_for": "2m"}).retry_for) == (None, 120)
+
+
+def test_a_missing_key_can_come_from_a_flag(job_file: Path) -> None:
+    job_file.write_text(JOB.replace("source: in/*.json\n", ""))
+    assert load_job(str(job_file), {"source": "x"}).source == "x"
+    with pytest.raises(ConfigError) as raised:
+        load_job(str(job_file))
+    assert str(raised.value) == f"{job_file}: source: expected this key, got nothing; add it or pass --source"
+
+
+def test_a_stamped_contract_is_the_only_one_of_its_job(job_file: Path) -> None:
+    schemas = Path(CONTRACTS).parent / "commerce"
+    assert list(load_job(str(job_file), {"contracts": str(schemas / "product.odcs.yaml")}).contracts) == [
+        "product"
+    ]
+    with pytest.raises(ConfigError) as raised:
+        load_job(str(job_file), {"contracts": str(schemas)})
+    assert str(raised.value) == (
+        f"{job_file}: contracts: expected product alone, whose event time is the arrival, got 3"
+    )
+
+
+def test_what_is_loaded_is_a_list_or_a_flag_with_commas(job_file: Path) -> None:
+    assert load_job(str(job_file)).load == ("events", "counts", "dead_letters")
+    assert load_job(str(job_file), {"load": "dead_letters,counts"}).load == ("counts", "dead_letters")
+    job_file.write_text(f"{JOB}\nload: [counts]\n")
+    assert load_job(str(job_file)).load == ("counts",)
+
+
+def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_file.write_text(JOB.replace("in/*.json", "'${BUCKET}/x'"))
+    monkeypatch.setenv("BUCKET", "s3://b")
+    assert load_job(str(job_file)).source == "s3://b/x"
+    monkeypatch.delenv("BUCKET")
+    with pytest.raises(ConfigError) as raised:
+        load_job(str(job_file))
+    assert str(raised.value) == (
+        f"{job_file}: source: expected the environment variable BUCKET, got nothing; set it"
+    )
+    assert load_job(str(job_file), unused=["source"]).source == "BUCKET/x"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "name: shop",
+            "nmae: shop",
+            "nmae: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, route_by, "
+            "retry_for, unparsable, privacy_key, load, windows.counts, windows.flush, "
+            "windows.allowed_lateness, windows.max_skew, windows.shards",
+        ),
+        (
+            "counts: 30s",
+            "count: 30s",
+            "windows.count: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, "
+            "route_by, retry_for, unparsable, privacy_key, load, windows.counts, windows.flush, "
+            "windows.allowed_lateness, windows.max_skew, windows.shards",
+        ),
+        (
+            "flush: 500ms",
+            "flush: 10",
+            "windows.flush: expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got 10",
+        ),
+        (
+            "counts: 30s",
+            "counts: 7s",
+            "windows.counts: expected a whole part of a minute, such as 5s, 10s, 30s or 1m, got '7s'",
+        ),
+        ("max_skew: 1m", "max_skew: 3651d", "windows.max_skew: expected at most 3650d, got '3651d'"),
+        ("name: shop", "name: shop\nretry_for: 3651d", "retry_for: expected at most 3650d, got '3651d'"),
+        (
+            "name: shop",
+            "name: shop\nload: [dead_letters]",
+            "load: expected a list of events, counts, dead_letters, among them events or counts; got "
+            "['dead_letters']",
+        ),
+        (
+            "name: shop",
+            "name: shop\nload: counts,[]",
+            "load: expected a list of events, counts, dead_letters, among them events or counts; got 'counts,[]'",
+        ),
+        ("shards: 2", "shards: 0", "windows.shards: expected a whole number from 1 to 64, got 0"),
+        ("shards: 2", "shards: 1.5", "windows.shards: expected a whole number from 1 to 64, got 1.5"),
+        ("source: in/*.json", "source: [a]", "source: expected text, got ['a']"),
+        (
+            "route_by: event_type\n",
+            "",
+            "route_by: expected the property that tells inventory, order, user_activity apart, got nothing",
+        ),
+    ],
+)
+def test_a_mistake_names_file_key_and_fix(job_file: Path, old: str, new: str, message: str) -> None:
+    job_file.write_text(JOB.replace(old, new))
+    with pytest.raises(ConfigError) as raised:
+        load_job(str(job_file))
+    assert str(raised.value) == f"{job_file}: {message}"
+
+
+def test_a_mistake_in_a_flag_names_the_flag(job_file: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_job(str(job_file), {"windows.max_skew": "10x"})
+    assert str(raised.value) == (
+        "--windows.max-skew: expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got '10x'"
+    )
+
+
+def test_a_file_that_is_no_job(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    with pytest.raises(ConfigError) as raised:
+        load_job(str(path))
+    assert str(raised.value) == f"{path}: cannot read the job file: No such file or directory"
+    path.write_text("- a\n")
+    with pytest.raises(ConfigError) as raised:
+        load_job(str(path))
+    assert str(raised.value) == f"{path}: expected a mapping of keys such as name and source, got list"
+    path.write_text("a: [\n")
+    with pytest.raises(ConfigError, match=r"job.yaml: expected YAML, got: .*line 2"):
+        load_job(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("10s", 10), ("5m", 300), ("2h", 7200), ("7d", 604800), ("0s", 0)]
+)
+def test_durations_carry_units(text: str, seconds: float) -> None:
+    assert duration(text, "x") == seconds

@@ -1,0 +1,124 @@
+"""What is done to a record before it is held against its contract."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sluice.contracts import Contract, load_contract
+from sluice.elements import Layout, RecordBatch
+from sluice.formats.normalize import Preparer
+from sluice.graph.decode import AgeLimits, Decoded, RecordDecoder
+
+SCHEMAS = Path(__file__).parents[2] / "schemas/commerce"
+PRODUCT = load_contract(str(SCHEMAS / "product.odcs.yaml"))
+SALE = load_contract(str(SCHEMAS / "sale.odcs.yaml"))
+LOG = load_contract(str(SCHEMAS / "customer_log.odcs.yaml"))
+
+ARRIVAL = 1_736_503_200.5  # 2025-01-10T10:00:00.5Z
+STAMP = b'"snapshot_at":"2025-01-10T10:00:00.500000Z"'
+
+
+def decode(contract: Contract, *records: bytes, layout: Layout | None = None) -> Decoded:
+    batch = RecordBatch("file", records, [0] * len(records), ARRIVAL, layout=layout)
+    ages = AgeLimits(max_skew=600, allowed_lateness=0, started=ARRIVAL)
+    return RecordDecoder({contract.event_type: contract}, None, ages, 1).decode(batch)
+
+
+@pytest.mark.parametrize(
+    ("record", "line"),
+    [
+        (b'{"a":1}', b'{"a":1,' + STAMP + b"}"),
+        (b' {"a":1 } ', b' {"a":1,' + STAMP + b"}"),
+        (b"{}", b"{" + STAMP + b"}"),
+        (b'{"a":"snapshot_at"}', b'{"a":"snapshot_at",' + STAMP + b"}"),
+        (b'{"a":{"snapshot_at":1}}', b'{"a":{"snapshot_at":1},' + STAMP + b"}"),
+        (b'{"snapshot_at":null}', b'{"snapshot_at":null}'),
+        (b'{"snapshot_at":"2025-01-01T00:00:00Z"}', b'{"snapshot_at":"2025-01-01T00:00:00Z"}'),
+        (b'["snapshot_at"]', b'["snapshot_at"]'),
+        (b"[1]", b"[1]"),
+        (b'{"snapshot_at"', b'{"snapshot_at"'),
+        (b"", b""),
+    ],
+)
+def test_a_record_without_its_event_time_is_stamped(record: bytes, line: bytes) -> None:
+    assert Preparer({"product": PRODUCT}, None).stamped(record, ARRIVAL) == line
+
+
+def test_records_that_need_nothing_are_left_as_they_are() -> None:
+    records = [b'{"user_id":"U1"}']
+    lines, broken = Preparer({"customer_log": LOG}, None).lines(RecordBatch("file", records, [0], ARRIVAL))
+    assert lines is records
+    assert broken == {}
+
+
+def test_a_stamped_product_lies_at_its_arrival() -> None:
+    record = b'{"product_id":"P1","product_name":"Mug","category":"kitchen"}'
+    decoded = decode(PRODUCT, record, record[:-1])
+    [(key, lines)] = decoded.events.items()
+    assert (key.event_type, key.minute, lines) == (
+        "product",
+        1_736_503_200,
+        [record[:-1] + b"," + STAMP + b"}"],
+    )
+    assert [each.record for each in decoded.rejected] == [record[:-1]]
+
+
+def test_a_folder_may_hold_a_day() -> None:
+    times = ("2025-01-10T00:00:00Z", "2025-01-10T09:59:59.9Z", "2025-01-09T23:59:59Z", "1969-12-31T23:00:00Z")
+    records = [b'{"user_id":"U1","event_type":"view","timestamp":"%b"}' % time.encode() for time in times]
+    decoded = decode(LOG, *records)
+    assert {key.minute: len(lines) for key, lines in decoded.events.items()} == {
+        1_736_467_200: 2,
+        1_736_467_200 - 86400: 1,
+        -86400: 1,
+    }
+    assert (decoded.first, decoded.last) == (-3600.0, 1_736_503_199.9)
+
+
+def test_rows_are_rejected_as_they_came() -> None:
+    layout = Layout(("sale_id", "product_id", "customer_id", "quantity", "date"), ",", "")
+    records = [b"1,2,3,4,2025-01-10", b"1,2,3,x,2025-01-10\r", b"1,2", b"1,2,3,4,2999-01-01"]
+    decoded = decode(SALE, *records, layout=layout)
+    [(_, [line])] = decoded.events.items()
+    assert json.loads(line) == {
+        "sale_id": "1",
+        "product_id": "2",
+        "user_id": "3",
+        "quantity": 4,
+        "sale_date": "2025-01-10T00:00:00Z",
+    }
+    assert [
+        (each.record, each.event_type, [v.code for v in each.violations]) for each in decoded.rejected
+    ] == [
+        (records[1], "sale", ["type"]),
+        (records[2], None, ["not_csv"]),
+        (records[3], "sale", ["in_future"]),
+    ]
+
+
+def test_damaged_lines_are_mended_or_rejected_as_they_came() -> None:
+    good = "{'user_id':'U1','event_type':'view','timestamp':'2025-01-10T09:00:00Z'}"
+    records = [
+        good.encode(),
+        good.replace("view", "login").encode(),
+        b'{"user_id":1,"event_type":"view","timestamp":"2025-01-10T09:00:00Z"}',
+        b"[1]",
+        b"oops",
+        good.replace("U1", "\xe9").encode("latin-1"),
+        good.replace("2025", "2999").encode(),
+    ]
+    decoded = decode(LOG, *records)
+    [(_, [line])] = decoded.events.items()
+    assert json.loads(line)["_salvaged"] == {"rules": ["single_quotes"], "line": good}
+    assert decoded.salvaged == {"customer_log": 1}
+    assert [each.record for each in decoded.rejected] == records[1:]
+    assert [(each.event_type, [(v.code, v.path) for v in each.violations]) for each in decoded.rejected] == [
+        ("customer_log", [("not_json", ""), ("enum", "event_type")]),
+        ("customer_log", [("type", "user_id")]),
+        (None, [("not_an_object", "")]),
+        (None, [("not_json", "")]),
+        (None, [("not_json", "")]),
+        ("customer_log", [("in_future", "")]),
+    ]

@@ -1,0 +1,281 @@
+"""Damaged lines: what is mended, by which rules, and what is left alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sluice.contracts import load_contract
+from sluice.formats.repair import MAX_LINE_BYTES, Mender, _Rules
+
+CONTRACT = load_contract(str(Path(__file__).parents[2] / "schemas/commerce/customer_log.odcs.yaml"))
+MENDER = Mender({"customer_log": CONTRACT}, None)
+
+EVENT = {
+    "user_id": "U1",
+    "timestamp": "2025-01-10T10:00:00Z",
+    "event_type": "view",
+    "metadata": {"product_id": "P4", "device": "mobile"},
+}
+GOOD = json.dumps(EVENT)
+SINGLE = GOOD.replace('"', "'")
+BARE = GOOD.replace('"', "")
+WITHOUT = {**EVENT, "metadata": {"product_id": "P4"}}
+FLAT = "timestamp=2025-01-10T10:00:00Z user_id=U1 event_type=view product_id=P4 device=mobile"
+
+
+def mend(line: str) -> tuple[object, list[str]] | None:
+    mended = MENDER.mend(line.encode())
+    if mended is None:
+        return None
+    event = json.loads(mended)
+    mark = event.pop("_salvaged")
+    assert mark["line"] == line
+    return event, mark["rules"]
+
+
+@pytest.mark.parametrize(
+    ("line", "rules"),
+    [
+        (SINGLE, "single_quotes"),
+        (SINGLE[:-1], "missing_braces single_quotes"),
+        (SINGLE.replace("'U1'", '"U1"'), "single_quotes"),
+        (GOOD.replace('"', "\u201c"), "single_quotes"),
+        (GOOD.replace('"}}', '",},}'), "trailing_commas"),
+        (GOOD + ",", "trailing_commas"),
+        (GOOD.replace(", ", ",, "), "trailing_commas"),
+        (GOOD[:-1], "missing_braces"),
+        (GOOD[:-2], "missing_braces"),
+        (GOOD[1:], "missing_braces"),
+        (GOOD[1:-1], "missing_braces"),
+        (SINGLE[1:], "missing_braces single_quotes"),
+        (GOOD + "}", "missing_braces"),
+        ("2025-01-10 10:00:00,123 INFO shop - " + GOOD, "text_around"),
+        ("[2025-01-10] [INFO] {req-1} " + GOOD, "text_around"),
+        ("<13>Jan 10 host shop[12]: " + SINGLE, "single_quotes text_around"),
+        (GOOD + " # end", "text_around"),
+        ("\ufeff" + GOOD, "text_around"),
+        ("[" + GOOD + ",", "text_around trailing_commas"),
+        ("saw user_id=U9 " + GOOD, "text_around"),
+        (FLAT, "key_value"),
+        (FLAT.replace(" ", ", "), "key_value"),
+        ("INFO " + FLAT.replace("view", '"view"'), "key_value text_around"),
+        ("2025-01-10T10:00:00Z INFO " + FLAT.partition(" ")[2], "key_value line_time text_around"),
+        (BARE.replace(": ", "="), "key_value"),
+        (
+            FLAT.replace("=", ": ").replace(" u", ", u").replace(" e", ", e"),
+            "bare_words missing_braces missing_commas",
+        ),
+        (BARE, "bare_words"),
+        (GOOD.replace(", ", " "), "missing_commas"),
+        (GOOD.replace(", ", ""), "missing_commas"),
+        (GOOD.replace(", ", "; "), "missing_commas"),
+        (json.dumps(GOOD), "escaped"),
+        (GOOD.replace('"', '\\"'), "escaped"),
+        ("INFO " + GOOD.replace('"', '\\"'), "escaped text_around"),
+        (GOOD.replace("}}", ', "old": None, "new": True}}'), "literals"),
+    ],
+)
+def test_an_event_is_mended(line: str, rules: str) -> None:
+    mended = mend(line)
+    assert mended is not None
+    event, used = mended
+    if rules == "literals":
+        assert event == {
+            **EVENT,
+            "metadata": {"product_id": "P4", "device": "mobile", "old": None, "new": True},
+        }
+    else:
+        assert event == EVENT
+    assert " ".join(used) == rules
+
+
+@pytest.mark.parametrize(
+    ("line", "event", "rules"),
+    [
+        (GOOD[:-8], WITHOUT, "cut_off missing_braces"),
+        (GOOD[:-12], WITHOUT, "cut_off missing_braces"),
+        (GOOD[:60], {"user_id": "U1", "timestamp": "2025-01-10T10:00:00Z"}, "cut_off missing_braces"),
+        (BARE[:-4], {**EVENT, "metadata": {"product_id": "P4"}}, "bare_words cut_off missing_braces"),
+        ('{"user_id": "U1", "n": 12', {"user_id": "U1"}, "cut_off missing_braces"),
+        ('{"user_id": "U1", "ok": true', {"user_id": "U1", "ok": True}, "missing_braces"),
+        ('{"user_id": "U1", "n": [1, 2', {"user_id": "U1", "n": [1]}, "cut_off missing_braces"),
+        (
+            GOOD.replace("mobile", "mo\tbile"),
+            {**EVENT, "metadata": {"product_id": "P4", "device": "mo\tbile"}},
+            "control_characters",
+        ),
+        (
+            "{'a': 'it\\'s \"so\"', 'b': [1, None, 'x',]}",
+            {"a": 'it\'s "so"', "b": [1, None, "x"]},
+            "literals single_quotes trailing_commas",
+        ),
+        (
+            '{"a": "user_id=U9, {x: y}", "user_id": "U1"',
+            {"a": "user_id=U9, {x: y}", "user_id": "U1"},
+            "missing_braces",
+        ),
+        (
+            "{'note': 'a, b,} c', 'user_id': 'U1',}",
+            {"note": "a, b,} c", "user_id": "U1"},
+            "single_quotes trailing_commas",
+        ),
+        ('{"a": "x ", "b": "e " "user_id": "U1"}', {"a": "x ", "b": "e ", "user_id": "U1"}, "missing_commas"),
+        (
+            "user_id=7 quantity=12 ok=true event_type='view'",
+            {"user_id": "7", "quantity": "12", "ok": "true", "event_type": "view"},
+            "key_value single_quotes",
+        ),
+        (
+            "timestamp=2025-01-10 10:00:00,5 user_id=U1",
+            {"timestamp": "2025-01-10 10:00:00.5Z", "user_id": "U1"},
+            "key_value",
+        ),
+    ],
+)
+def test_what_is_certain_is_kept(line: str, event: object, rules: str) -> None:
+    assert mend(line) == (event, rules.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        GOOD + GOOD,
+        GOOD + " " + GOOD,
+        GOOD[:40] + GOOD,
+        GOOD[:75] + GOOD,
+        GOOD + " user_id=U2",
+        GOOD.replace('"user_id": "U1"', '"user_id": "U1", "user_id": "U2"')[:-1],
+        "{'metadata': {'device': 'a', 'device': 'b'}}",
+        GOOD.replace("mobile", '12" tablet'),
+        SINGLE.replace("mobile", "it's"),
+        GOOD.replace('"U1"', '"U1'),
+        GOOD.replace('"user_id"', '"user_id'),
+        GOOD.replace('"mobile"', ""),
+        GOOD[:-1] + " /* x */}",
+        "user_id=U1 category=home garden",
+        "user_id=U1 user_id=U2",
+        "user_id=U1 metadata={a:1} product_id=P1",
+        "user_id=U1 device= category=x",
+        "hello world",
+        "   ",
+        "{}",
+        "{" * 100,
+        '{"a":' * 100,
+        '{"path": "C:\\dir", "user_id": "U1",}',
+    ],
+)
+def test_nothing_is_guessed(line: str) -> None:
+    mended = MENDER.mend(line.encode())
+    if mended is not None:  # JSON that no decoder takes is no event either
+        with pytest.raises(ValueError, match="escape"):
+            json.loads(mended)
+
+
+def test_what_is_not_text_or_too_long_is_left_alone() -> None:
+    assert MENDER.mend(SINGLE.replace("mobile", "\xe9").encode("latin-1")) is None
+    assert MENDER.mend(b"{'a': '" + b"x" * MAX_LINE_BYTES + b"'}") is None
+
+
+def test_only_rules_of_the_contract_are_used(tmp_path: Path) -> None:
+    text = Path(CONTRACT.path).read_text().replace("          - single_quotes\n", "")
+    path = tmp_path / "customer_log.odcs.yaml"
+    path.write_text(text)
+    strict = Mender({"customer_log": load_contract(str(path))}, None)
+    assert strict.mend(SINGLE.encode()) is None
+    assert strict.mend(GOOD[:-1].encode()) is not None
+
+
+def test_a_pattern_that_matches_twice_is_not_used(tmp_path: Path) -> None:
+    own = r"'user (?P<user_id>U\d+)'"
+    text = Path(CONTRACT.path).read_text()
+    at = text.index("          - name: line_time")
+    path = tmp_path / "customer_log.odcs.yaml"
+    path.write_text(
+        text[:at]
+        + "          - name: user\n            pattern: "
+        + own
+        + "\n"
+        + text[text.index("    properties:") :]
+    )
+    mender = Mender({"customer_log": load_contract(str(path))}, None)
+    rest = "event_type=view timestamp=2025-01-10T10:00:00Z"
+    one = mender.mend(f"user U1 {rest}".encode())
+    assert one is not None
+    assert json.loads(one)["user_id"] == "U1"
+    two = mender.mend(f"user U1 user U2 {rest}".encode())
+    assert two is not None
+    assert "user_id" not in json.loads(two)
+
+
+TEXTS = st.text(
+    st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\"'\\\u2018\u2019\u201c\u201d")
+)
+OBJECTS = st.dictionaries(
+    TEXTS, st.one_of(TEXTS, st.integers(-99, 99), st.booleans(), st.none()), min_size=1, max_size=4
+)
+
+
+@given(OBJECTS, st.integers(1, 400))
+def test_a_cut_never_changes_a_value(event: dict[str, object], cut: int) -> None:
+    line = json.dumps({**event, "user_id": "U1"}, ensure_ascii=False)
+    mended = mend(line[: max(len(line) - cut, 0)])
+    kept = {} if mended is None else mended[0]
+    assert isinstance(kept, dict)
+    assert all({**event, "user_id": "U1"}.get(key, kept) == value for key, value in kept.items())
+
+
+@given(OBJECTS, st.sampled_from(["'", "{", "}", ",", '"', " ", "=", ":", "user_id=U9 "]), st.integers(0, 200))
+def test_the_quick_way_agrees_with_the_grammar(event: dict[str, object], extra: str, at: int) -> None:
+    line = json.dumps(event, ensure_ascii=False)
+    line = line[:at] + extra + line[at:]
+    rules = _Rules(CONTRACT)
+    quick = MENDER._mend_quickly(line, rules)
+    slow = rules.write(MENDER._read(line), line)
+    if quick is not None and slow is not None:
+        fast, exact = json.loads(quick), json.loads(slow)
+        assert {**fast, "_salvaged": None} == {**exact, "_salvaged": None}
+
+
+WORDS = st.text("aU1-.:,@$'\"= Z", min_size=1, max_size=6) | st.sampled_from(
+    ["True", "nan", "2025-01-10 10:00:00", "-1.50"]
+)
+
+
+@given(
+    st.sampled_from(["", "INFO ", "2025-01-10T10:00:00Z INFO ", "{", "user_id "]),
+    st.lists(
+        st.tuples(st.sampled_from(["user_id", "event_type", "device", "session_id", "other"]), WORDS),
+        max_size=4,
+    ),
+    st.sampled_from(["", " ", "}", " and more"]),
+)
+def test_the_quick_way_agrees_with_the_grammar_on_pairs(
+    before: str, pairs: list[tuple[str, str]], behind: str
+) -> None:
+    line = before + " ".join(f"{key}={value}" for key, value in pairs) + behind
+    rules = _Rules(CONTRACT)
+    quick = MENDER._mend_quickly(line, rules)
+    assert quick in (None, rules.write(MENDER._read(line), line))
+
+
+@pytest.mark.parametrize(
+    ("line", "rules"),
+    [
+        (SINGLE, ["single_quotes"]),
+        (GOOD[:-2] + ",}}", ["trailing_commas"]),
+        (GOOD.replace('", "', '" "'), ["missing_commas"]),
+        (GOOD.replace('"user_id"', "user_id"), ["bare_words"]),
+        (SINGLE[:-2] + ",}}", ["single_quotes", "trailing_commas"]),
+        (GOOD[:-1], ["missing_braces"]),
+        (json.dumps(GOOD), ["escaped"]),
+        (f"12:00 INFO {FLAT}", ["key_value", "text_around"]),
+    ],
+)
+def test_common_damage_takes_the_quick_way(line: str, rules: list[str]) -> None:
+    quick = MENDER._mend_quickly(line, _Rules(CONTRACT))
+    assert quick is not None
+    assert json.loads(quick)["_salvaged"] == {"rules": rules, "line": line}

@@ -1,0 +1,72 @@
+"""Texts of a column -> JSON: a column at once is what each of its texts by itself would become."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sluice.contracts import Contract, Kind, Property
+from sluice.formats.text_coercion import Column, Columns
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+COLUMNS = Columns(
+    Contract("row", "rows", "row", "1.0.0", "test", "", tuple(Property(kind, kind) for kind in KINDS), None)
+)
+TEXTS = st.sampled_from(
+    [
+        "",
+        " ",
+        "12",
+        "-0",
+        "007",
+        "1.50",
+        "1.234,56",
+        "x",
+        'a"b',
+        "a\\b",
+        "a\nb",
+        "1\n2",
+        "é",
+        "yes",
+        " 2025-01-10",
+        "2025-01-10",
+    ]
+    + [
+        "2025-01-10T10:00:00Z",
+        "2025-01-10 10:00:00.5+0100",
+        "2025-01-10T10:00:00",
+        "2025-01-10 10:00",
+        '{"a": 1}',
+    ]
+) | st.text(max_size=3)
+
+
+def written(column: Column) -> list[str]:
+    return [f'"{text}"' if column.quoted else text for text in column.texts]
+
+
+@given(st.sampled_from(KINDS), st.lists(TEXTS, min_size=1, max_size=9))
+def test_a_column_at_once_is_its_texts_one_by_one(kind: Kind, texts: list[str]) -> None:
+    encode = COLUMNS.encoder((kind,))
+    assert written(COLUMNS.column_encoder((kind,))(texts)) == [encode(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "quoted"),
+    [
+        ("string", "a, b", True),
+        ("uuid", "0b5e6e0e-1c9d-4c8e-9f60-5b1d54a4a001", True),
+        ("integer", "-12", False),
+        ("float", "1.5", False),
+        ("decimal", "19.90", False),
+        ("timestamp", "2025-01-10 10:00:00.5+0100", True),
+        ("date", "2025-01-10", True),
+    ],
+)
+def test_plain_texts_are_not_touched(kind: Kind, text: str, quoted: bool) -> None:
+    texts = [text, text]
+    column = COLUMNS.column_encoder((kind,))(texts)
+    assert column.texts is texts
+    assert column.quoted is quoted

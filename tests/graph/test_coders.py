@@ -1,0 +1,32 @@
+"""Elements that leave a worker come back as they were, and their sizes are those of their records."""
+
+from __future__ import annotations
+
+import pytest
+from sluice.elements import EventBatch, Origin, Part, RecordBatch, Rejected, Segment, Violation
+from sluice.eventlog.log import Offer, StoredSegment
+from sluice.graph.coders import ElementCoder
+
+PART = Part("file", 0, [b"12345", b"678"], {1: 2})
+MISSING = Violation("missing", "id", "an integer", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("element", "size"),
+    [
+        (RecordBatch("file", [b"1234", b"56"], range(2), 1.0), 6),
+        (EventBatch([PART, PART]), 16),
+        (Rejected(b"{}", Origin("file", 1.0), "decode", [MISSING]), 2),
+        (
+            Offer(
+                [Segment("s", "order", "p", 0, [b"123", b"45"]), StoredSegment("order", "q", 0, "t")], {1: 2}
+            ),
+            5,
+        ),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_an_element_comes_back_as_it_was(element: object, size: int) -> None:
+    coder = ElementCoder()
+    assert coder.decode(coder.encode(element)) == element  # type: ignore[arg-type]
+    assert coder.estimate_size(element) == size  # type: ignore[arg-type]

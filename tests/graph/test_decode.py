@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from sluice.contracts import Contract, Property, load_contracts
+from sluice.elements import LogKey, RecordBatch, Violation
+from sluice.graph.decode import AgeLimits, RecordDecoder
+
+CONTRACTS = load_contracts(str(Path(__file__).parents[2] / "schemas" / "backend_events"))
+STARTED = datetime(2025, 2, 8, 14, 0, tzinfo=UTC).timestamp()
+MINUTE = int(datetime(2025, 2, 8, 13, 9, tzinfo=UTC).timestamp())
+BOUNDED = AgeLimits(max_skew=600, allowed_lateness=3600, started=STARTED)
+LIVE = AgeLimits(max_skew=600, allowed_lateness=3600)
+
+INVENTORY = {
+    "event_type": "inventory",
+    "inventory_id": "5f0c1d9e-0b1f-4c55-8d1e-000000000001",
+    "product_id": "5f0c1d9e-0b1f-4c55-8d1e-000000000002",
+    "warehouse_id": "5f0c1d9e-0b1f-4c55-8d1e-000000000003",
+    "quantity_change": -3,
+    "reason": "sale",
+    "timestamp": "2025-02-08T13:09:30Z",
+}
+ORDER = {
+    "event_type": "order",
+    "order_id": "5f0c1d9e-0b1f-4c55-8d1e-000000000004",
+    "customer_id": "5f0c1d9e-0b1f-4c55-8d1e-000000000005",
+    "order_date": "2025-02-08T14:09:59.999999+01:00",
+    "status": "pending",
+    "items": [{"product_id": INVENTORY["product_id"], "product_name": "Mug", "quantity": 1, "price": 0.1}],
+    "shipping_address": {"street": "1 Main St", "city": "Riga", "country": "LV"},
+    "total_amount": 0.1,
+}
+
+
+def line(event: dict[str, object], **changes: object) -> bytes:
+    return json.dumps({**event, **changes}, separators=(",", ":")).encode()
+
+
+def batch(*records: bytes, arrivals: list[float] | None = None) -> RecordBatch:
+    return RecordBatch(
+        "in/a.json", records, range(0, 1000 * len(records), 1000), arrival=STARTED, arrivals=arrivals
+    )
+
+
+def decoder(ages: AgeLimits = BOUNDED, shards: int = 1) -> RecordDecoder:
+    return RecordDecoder(CONTRACTS, "event_type", ages, shards)
+
+
+def test_events_are_grouped_by_type_and_minute_as_received() -> None:
+    records = [
+        line(INVENTORY),
+        line(ORDER),
+        b" " + line(INVENTORY, timestamp="2025-02-08T13:10:00") + b"\r",
+        line(INVENTORY, reason="damage"),
+    ]
+    decoded = decoder().decode(batch(*records))
+    assert decoded.events == {
+        LogKey("inventory", MINUTE, 0): [records[0], records[3]],
+        LogKey("order", MINUTE, 0): [records[1]],
+        LogKey("inventory", MINUTE + 60, 0): [records[2]],
+    }
+    assert decoded.rejected == []
+    assert (decoded.first, decoded.last) == (MINUTE + 30, MINUTE + 60)
+
+
+def test_a_record_of_several_lines_becomes_one_line_with_its_numbers_untouched() -> None:
+    pretty = json.dumps(ORDER, indent=2).replace("0.1", "1.10").encode()
+    (lines,) = decoder().decode(batch(pretty)).events.values()
+    assert b"\n" not in lines[0]
+    assert lines[0] == msgspec.json.format(pretty, indent=-1)
+    assert b'"total_amount":1.10' in lines[0].replace(b" ", b"")
+
+
+@pytest.mark.parametrize(
+    ("record", "violations", "event_type"),
+    [
+        (line(INVENTORY, quantity_change=101, reason="lost"), ("range", "enum"), "inventory"),
+        (b"\xff{}", ("not_json",), None),
+        (line(INVENTORY)[:-1] + b',"note":"\xff"}', ("not_json",), None),
+        (b"[" * 100_000, ("not_json",), None),
+        (b"[1]", ("not_an_object",), None),
+        (line(INVENTORY, event_type="oops"), ("unknown_type",), None),
+        (line(ORDER, total_amount=0.1234567891), ("range",), "order"),
+    ],
+)
+def test_a_broken_record_is_rejected_whole(
+    record: bytes, violations: tuple[str, ...], event_type: str | None
+) -> None:
+    decoded = decoder().decode(batch(line(INVENTORY), record))
+    assert list(decoded.events.values()) == [[line(INVENTORY)]]
+    (rejected,) = decoded.rejected
+    assert rejected.record == record
+    assert {each.code for each in rejected.violations} == set(violations)
+    assert rejected.event_type == event_type
+    assert (rejected.origin.uri, rejected.origin.offset, rejected.step) == ("in/a.json", 1000, "decode")
+
+
+@pytest.mark.parametrize("text", ["1e2", "1.5000000000000", "12345678901234567890123456789.123456789"])
+def test_a_decimal_that_fits_exactly_is_accepted_however_it_is_written(text: str) -> None:
+    record = line(ORDER).replace(b'"total_amount":0.1', b'"total_amount":' + text.encode())
+    assert list(decoder().decode(batch(record)).events.values()) == [[record]]
+
+
+def test_in_a_bounded_run_age_counts_from_its_start() -> None:
+    ancient = line(INVENTORY, timestamp="1999-01-01T00:00:00Z")
+    edge = line(INVENTORY, timestamp="2025-02-08T14:10:00Z")
+    beyond = line(INVENTORY, timestamp="2025-02-08T14:10:00.000001Z")
+    decoded = decoder().decode(batch(ancient, edge, beyond))
+    assert sum(decoded.events.values(), []) == [ancient, edge]
+    (rejected,) = decoded.rejected
+    assert rejected.violations == (
+        Violation("in_future", "", "at most 600 s after 2025-02-08T14:00:00Z", "2025-02-08T14:10:00.000001Z"),
+    )
+    assert rejected.event_time == datetime(2025, 2, 8, 14, 10, 0, 1, tzinfo=UTC)
+
+
+def test_in_a_live_run_age_counts_from_each_arrival() -> None:
+    record = line(INVENTORY)
+    arrivals = [MINUTE + 30 + 3600.0, MINUTE + 30 + 3600.5, MINUTE + 30 - 600.0, MINUTE + 30 - 600.5]
+    decoded = decoder(LIVE).decode(batch(record, record, record, record, arrivals=arrivals))
+    assert list(decoded.events.values()) == [[record, record]]
+    assert [each.violations[0].code for each in decoded.rejected] == ["too_late", "in_future"]
+    assert [each.origin.arrival for each in decoded.rejected] == [arrivals[1], arrivals[3]]
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"])
+def test_a_time_outside_the_calendar_in_utc_is_rejected(time: str) -> None:
+    record = line(INVENTORY, timestamp=time)
+    (rejected,) = decoder().decode(batch(record)).rejected
+    assert [each.code for each in rejected.violations] == ["range"]
+
+
+def test_shards_divide_a_minute_by_identity() -> None:
+    records = [line(INVENTORY, quantity_change=n) for n in range(50)]
+    first, again = (decoder(shards=3).decode(batch(*order)).events for order in (records, records[::-1]))
+    assert {key.shard for key in first} == {0, 1, 2}
+    assert {key: sorted(lines) for key, lines in first.items()} == {k: sorted(v) for k, v in again.items()}
+
+
+CLICK = Contract(
+    event_type="click",
+    table="clicks",
+    id="click",
+    version="1.0.0",
+    domain="test",
+    description="",
+    properties=(Property("time", "timestamp", required=True), Property("user", "string")),
+    event_time="time",
+    identity="delivery",
+)
+
+
+def test_delivery_is_spliced_into_the_line_as_its_identity() -> None:
+    clicks = RecordDecoder({"click": CLICK}, None, BOUNDED, 1)
+    record = b'{"time":"2025-02-08T13:09:00Z"} '
+    (lines,) = clicks.decode(batch(record, record)).events.values()
+    assert lines == [
+        b'{"time":"2025-02-08T13:09:00Z","_id":"in/a.json/0"}',
+        b'{"time":"2025-02-08T13:09:00Z","_id":"in/a.json/1000"}',
+    ]
+    sent = RecordBatch("pubsub://s", [record], [0], STARTED, message_ids=["m-1"])
+    (lines,) = clicks.decode(sent).events.values()
+    assert lines == [b'{"time":"2025-02-08T13:09:00Z","_id":"m-1"}']
+
+
+SIGNUP = replace(
+    CLICK,
+    event_type="signup",
+    properties=(
+        Property("time", "timestamp", required=True),
+        Property("user", "uuid", required=True),
+        Property("fee", "decimal"),
+    ),
+    identity="content",
+    salvage=(("trailing_commas", None),),
+)
+
+
+@pytest.mark.parametrize(
+    ("member", "violations"),
+    [
+        ('"user":"u-1","fee":1', [("not_json", ""), ("format", "user")]),
+        ('"user":"5f0c1d9e-0b1f-4c55-8d1e-000000000001","fee":1e99', [("not_json", ""), ("range", "fee")]),
+        ('"user":"5f0c1d9e-0b1f-4c55-8d1e-000000000001","fee":1e2', []),
+    ],
+)  # fmt: skip
+def test_a_mended_record_that_is_no_event_is_rejected_for_what_it_was_and_what_it_is(
+    member: str, violations: list[tuple[str, str]]
+) -> None:
+    record = f'{{"time":"2025-02-08T13:09:00Z",{member},}}'.encode()
+    decoded = RecordDecoder({"signup": SIGNUP}, None, BOUNDED, 1).decode(batch(record))
+    found = [(each.code, each.path) for rejected in decoded.rejected for each in rejected.violations]
+    assert found == violations
+    assert decoded.salvaged == ({} if violations else {"signup": 1})
+    assert [rejected.record for rejected in decoded.rejected] == ([record] if violations else [])

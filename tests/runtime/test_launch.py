@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.worker import sdk_worker
+from sluice.errors import WorkerError
+from sluice.runtime.launch import _prism
+
+from tests.live.servers import require
+
+FAILED = """\
+Pipeline job-001 failed in state FAILED: panic in stage.Execute bundle processing goroutine: runtime error: invalid \
+memory address or nil pointer dereference, stage: &{ID:stage-012 transforms:[Gather]},stackTrace:
+goroutine 3148 [running]:"""
+
+
+@pytest.fixture
+def options() -> PipelineOptions:
+    return PipelineOptions([f"--prism_location={require('prism')}"])
+
+
+def test_a_panic_of_prism_is_one_line(options: PipelineOptions) -> None:
+    with pytest.raises(WorkerError) as raised, _prism(options):
+        raise RuntimeError(FAILED)
+    assert str(raised.value) == (
+        "Prism, the runner of live jobs, failed: runtime error: invalid memory address or nil pointer dereference; "
+        "what was not stored was not acknowledged, run again"
+    )
+
+
+def test_what_else_fails_is_left_as_it_is(options: PipelineOptions) -> None:
+    failed = RuntimeError("Pipeline job-001 failed in state FAILED: a bug")
+    with pytest.raises(RuntimeError) as raised, _prism(options):
+        raise failed
+    assert raised.value is failed
+
+
+def test_beam_prints_no_traceback_of_a_failed_bundle(
+    options: PipelineOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _prism(options):
+        sdk_worker.print("a traceback")
+    assert capsys.readouterr() == ("", "")
+    assert "print" not in vars(sdk_worker)

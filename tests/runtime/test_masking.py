@@ -1,0 +1,280 @@
+"""Raw values and the key, looked for in everything that a job leaves: logs, tables, letters, reports, output."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import pickle
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import apache_beam as beam
+import duckdb
+import pytest
+import zstandard
+from apache_beam.options.pipeline_options import PipelineOptions
+from pyarrow import parquet
+from sluice.clock import system_clock
+from sluice.config.job import load_job
+from sluice.contracts import load_contract
+from sluice.dead_letters.envelope import LetterLog, dead_letter_contract
+from sluice.elements import DEAD_LETTER, RecordBatch
+from sluice.eventlog.log import Log, Stream
+from sluice.graph.build import Run, build
+from sluice.graph.decode import AgeLimits, DecodeRecords
+from sluice.graph.shuffle import Spill
+from sluice.graph.windowing import Panes
+from sluice.retry import Patience
+from sluice.storage import open_store
+from sluice.warehouses import open_warehouse
+
+from tests.runtime.replay_bench import Finished, lines_of, one_line, sluice
+
+KEY = "the-key-of-the-test-that-must-not-be-found"
+CONTRACT = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: shop-signup
+version: 1.0.0
+status: active
+domain: shop
+name: Signups
+schema:
+  - name: signup
+    physicalName: signups
+    logicalType: object
+    description: Somebody signed up.
+    customProperties:
+      - {property: eventTime, value: at}
+    properties:
+      - {name: at, logicalType: timestamp, required: true, description: When.}
+      - {name: kind, logicalType: string, required: true, description: Always the same., enum: [{value: signup}]}
+      - {name: plan, logicalType: string, description: What for., enum: [PLANS]}
+      - name: email
+        logicalType: string
+        required: true
+        description: Who.
+        logicalTypeOptions: {pattern: "@"}
+        classification: restricted
+        customProperties: [{property: protect, value: hash}]
+      - name: ip
+        logicalType: string
+        description: From where.
+        classification: restricted
+        customProperties: [{property: protect, value: truncate_ip}]
+      - name: profile
+        logicalType: object
+        description: More.
+        properties:
+          - name: phone
+            logicalType: string
+            description: Number.
+            classification: restricted
+            customProperties: [{property: protect, value: drop}]
+"""
+RAW = ("ann.secret", "10.81.166.94", "secret-phone", "sixtytwo")
+"""What stands in protected values alone, as a whole or as a part."""
+
+
+def signup(number: int, **changes: Any) -> bytes:
+    event = {
+        "kind": "signup",
+        "at": f"2025-02-08T13:09:{number:02d}Z",
+        "email": f"ann.secret{number}@example.com",
+        "ip": "10.81.166.94",
+        "profile": {"phone": "secret-phone"},
+        "plan": "free",
+    }
+    return json.dumps({**event, **changes}).encode()
+
+
+SEARCHABLE = [
+    signup(0),
+    signup(0),
+    signup(1, Email="ann.secret@other.com", nested={"phone": ["secret-phone"]}),
+    signup(2, plan="gold"),
+    signup(3, plan="gold", profile="secret-phone"),
+    signup(4, email="ann.secret without"),
+    signup(5, email={"of": "ann.secret"}),
+    signup(6, kind="oops"),
+    signup(7, kind={"email": "ann.secret"}),
+    signup(8, at="never"),
+    signup(9, at="2999-01-01T00:00:00Z"),
+]
+UNPARSABLE = [
+    b'{"kind":"signup","email":"ann.secret',
+    b'\xff{"email":"ann.secret"}',
+    b'["ann.secret"]',
+    b'"sixtytwo"',
+    signup(10, plan="gold")[:-1] + b',"email":"sixtytwo@example.com"}',
+]
+
+
+class Shop:
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self.folder, self.scratch = folder, scratch
+        self.contract, self.job = folder / "in/signup.odcs.yaml", folder / "in/job.yaml"
+        self.contract.parent.mkdir()
+        (folder / "in/signups.ndjson").write_bytes(b"".join(line + b"\n" for line in SEARCHABLE + UNPARSABLE))
+        self.job.write_text(
+            f"name: shop\ncontracts: {self.contract}\nroute_by: kind\nsource: {folder}/in/signups.ndjson\n"
+            f"files: {folder}/out/files\nwarehouse: duckdb:///{folder}/out/w.duckdb\n"
+            f"dead_letters: {folder}/out/dead\n"
+        )
+        self.allow("free")
+
+    def allow(self, *plans: str) -> None:
+        self.contract.write_text(CONTRACT.replace("PLANS", ", ".join(f"{{value: {plan}}}" for plan in plans)))
+
+    def sluice(self, command: str, *flags: str, code: int = 0, key: str = KEY) -> Finished:
+        environment = {"TMPDIR": str(self.scratch), "SLUICE_PRIVACY_KEY": key}
+        done = sluice(command, str(self.job), *flags, environment=environment)
+        assert done.code == code, done.err[-3000:]
+        return done
+
+    def figures(self, command: str, *flags: str) -> tuple[int, ...]:
+        """Run, look for what must not be seen, and return read, accepted, repeated, rejected."""
+        done = self.sluice(command, *flags, f"--report={self.folder}/report.json")
+        assert_clean(done.out + done.err)
+        self.search()
+        report = (self.folder / "report.json").read_text()
+        assert_clean(report)
+        made = json.loads(report)
+        assert made["balanced"]
+        return tuple(made[name] for name in ("read", "accepted", "repeated", "rejected"))
+
+    def search(self) -> None:
+        """Look into every file of the job but those kept apart, and into every row of every table."""
+        apart = self.folder / "out/dead/unparsable"
+        files = [path for path in (self.folder / "out").rglob("*") if path.is_file()]
+        for path in files:
+            data = path.read_bytes()
+            assert KEY.encode() not in data
+            if not path.is_relative_to(apart):
+                assert_clean(f"{path} {data.decode('latin-1')}")
+        for path in files:
+            if path.suffix == ".parquet":
+                assert_clean(f"{path} {parquet.read_table(path).to_pylist()}")
+        assert_clean(str(self.sql("from signups")) + str(self.sql("from dead_letters")))
+        assert list(self.scratch.iterdir()) == []
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.folder / "out/w.duckdb"), read_only=True) as connection:
+            return connection.execute(query).fetchall()
+
+    def lines(self, below: str) -> list[dict[str, Any]]:
+        found = sorted((self.folder / "out" / below).rglob("*_2*.json"))
+        return [json.loads(line) for path in found for line in lines_of(path.read_bytes())]
+
+
+def assert_clean(text: str) -> None:
+    for raw in (*RAW, KEY):
+        assert raw not in text, (raw, text[max(0, text.index(raw) - 200) :][:400])
+
+
+def digest(value: str) -> str:
+    return hmac.new(KEY.encode(), value.encode(), hashlib.sha256).hexdigest()
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="replay") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, scratch: Path) -> Shop:
+    return Shop(tmp_path, scratch)
+
+
+def test_no_raw_value_leaves_decode_and_protected_letters_come_back(shop: Shop) -> None:
+    assert shop.figures("run") == (16, 2, 1, 13)
+    assert (digest("ann.secret0@example.com"), "10.81.166.0", None) in shop.sql(
+        "select email, ip, profile.phone from signups"
+    )
+    letters = {each["source"]["offset"]: each for each in shop.lines("dead/2025")}
+    assert shop.sql("select count(*) from dead_letters") == [(8,)]
+    apart = shop.lines("dead/unparsable")
+    assert sorted(each["code"] for each in apart) == [
+        "enum",
+        "not_an_object",
+        "not_an_object",
+        "not_json",
+        "not_json",
+    ]
+    assert stat.S_IMODE((shop.folder / "out/dead/unparsable").stat().st_mode) == 0o700
+    assert all("sixtytwo" not in json.dumps(each) for each in letters.values())
+
+    shop.allow("free", "gold")
+    plan = shop.sluice("redeliver", "--dry-run").out
+    assert "4 broke their contract in a protected value, which was not kept" in plan
+    # signups 2 and 10 are accepted now; the others fail again
+    assert shop.figures("redeliver") == (9, 2, 0, 7)
+    assert shop.sql("select count(*), count(distinct email) from signups") == [(4, 4)]
+    emails = {email for (email,) in shop.sql("select email from signups")}
+    assert emails == {
+        digest(email)
+        for email in (
+            "ann.secret0@example.com",
+            "ann.secret1@example.com",
+            "ann.secret2@example.com",
+            "sixtytwo@example.com",
+        )
+    }
+    assert shop.figures("run") == (16, 0, 5, 11)
+    assert (
+        sorted(each["outcome"] for each in shop.lines("dead/redelivery"))
+        == ["accepted"] * 2 + ["rejected"] * 7
+    )
+
+
+def test_without_its_key_a_job_does_not_start(shop: Shop) -> None:
+    line = one_line(shop.sluice("run", code=2, key=""), code=2)
+    assert line.startswith(
+        "sluice: SLUICE_PRIVACY_KEY: expected the key that protects properties of the contracts"
+    )
+    assert not (shop.folder / "out").exists()
+    assert "short-secret" not in one_line(shop.sluice("run", code=2, key="short-secret"), code=2)
+
+
+def test_what_is_spilled_and_what_is_sent_to_workers_is_clean(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUICE_PRIVACY_KEY", KEY)
+    job = load_job(str(shop.job))
+    contract, letters = load_contract(str(shop.contract)), LetterLog.at(job.dead_letters)
+    (shop.folder / "spill").mkdir()
+    warehouse = open_warehouse(job.warehouse)
+    warehouse.prepare([contract, dead_letter_contract()])
+    run = Run(
+        log=Log(open_store(job.files), {"signup": Stream.of(contract)}),
+        letters=letters,
+        warehouse=warehouse,
+        tables={**job.contracts, DEAD_LETTER: dead_letter_contract()},
+        ages=AgeLimits(600, 3600, system_clock()),
+        event_panes=Panes(False, 1, 1),
+        letter_panes=Panes(False, 1, 1),
+        totals_url=str(shop.folder / "totals"),
+        clock=system_clock,
+        patience=Patience(0),
+        spill=Spill(str(shop.folder / "spill")),
+    )
+    assert KEY.encode() not in pickle.dumps(
+        DecodeRecords(job.contracts, job.route_by, run.ages, 1, None, None)
+    ) + pickle.dumps(run)
+    batch = RecordBatch("topic", SEARCHABLE, range(len(SEARCHABLE)), system_clock())
+    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
+    build(pipeline | "Read" >> beam.Create([batch]), replace(job, name="shop"), run)
+    assert KEY not in str(pipeline.to_runner_api())
+    pipeline.run().wait_until_finish()
+    (spilled,) = (path.read_bytes() for path in (shop.folder / "spill").iterdir())
+    frames = spilled.split(b"\x28\xb5\x2f\xfd")[1:]
+    assert len(frames) >= 2
+    for frame in frames:
+        text = zstandard.ZstdDecompressor().decompressobj().decompress(b"\x28\xb5\x2f\xfd" + frame)
+        assert_clean(text.decode())

@@ -1,0 +1,166 @@
+"""Addresses of Pub/Sub, what is checked before a run, and what is put into one request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import grpc
+import pytest
+from google.cloud.pubsub_v1 import types
+from sluice.errors import ConfigError, SourceError
+from sluice.sources import open_source
+from sluice.sources.pubsub.client import Address, in_requests, left_over, parse_address
+
+from tests.sources.pubsub.pubsub_service import Service, refused
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    with Service(messages=3) as running:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", running.host)
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        (
+            "pubsub://projects/shop-1/subscriptions/events-sub",
+            Address(
+                "pubsub://projects/shop-1/subscriptions/events-sub",
+                "projects/shop-1/subscriptions/events-sub",
+                None,
+            ),
+        ),
+        (
+            "pubsub://projects/shop-1/topics/events",
+            Address(
+                "pubsub://projects/shop-1/topics/events",
+                "projects/shop-1/subscriptions/sluice-events",
+                "projects/shop-1/topics/events",
+            ),
+        ),
+        (
+            "pubsub://projects/shop-1/topics/events?subscription=mine",
+            Address(
+                "pubsub://projects/shop-1/topics/events",
+                "projects/shop-1/subscriptions/mine",
+                "projects/shop-1/topics/events",
+            ),
+        ),
+    ],
+)
+def test_an_address_names_a_subscription(url: str, address: Address) -> None:
+    assert parse_address(url) == address
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "pubsub://events",
+        "pubsub://projects/p/subscriptions",
+        "pubsub://projects/p/subscriptions/",
+        "pubsub://projects/p/snapshots/s",
+        "pubsub://projects/p/subscriptions/s/more",
+    ],
+)
+def test_another_form_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_source(url)
+    assert str(caught.value) == (
+        f"{url}: expected pubsub://projects/PROJECT/subscriptions/NAME or pubsub://projects/PROJECT/topics/NAME"
+    )
+
+
+def test_a_password_is_not_repeated() -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_source("pubsub://user:secret@projects/p/subscriptions/s")
+    assert str(caught.value).startswith("pubsub://…@…: expected ")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "pubsub://projects/p/subscriptions/s?subscription=t",
+            "nothing behind the name, got ?subscription=t",
+        ),
+        ("pubsub://projects/p/topics/t?name=s", "only ?subscription=NAME behind the name, got ?name=s"),
+        (
+            "pubsub://projects/p/topics/t?subscription=",
+            "only ?subscription=NAME behind the name, got ?subscription=",
+        ),
+    ],
+)
+def test_an_unknown_option_is_refused(url: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_source(url)
+    assert str(caught.value) == f"{url}: expected {expected}"
+
+
+def test_ids_are_sent_in_parts_that_the_service_takes() -> None:
+    ids = [f"{number:0200}" for number in range(6000)]
+    parts = list(in_requests(ids))
+    assert [each for part in parts for each in part] == ids
+    assert max(map(len, parts)) <= 2500
+    request = types.AcknowledgeRequest.pb()
+    assert (
+        max(request(subscription="projects/p/subscriptions/s", ack_ids=part).ByteSize() for part in parts)
+        <= 512 << 10
+    )
+    assert [len(part) for part in in_requests(["a"] * 5001)] == [2500, 2500, 1]
+    assert list(in_requests([])) == []
+    assert list(in_requests(["a" * 600_000, "b"])) == [["a" * 600_000], ["b"]]
+
+
+@pytest.mark.parametrize(
+    ("status", "refusals", "left"),
+    [
+        ("UNAVAILABLE", {}, ["a", "b", "c"]),
+        ("PERMISSION_DENIED", {}, ["a", "b", "c"]),
+        ("NOT_FOUND", {}, []),
+        ("INVALID_ARGUMENT", {}, []),
+        (
+            "FAILED_PRECONDITION",
+            {"a": "PERMANENT_FAILURE_INVALID_ACK_ID", "b": "TRANSIENT_FAILURE_ORDERING"},
+            ["b", "c"],
+        ),
+    ],
+)
+def test_what_failed_is_sent_again_if_that_may_help(
+    status: str, refusals: Mapping[str, str], left: list[str]
+) -> None:
+    assert left_over(["a", "b", "c"], status, refusals) == left
+
+
+@pytest.mark.parametrize(
+    ("url", "method", "problem"),
+    [
+        (
+            "pubsub://projects/p/subscriptions/s",
+            "GetSubscription",
+            "not permitted to pull from projects/p/subscriptions/s; grant roles/pubsub.subscriber",
+        ),
+        (
+            "pubsub://projects/p/topics/t",
+            "CreateSubscription",
+            "not permitted to make projects/p/subscriptions/sluice-t; grant roles/pubsub.editor, or make it first",
+        ),
+    ],
+)
+def test_a_missing_permission_is_named_with_the_role_that_grants_it(
+    service: Service, url: str, method: str, problem: str
+) -> None:
+    service.refusals["GetSubscription"] = lambda _: refused(grpc.StatusCode.NOT_FOUND)
+    service.refusals[method] = lambda _: refused(grpc.StatusCode.PERMISSION_DENIED)
+    service.refusals["TestIamPermissions"] = lambda _: refused(grpc.StatusCode.PERMISSION_DENIED)
+    with pytest.raises(SourceError) as caught:
+        open_source(url).check()
+    assert str(caught.value) == f"{url}: {problem}"
+
+
+def test_a_service_that_does_not_want_is_quoted(service: Service) -> None:
+    service.refusals["GetSubscription"] = lambda _: refused(grpc.StatusCode.INVALID_ARGUMENT)
+    with pytest.raises(SourceError) as caught:
+        open_source("pubsub://projects/p/subscriptions/s").check()
+    assert str(caught.value) == "pubsub://projects/p/subscriptions/s: refused: INVALID_ARGUMENT"

@@ -1,0 +1,80 @@
+"""The Pub/Sub source without a server: what its batches, its letters and its readers are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from apache_beam.internal import pickler
+from sluice.dead_letters.envelope import dead_letter
+from sluice.elements import Origin, RecordBatch, Rejected, Violation
+from sluice.sources import open_source
+from sluice.sources.pubsub.source import Message, PullAndFinalize, PullAndSettle, to_batch
+
+DAY = 86400.0
+PUBLISHED = 1_739_020_000.25
+
+
+def test_a_source_is_unbounded_and_of_unknown_size() -> None:
+    source = open_source("pubsub://projects/p/subscriptions/s")
+    assert (source.bounded, source.size()) == (False, None)
+
+
+def message(number: int, published: float = PUBLISHED, **attributes: str) -> Message:
+    return Message(b"%d" % number, f"id-{number}", published, attributes)
+
+
+def test_a_batch_is_in_the_order_of_publishing() -> None:
+    batch = to_batch("pubsub://u", [message(2, PUBLISHED + 1), message(1), message(3, PUBLISHED + 1, a="b")])
+    assert batch.records == [b"1", b"2", b"3"]
+    assert batch.message_ids == ["id-1", "id-2", "id-3"]
+    assert (batch.arrival, batch.arrivals) == (PUBLISHED, [PUBLISHED, PUBLISHED + 1, PUBLISHED + 1])
+    assert batch.attributes == [{}, {}, {"a": "b"}]
+    assert list(batch.offsets) == [1_739_020_000_250_000 + n for n in range(3)]
+
+
+def test_a_message_hardly_ever_counts_as_older_than_the_watermark() -> None:
+    old, ancient = message(1, PUBLISHED - 30 * DAY), message(2, PUBLISHED - 32 * DAY)
+    batch = to_batch("pubsub://u", [old, ancient], watermark=PUBLISHED)
+    assert batch.arrivals == [PUBLISHED - 31 * DAY, PUBLISHED - 30 * DAY]
+
+
+def test_a_message_is_found_again_by_its_id_alone() -> None:
+    batch = to_batch("pubsub://u", [message(1), message(2, a="b")])
+    assert batch.origin(1) == Origin("pubsub://u", PUBLISHED, message_id="id-2", attributes={"a": "b"})
+
+
+def test_records_without_ids_are_found_by_their_offsets() -> None:
+    batch = RecordBatch("topic", [b"1", b"2"], [7, 9], PUBLISHED, partition=3)
+    assert batch.origin(1) == Origin("topic", PUBLISHED, partition=3, offset=9)
+
+
+def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:
+    first = to_batch("pubsub://u", [message(1), message(2)])
+    again = to_batch("pubsub://u", [message(2, deliveryAttempt="2")])
+    letters = [
+        dead_letter(
+            Rejected(
+                batch.records[index], batch.origin(index), "decode", [Violation("not_json", "", "", "")]
+            ),
+            "job",
+            rejected_at,
+        )
+        for batch, index, rejected_at in ((first, 1, PUBLISHED + 1), (again, 0, PUBLISHED + 99))
+    ]
+    assert letters[0].letter_id == letters[1].letter_id
+    assert letters[0].time == letters[1].time
+    other = dead_letter(
+        Rejected(
+            b"2", replace(first.origin(1), message_id="id-3"), "decode", [Violation("not_json", "", "", "")]
+        ),
+        "job",
+        PUBLISHED,
+    )
+    assert other.letter_id != letters[0].letter_id
+
+
+@pytest.mark.parametrize("kind", [PullAndSettle, PullAndFinalize])
+def test_a_reader_can_be_sent_to_workers(kind: type[PullAndSettle | PullAndFinalize]) -> None:
+    sent = pickler.loads(pickler.dumps(kind("pubsub://u", "projects/p/subscriptions/s")))
+    assert type(sent).__name__ == kind.__name__

@@ -1,0 +1,116 @@
+"""What is pulled, kept, acknowledged and given back; how long, and what happens when the service refuses."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+import grpc
+import pytest
+from sluice.sources.pubsub.subscriber import Outage, PublishTimes, Subscriber
+
+from tests.sources.pubsub.pubsub_service import Service, refused
+
+SUBSCRIPTION = "projects/p/subscriptions/s"
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    with Service(messages=3) as running:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", running.host)
+        yield running
+
+
+def until(reached: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_the_watermark_follows_the_oldest_of_the_last_seconds() -> None:
+    times = PublishTimes()
+    assert times.oldest_unread(100.0, idle=False) is None
+    times.taken(100.0, 50.0)
+    times.taken(102.0, 40.0)
+    times.taken(103.0, 60.0)
+    assert times.oldest_unread(103.0, idle=False) == 40.0
+    assert times.oldest_unread(107.0, idle=True) == 40.0
+    assert times.oldest_unread(107.5, idle=True) == 60.0
+    assert times.oldest_unread(109.0, idle=False) is None
+    assert times.oldest_unread(109.0, idle=True) == 104.0
+
+
+def test_an_outage_is_told_once_and_tried_with_growing_pauses(caplog: pytest.LogCaptureFixture) -> None:
+    outage, now, attempts = Outage("pull from s"), 0.0, 0
+    with caplog.at_level(logging.WARNING, "sluice"):
+        while now < 60:
+            if outage.may_try(now):
+                attempts += 1
+                outage.goes_on(now, "no connection")
+                outage.goes_on(now + 0.01, "another attempt of the same moment")
+            now += 0.1
+        assert outage.lasts
+        outage.ends(now)
+        outage.ends(now)
+    assert 9 <= attempts <= 20
+    assert not outage.lasts
+    assert outage.may_try(now)
+    assert [record.getMessage() for record in caplog.records] == [
+        "cannot pull from s: no connection; trying again until it works",
+        "can pull from s again, after 60 s",
+    ]
+
+
+def test_an_acknowledgement_that_fails_is_sent_again(service: Service) -> None:
+    failures = [refused(grpc.StatusCode.UNAVAILABLE), refused(grpc.StatusCode.INTERNAL)]
+    service.refusals["Acknowledge"] = lambda _: failures.pop() if failures else None
+    subscriber = Subscriber(SUBSCRIPTION)
+    (pulled,) = subscriber.take(10)
+    subscriber.settle([pulled.lease])
+    until(lambda: service.acknowledged)
+    subscriber.close()
+    assert service.acknowledged == [["ack-0", "ack-1", "ack-2"]]
+    assert service.modified == []
+
+
+def test_of_exactly_once_delivery_only_what_may_succeed_is_sent_again(service: Service) -> None:
+    reasons = {"ack-0": "PERMANENT_FAILURE_INVALID_ACK_ID", "ack-2": "TRANSIENT_FAILURE_UNORDERED_ACK_ID"}
+    failures = [refused(grpc.StatusCode.FAILED_PRECONDITION, reasons)]
+    service.refusals["Acknowledge"] = lambda _: failures.pop() if failures else None
+    subscriber = Subscriber(SUBSCRIPTION)
+    subscriber.settle(pulled.lease for pulled in subscriber.take(10))
+    until(lambda: service.acknowledged)
+    subscriber.close()
+    assert service.acknowledged == [["ack-1", "ack-2"]]
+
+
+def test_what_is_not_stored_is_given_back_and_what_is_stored_is_not(service: Service) -> None:
+    subscriber = Subscriber(SUBSCRIPTION)
+    subscriber.take(10)
+    subscriber.close()
+    assert (service.acknowledged, service.modified) == ([], [(["ack-0", "ack-1", "ack-2"], 0)])
+
+
+def test_leases_are_extended_for_a_while_and_then_given_up(service: Service) -> None:
+    subscriber = Subscriber(SUBSCRIPTION, longest=6.0)
+    (pulled,) = subscriber.take(10)
+    until(lambda: service.modified)
+    assert service.modified == [(["ack-0", "ack-1", "ack-2"], 30)]
+    assert subscriber.outstanding() == 3
+    until(lambda: not subscriber.outstanding())
+    subscriber.settle([pulled.lease])  # too late
+    subscriber.close()
+    assert service.acknowledged == []
+    assert len(service.modified) == 1
+
+
+def test_ids_of_a_lost_subscription_are_forgotten(service: Service) -> None:
+    subscriber = Subscriber(SUBSCRIPTION)
+    (pulled,) = subscriber.take(10)
+    service.refusals["Pull"] = lambda _: refused(grpc.StatusCode.NOT_FOUND)
+    until(lambda: subscriber.take(0.1) or not subscriber.outstanding())
+    subscriber.settle([pulled.lease])
+    subscriber.close()
+    assert (service.acknowledged, service.modified) == ([], [])

@@ -1,0 +1,86 @@
+"""What live sources share: trackers, watermarks, arrivals, and who is told what is stored."""
+
+from __future__ import annotations
+
+import pytest
+from apache_beam.io.restriction_trackers import OffsetRange
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.options.pipeline_options import PipelineOptions
+from sluice.sources.acknowledgements import MAX_BEHIND_WATERMARK
+from sluice.sources.streaming import (
+    EARLIEST,
+    END,
+    EndlessTracker,
+    SharedWatermark,
+    advance,
+    arrivals_above,
+    finish,
+    settles_receipts,
+    watermark_of,
+)
+
+DAY = 86400.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], True),
+        (["--runner=PrismRunner"], True),
+        (["--runner=apache_beam.runners.portability.prism_runner.PrismRunner"], True),
+        (["--runner=PortableRunner", "--job_endpoint=localhost:8099"], False),
+        (["--runner=FlinkRunner"], False),
+        (["--runner=DataflowRunner"], False),
+    ],
+)
+def test_receipts_are_settled_on_prism_alone(arguments: list[str], expected: bool) -> None:
+    assert settles_receipts(PipelineOptions(arguments, streaming=True)) is expected
+
+
+def test_an_endless_range_is_split_only_behind_what_is_claimed() -> None:
+    tracker = EndlessTracker(OffsetRange(5, END))
+    assert not tracker.is_bounded()
+    assert tracker.try_claim(7)
+    assert tracker.try_split(0.5) is None
+    assert tracker.try_split(0) == (OffsetRange(5, 8), OffsetRange(8, END))
+    assert not tracker.try_claim(9)
+    tracker.check_done()
+
+
+def test_a_range_of_which_nothing_is_claimed_is_handed_on_as_a_whole() -> None:
+    tracker = EndlessTracker(OffsetRange(5, END))
+    assert tracker.try_split(0) == (OffsetRange(5, 5), OffsetRange(5, END))
+    tracker.check_done()
+
+
+@pytest.mark.parametrize("start", [0, 5, END])
+def test_a_finished_range_has_no_rest(start: int) -> None:
+    tracker = EndlessTracker(OffsetRange(start, END))
+    finish(tracker)
+    tracker.check_done()
+
+
+def test_a_watermark_never_goes_back() -> None:
+    estimator = ManualWatermarkEstimator(None)
+    assert watermark_of(estimator) == EARLIEST
+    for seconds, expected in ((EARLIEST, EARLIEST), (10.5, 10.5), (9.0, 10.5), (10.5, 10.5), (11.0, 11.0)):
+        advance(estimator, seconds)
+        assert watermark_of(estimator) == expected
+
+
+def test_arrivals_stay_within_a_month_of_the_watermark() -> None:
+    watermark = 100 * DAY
+    lowest = watermark - MAX_BEHIND_WATERMARK
+    times = [watermark + 5, watermark - DAY, lowest, lowest - 0.001, 3.0]
+    assert arrivals_above(times, watermark) == [watermark + 5, watermark - DAY, lowest, lowest, lowest]
+
+
+def test_a_shared_watermark_is_the_lowest_of_its_parts() -> None:
+    shared = SharedWatermark()
+    assert shared.move(0, 10.0) == 10.0
+    assert shared.move(1, 5.0) == 5.0
+    assert shared.move(0, 20.0) == 5.0
+    assert shared.move(1, 4.0) == 5.0
+    assert shared.move(1, 30.0) == 20.0
+    shared.leave(0)
+    assert shared.move(1, 30.0) == 30.0

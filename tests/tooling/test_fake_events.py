@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from sluice.contracts import load_contracts
+from sluice.elements import RecordBatch
+from sluice.errors import ConfigError
+from sluice.graph.decode import AgeLimits, RecordDecoder
+from sluice.tooling.fake_events import make_events
+
+NOW = 1_762_000_000.25
+SCHEMAS = [Path("schemas/backend_events"), *sorted(Path("schemas").glob("*/*.odcs.yaml"))]
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=str)
+def test_made_up_events_keep_their_contract(path: Path) -> None:
+    contracts = load_contracts(str(path))
+    route_by = "event_type" if len(contracts) > 1 else None
+    records = list(islice(make_events(contracts, route_by, lambda: NOW, seed=7), 3000))
+    decoder = RecordDecoder(contracts, route_by, AgeLimits(0, 0), shards=1)
+    decoded = decoder.decode(RecordBatch("made", records, range(3000), NOW))
+    assert decoded.rejected == []
+    events = Counter[str]()
+    for key, lines in decoded.events.items():
+        events[key.event_type] += len(lines)
+    assert events == dict.fromkeys(contracts, 3000 // len(contracts))
+    assert len(set(records)) > 2900
+
+
+def test_the_same_seed_makes_the_same_events() -> None:
+    contracts = load_contracts("schemas/backend_events")
+    first, second = (
+        list(islice(make_events(contracts, "event_type", lambda: NOW, seed=3), 50)) for _ in range(2)
+    )
+    assert first == second
+    dates = {json.loads(each)["order_date"] for each in first if b'"order_date"' in each}
+    assert dates == {"2025-11-01T12:26:40.250000Z"}
+
+
+def test_a_pattern_is_refused_because_nothing_can_be_made_of_it() -> None:
+    contracts = load_contracts("schemas/backend_events")
+    order = contracts["order"]
+    status = next(each for each in order.properties if each.name == "status")
+    broken = replace(order, properties=(replace(status, enum=(), pattern="^[a-z]$"),))
+    with pytest.raises(ConfigError) as raised:
+        next(make_events({"order": broken}, None, lambda: NOW))
+    assert str(raised.value) == (
+        "schemas/backend_events/order.odcs.yaml: status: expected no pattern where a value is required, "
+        "got '^[a-z]$'; publish --source"
+    )

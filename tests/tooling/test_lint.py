@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sluice.contracts import load_contracts
+from sluice.errors import ConfigError
+from sluice.tooling.lint import check_examples, check_files
+
+ROOT = Path(__file__).parents[2]
+
+YAML = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: shop-click
+version: 1.0.0
+domain: shop
+schema:
+  - name: click
+    physicalName: clicks
+    description: A click.
+    customProperties: [{property: eventTime, value: at}]
+    properties:
+      - {name: at, logicalType: timestamp, required: true, description: When.}
+      - {name: page, logicalType: string, description: Where.}
+      - name: tags
+        logicalType: array
+        description: Words.
+        items:
+          logicalType: object
+          properties:
+            - {name: word, logicalType: string, description: One.}
+"""
+
+ACCEPTED = '{"at":"2025-02-08T13:09:00Z","page":"/"}\n'
+REJECTED = '{"at":"2025-02-08T13:09:00Z","page":1}\n{"page":"/"}\n'
+
+JOB = """\
+name: shop
+contracts: {contracts}
+source: in/*.json
+files: out/files
+warehouse: duckdb:///out/w.duckdb
+dead_letters: out/dead
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "schemas/shop/examples").mkdir(parents=True)
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "schemas/shop/click.odcs.yaml").write_text(YAML)
+    (tmp_path / "schemas/shop/examples/click.accepts.ndjson").write_text(ACCEPTED)
+    (tmp_path / "schemas/shop/examples/click.rejects.ndjson").write_text(REJECTED)
+    (tmp_path / "jobs/shop.yaml").write_text(JOB.format(contracts=tmp_path / "schemas/shop"))
+    return tmp_path
+
+
+def problems(root: Path) -> list[str]:
+    """What is wrong below `root`, with paths from there."""
+    return [each.replace(f"{root}/", "") for each in check_files([root / "schemas", root / "jobs"])]
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_the_product_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert check_files(["schemas", "jobs"]) == []
+
+
+def test_nothing_is_wrong(root: Path) -> None:
+    assert problems(root) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            ", description: Where.",
+            "",
+            "click.page: description: expected a sentence, got nothing; say what it means",
+        ),
+        (
+            "string, description: One.",
+            "string",
+            "click.tags[].word: description: expected a sentence, got nothing; say what it means",
+        ),
+        (
+            "    description: A click.\n",
+            "",
+            "click: description: expected a sentence, got nothing; say what happened",
+        ),
+        (
+            "    customProperties: [{property: eventTime, value: at}]\n",
+            "",
+            "click: eventTime: expected one of at, got nothing; name it, or events are placed by their"
+            " arrival",
+        ),
+        ("domain: shop", "domain: store", "domain: expected shop, as its folder, got 'store'"),
+    ],
+)
+def test_contracts_that_load_but_say_too_little(root: Path, old: str, new: str, message: str) -> None:
+    change(root / "schemas/shop/click.odcs.yaml", old, new)
+    assert problems(root) == [f"schemas/shop/click.odcs.yaml: {message}"]
+
+
+def test_a_contract_without_any_timestamp_is_placed_by_arrival(root: Path) -> None:
+    change(
+        root / "schemas/shop/click.odcs.yaml",
+        "    customProperties: [{property: eventTime, value: at}]\n",
+        "",
+    )
+    change(root / "schemas/shop/click.odcs.yaml", "logicalType: timestamp", "logicalType: date")
+    (root / "schemas/shop/examples/click.accepts.ndjson").write_text('{"at":"2025-02-08"}\n')
+    assert problems(root) == []
+
+
+def test_examples(root: Path) -> None:
+    examples = root / "schemas/shop/examples"
+    (examples / "click.accepts.ndjson").write_text(ACCEPTED + "\n" + REJECTED)
+    (examples / "click.rejects.ndjson").write_text(REJECTED + ACCEPTED + "nonsense\n")
+    found = problems(root)
+    assert [each.partition(": expected to be ")[0] for each in found] == [
+        "schemas/shop/examples/click.accepts.ndjson: line 3",
+        "schemas/shop/examples/click.accepts.ndjson: line 4",
+        "schemas/shop/examples/click.rejects.ndjson: line 3",
+    ]
+    assert found[0].startswith(
+        "schemas/shop/examples/click.accepts.ndjson: line 3: expected to be accepted, got type: page: "
+    )
+    assert found[2] == (
+        "schemas/shop/examples/click.rejects.ndjson: line 3: expected to be rejected, got accepted;"
+        " move or mend it"
+    )
+
+
+def test_missing_examples(root: Path) -> None:
+    (root / "schemas/shop/examples/click.accepts.ndjson").unlink()
+    (root / "schemas/shop/examples/click.rejects.ndjson").write_text("\n")
+    assert problems(root) == [
+        f"schemas/shop/examples/click.{verdict}.ndjson: expected an example on each line, got none;"
+        f" add one that the contract {verdict}"
+        for verdict in ("accepts", "rejects")
+    ]
+
+
+def test_every_problem_is_told(root: Path) -> None:
+    schemas, jobs = root / "schemas/shop", root / "jobs"
+    (schemas / "broken.odcs.yaml").write_text(YAML.replace("v3.2.0", "v1"))
+    change(schemas / "click.odcs.yaml", ", description: Where.", "")
+    (jobs / "other.yaml").write_text(JOB.format(contracts=root / "nowhere") + "sauce: x\n")
+    (jobs / "third.yaml").write_text(
+        JOB.format(contracts=schemas / "click.odcs.yaml").replace("duckdb:///out/w.duckdb", "duck://x")
+    )
+    first, second, third, fourth = problems(root)
+    assert first == "schemas/shop/broken.odcs.yaml: apiVersion: expected v3.2.0, got 'v1'"
+    assert second == (
+        "schemas/shop/click.odcs.yaml: click.page: description: expected a sentence, got nothing;"
+        " say what it means"
+    )
+    assert third.startswith("jobs/other.yaml: sauce: unknown key; expected one of name, contracts,")
+    assert fourth.startswith("jobs/third.yaml: warehouse: expected a URL that starts with one of duckdb://")
+
+
+def test_two_files_with_the_same_event_type(root: Path) -> None:
+    (root / "schemas/shop/second.odcs.yaml").write_text(YAML)
+    (found,) = problems(root)
+    assert found == (
+        "schemas/shop/second.odcs.yaml: schema[0].name: 'click' is already used by"
+        " schemas/shop/click.odcs.yaml: schema[0]; rename one"
+    )
+
+
+def test_variables_need_not_be_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BUCKET", raising=False)
+    change(root / "jobs/shop.yaml", "in/*.json", "s3://${BUCKET}/x")
+    assert problems(root) == []
+
+
+def test_paths(root: Path) -> None:
+    assert check_files([root / "jobs/shop.yaml", str(root / "schemas/shop/click.odcs.yaml")]) == []
+    with pytest.raises(ConfigError) as raised:
+        check_files([root / "nothing"])
+    assert str(raised.value) == (
+        f"{root}/nothing: expected a contract, a job file or a folder of them, got nothing there"
+    )
+    with pytest.raises(ConfigError) as raised:
+        check_files([root / "schemas/shop/examples"])
+    assert str(raised.value) == (
+        f"expected contracts (*.odcs.yaml) or jobs (*.yaml) in {root}/schemas/shop/examples, got none"
+    )
+
+
+@pytest.mark.parametrize("event_type", ["inventory", "order", "user_activity"])
+def test_the_examples_of_the_product(event_type: str) -> None:
+    folder = ROOT / "schemas/backend_events"
+    assert check_examples(load_contracts(str(folder))[event_type], folder / "examples") == []

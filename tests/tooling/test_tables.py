@@ -1,0 +1,174 @@
+"""Tables that are not as their contracts want them: how they differ, and that a job goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sluice.cli.main import main
+from sluice.contracts import Contract, Property
+from sluice.tooling.tables import apply_contracts, contracts_of
+from sluice.warehouses.schema_diff import Column, Difference, Shape, compare, lacking, narrowed
+
+from tests.graph.bench import MINUTE, Bench, batch, event
+
+ID = Column("id", "BIGINT", required=True)
+ITEMS = (Column("items", "STRUCT[]"), Column("items[].a", "TEXT"), Column("items[].a.b", "TEXT"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "told"),
+    [
+        ([ID], [ID], []),
+        ([ID, *ITEMS], [*reversed(ITEMS), ID], []),
+        ([ID], [Column("ID", "BIGINT", required=True)], []),
+        ([*ITEMS], [], [("items", "expected items STRUCT[], got no such column", "added")]),
+        ([*ITEMS], [*ITEMS[:1]], [("items[].a", "expected items[].a TEXT, got no such column", "added")]),
+        ([ID], [], [("id", "expected id BIGINT NOT NULL, got no such column", "refused")]),
+        ([], [ID], [("id", "expected no such column, got id BIGINT NOT NULL", "refused")]),
+        ([], [*ITEMS], [("items", "expected no such column, got items STRUCT[]", "tolerated")]),
+        (
+            [ID],
+            [Column("id", "TEXT", required=True)],
+            [("id", "expected id BIGINT NOT NULL, got id TEXT NOT NULL", "refused")],
+        ),
+        (
+            [ID],
+            [Column("id", "BIGINT")],
+            [("id", "expected id BIGINT NOT NULL, got id BIGINT", "tolerated")],
+        ),
+        (
+            [Column("id", "BIGINT")],
+            [ID],
+            [("id", "expected id BIGINT, got id BIGINT NOT NULL", "refused")],
+        ),
+    ],
+)
+def test_every_difference_is_told_with_its_effect(
+    wanted: list[Column], found: list[Column], told: list[tuple[str, str, str]]
+) -> None:
+    differences = compare("t", Shape(wanted), Shape(found))
+    assert [(each.path, each.what, each.effect) for each in differences] == told
+
+
+def test_names_are_compared_as_the_warehouse_tells_them_apart() -> None:
+    upper = Shape([Column("ID", "BIGINT", required=True)])
+    assert lacking(compare("t", Shape([replace(ID, required=False)]), upper, str)) == ["id"]
+
+
+def test_the_layout_is_compared_where_it_is_wanted() -> None:
+    wanted = Shape([ID], {"partition": "DAY of at", "cluster": "id"})
+    found = Shape([ID], {"partition": "DAY of at", "expiry": "1d"})
+    (only,) = compare("t", wanted, found)
+    assert only == Difference("t", "", "cluster: expected id, got none", "tolerated")
+    assert str(only) == "t: cluster: expected id, got none"
+
+
+def test_a_contract_is_narrowed_at_any_depth() -> None:
+    leaf = Property("leaf", "object", properties=(Property("a", "string"), Property("b", "string")))
+    contract = Contract(
+        event_type="t",
+        table="t",
+        id="t",
+        version="1.0.0",
+        domain="d",
+        description="",
+        properties=(
+            Property("id", "integer", required=True),
+            Property("rows", "array", items=Property("item", "object", properties=(leaf,))),
+            Property(
+                "flat", "object", flatten=True, properties=(Property("x", "string"), Property("y", "string"))
+            ),
+        ),
+        event_time=None,
+        cluster_by=("x", "y"),
+    )
+    assert narrowed(contract, []) is contract
+    less = narrowed(contract, ["rows[].leaf.b", "x"])
+    assert [each.name for each in less.columns] == ["id", "rows", "y"]
+    items = less.properties[1].items
+    assert items is not None
+    assert items.properties == (replace(leaf, properties=leaf.properties[:1]),)
+    assert less.cluster_by == ("y",)
+    nothing_left = narrowed(contract, ["rows[].leaf.a", "rows[].leaf.b", "x", "y"])
+    assert [each.name for each in nothing_left.columns] == ["id"]
+
+
+def test_a_job_goes_on_when_its_contract_learns_a_property(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, live=False)
+    old = bench.job
+    click = old.contracts["click"]
+    newer = replace(click, version="1.1.0", properties=(*click.properties, Property("colour", "string")))
+    later = replace(old, contracts={**old.contracts, "click": newer})
+
+    def run(number: int) -> None:
+        line = event(number, MINUTE + number)[:-1] + b',"colour":"red"}'
+        made = bench.run(batch(line, arrival=MINUTE))
+        assert (made.read, made.loaded, made.refused, made.balanced) == (1, 1, 0, True)
+
+    run(1)
+    bench.job = later
+    run(2)
+    assert bench.sql("select id, _extra ->> 'colour' from click_events order by id") == [
+        (1, "red"),
+        (2, "red"),
+    ]
+    assert apply_contracts(bench.warehouse, contracts_of(later)).done == ["click_events.colour: added"]
+    run(3)
+    bench.job = old  # as after a rollback
+    run(4)
+    rows = bench.sql("select id, colour, _extra ->> 'colour' from click_events order by id")
+    assert rows == [(1, None, "red"), (2, None, "red"), (3, "red", None), (4, None, "red")]
+
+
+def test_a_live_job_that_would_load_too_often_for_bigquery_is_refused_at_its_start(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["run", "jobs/clickstream.yaml", "--warehouse=bigquery://my-project/events"]
+    assert main([*arguments, "--load=events,counts", "--windows.flush=2s"]) == 2
+    assert capsys.readouterr().err == (
+        "sluice: windows.flush: 2s (event types: 1, shards: 1) makes up to 44,640 loads a day of one table and"
+        " 89,280 of all; BigQuery takes 30,000 and 100,000; use 4s or more\n"
+    )
+
+
+JOB = """
+name: shop
+contracts: {folder}/contract.odcs.yaml
+source: ${{NOWHERE}}/*
+files: out/files
+warehouse: {warehouse}
+dead_letters: out/letters
+"""
+CONTRACT = Path("schemas/clickstream/user_activity.odcs.yaml")
+
+
+def test_the_command_creates_tells_and_applies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB.format(folder=tmp_path, warehouse=f"sqlite:///{tmp_path}/w.db"))
+    contract = tmp_path / "contract.odcs.yaml"
+    contract.write_text(CONTRACT.read_text("utf-8"))
+
+    def tables(*options: str) -> tuple[int, list[str]]:
+        code = main(["tables", str(job), *options])
+        return code, capsys.readouterr().out.splitlines()
+
+    assert tables("--diff") == (1, ["user_activity: no such table", "dead_letters: no such table"])
+    assert tables("--create", "--load", "events,counts") == (0, ["user_activity: created"])
+    assert tables("--create") == (0, ["dead_letters: created"])
+    assert tables("--create") == (0, ["shop: all tables are there"])
+    assert tables("--diff") == (0, ["shop: no difference"])
+    text = contract.read_text("utf-8")
+    contract.write_text(text.replace("- name: page\n", "- name: shop\n", 1))
+    more = "user_activity.page: expected no such column, got page TEXT"
+    assert tables("--diff") == (1, ["user_activity.shop: expected shop TEXT, got no such column", more])
+    why = "left, as only columns that may be null are added; a run works"
+    assert tables("--apply") == (1, ["user_activity.shop: added", f"{more}: {why}"])
+    contract.write_text(text)
+    shop = f"user_activity.shop: expected no such column, got shop TEXT: {why}"
+    assert tables("--apply") == (1, [shop])
+    assert tables("--apply", "--warehouse", f"sqlite:///{tmp_path}/other.db") == (
+        0,
+        ["user_activity: created", "dead_letters: created"],
+    )

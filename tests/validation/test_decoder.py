@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+import xxhash
+from sluice.contracts import Contract, Identity, Property, load_contracts
+from sluice.errors import ContractError
+from sluice.validation.decoder import MAX_DEPTH, compile_decoder, compile_identity, too_deep
+
+EVENTS = load_contracts(str(Path(__file__).parents[2] / "schemas" / "backend_events"))
+LINE = (
+    b'{"event_type":"inventory","inventory_id":"00000001-0000-4000-8000-000000000001",'
+    b'"product_id":"00000001-0000-4000-8000-000000000001","warehouse_id":"00000001-0000-4000-8000-000000000001",'
+    b'"quantity_change":-2,"reason":"sale","timestamp":"2025-02-08T13:09:00.250Z"}'
+)
+
+
+def contract(
+    *properties: Property, identity: Identity = "content", event_time: str | None = None
+) -> Contract:
+    return Contract("sale", "sales", "sale", "1", "shop", "", properties, event_time, identity)
+
+
+def test_the_tag_chooses_the_contract() -> None:
+    decoder = compile_decoder(EVENTS, "event_type")
+    event = decoder.decode(LINE)
+    assert decoder.contract_of[type(event)] is EVENTS["inventory"]
+    assert sorted(each.event_type for each in decoder.contract_of.values()) == sorted(EVENTS)
+    assert event.event_time_ == datetime(2025, 2, 8, 13, 9, 0, 250_000, tzinfo=UTC)
+    assert (event.quantity_change, event.reason) == (-2, "sale")
+    assert decoder.odd[type(event)]([event]) == []
+
+
+@pytest.mark.parametrize("contracts", [EVENTS, {"inventory": EVENTS["inventory"]}], ids=["several", "single"])
+@pytest.mark.parametrize("tag", [b'"oops"', b"null", b"5", None])
+def test_an_unknown_tag_is_refused(contracts: dict[str, Contract], tag: bytes | None) -> None:
+    member = b'"event_type":"inventory",'
+    line = LINE.replace(member, b"" if tag is None else b'"event_type":%s,' % tag)
+    with pytest.raises(msgspec.ValidationError):
+        compile_decoder(contracts, "event_type").decode(line)
+
+
+def test_names_need_not_be_identifiers() -> None:
+    names = ["class", "a b", "é", "event_time_", "property_0_", "_x", "__init__", "$", "plain"]
+    decoder = compile_decoder({"sale": contract(*(Property(name, "integer") for name in names))}, None)
+    event = decoder.decode(msgspec.json.encode({name: index for index, name in enumerate(names)}))
+    assert list(msgspec.structs.astuple(event)) == list(range(len(names)))
+    assert event.plain == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("1", True), ("-0.5", True), ("99999999999999999999999999999.999999999", True), ("0", True),
+        ("100000000000000000000000000000", False), ("0.1234567890", False), ("1e2", False), ("null", False),
+        ('"1"', False), ("1e999", False),
+    ],
+)  # fmt: skip
+def test_a_decimal_is_plain_or_odd(text: str, plain: bool) -> None:
+    decoder = compile_decoder({"sale": contract(Property("price", "decimal", required=True))}, None)
+    event = decoder.decode(f'{{"price": {text} }}'.encode())
+    assert decoder.odd[type(event)]([event]) == ([] if plain else [0])
+
+
+@pytest.mark.parametrize(
+    ("record", "plain"),
+    [
+        ("{}", True),
+        ('{"price":null,"box":null,"list":null}', True),
+        ('{"box":{}}', True),
+        ('{"box":{"fee":0.1}}', True),
+        ('{"box":{"fee":0.11}}', False),
+        ('{"box":{"fee":-1.000000001}}', False),
+        ('{"list":[[1,null],null,[]]}', True),
+        ('{"list":[[1],[1e2]]}', False),
+        ('{"at":"0001-01-01T00:00:00+01:00"}', False),
+        ('{"at":"9999-12-31T00:00:00"}', False),
+        ('{"at":"2025-02-08T13:09:00"}', True),
+        ('{"id":"00000001-0000-4000-8000-00000000000A"}', True),
+        ('{"id":null}', True),
+        ('{"id":"00000001-0000-4000-8000-0000000000000"}', False),
+        ('{"id":"00000001-0000-4000-8000-00000000000g"}', False),
+        ('{"id":"00000001-0000-4000-8000-00000000000\u0661"}', False),
+        ('{"id":"00000001-0000-4000-8000-000000000001\\n00000001-0000-4000-8000-000000000001"}', False),
+        ('{"id":"00000001-0000-4000-8000-000000000001\\n"}', False),
+        ('{"id":"00000001\\n0000-4000-8000-000000000001"}', False),
+        ('{"id":""}', False),
+    ],
+)
+def test_what_is_odd_is_found_in_everything(record: str, plain: bool) -> None:
+    fee = Property("fee", "decimal", minimum=-1, maximum=0.1)
+    inner = Property("row", "array", items=Property("item", "decimal"))
+    properties = (
+        Property("price", "decimal"),
+        Property("box", "object", properties=(fee,)),
+        Property("list", "array", items=inner),
+        Property("at", "timestamp"),
+        Property("id", "uuid"),
+    )
+    decoder = compile_decoder({"sale": contract(*properties)}, None)
+    event = decoder.decode(record.encode())
+    assert decoder.odd[type(event)]([event]) == ([] if plain else [0])
+
+
+def test_the_odd_are_found_wherever_they_lie_among_many() -> None:
+    # The name is none of Python's, and the tag stands before it.
+    tag = Property("event_type", "string", required=True, enum=("sale",))
+    contracts = {"sale": contract(tag, Property("é", "decimal", required=True), Property("id", "uuid"))}
+    decoder = compile_decoder(contracts, "event_type")
+    plain = '{"event_type":"sale","é":1.5,"id":"00000001-0000-4000-8000-000000000001"}'
+    records = [plain] * 100
+    odd = {0: plain.replace("1.5", "1e2"), 15: plain.replace("-4000", "-400"), 16: plain.replace("1.5", "null"),
+           17: plain.replace("0001-", "\u0661001-"), 99: plain.replace("1.5", '"1.5"')}  # fmt: skip
+    for index, record in odd.items():
+        records[index] = record
+    events = [decoder.decode(record.encode()) for record in records]
+    find_odd = decoder.odd[type(events[0])]
+    assert find_odd(events) == list(odd)
+    assert find_odd(events[1:15]) == find_odd([]) == []
+
+
+def test_structs_without_uuids_decimals_or_timestamps_need_no_second_look() -> None:
+    decoder = compile_decoder({"sale": contract(Property("count", "integer"))}, None)
+    assert decoder.odd == {}
+
+
+@pytest.mark.parametrize(
+    ("contracts", "route_by", "message"),
+    [
+        ({}, "event_type", "expected contracts, got 0"),
+        (EVENTS, None, "expected one contract, or route_by, got 3"),
+        (
+            {"sale": contract(Property("event_type", "string", required=True, enum=("sale", "refund")))},
+            "event_type",
+            "sale@1: property event_type: events are routed by it, so expected a required string with"
+            " `enum: [{value: sale}]`, got sale, refund",
+        ),
+        (
+            {"sale": contract(Property("event_type", "uuid", required=True))},
+            "event_type",
+            "sale@1: property event_type: events are routed by it, so expected a required string with"
+            " `enum: [{value: sale}]`, got uuid",
+        ),
+        (
+            {"sale": contract(Property("list", "array"))},
+            None,
+            "property list: expected an array with items, got none",
+        ),
+    ],
+)
+def test_what_cannot_be_compiled(contracts: dict[str, Contract], route_by: str | None, message: str) -> None:
+    with pytest.raises(ContractError) as raised:
+        compile_decoder(contracts, route_by)
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("record", "deep"),
+    [
+        (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, False),
+        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), True),
+        (b"[" + b"[]," * 1000 + b"[]]", False),
+        (b'["' + b"[" * 1000 + b'\\"' + b"{" * 1000 + b'"]', False),
+        (b'{"a":' * 300 + b"1" + b"}" * 300, True),
+    ],
+)
+def test_too_deep(record: bytes, deep: bool) -> None:
+    assert too_deep(record) is deep
+
+
+UNIQUE = (
+    Property("id", "uuid", required=True, unique=True),
+    Property("at", "timestamp", required=True, unique=True),
+    Property("price", "decimal", required=True, unique=True),
+    Property("name", "string", required=True, unique=True),
+    Property("note", "string"),
+)
+
+
+def test_content_is_the_line() -> None:
+    assert compile_identity(contract())(b"{}") == xxhash.xxh3_128_digest(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("line", "same"),
+    [
+        ('{"id":"00000001-0000-4000-8000-00000000000A","at":"2025-02-08T13:09:00Z","price":1.50,"name":"é"}', True),
+        ('{"name":"\\u00e9","price":1.5, "at":"2025-02-08T14:09:00+01:00","id":"00000001-0000-4000-8000-00000000000a"}',
+         True),
+        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00","price":15e-1,"name":"é","note":"x"}',
+         True),
+        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00Z","price":1.51,"name":"é"}', False),
+        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00Z","price":1.5,"name":"e"}', False),
+        ('{"id":"00000001-0000-4000-8000-00000000000b","at":"2025-02-08T13:09:00Z","price":1.5,"name":"é"}', False),
+        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:01Z","price":1.5,"name":"é"}', False),
+    ],
+)  # fmt: skip
+def test_properties_are_compared_by_value(line: str, same: bool) -> None:
+    identify = compile_identity(contract(*UNIQUE, identity="properties"))
+    first = '{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00Z","price":1.5,"name":"é"}'
+    assert (identify(line.encode()) == identify(first.encode())) is same
+    assert len(identify(line.encode())) == 16
+
+
+def test_decimals_of_38_digits_stay_apart() -> None:
+    price = Property("price", "decimal", required=True, unique=True)
+    identify = compile_identity(contract(price, identity="properties"))
+    lines = [
+        b'{"price":99999999999999999999999999999.999999999}',
+        b'{"price":99999999999999999999999999999.999999998}',
+    ]
+    assert identify(lines[0]) != identify(lines[1])
+
+
+def test_delivery_is_the_id_of_the_line() -> None:
+    identify = compile_identity(replace(contract(), identity="delivery"))
+    assert identify(b'{"a":1,"_id":"topic/0/\\u0037"}') == xxhash.xxh3_128_digest(b"topic/0/7")
+    with pytest.raises(msgspec.ValidationError):
+        identify(b'{"a":1}')

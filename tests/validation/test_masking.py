@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sluice.contracts import Contract, Property
+from sluice.elements import Origin, RecordBatch, Redelivered, Rejected
+from sluice.errors import ConfigError
+from sluice.graph.decode import AgeLimits, RecordDecoder
+from sluice.validation.decoder import compile_identity
+from sluice.validation.masking import PROTECTED, compile_protection, is_protected
+
+KEY = b"a key that nobody must ever see"
+SIGNUP = Contract(
+    event_type="signup",
+    table="signups",
+    id="signup",
+    version="1.0.0",
+    domain="test",
+    description="",
+    properties=(
+        Property("type", "string", required=True, enum=("signup",)),
+        Property("at", "timestamp", required=True),
+        Property("email", "string", required=True, pattern="@", protect="hash", aliases=("mail",)),
+        Property("user_id", "uuid", unique=True, required=True, protect="hash"),
+        Property("ip", "string", protect="truncate_ip"),
+        Property("note", "string", protect="drop"),
+        Property("plan", "string", enum=("free", "paid")),
+        Property(
+            "friends",
+            "array",
+            items=Property(
+                "item",
+                "object",
+                required=True,
+                properties=(Property("phone", "string", protect="hash"), Property("since", "integer")),
+            ),
+        ),
+        Property("phones", "array", items=Property("item", "string", required=True, protect="hash")),
+        Property("device", "object", properties=(Property("os", "string"),)),
+        Property("details", "json"),
+    ),
+    event_time="at",
+    identity="properties",
+)
+USER = "5F0C1D9E-0B1F-4C55-8D1E-00000000ABCD"
+EVENT: dict[str, Any] = {
+    "type": "signup",
+    "at": "2025-02-08T13:09:30Z",
+    "email": "ann@example.com",
+    "user_id": USER,
+}
+STARTED = datetime(2025, 2, 8, 14, 0, tzinfo=UTC).timestamp()
+RAW = ("ann@example.com", USER, USER.lower(), "10.81.166.94", "call me", "+371 2000")
+
+
+def digest(value: str) -> str:
+    return hmac.new(KEY, value.encode(), hashlib.sha256).hexdigest()
+
+
+def line(**changes: Any) -> bytes:
+    return json.dumps({**EVENT, **changes}, separators=(",", ":")).encode()
+
+
+def protected(record: bytes) -> dict[str, Any]:
+    protection = compile_protection({"signup": SIGNUP}, "type", KEY)
+    assert protection is not None
+    stored = protection.lines["signup"](record)
+    assert KEY not in stored
+    found: dict[str, Any] = json.loads(stored)
+    return found
+
+
+@cache
+def decoder(done: frozenset[str] = frozenset()) -> RecordDecoder:
+    return RecordDecoder({"signup": SIGNUP}, "type", AgeLimits(600, 3600, STARTED), 1, KEY, done)
+
+
+def rejected(record: bytes, **attributes: str) -> Rejected:
+    batch = RecordBatch("topic", [record], [7], STARTED, attributes=[attributes])
+    (found,) = decoder().decode(batch).rejected
+    return found
+
+
+def test_each_method_replaces_its_values() -> None:
+    made = protected(
+        line(ip="10.81.166.94", note="call me", friends=[{"phone": "+371 2000", "since": 1}, {}])
+    )
+    assert made["email"] == digest("ann@example.com")
+    assert UUID(made["user_id"]).version == 8
+    assert made["user_id"].replace("-", "")[:12] == digest(USER.lower())[:12]
+    assert (made["ip"], "note" in made) == ("10.81.166.0", False)
+    assert made["friends"] == [{"phone": digest("+371 2000"), "since": 1}, {}]
+    assert protected(line(phones=["+371 2000", "x"]))["phones"] == [digest("+371 2000"), digest("x")]
+    assert protected(line(user_id=USER.lower()))["user_id"] == made["user_id"]
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("255.1.2.3", "255.1.2.0"),
+        ("2001:db8:aaaa:bbbb::1", "2001:db8:aaaa::"),
+        ("::ffff:10.1.2.3", "10.1.2.0"),
+        ("fe80::1%eth0", "fe80::"),
+        ("not an address", digest("not an address")),
+        ("10.1.2.3, 10.4.5.6", digest("10.1.2.3, 10.4.5.6")),
+    ],
+)
+def test_an_address_becomes_its_network_and_anything_else_a_hash(address: str, network: str) -> None:
+    assert protected(line(ip=address))["ip"] == network
+    assert protected(line(ip=network))["ip"] == (
+        network if ":" in network or "." in network else digest(network)
+    )
+
+
+def test_a_line_without_values_to_protect_stays_as_it_came() -> None:
+    contract = replace(SIGNUP, properties=tuple(replace(p, required=False) for p in SIGNUP.properties))
+    protection = compile_protection({"signup": contract}, "type", KEY)
+    assert protection is not None
+    record = b'{ "type":"signup", "price": 1.10, "email": null }'
+    assert protection.lines["signup"](record) == record
+
+
+def test_the_rest_of_a_line_keeps_its_text() -> None:
+    protection = compile_protection({"signup": SIGNUP}, "type", KEY)
+    assert protection is not None
+    record = rb'{ "n": 1.10, "email" : "a@b", "t": "\u00e9\/", "o": {"b": 1e2,  "a": [ 1 ]} }'
+    expected = rb'{"n":1.10,"email":"%b","t":"\u00e9\/","o":{"b":1e2,"a":[1]}}' % digest("a@b").encode()
+    assert protection.lines["signup"](record) == expected
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        b'"Mail":"ann@example.com"',
+        b'"device":{"os":"x","EMAIL":"ann@example.com"}',
+        b'"details":{"deep":[{"email":"ann@example.com"},[{"email":["ann@example.com"]}]]}',
+        b'"other":{"e\\u006dail":"ann@example.com"}',
+        b'"other":[[{"phone":{"email":"ann@example.com"}}]]',
+        b'"email":"ann@example.com"',
+        b'"x":{"email":"ann@example.com"},"x":1',
+        b'"device":{"os":"x","email":"ann@example.com"},"device":null',
+        b'"_salvaged":{"rules":["cut_off"],"line":"ann@example.com"}',
+    ],
+)
+def test_values_are_found_wherever_they_strayed(stray: bytes) -> None:
+    record = b"{" + stray + b"," + line()[1:]
+    (accepted,) = decoder().decode(RecordBatch("topic", [record], [0], STARTED)).events.values()
+    assert b"ann@example.com" not in accepted[0]
+    broken = rejected(b"{" + stray + b"," + line(plan="gold")[1:])
+    assert b"ann@example.com" not in broken.record or broken.unparsable is not None
+
+
+def test_a_record_of_an_unknown_type_is_searched_by_name() -> None:
+    found = rejected(line(type="oops", nested={"email": 42, "plan": "free"}))
+    assert [each.code for each in found.violations] == ["unknown_type"]
+    assert found.protected == {"email", "user_id", "nested.email"}
+    made = json.loads(found.record)
+    assert made["email"] == digest("ann@example.com")
+    assert made["nested"] == {"email": {"_protected": digest("42")}, "plan": "free"}
+
+
+@pytest.mark.parametrize(
+    ("record", "path", "code"),
+    [
+        (line(email="nobody"), "email", "format"),
+        (line(email=42), "email", "type"),
+        (line(user_id="nobody"), "user_id", "format"),
+        (line(friends="+371 2000"), "friends", "type"),
+        (line(friends=[{"phone": 3712000}]), "friends.0.phone", "type"),
+        (line(friends=["+371 2000"]), "friends.0", "type"),
+    ],
+)
+def test_violations_do_not_tell_what_is_protected(record: bytes, path: str, code: str) -> None:
+    found = rejected(record)
+    assert [(each.code, each.path, each.got) for each in found.violations] == [(code, path, PROTECTED)]
+    text = found.record + repr(found).encode()
+    assert not any(raw in text for raw in (b"nobody", b"42,", b"3712000", b"+371"))
+
+
+def test_other_violations_still_say_what_came() -> None:
+    found = rejected(line(plan="gold", email=None))
+    assert [(each.path, each.got) for each in found.violations] == [("email", "null"), ("plan", '"gold"')]
+    assert rejected(line(plan="for ann@example.com")).violations[0].got == PROTECTED
+
+
+def test_attributes_are_protected_too() -> None:
+    found = rejected(line(plan="gold"), key="ann@example.com", Email="x@y", trace="1-2")
+    assert found.origin.attributes == {
+        "key": digest("ann@example.com"),
+        "Email": digest("x@y"),
+        "trace": "1-2",
+    }
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"{",
+        b"\xff",
+        b"[1]",
+        b'"ann@example.com"',
+        b'{"email":"ann@example.com","email":1,"type":"signup"}',
+        b"[" * 999,
+    ],
+)
+def test_what_cannot_be_searched_is_kept_apart_under_a_keyed_hash(record: bytes) -> None:
+    found = rejected(record)
+    assert found.record == record
+    assert found.unparsable == hmac.new(KEY, record, hashlib.sha256).digest()
+
+
+def test_the_identity_is_that_of_the_protected_line() -> None:
+    limited = tuple(
+        replace(each, pattern="^[0-9A-F-]+$") if each.name == "user_id" else each
+        for each in SIGNUP.properties
+    )
+    identify = compile_identity(replace(SIGNUP, properties=limited))
+    first, again = (json.dumps(protected(line(user_id=user))).encode() for user in (USER, USER.lower()))
+    assert identify(first) == identify(again) != identify(line())
+
+
+def test_a_protected_value_is_not_hashed_twice() -> None:
+    record = line(plan="gold", ip="10.81.166.94", note="call me", details={"email": "a@b"})
+    found = rejected(record)
+    assert found.protected == {"email", "user_id", "ip", "note", "details.email"}
+    wider = replace(
+        SIGNUP,
+        properties=tuple(
+            replace(each, enum=("free", "paid", "gold")) if each.name == "plan" else each
+            for each in SIGNUP.properties
+        ),
+    )
+    ages = AgeLimits(600, 3600, STARTED)
+    again = RecordBatch(
+        "topic",
+        [found.record],
+        [7],
+        STARTED,
+        redelivered=Redelivered([Origin("topic", STARTED, offset=7)], STARTED, found.protected),
+    )
+    redelivered = RecordDecoder({"signup": wider}, "type", ages, 1, KEY, found.protected).decode(again)
+    direct = RecordDecoder({"signup": wider}, "type", ages, 1, KEY).decode(
+        RecordBatch("t", [record], [7], STARTED)
+    )
+    assert redelivered.rejected == []
+    assert redelivered.events == direct.events
+
+
+def test_what_is_protected_since_is_protected_on_redelivery() -> None:
+    payload = line(email=digest("a@b"), ip="10.81.166.94")
+    batch = RecordBatch("topic", [payload], [0], STARTED)
+    (lines,) = decoder(frozenset({"email", "user_id"})).decode(batch).events.values()
+    made = json.loads(lines[0])
+    assert (made["email"], made["user_id"], made["ip"]) == (digest("a@b"), USER, "10.81.166.0")
+
+
+def test_without_protection_there_is_nothing_to_compile() -> None:
+    plain = replace(SIGNUP, properties=SIGNUP.properties[:2])
+    assert not is_protected([plain])
+    assert compile_protection({"signup": plain}, "type", None) is None
+
+
+def test_the_property_that_routes_cannot_be_protected() -> None:
+    with pytest.raises(
+        ConfigError, match="events are routed by it, so it cannot be protected, got protect: hash"
+    ):
+        compile_protection({"signup": SIGNUP}, "email", KEY)
+
+
+NAMES = st.sampled_from(["email", "EMAIL", "mail", "phone", "details", "device", "friends", "x"])
+VALUES = st.recursive(
+    st.sampled_from([None, True, 17, "ann@example.com", "plain"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def called(value: Any, names: set[str], wanted: bool = False) -> bool:
+    """Tell whether the address stands anywhere below one of `names`, in any case of letters."""
+    if isinstance(value, dict):
+        return any(called(inner, names, wanted or name.casefold() in names) for name, inner in value.items())
+    if isinstance(value, list):
+        return any(called(inner, names, wanted) for inner in value)
+    return wanted and value == "ann@example.com"
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(NAMES, VALUES, max_size=5), st.sampled_from(["signup", "oops"]))
+def test_no_value_of_a_protected_name_survives_in_any_record(members: dict[str, Any], kind: str) -> None:
+    found = rejected(msgspec.json.encode({**members, "type": kind, "at": "never"}))
+    assert found.unparsable is None
+    kept = json.loads(found.record)
+    assert not called(kept, {"email", "mail", "phone"})
+    again = RecordBatch("topic", [found.record], [7], STARTED)
+    (once_more,) = decoder(found.protected).decode(again).rejected
+    assert (once_more.record, once_more.protected) == (found.record, found.protected)

@@ -1,0 +1,344 @@
+"""BigQuery's load jobs at every point where a worker can die, against the emulator."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from google.cloud import bigquery
+from sluice.arrow.from_json import to_table
+from sluice.arrow.window_counts import count_windows
+from sluice.contracts import Property
+from sluice.errors import ConfigError, WarehouseError
+from sluice.tooling.tables import compare_tables, fit
+from sluice.warehouses import open_warehouse
+from sluice.warehouses.bigquery import warehouse as module
+from sluice.warehouses.bigquery.jobs import Jobs
+from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
+
+from tests.live.proxy import Fault, Proxy, containing, proxy
+from tests.live.servers import bigquery as emulator
+from tests.live.servers import free_port
+from tests.warehouses.places import bigquery_client, fresh_name
+from tests.warehouses.samples import LETTER, MINUTE, NOW, ORDER, load, order, segment
+
+SPAWN = multiprocessing.get_context("spawn")
+EACH = segment(1, order(0), order(11), b'{"at":7}')
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with emulator(tmp_path_factory.mktemp("bigquery")) as environment:
+        yield environment["BIGQUERY_EMULATOR_HOST"]
+
+
+@pytest.fixture
+def client(server: str) -> Iterator[bigquery.Client]:
+    made = bigquery_client(server)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def warehouse(server: str, monkeypatch: pytest.MonkeyPatch) -> BigQueryWarehouse:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server)
+    made = BigQueryWarehouse("emulator", fresh_name(), retry_seconds=1)
+    made.prepare([ORDER, LETTER])
+    return made
+
+
+def state(client: bigquery.Client, warehouse: BigQueryWarehouse) -> tuple[int, int, int]:
+    """Return how many rows, counted events and marks there are."""
+    rows = client.query_and_wait(
+        f"SELECT (SELECT COUNT(*) FROM `{warehouse.name}.order_events` WHERE at >= TIMESTAMP '2000-01-01'),"
+        f" (SELECT COALESCE(SUM(events), 0) FROM `{warehouse.name}.event_counts`),"
+        f" (SELECT COUNT(*) FROM `{warehouse.name}._segments`)"
+    )
+    (row,) = [tuple(each.values()) for each in rows]
+    return row[0], row[1], row[2]
+
+
+def job_ids(client: bigquery.Client, warehouse: BigQueryWarehouse) -> list[tuple[str, bool]]:
+    """Return the jobs of the one segment in the order of their ids, and whether they failed."""
+    prefix = f"sluice-{warehouse.dataset}-"
+    found = {
+        each.job_id.removeprefix(prefix): each.error_result is not None
+        for each in client.list_jobs(max_results=10_000)
+        if each.job_id.startswith(prefix)
+    }
+    return sorted(found.items())
+
+
+def ids(number: int = 1) -> tuple[str, str]:
+    """Return how the ids of a segment's jobs begin: of the load, and of the record."""
+    return f"order_events-{number:032x}", f"_segments-{number:032x}"
+
+
+def died(warehouse: BigQueryWarehouse, at: Callable[[], None]) -> None:
+    """Load the segment in another process, which `at` makes die of SIGKILL at some point."""
+    process = SPAWN.Process(target=_load_after, args=(warehouse, at))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _load_after(warehouse: BigQueryWarehouse, at: Callable[[], None]) -> None:
+    at()
+    load(warehouse, ORDER, EACH)
+
+
+def _kill(*_: Any, **__: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before_the_job() -> None:
+    bigquery.Client.load_table_from_file = _kill
+
+
+def while_the_job_runs() -> None:
+    submit = bigquery.Client.load_table_from_file
+
+    def submit_and_die(*arguments: Any, **named: Any) -> Any:
+        submit(*arguments, **named)
+        _kill()
+
+    bigquery.Client.load_table_from_file = submit_and_die
+
+
+def before_the_record() -> None:
+    BigQueryWarehouse._record = _kill  # type: ignore[method-assign]
+
+
+def while_the_record_runs() -> None:
+    submit = bigquery.Client.query
+
+    def submit_and_die(*arguments: Any, **named: Any) -> Any:
+        submit(*arguments, **named)
+        _kill()
+
+    bigquery.Client.query = submit_and_die
+
+
+@pytest.mark.parametrize("at", [before_the_job, while_the_job_runs, before_the_record, while_the_record_runs])
+def test_a_worker_that_died_is_followed_by_one_that_completes_its_load(
+    warehouse: BigQueryWarehouse, client: bigquery.Client, at: Callable[[], None]
+) -> None:
+    died(warehouse, at)
+    assert [line for line, _ in load(warehouse, ORDER, EACH)] == [2]
+    assert state(client, warehouse) == (2, 2, 1)
+    rows, record = ids()
+    assert job_ids(client, warehouse) == [(f"{record}-0", False), (f"{rows}-0", False)]
+
+
+def test_counts_without_their_segment_are_not_added_again(
+    warehouse: BigQueryWarehouse, client: bigquery.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "INSERT_SEGMENT", "SELECT ERROR('stopped');")
+        with pytest.raises(WarehouseError) as error:
+            load(warehouse, ORDER, EACH)
+    expected = f"{warehouse.name}: expected to record segment {EACH.id}: invalidQuery: stopped"
+    assert str(error.value) == expected
+    assert state(client, warehouse) == (2, 2, 0)
+    load(warehouse, ORDER, EACH)
+    assert state(client, warehouse) == (2, 2, 1)
+    rows, record = ids()
+    assert job_ids(client, warehouse) == [
+        (f"{record}-0", True),
+        (f"{record}-1", False),
+        (f"{rows}-0", False),
+    ]
+
+
+def test_the_id_of_a_failed_job_is_followed_by_the_next(
+    warehouse: BigQueryWarehouse, client: bigquery.Client
+) -> None:
+    rows, record = ids()
+    for attempt in range(2):
+        failed = client.query(
+            "SELECT ERROR('no')", job_id=f"sluice-{warehouse.dataset}-{rows}-{attempt}", job_retry=None
+        )
+        with pytest.raises(Exception, match="no"):
+            failed.result(retry=None)
+    load(warehouse, ORDER, EACH)
+    assert state(client, warehouse) == (2, 2, 1)
+    assert job_ids(client, warehouse) == [
+        (f"{record}-0", False),
+        (f"{rows}-0", True),
+        (f"{rows}-1", True),
+        (f"{rows}-2", False),
+    ]
+
+
+def test_rows_that_somebody_removed_are_loaded_again(
+    warehouse: BigQueryWarehouse, client: bigquery.Client
+) -> None:
+    load(warehouse, ORDER, EACH)
+    client.delete_dataset(warehouse.name, delete_contents=True)
+    warehouse.prepare([ORDER, LETTER])
+    assert state(client, warehouse) == (0, 0, 0)
+    load(warehouse, ORDER, EACH)
+    load(warehouse, ORDER, EACH)
+    assert state(client, warehouse) == (2, 2, 1)
+    rows, record = ids()
+    assert [each for each, _ in job_ids(client, warehouse)] == [
+        f"{record}-0",
+        f"{record}-1",
+        f"{rows}-0",
+        f"{rows}-1",
+    ]
+
+
+def test_rows_are_looked_for_when_bigquery_may_have_forgotten_the_job(
+    warehouse: BigQueryWarehouse, client: bigquery.Client
+) -> None:
+    died(warehouse, before_the_record)
+    rows, record = ids()
+    client.delete_job_metadata(f"sluice-{warehouse.dataset}-{rows}-0")
+    table, refused = to_table(ORDER, EACH, [f"{1:016x}{n:016x}" for n in range(3)], NOW)
+    half_a_year_on = NOW + timedelta(days=190)
+    warehouse.load(ORDER, EACH, table, refused, count_windows(table["at"]), half_a_year_on)
+    assert state(client, warehouse) == (2, 2, 1)
+    assert [each for each, _ in job_ids(client, warehouse)] == [f"{record}-0"]
+
+
+def spoilt(rows: int, bad: set[int]) -> pa.Table:
+    """Return rows, some of which hold a text that is not UTF-8: what no contract lets through."""
+    each = segment(1, *(order(n % 60, text=f"row {n}") for n in range(rows)))
+    table, _ = to_table(ORDER, each, [f"{n:032x}" for n in range(rows)], NOW)
+    texts = [b"\xff\xfe" if n in bad else f"row {n}".encode() for n in range(rows)]
+    raw = pa.array(texts, pa.binary())
+    text = pa.Array.from_buffers(pa.string(), rows, [None, *raw.buffers()[1:]])
+    return table.set_column(table.schema.get_field_index("text"), table.schema.field("text"), text)
+
+
+def load_spoilt(warehouse: BigQueryWarehouse) -> list[tuple[int, str]]:
+    table = spoilt(20, {3, 17})
+    each = segment(1, *[b""] * 20)
+    return warehouse.load(ORDER, each, table, [], count_windows(table["at"]), NOW)
+
+
+def _die_in_the_middle(warehouse: BigQueryWarehouse) -> None:
+    run, calls = Jobs.run, iter(range(7))
+
+    def run_or_die(*arguments: Any) -> Any:
+        if next(calls, None) is None:
+            _kill()
+        return run(*arguments)
+
+    Jobs.run = run_or_die  # type: ignore[assignment, method-assign]
+    load_spoilt(warehouse)
+
+
+def test_rows_that_bigquery_refuses_are_found_and_the_others_loaded(
+    warehouse: BigQueryWarehouse, client: bigquery.Client
+) -> None:
+    process = SPAWN.Process(target=_die_in_the_middle, args=(warehouse,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert 0 < state(client, warehouse)[0] < 18
+    refused = load_spoilt(warehouse)
+    assert [line for line, _ in refused] == [3, 17]
+    assert all("Invalid string encoding" in reason for _, reason in refused)
+    assert state(client, warehouse) == (18, 18, 1)
+    assert load_spoilt(warehouse) == refused == warehouse.refused(f"{1:032x}", MINUTE)
+
+
+def test_a_server_that_is_not_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
+    warehouse = BigQueryWarehouse("emulator", "shop", retry_seconds=0.2)
+    actions: list[Callable[[], Any]] = [
+        lambda: warehouse.prepare([ORDER]),
+        lambda: warehouse.refused(f"{1:032x}", MINUTE),
+    ]
+    for action in actions:
+        with pytest.raises(WarehouseError) as error:
+            action()
+        assert str(error.value).startswith("emulator.shop: expected BigQuery to answer: ")
+        assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def between(server: str, warehouse: BigQueryWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    with proxy(int(server.rpartition(":")[2])) as made:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", f"http://127.0.0.1:{made.port}")
+        yield made
+
+
+@pytest.mark.parametrize("kind", ["cut", "cut_after", "reset"])
+@pytest.mark.parametrize("stage", [b"order_events-0000", b"_segments-0000", b"SELECT refusals"])
+def test_a_connection_that_breaks_loses_and_doubles_nothing(
+    warehouse: BigQueryWarehouse, client: bigquery.Client, between: Proxy, stage: bytes, kind: str
+) -> None:
+    between.faults.append(Fault(containing(stage), kind))
+    for _ in range(3):
+        try:
+            load(warehouse, ORDER, EACH)
+        except WarehouseError:
+            continue
+        break
+    assert between.faults[0].met == 1
+    assert state(client, warehouse) == (2, 2, 1)
+
+
+def test_tables_are_made_as_contract_and_url_say(
+    warehouse: BigQueryWarehouse, client: bigquery.Client
+) -> None:
+    tag = "projects/p/locations/eu/taxonomies/1/policyTags/2"
+    name = fresh_name()
+    url = f"bigquery://emulator/{name}?location=EU&time_travel=3d&label.team=data&policy_tag.restricted={tag}"
+    text = Property("text", "string", description="Some text.", classification="restricted")
+    contract = replace(ORDER, properties=(*ORDER.properties[:2], text), cluster_by=("order_id",))
+    open_warehouse(url).prepare([contract])
+    dataset = client.get_dataset(f"emulator.{name}")
+    assert (dataset.location, dataset.max_time_travel_hours) == ("EU", "72")
+    assert dataset.labels == {"team": "data", "generated_by": "sluice"}
+    table = client.get_table(f"emulator.{name}.order_events")
+    assert (table.time_partitioning.type_, table.time_partitioning.field) == ("DAY", "at")
+    assert table.time_partitioning.expiration_ms is None
+    assert (table.clustering_fields, table.require_partition_filter) == (["order_id"], True)
+    assert table.description == "What the shop's customers order."
+    assert table.labels["team"] == "data"
+    assert table.schema[2].description == "Some text."
+    assert table.schema[2].policy_tags.names == (tag,)
+    open_warehouse(f"bigquery://emulator/{name}?partition_expiration=400d&time_travel=2d").prepare([contract])
+    table = client.get_table(f"emulator.{name}.order_events")
+    assert table.time_partitioning.expiration_ms == 400 * 86400 * 1000
+    assert client.get_dataset(f"emulator.{name}").max_time_travel_hours == "48"
+    with pytest.raises(ConfigError) as error:
+        open_warehouse(f"bigquery://emulator/{name}?location=us-east1").prepare([contract])
+    assert str(error.value) == f"emulator.{name}: expected a dataset in us-east1, got one in EU"
+
+
+def test_partition_and_clusters_are_compared(warehouse: BigQueryWarehouse) -> None:
+    other = replace(ORDER, event_time=None, cluster_by=("text",), path="order.odcs.yaml")
+    assert compare_tables(warehouse, [other]).left == [
+        "order_events: partition: expected DAY of _ingested_at, got DAY of at",
+        "order_events: cluster: expected text, got none",
+    ]
+    assert fit(warehouse, [other]) == [other]
+    number = replace(
+        ORDER, properties=(Property("number", "decimal"), ORDER.properties[1]), path="order.odcs.yaml"
+    )
+    with pytest.raises(ConfigError) as error:
+        fit(warehouse, [number])
+    assert str(error.value) == (
+        "order.odcs.yaml: table order_events.number: expected number NUMERIC, got number INTEGER;"
+        " alter the table, or load into another one (1 more: see sluice tables --diff)"
+    )
+
+
+def test_a_large_segment_goes_through_a_resumable_upload(
+    warehouse: BigQueryWarehouse, client: bigquery.Client
+) -> None:
+    lines = [order(n % 60, text=os.urandom(3_000_000).hex()) for n in range(2)]
+    assert load(warehouse, ORDER, segment(1, *lines)) == []
+    assert state(client, warehouse) == (2, 2, 1)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from sluice.errors import ConfigError
+from sluice.warehouses import open_warehouse
+from sluice.warehouses.bigquery.settings import loads_a_day
+from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
+
+TAG = "projects/p/locations/eu/taxonomies/1/policyTags/2"
+
+
+def test_everything_a_url_can_say() -> None:
+    warehouse = open_warehouse(
+        "bigquery://my-project/shop?location=EU&method=storage_write&partition_expiration=400d&time_travel=3d"
+        f"&label.team=data&label.env=test&policy_tag.restricted={TAG}"
+    )
+    assert warehouse == BigQueryWarehouse(
+        "my-project",
+        "shop",
+        location="EU",
+        method="storage_write",
+        partition_expiration=400 * 86400.0,
+        time_travel=72,
+        labels=(("team", "data"), ("env", "test")),
+        policy_tags=(("restricted", TAG),),
+    )
+    assert pickle.loads(pickle.dumps(warehouse)) == warehouse
+    assert open_warehouse("bigquery://example.com:p/d") == BigQueryWarehouse("example.com:p", "d")
+    assert open_warehouse("bigquery://p/d?method=load") == BigQueryWarehouse("p", "d")
+
+
+KNOWN = (
+    "expected one of location, method, partition_expiration, time_travel, label.NAME, policy_tag.CLASSIFICATION"
+    " (labels: a-z, 0-9, _ and -), got"
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("bigquery://p", "expected bigquery://PROJECT/DATASET?location=EU, got 'bigquery://p'"),
+        ("bigquery://p/d-1", "expected bigquery://PROJECT/DATASET?location=EU, got 'bigquery://p/d-1'"),
+        ("bigquery://p/d/t", "expected bigquery://PROJECT/DATASET?location=EU, got 'bigquery://p/d/t'"),
+        ("bigquery://p/d?where=EU", f"where: {KNOWN} where=EU"),
+        ("bigquery://p/d?label.Team=a", f"label.Team: {KNOWN} label.Team=a"),
+        ("bigquery://p/d?label.team=A", f"label.team: {KNOWN} label.team=A"),
+        ("bigquery://p/d?method=insertAll", "method: expected load or storage_write, got 'insertAll'"),
+        ("bigquery://p/d?method=", "method: expected load or storage_write, got ''"),
+        ("bigquery://p/d?time_travel=1d", "time_travel: expected whole days from 2d to 7d, got '1d'"),
+        ("bigquery://p/d?time_travel=50h", "time_travel: expected whole days from 2d to 7d, got '50h'"),
+        (
+            "bigquery://p/d?partition_expiration=30",
+            "partition_expiration: expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got '30'",
+        ),
+    ],
+)
+def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        open_warehouse(url)
+    assert str(error.value) == f"warehouse: {message}"
+
+
+@pytest.mark.parametrize(
+    ("types", "shards", "flush", "loads"),
+    [
+        (3, 1, 10.0, (10_080, 40_320)),
+        (1, 1, 60.0, (2_880, 5_760)),
+        (1, 1, 300.0, (2_880, 5_760)),
+        (2, 4, 7.0, (57_600, 129_600)),
+        (1, 1, 0.5, (174_240, 348_480)),
+    ],
+)
+def test_loads_a_day(types: int, shards: int, flush: float, loads: tuple[int, int]) -> None:
+    assert loads_a_day(types, shards, flush) == loads
+
+
+@pytest.mark.parametrize(
+    ("types", "shards", "flush"), [(3, 1, 10.0), (1, 1, 3.2), (12, 1, 15.0), (1, 10, 60.0)]
+)
+def test_a_rate_that_bigquery_takes(types: int, shards: int, flush: float) -> None:
+    BigQueryWarehouse("p", "d").check_rate(types, shards, flush)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            (1, 1, 3.0),
+            "3s (event types: 1, shards: 1) makes up to 30,240 loads a day of one table and 60,480 of all;"
+            " BigQuery takes 30,000 and 100,000; use 4s or more",
+        ),
+        (
+            (10, 1, 10.0),
+            "10s (event types: 10, shards: 1) makes up to 10,080 loads a day of one table and 110,880 of all;"
+            " BigQuery takes 30,000 and 100,000; use 12s or more",
+        ),
+        (
+            (2, 11, 10.0),
+            "10s (event types: 2, shards: 11) makes up to 110,880 loads a day of one table and 231,840 of all;"
+            " BigQuery takes 30,000 and 100,000; use fewer shards or split the job",
+        ),
+    ],
+)
+def test_a_rate_that_bigquery_does_not_take(arguments: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        BigQueryWarehouse("p", "d").check_rate(*arguments)
+    assert str(error.value) == f"windows.flush: {message}"
+
+
+def test_appends_are_no_load_jobs_and_may_be_of_any_rate() -> None:
+    BigQueryWarehouse("p", "d", method="storage_write").check_rate(2, 11, 0.5)

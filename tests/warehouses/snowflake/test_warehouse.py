@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from sluice.contracts import Property
+from sluice.errors import ConfigError, ContractError, WarehouseError
+from sluice.warehouses import open_warehouse
+from sluice.warehouses.snowflake.connection import Connection, credentials
+from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse, create_table_sql
+
+from tests.live.proxy import Fault, Proxy, containing, proxy
+from tests.live.servers import free_port
+from tests.warehouses.places import PLACES, MakePlace, Place
+from tests.warehouses.samples import (
+    LETTER,
+    ORDER,
+    counts,
+    load,
+    marks,
+    number_of,
+    order,
+    prepared,
+    segment,
+)
+
+SPAWN = multiprocessing.get_context("spawn")
+EACH = segment(1, order(0, text="1"), order(11, text="2"), b'{"at":7}')
+SECRET = "s3cret-word"
+
+
+def test_everything_a_url_can_say() -> None:
+    url = "snowflake://ada@org-acct/EVENTS/raw?warehouse=LOAD&role=LOADER&host=h&port=1&protocol=http"
+    warehouse = open_warehouse(url)
+    assert isinstance(warehouse, SnowflakeWarehouse)
+    assert warehouse.options == {
+        "user": "ada",
+        "account": "org-acct",
+        "database": "EVENTS",
+        "schema": "raw",
+        "warehouse": "LOAD",
+        "role": "LOADER",
+        "host": "h",
+        "port": "1",
+        "protocol": "http",
+    }
+    assert pickle.loads(pickle.dumps(warehouse)) == warehouse
+    assert repr(warehouse) == f"SnowflakeWarehouse(url='{url}')"
+
+
+SHAPE = "expected snowflake://USER@ACCOUNT/DATABASE/SCHEMA?warehouse=NAME&role=NAME, got"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("snowflake://a/d/s", f"{SHAPE} 'snowflake://a/d/s'"),
+        ("snowflake://u@a/d", f"{SHAPE} 'snowflake://u@a/d'"),
+        ("snowflake://u@a/d/s/t", f"{SHAPE} 'snowflake://u@a/d/s/t'"),
+        ('snowflake://u@a/d/"s"', f"{SHAPE} 'snowflake://u@a/d/\"s\"'"),
+        (
+            f"snowflake://u:{SECRET}@a/d/s",
+            "snowflake://u:***@a/d/s: expected the password in SNOWFLAKE_PASSWORD, not in the URL",
+        ),
+        (
+            f"snowflake://u@a/d/s?password={SECRET}",
+            "snowflake://u@a/d/s?password=***: expected settings among warehouse, role, host, port, protocol,"
+            " got 'password'",
+        ),
+    ],
+)
+def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        open_warehouse(url)
+    assert str(error.value) == f"warehouse: {message}"
+
+
+def pem(passphrase: str = "") -> str:
+    encryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+    key = generate_private_key(65537, 2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("PRIVATE_KEY", "PRIVATE_KEY_PASSPHRASE", "PASSWORD"):
+        monkeypatch.delenv(f"SNOWFLAKE_{name}", raising=False)
+    return monkeypatch
+
+
+def test_the_key_comes_before_the_password(environment: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError) as error:
+        credentials()
+    assert str(error.value) == (
+        "SNOWFLAKE_PRIVATE_KEY or SNOWFLAKE_PASSWORD: expected one of them in the environment, got neither"
+    )
+    environment.setenv("SNOWFLAKE_PASSWORD", SECRET)
+    assert credentials() == {"password": SECRET}
+    environment.setenv("SNOWFLAKE_PRIVATE_KEY", pem(SECRET))
+    with pytest.raises(ConfigError) as error:
+        credentials()
+    assert str(error.value) == (
+        "SNOWFLAKE_PRIVATE_KEY: expected a private key in PEM, which SNOWFLAKE_PRIVATE_KEY_PASSPHRASE opens"
+    )
+    environment.setenv("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", SECRET)
+    found = credentials()
+    assert (found["authenticator"], found["private_key"][:2]) == ("SNOWFLAKE_JWT", b"\x30\x82")
+
+
+def test_the_ddl_as_text() -> None:
+    contract = replace(
+        LETTER,
+        description="Ada's \\ letters.",
+        properties=(*LETTER.properties, Property("tags", "array", items=Property("item", "string"))),
+        cluster_by=("payload",),
+    )
+    assert create_table_sql(contract) == textwrap.dedent("""\
+        CREATE TABLE IF NOT EXISTS "DEAD_LETTERS" (
+            "AT" TIMESTAMP_TZ NOT NULL,
+            "PAYLOAD" VARCHAR,
+            "TAGS" VARIANT,
+            "_EXTRA" VARCHAR COMMENT 'Properties outside the contract, nested as they came, or null.',
+            "_EVENT_ID" VARCHAR NOT NULL COMMENT 'Identity of the event: 32 hex digits.',
+            "_SEGMENT_ID" VARCHAR NOT NULL COMMENT 'Segment of the log that holds the event.',
+            "_INGESTED_AT" TIMESTAMP_TZ NOT NULL COMMENT 'When the event was loaded.'
+        )
+        CLUSTER BY (TO_DATE("AT"), "PAYLOAD")
+        COMMENT = 'Ada''s \\\\ letters.';
+        """)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"table": "Event_Counts"},
+            "table: expected another name than Sluice's own event_counts, got 'Event_Counts'",
+        ),
+        (
+            {"properties": (Property("straße", "string"), Property("STRASSE", "string"))},
+            "property STRASSE: Snowflake cannot tell it from straße; rename one",
+        ),
+    ],
+)
+def test_a_contract_that_snowflake_cannot_hold_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ContractError) as error:
+        create_table_sql(replace(LETTER, **change))
+    assert str(error.value) == f"dead_letter@1.0.0: {message}"
+
+
+@pytest.fixture(scope="module")
+def make_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePlace]:
+    with PLACES["snowflake"](tmp_path_factory.mktemp("server")) as make:
+        yield make
+
+
+@pytest.fixture
+def place(make_place: MakePlace, tmp_path: Path, environment: pytest.MonkeyPatch) -> Place:
+    environment.setenv("SNOWFLAKE_PASSWORD", SECRET)
+    return make_place(tmp_path)
+
+
+def state(place: Place) -> tuple[int, int, int]:
+    """Return how many rows, counted events and marks there are."""
+    return number_of(place, "order_events"), sum(n for *_, n in counts(place)), len(marks(place))
+
+
+def test_a_key_pair_logs_in(place: Place, environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("SNOWFLAKE_PASSWORD")
+    environment.setenv("SNOWFLAKE_PRIVATE_KEY", pem())
+    load(prepared(place.url), ORDER, EACH)
+    assert state(place) == (2, 2, 1)
+
+
+def _kill_at(url: str, statement: str) -> None:
+    execute = Connection.execute
+
+    def execute_or_die(self: Connection, sql: str, values: Any = ()) -> Any:
+        if statement in sql:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return execute(self, sql, values)
+
+    Connection.execute = execute_or_die  # type: ignore[method-assign]
+    load(open_warehouse(url), ORDER, EACH)
+
+
+@pytest.mark.parametrize("statement", ["PUT ", "INSERT INTO _event_counts", "UPDATE _load_lock"])
+def test_a_worker_killed_in_a_transaction_leaves_nothing_of_it(place: Place, statement: str) -> None:
+    warehouse = prepared(place.url)
+    process = SPAWN.Process(target=_kill_at, args=(place.url, statement))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert state(place) == (0, 0, 0)
+    assert [line for line, _ in load(warehouse, ORDER, EACH)] == [2]
+    assert state(place) == (2, 2, 1)
+
+
+def test_rows_that_snowflake_refuses_are_found_and_the_others_loaded(place: Place) -> None:
+    warehouse = prepared(place.url)
+    place.query("DROP TABLE order_events")
+    place.query(create_table_sql(ORDER).replace('"TEXT" VARCHAR', '"TEXT" NUMBER(9,0)').rstrip(";\n"))
+    texts = ["3", "three", "5", "7", "", "11"]
+    each = segment(1, *(order(n, text=text) for n, text in enumerate(texts)), b'{"at":7}')
+    refused = load(warehouse, ORDER, each)
+    assert [line for line, _ in refused] == [1, 4, 6]
+    assert refused[0][1].startswith('100038 (22018): Conversion Error: Could not convert string "three"')
+    assert state(place) == (4, 4, 1)
+    assert load(warehouse, ORDER, each) == refused
+    assert marks(place)[0][4:6] == (4, 3)
+
+
+def test_a_server_that_is_not_there_is_one_clear_line(place: Place, environment: pytest.MonkeyPatch) -> None:
+    assert place.url_at is not None
+    url = place.url_at(free_port())
+    with pytest.raises(WarehouseError) as error:
+        open_warehouse(url).refused("1", 0)
+    assert str(error.value).startswith(f"{url}: expected Snowflake to answer: ")
+    assert "\n" not in str(error.value)
+    assert SECRET not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+@pytest.fixture
+def between(place: Place) -> Iterator[Proxy]:
+    assert place.port is not None
+    with proxy(place.port) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage"),
+    [
+        *[("cut", stage) for stage in (b"login-request", b"fs_bucket", b"COPY INTO", b"UPDATE", b"COMMIT")],
+        *[("reset", stage) for stage in (b"BEGIN", b"PUT ", b"INSERT INTO _segments", b"COMMIT")],
+        ("cut_after", b"COMMIT"),
+    ],
+)
+def test_a_connection_that_breaks_loses_and_doubles_nothing(
+    place: Place, between: Proxy, stage: bytes, kind: str
+) -> None:
+    assert place.url_at is not None
+    prepared(place.url)
+    between.faults.append(Fault(containing(stage), kind))
+    warehouse = open_warehouse(place.url_at(between.port))
+    attempts: list[Callable[[], Any]] = [lambda: load(warehouse, ORDER, EACH)] * 3
+    for attempt in attempts:
+        try:
+            attempt()
+        except WarehouseError as error:
+            assert SECRET not in str(error)
+            continue
+        break
+    assert between.faults[0].met == 1
+    assert state(place) == (2, 2, 1)

@@ -1,0 +1,473 @@
+"""One suite for every warehouse: exact values, each segment once, whoever loads it, however often."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sluice.arrow.from_json import to_table
+from sluice.arrow.window_counts import count_events
+from sluice.contracts import Property
+from sluice.errors import ConfigError
+from sluice.tooling.tables import Changes, apply_contracts, compare_tables, create_tables, fit
+from sluice.warehouses import open_warehouse
+
+from tests.warehouses.places import PLACES, MakePlace, Place
+from tests.warehouses.samples import (
+    ID,
+    LETTER,
+    MINUTE,
+    NOW,
+    ORDER,
+    counts,
+    kept,
+    load,
+    marks,
+    number_of,
+    numbers,
+    order,
+    prepared,
+    read_back,
+    segment,
+)
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def make_place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakePlace]:
+    with PLACES[request.param](tmp_path_factory.mktemp("server")) as make:
+        yield make
+
+
+@pytest.fixture
+def place(make_place: MakePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    made = make_place(tmp_path)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+EMPTY = {prop.name: None for prop in ORDER.properties} | {
+    "order_id": ID,
+    "at": datetime(2025, 2, 8, 13, 9, tzinfo=UTC),
+    "_extra": None,
+}
+LARGEST = b"99999999999999999999999999999.999999999"
+SOLD_LINE = (
+    b'{"by":"\xc5\xbe","price":1.5,"at":"2025-02-08T13:09:07.5Z","day":"2025-02-08","gift":false,"tags":["a"],'
+    b'"shop":{"id":7}}'
+)
+SOLD = {
+    "by": "ž",
+    "price": Decimal("1.5"),
+    "at": datetime(2025, 2, 8, 13, 9, 7, 500_000, tzinfo=UTC),
+    "day": date(2025, 2, 8),
+    "gift": False,
+    "tags": ["a"],
+    "shop": {"id": 7},
+}
+VALUES: list[tuple[str, Any, Any]] = [
+    ("text", "žluťoučký kůň 椅子 🐎 \u202e\u0301", "žluťoučký kůň 椅子 🐎 \u202e\u0301"),
+    ("text", "'; DROP TABLE order_events; -- \"`$1?%s\\N\\", "'; DROP TABLE order_events; -- \"`$1?%s\\N\\"),
+    ("text", "\x01\t\r\n\x7f\x85\u2028", "\x01\t\r\n\x7f\x85\u2028"),
+    ("text", "", ""),
+    ("text", " null ", " null "),
+    ("text", "x" * 1_000_000, "x" * 1_000_000),
+    ("total", LARGEST, Decimal(LARGEST.decode())),
+    ("total", b"-" + LARGEST, Decimal(f"-{LARGEST.decode()}")),
+    ("total", b"0.000000001", Decimal("0.000000001")),
+    ("total", b"1e2", Decimal(100)),
+    ("total", 0, Decimal(0)),
+    ("ratio", b"0.1", 0.1),
+    ("ratio", b"1.7976931348623157e308", 1.7976931348623157e308),
+    ("ratio", b"5e-324", 5e-324),
+    ("number", 2**63 - 1, 2**63 - 1),
+    ("number", -(2**63), -(2**63)),
+    ("paid", True, True),
+    ("paid", False, False),
+    ("day", "2024-02-29", date(2024, 2, 29)),
+    ("tags", [], []),
+    ("tags", ["", "ž", 'a"b\\c\n'], ["", "ž", 'a"b\\c\n']),
+    ("items", [], []),
+    (
+        "items",
+        b'[{"product_id":"%b","price":%b,"since":"2025-02-08T13:09:07.000001+02:00","sizes":[1,2]},'
+        b'{"sizes":[]},{"price":0.5}]' % (ID.upper().encode(), LARGEST),
+        [
+            {
+                "product_id": ID,
+                "price": Decimal(LARGEST.decode()),
+                "since": datetime(2025, 2, 8, 11, 9, 7, 1, tzinfo=UTC),
+                "sizes": [1, 2],
+            },
+            {"product_id": None, "price": None, "since": None, "sizes": []},
+            {"product_id": None, "price": Decimal("0.5"), "since": None, "sizes": None},
+        ],
+    ),
+    ("deep", {}, {"a": None}),
+    (
+        "deep",
+        b'{"a":{"b":{"c":[{"leaf":{"name":"\\"\\u017e\\\\","price":1.10}},{"leaf":null},{}]}}}',
+        {
+            "a": {
+                "b": {
+                    "c": [
+                        {"leaf": {"name": '"ž\\', "price": Decimal("1.1")}},
+                        {"leaf": None},
+                        {"leaf": None},
+                    ]
+                }
+            }
+        },
+    ),
+    (
+        "note",
+        b'{"a":[1.10,12345678901234567890.123456789],"b":{"c":"\\"\\u017e"},"d":null}',
+        {"a": [Decimal("1.10"), Decimal("12345678901234567890.123456789")], "b": {"c": '"ž'}, "d": None},
+    ),
+    ("note", {}, {}),
+    ("sold", SOLD_LINE, SOLD),
+    ("sold", None, None),
+    (
+        "sales",
+        b'[{"n":1},{"sold":%b},{"sold":null},{}]' % SOLD_LINE,
+        [
+            {"n": 1, "sold": None},
+            {"n": None, "sold": SOLD},
+            {"n": None, "sold": None},
+            {"n": None, "sold": None},
+        ],
+    ),
+]
+
+
+def test_values_come_back_exactly(place: Place) -> None:
+    warehouse = prepared(place.url)
+    lines = [order(**{name: value}) for name, value, _ in VALUES]
+    assert load(warehouse, ORDER, segment(1, *lines)) == []
+    for row, (name, value, expected) in zip(read_back(place), VALUES, strict=True):
+        assert row == kept(place, {**EMPTY, name: expected}), (name, value)
+
+
+def test_times_come_back_to_the_microsecond(place: Place) -> None:
+    warehouse = prepared(place.url)
+    texts = ("0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z")
+    assert load(warehouse, ORDER, segment(1, *(order(at=text) for text in texts))) == []
+    assert [row["at"] for row in read_back(place)] == [
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    ]
+
+
+def test_unknown_properties_are_kept(place: Place) -> None:
+    warehouse = prepared(place.url)
+    load(warehouse, ORDER, segment(1, order(foo="ž", bar=b"1.10"), order(items=[{"x": 1}]), order()))
+    assert [row["_extra"] for row in read_back(place)] == [
+        {"foo": "ž", "bar": Decimal("1.10")},
+        {"items": {"0": {"x": 1}}},
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    "where", [{"text": "a\0b"}, {"tags": ["a\0b"]}, {"note": {"a": "\0"}}, {"foo": "\0"}]
+)
+def test_a_zero_character_is_kept_or_refused_by_itself(place: Place, where: dict[str, Any]) -> None:
+    warehouse = prepared(place.url)
+    refused = load(warehouse, ORDER, segment(1, order(text="before"), order(**where), order(text="after")))
+    rows = read_back(place)
+    kept = [row["text"] for row in rows]
+    if refused:
+        assert numbers(refused) == [1]
+        assert refused[0][1].strip()
+        assert kept == ["before", "after"]
+    else:
+        name, value = next(iter(where.items()))
+        row = rows[1]
+        assert (row["_extra"][name] if name == "foo" else row[name]) == value
+    assert sum(events for *_, events in counts(place)) == len(rows)
+
+
+def test_columns_that_sluice_adds(place: Place) -> None:
+    load(prepared(place.url), ORDER, segment(7, order(), order(1)))
+    rows = place.query("SELECT _event_id, _segment_id FROM order_events ORDER BY 1")
+    assert [tuple(row) for row in rows] == [
+        (f"{7:016x}{0:016x}", f"{7:032x}"),
+        (f"{7:016x}{1:016x}", f"{7:032x}"),
+    ]
+
+
+def test_a_fresh_warehouse_is_empty(place: Place) -> None:
+    warehouse = prepared(place.url)
+    for table in ("order_events", "dead_letters", "event_counts", "_segments"):
+        assert number_of(place, table) == 0
+    assert warehouse.refused(f"{1:032x}", MINUTE) is None
+
+
+def test_preparing_again_changes_nothing(place: Place) -> None:
+    load(prepared(place.url), ORDER, segment(1, order()))
+    again = prepared(place.url)
+    assert number_of(place, "order_events") == 1
+    assert again.refused(f"{1:032x}", MINUTE) == []
+
+
+def test_counts_sum_over_segments_and_leave_dead_letters_out(place: Place) -> None:
+    warehouse = prepared(place.url)
+    load(warehouse, ORDER, segment(1, order(0), order(9.999999), order(10)))
+    load(warehouse, ORDER, segment(2, order(5)))
+    letter = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
+    load(warehouse, LETTER, segment(3, letter, event_type="dead_letter"))
+    start = datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
+    ten = timedelta(seconds=10)
+    assert counts(place) == [("order", start, start + ten, 3), ("order", start + ten, start + 2 * ten, 1)]
+    assert [row["payload"] for row in read_back(place, LETTER)] == ["x"]
+
+
+def test_counts_are_by_property_where_the_contract_says_so(place: Place) -> None:
+    by_text = replace(ORDER, count_by="text")
+    each = segment(
+        1, order(0, text="b"), order(1, text="a"), order(2), order(3, text="b"), order(4, text="order")
+    )
+    table, refused = to_table(by_text, each, [f"{n:032x}" for n in range(5)], NOW)
+    prepared(place.url).load(by_text, each, table, refused, count_events(by_text, table, 60), NOW)
+    assert [(kind, n) for kind, _, _, n in counts(place)] == [("a", 1), ("b", 2), ("order", 2)]
+
+
+def test_counts_can_be_loaded_alone_and_rows_without_counts(place: Place) -> None:
+    warehouse = open_warehouse(place.url)
+    warehouse.prepare([LETTER])
+    each = segment(1, order(0), b'{"at":7}', order(1))
+    table, refused = to_table(ORDER, each, [f"{n:032x}" for n in range(3)], NOW)
+    windows = count_events(ORDER, table, 10)
+    none = table.slice(0, 0)
+    for _ in range(2):
+        assert warehouse.load(ORDER, each, none, refused, windows, NOW) == refused
+    assert warehouse.refused(each.id, each.minute) == refused
+    assert [(kind, n) for kind, _, _, n in counts(place)] == [("order", 2)]
+    assert [mark[4:6] for mark in marks(place)] == [(2, 1)]
+    again = prepared(place.url)  # with the table
+    assert again.load(ORDER, replace(each, id=f"{2:032x}"), table, refused, [], NOW) == refused
+    assert (number_of(place, "order_events"), [mark[4:6] for mark in marks(place)]) == (2, [(2, 1), (2, 1)])
+    assert [(kind, n) for kind, _, _, n in counts(place)] == [("order", 2)]
+
+
+def test_each_segment_is_one_row_of_segments(place: Place) -> None:
+    load(prepared(place.url), ORDER, segment(1, order(0), order(10), b'{"at":7}'))
+    minute = datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
+    assert marks(place) == [(f"{1:032x}", "order", "files/order/1.json", minute, 2, 1, NOW)]
+
+
+def test_a_segment_loaded_twice_is_there_once_and_tells_its_refused_lines_again(place: Place) -> None:
+    warehouse = prepared(place.url)
+    each = segment(1, order(), b'{"at":7}', order(1))
+    assert warehouse.refused(each.id, each.minute) is None
+    refused = load(warehouse, ORDER, each)
+    assert numbers(refused) == [1]
+    assert load(warehouse, ORDER, each) == refused
+    assert warehouse.refused(each.id, each.minute) == refused
+    assert open_warehouse(place.url).refused(each.id, each.minute) == refused
+    assert (number_of(place, "order_events"), len(marks(place))) == (2, 1)
+    assert sum(events for *_, events in counts(place)) == 2
+
+
+def test_a_segment_of_refused_lines_only_is_loaded_without_rows(place: Place) -> None:
+    warehouse = prepared(place.url)
+    assert numbers(load(warehouse, ORDER, segment(1, b'{"at":7}', b'{"at":8}'))) == [0, 1]
+    assert [mark[4:6] for mark in marks(place)] == [(0, 2)]
+    assert (number_of(place, "order_events"), counts(place)) == (0, [])
+
+
+def test_an_opened_warehouse_can_be_sent_to_workers(place: Place) -> None:
+    warehouse = prepared(place.url)
+    load(warehouse, ORDER, segment(1, order()))
+    sent = pickle.loads(pickle.dumps(warehouse))
+    load(sent, ORDER, segment(2, order()))
+    load(warehouse, ORDER, segment(3, order()))
+    assert number_of(place, "order_events") == 3
+
+
+def test_a_contract_that_learnt_a_description_loads_into_the_same_table(place: Place) -> None:
+    load(prepared(place.url), ORDER, segment(1, order()))
+    newer = replace(ORDER, version="1.0.1", description="It's what customers ordered.")
+    warehouse = open_warehouse(place.url)
+    warehouse.prepare([newer, LETTER])
+    load(warehouse, newer, segment(2, order()))
+    assert number_of(place, "order_events") == 2
+
+
+NEW = (
+    Property("colour", "string", description="It's new."),
+    Property("discount", "decimal"),
+    Property("gifts", "array", items=Property("item", "string", required=True)),
+)
+NEWER = replace(ORDER, version="1.1.0", properties=(*NEW, *ORDER.properties))
+NEW_LINE: dict[str, Any] = {"colour": "ž", "discount": b"1.10", "gifts": ["a"]}
+NEW_ROW: dict[str, Any] = {"colour": "ž", "discount": Decimal("1.1"), "gifts": ["a"]}
+
+
+def test_a_new_optional_property_is_in_extra_until_its_column_is_added(place: Place) -> None:
+    warehouse = prepared(place.url)
+    assert compare_tables(warehouse, [ORDER, LETTER]).left == []
+    load(warehouse, ORDER, segment(1, order(**NEW_LINE)))
+    warehouse = open_warehouse(place.url)
+    warehouse.prepare([NEWER, LETTER])
+    (as_it_is,) = fit(warehouse, [NEWER])
+    assert as_it_is.properties == ORDER.properties
+    load(warehouse, as_it_is, segment(2, order(**NEW_LINE), order()))
+    differences = warehouse.differences(NEWER)
+    assert differences is not None
+    assert [(each.path, each.effect) for each in differences] == [(each.name, "added") for each in NEW]
+    changes = apply_contracts(warehouse, [NEWER, LETTER])
+    assert (changes.left, changes.done) == ([], [f"order_events.{each.name}: added" for each in NEW])
+    assert apply_contracts(warehouse, [NEWER, LETTER]) == Changes([], [])
+    load(warehouse, as_it_is, segment(3, order(**NEW_LINE)))  # a run that began before
+    assert fit(warehouse, [NEWER]) == [NEWER]
+    load(warehouse, NEWER, segment(4, order(**NEW_LINE)))
+    without = kept(
+        place, {**EMPTY, **dict.fromkeys(NEW_LINE)} | ({"gifts": []} if "bigquery" in place.url else {})
+    )
+    in_extra = {**without, "_extra": NEW_ROW}
+    rows = [in_extra, in_extra, without, in_extra, {**without, **NEW_ROW}]
+    assert read_back(place, NEWER) == rows
+    prepared(place.url).prepare([NEWER, LETTER])
+    assert read_back(place, NEWER) == rows
+
+
+def test_a_new_member_of_an_object_is_nowhere_lost(place: Place) -> None:
+    """It is a column's part in some warehouses, and so may be lacking; others keep objects whole."""
+    warehouse = prepared(place.url)
+    newer = replace(ORDER, properties=tuple(_with_member(each) for each in ORDER.properties))
+    line = order(deep=b'{"new":1.10}', items=b'[{"new":"x","price":2}]')
+    load(warehouse, ORDER, segment(1, line))
+    for number in (2, 3):
+        warehouse.prepare([newer, LETTER])
+        load(warehouse, fit(warehouse, [newer])[0], segment(number, line))
+        left = apply_contracts(warehouse, [newer]).left
+    extra = {"deep": {"new": Decimal("1.10")}, "items": {"0": {"new": "x"}}}
+    if place.url.startswith("bigquery:"):  # the emulator answers that it has done so, and adds none
+        assert left == [
+            f"order_events.{name}: expected {name} {kind}, got no such column:"
+            " the warehouse was asked to add it, and has not"
+            for name, kind in (("items[].new", "STRING"), ("deep.new", "NUMERIC"))
+        ]
+        assert [row["_extra"] for row in read_back(place)] == [extra] * 3
+        return
+    assert (left, warehouse.differences(newer)) == ([], [])
+    last = read_back(place, newer)[-1]
+    assert (last["deep"]["new"], last["items"][0]["new"], last["_extra"]) == (Decimal("1.1"), "x", None)
+    assert read_back(place, newer)[0]["_extra"] == extra
+
+
+def _with_member(prop: Property) -> Property:
+    if prop.name == "deep":
+        return replace(prop, properties=(*prop.properties, Property("new", "decimal")))
+    if prop.name == "items" and prop.items is not None:
+        inner = replace(prop.items, properties=(*prop.items.properties, Property("new", "string")))
+        return replace(prop, items=inner)
+    return prop
+
+
+def test_what_is_not_only_more_is_refused_and_left_alone(place: Place) -> None:
+    warehouse = open_warehouse(place.url)
+    assert compare_tables(warehouse, [ORDER]).left == ["order_events: no such table"]
+    assert create_tables(warehouse, [ORDER, LETTER]) == Changes(
+        ["order_events: created", "dead_letters: created"], []
+    )
+    assert create_tables(warehouse, [ORDER, LETTER]) == Changes([], [])
+    other = tuple(each for each in ORDER.properties if each.name not in ("number", "paid"))
+    changed = replace(
+        ORDER, properties=(*NEW[:1], Property("number", "string"), *other), path="order.odcs.yaml"
+    )
+    found = warehouse.differences(changed)
+    assert found is not None
+    assert [(each.path, each.effect) for each in found] == [
+        ("colour", "added"),
+        ("number", "refused"),
+        (found[2].path, "tolerated"),
+    ]
+    assert found[2].path.lower() == "paid"
+    before = [str(each) for each in found]
+    with pytest.raises(ConfigError) as raised:
+        fit(warehouse, [changed])
+    assert str(raised.value) == (
+        f"order.odcs.yaml: table {before[1]}; alter the table, or load into another one"
+    )
+    assert apply_contracts(warehouse, [changed]) == Changes(
+        [],
+        [
+            f"{before[0]}: not added, as no run can load into this table",
+            f"{before[1]}: left, as only columns that may be null are added; no run can load",
+            f"{before[2]}: left, as only columns that may be null are added; a run works",
+        ],
+    )
+    assert compare_tables(warehouse, [changed]).left == before
+    warehouse.prepare([changed])
+    assert compare_tables(warehouse, [changed]).left == before
+    required = replace(ORDER, properties=(Property("colour", "string", required=True), *ORDER.properties))
+    effect = "added" if place.url.startswith("duckdb:") else "refused"  # a view requires nothing
+    assert [each.effect for each in warehouse.differences(required) or []] == [effect]
+
+
+# What other processes do is done by these, so that races and kills are real.
+
+
+def _load_all(url: str, first: int, last: int) -> None:
+    warehouse = open_warehouse(url)
+    for number in range(first, last):
+        load(warehouse, ORDER, segment(number, order(0), order(11), b'{"at":7}'))
+
+
+def _killed_after(url: str) -> None:
+    """Load a segment and die of SIGKILL before anybody hears of it."""
+    _load_all(url, 1, 2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_processes_that_race_for_the_same_segments_load_each_once(place: Place) -> None:
+    prepared(place.url)
+    processes = [SPAWN.Process(target=_load_all, args=(place.url, 0, 20)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert (number_of(place, "order_events"), len(marks(place))) == (40, 20)
+    assert [events for *_, events in counts(place)] == [20, 20]
+
+
+def test_runs_that_start_at_once_all_prepare(place: Place) -> None:
+    processes = [SPAWN.Process(target=prepared, args=(place.url,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert number_of(place, "order_events") == 0
+
+
+def test_a_worker_killed_after_a_load_leaves_it_done(place: Place) -> None:
+    warehouse = prepared(place.url)
+    process = SPAWN.Process(target=_killed_after, args=(place.url,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    each = segment(1, order(0), order(11), b'{"at":7}')
+    known = warehouse.refused(each.id, each.minute)
+    assert known is not None
+    assert numbers(known) == [2]
+    assert load(warehouse, ORDER, each) == known
+    assert (number_of(place, "order_events"), len(marks(place))) == (2, 1)
+    assert [events for *_, events in counts(place)] == [1, 1]
