@@ -82,21 +82,21 @@ class Case:
     job: str
     path: Path
     records: int
-    repeated: int
+    duplicates: int
     rejected: int
 
 
 def sales(path: Path, rows: int) -> Case:
     """Write a day's sales in order of time: 1 % broken in four ways, 1 % repeated, 2 % with a quoted note."""
     chance = random.Random(rows)
-    repeated = rejected = 0
+    duplicates = rejected = 0
     row = ""
     with path.open("w") as out:
         out.write(HEADER)
         for number in range(rows):
             kind = chance.randrange(100)
             if kind == 0 and row:
-                repeated += 1
+                duplicates += 1
                 out.write(row)
                 continue
             at = (START + timedelta(seconds=number * 86_400 / rows)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -117,7 +117,7 @@ def sales(path: Path, rows: int) -> Case:
                 continue
             row = f"{line}\n"
             out.write(row)
-    return Case("commerce_sales", path, rows, repeated, rejected)
+    return Case("commerce_sales", path, rows, duplicates, rejected)
 
 
 def logs(path: Path, lines: int) -> Case:
@@ -179,7 +179,12 @@ def sluice(case: Case, out: Path) -> list[str]:
 def faults(case: Case, out: Path) -> Iterator[str]:
     """Yield what the report says that is not so."""
     report = json.loads((out / "report.json").read_text())
-    expected = {"read": case.records, "repeated": case.repeated, "rejected": case.rejected, "balanced": True}
+    expected = {
+        "read": case.records,
+        "duplicates": case.duplicates,
+        "rejected": case.rejected,
+        "reconciled": True,
+    }
     for name, value in expected.items():
         if report[name] != value:
             yield f"{case.job}: expected {name} {value}, got {report[name]}"

@@ -41,7 +41,7 @@ class Truth:
     read: int
     bytes: int = 0
     accepted: Counter[str] = field(default_factory=Counter)
-    repeated: Counter[str] = field(default_factory=Counter)
+    duplicates: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     accepted_bytes: Counter[str] = field(default_factory=Counter)
@@ -110,7 +110,7 @@ def _account(truth: Truth, line: Line, again: bool) -> None:
         truth.rejected[event_type] += 1
         truth.reasons.update(codes)
     elif again:
-        truth.repeated[event_type] += 1
+        truth.duplicates[event_type] += 1
     else:
         truth.accepted[event_type] += 1
         truth.accepted_bytes[event_type] += len(record)

@@ -279,7 +279,7 @@ def _until(reached: Callable[[], bool], running: Running | None = None) -> None:
 
 def _settled(totals: str, events: int) -> bool:
     report = read_report(totals)
-    return report.balanced and report.read >= events
+    return report.reconciled and report.read >= events
 
 
 def _report(totals: str) -> dict[str, object]:

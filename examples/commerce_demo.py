@@ -127,8 +127,8 @@ def ingest(console: Console, job: str, source: str) -> None:
     if done.returncode:
         sys.exit(done.stderr)
     figures = json.loads(report.read_text())
-    counted = " + ".join(f"{name} {figures[name]}" for name in ("accepted", "repeated", "rejected"))
-    console.print(f"  read {figures['read']} = {counted}; salvaged {figures['salvaged']}")
+    counted = " + ".join(f"{name} {figures[name]}" for name in ("accepted", "duplicates", "rejected"))
+    console.print(f"  read {figures['read']} = {counted}; salvaged {figures['repaired']}")
 
 
 def build(console: Console) -> None:

@@ -142,7 +142,7 @@ class History:
     def repeat(self, file: str, record: bytes, event_type: str) -> None:
         """Add an event that was added before."""
         self.records[file].append(record)
-        self.figures["repeated", event_type] += 1
+        self.figures["duplicates", event_type] += 1
 
     def reject(self, file: str, record: bytes, code: str, event_type: str = "unknown") -> None:
         """Add a record that the contract rejects with `code`."""
@@ -154,11 +154,12 @@ class History:
         """Return the totals as a run report has them."""
         kinds = sorted({kind for _, kind in self.figures})
         by_type = {
-            kind: {name: self.figures[name, kind] for name in ("accepted", "repeated", "rejected")}
+            kind: {name: self.figures[name, kind] for name in ("accepted", "duplicates", "rejected")}
             for kind in kinds
         }
         totals = {
-            name: sum(row[name] for row in by_type.values()) for name in ("accepted", "repeated", "rejected")
+            name: sum(row[name] for row in by_type.values())
+            for name in ("accepted", "duplicates", "rejected")
         }
         return {
             "read": sum(totals.values()),

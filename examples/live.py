@@ -75,7 +75,7 @@ def proof(job: LiveJob, feed: Feed) -> Table:
     table.add_row(
         "broken records", f"{len(feed.broken):,}", f"{payloads.total():,}", f"{letters:,}", str(kept)
     )
-    table.add_row("repeated records", f"{len(feed.repeated):,}", "0", "0", "")
+    table.add_row("repeated records", f"{len(feed.duplicates):,}", "0", "0", "")
     if not (whole and kept):
         sys.exit("what was stored is not what was published")
     return table
@@ -109,7 +109,7 @@ def main() -> None:
         finally:
             running.kill()
     console.print(proof(job, feed))
-    figures = ", ".join(f"{name} {report[name]:,}" for name in ("read", "accepted", "repeated", "rejected"))
+    figures = ", ".join(f"{name} {report[name]:,}" for name in ("read", "accepted", "duplicates", "rejected"))
     console.print(f"the second run balances: {figures}")
 
 

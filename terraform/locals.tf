@@ -61,7 +61,7 @@ locals {
       expire_days    = 365
       roles          = local.append
     }
-    unparsable = {
+    quarantine = {
       expire_days = 30
       roles       = local.append
     }

@@ -44,7 +44,7 @@ output "deploy" {
     "TEMP=${module.storage.urls["temp"]}",
     "LOG=${module.storage.urls["log"]}",
     "DEAD_LETTERS=${module.storage.urls["dead-letters"]}",
-    "UNPARSABLE=${module.storage.urls["unparsable"]}",
+    "QUARANTINE=${module.storage.urls["quarantine"]}",
     "RAW=${module.storage.urls["raw"]}",
     "PRIVACY_SECRET=${var.privacy_secret}",
     "",

@@ -123,7 +123,7 @@ variable "datasets" {
 variable "buckets" {
   description = <<-EOT
     Names of the buckets, and how long what they hold is kept. A name that is not given is <project_id>-<name>-<key>.
-    `log` holds every event that was accepted; `dead-letters` what was refused; `unparsable` what was refused and could
+    `log` holds every event that was accepted; `dead-letters` what was refused; `quarantine` what was refused and could
     not even be read, so that nothing in it could be protected; `raw` files before their ingestion; `temp` what jobs
     need while they run, and templates. `readers` are keys of accounts or of `members`.
   EOT
@@ -140,8 +140,8 @@ variable "buckets" {
   nullable = false
 
   validation {
-    condition     = alltrue([for key in keys(var.buckets) : contains(["log", "dead-letters", "unparsable", "raw", "temp"], key)])
-    error_message = "Expected settings of log, dead-letters, unparsable, raw or temp."
+    condition     = alltrue([for key in keys(var.buckets) : contains(["log", "dead-letters", "quarantine", "raw", "temp"], key)])
+    error_message = "Expected settings of log, dead-letters, quarantine, raw or temp."
   }
 }
 

@@ -63,10 +63,10 @@ def test_logs(tmp_path: Path) -> None:
     source = ROOT / "examples/commerce/logs"
     report = run_job("commerce_logs", source, tmp_path)
     assert figures(report) == (80, 73, 1, 6, True)
-    assert report["salvaged"] == 12
+    assert report["repaired"] == 12
     assert report["rejections"] == {"enum": 1, "missing": 2, "not_json": 3}
     assert figures(run_job("commerce_logs", source, tmp_path)) == (80, 0, 74, 6, True)
-    query = "unnest(from_json(_extra->'$._salvaged.rules', '[\"varchar\"]')) as rule, count(*)"
+    query = "unnest(from_json(_extra->'$._repaired.rules', '[\"varchar\"]')) as rule, count(*)"
     assert dict(rows(tmp_path, f"select {query} from customer_logs group by rule")) == {
         "bare_words": 1,
         "cut_off": 1,

@@ -30,7 +30,7 @@ SERVICE_ACCOUNT=sluice-pipeline@shop-prod-1.iam.gserviceaccount.com
 TEMP=gs://shop-prod-1-sluice-temp
 LOG=gs://shop-prod-1-sluice-log
 DEAD_LETTERS=gs://shop-prod-1-sluice-dead-letters
-UNPARSABLE=gs://shop-prod-1-sluice-unparsable
+QUARANTINE=gs://shop-prod-1-sluice-quarantine
 RAW=gs://shop-prod-1-sluice-raw
 PRIVACY_SECRET=sluice-privacy-key
 """
@@ -164,7 +164,7 @@ class TestScript:
                 "--parameters=^||^sdk_container_image=europe-west1-docker.pkg.dev/shop-prod-1/sluice/sluice:1.2.3"
                 "||files=gs://shop-prod-1-sluice-log/output"
                 "||dead_letters=gs://shop-prod-1-sluice-dead-letters/dead_letters"
-                "||unparsable=gs://shop-prod-1-sluice-unparsable/unparsable"
+                "||quarantine=gs://shop-prod-1-sluice-quarantine/quarantine"
                 "||privacy_key=projects/shop-prod-1/secrets/sluice-privacy-key"
                 f"||{source}||warehouse=bigquery://shop-prod-1/backend_events",
                 "--service-account-email=sluice-pipeline@shop-prod-1.iam.gserviceaccount.com",
@@ -182,7 +182,7 @@ class TestScript:
         places = (
             "files=gs://b/f",
             "dead_letters=gs://b/d",
-            "unparsable=gs://b/u",
+            "quarantine=gs://b/u",
             "privacy_key=projects/p/secrets/s",
         )
         clouds.deploy("run", "j", *places, MAX_WORKERS="3")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from sluice.errors import ConfigError, StorageError, WarehouseError
-from sluice.retry import Patience
+from sluice.retry import RetryPolicy
 
 
 def test_what_fails_for_a_while_is_done_in_the_end_and_each_failure_is_told(
@@ -19,7 +19,7 @@ def test_what_fails_for_a_while_is_done_in_the_end_and_each_failure_is_told(
         return "done"
 
     with caplog.at_level(logging.WARNING, "sluice"):
-        assert Patience(60)(action) == "done"
+        assert RetryPolicy(60)(action) == "done"
     told = [record.getMessage() for record in caplog.records]
     assert [re.sub(r"tried for \d+ s", "tried for N s", each) for each in told] == [
         "disk full; tried for N s of 60 s",
@@ -38,5 +38,5 @@ def test_without_time_or_for_another_failure_nothing_is_tried_again(
         raise failure
 
     with pytest.raises(type(failure), match=str(failure)):
-        Patience(seconds)(action)
+        RetryPolicy(seconds)(action)
     assert calls == [1]

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import generate_latest
 from sluice import telemetry as metrics
 from sluice.arrow.window_counts import WindowCount
-from sluice.elements import DEAD_LETTER, Tally
+from sluice.elements import DEAD_LETTER, StepCounts
 from sluice.sources import acknowledgements as live
 from sluice.telemetry import Figures, measure, registry
 
@@ -13,8 +13,8 @@ SECOND = 1_000_000
 
 def test_figures_add_up_and_letters_are_not_events() -> None:
     figures = Figures()
-    figures.add(Tally({("accepted", "order"): 3, ("accepted", DEAD_LETTER): 7}))
-    figures.add(Tally({("accepted", "order"): 1, ("accepted", "view"): 2}))
+    figures.add(StepCounts({("accepted", "order"): 3, ("accepted", DEAD_LETTER): 7}))
+    figures.add(StepCounts({("accepted", "order"): 1, ("accepted", "view"): 2}))
     assert figures.counts() == {("accepted", "order"): 4, ("accepted", "view"): 2}
     assert figures.total("accepted") == 6
 
@@ -33,12 +33,12 @@ def test_windows_of_several_segments_add_up_and_only_the_latest_are_kept() -> No
 
 
 def test_a_tally_is_seen_by_prometheus_and_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    tickets = live.Tickets(lambda: 5.0)
-    tickets.issue(4, 40, lambda: None)
+    pending_acks = live.PendingAcks(lambda: 5.0)
+    pending_acks.issue(4, 40, lambda: None)
     monkeypatch.setattr(metrics, "FIGURES", Figures())
-    monkeypatch.setattr(metrics, "RECEIPTS", tickets)
+    monkeypatch.setattr(metrics, "PENDING_ACKS", pending_acks)
     monkeypatch.setattr(metrics, "BACKLOG", live.Backlog())
-    tally = Tally({("read", ""): 9, ("accepted", "order"): 3, ("code", "enum"): 2})
+    tally = StepCounts({("read", ""): 9, ("accepted", "order"): 3, ("code", "enum"): 2})
     assert measure(tally) is tally
     metrics.FIGURES.add_windows("order", [WindowCount(10 * SECOND, 20 * SECOND, 3)])
     served = generate_latest(registry()).decode().splitlines()

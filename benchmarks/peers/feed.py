@@ -14,7 +14,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 from sluice.contracts import load_contracts
-from sluice.tooling.fake_events import make_events
+from sluice.tooling.fake_events import fake_events
 
 PARTITIONS = 2
 _TIME = re.compile(rb'"(?:order_date|timestamp)": ?"([^"]+)"')
@@ -66,7 +66,7 @@ def _send(sender: Producer, topic: str, record: bytes, number: int, at: int) -> 
 def publish(broker: str, topic: str, rate: int, seconds: float) -> None:
     """Publish events of now, 2% of them broken and 5% repeated, `rate` a second."""
     luck = random.Random(1)
-    made = make_events(load_contracts("schemas/backend_events"), "event_type", lambda: 0.5, 1)
+    made = fake_events(load_contracts("schemas/backend_events"), "event_type", lambda: 0.5, 1)
     zero = b"1970-01-01T00:00:00.500000Z"
     templates = [next(made).split(zero) for _ in range(_TEMPLATES)]
     sender, last = producer(broker), b""

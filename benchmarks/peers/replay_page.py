@@ -28,7 +28,7 @@ DUTIES = {
     "windows": "counts",
     "rejected": "dead letters",
     "reasons": "all reasons",
-    "repeated": "repeats",
+    "duplicates": "repeats",
 }
 
 

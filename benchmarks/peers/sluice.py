@@ -38,12 +38,12 @@ def tally(out: Path) -> Outcome:
 
     report = json.loads((out / "report.json").read_text())
     by_type = {
-        name: figures["repeated"] for name, figures in report["by_type"].items() if figures["repeated"]
+        name: figures["duplicates"] for name, figures in report["by_type"].items() if figures["duplicates"]
     }
     return {
         **files_outcome(out / "files", re.compile(r"(?P<type>\w+)/(?P<minute>\d{4}(/\d\d){4})/")),
         "read": report["read"],
-        "repeated": by_type,
+        "duplicates": by_type,
         "rows": {
             event_type: query(f"select count(*) from {table}")[0][0] for event_type, table in TABLES.items()
         },

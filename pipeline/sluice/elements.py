@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-Receipts = Mapping[int, int]
+Acks = Mapping[int, int]
 """Ticket -> how many records of its batch are stored, or owed once something is. Empty where sources need none."""
 
 DEAD_LETTER = "dead_letter"
@@ -21,19 +21,19 @@ DEAD_LETTER = "dead_letter"
 REDELIVERY = "redelivery"
 """Event type of the marks that tell which letters were delivered again; they are in the log of the letters only."""
 
-UNPARSABLE = "unparsable"
+QUARANTINE = "quarantine"
 """Event type of dead letters that cannot be searched for protected values; they are in a log of their own only."""
 
-OWN_TYPES = frozenset({DEAD_LETTER, REDELIVERY, UNPARSABLE})
+OWN_TYPES = frozenset({DEAD_LETTER, REDELIVERY, QUARANTINE})
 """What is not counted as events."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class RedeliveryOrigin:
     """The dead letter that a record is delivered again from: what keeps it the same letter if it fails again.
 
     `attempt` counts deliveries, this one included. `time` is the letter's, and chooses its folder. `started` is
-    when the run that rejected it began, in epoch seconds; None if its source had no end. An `unparsable` one stays
+    when the run that rejected it began, in epoch seconds; None if its source had no end. An `quarantine` one stays
     in its log.
     """
 
@@ -41,7 +41,7 @@ class Letter:
     attempt: int
     time: datetime
     started: float | None = None
-    unparsable: bool = False
+    quarantine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ class Origin:
     line: int | None = None
     message_id: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
-    letter: Letter | None = None
+    letter: RedeliveryOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CsvDialect:
     """How the rows of a CSV file become objects: the names in its header, its delimiter, its encoding.
 
     `encoding` is utf-8, cp1252 (Windows-1252), or empty if the first rows are ASCII and could be either.
@@ -76,7 +76,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Redelivered:
+class RedeliveryBatch:
     """What the records of a batch of dead letters have in common, and the first origin of each.
 
     `started` is when the run that rejected them began, in epoch seconds; None if its source had no end. `protected`
@@ -85,10 +85,10 @@ class Redelivered:
 
     origins: Sequence[Origin]
     started: float | None
-    protected: frozenset[str] = frozenset()
+    masked: frozenset[str] = frozenset()
 
 
-class Claim(NamedTuple):
+class OffsetSpan(NamedTuple):
     """What a batch covers of its partition: all offsets from `start` up to `end`, also those that no record has.
 
     The next claim starts where this one ends; the `first` one, where the job began to read.
@@ -120,19 +120,19 @@ class RecordBatch:
     lines: Sequence[int] | None = None
     message_ids: Sequence[str] | None = None
     attributes: Sequence[Mapping[str, str]] | None = None
-    ticket: int | None = None
-    claim: Claim | None = None
-    layout: Layout | None = None
-    redelivered: Redelivered | None = None
+    ack_token: int | None = None
+    offset_span: OffsetSpan | None = None
+    dialect: CsvDialect | None = None
+    redelivered: RedeliveryBatch | None = None
 
     @property
     def size(self) -> int:
         """Bytes of all records."""
         return sum(map(len, self.records))
 
-    def receipts(self, records: int) -> Receipts:
+    def acks(self, records: int) -> Acks:
         """Return what `records` of the batch owe to its source once they are stored."""
-        return {} if self.ticket is None else {self.ticket: records}
+        return {} if self.ack_token is None else {self.ack_token: records}
 
     def origin(self, index: int) -> Origin:
         """Where record `index` (0-based) came from."""
@@ -188,13 +188,13 @@ class LogKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class OrderedLines:
     """Lines of one log key that stood in one record batch, in order; `uri` and `offset` say where they began."""
 
     uri: str
     offset: int
     lines: list[bytes]
-    receipts: Receipts = field(default_factory=dict)
+    acks: Acks = field(default_factory=dict)
     """What is owed once the lines are stored."""
 
     @property
@@ -207,7 +207,7 @@ class Part:
 class EventBatch:
     """Accepted lines on their way to one folder of the log, with enough origin to put them in order again."""
 
-    parts: Sequence[Part]
+    parts: Sequence[OrderedLines]
 
     @property
     def size(self) -> int:
@@ -229,12 +229,12 @@ class Rejected:
     """In UTC, when the record has a readable event time."""
     span: int = 1
     """Minutes of a folder of its event type's log; the letter's folder holds as many."""
-    receipts: Receipts = field(default_factory=dict)
+    acks: Acks = field(default_factory=dict)
     """What is owed once the record's dead letter is stored."""
-    layout: Layout | None = None
-    protected: frozenset[str] = frozenset()
+    dialect: CsvDialect | None = None
+    masked: frozenset[str] = frozenset()
     """Paths of the values that were protected, such as `items[].email`."""
-    unparsable: bytes | None = None
+    quarantine: bytes | None = None
     """Keyed hash of a record that cannot be searched for values to protect, and still has them."""
 
     @property
@@ -244,7 +244,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class StepCounts:
     """What one step counted: `counts` maps (figure, event type or reject code) to a number.
 
     `first` and `last` are the earliest and latest event time of accepted events, in epoch seconds.
@@ -255,15 +255,15 @@ class Tally:
     last: float | None = None
 
 
-def add_receipts(receipts: Iterable[Receipts]) -> Receipts:
+def add_acks(acks: Iterable[Acks]) -> Acks:
     """Return the sum of `receipts`, ticket by ticket."""
     total: Counter[int] = Counter()
-    for each in receipts:
+    for each in acks:
         total.update(each)
     return total
 
 
-def add_tallies(tallies: Iterable[Tally]) -> Tally:
+def add_step_counts(tallies: Iterable[StepCounts]) -> StepCounts:
     """Return the sum of `tallies`: counts added up, the span of times widened. Associative, commutative."""
     counts: Counter[tuple[str, str]] = Counter()
     firsts, lasts = [], []
@@ -271,4 +271,4 @@ def add_tallies(tallies: Iterable[Tally]) -> Tally:
         counts.update(tally.counts)
         firsts += [tally.first] if tally.first is not None else []
         lasts += [tally.last] if tally.last is not None else []
-    return Tally(dict(counts), min(firsts, default=None), max(lasts, default=None))
+    return StepCounts(dict(counts), min(firsts, default=None), max(lasts, default=None))

@@ -42,7 +42,7 @@ class WorkerError(SluiceError):
     """A worker process on this machine died before its work was done."""
 
 
-class UnbalancedError(SluiceError):
+class UnreconciledError(SluiceError):
     """The run ended, but its ledger does not add up: some record is unaccounted for."""
 
 

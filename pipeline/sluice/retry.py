@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """Calls an action again, with back-off and jitter, while a store or a warehouse fails, for `seconds`.
 
     The action must be safe to repeat, as `Log.append` and `Warehouse.load` are. Each failure is logged as a

@@ -16,8 +16,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from sluice.arrow.window_counts import MICROSECONDS, WindowCount
-from sluice.elements import OWN_TYPES, Tally
-from sluice.sources.acknowledgements import BACKLOG, RECEIPTS
+from sluice.elements import OWN_TYPES, StepCounts
+from sluice.sources.acknowledgements import BACKLOG, PENDING_ACKS
 
 _NAMESPACE = "sluice"
 
@@ -25,12 +25,12 @@ _HELP = {
     "read": "Records that the source handed over.",
     "bytes": "Bytes of records that the source handed over.",
     "accepted": "Events appended to the log, by event type.",
-    "repeated": "Events that were in the log already, by event type.",
+    "duplicates": "Events that were in the log already, by event type.",
     "rejected": "Records that broke their contract, by event type.",
     "code": "Records that broke their contract, by the code of their dead letter.",
     "loaded": "Events loaded into the warehouse, by event type.",
-    "refused": "Events that the warehouse refused, by event type.",
-    "recovered": "Events of earlier runs loaded into the warehouse, by event type.",
+    "load_rejected": "Events that the warehouse refused, by event type.",
+    "backfilled": "Events of earlier runs loaded into the warehouse, by event type.",
     "segments": "Segments appended to the log, by event type.",
 }
 """Figure of a tally -> what it counts."""
@@ -47,7 +47,7 @@ class Figures:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._windows: dict[tuple[int, int], Counter[str]] = {}
 
-    def add(self, tally: Tally) -> None:
+    def add(self, tally: StepCounts) -> None:
         """Add what one step did."""
         with self._lock:
             self._counts.update(tally.counts)
@@ -81,7 +81,7 @@ FIGURES = Figures()
 """Those of this process."""
 
 
-def measure(tally: Tally) -> Tally:
+def measure(tally: StepCounts) -> StepCounts:
     """Count a tally in Beam's metrics and in this process's, and hand it on."""
     for (figure, name), number in tally.counts.items():
         Metrics.counter(_NAMESPACE, f"{figure}.{name}" if name else figure).inc(number)
@@ -101,7 +101,7 @@ class _RunCollector(Collector):
             for value, number in found or ([("", 0)] if not labels else []):
                 family.add_metric([value] if labels else [], number)
             yield family
-        outstanding = RECEIPTS.outstanding()
+        outstanding = PENDING_ACKS.outstanding()
         yield _gauge("unacknowledged_records", "Records handed over and not stored yet.", outstanding.records)
         yield _gauge("unacknowledged_bytes", "Bytes handed over and not stored yet.", outstanding.bytes)
         yield _gauge("oldest_unacknowledged_seconds", "Age of the oldest of them.", outstanding.seconds)

@@ -62,7 +62,7 @@ run "names" {
     condition = output.buckets == {
       log          = "gs://shop-prod-1-sluice-log"
       dead-letters = "gs://shop-prod-1-sluice-dead-letters"
-      unparsable   = "gs://shop-prod-1-sluice-unparsable"
+      quarantine   = "gs://shop-prod-1-sluice-quarantine"
       raw          = "gs://shop-prod-1-sluice-raw"
       temp         = "gs://shop-prod-1-sluice-temp"
     }

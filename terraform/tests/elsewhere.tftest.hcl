@@ -33,7 +33,7 @@ variables {
   query_users = ["analysts"]
   buckets = {
     log        = { name = "my-own-log", retention_days = 30 }
-    unparsable = { readers = ["security"] }
+    quarantine = { readers = ["security"] }
   }
   alerts            = { emails = { oncall = "oncall@example.com" }, slack_channel = "#data" }
   slack_token       = "not-a-real-token"

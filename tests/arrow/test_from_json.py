@@ -58,13 +58,13 @@ def table(contract: Contract, *lines: bytes) -> tuple[pa.Table, list[tuple[int, 
 
 
 def test_a_plain_segment_becomes_a_table() -> None:
-    made, refused = table(
+    made, row_errors = table(
         ORDER,
         START + b',"items":[{"product_id":"BEC49AB4-6fc8-40d2-982c-ba01600a6732","price":87.66}],'
         b'"address":{"city":"Riga"},"count":3,"ratio":0.1,"total":87.660,"paid":true,"day":"2025-02-09"}',
         START + b"}",
     )
-    assert refused == []
+    assert row_errors == []
     assert made.schema.equals(arrow_schema(ORDER), check_metadata=True)
     at = datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
     added = {"_extra": None, "_segment_id": "5e" * 16, "_ingested_at": NOW}
@@ -78,8 +78,8 @@ def test_a_plain_segment_becomes_a_table() -> None:
 
 
 def test_no_lines_make_an_empty_table() -> None:
-    made, refused = table(ORDER)
-    assert (made.num_rows, refused) == (0, [])
+    made, row_errors = table(ORDER)
+    assert (made.num_rows, row_errors) == (0, [])
     assert made.schema.equals(arrow_schema(ORDER), check_metadata=True)
 
 
@@ -102,8 +102,8 @@ EXTRAS = [
 
 @pytest.mark.parametrize(("members", "expected"), EXTRAS)
 def test_what_the_contract_does_not_know_is_kept_as_it_came(members: bytes, expected: str | None) -> None:
-    made, refused = table(ORDER, START + b"}", START + members + b"}", START + b',"count":7}')
-    assert refused == []
+    made, row_errors = table(ORDER, START + b"}", START + members + b"}", START + b',"count":7}')
+    assert row_errors == []
     assert made["_extra"].to_pylist() == [None, expected, None]
     assert made["count"].to_pylist() == [None, None, 7]
 
@@ -140,10 +140,10 @@ VALUES: list[tuple[Kind, bytes, Any]] = [
 
 @pytest.mark.parametrize(("kind", "text", "expected"), VALUES)
 def test_values_are_exact_whichever_way_they_take(kind: Kind, text: bytes, expected: Any) -> None:
-    made, refused = table(one_kind(kind), b'{"p":%b}' % text, b'{"p":%b,"unknown":1}' % text, b"{}")
-    assert (made["p"].to_pylist(), refused) == ([expected, expected, None], [])
-    alone, refused = table(one_kind(kind), b'{"p":%b}' % text)
-    assert (alone["p"].to_pylist(), refused) == ([expected], [])
+    made, row_errors = table(one_kind(kind), b'{"p":%b}' % text, b'{"p":%b,"unknown":1}' % text, b"{}")
+    assert (made["p"].to_pylist(), row_errors) == ([expected, expected, None], [])
+    alone, row_errors = table(one_kind(kind), b'{"p":%b}' % text)
+    assert (alone["p"].to_pylist(), row_errors) == ([expected], [])
 
 
 REFUSED: list[tuple[Kind, bytes, str]] = [
@@ -166,8 +166,8 @@ REFUSED: list[tuple[Kind, bytes, str]] = [
 @pytest.mark.parametrize(("kind", "line", "message"), REFUSED)
 def test_a_line_that_cannot_become_a_row_is_refused_alone(kind: Kind, line: bytes, message: str) -> None:
     good = {"json": b'{"p":[]}', "string": b'{"p":"x"}'}.get(kind, b'{"p":7}')
-    made, refused = table(one_kind(kind, required=True), good, line, good, good, line)
-    assert refused == [(1, message), (4, message)]
+    made, row_errors = table(one_kind(kind, required=True), good, line, good, good, line)
+    assert row_errors == [(1, message), (4, message)]
     assert made.num_rows == 3
     assert made["_event_id"].to_pylist() == [f"{index:032x}" for index in (0, 2, 3)]
 
@@ -176,8 +176,8 @@ def test_the_delivery_identity_is_no_unknown_property() -> None:
     delivered = Contract(
         "t", "t", "t", "1.0.0", "d", "", (Property("p", "integer"),), None, identity="delivery"
     )
-    made, refused = table(delivered, b'{"_id":"topic/0/7","p":1}', b'{"_id":"topic/0/8","p":2,"q":3}')
-    assert refused == []
+    made, row_errors = table(delivered, b'{"_id":"topic/0/7","p":1}', b'{"_id":"topic/0/8","p":2,"q":3}')
+    assert row_errors == []
     assert made.select(["p", "_extra"]).to_pylist() == [
         {"p": 1, "_extra": None},
         {"p": 2, "_extra": '{"q":3}'},
@@ -223,8 +223,8 @@ def rows(columns: list[pa.Array]) -> list[list[Any]]:
 def test_all_ways_give_the_same_rows(lines: list[bytes]) -> None:
     read = read_lines(ORDER, lines)
     separated, beyond, _ = separate_lines(ORDER, [line[:-1] + b',"x":{"y":[0]}}' for line in lines])
-    rewritten, extra, refused = rewrite_lines(ORDER, find_extras(ORDER, lines))
-    assert (refused, extra.null_count) == ([], len(lines))
+    rewritten, extra, row_errors = rewrite_lines(ORDER, find_extras(ORDER, lines))
+    assert (row_errors, extra.null_count) == ([], len(lines))
     assert read is not None
     assert rows(read) == rows(rewritten) == rows(separated)
     assert beyond.to_pylist() == ['{"x":{"y":[0]}}'] * len(lines)
@@ -236,9 +236,9 @@ def test_all_ways_give_the_same_rows(lines: list[bytes]) -> None:
     st.sampled_from([b'"x":0', b'"count":7', b'"total":0e400', b'"at":"2025-02-08t13:09:00.1234567z"']),
 )
 def test_a_line_that_must_be_rewritten_changes_no_other(line: bytes, member: bytes) -> None:
-    odd = line[:-1] + b"," + member + b"}"
+    suspects = line[:-1] + b"," + member + b"}"
     alone, _, _ = rewrite_lines(ORDER, find_extras(ORDER, [line]))
-    made, refused = table(ORDER, line, odd, line)
-    assert refused == []
+    made, row_errors = table(ORDER, line, suspects, line)
+    assert row_errors == []
     assert rows([made.column(i).combine_chunks()[:1] for i in range(9)]) == rows(alone)
     assert made.slice(0, 1).select(range(9)).equals(made.slice(2, 1).select(range(9)))

@@ -113,10 +113,10 @@ def test_a_wrong_flag_is_one_line_and_nothing_is_started(replay: Replay, flags: 
     ("text", "line"),
     [
         ("sorce: x\n", "{job}: sorce: unknown key; expected one of name, contracts, source, files, warehouse, "
-         "dead_letters, route_by, retry_for, unparsable, privacy_key, load, windows.counts, windows.flush, "
+         "dead_letters, route_by, retry_for, quarantine, privacy_key, load, windows.counts, windows.flush, "
          "windows.allowed_lateness, windows.max_skew, windows.shards"),
         ("windows: {count: 10s}\n", "{job}: windows.count: unknown key; expected one of name, contracts, source, "
-         "files, warehouse, dead_letters, route_by, retry_for, unparsable, privacy_key, load, windows.counts, "
+         "files, warehouse, dead_letters, route_by, retry_for, quarantine, privacy_key, load, windows.counts, "
          "windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards"),
         ("windows: 10s\n", "{job}: windows: expected a mapping such as {{counts: 10s}}, got '10s'"),
         ("name: [a]\n", "{job}: name: expected text, got ['a']"),
@@ -235,7 +235,7 @@ def test_a_report_that_cannot_be_written_is_told_before_the_run(
 def test_the_folder_of_a_report_is_made(replay: Replay, tmp_path: Path) -> None:
     replay.report_file = tmp_path / "new" / "folder" / "report.json"
     replay.run(history(tmp_path / "in"))
-    assert replay.report()["balanced"]
+    assert replay.report()["reconciled"]
 
 
 def test_a_temporary_folder_with_a_long_path_is_one_line_or_no_matter(replay: Replay, scratch: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_file_cut_off_halfway_is_one_line_and_its_repair_completes_the_run(
     (source / "b.json.gz").write_bytes(whole)
     replay.run(source)
     made = replay.report()
-    assert (made["read"], made["accepted"] + made["repeated"], made["balanced"]) == (90_000, 90_000, True)
+    assert (made["read"], made["accepted"] + made["duplicates"], made["reconciled"]) == (90_000, 90_000, True)
     assert sum(times.total() for times in replay.events().values()) == 90_000
     assert replay.sql("select count(*), count(distinct _event_id) from inventory_events") == [
         (90_000, 90_000)
@@ -321,7 +321,7 @@ def test_a_full_disk_is_one_line_and_more_room_completes_the_run(
                 assert set(times.values()) == {1}
             subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
             replay.run(source)
-            assert replay.report()["balanced"]
+            assert replay.report()["reconciled"]
             assert replay.state() == clean.state()
             replay.scratch = whole
     except RuntimeError as error:
@@ -414,7 +414,7 @@ def test_a_saved_report_is_printed(replay: Replay, tmp_path: Path) -> None:
         in saved.out
     )
 
-    unbalanced = replay.report() | {"balanced": False}
+    unbalanced = replay.report() | {"reconciled": False}
     (tmp_path / "other.json").write_text(json.dumps(unbalanced))
     assert sluice("report", str(tmp_path / "other.json")).code == 1
     strange = replay.report() | {"rejections": {"code_of_tomorrow": 1}}

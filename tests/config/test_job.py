@@ -94,14 +94,14 @@ def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest
             "name: shop",
             "nmae: shop",
             "nmae: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, route_by, "
-            "retry_for, unparsable, privacy_key, load, windows.counts, windows.flush, "
+            "retry_for, quarantine, privacy_key, load, windows.counts, windows.flush, "
             "windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
             "counts: 30s",
             "count: 30s",
             "windows.count: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, "
-            "route_by, retry_for, unparsable, privacy_key, load, windows.counts, windows.flush, "
+            "route_by, retry_for, quarantine, privacy_key, load, windows.counts, windows.flush, "
             "windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (

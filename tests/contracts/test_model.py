@@ -187,34 +187,34 @@ MISTAKES = [
     ),
     (
         "name: due, ",
+        "name: due, customProperties: [{property: color, value: hash}], ",
+        f"{P}[7].customProperties[0].property: expected one of aliases, flatten, mask, got 'color'",
+    ),
+    (
+        "name: due, ",
         "name: due, customProperties: [{property: mask, value: hash}], ",
-        f"{P}[7].customProperties[0].property: expected one of aliases, flatten, protect, got 'mask'",
+        f"{P}[7].classification: expected restricted beside mask, got nothing",
     ),
     (
         "name: due, ",
-        "name: due, customProperties: [{property: protect, value: hash}], ",
-        f"{P}[7].classification: expected restricted beside protect, got nothing",
+        "name: due, classification: restricted, customProperties: [{property: mask, value: rot13}], ",
+        f"{P}[7].customProperties.mask: expected one of hash, drop, truncate_ip, got 'rot13'",
     ),
     (
         "name: due, ",
-        "name: due, classification: restricted, customProperties: [{property: protect, value: rot13}], ",
-        f"{P}[7].customProperties.protect: expected one of hash, drop, truncate_ip, got 'rot13'",
-    ),
-    (
-        "name: due, ",
-        "name: due, classification: restricted, customProperties: [{property: protect, value: hash}], ",
-        f"{P}[7].customProperties.protect: expected drop, got hash, which is for strings; the property is date",
+        "name: due, classification: restricted, customProperties: [{property: mask, value: hash}], ",
+        f"{P}[7].customProperties.mask: expected drop, got hash, which is for strings; the property is date",
     ),
     (
         "name: id, ",
-        "name: id, classification: restricted, customProperties: [{property: protect, value: drop}], ",
-        f"{P}[0].customProperties.protect: expected an optional property, as drop leaves nothing of it; "
+        "name: id, classification: restricted, customProperties: [{property: mask, value: drop}], ",
+        f"{P}[0].customProperties.mask: expected an optional property, as drop leaves nothing of it; "
         "make it optional, or hash it",
     ),
     (
         "name: id, ",
-        "name: id, classification: restricted, customProperties: [{property: protect, value: truncate_ip}], ",
-        f"{P}[0].customProperties.protect: expected hash, got truncate_ip, which does not tell unique values apart",
+        "name: id, classification: restricted, customProperties: [{property: mask, value: truncate_ip}], ",
+        f"{P}[0].customProperties.mask: expected hash, got truncate_ip, which does not tell unique values apart",
     ),
     (
         "name: due, ",
@@ -260,51 +260,51 @@ MISTAKES = [
     (
         "property: clusterBy",
         "property: cluster",
-        f"{C}[2].property: expected one of eventTime, identity, countBy, clusterBy, folder, stamp, salvage, "
-        "got 'cluster'",
+        f"{C}[2].property: expected one of eventTime, identity, countBy, clusterBy, logPartition, "
+        "eventTimeDefault, repair, got 'cluster'",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",
-        "{property: folder, value: week}",
-        f"{C}.folder: expected one of minute, hour, day, got 'week'",
+        "{property: logPartition, value: week}",
+        f"{C}.logPartition: expected one of minute, hour, day, got 'week'",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",
-        "{property: stamp, value: now}",
-        f"{C}.stamp: expected one of arrival, got 'now'",
+        "{property: eventTimeDefault, value: now}",
+        f"{C}.eventTimeDefault: expected one of arrival, got 'now'",
     ),
     (
         "{property: eventTime, value: at}",
-        "{property: stamp, value: arrival}",
-        f"{C}.eventTime: expected the timestamp that `stamp` fills, got nothing",
+        "{property: eventTimeDefault, value: arrival}",
+        f"{C}.eventTime: expected the timestamp that `eventTimeDefault` fills, got nothing",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",
-        "{property: salvage, value: text_around}",
-        f"{C}.salvage: expected a list of rules, got 'text_around'",
+        "{property: repair, value: text_around}",
+        f"{C}.repair: expected a list of rules, got 'text_around'",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",
-        "{property: salvage, value: [text_around, text_around]}",
-        f"{C}.salvage[1]: 'text_around' is listed twice; remove one",
+        "{property: repair, value: [text_around, text_around]}",
+        f"{C}.repair[1]: 'text_around' is listed twice; remove one",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",
-        "{property: salvage, value: [guess]}",
-        f"{C}.salvage[0]: expected one of text_around, single_quotes, bare_words, literals, trailing_commas,"
+        "{property: repair, value: [guess]}",
+        f"{C}.repair[0]: expected one of text_around, single_quotes, bare_words, literals, trailing_commas,"
         " missing_commas, missing_braces, cut_off, control_characters, key_value, escaped, or name and pattern of"
         " a rule with another name, got 'guess'",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",
-        "{property: salvage, value: [{name: own, pattern: '('}]}",
-        f"{C}.salvage[0].pattern: expected a regular expression, got '(': missing ), unterminated"
+        "{property: repair, value: [{name: own, pattern: '('}]}",
+        f"{C}.repair[0].pattern: expected a regular expression, got '(': missing ), unterminated"
         " subpattern at position 0",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",
-        "{property: salvage, value: [{name: own, pattern: '(?P<color>.)'}]}",
-        f"{C}.salvage[0].pattern: expected groups, named as some of id, at, shop, count, price, weight, paid, due,"
+        "{property: repair, value: [{name: own, pattern: '(?P<color>.)'}]}",
+        f"{C}.repair[0].pattern: expected groups, named as some of id, at, shop, count, price, weight, paid, due,"
         " kind, level, extra, buyer, tags, product; got color",
     ),
     (
@@ -361,17 +361,32 @@ def test_a_flattened_object_becomes_columns(tmp_path: Path) -> None:
 def test_what_a_contract_says_of_folders_stamps_salvage_and_aliases(tmp_path: Path) -> None:
     own = "{name: own, pattern: '(?P<shop>.)'}"
     said = f"""\
-      - {{property: folder, value: day}}
-      - {{property: stamp, value: arrival}}
-      - {{property: salvage, value: [key_value, {own}]}}
+      - {{property: logPartition, value: day}}
+      - {{property: eventTimeDefault, value: arrival}}
+      - {{property: repair, value: [key_value, {own}]}}
     properties:
 """
     due = "name: due, customProperties: [{property: aliases, value: [until, by]}], "
     text = YAML.replace("    properties:\n", said, 1).replace("name: due, ", due)
     contract = load_contract(write(tmp_path, text))
-    assert (contract.span, contract.stamped) == ("day", True)
-    assert contract.salvage == (("key_value", None), ("own", "(?P<shop>.)"))
+    assert (contract.log_partition, contract.event_time_from_arrival) == ("day", True)
+    assert contract.repair == (("key_value", None), ("own", "(?P<shop>.)"))
     assert contract.properties[7].aliases == ("until", "by")
+
+
+def test_custom_properties_with_an_earlier_name_are_read_as_what_they_are_called_now(tmp_path: Path) -> None:
+    earlier = """\
+      - {property: folder, value: hour}
+      - {property: stamp, value: arrival}
+      - {property: salvage, value: [key_value]}
+    properties:
+"""
+    due = "name: due, classification: restricted, customProperties: [{property: protect, value: drop}], "
+    text = YAML.replace("    properties:\n", earlier, 1).replace("name: due, ", due)
+    contract = load_contract(write(tmp_path, text))
+    assert (contract.log_partition, contract.event_time_from_arrival) == ("hour", True)
+    assert contract.repair == (("key_value", None),)
+    assert contract.properties[7].mask == "drop"
 
 
 @pytest.mark.parametrize(("old", "new", "message"), MISTAKES)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from sluice.dead_letters.envelope import DeadLetter, dead_letter, dead_letter_contract
+from sluice.dead_letters.envelope import DeadLetter, dead_letter_contract, make_dead_letter
 from sluice.elements import DEAD_LETTER, Origin, Rejected, Violation
 from sluice.errors import REJECT_CODES
 
@@ -23,7 +23,7 @@ REJECTED = Rejected(
 
 
 def test_a_letter_holds_all_that_redelivery_needs() -> None:
-    letter = dead_letter(REJECTED, "shop", NOW.timestamp())
+    letter = make_dead_letter(REJECTED, "shop", NOW.timestamp())
     assert msgspec.json.decode(msgspec.json.encode(letter)) == {
         "letter_id": letter.letter_id,
         "time": "1970-01-01T00:01:00.500000Z",
@@ -47,7 +47,7 @@ def test_a_letter_holds_all_that_redelivery_needs() -> None:
 
 @pytest.mark.parametrize("record", [b"", b"\x00", "é\u2028\n".encode(), b"\xff\xfe", b"\xed\xa0\x80", b"\r"])
 def test_any_bytes_survive_in_a_letter(record: bytes) -> None:
-    letter = dead_letter(replace(REJECTED, record=record), "shop", 0.0)
+    letter = make_dead_letter(replace(REJECTED, record=record), "shop", 0.0)
     encoded = msgspec.json.encode(letter)
     assert b"\n" not in encoded
     assert msgspec.json.decode(encoded, type=DeadLetter).record == record
@@ -55,16 +55,16 @@ def test_any_bytes_survive_in_a_letter(record: bytes) -> None:
 
 @pytest.mark.parametrize(("record", "text"), [(b'{"a":"\\u0000"', True), (b"a\0b", False), (b"\xff", False)])
 def test_a_letter_is_text_where_every_warehouse_can_hold_it(record: bytes, text: bool) -> None:
-    letter = dead_letter(replace(REJECTED, record=record), "shop", 0.0)
+    letter = make_dead_letter(replace(REJECTED, record=record), "shop", 0.0)
     assert ((letter.payload is not None), (letter.payload_base64 is None)) == (text, text)
 
 
 def test_the_same_failure_is_the_same_letter_whenever_it_is_met() -> None:
-    first = dead_letter(REJECTED, "shop", 1.0)
-    again = dead_letter(replace(REJECTED, origin=replace(ORIGIN, arrival=2000.0)), "other", 2.0)
+    first = make_dead_letter(REJECTED, "shop", 1.0)
+    again = make_dead_letter(replace(REJECTED, origin=replace(ORIGIN, arrival=2000.0)), "other", 2.0)
     assert (first.letter_id, first.time) == (again.letter_id, again.time)
-    elsewhere = dead_letter(replace(REJECTED, origin=replace(ORIGIN, offset=78)), "shop", 1.0)
-    other = dead_letter(replace(REJECTED, record=b'{"a":2}'), "shop", 1.0)
+    elsewhere = make_dead_letter(replace(REJECTED, origin=replace(ORIGIN, offset=78)), "shop", 1.0)
+    other = make_dead_letter(replace(REJECTED, record=b'{"a":2}'), "shop", 1.0)
     assert len({first.letter_id, elsewhere.letter_id, other.letter_id}) == 3
 
 
@@ -81,12 +81,12 @@ def test_the_same_failure_is_the_same_letter_whenever_it_is_met() -> None:
 def test_letters_are_placed_as_coarsely_as_their_events(
     span: int, time: datetime | None, placed: datetime
 ) -> None:
-    letter = dead_letter(replace(REJECTED, event_time=time, span=span), "shop", 0.0)
+    letter = make_dead_letter(replace(REJECTED, event_time=time, span=span), "shop", 0.0)
     assert (letter.time, letter.event_time) == (placed, time)
 
 
 def test_without_an_event_time_the_sources_time_places_a_letter() -> None:
-    letter = dead_letter(replace(REJECTED, event_time=None), "shop", 0.0)
+    letter = make_dead_letter(replace(REJECTED, event_time=None), "shop", 0.0)
     assert (letter.time, letter.event_time) == (datetime(1970, 1, 1, 0, 16, 40, tzinfo=UTC), None)
 
 

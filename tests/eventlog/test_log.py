@@ -11,7 +11,7 @@ import pytest
 import xxhash
 from sluice.contracts import Contract, Property
 from sluice.errors import ConfigError, StorageError
-from sluice.eventlog.log import Appended, Log, StoredSegment, Stream
+from sluice.eventlog.log import AppendResult, EventLog, StoredSegment, TypeLog
 from sluice.eventlog.paths import segment_id, segment_path
 from sluice.storage import Store, open_store
 
@@ -31,14 +31,14 @@ def numbers_only() -> Callable[[bytes], bytes]:
     return lambda line: int(line).to_bytes(16, "big")
 
 
-ORDER = Stream("order", "order", "content", content)
-KEYED = Stream("keyed", "keyed", "properties key", first_four)
-LETTERS = Stream("", "dead_letter", "content", content)
+ORDER = TypeLog("order", "order", "content", content)
+KEYED = TypeLog("keyed", "keyed", "properties key", first_four)
+LETTERS = TypeLog("", "dead_letter", "content", content)
 
 
-def make_log(root: Path | Store, shards: int = 1, **limits: int) -> Log:
+def make_log(root: Path | Store, shards: int = 1, **limits: int) -> EventLog:
     store = open_store(str(root)) if isinstance(root, Path) else root
-    return Log(store, {"order": ORDER, "keyed": KEYED}, shards, **limits)
+    return EventLog(store, {"order": ORDER, "keyed": KEYED}, shards, **limits)
 
 
 def stored(root: Path, number: int, lines: bytes) -> StoredSegment:
@@ -86,7 +86,7 @@ def test_append_writes_the_lines_as_they_are(tmp_path: Path) -> None:
     data = b'{"a": 1}\n{"b":\r2}\n'
     assert contents(tmp_path) == {f"{FOLDER}/order_2026081314070001.json": data}
     assert result.segment is not None
-    assert (result.found, result.appended, result.repeated) == ((), 2, 0)
+    assert (result.found, result.appended, result.duplicates) == ((), 2, 0)
     assert result.segment.id == segment_id("order", MINUTE, data)
     assert result.segment.path == f"{tmp_path}/{FOLDER}/order_2026081314070001.json"
     assert (result.segment.event_type, result.segment.minute) == ("order", MINUTE)
@@ -101,7 +101,7 @@ def test_append_subtracts_what_is_there(tmp_path: Path, fresh_instance: bool) ->
         "order", MINUTE, 0, [b"2", b"3", b"1", b"3"]
     )
     assert result.segment is not None
-    assert (result.segment.lines, result.appended, result.repeated) == ([b"3"], 1, 3)
+    assert (result.segment.lines, result.appended, result.duplicates) == ([b"3"], 1, 3)
     assert contents(tmp_path) == {
         f"{FOLDER}/order_2026081314070001.json": b"1\n2\n",
         f"{FOLDER}/order_2026081314070002.json": b"3\n",
@@ -112,7 +112,7 @@ def test_nothing_left_writes_nothing(tmp_path: Path) -> None:
     make_log(tmp_path).append("order", MINUTE, 0, [b"1", b"2"])
     before = contents(tmp_path)
     result = make_log(tmp_path).append("order", MINUTE, 0, [b"2", b"1"])
-    assert (result.segment, result.appended, result.repeated) == (None, 0, 2)
+    assert (result.segment, result.appended, result.duplicates) == (None, 0, 2)
     assert contents(tmp_path) == before
 
 
@@ -121,7 +121,7 @@ def test_of_equal_identities_the_first_line_stays_in_its_place(tmp_path: Path) -
         "keyed", MINUTE, 0, [b"0001 a", b"0002 b", b"0001 c", b"0002 d", b"0003 e"]
     )
     assert result.segment is not None
-    assert (result.segment.lines, result.repeated) == ([b"0001 a", b"0002 b", b"0003 e"], 2)
+    assert (result.segment.lines, result.duplicates) == ([b"0001 a", b"0002 b", b"0003 e"], 2)
 
 
 def test_the_same_line_in_another_minute_or_type_is_another_event(tmp_path: Path) -> None:
@@ -191,8 +191,8 @@ def test_a_segment_that_was_edited_stops_the_append(tmp_path: Path) -> None:
     path = tmp_path / segment_path("strict", MINUTE, 1, "strict")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"0001\noops\n")
-    log = Log(
-        open_store(str(tmp_path)), {"strict": Stream("strict", "strict", "properties key", numbers_only)}
+    log = EventLog(
+        open_store(str(tmp_path)), {"strict": TypeLog("strict", "strict", "properties key", numbers_only)}
     )
     with pytest.raises(StorageError) as caught:
         log.append("strict", MINUTE, 0, [b"0002"])
@@ -248,7 +248,7 @@ def test_a_number_that_another_writer_took(tmp_path: Path) -> None:
         "create order_2026081314070003.json",
     ]
     assert result.segment is not None
-    assert (result.segment.lines, result.appended, result.repeated) == ([b"2"], 1, 1)
+    assert (result.segment.lines, result.appended, result.duplicates) == ([b"2"], 1, 1)
     assert result.found == (stored(tmp_path, 1, b"1\n9\n"), stored(tmp_path, 2, b"8\n"))
 
 
@@ -260,7 +260,7 @@ def test_a_listing_with_a_gap_is_read_again(tmp_path: Path) -> None:
     store = Recording(open_store(str(tmp_path)))
     store.listings = [[names[0], names[2]], [*names, "order_2026081314070005.json"]]
     result = make_log(store).append("order", MINUTE, 0, [b"2"])
-    assert (result.appended, result.repeated) == (0, 1)
+    assert (result.appended, result.duplicates) == (0, 1)
     assert store.calls == ["list", "list", *(f"read {name}" for name in names)]
 
 
@@ -296,7 +296,7 @@ def test_the_cache_is_bounded_and_the_folder_is_the_truth(tmp_path: Path) -> Non
 
 def test_threads_that_share_a_log_store_each_event_once(tmp_path: Path) -> None:
     log = make_log(tmp_path, cached_identities=400)
-    barrier, appended = threading.Barrier(4), list[Appended]()
+    barrier, appended = threading.Barrier(4), list[AppendResult]()
 
     def write(writer: int) -> None:
         barrier.wait()
@@ -338,18 +338,18 @@ def test_a_failed_append_loses_no_report(tmp_path: Path) -> None:
 def test_it_pickles_without_its_cache(tmp_path: Path) -> None:
     log = make_log(tmp_path, shards=2)
     log.append("order", MINUTE, 1, [b"1"])
-    copy: Log = pickle.loads(pickle.dumps(log))
-    assert (copy.store.root, copy.shards, copy.streams) == (
+    copy: EventLog = pickle.loads(pickle.dumps(log))
+    assert (copy.store.root, copy.shards, copy.type_logs) == (
         str(tmp_path),
         2,
         {"order": ORDER, "keyed": KEYED},
     )
     result = copy.append("order", MINUTE, 1, [b"1"])
-    assert (result.repeated, result.found) == (1, (stored(tmp_path, 2, b"1\n"),))
+    assert (result.duplicates, result.found) == (1, (stored(tmp_path, 2, b"1\n"),))
 
 
 def test_read_and_segments_bring_back_what_was_appended(tmp_path: Path) -> None:
-    log = Log(open_store(str(tmp_path)), {"dead_letter": LETTERS, "order": ORDER})
+    log = EventLog(open_store(str(tmp_path)), {"dead_letter": LETTERS, "order": ORDER})
     log.open()
     (tmp_path / "notes.txt").write_bytes(b"")
     written = [
@@ -375,7 +375,7 @@ def test_read_refuses_what_is_no_segment(tmp_path: Path, path: str) -> None:
 
 def test_open_writes_once_and_new_types_may_join(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    Log(store, {"order": ORDER}, shards=2).open()
+    EventLog(store, {"order": ORDER}, shards=2).open()
     before = contents(tmp_path)
     assert before == {
         "order/_log.json": b"""{
@@ -386,7 +386,7 @@ def test_open_writes_once_and_new_types_may_join(tmp_path: Path) -> None:
 }
 """
     }
-    Log(store, {"order": ORDER, "keyed": KEYED}, shards=2).open()
+    EventLog(store, {"order": ORDER, "keyed": KEYED}, shards=2).open()
     after = contents(tmp_path)
     assert sorted(after) == ["keyed/_log.json", "order/_log.json"]
     assert after["order/_log.json"] == before["order/_log.json"]
@@ -397,13 +397,13 @@ def test_open_writes_once_and_new_types_may_join(tmp_path: Path) -> None:
     [
         (ORDER, "order", 4, "shards: expected 2, as this log was created with, got 4 from the job"),
         (
-            Stream("order", "order", "delivery", content),
+            TypeLog("order", "order", "delivery", content),
             "order",
             2,
             'identity: expected "content", as this log was created with, got "delivery" from the job',
         ),
         (
-            Stream("order", "refund", "content", content),
+            TypeLog("order", "refund", "content", content),
             "refund",
             2,
             'event_type: expected "order", as this log was created with, got "refund" from the job',
@@ -411,12 +411,12 @@ def test_open_writes_once_and_new_types_may_join(tmp_path: Path) -> None:
     ],
 )
 def test_open_refuses_another_job(
-    tmp_path: Path, stream: Stream, name: str, shards: int, difference: str
+    tmp_path: Path, stream: TypeLog, name: str, shards: int, difference: str
 ) -> None:
     store = open_store(str(tmp_path))
-    Log(store, {"order": ORDER}, shards=2).open()
+    EventLog(store, {"order": ORDER}, shards=2).open()
     with pytest.raises(ConfigError) as caught:
-        Log(store, {name: stream}, shards).open()
+        EventLog(store, {name: stream}, shards).open()
     assert (
         str(caught.value)
         == f"{tmp_path}/order/_log.json: {difference}; change the job, or use another folder"
@@ -429,7 +429,7 @@ def test_open_refuses_a_log_file_that_is_not_ours(tmp_path: Path, text: bytes) -
     path.parent.mkdir()
     path.write_bytes(text)
     with pytest.raises(StorageError) as caught:
-        Log(open_store(str(tmp_path)), {"order": ORDER}).open()
+        EventLog(open_store(str(tmp_path)), {"order": ORDER}).open()
     expected = f"{path}: expected a JSON object with format, event_type, identity, shards, got "
     assert str(caught.value).startswith(expected)
     assert path.read_bytes() == text
@@ -477,16 +477,16 @@ def contract(identity: str, event_type: str = "order") -> Contract:
     [("content", "content"), ("delivery", "delivery"), ("properties", "properties id, k")],
 )
 def test_the_stream_of_a_contract(identity: str, rule: str) -> None:
-    stream = Stream.of(contract(identity))
+    stream = TypeLog.of(contract(identity))
     assert (stream.folder, stream.name, stream.rule) == ("order", "order", rule)
-    assert Stream.of(contract(identity), folder="").folder == ""
+    assert TypeLog.of(contract(identity), folder="").folder == ""
     assert pickle.loads(pickle.dumps(stream)).rule == rule
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "_log", "a/b", "..", "a b", "é"])
 def test_names_that_would_leave_the_folder(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Stream.of(contract("content", name), folder="order")
+        TypeLog.of(contract("content", name), folder="order")
     assert (
         str(caught.value) == f"{name!r}: expected letters, digits, '_', '.' and '-' in an event type's name"
     )
@@ -494,4 +494,4 @@ def test_names_that_would_leave_the_folder(name: str) -> None:
 
 def test_a_log_has_a_shard() -> None:
     with pytest.raises(ConfigError, match="shards: expected at least 1, got 0"):
-        Log(open_store("out"), {}, shards=0)
+        EventLog(open_store("out"), {}, shards=0)

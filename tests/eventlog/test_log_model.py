@@ -28,7 +28,7 @@ from hypothesis.stateful import (
     rule,
 )
 from sluice.errors import StorageError
-from sluice.eventlog.log import Appended, Log, Stream
+from sluice.eventlog.log import AppendResult, EventLog, TypeLog
 from sluice.eventlog.paths import parse_segment_path, shard_of
 from sluice.storage import Names, Store, open_store
 
@@ -48,7 +48,7 @@ def content() -> Callable[[bytes], bytes]:
     return xxhash.xxh3_128_digest
 
 
-STREAMS = {name: Stream(name, name, "content", content) for name in TYPES}
+STREAMS = {name: TypeLog(name, name, "content", content) for name in TYPES}
 
 
 class CrashError(BaseException):
@@ -89,7 +89,7 @@ class Worker:
 
     def __init__(self, root: Path, shards: int) -> None:
         self.store = Faulty(open_store(str(root)))
-        self.log = Log(self.store, STREAMS, shards, cached_identities=CACHE)
+        self.log = EventLog(self.store, STREAMS, shards, cached_identities=CACHE)
 
 
 def crash() -> None:
@@ -104,7 +104,7 @@ def fail() -> None:
 class LogMachine(RuleBasedStateMachine):
     """`panes` have been read from a source and are not acknowledged: each is appended until it succeeds."""
 
-    panes: Bundle[Pane] = Bundle("panes")
+    windowing: Bundle[Pane] = Bundle("panes")
 
     @initialize(shards=st.sampled_from([1, 2, 3]))
     def start(self, shards: int) -> None:
@@ -121,15 +121,15 @@ class LogMachine(RuleBasedStateMachine):
 
     def split(self, event_type: str, minute: int, lines: list[bytes]) -> list[Pane]:
         """Give each line to its shard, as the graph does."""
-        panes: dict[Key, list[bytes]] = {}
+        windowing: dict[Key, list[bytes]] = {}
         for line in lines:
             shard = shard_of(content()(line), self.shards)
-            panes.setdefault((event_type, minute, shard), []).append(line)
+            windowing.setdefault((event_type, minute, shard), []).append(line)
             self.given.add((event_type, minute, line))
-        return list(panes.items())
+        return list(windowing.items())
 
     @rule(
-        target=panes,
+        target=windowing,
         event_type=st.sampled_from(TYPES),
         minute=st.sampled_from(MINUTES),
         events=EVENTS,
@@ -138,7 +138,7 @@ class LogMachine(RuleBasedStateMachine):
         """Events arrive, often ones that came before, and are grouped."""
         return multiple(*self.split(event_type, minute, events))
 
-    @rule(target=panes, one=consumes(panes), other=consumes(panes), cut=st.integers(1, 11))
+    @rule(target=windowing, one=consumes(windowing), other=consumes(windowing), cut=st.integers(1, 11))
     def regroup(self, one: Pane, other: Pane, cut: int) -> MultipleResults[Pane]:
         """A runner that recovers groups its records anew: panes of one key merge and are cut elsewhere."""
         if one[0] != other[0]:
@@ -146,17 +146,17 @@ class LogMachine(RuleBasedStateMachine):
         lines = one[1] + other[1]
         return multiple(*[(one[0], part) for part in (lines[:cut], lines[cut:]) if part])
 
-    @rule(pane=consumes(panes), worker=st.integers(0, 2))
+    @rule(pane=consumes(windowing), worker=st.integers(0, 2))
     def append(self, pane: Pane, worker: int) -> None:
         self.run(pane, self.workers[worker])
         self.succeed(pane)
 
-    @rule(pane=panes, worker=st.integers(0, 2))
+    @rule(pane=windowing, worker=st.integers(0, 2))
     def append_and_lose_the_answer(self, pane: Pane, worker: int) -> None:
         """The append succeeded, the bundle did not: the pane stays, and is appended again by anyone."""
         self.run(pane, self.workers[worker])
 
-    @rule(pane=panes, worker=st.integers(0, 2), after=st.booleans())
+    @rule(pane=windowing, worker=st.integers(0, 2), after=st.booleans())
     def crash_around_a_create(self, pane: Pane, worker: int, after: bool) -> None:
         """The process dies, and another one with an empty cache takes its place."""
         store = self.workers[worker].store
@@ -167,7 +167,7 @@ class LogMachine(RuleBasedStateMachine):
             pass
         self.workers[worker] = Worker(self.root, self.shards)
 
-    @rule(pane=panes, worker=st.integers(0, 2), after=st.booleans())
+    @rule(pane=windowing, worker=st.integers(0, 2), after=st.booleans())
     def fail_around_a_create(self, pane: Pane, worker: int, after: bool) -> None:
         """The store fails, perhaps after the create has happened; the same instance goes on."""
         store = self.workers[worker].store
@@ -179,12 +179,14 @@ class LogMachine(RuleBasedStateMachine):
         store.before.clear()
         store.after.clear()
 
-    @rule(pane=consumes(panes), rivals=st.lists(EVENTS, min_size=1, max_size=4), again=st.booleans())
+    @rule(pane=consumes(windowing), rivals=st.lists(EVENTS, min_size=1, max_size=4), again=st.booleans())
     def race(self, pane: Pane, rivals: list[list[bytes]], again: bool) -> None:
         """Others append between a listing and its create; perhaps the same pane, as a zombie does."""
         key = pane[0]
-        panes = [each for events in rivals for each in self.split(key[0], key[1], events) if each[0] == key]
-        for number, rival in enumerate([pane] * again + panes):
+        windowing = [
+            each for events in rivals for each in self.split(key[0], key[1], events) if each[0] == key
+        ]
+        for number, rival in enumerate([pane] * again + windowing):
             worker = self.workers[1 + number % 2]
             self.workers[0].store.before.append(partial(self.run, rival, worker))
         self.run(pane, self.workers[0])
@@ -199,10 +201,10 @@ class LogMachine(RuleBasedStateMachine):
         there.log = pickle.loads(pickle.dumps(there.log))
         there.log.store = there.store
 
-    def run(self, pane: Pane, worker: Worker) -> Appended:
+    def run(self, pane: Pane, worker: Worker) -> AppendResult:
         (event_type, minute, shard), lines = pane
         result = worker.log.append(event_type, minute, shard, list(lines))
-        assert result.appended + result.repeated == len(lines)
+        assert result.appended + result.duplicates == len(lines)
         assert result.appended == (len(result.segment.lines) if result.segment else 0)
         reported = [worker.log.read(found.path) for found in result.found]
         assert [(each.id, each.path, each.minute) for each in reported] == [

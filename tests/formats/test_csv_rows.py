@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sluice.contracts import load_contract
-from sluice.elements import Layout
+from sluice.elements import CsvDialect
 from sluice.formats.csv_rows import MAX_ROW_LINES, Cut, RowConverter, detect_layout, find_cuts, read_rows
 
 SCHEMAS = Path(__file__).parents[2] / "schemas/commerce"
@@ -32,7 +32,9 @@ def rows(data: bytes, size: int = 7, delimiter: str = ",") -> list[tuple[bytes, 
 def convert(
     *records: bytes, header: tuple[str, ...] = HEADER, delimiter: str = ",", encoding: str = ""
 ) -> list[object]:
-    lines, broken = RowConverter(Layout(header, delimiter, encoding), {"sale": SALE}, None).convert(records)
+    lines, broken = RowConverter(CsvDialect(header, delimiter, encoding), {"sale": SALE}, None).convert(
+        records
+    )
     return [
         (broken[index].code, broken[index].expected, broken[index].got)
         if index in broken
@@ -116,23 +118,23 @@ def test_cuts_lie_between_rows() -> None:
 @pytest.mark.parametrize(
     ("head", "layout"),
     [
-        (b"a,b\n1,2\n", Layout(("a", "b"), ",", "")),
-        (b"a;b\n1,5;2,5\n", Layout(("a", "b"), ";", "")),
-        (b"a\tb,c\n1\t2\n", Layout(("a", "b,c"), "\t", "")),
-        (b"a|b|c\n1|2|3\n", Layout(("a", "b", "c"), "|", "")),
-        (b"name;note\nx;a,b\ny;c,d\n", Layout(("name", "note"), ";", "")),
-        (b'"a,b";c\n1;2\n', Layout(("a,b", "c"), ";", "")),
-        (b"a\n1\n", Layout(("a",), ",", "")),
-        (b"\xef\xbb\xbfa,b\n1,\xc3\xa9\n", Layout(("a", "b"), ",", "utf-8")),
-        (b"a,b\n1,caf\xe9\n", Layout(("a", "b"), ",", "cp1252")),
-        (b"pr\xe9nom;b\n1;2\n", Layout(("pr\u00e9nom", "b"), ";", "cp1252")),
-        (b" a , \n1,2\n", Layout(("a", "column_2"), ",", "")),
+        (b"a,b\n1,2\n", CsvDialect(("a", "b"), ",", "")),
+        (b"a;b\n1,5;2,5\n", CsvDialect(("a", "b"), ";", "")),
+        (b"a\tb,c\n1\t2\n", CsvDialect(("a", "b,c"), "\t", "")),
+        (b"a|b|c\n1|2|3\n", CsvDialect(("a", "b", "c"), "|", "")),
+        (b"name;note\nx;a,b\ny;c,d\n", CsvDialect(("name", "note"), ";", "")),
+        (b'"a,b";c\n1;2\n', CsvDialect(("a,b", "c"), ";", "")),
+        (b"a\n1\n", CsvDialect(("a",), ",", "")),
+        (b"\xef\xbb\xbfa,b\n1,\xc3\xa9\n", CsvDialect(("a", "b"), ",", "utf-8")),
+        (b"a,b\n1,caf\xe9\n", CsvDialect(("a", "b"), ",", "cp1252")),
+        (b"pr\xe9nom;b\n1;2\n", CsvDialect(("pr\u00e9nom", "b"), ";", "cp1252")),
+        (b" a , \n1,2\n", CsvDialect(("a", "column_2"), ",", "")),
         (b"", None),
         (b"\n\n", None),
     ],
 )
-def test_layouts(head: bytes, layout: Layout | None) -> None:
-    assert detect_layout(head, True) == layout
+def test_layouts(head: bytes, dialect: CsvDialect | None) -> None:
+    assert detect_layout(head, True) == dialect
 
 
 def test_texts_become_what_the_contract_says() -> None:
@@ -215,21 +217,21 @@ def test_columns_are_found_by_their_names() -> None:
 
 
 def test_columns_of_objects() -> None:
-    layout = Layout(("user_id", "device", "metadata.page", "metadata.campaign"), ",", "")
-    lines, broken = RowConverter(layout, {"customer_log": LOG}, None).convert([b"U1,mobile,/,x"])
+    dialect = CsvDialect(("user_id", "device", "metadata.page", "metadata.campaign"), ",", "")
+    lines, broken = RowConverter(dialect, {"customer_log": LOG}, None).convert([b"U1,mobile,/,x"])
     assert (lines, broken) == (
         [b'{"user_id":"U1","metadata":{"device":"mobile","page":"/","campaign":"x"}}'],
         {},
     )
-    clash = Layout(("metadata", "device"), ",", "")
+    clash = CsvDialect(("metadata", "device"), ",", "")
     _, broken = RowConverter(clash, {"customer_log": LOG}, None).convert([b"{},x"])
     assert broken[0].got == "metadata several times"
 
 
 def test_rows_of_several_contracts_are_told_apart() -> None:
     orders = load_contract(str(SCHEMAS.parent / "backend_events/inventory.odcs.yaml"))
-    layout = Layout(("event_type", "quantity_change", "quantity"), ",", "")
-    converter = RowConverter(layout, {"inventory": orders, "sale": SALE}, "event_type")
+    dialect = CsvDialect(("event_type", "quantity_change", "quantity"), ",", "")
+    converter = RowConverter(dialect, {"inventory": orders, "sale": SALE}, "event_type")
     lines, _ = converter.convert([b"inventory,1,2", b"sale,1,2", b"other,1,2"])
     assert lines == [
         b'{"event_type":"inventory","quantity_change":1,"quantity":"2"}',

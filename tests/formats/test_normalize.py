@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from sluice.contracts import Contract, load_contract
-from sluice.elements import Layout, RecordBatch
-from sluice.formats.normalize import Preparer
+from sluice.elements import CsvDialect, RecordBatch
+from sluice.formats.normalize import Normalizer
 from sluice.graph.decode import AgeLimits, Decoded, RecordDecoder
 
 SCHEMAS = Path(__file__).parents[2] / "schemas/commerce"
@@ -20,8 +20,8 @@ ARRIVAL = 1_736_503_200.5  # 2025-01-10T10:00:00.5Z
 STAMP = b'"snapshot_at":"2025-01-10T10:00:00.500000Z"'
 
 
-def decode(contract: Contract, *records: bytes, layout: Layout | None = None) -> Decoded:
-    batch = RecordBatch("file", records, [0] * len(records), ARRIVAL, layout=layout)
+def decode(contract: Contract, *records: bytes, dialect: CsvDialect | None = None) -> Decoded:
+    batch = RecordBatch("file", records, [0] * len(records), ARRIVAL, dialect=dialect)
     ages = AgeLimits(max_skew=600, allowed_lateness=0, started=ARRIVAL)
     return RecordDecoder({contract.event_type: contract}, None, ages, 1).decode(batch)
 
@@ -43,12 +43,12 @@ def decode(contract: Contract, *records: bytes, layout: Layout | None = None) ->
     ],
 )
 def test_a_record_without_its_event_time_is_stamped(record: bytes, line: bytes) -> None:
-    assert Preparer({"product": PRODUCT}, None).stamped(record, ARRIVAL) == line
+    assert Normalizer({"product": PRODUCT}, None).event_time_from_arrival(record, ARRIVAL) == line
 
 
 def test_records_that_need_nothing_are_left_as_they_are() -> None:
     records = [b'{"user_id":"U1"}']
-    lines, broken = Preparer({"customer_log": LOG}, None).lines(RecordBatch("file", records, [0], ARRIVAL))
+    lines, broken = Normalizer({"customer_log": LOG}, None).lines(RecordBatch("file", records, [0], ARRIVAL))
     assert lines is records
     assert broken == {}
 
@@ -78,9 +78,9 @@ def test_a_folder_may_hold_a_day() -> None:
 
 
 def test_rows_are_rejected_as_they_came() -> None:
-    layout = Layout(("sale_id", "product_id", "customer_id", "quantity", "date"), ",", "")
+    dialect = CsvDialect(("sale_id", "product_id", "customer_id", "quantity", "date"), ",", "")
     records = [b"1,2,3,4,2025-01-10", b"1,2,3,x,2025-01-10\r", b"1,2", b"1,2,3,4,2999-01-01"]
-    decoded = decode(SALE, *records, layout=layout)
+    decoded = decode(SALE, *records, dialect=dialect)
     [(_, [line])] = decoded.events.items()
     assert json.loads(line) == {
         "sale_id": "1",
@@ -111,8 +111,8 @@ def test_damaged_lines_are_mended_or_rejected_as_they_came() -> None:
     ]
     decoded = decode(LOG, *records)
     [(_, [line])] = decoded.events.items()
-    assert json.loads(line)["_salvaged"] == {"rules": ["single_quotes"], "line": good}
-    assert decoded.salvaged == {"customer_log": 1}
+    assert json.loads(line)["_repaired"] == {"rules": ["single_quotes"], "line": good}
+    assert decoded.repaired == {"customer_log": 1}
     assert [each.record for each in decoded.rejected] == records[1:]
     assert [(each.event_type, [(v.code, v.path) for v in each.violations]) for each in decoded.rejected] == [
         ("customer_log", [("not_json", ""), ("enum", "event_type")]),

@@ -32,7 +32,7 @@ def mend(line: str) -> tuple[object, list[str]] | None:
     if mended is None:
         return None
     event = json.loads(mended)
-    mark = event.pop("_salvaged")
+    mark = event.pop("_repaired")
     assert mark["line"] == line
     return event, mark["rules"]
 
@@ -237,7 +237,7 @@ def test_the_quick_way_agrees_with_the_grammar(event: dict[str, object], extra: 
     slow = rules.write(MENDER._read(line), line)
     if quick is not None and slow is not None:
         fast, exact = json.loads(quick), json.loads(slow)
-        assert {**fast, "_salvaged": None} == {**exact, "_salvaged": None}
+        assert {**fast, "_repaired": None} == {**exact, "_repaired": None}
 
 
 WORDS = st.text("aU1-.:,@$'\"= Z", min_size=1, max_size=6) | st.sampled_from(
@@ -278,4 +278,4 @@ def test_the_quick_way_agrees_with_the_grammar_on_pairs(
 def test_common_damage_takes_the_quick_way(line: str, rules: list[str]) -> None:
     quick = MENDER._mend_quickly(line, _Rules(CONTRACT))
     assert quick is not None
-    assert json.loads(quick)["_salvaged"] == {"rules": rules, "line": line}
+    assert json.loads(quick)["_repaired"] == {"rules": rules, "line": line}

@@ -14,16 +14,16 @@ from apache_beam.testing import test_stream
 from apache_beam.transforms.window import TimestampedValue
 from sluice.config.job import Job, Windows
 from sluice.contracts import Contract, Property
-from sluice.dead_letters.envelope import LetterLog, dead_letter_contract
+from sluice.dead_letters.envelope import DeadLetterLog, dead_letter_contract
 from sluice.elements import DEAD_LETTER, RecordBatch
-from sluice.eventlog.log import Log, Stream
-from sluice.graph.build import Run, build, build_load
+from sluice.eventlog.log import EventLog, TypeLog
+from sluice.graph.build import RunContext, build, build_load
 from sluice.graph.decode import AgeLimits
 from sluice.graph.ledger import Report, make_report, read_totals
-from sluice.graph.windowing import Panes
-from sluice.retry import Patience
+from sluice.graph.windowing import Windowing
+from sluice.retry import RetryPolicy
 from sluice.storage import open_store
-from sluice.tooling.tables import contracts_of, fit
+from sluice.tooling.tables import contracts_of, fit_to_table
 from sluice.warehouses import open_warehouse
 
 MINUTE = int(datetime(2025, 2, 8, 13, 9, tzinfo=UTC).timestamp())
@@ -70,10 +70,10 @@ class Bench:
             windows=Windows(max_skew=60, allowed_lateness=HOUR),
         )
         self.letter_contract = dead_letter_contract()
-        self.log = Log(
-            open_store(self.job.files), {name: Stream.of(each) for name, each in CONTRACTS.items()}
+        self.log = EventLog(
+            open_store(self.job.files), {name: TypeLog.of(each) for name, each in CONTRACTS.items()}
         )
-        self.letters = LetterLog.at(self.job.dead_letters)
+        self.letters = DeadLetterLog.at(self.job.dead_letters)
         self.warehouse = open_warehouse(self.job.warehouse)
         self.runs = 0
 
@@ -86,23 +86,23 @@ class Bench:
         """Run the graph that loads what the warehouse lacks of the log."""
         return self._run(lambda pipeline, run: build_load(pipeline, self.job, run))
 
-    def _run(self, attach: Callable[[beam.Pipeline, Run], object]) -> Report:
+    def _run(self, attach: Callable[[beam.Pipeline, RunContext], object]) -> Report:
         self.runs += 1
         totals = self.folder / f"totals{self.runs}"
         contracts = contracts_of(self.job)
         self.warehouse.prepare(contracts)
-        tables = {each.event_type: each for each in fit(self.warehouse, contracts)}
-        run = Run(
+        tables = {each.event_type: each for each in fit_to_table(self.warehouse, contracts)}
+        run = RunContext(
             log=self.log,
             letters=self.letters,
             warehouse=self.warehouse,
             tables={**self.job.contracts, DEAD_LETTER: self.letter_contract, **tables},
             ages=AgeLimits(60, HOUR, started=None if self.live else MINUTE + HOUR),
-            event_panes=Panes(self.live, flush=5, lateness=HOUR),
-            letter_panes=Panes(self.live, flush=5, lateness=100 * HOUR),
+            event_windowing=Windowing(self.live, flush=5, lateness=HOUR),
+            dead_letter_windowing=Windowing(self.live, flush=5, lateness=100 * HOUR),
             totals_url=str(totals),
             clock=lambda: MINUTE + HOUR,
-            patience=Patience(0),
+            retry=RetryPolicy(0),
         )
         with beam.Pipeline(options=PipelineOptions(list(self.runner), streaming=self.live)) as pipeline:
             attach(pipeline, run)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sluice.elements import EventBatch, Rejected
-from sluice.eventlog.log import Offer
+from sluice.eventlog.log import LoadRequest
 
 from tests.graph.bench import MINUTE, Bench, batch, event
 
@@ -25,12 +25,12 @@ def test_bounded_input_makes_one_segment_a_minute_in_the_order_of_its_origin(bou
     )
     assert list(bounded.segments()) == ["click/2025/02/08/13/09/click_2025020813090001.json"]
     assert bounded.stored() == [*first, *second]
-    assert (made.read, made.accepted, made.repeated, made.rejected) == (10, 8, 1, 1)
+    assert (made.read, made.accepted, made.duplicates, made.rejected) == (10, 8, 1, 1)
     assert list(bounded.segments("dead")) == ["2025/02/08/13/09/dead_letter_2025020813090001.json"]
     assert bounded.sql("select payload, code, source.uri, source.offset from dead_letters") == [
         ("{", "not_json", "topic", 104)
     ]
-    assert made.balanced
+    assert made.reconciled
 
 
 def test_running_again_changes_no_byte_and_no_row(bounded: Bench) -> None:
@@ -46,7 +46,7 @@ def test_running_again_changes_no_byte_and_no_row(bounded: Bench) -> None:
     assert (bounded.segments(), bounded.segments("dead")) == (files, letters)
     assert tables == {table: bounded.sql(f"from {table} order by all") for table in tables}
     assert (first.accepted, first.loaded, first.rejected) == (20, 20, 1)
-    assert (again.accepted, again.repeated, again.loaded, again.rejected, again.balanced) == (
+    assert (again.accepted, again.duplicates, again.loaded, again.rejected, again.reconciled) == (
         0,
         20,
         0,
@@ -72,12 +72,12 @@ def test_what_an_interrupted_run_stored_but_did_not_load_is_recovered(bounded: B
     bounded.log.append("click", MINUTE, 0, lost)
     again = Bench(bounded.folder, live=False)
     made = again.run(batch(*lost, event(9, MINUTE), arrival=MINUTE))
-    assert (made.accepted, made.repeated, made.loaded, made.recovered) == (1, 3, 1, 3)
-    assert made.balanced
+    assert (made.accepted, made.duplicates, made.loaded, made.backfilled) == (1, 3, 1, 3)
+    assert made.reconciled
     assert again.sql("select id from click_events order by id") == [(0,), (1,), (2,), (9,)]
 
 
-@pytest.mark.parametrize("element", [EventBatch, Rejected, Offer])
+@pytest.mark.parametrize("element", [EventBatch, Rejected, LoadRequest])
 def test_what_stays_in_a_worker_is_not_encoded_to_know_its_size(
     bounded: Bench, monkeypatch: pytest.MonkeyPatch, element: type
 ) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sluice.elements import EventBatch, Origin, Part, RecordBatch, Rejected, Segment, Violation
-from sluice.eventlog.log import Offer, StoredSegment
+from sluice.elements import EventBatch, OrderedLines, Origin, RecordBatch, Rejected, Segment, Violation
+from sluice.eventlog.log import LoadRequest, StoredSegment
 from sluice.graph.coders import ElementCoder
 
-PART = Part("file", 0, [b"12345", b"678"], {1: 2})
+PART = OrderedLines("file", 0, [b"12345", b"678"], {1: 2})
 MISSING = Violation("missing", "id", "an integer", "nothing")
 
 
@@ -18,7 +18,7 @@ MISSING = Violation("missing", "id", "an integer", "nothing")
         (EventBatch([PART, PART]), 16),
         (Rejected(b"{}", Origin("file", 1.0), "decode", [MISSING]), 2),
         (
-            Offer(
+            LoadRequest(
                 [Segment("s", "order", "p", 0, [b"123", b"45"]), StoredSegment("order", "q", 0, "t")], {1: 2}
             ),
             5,

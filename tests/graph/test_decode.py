@@ -178,7 +178,7 @@ SIGNUP = replace(
         Property("fee", "decimal"),
     ),
     identity="content",
-    salvage=(("trailing_commas", None),),
+    repair=(("trailing_commas", None),),
 )
 
 
@@ -197,5 +197,5 @@ def test_a_mended_record_that_is_no_event_is_rejected_for_what_it_was_and_what_i
     decoded = RecordDecoder({"signup": SIGNUP}, None, BOUNDED, 1).decode(batch(record))
     found = [(each.code, each.path) for rejected in decoded.rejected for each in rejected.violations]
     assert found == violations
-    assert decoded.salvaged == ({} if violations else {"signup": 1})
+    assert decoded.repaired == ({} if violations else {"signup": 1})
     assert [rejected.record for rejected in decoded.rejected] == ([record] if violations else [])

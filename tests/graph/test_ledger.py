@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sluice.elements import RecordBatch, Tally, add_tallies
+from sluice.elements import RecordBatch, StepCounts, add_step_counts
 from sluice.graph.ledger import count_read, make_report, read_totals, write_totals
 
 GOOD = {
@@ -18,12 +18,12 @@ GOOD = {
     ("code", "enum"): 1,
     ("code", "not_json"): 2,
     ("accepted", "order"): 5,
-    ("repeated", "order"): 2,
+    ("duplicates", "order"): 2,
     ("segments", "order"): 3,
     ("loaded", "order"): 4,
-    ("refused", "order"): 1,
+    ("load_rejected", "order"): 1,
     ("accepted", "dead_letter"): 3,
-    ("repeated", "dead_letter"): 1,
+    ("duplicates", "dead_letter"): 1,
     ("segments", "dead_letter"): 2,
     ("loaded", "dead_letter"): 3,
 }
@@ -31,17 +31,17 @@ GOOD = {
 
 def test_a_batch_is_counted_with_its_bytes() -> None:
     batch = RecordBatch("file", [b"abc", b"", b"d"], [0, 4, 5], 0.0)
-    assert count_read(batch) == Tally({("read", ""): 3, ("bytes", ""): 4})
+    assert count_read(batch) == StepCounts({("read", ""): 3, ("bytes", ""): 4})
 
 
 def test_a_balanced_report() -> None:
-    made = make_report(Tally(GOOD, 0.5, 60.0), job="shop", run_id="r1", started=1e9, seconds=2.0)
-    assert made.balanced
-    assert (made.read, made.accepted, made.repeated, made.rejected) == (10, 5, 2, 3)
-    assert (made.loaded, made.refused, made.segments, made.recovered) == (4, 1, 3, 0)
+    made = make_report(StepCounts(GOOD, 0.5, 60.0), job="shop", run_id="r1", started=1e9, seconds=2.0)
+    assert made.reconciled
+    assert (made.read, made.accepted, made.duplicates, made.rejected) == (10, 5, 2, 3)
+    assert (made.loaded, made.load_rejected, made.segments, made.backfilled) == (4, 1, 3, 0)
     assert made.rejections == {"enum": 1, "not_json": 2}
     assert sorted(made.by_type) == ["order", "unknown"]
-    assert (made.by_type["order"].read, made.by_type["order"].balanced) == (8, True)
+    assert (made.by_type["order"].read, made.by_type["order"].reconciled) == (8, True)
     assert (made.first_event_time, made.last_event_time) == (
         "1970-01-01T00:00:00.500000Z",
         "1970-01-01T00:01:00Z",
@@ -56,16 +56,21 @@ def test_a_balanced_report() -> None:
 def test_a_record_lost_or_doubled_anywhere_unbalances(figure: tuple[str, str]) -> None:
     for change in (-1, 1):
         counts = {**GOOD, figure: GOOD[figure] + change}
-        assert not make_report(Tally(counts), job="shop", run_id="r", started=0, seconds=1).balanced
+        assert not make_report(StepCounts(counts), job="shop", run_id="r", started=0, seconds=1).reconciled
 
 
 def test_nothing_read_is_balanced() -> None:
-    made = make_report(Tally({}), job="shop", run_id="r", started=0, seconds=0)
-    assert (made.balanced, made.read, made.records_per_second, made.first_event_time) == (True, 0, 0.0, None)
+    made = make_report(StepCounts({}), job="shop", run_id="r", started=0, seconds=0)
+    assert (made.reconciled, made.read, made.records_per_second, made.first_event_time) == (
+        True,
+        0,
+        0.0,
+        None,
+    )
 
 
 TALLIES = st.builds(
-    Tally,
+    StepCounts,
     counts=st.dictionaries(st.tuples(st.sampled_from("ab"), st.sampled_from("xy")), st.integers(1, 9)),
     first=st.none() | st.integers(0, 9).map(float),
     last=st.none() | st.integers(0, 9).map(float),
@@ -73,14 +78,16 @@ TALLIES = st.builds(
 
 
 @given(st.lists(TALLIES), st.lists(TALLIES))
-def test_tallies_add_up_in_any_grouping(some: list[Tally], others: list[Tally]) -> None:
-    assert add_tallies([add_tallies(others), add_tallies(some)]) == add_tallies([*some, *others])
+def test_tallies_add_up_in_any_grouping(some: list[StepCounts], others: list[StepCounts]) -> None:
+    assert add_step_counts([add_step_counts(others), add_step_counts(some)]) == add_step_counts(
+        [*some, *others]
+    )
 
 
 def test_totals_written_in_parts_add_up(tmp_path: Path) -> None:
-    write_totals(Tally({("read", ""): 2, ("code", "enum"): 1}, 1.0, 2.0), str(tmp_path))
-    write_totals(Tally({("read", ""): 3}, 0.5, 1.5), str(tmp_path))
-    assert read_totals(str(tmp_path)) == Tally({("read", ""): 5, ("code", "enum"): 1}, 0.5, 2.0)
+    write_totals(StepCounts({("read", ""): 2, ("code", "enum"): 1}, 1.0, 2.0), str(tmp_path))
+    write_totals(StepCounts({("read", ""): 3}, 0.5, 1.5), str(tmp_path))
+    assert read_totals(str(tmp_path)) == StepCounts({("read", ""): 5, ("code", "enum"): 1}, 0.5, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +104,8 @@ def test_totals_written_in_parts_add_up(tmp_path: Path) -> None:
     ],
 )
 def test_a_pane_that_is_written_again_makes_void_what_followed(
-    tmp_path: Path, panes: list[tuple[int | None, int]], read: int
+    tmp_path: Path, windowing: list[tuple[int | None, int]], read: int
 ) -> None:
-    for pane, number in panes:
-        write_totals(Tally({("read", ""): number}), str(tmp_path), pane)
+    for pane, number in windowing:
+        write_totals(StepCounts({("read", ""): number}), str(tmp_path), pane)
     assert read_totals(str(tmp_path)).counts == {("read", ""): read}

@@ -13,7 +13,7 @@ import pytest
 from sluice.arrow.window_counts import WindowCount
 from sluice.contracts import Contract
 from sluice.elements import DEAD_LETTER, Segment
-from sluice.warehouses import Refusal, open_warehouse
+from sluice.warehouses import RowError, open_warehouse
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
 from tests.graph.bench import MINUTE, Bench, batch, event
@@ -29,15 +29,18 @@ class FussyWarehouse(DuckDBWarehouse):
         contract: Contract,
         segment: Segment,
         table: pa.Table,
-        refused: Sequence[Refusal],
+        load_rejected: Sequence[RowError],
         windows: Sequence[WindowCount],
         ingested_at: datetime,
-    ) -> list[Refusal]:
+    ) -> list[RowError]:
         if contract.event_type != DEAD_LETTER:
-            odd = pc.equal(pc.bit_wise_and(table.column("id"), 1), 1)
-            refused = [*refused, *((index, REASON) for index, each in enumerate(odd.to_pylist()) if each)]
-            table = table.filter(pc.invert(odd))
-        return super().load(contract, segment, table, refused, windows, ingested_at)
+            suspects = pc.equal(pc.bit_wise_and(table.column("id"), 1), 1)
+            load_rejected = [
+                *load_rejected,
+                *((index, REASON) for index, each in enumerate(suspects.to_pylist()) if each),
+            ]
+            table = table.filter(pc.invert(suspects))
+        return super().load(contract, segment, table, load_rejected, windows, ingested_at)
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def test_refused_rows_are_dead_letters_and_the_books_balance(bench: Bench) -> No
     events = [event(n, MINUTE + n) for n in range(5)]
     made = bench.run(batch(*events, b"{", arrival=MINUTE))
     assert (made.read, made.accepted, made.rejected) == (6, 5, 1)
-    assert (made.loaded, made.refused, made.balanced) == (3, 2, True)
+    assert (made.loaded, made.load_rejected, made.reconciled) == (3, 2, True)
     assert bench.sql("select id from click_events order by id") == [(0,), (2,), (4,)]
     assert bench.sql(LETTERS)[:2] == [
         (events[1].decode(), "rejected_by_warehouse", "load", REASON, 2),
@@ -68,7 +71,13 @@ def test_refused_rows_are_told_again_until_their_letters_are_stored_but_stored_o
     bench.run(batch(*events, arrival=MINUTE))
     letters = bench.sql(f"from ({LETTERS})")
     again = bench.run(batch(*events, arrival=MINUTE))
-    assert (again.accepted, again.repeated, again.loaded, again.refused, again.balanced) == (0, 4, 0, 0, True)
+    assert (again.accepted, again.duplicates, again.loaded, again.load_rejected, again.reconciled) == (
+        0,
+        4,
+        0,
+        0,
+        True,
+    )
     assert bench.sql(f"from ({LETTERS})") == letters
     assert len(bench.stored("dead")) == 2
 
@@ -79,16 +88,16 @@ def test_counts_alone_are_loaded_and_the_books_balance(bench: Bench) -> None:
     events = [event(n, MINUTE + n) for n in range(11)]
     made = bench.run(batch(*events, b"{", arrival=MINUTE))
     assert (made.read, made.accepted, made.rejected) == (12, 11, 1)
-    assert (made.loaded, made.refused, made.balanced) == (11, 0, True)
+    assert (made.loaded, made.load_rejected, made.reconciled) == (11, 0, True)
     counted = "select event_type, events from event_counts order by window_start"
     tables = "select view_name from duckdb_views() where not internal order by all"
     assert bench.sql(counted) == [("click", 10), ("click", 1)]
     assert bench.sql(tables) == [("_segments",), ("event_counts",)]
     again = bench.run(batch(*events, b"{", arrival=MINUTE))
-    assert (again.repeated, again.loaded, again.recovered, again.balanced) == (11, 0, 0, True)
-    assert bench.load().recovered == 0
+    assert (again.duplicates, again.loaded, again.backfilled, again.reconciled) == (11, 0, 0, True)
+    assert bench.load().backfilled == 0
     bench.warehouse = open_warehouse(f"duckdb:///{bench.folder}/second/w.duckdb")
-    assert (bench.load().recovered, bench.load().recovered) == (11, 0)
+    assert (bench.load().backfilled, bench.load().backfilled) == (11, 0)
     assert bench.stored() == events
     assert len(bench.stored("dead")) == 1
     assert bench.sql(counted) == [("click", 10), ("click", 1)]
@@ -99,12 +108,12 @@ def test_load_fills_an_empty_warehouse_from_the_log_and_keeps_what_it_refuses(be
     bench.log.append("click", MINUTE, 0, [event(n, MINUTE + n) for n in range(4)])
     bench.log.append("view", MINUTE, 0, [event(0, MINUTE, "view")])
     made = bench.load()
-    assert (made.read, made.loaded, made.recovered, made.balanced) == (0, 0, 3, True)
+    assert (made.read, made.loaded, made.backfilled, made.reconciled) == (0, 0, 3, True)
     assert bench.sql("select id from click_events order by id") == [(0,), (2,)]
     assert bench.sql("select event_type, sum(events) from event_counts group by all order by all") == [
         ("click", 4),
         ("view", 1),
     ]
     assert len(bench.sql(LETTERS)) == 2
-    assert bench.load().recovered == 0
+    assert bench.load().backfilled == 0
     assert len(bench.stored("dead")) == 2

@@ -69,8 +69,8 @@ class Shop:
         report = self.folder / "report.json"
         self.sluice(command, *flags, f"--report={report}")
         made = json.loads(report.read_bytes())
-        assert made["balanced"]
-        return tuple(made[name] for name in ("read", "accepted", "repeated", "rejected", "loaded"))
+        assert made["reconciled"]
+        return tuple(made[name] for name in ("read", "accepted", "duplicates", "rejected", "loaded"))
 
     def files(self, *below: str) -> dict[str, bytes]:
         return {

@@ -6,22 +6,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sluice.elements import EventBatch, Part
+from sluice.elements import EventBatch, OrderedLines
 from sluice.errors import StorageError
 from sluice.graph.shuffle import Spill, pack, unpack
 
 LINES = st.lists(st.binary().map(lambda line: line.replace(b"\n", b"")), min_size=1)
 PARTS = st.builds(
-    Part,
+    OrderedLines,
     uri=st.text(),
     offset=st.integers(0, 2**62),
     lines=LINES,
-    receipts=st.dictionaries(st.integers(1, 2**62), st.integers(1, 2**62)),
+    acks=st.dictionaries(st.integers(1, 2**62), st.integers(1, 2**62)),
 )
 
 
 @given(st.lists(PARTS, min_size=1))
-def test_a_packed_batch_comes_back_as_it_was(parts: list[Part]) -> None:
+def test_a_packed_batch_comes_back_as_it_was(parts: list[OrderedLines]) -> None:
     assert unpack(pack(EventBatch(parts))) == EventBatch(parts)
 
 

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import duckdb
 from sluice.contracts import load_contracts
-from sluice.tooling.fake_events import make_events
+from sluice.tooling.fake_events import fake_events
 
 from tests.live.servers import free_port
 from tests.runtime.replay_bench import SLUICE, Running
@@ -55,14 +55,14 @@ class Topic(Protocol):
 class Feed:
     """Makes a shop's records and remembers what must become of them."""
 
-    def __init__(self, seed: int, broken: float = 0.02, repeated: float = 0.05, ahead: float = 0.0) -> None:
+    def __init__(self, seed: int, broken: float = 0.02, duplicates: float = 0.05, ahead: float = 0.0) -> None:
         """`broken` and `repeated` are shares of all records; events are `ahead` of the clock by so many seconds."""
         self._random = random.Random(seed)
-        self._broken, self._repeated = broken, repeated
-        self._events = make_events(CONTRACTS, "event_type", lambda: time.time() + ahead, seed)
+        self._broken, self._repeated = broken, duplicates
+        self._events = fake_events(CONTRACTS, "event_type", lambda: time.time() + ahead, seed)
         self.events: list[bytes] = []
         self.broken: list[bytes] = []
-        self.repeated: list[bytes] = []
+        self.duplicates: list[bytes] = []
 
     def take(self, number: int) -> list[bytes]:
         """Return the next records."""
@@ -79,15 +79,15 @@ class Feed:
             self.broken.append(self._random.choice(kinds) % len(self.broken))
             return self.broken[-1]
         if luck < self._broken + self._repeated and self.events:
-            self.repeated.append(self._random.choice(self.events[-1000:]))
-            return self.repeated[-1]
+            self.duplicates.append(self._random.choice(self.events[-1000:]))
+            return self.duplicates[-1]
         self.events.append(next(self._events))
         return self.events[-1]
 
     @property
     def published(self) -> int:
         """How many records were taken."""
-        return len(self.events) + len(self.broken) + len(self.repeated)
+        return len(self.events) + len(self.broken) + len(self.duplicates)
 
 
 class LiveJob:
@@ -135,7 +135,7 @@ class LiveJob:
         os.kill(running.process.pid, 15)
         assert running.finish() == 0, running.output()
         report: dict[str, Any] = json.loads(self.report_path.read_bytes())
-        assert report["balanced"], report
+        assert report["reconciled"], report
         return report
 
     def lines(self) -> Counter[bytes]:

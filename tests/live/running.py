@@ -45,7 +45,7 @@ def run_job(
 
 def figures(report: Mapping[str, Any]) -> tuple[int, int, int, int, bool]:
     """Return what was read, accepted, repeated and rejected, and whether it balances."""
-    return tuple(report[name] for name in ("read", "accepted", "repeated", "rejected", "balanced"))
+    return tuple(report[name] for name in ("read", "accepted", "duplicates", "rejected", "reconciled"))
 
 
 def rows(folder: Path, query: str) -> list[Any]:

@@ -69,9 +69,13 @@ def test_the_clickstream_sends_its_counts_alone_to_snowflake(tmp_path: Path) -> 
     (tmp_path / "clicks.ndjson").write_bytes(CLICKS)
     with PLACES["snowflake"](tmp_path) as make:
         place = make(tmp_path)
-        for command, loaded, recovered in (("run", 5, 0), ("run", 0, 0), ("load", 0, 0)):
+        for command, loaded, backfilled in (("run", 5, 0), ("run", 0, 0), ("load", 0, 0)):
             report = run(place, tmp_path, command, "jobs/clickstream.yaml", "clicks.ndjson")
-            assert (report["loaded"], report["recovered"], report["balanced"]) == (loaded, recovered, True)
+            assert (report["loaded"], report["backfilled"], report["reconciled"]) == (
+                loaded,
+                backfilled,
+                True,
+            )
         rows = place.query("SELECT event_type, window_start, events FROM event_counts ORDER BY 2, 1")
         tables = place.query("SELECT table_name FROM information_schema.tables ORDER BY 1")
         segments = place.query("SELECT events FROM _segments")
@@ -96,12 +100,12 @@ def test_a_history_is_loaded_once(place: Place, tmp_path: Path) -> None:
     report = run(place, tmp_path)
     figures = report["by_type"]
     found = state(place)
-    assert report["balanced"]
+    assert report["reconciled"]
     assert found["events"] == report["loaded"]
     assert found["order_events"] == figures["order"]["loaded"] > 0
     assert found["inventory_events"] == figures["inventory"]["loaded"] > 0
     assert found["dead_letters"] == report["rejected"] > 0
     again = run(place, tmp_path)
-    assert again["repeated"] == report["read"] - report["rejected"] > 0
+    assert again["duplicates"] == report["read"] - report["rejected"] > 0
     run(place, tmp_path, "load")
     assert state(place) == found

@@ -430,7 +430,7 @@ def test_the_wheel_replays_in_processes_outside_the_checkout(elsewhere: Path, tm
     run("-m", "sluice", "run", str(job), "--report", "report.json", totals, *processes)
     report = json.loads((tmp_path / "report.json").read_text())
     expected = json.loads((ROOT / "examples/backend_events/expected.json").read_text())
-    assert report["balanced"] is True
-    assert {key: report[key] for key in ("read", "accepted", "repeated", "rejected")} == {
-        key: expected[key] for key in ("read", "accepted", "repeated", "rejected")
+    assert report["reconciled"] is True
+    assert {key: report[key] for key in ("read", "accepted", "duplicates", "rejected")} == {
+        key: expected[key] for key in ("read", "accepted", "duplicates", "rejected")
     }

@@ -191,7 +191,7 @@ def dbt(folder: Path, place: Place, *arguments: str, code: int = 0) -> str:
 
 def ingest(place: Place, folder: Path, job: str, source: object) -> dict[str, Any]:
     report = run_job(job, source, folder, place.environment, [f"--warehouse={place.url}"])
-    assert report["balanced"]
+    assert report["reconciled"]
     return report
 
 

@@ -71,13 +71,13 @@ def test_a_cancel_and_the_kill_of_a_task_manager_lose_and_double_nothing(
     until(lambda: topic.unacknowledged() == 0, seconds=SECONDS)
     assert_whole(job, feed)
     until(
-        lambda: read_report(totals).balanced and read_report(totals).read >= feed.published, seconds=SECONDS
+        lambda: read_report(totals).reconciled and read_report(totals).read >= feed.published, seconds=SECONDS
     )
     report = read_report(totals)
     assert (report.read, report.rejected) == (feed.published, len(feed.broken))
     # What was stored but not yet covered by a checkpoint was found in the log when it was read again.
-    assert report.accepted + report.recovered <= len(feed.events)
-    assert report.accepted + report.repeated == len(feed.events) + len(feed.repeated)
+    assert report.accepted + report.backfilled <= len(feed.events)
+    assert report.accepted + report.duplicates == len(feed.events) + len(feed.duplicates)
     cluster.cancel(running)
 
 

@@ -22,15 +22,15 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.window import FixedWindows
 from confluent_kafka import KafkaException, Producer
 from sluice.clock import system_clock
-from sluice.elements import Claim, RecordBatch
+from sluice.elements import OffsetSpan, RecordBatch
 from sluice.errors import SourceError
 from sluice.sources import acknowledgements as live
 from sluice.sources import open_source
 from sluice.sources.kafka import reader as kafka_reader
 from sluice.sources.kafka.client import Topic, find_start, make_consumer
-from sluice.sources.kafka.commits import CommitStored, ticket_of
+from sluice.sources.kafka.commits import CommitStored, ack_token_of
 from sluice.sources.kafka.reader import Readers
-from sluice.sources.kafka.source import FindPartitions, KafkaSource, ReadAndClaim, parse_url
+from sluice.sources.kafka.source import FindPartitions, KafkaSource, ReadOffsetSpans, parse_url
 
 from tests.live import servers
 
@@ -128,7 +128,7 @@ class Take(beam.DoFn):
 
     def process(self, batch: RecordBatch) -> Iterator[int]:
         if self.settle:
-            live.RECEIPTS.settle(batch.receipts(len(batch.records)))
+            live.PENDING_ACKS.settle(batch.acks(len(batch.records)))
         TAKEN[self.name].append(batch)
         yield len(batch.records)
 
@@ -176,7 +176,7 @@ class Reading:
     def store(self, *batches: RecordBatch) -> None:
         """Settle batches that were not settled at once."""
         for batch in batches:
-            live.RECEIPTS.settle(batch.receipts(len(batch.records)))
+            live.PENDING_ACKS.settle(batch.acks(len(batch.records)))
             self._stored.append(batch)
 
     @property
@@ -192,7 +192,7 @@ class Reading:
     def records(self) -> list[bytes]:
         return [record for batch in list(self.batches) for record in batch.records]
 
-    def panes(self) -> list[int]:
+    def windowing(self) -> list[int]:
         return PANES[self.name]
 
     def until(self, number: int) -> None:
@@ -271,7 +271,7 @@ def test_all_records_come_once_with_where_and_when_they_were(broker: servers.Kaf
         found[batch.partition] |= dict(zip(batch.offsets, batch.records, strict=True))
     assert len(run.records()) == 27_000
     assert found == {partition: dict(enumerate(values)) for partition, values in sent.items()}
-    assert sum(run.panes()) == 27_000
+    assert sum(run.windowing()) == 27_000
 
 
 def test_commits_follow_what_is_stored_without_a_gap_and_a_restart_goes_on_there(
@@ -299,7 +299,7 @@ def test_commits_follow_what_is_stored_without_a_gap_and_a_restart_goes_on_there
         run.until(1)
     assert run.records() == [b"one more"]
     assert bus.committed() == 5_001
-    assert live.RECEIPTS.outstanding().records == 0
+    assert live.PENDING_ACKS.outstanding().records == 0
 
 
 class ReadOnCluster(beam.PTransform):
@@ -315,8 +315,8 @@ class ReadOnCluster(beam.PTransform):
             begin
             | beam.Impulse()
             | beam.ParDo(FindPartitions(*arguments))
-            | beam.ParDo(ReadAndClaim(*arguments))
-            | "Forget tickets" >> beam.Map(lambda batch: replace(batch, ticket=None))
+            | beam.ParDo(ReadOffsetSpans(*arguments))
+            | "Forget tickets" >> beam.Map(lambda batch: replace(batch, ack_token=None))
         )
 
 
@@ -327,10 +327,13 @@ def test_on_a_cluster_batches_claim_all_offsets_without_a_gap(broker: servers.Ka
         run.until(3_000)
         bus.send([None, *numbered(0, 10)])
         run.until(3_010)
-    claims = sorted(batch.claim for batch in run.batches if batch.claim is not None)
+    claims = sorted(batch.offset_span for batch in run.batches if batch.offset_span is not None)
     assert len(claims) == len(run.batches) > 2
-    assert [claim.first for claim in claims] == [True] + [False] * (len(claims) - 1)
-    assert [claim.start for claim in claims] == [0, *(claim.end for claim in claims[:-1])]
+    assert [offset_span.first for offset_span in claims] == [True] + [False] * (len(claims) - 1)
+    assert [offset_span.start for offset_span in claims] == [
+        0,
+        *(offset_span.end for offset_span in claims[:-1]),
+    ]
     assert claims[-1].end == 3_012
     assert bus.committed() < 0  # nothing is committed here
 
@@ -347,9 +350,9 @@ def test_a_cluster_commits_what_is_stored_and_nothing_else(broker: servers.Kafka
         claimed(1, 0, 10),
     ]
     stored = [
-        {ticket_of(0, 4): 1, ticket_of(1, 10): 9},
-        {ticket_of(0, 4): 3, ticket_of(0, 8): 2, ticket_of(0, 10): 2},
-        {ticket_of(1, 10): 1},
+        {ack_token_of(0, 4): 1, ack_token_of(1, 10): 9},
+        {ack_token_of(0, 4): 3, ack_token_of(0, 8): 2, ack_token_of(0, 10): 2},
+        {ack_token_of(1, 10): 1},
     ]
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         _ = {
@@ -362,8 +365,8 @@ def test_a_cluster_commits_what_is_stored_and_nothing_else(broker: servers.Kafka
 def claimed(partition: int, start: int, end: int, *, gap: bool = False) -> RecordBatch:
     """Return what was read from one offset to another; a gap has no records."""
     offsets = [] if gap else list(range(start, end))
-    claim = Claim(start, end, first=start == 0)
-    return RecordBatch("kafka://t", [b"{}"] * len(offsets), offsets, 0.0, partition, claim=claim)
+    offset_span = OffsetSpan(start, end, first=start == 0)
+    return RecordBatch("kafka://t", [b"{}"] * len(offsets), offsets, 0.0, partition, offset_span=offset_span)
 
 
 def test_partitions_that_come_while_the_job_runs_are_read_from_their_beginning(broker: servers.Kafka) -> None:
@@ -383,7 +386,7 @@ def test_idle_partitions_do_not_hold_the_watermark_back(broker: servers.Kafka) -
     bus.send([b"a", b"b"], 1)
     with reading(bus) as run:
         run.until(2)
-        until(lambda: sum(run.panes()) == 2)  # the window of the records has closed
+        until(lambda: sum(run.windowing()) == 2)  # the window of the records has closed
 
 
 def test_the_watermark_waits_for_the_partition_that_lies_back_most(broker: servers.Kafka) -> None:
@@ -394,7 +397,7 @@ def test_the_watermark_waits_for_the_partition_that_lies_back_most(broker: serve
     bus.send([b"new"], 1)
     with reading(bus) as run:
         run.until(100_001)
-        until(lambda: sum(run.panes()) == 100_001)  # the windows allow no lateness: none was dropped
+        until(lambda: sum(run.windowing()) == 100_001)  # the windows allow no lateness: none was dropped
 
 
 def test_open_transactions_are_waited_for_and_aborted_ones_unseen(broker: servers.Kafka) -> None:

@@ -135,12 +135,12 @@ def test_a_live_job_stores_everything_once_and_drains(job: LiveJob, topic: Kafka
         until(lambda: feed.published >= 10 * RATE, running)
     until(lambda: topic.unacknowledged() == 0, running)
     report = complete(job, feed, running)
-    assert {name: report[name] for name in ("read", "accepted", "repeated", "rejected", "recovered")} == {
+    assert {name: report[name] for name in ("read", "accepted", "duplicates", "rejected", "backfilled")} == {
         "read": feed.published,
         "accepted": len(feed.events),
-        "repeated": len(feed.repeated),
+        "duplicates": len(feed.duplicates),
         "rejected": len(feed.broken),
-        "recovered": 0,
+        "backfilled": 0,
     }
 
 

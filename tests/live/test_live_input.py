@@ -47,7 +47,7 @@ def test_the_same_messages_redelivered_to_a_new_group_are_repeats(job: LiveJob, 
     until(lambda: topic.unacknowledged() == 0, again)
     report = complete(job, feed, again)
     assert (report["read"], report["accepted"]) == (feed.published, 0)
-    assert (report["repeated"], report["rejected"]) == (feed.published - len(feed.broken), len(feed.broken))
+    assert (report["duplicates"], report["rejected"]) == (feed.published - len(feed.broken), len(feed.broken))
 
 
 def test_jobs_and_consumers_that_join_and_leave_the_group(
@@ -72,7 +72,7 @@ def test_jobs_and_consumers_that_join_and_leave_the_group(
 
 @pytest.mark.parametrize("broken", [0.05, 0.5, 1.0])
 def test_broken_input(job: LiveJob, topic: KafkaTopic, broken: float) -> None:
-    feed = Feed(23, broken=broken, repeated=0)
+    feed = Feed(23, broken=broken, duplicates=0)
     running = job.start()
     topic.publish(feed.take(5 * RATE))
     report = complete(job, feed, running)
@@ -80,7 +80,7 @@ def test_broken_input(job: LiveJob, topic: KafkaTopic, broken: float) -> None:
 
 
 def test_late_events_and_skewed_clocks(job: LiveJob, topic: KafkaTopic) -> None:
-    feed, now = Feed(24, broken=0, repeated=0), datetime.now(UTC)
+    feed, now = Feed(24, broken=0, duplicates=0), datetime.now(UTC)
     running = job.start()
     topic.publish(feed.take(RATE))
     until(lambda: job.stored() == RATE, running)

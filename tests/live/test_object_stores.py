@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import xxhash
 from sluice.errors import StorageError
-from sluice.eventlog.log import Appended, Log, Stream
+from sluice.eventlog.log import AppendResult, EventLog, TypeLog
 from sluice.eventlog.paths import shard_of
 from sluice.storage import Store, open_store
 from sluice.storage.objects import CREATE_ATTEMPTS
@@ -220,8 +220,8 @@ class TestUncertainAnswers:
         )
 
 
-def make_log(root: str, shards: int = 1) -> Log:
-    return Log(open_store(root), {"order": Stream("order", "order", "content", content)}, shards)
+def make_log(root: str, shards: int = 1) -> EventLog:
+    return EventLog(open_store(root), {"order": TypeLog("order", "order", "content", content)}, shards)
 
 
 def test_a_log(root: str) -> None:
@@ -232,7 +232,7 @@ def test_a_log(root: str) -> None:
     result = make_log(root).append("order", MINUTE, 0, [b"2", b"3"])
     assert first is not None
     assert result.segment is not None
-    assert (result.segment.lines, result.repeated) == ([b"3"], 1)
+    assert (result.segment.lines, result.duplicates) == ([b"3"], 1)
     assert [found.id for found in result.found] == [first.id]
     assert result.segment.path == f"{root}/order/2026/08/13/14/07/order_2026081314070002.json"
     paths = list(log.segments())
@@ -243,7 +243,7 @@ def test_a_log(root: str) -> None:
 def test_logs_that_race_on_one_minute(root: str, shards: int) -> None:
     """Four writers append overlapping panes; every event is stored once, and the counts add up."""
     lines = [b"event %d" % number for number in range(400)]
-    results: list[Appended] = []
+    results: list[AppendResult] = []
 
     def write(worker: int) -> None:
         log = make_log(root, shards)
@@ -259,4 +259,4 @@ def test_logs_that_race_on_one_minute(root: str, shards: int) -> None:
     stored = Counter(line for path in log.segments() for line in log.read(path).lines)
     assert stored == Counter(lines)
     assert sum(result.appended for result in results) == 400
-    assert sum(result.repeated for result in results) == WRITERS * 600 - 400
+    assert sum(result.duplicates for result in results) == WRITERS * 600 - 400

@@ -118,10 +118,10 @@ def test_what_postgresql_refuses_is_told_in_its_own_words_and_the_rest_is_loaded
     lines = [order(second) for second in range(20)]
     lines[13] = line
     each = segment(1, *lines, b'{"at":7}')
-    refused = load(warehouse, ORDER, each)
-    assert refused[0] == (13, reason)
-    assert [number for number, _ in refused] == [13, 20]
-    assert warehouse.refused(each.id, each.minute) == refused
+    load_rejected = load(warehouse, ORDER, each)
+    assert load_rejected[0] == (13, reason)
+    assert [number for number, _ in load_rejected] == [13, 20]
+    assert warehouse.row_errors(each.id, each.minute) == load_rejected
     assert [row["at"].second for row in read_back(place)] == [*range(13), *range(14, 20)]
     # The line that is refused is one of second 0, that it replaced was one of second 13.
     assert [events for *_, events in counts(place)] == [10, 9]
@@ -131,8 +131,8 @@ def test_what_postgresql_refuses_is_told_in_its_own_words_and_the_rest_is_loaded
 def test_what_a_user_forbids_is_refused_too(place: Place) -> None:
     warehouse = prepared(place.url)
     execute(place, 'ALTER TABLE order_events ADD CONSTRAINT "few" CHECK (number < 10)')
-    refused = load(warehouse, ORDER, segment(1, order(number=10), order(number=9)))
-    assert refused == [(0, 'new row for relation "order_events" violates check constraint "few"')]
+    load_rejected = load(warehouse, ORDER, segment(1, order(number=10), order(number=9)))
+    assert load_rejected == [(0, 'new row for relation "order_events" violates check constraint "few"')]
     assert number_of(place, "order_events") == 1
 
 
@@ -141,8 +141,8 @@ def test_an_event_id_that_is_there_is_refused(place: Place) -> None:
     warehouse = prepared(place.url)
     load(warehouse, ORDER, segment(1, order()))
     execute(place, "UPDATE order_events SET _event_id = '" + f"{2:016x}{1:016x}'")
-    refused = load(warehouse, ORDER, segment(2, order(), order(1), order(2)))
-    assert refused == [
+    load_rejected = load(warehouse, ORDER, segment(2, order(), order(1), order(2)))
+    assert load_rejected == [
         (
             1,
             'duplicate key value violates unique constraint "order_events_pkey"; '

@@ -33,8 +33,8 @@ def test_live_events_early_on_time_and_late_are_each_stored_once(live: Bench) ->
     )
     assert sorted(live.stored()) == sorted([early, on_time, late])
     assert len(live.segments()) >= 2
-    assert (made.read, made.accepted, made.repeated, made.rejected, made.loaded) == (5, 3, 2, 0, 3)
-    assert made.balanced
+    assert (made.read, made.accepted, made.duplicates, made.rejected, made.loaded) == (5, 3, 2, 0, 3)
+    assert made.reconciled
     assert live.sql("select events from event_counts") == [(3,)]
 
 
@@ -45,8 +45,8 @@ def test_live_counts_can_be_loaded_alone(live: Bench) -> None:
         batch(early, b"{", arrival=MINUTE + 6),
         batch(late, early, arrival=MINUTE + 1800, offset=3),
     )
-    assert (made.read, made.accepted, made.repeated, made.rejected, made.loaded) == (4, 2, 1, 1, 2)
-    assert made.balanced
+    assert (made.read, made.accepted, made.duplicates, made.rejected, made.loaded) == (4, 2, 1, 1, 2)
+    assert made.reconciled
     assert live.sql("select events from event_counts") == [(2,)]
     assert live.sql("select view_name from duckdb_views() where not internal order by all") == [
         ("_segments",),
@@ -66,7 +66,7 @@ def test_too_late_and_too_far_ahead_are_rejected_and_nothing_else_is_dropped(liv
         ("in_future", too_new.decode()),
     }
     assert made.rejections == {"in_future": 1, "too_late": 1}
-    assert made.balanced
+    assert made.reconciled
 
 
 def test_a_pane_retried_with_other_neighbours_stores_nothing_twice(live: Bench) -> None:
@@ -76,5 +76,5 @@ def test_a_pane_retried_with_other_neighbours_stores_nothing_twice(live: Bench) 
     made = live.run(batch(*events[3:9], arrival=MINUTE), batch(*events[8:], *events[:2], arrival=MINUTE + 1))
     assert sorted(live.stored()) == sorted(events)
     assert before.items() <= live.segments().items()
-    assert (made.accepted, made.repeated, made.balanced) == (4, 6, True)
+    assert (made.accepted, made.duplicates, made.reconciled) == (4, 6, True)
     assert live.sql("select count(*), count(distinct id) from click_events") == [(10, 10)]

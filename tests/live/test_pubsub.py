@@ -18,7 +18,7 @@ from sluice.elements import RecordBatch
 from sluice.errors import SourceError
 from sluice.sources import Source, open_source
 from sluice.sources import acknowledgements as live
-from sluice.sources.acknowledgements import CLOSING, DRAINING, RECEIPTS
+from sluice.sources.acknowledgements import CLOSING, DRAINING, PENDING_ACKS
 from sluice.sources.pubsub.source import NativeRead, PullAndFinalize
 from sluice.sources.pubsub.subscriber import subscriber_of
 
@@ -69,7 +69,7 @@ class Reading:
         with self._lock:
             owed, self._owed = self._owed, []
         for batch in owed:
-            RECEIPTS.settle(batch.receipts(len(batch.records)))
+            PENDING_ACKS.settle(batch.acks(len(batch.records)))
 
     @property
     def records(self) -> list[bytes]:
@@ -182,11 +182,11 @@ def test_a_source_waits_while_too_much_is_not_stored(
     monkeypatch.setattr("sluice.sources.pubsub.subscriber._ENOUGH_MESSAGES", 500)
     ids = topic.publish(b"%d" % n for n in range(12_000))
     with reading(open_source(topic.source), settling=False) as read:
-        until(lambda: RECEIPTS.outstanding().records >= 2000)
-        full = RECEIPTS.outstanding().records
+        until(lambda: PENDING_ACKS.outstanding().records >= 2000)
+        full = PENDING_ACKS.outstanding().records
         begun = time.monotonic()
         until(lambda: time.monotonic() > begun + 2)
-        assert RECEIPTS.outstanding().records == full < 8000
+        assert PENDING_ACKS.outstanding().records == full < 8000
         read.settling = True
         read.settle()
         until(lambda: len(read.ids) >= 12_000)
@@ -266,7 +266,7 @@ def test_bundles_that_are_finalized_are_acknowledged(topic: PubSubTopic) -> None
         subscriber = subscriber_of(topic.subscription, None)
         until(lambda: len(read.ids) >= 3000 and not subscriber.outstanding())
     subscriber.close()
-    assert {batch.ticket for batch in read.batches} == {None}
+    assert {batch.ack_token for batch in read.batches} == {None}
     assert Counter(read.ids) == Counter(ids)
     assert topic.pull() == []
 

@@ -106,10 +106,10 @@ def is_clean(replay: Replay, clean: tuple[object, ...]) -> None:
 def completes(replay: Replay, history: Path, clean: tuple[object, ...]) -> None:
     """Run again, undisturbed."""
     replay.run(history)
-    read, accepted, repeated, rejected, loaded, refused = replay.figures()
+    read, accepted, duplicates, rejected, loaded, load_rejected = replay.figures()
     assert read == EVENTS * 4 // 3
-    assert read == accepted + repeated + rejected
-    assert (loaded, refused) == (accepted, 0)
+    assert read == accepted + duplicates + rejected
+    assert (loaded, load_rejected) == (accepted, 0)
     is_clean(replay, clean)
 
 
@@ -152,7 +152,7 @@ def test_a_killed_worker_ends_the_run_with_one_line(
             os.kill(workers[which], signal.SIGKILL)
     code = running.finish()
     if code == 0:  # it had nothing left to do
-        assert replay.report()["balanced"]
+        assert replay.report()["reconciled"]
     else:
         assert (code, running.output()) == (
             1,
@@ -172,7 +172,7 @@ def test_ctrl_c_is_one_line_and_leaves_nobody_behind(
     running.kill(*(["launcher"] if whom == "launcher" else []), number=signal.SIGINT)
     code = running.finish()
     if code == 0:
-        assert replay.report()["balanced"]
+        assert replay.report()["reconciled"]
     else:
         assert (code, running.output()) == (
             130,
@@ -210,7 +210,7 @@ def test_of_two_runs_one_may_be_killed(
     second.kill()
     second.finish()
     assert first.finish() == 0, first.output()
-    assert replay.report()["balanced"]
+    assert replay.report()["reconciled"]
     assert replay.events() == clean[0]
     completes(replay, history, clean)
 
@@ -278,7 +278,7 @@ def peak(replay: Replay, source: Path) -> int:
 
     running.until(measure)
     assert running.finish() == 0, running.output()
-    assert replay.report()["balanced"]
+    assert replay.report()["reconciled"]
     return most
 
 

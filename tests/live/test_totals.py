@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from sluice.cli.main import main
-from sluice.elements import Tally
+from sluice.elements import StepCounts
 from sluice.errors import StorageError
 from sluice.graph.ledger import read_report, read_totals, write_submission, write_totals
 
 
-def write(folder: Path, *panes: tuple[int, int]) -> None:
-    for pane, read in panes:
-        write_totals(Tally({("read", ""): read}), str(folder), pane)
+def write(folder: Path, *windowing: tuple[int, int]) -> None:
+    for pane, read in windowing:
+        write_totals(StepCounts({("read", ""): read}), str(folder), pane)
 
 
 @pytest.mark.parametrize(
@@ -27,21 +27,21 @@ def write(folder: Path, *panes: tuple[int, int]) -> None:
     ],
 )
 def test_a_pane_that_is_written_again_makes_void_what_followed_it(
-    tmp_path: Path, panes: list[tuple[int, int]], read: int
+    tmp_path: Path, windowing: list[tuple[int, int]], read: int
 ) -> None:
-    write(tmp_path, *panes)
-    assert read_totals(str(tmp_path)) == Tally({("read", ""): read})
+    write(tmp_path, *windowing)
+    assert read_totals(str(tmp_path)) == StepCounts({("read", ""): read})
 
 
 def test_a_submitted_job_is_reported_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_submission(str(tmp_path), job="shop", run_id="r", started=1_700_000_000.0)
     on_its_way = {("read", ""): 3, ("routed", "order"): 3, ("accepted", "order"): 3}
-    write_totals(Tally(on_its_way), str(tmp_path), 0)
+    write_totals(StepCounts(on_its_way), str(tmp_path), 0)
     assert main(["report", str(tmp_path)]) != 0
-    write_totals(Tally({("loaded", "order"): 3}), str(tmp_path), 1)
+    write_totals(StepCounts({("loaded", "order"): 3}), str(tmp_path), 1)
     made = read_report(str(tmp_path))
     assert (made.job, made.run_id, made.started) == ("shop", "r", "2023-11-14T22:13:20Z")
-    assert (made.read, made.accepted, made.loaded, made.balanced) == (3, 3, 3, True)
+    assert (made.read, made.accepted, made.loaded, made.reconciled) == (3, 3, 3, True)
     assert main(["report", str(tmp_path)]) == 0
     assert "shop" in capsys.readouterr().out
 

@@ -222,7 +222,7 @@ def test_a_log_rebuilds_any_warehouse_as_duckdb_has_it(
     assert "%" not in printed  # the password, as the URL has it
     assert tables(place) == expected
     run("load", folder, place.url)
-    assert json.loads((folder / "report.json").read_bytes())["recovered"] == 0
+    assert json.loads((folder / "report.json").read_bytes())["backfilled"] == 0
     assert tables(place) == expected
 
 
@@ -233,7 +233,7 @@ def test_the_command_line_replays_a_history(
     place = make_any_place(tmp_path)
     run("run", tmp_path, place.url)
     made = json.loads((tmp_path / "report.json").read_bytes())
-    figures = ("read", "accepted", "repeated", "rejected", "loaded", "refused", "balanced")
+    figures = ("read", "accepted", "duplicates", "rejected", "loaded", "load_rejected", "reconciled")
     assert [made[name] for name in figures] == [4201, 3950, 150, 101, 3950, 0, True]
     run("run", tmp_path, place.url)
     for name in ("order_events", "inventory_events", "user_activity_events", "counts"):

@@ -180,8 +180,8 @@ class Replay:
     def figures(self) -> tuple[int, ...]:
         """Return read, accepted, repeated, rejected, loaded, refused of the last report, which must balance."""
         made = self.report()
-        assert made["balanced"], made
-        names = ("read", "accepted", "repeated", "rejected", "loaded", "refused")
+        assert made["reconciled"], made
+        names = ("read", "accepted", "duplicates", "rejected", "loaded", "load_rejected")
         return tuple(made[name] for name in names)
 
     def log(self, letters: bool = False) -> dict[str, bytes]:

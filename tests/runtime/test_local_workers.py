@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from sluice.errors import WorkerError
-from sluice.runtime.local_workers import _look_after
+from sluice.runtime.local_workers import on_sigchld
 
 
 def ended(code: int) -> int:
@@ -22,7 +22,7 @@ def ended(code: int) -> int:
 def look_after(workers: list[int]) -> None:
     before = signal.getsignal(signal.SIGCHLD)
     try:
-        _look_after(workers, threading.Event(), signal.SIGCHLD, None)
+        on_sigchld(workers, threading.Event(), signal.SIGCHLD, None)
     finally:
         signal.signal(signal.SIGCHLD, before)
 

@@ -22,14 +22,14 @@ from pyarrow import parquet
 from sluice.clock import system_clock
 from sluice.config.job import load_job
 from sluice.contracts import load_contract
-from sluice.dead_letters.envelope import LetterLog, dead_letter_contract
+from sluice.dead_letters.envelope import DeadLetterLog, dead_letter_contract
 from sluice.elements import DEAD_LETTER, RecordBatch
-from sluice.eventlog.log import Log, Stream
-from sluice.graph.build import Run, build
+from sluice.eventlog.log import EventLog, TypeLog
+from sluice.graph.build import RunContext, build
 from sluice.graph.decode import AgeLimits, DecodeRecords
 from sluice.graph.shuffle import Spill
-from sluice.graph.windowing import Panes
-from sluice.retry import Patience
+from sluice.graph.windowing import Windowing
+from sluice.retry import RetryPolicy
 from sluice.storage import open_store
 from sluice.warehouses import open_warehouse
 
@@ -61,12 +61,12 @@ schema:
         description: Who.
         logicalTypeOptions: {pattern: "@"}
         classification: restricted
-        customProperties: [{property: protect, value: hash}]
+        customProperties: [{property: mask, value: hash}]
       - name: ip
         logicalType: string
         description: From where.
         classification: restricted
-        customProperties: [{property: protect, value: truncate_ip}]
+        customProperties: [{property: mask, value: truncate_ip}]
       - name: profile
         logicalType: object
         description: More.
@@ -75,7 +75,7 @@ schema:
             logicalType: string
             description: Number.
             classification: restricted
-            customProperties: [{property: protect, value: drop}]
+            customProperties: [{property: mask, value: drop}]
 """
 RAW = ("ann.secret", "10.81.166.94", "secret-phone", "sixtytwo")
 """What stands in protected values alone, as a whole or as a part."""
@@ -106,7 +106,7 @@ SEARCHABLE = [
     signup(8, at="never"),
     signup(9, at="2999-01-01T00:00:00Z"),
 ]
-UNPARSABLE = [
+QUARANTINE = [
     b'{"kind":"signup","email":"ann.secret',
     b'\xff{"email":"ann.secret"}',
     b'["ann.secret"]',
@@ -120,7 +120,7 @@ class Shop:
         self.folder, self.scratch = folder, scratch
         self.contract, self.job = folder / "in/signup.odcs.yaml", folder / "in/job.yaml"
         self.contract.parent.mkdir()
-        (folder / "in/signups.ndjson").write_bytes(b"".join(line + b"\n" for line in SEARCHABLE + UNPARSABLE))
+        (folder / "in/signups.ndjson").write_bytes(b"".join(line + b"\n" for line in SEARCHABLE + QUARANTINE))
         self.job.write_text(
             f"name: shop\ncontracts: {self.contract}\nroute_by: kind\nsource: {folder}/in/signups.ndjson\n"
             f"files: {folder}/out/files\nwarehouse: duckdb:///{folder}/out/w.duckdb\n"
@@ -145,12 +145,12 @@ class Shop:
         report = (self.folder / "report.json").read_text()
         assert_clean(report)
         made = json.loads(report)
-        assert made["balanced"]
-        return tuple(made[name] for name in ("read", "accepted", "repeated", "rejected"))
+        assert made["reconciled"]
+        return tuple(made[name] for name in ("read", "accepted", "duplicates", "rejected"))
 
     def search(self) -> None:
         """Look into every file of the job but those kept apart, and into every row of every table."""
-        apart = self.folder / "out/dead/unparsable"
+        apart = self.folder / "out/dead/quarantine"
         files = [path for path in (self.folder / "out").rglob("*") if path.is_file()]
         for path in files:
             data = path.read_bytes()
@@ -199,7 +199,7 @@ def test_no_raw_value_leaves_decode_and_protected_letters_come_back(shop: Shop) 
     )
     letters = {each["source"]["offset"]: each for each in shop.lines("dead/2025")}
     assert shop.sql("select count(*) from dead_letters") == [(8,)]
-    apart = shop.lines("dead/unparsable")
+    apart = shop.lines("dead/quarantine")
     assert sorted(each["code"] for each in apart) == [
         "enum",
         "not_an_object",
@@ -207,7 +207,7 @@ def test_no_raw_value_leaves_decode_and_protected_letters_come_back(shop: Shop) 
         "not_json",
         "not_json",
     ]
-    assert stat.S_IMODE((shop.folder / "out/dead/unparsable").stat().st_mode) == 0o700
+    assert stat.S_IMODE((shop.folder / "out/dead/quarantine").stat().st_mode) == 0o700
     assert all("sixtytwo" not in json.dumps(each) for each in letters.values())
 
     shop.allow("free", "gold")
@@ -247,21 +247,21 @@ def test_what_is_spilled_and_what_is_sent_to_workers_is_clean(
 ) -> None:
     monkeypatch.setenv("SLUICE_PRIVACY_KEY", KEY)
     job = load_job(str(shop.job))
-    contract, letters = load_contract(str(shop.contract)), LetterLog.at(job.dead_letters)
+    contract, letters = load_contract(str(shop.contract)), DeadLetterLog.at(job.dead_letters)
     (shop.folder / "spill").mkdir()
     warehouse = open_warehouse(job.warehouse)
     warehouse.prepare([contract, dead_letter_contract()])
-    run = Run(
-        log=Log(open_store(job.files), {"signup": Stream.of(contract)}),
+    run = RunContext(
+        log=EventLog(open_store(job.files), {"signup": TypeLog.of(contract)}),
         letters=letters,
         warehouse=warehouse,
         tables={**job.contracts, DEAD_LETTER: dead_letter_contract()},
         ages=AgeLimits(600, 3600, system_clock()),
-        event_panes=Panes(False, 1, 1),
-        letter_panes=Panes(False, 1, 1),
+        event_windowing=Windowing(False, 1, 1),
+        dead_letter_windowing=Windowing(False, 1, 1),
         totals_url=str(shop.folder / "totals"),
         clock=system_clock,
-        patience=Patience(0),
+        retry=RetryPolicy(0),
         spill=Spill(str(shop.folder / "spill")),
     )
     assert KEY.encode() not in pickle.dumps(

@@ -12,7 +12,7 @@ import pytest
 from sluice.errors import ConfigError, WorkerError
 from sluice.runtime import monitoring as watch
 from sluice.runtime.monitoring import draining_by_signal, metrics_server
-from sluice.sources.acknowledgements import DRAINING, Tickets
+from sluice.sources.acknowledgements import DRAINING, PendingAcks
 
 from tests.live.servers import free_port
 
@@ -51,9 +51,9 @@ def test_a_drain_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 def test_metrics_and_health_are_served_while_the_run_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    tickets = Tickets(lambda: now[0])
-    monkeypatch.setattr(watch, "RECEIPTS", tickets)
-    tickets.issue(1, 1, lambda: None)
+    pending_acks = PendingAcks(lambda: now[0])
+    monkeypatch.setattr(watch, "PENDING_ACKS", pending_acks)
+    pending_acks.issue(1, 1, lambda: None)
     port = free_port()
     with metrics_server(port, flush=10):
         with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:

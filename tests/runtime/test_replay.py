@@ -176,7 +176,7 @@ class Truth:
             self.letters.append((code, record))
             self.figures["rejected", kind] += 1
         elif line in self.seen:
-            self.figures["repeated", kind] += 1
+            self.figures["duplicates", kind] += 1
         else:
             self.seen.add(line)
             self.figures["accepted", kind] += 1
@@ -449,9 +449,9 @@ def test_a_generated_history_gives_the_files_rows_counts_and_letters_worked_out_
     assert replay.log() == truth.log()
     matches(replay, truth)
     made = replay.report()
-    names = ("accepted", "repeated", "rejected")
-    accepted, repeated, rejected = (truth.figure(name) for name in names)
-    assert replay.figures() == (truth.figure("read"), accepted, repeated, rejected, accepted, 0)
+    names = ("accepted", "duplicates", "rejected")
+    accepted, duplicates, rejected = (truth.figure(name) for name in names)
+    assert replay.figures() == (truth.figure("read"), accepted, duplicates, rejected, accepted, 0)
     assert made["rejections"] == Counter(code for code, _ in truth.letters)
     assert made["segments"] == len(truth.log())
     assert {kind: tuple(figures[name] for name in names) for kind, figures in made["by_type"].items()} == {
@@ -532,10 +532,10 @@ def test_a_new_warehouse_loaded_from_the_log_has_the_same_rows(replay: Replay, t
     assert replay.tables("_ingested_at") == rows
     matches(replay, truth)
     made = replay.report()
-    assert (made["recovered"], made["read"]) == (truth.figure("accepted"), 0)
+    assert (made["backfilled"], made["read"]) == (truth.figure("accepted"), 0)
     assert replay.figures() == (0, 0, 0, 0, 0, 0)
     replay.run("nothing", command="load")
-    assert replay.report()["recovered"] == 0
+    assert replay.report()["backfilled"] == 0
     assert replay.tables("_ingested_at") == rows
 
 
@@ -549,7 +549,7 @@ def test_shards_share_the_numbers_of_a_minute(replay: Replay, tmp_path: Path) ->
     log = replay.log()
     replay.run(tmp_path / "in", "--windows.shards=4")
     assert replay.log() == log
-    assert replay.figures()[1:3] == (0, truth.figure("accepted") + truth.figure("repeated"))
+    assert replay.figures()[1:3] == (0, truth.figure("accepted") + truth.figure("duplicates"))
 
 
 def test_many_small_files_are_one_history(replay: Replay, tmp_path: Path) -> None:

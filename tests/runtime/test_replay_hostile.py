@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sluice.arrow.from_json import to_table
 from sluice.config.job import load_job
-from sluice.dead_letters.envelope import DeadLetter, dead_letter
+from sluice.dead_letters.envelope import DeadLetter, make_dead_letter
 from sluice.elements import RecordBatch, Segment
 from sluice.graph.decode import AgeLimits, RecordDecoder
 from sluice.validation.decoder import compile_identity
@@ -393,15 +393,15 @@ def hold(records: Sequence[bytes], shards: int = 1) -> tuple[list[bytes], list[b
         identity = compile_identity(contract)
         ids = [identity(line).hex() for line in lines]
         segment = Segment("s", key.event_type, "p", key.minute, lines)
-        table, refused = to_table(contract, segment, ids, datetime(2026, 1, 1, tzinfo=UTC))
-        assert refused == []
+        table, load_rejected = to_table(contract, segment, ids, datetime(2026, 1, 1, tzinfo=UTC))
+        assert load_rejected == []
         assert table.num_rows == len(lines)
         times = table.column(contract.event_time).cast("int64").to_pylist()
         assert {time // 60_000_000 * 60 for time in times} == {key.minute}
         accepted += lines
     for rejected in decoded.rejected:
         assert rejected.violations
-        letter = dead_letter(rejected, "job", _STARTED)
+        letter = make_dead_letter(rejected, "job", _STARTED)
         assert letter.record == rejected.record
         assert msgspec.json.decode(msgspec.json.encode(letter), type=DeadLetter) == letter
     return accepted, [rejected.record for rejected in decoded.rejected]
@@ -435,12 +435,12 @@ def valued(draw: st.DrawFn) -> bytes:
             break
         place = place[key]
     scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes().map(str)
-    odd = st.recursive(
+    suspects = st.recursive(
         scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5
     )
     if isinstance(place, dict) and draw(st.booleans()):
         key = draw(st.text(max_size=5))
-    place[key] = draw(odd)
+    place[key] = draw(suspects)
     return json.dumps(value, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
 
 

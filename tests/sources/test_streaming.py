@@ -12,10 +12,10 @@ from sluice.sources.streaming import (
     END,
     EndlessTracker,
     SharedWatermark,
+    acknowledges_in_process,
     advance,
     arrivals_above,
     finish,
-    settles_receipts,
     watermark_of,
 )
 
@@ -34,7 +34,7 @@ DAY = 86400.0
     ],
 )
 def test_receipts_are_settled_on_prism_alone(arguments: list[str], expected: bool) -> None:
-    assert settles_receipts(PipelineOptions(arguments, streaming=True)) is expected
+    assert acknowledges_in_process(PipelineOptions(arguments, streaming=True)) is expected
 
 
 def test_an_endless_range_is_split_only_behind_what_is_claimed() -> None:

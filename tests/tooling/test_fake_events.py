@@ -11,7 +11,7 @@ from sluice.contracts import load_contracts
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError
 from sluice.graph.decode import AgeLimits, RecordDecoder
-from sluice.tooling.fake_events import make_events
+from sluice.tooling.fake_events import fake_events
 
 NOW = 1_762_000_000.25
 SCHEMAS = [Path("schemas/backend_events"), *sorted(Path("schemas").glob("*/*.odcs.yaml"))]
@@ -21,7 +21,7 @@ SCHEMAS = [Path("schemas/backend_events"), *sorted(Path("schemas").glob("*/*.odc
 def test_made_up_events_keep_their_contract(path: Path) -> None:
     contracts = load_contracts(str(path))
     route_by = "event_type" if len(contracts) > 1 else None
-    records = list(islice(make_events(contracts, route_by, lambda: NOW, seed=7), 3000))
+    records = list(islice(fake_events(contracts, route_by, lambda: NOW, seed=7), 3000))
     decoder = RecordDecoder(contracts, route_by, AgeLimits(0, 0), shards=1)
     decoded = decoder.decode(RecordBatch("made", records, range(3000), NOW))
     assert decoded.rejected == []
@@ -35,7 +35,7 @@ def test_made_up_events_keep_their_contract(path: Path) -> None:
 def test_the_same_seed_makes_the_same_events() -> None:
     contracts = load_contracts("schemas/backend_events")
     first, second = (
-        list(islice(make_events(contracts, "event_type", lambda: NOW, seed=3), 50)) for _ in range(2)
+        list(islice(fake_events(contracts, "event_type", lambda: NOW, seed=3), 50)) for _ in range(2)
     )
     assert first == second
     dates = {json.loads(each)["order_date"] for each in first if b'"order_date"' in each}
@@ -48,7 +48,7 @@ def test_a_pattern_is_refused_because_nothing_can_be_made_of_it() -> None:
     status = next(each for each in order.properties if each.name == "status")
     broken = replace(order, properties=(replace(status, enum=(), pattern="^[a-z]$"),))
     with pytest.raises(ConfigError) as raised:
-        next(make_events({"order": broken}, None, lambda: NOW))
+        next(fake_events({"order": broken}, None, lambda: NOW))
     assert str(raised.value) == (
         "schemas/backend_events/order.odcs.yaml: status: expected no pattern where a value is required, "
         "got '^[a-z]$'; publish --source"

@@ -9,7 +9,14 @@ import pytest
 from sluice.cli.main import main
 from sluice.contracts import Contract, Property
 from sluice.tooling.tables import apply_contracts, contracts_of
-from sluice.warehouses.schema_diff import Column, Difference, Shape, compare, lacking, narrowed
+from sluice.warehouses.schema_diff import (
+    Column,
+    Difference,
+    TableSchema,
+    compare,
+    missing_columns,
+    without_columns,
+)
 
 from tests.graph.bench import MINUTE, Bench, batch, event
 
@@ -48,18 +55,18 @@ ITEMS = (Column("items", "STRUCT[]"), Column("items[].a", "TEXT"), Column("items
 def test_every_difference_is_told_with_its_effect(
     wanted: list[Column], found: list[Column], told: list[tuple[str, str, str]]
 ) -> None:
-    differences = compare("t", Shape(wanted), Shape(found))
+    differences = compare("t", TableSchema(wanted), TableSchema(found))
     assert [(each.path, each.what, each.effect) for each in differences] == told
 
 
 def test_names_are_compared_as_the_warehouse_tells_them_apart() -> None:
-    upper = Shape([Column("ID", "BIGINT", required=True)])
-    assert lacking(compare("t", Shape([replace(ID, required=False)]), upper, str)) == ["id"]
+    upper = TableSchema([Column("ID", "BIGINT", required=True)])
+    assert missing_columns(compare("t", TableSchema([replace(ID, required=False)]), upper, str)) == ["id"]
 
 
 def test_the_layout_is_compared_where_it_is_wanted() -> None:
-    wanted = Shape([ID], {"partition": "DAY of at", "cluster": "id"})
-    found = Shape([ID], {"partition": "DAY of at", "expiry": "1d"})
+    wanted = TableSchema([ID], {"partition": "DAY of at", "cluster": "id"})
+    found = TableSchema([ID], {"partition": "DAY of at", "expiry": "1d"})
     (only,) = compare("t", wanted, found)
     assert only == Difference("t", "", "cluster: expected id, got none", "tolerated")
     assert str(only) == "t: cluster: expected id, got none"
@@ -84,14 +91,14 @@ def test_a_contract_is_narrowed_at_any_depth() -> None:
         event_time=None,
         cluster_by=("x", "y"),
     )
-    assert narrowed(contract, []) is contract
-    less = narrowed(contract, ["rows[].leaf.b", "x"])
+    assert without_columns(contract, []) is contract
+    less = without_columns(contract, ["rows[].leaf.b", "x"])
     assert [each.name for each in less.columns] == ["id", "rows", "y"]
     items = less.properties[1].items
     assert items is not None
     assert items.properties == (replace(leaf, properties=leaf.properties[:1]),)
     assert less.cluster_by == ("y",)
-    nothing_left = narrowed(contract, ["rows[].leaf.a", "rows[].leaf.b", "x", "y"])
+    nothing_left = without_columns(contract, ["rows[].leaf.a", "rows[].leaf.b", "x", "y"])
     assert [each.name for each in nothing_left.columns] == ["id"]
 
 
@@ -105,7 +112,7 @@ def test_a_job_goes_on_when_its_contract_learns_a_property(tmp_path: Path) -> No
     def run(number: int) -> None:
         line = event(number, MINUTE + number)[:-1] + b',"colour":"red"}'
         made = bench.run(batch(line, arrival=MINUTE))
-        assert (made.read, made.loaded, made.refused, made.balanced) == (1, 1, 0, True)
+        assert (made.read, made.loaded, made.load_rejected, made.reconciled) == (1, 1, 0, True)
 
     run(1)
     bench.job = later

@@ -237,8 +237,8 @@ def accepted(decoder: EventDecoder, explainer: Explainer, record: bytes) -> bool
         event = decoder.decode(record)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    odd = decoder.odd.get(type(event))
-    plain = (odd is None or not odd([event])) and not too_deep(record)
+    suspects = decoder.suspects.get(type(event))
+    plain = (suspects is None or not suspects([event])) and not too_deep(record)
     return plain or not explainer.explain(record).violations
 
 
@@ -274,10 +274,10 @@ def validator(contract: Contract) -> jsonschema_rs.Draft202012Validator:
 
 def check_schema(contract: Contract, record: bytes, explanation: Explanation) -> None:
     """Assert that the JSON Schema agrees too, but where it cannot: see its module's docstring."""
-    odd = [each for each in explanation.violations if each.expected == "an integer"]
+    suspects = [each for each in explanation.violations if each.expected == "an integer"]
     free = [each for each in explanation.violations if each.expected.startswith("a number within the range")]
     text = record.decode()
-    assume(not odd and not free and "7777" not in text and "1111" not in text)
+    assume(not suspects and not free and "7777" not in text and "1111" not in text)
     try:
         value = json.loads(record, parse_float=exact, parse_int=exact, object_pairs_hook=unrepeated)
     except (InvalidOperation, KeyError):

@@ -32,7 +32,7 @@ def test_the_tag_chooses_the_contract() -> None:
     assert sorted(each.event_type for each in decoder.contract_of.values()) == sorted(EVENTS)
     assert event.event_time_ == datetime(2025, 2, 8, 13, 9, 0, 250_000, tzinfo=UTC)
     assert (event.quantity_change, event.reason) == (-2, "sale")
-    assert decoder.odd[type(event)]([event]) == []
+    assert decoder.suspects[type(event)]([event]) == []
 
 
 @pytest.mark.parametrize("contracts", [EVENTS, {"inventory": EVENTS["inventory"]}], ids=["several", "single"])
@@ -63,7 +63,7 @@ def test_names_need_not_be_identifiers() -> None:
 def test_a_decimal_is_plain_or_odd(text: str, plain: bool) -> None:
     decoder = compile_decoder({"sale": contract(Property("price", "decimal", required=True))}, None)
     event = decoder.decode(f'{{"price": {text} }}'.encode())
-    assert decoder.odd[type(event)]([event]) == ([] if plain else [0])
+    assert decoder.suspects[type(event)]([event]) == ([] if plain else [0])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_is_odd_is_found_in_everything(record: str, plain: bool) -> None:
     )
     decoder = compile_decoder({"sale": contract(*properties)}, None)
     event = decoder.decode(record.encode())
-    assert decoder.odd[type(event)]([event]) == ([] if plain else [0])
+    assert decoder.suspects[type(event)]([event]) == ([] if plain else [0])
 
 
 def test_the_odd_are_found_wherever_they_lie_among_many() -> None:
@@ -113,19 +113,19 @@ def test_the_odd_are_found_wherever_they_lie_among_many() -> None:
     decoder = compile_decoder(contracts, "event_type")
     plain = '{"event_type":"sale","é":1.5,"id":"00000001-0000-4000-8000-000000000001"}'
     records = [plain] * 100
-    odd = {0: plain.replace("1.5", "1e2"), 15: plain.replace("-4000", "-400"), 16: plain.replace("1.5", "null"),
+    suspects = {0: plain.replace("1.5", "1e2"), 15: plain.replace("-4000", "-400"), 16: plain.replace("1.5", "null"),
            17: plain.replace("0001-", "\u0661001-"), 99: plain.replace("1.5", '"1.5"')}  # fmt: skip
-    for index, record in odd.items():
+    for index, record in suspects.items():
         records[index] = record
     events = [decoder.decode(record.encode()) for record in records]
-    find_odd = decoder.odd[type(events[0])]
-    assert find_odd(events) == list(odd)
+    find_odd = decoder.suspects[type(events[0])]
+    assert find_odd(events) == list(suspects)
     assert find_odd(events[1:15]) == find_odd([]) == []
 
 
 def test_structs_without_uuids_decimals_or_timestamps_need_no_second_look() -> None:
     decoder = compile_decoder({"sale": contract(Property("count", "integer"))}, None)
-    assert decoder.odd == {}
+    assert decoder.suspects == {}
 
 
 @pytest.mark.parametrize(

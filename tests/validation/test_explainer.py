@@ -173,7 +173,7 @@ def test_every_violation_is_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("repeated", "found"),
+    ("duplicates", "found"),
     [
         ('"reason":"x"', [Violation("enum", "reason", "one of restock, sale, return, damage", '"x"')]),
         ('"reason":null', [Violation("missing", "reason", "one of restock, sale, return, damage", "null")]),
@@ -184,8 +184,8 @@ def test_every_violation_is_listed() -> None:
         ('"reason":"sale","unknown":1,"unknown":2', []),
     ],
 )
-def test_every_value_of_a_repeated_key_counts(repeated: str, found: list[Violation]) -> None:
-    assert list(EXPLAIN(b"{" + repeated.encode() + b"," + inventory()[1:]).violations) == found
+def test_every_value_of_a_repeated_key_counts(duplicates: str, found: list[Violation]) -> None:
+    assert list(EXPLAIN(b"{" + duplicates.encode() + b"," + inventory()[1:]).violations) == found
 
 
 def test_the_first_code_in_order_stands_for_all() -> None:

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sluice.contracts import Contract, Property
-from sluice.elements import Origin, RecordBatch, Redelivered, Rejected
+from sluice.elements import Origin, RecordBatch, RedeliveryBatch, Rejected
 from sluice.errors import ConfigError
 from sluice.graph.decode import AgeLimits, RecordDecoder
 from sluice.validation.decoder import compile_identity
-from sluice.validation.masking import PROTECTED, compile_protection, is_protected
+from sluice.validation.masking import PROTECTED, compile_masking, is_masked
 
 KEY = b"a key that nobody must ever see"
 SIGNUP = Contract(
@@ -31,10 +31,10 @@ SIGNUP = Contract(
     properties=(
         Property("type", "string", required=True, enum=("signup",)),
         Property("at", "timestamp", required=True),
-        Property("email", "string", required=True, pattern="@", protect="hash", aliases=("mail",)),
-        Property("user_id", "uuid", unique=True, required=True, protect="hash"),
-        Property("ip", "string", protect="truncate_ip"),
-        Property("note", "string", protect="drop"),
+        Property("email", "string", required=True, pattern="@", mask="hash", aliases=("mail",)),
+        Property("user_id", "uuid", unique=True, required=True, mask="hash"),
+        Property("ip", "string", mask="truncate_ip"),
+        Property("note", "string", mask="drop"),
         Property("plan", "string", enum=("free", "paid")),
         Property(
             "friends",
@@ -43,10 +43,10 @@ SIGNUP = Contract(
                 "item",
                 "object",
                 required=True,
-                properties=(Property("phone", "string", protect="hash"), Property("since", "integer")),
+                properties=(Property("phone", "string", mask="hash"), Property("since", "integer")),
             ),
         ),
-        Property("phones", "array", items=Property("item", "string", required=True, protect="hash")),
+        Property("phones", "array", items=Property("item", "string", required=True, mask="hash")),
         Property("device", "object", properties=(Property("os", "string"),)),
         Property("details", "json"),
     ),
@@ -72,8 +72,8 @@ def line(**changes: Any) -> bytes:
     return json.dumps({**EVENT, **changes}, separators=(",", ":")).encode()
 
 
-def protected(record: bytes) -> dict[str, Any]:
-    protection = compile_protection({"signup": SIGNUP}, "type", KEY)
+def masked(record: bytes) -> dict[str, Any]:
+    protection = compile_masking({"signup": SIGNUP}, "type", KEY)
     assert protection is not None
     stored = protection.lines["signup"](record)
     assert KEY not in stored
@@ -93,16 +93,14 @@ def rejected(record: bytes, **attributes: str) -> Rejected:
 
 
 def test_each_method_replaces_its_values() -> None:
-    made = protected(
-        line(ip="10.81.166.94", note="call me", friends=[{"phone": "+371 2000", "since": 1}, {}])
-    )
+    made = masked(line(ip="10.81.166.94", note="call me", friends=[{"phone": "+371 2000", "since": 1}, {}]))
     assert made["email"] == digest("ann@example.com")
     assert UUID(made["user_id"]).version == 8
     assert made["user_id"].replace("-", "")[:12] == digest(USER.lower())[:12]
     assert (made["ip"], "note" in made) == ("10.81.166.0", False)
     assert made["friends"] == [{"phone": digest("+371 2000"), "since": 1}, {}]
-    assert protected(line(phones=["+371 2000", "x"]))["phones"] == [digest("+371 2000"), digest("x")]
-    assert protected(line(user_id=USER.lower()))["user_id"] == made["user_id"]
+    assert masked(line(phones=["+371 2000", "x"]))["phones"] == [digest("+371 2000"), digest("x")]
+    assert masked(line(user_id=USER.lower()))["user_id"] == made["user_id"]
 
 
 @pytest.mark.parametrize(
@@ -117,22 +115,22 @@ def test_each_method_replaces_its_values() -> None:
     ],
 )
 def test_an_address_becomes_its_network_and_anything_else_a_hash(address: str, network: str) -> None:
-    assert protected(line(ip=address))["ip"] == network
-    assert protected(line(ip=network))["ip"] == (
+    assert masked(line(ip=address))["ip"] == network
+    assert masked(line(ip=network))["ip"] == (
         network if ":" in network or "." in network else digest(network)
     )
 
 
 def test_a_line_without_values_to_protect_stays_as_it_came() -> None:
     contract = replace(SIGNUP, properties=tuple(replace(p, required=False) for p in SIGNUP.properties))
-    protection = compile_protection({"signup": contract}, "type", KEY)
+    protection = compile_masking({"signup": contract}, "type", KEY)
     assert protection is not None
     record = b'{ "type":"signup", "price": 1.10, "email": null }'
     assert protection.lines["signup"](record) == record
 
 
 def test_the_rest_of_a_line_keeps_its_text() -> None:
-    protection = compile_protection({"signup": SIGNUP}, "type", KEY)
+    protection = compile_masking({"signup": SIGNUP}, "type", KEY)
     assert protection is not None
     record = rb'{ "n": 1.10, "email" : "a@b", "t": "\u00e9\/", "o": {"b": 1e2,  "a": [ 1 ]} }'
     expected = rb'{"n":1.10,"email":"%b","t":"\u00e9\/","o":{"b":1e2,"a":[1]}}' % digest("a@b").encode()
@@ -150,7 +148,7 @@ def test_the_rest_of_a_line_keeps_its_text() -> None:
         b'"email":"ann@example.com"',
         b'"x":{"email":"ann@example.com"},"x":1',
         b'"device":{"os":"x","email":"ann@example.com"},"device":null',
-        b'"_salvaged":{"rules":["cut_off"],"line":"ann@example.com"}',
+        b'"_repaired":{"rules":["cut_off"],"line":"ann@example.com"}',
     ],
 )
 def test_values_are_found_wherever_they_strayed(stray: bytes) -> None:
@@ -158,13 +156,13 @@ def test_values_are_found_wherever_they_strayed(stray: bytes) -> None:
     (accepted,) = decoder().decode(RecordBatch("topic", [record], [0], STARTED)).events.values()
     assert b"ann@example.com" not in accepted[0]
     broken = rejected(b"{" + stray + b"," + line(plan="gold")[1:])
-    assert b"ann@example.com" not in broken.record or broken.unparsable is not None
+    assert b"ann@example.com" not in broken.record or broken.quarantine is not None
 
 
 def test_a_record_of_an_unknown_type_is_searched_by_name() -> None:
     found = rejected(line(type="oops", nested={"email": 42, "plan": "free"}))
     assert [each.code for each in found.violations] == ["unknown_type"]
-    assert found.protected == {"email", "user_id", "nested.email"}
+    assert found.masked == {"email", "user_id", "nested.email"}
     made = json.loads(found.record)
     assert made["email"] == digest("ann@example.com")
     assert made["nested"] == {"email": {"_protected": digest("42")}, "plan": "free"}
@@ -217,7 +215,7 @@ def test_attributes_are_protected_too() -> None:
 def test_what_cannot_be_searched_is_kept_apart_under_a_keyed_hash(record: bytes) -> None:
     found = rejected(record)
     assert found.record == record
-    assert found.unparsable == hmac.new(KEY, record, hashlib.sha256).digest()
+    assert found.quarantine == hmac.new(KEY, record, hashlib.sha256).digest()
 
 
 def test_the_identity_is_that_of_the_protected_line() -> None:
@@ -226,14 +224,14 @@ def test_the_identity_is_that_of_the_protected_line() -> None:
         for each in SIGNUP.properties
     )
     identify = compile_identity(replace(SIGNUP, properties=limited))
-    first, again = (json.dumps(protected(line(user_id=user))).encode() for user in (USER, USER.lower()))
+    first, again = (json.dumps(masked(line(user_id=user))).encode() for user in (USER, USER.lower()))
     assert identify(first) == identify(again) != identify(line())
 
 
 def test_a_protected_value_is_not_hashed_twice() -> None:
     record = line(plan="gold", ip="10.81.166.94", note="call me", details={"email": "a@b"})
     found = rejected(record)
-    assert found.protected == {"email", "user_id", "ip", "note", "details.email"}
+    assert found.masked == {"email", "user_id", "ip", "note", "details.email"}
     wider = replace(
         SIGNUP,
         properties=tuple(
@@ -247,9 +245,9 @@ def test_a_protected_value_is_not_hashed_twice() -> None:
         [found.record],
         [7],
         STARTED,
-        redelivered=Redelivered([Origin("topic", STARTED, offset=7)], STARTED, found.protected),
+        redelivered=RedeliveryBatch([Origin("topic", STARTED, offset=7)], STARTED, found.masked),
     )
-    redelivered = RecordDecoder({"signup": wider}, "type", ages, 1, KEY, found.protected).decode(again)
+    redelivered = RecordDecoder({"signup": wider}, "type", ages, 1, KEY, found.masked).decode(again)
     direct = RecordDecoder({"signup": wider}, "type", ages, 1, KEY).decode(
         RecordBatch("t", [record], [7], STARTED)
     )
@@ -267,15 +265,15 @@ def test_what_is_protected_since_is_protected_on_redelivery() -> None:
 
 def test_without_protection_there_is_nothing_to_compile() -> None:
     plain = replace(SIGNUP, properties=SIGNUP.properties[:2])
-    assert not is_protected([plain])
-    assert compile_protection({"signup": plain}, "type", None) is None
+    assert not is_masked([plain])
+    assert compile_masking({"signup": plain}, "type", None) is None
 
 
 def test_the_property_that_routes_cannot_be_protected() -> None:
     with pytest.raises(
         ConfigError, match="events are routed by it, so it cannot be protected, got protect: hash"
     ):
-        compile_protection({"signup": SIGNUP}, "email", KEY)
+        compile_masking({"signup": SIGNUP}, "email", KEY)
 
 
 NAMES = st.sampled_from(["email", "EMAIL", "mail", "phone", "details", "device", "friends", "x"])
@@ -299,9 +297,9 @@ def called(value: Any, names: set[str], wanted: bool = False) -> bool:
 @given(st.dictionaries(NAMES, VALUES, max_size=5), st.sampled_from(["signup", "oops"]))
 def test_no_value_of_a_protected_name_survives_in_any_record(members: dict[str, Any], kind: str) -> None:
     found = rejected(msgspec.json.encode({**members, "type": kind, "at": "never"}))
-    assert found.unparsable is None
+    assert found.quarantine is None
     kept = json.loads(found.record)
     assert not called(kept, {"email", "mail", "phone"})
     again = RecordBatch("topic", [found.record], [7], STARTED)
-    (once_more,) = decoder(found.protected).decode(again).rejected
-    assert (once_more.record, once_more.protected) == (found.record, found.protected)
+    (once_more,) = decoder(found.masked).decode(again).rejected
+    assert (once_more.record, once_more.masked) == (found.record, found.masked)

@@ -28,7 +28,7 @@ SIGNUP = Contract(
     description="",
     properties=(
         Property("at", "timestamp", required=True),
-        Property("email", "string", required=True, protect="hash"),
+        Property("email", "string", required=True, mask="hash"),
     ),
     event_time="at",
     identity="properties",
@@ -37,7 +37,7 @@ SIGNUP = Contract(
 
 def test_contracts_that_protect_nothing_need_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLUICE_PRIVACY_KEY", raising=False)
-    plain = replace(SIGNUP, properties=tuple(replace(prop, protect=None) for prop in SIGNUP.properties))
+    plain = replace(SIGNUP, properties=tuple(replace(prop, mask=None) for prop in SIGNUP.properties))
     assert read_privacy_key([plain], SECRET) is None
 
 

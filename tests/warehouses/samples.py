@@ -12,8 +12,8 @@ from sluice.arrow.from_json import to_table
 from sluice.arrow.window_counts import count_windows
 from sluice.contracts import Contract, Property
 from sluice.elements import Segment
-from sluice.retry import Patience
-from sluice.warehouses import Refusal, Warehouse, open_warehouse
+from sluice.retry import RetryPolicy
+from sluice.warehouses import RowError, Warehouse, open_warehouse
 
 from tests.warehouses.places import Place
 
@@ -129,11 +129,11 @@ def segment(number: int, *lines: bytes, event_type: str = "order") -> Segment:
     return Segment(f"{number:032x}", event_type, f"files/{event_type}/{number}.json", MINUTE, lines)
 
 
-def load(warehouse: Warehouse, contract: Contract, each: Segment) -> list[Refusal]:
+def load(warehouse: Warehouse, contract: Contract, each: Segment) -> list[RowError]:
     """Load as the step of the graph does."""
     identities = [f"{each.id[-16:]}{number:016x}" for number in range(len(each.lines))]
-    table, refused = to_table(contract, each, identities, NOW)
-    return warehouse.load(contract, each, table, refused, count_windows(table["at"]), NOW)
+    table, row_errors = to_table(contract, each, identities, NOW)
+    return warehouse.load(contract, each, table, row_errors, count_windows(table["at"]), NOW)
 
 
 def events(number: int) -> list[bytes]:
@@ -148,7 +148,7 @@ Again = Callable[[Callable[[], Any]], Any]
 def load_until_done(warehouse: Warehouse, number: int, again: Again) -> None:
     """Do what the step of the graph does with a segment."""
     each = segment(number, *events(number))
-    if again(lambda: warehouse.refused(each.id, each.minute)) is None:
+    if again(lambda: warehouse.row_errors(each.id, each.minute)) is None:
         again(lambda: load(warehouse, ORDER, each))
 
 
@@ -156,7 +156,7 @@ def load_all_patiently(url: str, segments: int) -> None:
     """Load so many segments, as a worker does."""
     warehouse = open_warehouse(url)
     for number in range(segments):
-        load_until_done(warehouse, number, Patience(60))
+        load_until_done(warehouse, number, RetryPolicy(60))
 
 
 def prepared(url: str) -> Warehouse:
@@ -245,6 +245,6 @@ def number_of(place: Place, table: str) -> int:
     return int(place.query(f"SELECT count(*) FROM {table}")[0][0])
 
 
-def numbers(refused: Sequence[Refusal]) -> list[int]:
+def numbers(row_errors: Sequence[RowError]) -> list[int]:
     """Return the refused lines without the reasons."""
-    return [line for line, _ in refused]
+    return [line for line, _ in row_errors]

@@ -18,7 +18,7 @@ from sluice.arrow.from_json import to_table
 from sluice.arrow.window_counts import count_events
 from sluice.contracts import Property
 from sluice.errors import ConfigError
-from sluice.tooling.tables import Changes, apply_contracts, compare_tables, create_tables, fit
+from sluice.tooling.tables import Changes, apply_contracts, compare_tables, create_tables, fit_to_table
 from sluice.warehouses import open_warehouse
 
 from tests.warehouses.places import PLACES, MakePlace, Place
@@ -187,12 +187,12 @@ def test_unknown_properties_are_kept(place: Place) -> None:
 )
 def test_a_zero_character_is_kept_or_refused_by_itself(place: Place, where: dict[str, Any]) -> None:
     warehouse = prepared(place.url)
-    refused = load(warehouse, ORDER, segment(1, order(text="before"), order(**where), order(text="after")))
+    row_errors = load(warehouse, ORDER, segment(1, order(text="before"), order(**where), order(text="after")))
     rows = read_back(place)
     kept = [row["text"] for row in rows]
-    if refused:
-        assert numbers(refused) == [1]
-        assert refused[0][1].strip()
+    if row_errors:
+        assert numbers(row_errors) == [1]
+        assert row_errors[0][1].strip()
         assert kept == ["before", "after"]
     else:
         name, value = next(iter(where.items()))
@@ -214,14 +214,14 @@ def test_a_fresh_warehouse_is_empty(place: Place) -> None:
     warehouse = prepared(place.url)
     for table in ("order_events", "dead_letters", "event_counts", "_segments"):
         assert number_of(place, table) == 0
-    assert warehouse.refused(f"{1:032x}", MINUTE) is None
+    assert warehouse.row_errors(f"{1:032x}", MINUTE) is None
 
 
 def test_preparing_again_changes_nothing(place: Place) -> None:
     load(prepared(place.url), ORDER, segment(1, order()))
     again = prepared(place.url)
     assert number_of(place, "order_events") == 1
-    assert again.refused(f"{1:032x}", MINUTE) == []
+    assert again.row_errors(f"{1:032x}", MINUTE) == []
 
 
 def test_counts_sum_over_segments_and_leave_dead_letters_out(place: Place) -> None:
@@ -241,8 +241,8 @@ def test_counts_are_by_property_where_the_contract_says_so(place: Place) -> None
     each = segment(
         1, order(0, text="b"), order(1, text="a"), order(2), order(3, text="b"), order(4, text="order")
     )
-    table, refused = to_table(by_text, each, [f"{n:032x}" for n in range(5)], NOW)
-    prepared(place.url).load(by_text, each, table, refused, count_events(by_text, table, 60), NOW)
+    table, row_errors = to_table(by_text, each, [f"{n:032x}" for n in range(5)], NOW)
+    prepared(place.url).load(by_text, each, table, row_errors, count_events(by_text, table, 60), NOW)
     assert [(kind, n) for kind, _, _, n in counts(place)] == [("a", 1), ("b", 2), ("order", 2)]
 
 
@@ -250,16 +250,16 @@ def test_counts_can_be_loaded_alone_and_rows_without_counts(place: Place) -> Non
     warehouse = open_warehouse(place.url)
     warehouse.prepare([LETTER])
     each = segment(1, order(0), b'{"at":7}', order(1))
-    table, refused = to_table(ORDER, each, [f"{n:032x}" for n in range(3)], NOW)
+    table, row_errors = to_table(ORDER, each, [f"{n:032x}" for n in range(3)], NOW)
     windows = count_events(ORDER, table, 10)
     none = table.slice(0, 0)
     for _ in range(2):
-        assert warehouse.load(ORDER, each, none, refused, windows, NOW) == refused
-    assert warehouse.refused(each.id, each.minute) == refused
+        assert warehouse.load(ORDER, each, none, row_errors, windows, NOW) == row_errors
+    assert warehouse.row_errors(each.id, each.minute) == row_errors
     assert [(kind, n) for kind, _, _, n in counts(place)] == [("order", 2)]
     assert [mark[4:6] for mark in marks(place)] == [(2, 1)]
     again = prepared(place.url)  # with the table
-    assert again.load(ORDER, replace(each, id=f"{2:032x}"), table, refused, [], NOW) == refused
+    assert again.load(ORDER, replace(each, id=f"{2:032x}"), table, row_errors, [], NOW) == row_errors
     assert (number_of(place, "order_events"), [mark[4:6] for mark in marks(place)]) == (2, [(2, 1), (2, 1)])
     assert [(kind, n) for kind, _, _, n in counts(place)] == [("order", 2)]
 
@@ -273,12 +273,12 @@ def test_each_segment_is_one_row_of_segments(place: Place) -> None:
 def test_a_segment_loaded_twice_is_there_once_and_tells_its_refused_lines_again(place: Place) -> None:
     warehouse = prepared(place.url)
     each = segment(1, order(), b'{"at":7}', order(1))
-    assert warehouse.refused(each.id, each.minute) is None
-    refused = load(warehouse, ORDER, each)
-    assert numbers(refused) == [1]
-    assert load(warehouse, ORDER, each) == refused
-    assert warehouse.refused(each.id, each.minute) == refused
-    assert open_warehouse(place.url).refused(each.id, each.minute) == refused
+    assert warehouse.row_errors(each.id, each.minute) is None
+    row_errors = load(warehouse, ORDER, each)
+    assert numbers(row_errors) == [1]
+    assert load(warehouse, ORDER, each) == row_errors
+    assert warehouse.row_errors(each.id, each.minute) == row_errors
+    assert open_warehouse(place.url).row_errors(each.id, each.minute) == row_errors
     assert (number_of(place, "order_events"), len(marks(place))) == (2, 1)
     assert sum(events for *_, events in counts(place)) == 2
 
@@ -324,7 +324,7 @@ def test_a_new_optional_property_is_in_extra_until_its_column_is_added(place: Pl
     load(warehouse, ORDER, segment(1, order(**NEW_LINE)))
     warehouse = open_warehouse(place.url)
     warehouse.prepare([NEWER, LETTER])
-    (as_it_is,) = fit(warehouse, [NEWER])
+    (as_it_is,) = fit_to_table(warehouse, [NEWER])
     assert as_it_is.properties == ORDER.properties
     load(warehouse, as_it_is, segment(2, order(**NEW_LINE), order()))
     differences = warehouse.differences(NEWER)
@@ -334,7 +334,7 @@ def test_a_new_optional_property_is_in_extra_until_its_column_is_added(place: Pl
     assert (changes.left, changes.done) == ([], [f"order_events.{each.name}: added" for each in NEW])
     assert apply_contracts(warehouse, [NEWER, LETTER]) == Changes([], [])
     load(warehouse, as_it_is, segment(3, order(**NEW_LINE)))  # a run that began before
-    assert fit(warehouse, [NEWER]) == [NEWER]
+    assert fit_to_table(warehouse, [NEWER]) == [NEWER]
     load(warehouse, NEWER, segment(4, order(**NEW_LINE)))
     without = kept(
         place, {**EMPTY, **dict.fromkeys(NEW_LINE)} | ({"gifts": []} if "bigquery" in place.url else {})
@@ -354,7 +354,7 @@ def test_a_new_member_of_an_object_is_nowhere_lost(place: Place) -> None:
     load(warehouse, ORDER, segment(1, line))
     for number in (2, 3):
         warehouse.prepare([newer, LETTER])
-        load(warehouse, fit(warehouse, [newer])[0], segment(number, line))
+        load(warehouse, fit_to_table(warehouse, [newer])[0], segment(number, line))
         left = apply_contracts(warehouse, [newer]).left
     extra = {"deep": {"new": Decimal("1.10")}, "items": {"0": {"new": "x"}}}
     if place.url.startswith("bigquery:"):  # the emulator answers that it has done so, and adds none
@@ -401,7 +401,7 @@ def test_what_is_not_only_more_is_refused_and_left_alone(place: Place) -> None:
     assert found[2].path.lower() == "paid"
     before = [str(each) for each in found]
     with pytest.raises(ConfigError) as raised:
-        fit(warehouse, [changed])
+        fit_to_table(warehouse, [changed])
     assert str(raised.value) == (
         f"order.odcs.yaml: table {before[1]}; alter the table, or load into another one"
     )
@@ -465,7 +465,7 @@ def test_a_worker_killed_after_a_load_leaves_it_done(place: Place) -> None:
     process.join()
     assert process.exitcode == -signal.SIGKILL
     each = segment(1, order(0), order(11), b'{"at":7}')
-    known = warehouse.refused(each.id, each.minute)
+    known = warehouse.row_errors(each.id, each.minute)
     assert known is not None
     assert numbers(known) == [2]
     assert load(warehouse, ORDER, each) == known

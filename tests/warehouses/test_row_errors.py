@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sluice.arrow.from_json import to_table
 from sluice.arrow.window_counts import WindowCount, count_windows
-from sluice.warehouses.row_errors import RefusedRows, in_segment, insert_halving, without
+from sluice.warehouses.row_errors import RowsRejected, in_segment, insert_halving, without
 
 from tests.warehouses.samples import NOW, ORDER, order, segment
 
@@ -23,25 +23,25 @@ class Shelf:
         numbers = rows["n"].to_pylist()
         if any(number < 0 for number in numbers):
             message = "negative"
-            raise RefusedRows(message)
+            raise RowsRejected(message)
         if len(set(numbers + self.taken)) < len(numbers) + len(self.taken):
             message = "twice"
-            raise RefusedRows(message)
+            raise RowsRejected(message)
         self.taken += numbers
 
 
 @given(st.lists(st.integers(-2, 20)))
 def test_what_is_refused_stands_alone_and_the_rest_is_taken_in_order(numbers: list[int]) -> None:
     shelf = Shelf()
-    refused = insert_halving(pa.table({"n": pa.array(numbers, pa.int64())}), shelf.insert)
+    row_errors = insert_halving(pa.table({"n": pa.array(numbers, pa.int64())}), shelf.insert)
     first = [number for at, number in enumerate(numbers) if number >= 0 and number not in numbers[:at]]
     assert shelf.taken == first
-    assert [(numbers[at], why) for at, why in refused] == [
+    assert [(numbers[at], why) for at, why in row_errors] == [
         (number, "negative" if number < 0 else "twice")
         for at, number in enumerate(numbers)
         if number < 0 or number in numbers[:at]
     ]
-    assert [at for at, _ in refused] == sorted(at for at, _ in refused)
+    assert [at for at, _ in row_errors] == sorted(at for at, _ in row_errors)
 
 
 def test_good_rows_take_one_call_and_one_bad_one_twice_as_many_as_it_is_halved() -> None:
@@ -60,7 +60,7 @@ def test_rows_that_are_named_are_refused_and_the_others_go_in_together() -> None
         parts.append(numbers)
         if bad := {at: f"{number} is odd" for at, number in enumerate(numbers) if number % 2}:
             message = "some are odd"
-            raise RefusedRows(message, bad)
+            raise RowsRejected(message, bad)
 
     assert insert_halving(pa.table({"n": range(5)}), insert) == [(1, "1 is odd"), (3, "3 is odd")]
     assert parts == [[0, 1, 2, 3, 4], [0, 2, 4]]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sluice.contracts import Property
 from sluice.errors import ConfigError, ContractError, WarehouseError
-from sluice.tooling.tables import compare_tables, fit
+from sluice.tooling.tables import compare_tables, fit_to_table
 from sluice.warehouses import open_warehouse, sqlite
 from sluice.warehouses.sqlite import SQLiteWarehouse, create_table_sql
 
@@ -60,7 +60,10 @@ def test_a_missing_key_is_told_and_a_column_with_a_default_is_left_to_its_owner(
     ]
     warehouse.prepare([LETTER])
     line = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
-    assert load(warehouse, fit(warehouse, [LETTER])[0], segment(1, line, event_type="dead_letter")) == []
+    assert (
+        load(warehouse, fit_to_table(warehouse, [LETTER])[0], segment(1, line, event_type="dead_letter"))
+        == []
+    )
     with closing(sqlite3.connect(tmp_path / "w.db")) as connection:
         assert connection.execute("SELECT payload, own FROM dead_letters").fetchall() == [("x", "x")]
 
@@ -114,10 +117,10 @@ def test_what_sqlite_refuses_is_told_in_its_own_words_and_the_rest_is_loaded(pla
         connection.execute("CREATE UNIQUE INDEX one_text ON order_events (text)")
     lines = [order(second, text=str(second % 9)) for second in range(12)]
     each = segment(2, *lines, b'{"at":7}')
-    refused = load(warehouse, ORDER, each)
+    row_errors = load(warehouse, ORDER, each)
     said = "UNIQUE constraint failed: order_events.text"
-    assert refused[:3] == [(9, said), (10, said), (11, said)]
-    assert warehouse.refused(each.id, each.minute) == refused
+    assert row_errors[:3] == [(9, said), (10, said), (11, said)]
+    assert warehouse.row_errors(each.id, each.minute) == row_errors
     assert [mark[4:6] for mark in marks(place)] == [(1, 0), (9, 4)]
     assert [events for *_, events in counts(place)] == [10]
 
@@ -129,7 +132,7 @@ def test_a_writer_waits_for_the_one_before_and_gives_up_with_one_clear_line(
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
     with closing(sqlite3.connect(file_of(place), isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        assert warehouse.refused(segment(1).id, 0) is None  # readers are not in its way
+        assert warehouse.row_errors(segment(1).id, 0) is None  # readers are not in its way
         with pytest.raises(WarehouseError) as error:
             load(warehouse, ORDER, segment(1, order()))
     assert str(error.value) == (

@@ -35,13 +35,13 @@ from sluice.validation.batch_checks import PLAIN_DECIMAL
 DELIVERY_KEY = "_id"
 """Key of the delivery identity that the log splices into a line; it becomes `_event_id`, not `_extra`."""
 
-Refusal = tuple[int, str]
+RowError = tuple[int, str]
 """Index of a line in its segment, and why it cannot become a row."""
 
 
 def to_table(
     contract: Contract, segment: Segment, identities: Sequence[str], ingested_at: datetime
-) -> tuple[pa.Table, list[Refusal]]:
+) -> tuple[pa.Table, list[RowError]]:
     """Return the rows of `segment` in the order of its lines, with the schema `arrow_schema(contract)`.
 
     `_extra` holds the properties that the contract does not know as compact JSON with the original text of
@@ -60,22 +60,22 @@ def to_table(
     """
     schema = arrow_schema(contract)
     kept: Sequence[int] = range(len(segment.lines))
-    refused: list[Refusal] = []
+    row_errors: list[RowError] = []
     extra = pa.nulls(len(segment.lines), pa.string())
     columns = read_lines(contract, segment.lines) if compiled(contract).readable else None
     if columns is None:
-        columns, extra, refused = separate_lines(contract, segment.lines)
-        gone = {index for index, _ in refused}
+        columns, extra, row_errors = separate_lines(contract, segment.lines)
+        gone = {index for index, _ in row_errors}
         kept = [index for index in kept if index not in gone]
     rows = len(kept)
-    ids = identities if not refused else [identities[index] for index in kept]
+    ids = identities if not row_errors else [identities[index] for index in kept]
     added = [
         extra,
         pa.array(ids, pa.string()),
         pa.repeat(pa.scalar(segment.id, pa.string()), rows),
         pa.repeat(pa.scalar(ingested_at, TIMESTAMP), rows),
     ]
-    return pa.Table.from_arrays([*flatten(contract, columns), *added], schema=schema), refused
+    return pa.Table.from_arrays([*flatten(contract, columns), *added], schema=schema), row_errors
 
 
 def read_lines(
@@ -108,7 +108,7 @@ def read_lines(
 
 def separate_lines(
     contract: Contract, lines: Sequence[bytes]
-) -> tuple[list[pa.Array], pa.Array, list[Refusal]]:
+) -> tuple[list[pa.Array], pa.Array, list[RowError]]:
     """Return the contract's columns, and `_extra`, of lines of which the reader would not take some as they are."""
     found = find_extras(contract, lines)
     columns = None
@@ -117,21 +117,21 @@ def separate_lines(
     return (columns, *found.rest()) if columns is not None else rewrite_lines(contract, found)
 
 
-def rewrite_lines(contract: Contract, found: Extras) -> tuple[list[pa.Array], pa.Array, list[Refusal]]:
+def rewrite_lines(contract: Contract, found: Extras) -> tuple[list[pa.Array], pa.Array, list[RowError]]:
     """Return the contract's columns, and `_extra`, of lines that are rewritten one by one."""
-    canonical, rewrite = Extras([], [], [], found.refused), compiled(contract).rewrite
+    canonical, rewrite = Extras([], [], [], found.row_errors), compiled(contract).rewrite
     for line, extra, index in zip(found.lines, found.extras, found.indexes, strict=True):
         try:
             canonical.add(rewrite(line), extra, index)
         except RefusedRow as refusal:
-            canonical.refused.append((index, str(refusal)))
+            canonical.row_errors.append((index, str(refusal)))
     columns = read_lines(contract, canonical.lines)
     if columns is None:
         good = _readable(contract, canonical.lines)
         message = "the row cannot be converted to the contract's columns"
-        refused = [each for place, each in enumerate(canonical.indexes) if place not in good]
-        canonical.refused.extend((index, message) for index in refused)
-        kept = Extras([], [], [], canonical.refused)
+        row_errors = [each for place, each in enumerate(canonical.indexes) if place not in good]
+        canonical.row_errors.extend((index, message) for index in row_errors)
+        kept = Extras([], [], [], canonical.row_errors)
         for place in sorted(good):
             kept.add(canonical.lines[place], canonical.extras[place], canonical.indexes[place])
         canonical, columns = kept, read_lines(contract, kept.lines) or []
@@ -144,7 +144,7 @@ class Extras(NamedTuple):
     lines: list[bytes]
     extras: list[str | None]
     indexes: list[int]
-    refused: list[Refusal]
+    row_errors: list[RowError]
 
     def add(self, line: bytes, extra: str | None, index: int) -> None:
         """Add a line."""
@@ -152,9 +152,9 @@ class Extras(NamedTuple):
         self.extras.append(extra)
         self.indexes.append(index)
 
-    def rest(self) -> tuple[pa.Array, list[Refusal]]:
+    def rest(self) -> tuple[pa.Array, list[RowError]]:
         """Return the column `_extra`, and the refused lines in order."""
-        return pa.array(self.extras, pa.string()), sorted(self.refused)
+        return pa.array(self.extras, pa.string()), sorted(self.row_errors)
 
 
 def find_extras(contract: Contract, lines: Sequence[bytes]) -> Extras:
@@ -165,7 +165,7 @@ def find_extras(contract: Contract, lines: Sequence[bytes]) -> Extras:
         try:
             extra = find(line, likely=likely)
         except RefusedRow as refusal:
-            found.refused.append((index, str(refusal)))
+            found.row_errors.append((index, str(refusal)))
             continue
         found.add(line, extra, index)
         likely = extra is not None

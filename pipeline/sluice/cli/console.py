@@ -23,7 +23,7 @@ from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
 from sluice.graph.progress import Progress
 from sluice.graph.redelivery import Plan
-from sluice.sources.acknowledgements import BACKLOG, DRAINING, RECEIPTS
+from sluice.sources.acknowledgements import BACKLOG, DRAINING, PENDING_ACKS
 from sluice.telemetry import FIGURES
 from sluice.warehouses.urls import redact
 
@@ -110,14 +110,14 @@ class _Rates:
 
 def _status(rates: _Rates, clock: Clock) -> str:
     read, rejected = FIGURES.total("read"), FIGURES.total("rejected")
-    outstanding = RECEIPTS.outstanding()
+    outstanding = PENDING_ACKS.outstanding()
     latest = FIGURES.windows(1)
     waiting = BACKLOG.total()
     backlog = f"backlog {waiting:,}, " if waiting is not None else ""
     lag = f"{max(clock() - latest[0][1] / MICROSECONDS, 0):,.0f} s" if latest else "-"
     return (
         f"{rates.look(read):,.0f} records/s, {read:,} read, {FIGURES.total('accepted'):,} accepted, "
-        f"{FIGURES.total('repeated'):,} repeated, {rejected:,} rejected, {outstanding.records:,} unacknowledged, "
+        f"{FIGURES.total('duplicates'):,} duplicates, {rejected:,} rejected, {outstanding.records:,} unacknowledged, "
         f"{backlog}event-time lag {lag}{', draining' if DRAINING.is_set() else ''}"
     )
 
@@ -161,29 +161,31 @@ def print_report(report: Report, job: Job | None = None) -> None:
     console = wide_console()
     table = Table(title=f"{report.job}: {report.read:,} records in {report.seconds:,.1f} s")
     table.add_column("event type")
-    for name in ("read", "accepted", "repeated", "rejected", "loaded", "refused", "segments"):
+    for name in ("read", "accepted", "duplicates", "rejected", "loaded", "load_rejected", "segments"):
         table.add_column(name, justify="right")
     for event_type, figures in report.by_type.items():
         table.add_row(event_type, *_row(figures))
     table.add_section()
     table.add_row("all", *_row(report), style="bold")
-    if report.read or not report.recovered:
+    if report.read or not report.backfilled:
         console.print(table)
     if report.rejections:
         reasons = Table("code", "records", "meaning", title="rejected, by the code of the dead letter")
         for code, number in sorted(report.rejections.items(), key=lambda item: (-item[1], item[0])):
             reasons.add_row(code, f"{number:,}", REJECT_CODES.get(code, ""))
         console.print(reasons)
-    if report.recovered:
+    if report.backfilled:
         console.print(
-            f"recovered: {report.recovered:,} events of earlier runs, which the warehouse lacked, were loaded"
+            f"backfilled: {report.backfilled:,} events of earlier runs, which the warehouse lacked, were loaded"
         )
-    if report.salvaged:
+    if report.repaired:
         console.print(
-            f"salvaged: {report.salvaged:,} damaged records were mended; their events are marked _salvaged"
+            f"repaired: {report.repaired:,} malformed records were repaired; their events are marked _repaired"
         )
-    verdict = "balanced: read = accepted + repeated + rejected, accepted = loaded + refused"
-    console.print(verdict if report.balanced else "[bold red]NOT BALANCED[/]: some record is unaccounted for")
+    verdict = "reconciled: read = accepted + duplicates + rejected, accepted = loaded + load_rejected"
+    console.print(
+        verdict if report.reconciled else "[bold red]NOT RECONCILED[/]: some record is unaccounted for"
+    )
     if job is not None:
         for name in ("files", "warehouse", "dead_letters"):
             place = f"{name.replace('_', ' ')}: {redact(getattr(job, name))}"
@@ -194,10 +196,10 @@ def _row(figures: Figures) -> list[str]:
     shown = (
         figures.read,
         figures.accepted,
-        figures.repeated,
+        figures.duplicates,
         figures.rejected,
         figures.loaded,
-        figures.refused,
+        figures.load_rejected,
         figures.segments,
     )
     return [f"{number:,}" for number in shown]
@@ -217,9 +219,9 @@ def print_plan(plan: Plan, job: Job, folder: str) -> None:
         console.print(f"{job.name}: no dead letters to deliver again", highlight=False)
     if plan.done:
         console.print(f"{plan.done:,} were accepted before, when they were delivered again")
-    if plan.refused:
+    if plan.load_rejected:
         console.print(
-            f"{plan.refused:,} are rows that the warehouse refused: their events are in the log already"
+            f"{plan.load_rejected:,} are rows that the warehouse rejected: their events are in the log already"
         )
     if plan.unknown:
         console.print(f"{plan.unknown:,} broke their contract in a protected value, which was not kept")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sluice.config.job import Job, Windows, load_job, option_fields, with_contract
-from sluice.errors import ConfigError, SluiceError, StorageError, UnbalancedError
+from sluice.errors import ConfigError, SluiceError, StorageError, UnreconciledError
 
 if TYPE_CHECKING:
     from sluice.graph.ledger import Report
@@ -85,7 +85,7 @@ def tables(options: argparse.Namespace, _: list[str]) -> int:
     from sluice.warehouses import open_warehouse
 
     given = {name: value for name in _TABLE_KEYS if (value := getattr(options, name)) is not None}
-    job = load_job(options.job, given, unused=("source", "files", "dead_letters", "unparsable"))
+    job = load_job(options.job, given, unused=("source", "files", "dead_letters", "quarantine"))
     change = create_tables if options.create else apply_contracts if options.apply else compare_tables
     made = change(open_warehouse(job.warehouse), contracts_of(job))
     for message in made.done:
@@ -106,7 +106,7 @@ def publish(options: argparse.Namespace, _: list[str]) -> int:
         message = "publish: expected either --source FILES or --generate"
         raise ConfigError(message)
     rate = None if options.rate is None else parse_rate(options.rate)
-    job = load_job(options.job, unused=("files", "warehouse", "dead_letters", "unparsable"))
+    job = load_job(options.job, unused=("files", "warehouse", "dead_letters", "quarantine"))
     with counting(f"sluice publish {job.name}") as told:
         sent = publish(
             job,
@@ -125,7 +125,7 @@ def redeliver(options: argparse.Namespace, beam_args: list[str]) -> int:
     """Say which dead letters would be delivered again and where to, and deliver them."""
     from sluice.cli.console import print_plan
     from sluice.graph.redelivery import plan_redelivery
-    from sluice.runtime.launch import redeliver_letters
+    from sluice.runtime.launch import redeliver_dead_letters
     from sluice.sources.dead_letters import DeadLetterSource
 
     job = _job(options, beam_args)
@@ -135,12 +135,12 @@ def redeliver(options: argparse.Namespace, beam_args: list[str]) -> int:
             message = f"--set: expected contract=FILE, got {text!r}; other keys have flags of their own"
             raise ConfigError(message)
         job = with_contract(job, file)
-    source = DeadLetterSource(_selection(options).url(job.dead_letters, job.unparsable))
+    source = DeadLetterSource(_selection(options).url(job.dead_letters, job.quarantine))
     plan = plan_redelivery(source)
     print_plan(plan, job, source.url)
     if options.dry_run or not plan.letters:
         return 0
-    return _report(redeliver_letters(job, source, beam_args), job, options)
+    return _report(redeliver_dead_letters(job, source, beam_args), job, options)
 
 
 def _selection(options: argparse.Namespace) -> Selection:
@@ -196,7 +196,7 @@ def report(options: argparse.Namespace, _: list[str]) -> int:
         message = f"{options.report}: expected a run report as --report writes it: {error}"
         raise ConfigError(message) from error
     print_report(saved)
-    return 0 if saved.balanced else UnbalancedError.exit_code
+    return 0 if saved.reconciled else UnreconciledError.exit_code
 
 
 def _job(options: argparse.Namespace, beam_args: Sequence[str]) -> Job:
@@ -256,9 +256,9 @@ def _report(made: Report | Submitted, job: Job, options: argparse.Namespace) -> 
             message = f"{options.report}: cannot write the report: {error.strerror}"
             raise StorageError(message) from error
     print_report(made, job)
-    if not made.balanced:
-        message = f"{job.name}: the run ended, but its ledger does not balance; see the report"
-        raise UnbalancedError(message)
+    if not made.reconciled:
+        message = f"{job.name}: the run ended, but its counts do not reconcile; see the report"
+        raise UnreconciledError(message)
     return 0
 
 

@@ -85,12 +85,12 @@ class Job:
             "example": "10m",
         },
     )
-    unparsable: str | None = field(
+    quarantine: str | None = field(
         default=None,
         metadata={
             "help": "folder of rejected records that cannot be searched for protected values"
-            " (default: unparsable, below dead_letters)",
-            "example": "gs://restricted-bucket/unparsable",
+            " (default: quarantine, below dead_letters)",
+            "example": "gs://restricted-bucket/quarantine",
         },
     )
     privacy_key: str | None = field(
@@ -148,9 +148,11 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Coll
         types = ", ".join(sorted(contracts))
         message = f"{path}: route_by: expected the property that tells {types} apart, got nothing"
         raise ConfigError(message)
-    stamped = [name for name, contract in contracts.items() if contract.stamped]
-    if stamped and len(contracts) > 1:
-        expected = f"expected {stamped[0]} alone, whose event time is the arrival"
+    event_time_from_arrival = [
+        name for name, contract in contracts.items() if contract.event_time_from_arrival
+    ]
+    if event_time_from_arrival and len(contracts) > 1:
+        expected = f"expected {event_time_from_arrival[0]} alone, whose event time is the arrival"
         message = f"{path}: contracts: {expected}, got {len(contracts)}"
         raise ConfigError(message)
     return Job(

@@ -50,7 +50,7 @@ def seconds(url: str, options: Mapping[str, str], name: str, default: str) -> fl
     return duration(options.get(name, default), f"{shown(url)}: {name}")
 
 
-def floored(now: float, span: float) -> float:
+def floor_to(now: float, span: float) -> float:
     """Return the beginning of the span, counted from 1970, that `now` lies in.
 
     What has no time of its own gets this one as its arrival: whatever is read again within the span is the same.

@@ -27,10 +27,10 @@ object of any shape, kept as its JSON text; `object` has `properties`, `array` h
 Identity = Literal["content", "properties", "delivery"]
 """What makes two records the same event: its line, its `unique` properties, or where it was delivered."""
 
-Span = Literal["minute", "hour", "day"]
+LogPartition = Literal["minute", "hour", "day"]
 """How much event time one folder of the log holds."""
 
-Protect = Literal["hash", "drop", "truncate_ip"]
+Mask = Literal["hash", "drop", "truncate_ip"]
 """How a raw value is kept from everything that is written; see `sluice.validation.masking`."""
 
 Scalar = str | int | float | bool
@@ -64,7 +64,7 @@ class Property:
     """An object whose properties are columns of the table themselves."""
     aliases: tuple[str, ...] = ()
     """What formats that only have texts, such as CSV, may call it as well."""
-    protect: Protect | None = None
+    mask: Mask | None = None
 
     def unlimited(self) -> Property:
         """Return the property as it is when its value is protected: any value of its kind will do."""
@@ -95,10 +95,10 @@ class Contract:
     """Who reads this data, named when a change would break them."""
     path: str = ""
     """Where the contract was read from, for messages."""
-    span: Span = "minute"
-    stamped: bool = False
+    log_partition: LogPartition = "minute"
+    event_time_from_arrival: bool = False
     """A record without its event time gets its arrival as such."""
-    salvage: tuple[tuple[str, str | None], ...] = ()
+    repair: tuple[tuple[str, str | None], ...] = ()
     """Names of the rules by which damaged log lines may be mended; a rule of the contract's own has a pattern."""
 
     @property
@@ -116,7 +116,7 @@ class Contract:
         return f"{self.id}@{self.version}"
 
 
-SALVAGE_RULES: Mapping[str, str] = {
+REPAIR_RULES: Mapping[str, str] = {
     "text_around": "Text stands before or after the object.",
     "single_quotes": "Keys or texts stand in single or curly quotes.",
     "bare_words": "Keys or texts stand without quotes.",
@@ -147,7 +147,7 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
 _DECIMALS = ("DECIMAL(38,9)", "NUMERIC(38,9)", "NUMERIC")
 _FLOATS = ("DOUBLE", "FLOAT64", "FLOAT")
 _CLUSTER_KINDS = SCALAR_KINDS - {"float"}
-_CUSTOM = ("eventTime", "identity", "countBy", "clusterBy", "folder", "stamp", "salvage")
+_CUSTOM = ("eventTime", "identity", "countBy", "clusterBy", "logPartition", "eventTimeDefault", "repair")
 _MAX_CLUSTER = 4  # BigQuery clusters by at most four columns
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME = re.compile(r"[^\"\\\x00-\x1f]+")
@@ -233,9 +233,9 @@ def _contract(
             fail(path, f"{where}.properties[{index}].name", what)
     columns = _columns(path, f"{where}.properties", properties)
     event_time = _event_time(path, here, custom.get("eventTime"), properties)
-    stamp = choice(path, f"{here}.stamp", custom.get("stamp"), ("arrival",))
+    stamp = choice(path, f"{here}.eventTimeDefault", custom.get("eventTimeDefault"), ("arrival",))
     if stamp is not None and event_time is None:
-        fail(path, f"{here}.eventTime", "expected the timestamp that `stamp` fills, got nothing")
+        fail(path, f"{here}.eventTime", "expected the timestamp that `eventTimeDefault` fills, got nothing")
     purpose = document.description.purpose if document.description is not None else None
     return Contract(
         event_type=str(schema.name),
@@ -251,9 +251,11 @@ def _contract(
         cluster_by=_cluster_by(path, here, custom.get("clusterBy"), properties),
         consumers=consumers,
         path=path,
-        span=choice(path, f"{here}.folder", custom.get("folder", "minute"), get_args(Span)),
-        stamped=stamp is not None,
-        salvage=rules(path, f"{here}.salvage", custom.get("salvage"), SALVAGE_RULES, columns),
+        log_partition=choice(
+            path, f"{here}.logPartition", custom.get("logPartition", "minute"), get_args(LogPartition)
+        ),
+        event_time_from_arrival=stamp is not None,
+        repair=rules(path, f"{here}.repair", custom.get("repair"), REPAIR_RULES, columns),
     )
 
 
@@ -339,7 +341,7 @@ def _property(path: str, where: str, prop: SchemaProperty, *, nested: bool, item
     logical = prop.logicalType
     if logical not in _LOGICAL:
         fail(path, f"{where}.logicalType", f"expected one of {', '.join(_LOGICAL)}, got {show(logical)}")
-    custom = custom_properties(path, where, prop.customProperties, ("aliases", "flatten", "protect"))
+    custom = custom_properties(path, where, prop.customProperties, ("aliases", "flatten", "mask"))
     flatten = custom.get("flatten", False)
     if flatten is not False and (flatten is not True or nested or item or not prop.properties):
         fail(path, f"{where}.customProperties.flatten", "expected true, on an object of the event itself")
@@ -372,22 +374,22 @@ def _property(path: str, where: str, prop: SchemaProperty, *, nested: bool, item
         properties=_properties(path, f"{where}.properties", prop.properties) if prop.properties else (),
         flatten=flatten,
         aliases=names(path, f"{where}.customProperties.aliases", custom.get("aliases")),
-        protect=_protect(path, where, prop, kind, custom.get("protect"), item=item),
+        mask=_mask(path, where, prop, kind, custom.get("mask"), item=item),
         **limits,
     )
 
 
-def _protect(path: str, where: str, prop: SchemaProperty, kind: Kind, value: Any, *, item: bool) -> Any:
+def _mask(path: str, where: str, prop: SchemaProperty, kind: Kind, value: Any, *, item: bool) -> Any:
     """Read how a property is protected: only what leaves a value that its column can hold."""
-    here = f"{where}.customProperties.protect"
-    method = choice(path, here, value, get_args(Protect))
+    here = f"{where}.customProperties.mask"
+    method = choice(path, here, value, get_args(Mask))
     if method is None:
         return None
     if prop.classification != "restricted":
         fail(
             path,
             f"{where}.classification",
-            f"expected restricted beside protect, got {show(prop.classification)}",
+            f"expected restricted beside mask, got {show(prop.classification)}",
         )
     if method == "drop" and (prop.required or item):
         fail(

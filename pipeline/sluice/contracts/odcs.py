@@ -14,6 +14,14 @@ from sluice.errors import ContractError
 
 API_VERSION = "v3.2.0"
 
+EARLIER_NAMES: Mapping[str, str] = {
+    "folder": "logPartition",
+    "protect": "mask",
+    "salvage": "repair",
+    "stamp": "eventTimeDefault",
+}
+"""Custom property as contracts called it before 0.1.0 -> its name."""
+
 
 def fail(path: str, where: str, what: str) -> NoReturn:
     """Raise ContractError: `path` is the file, `where` the key path in it ('' for all of it)."""
@@ -89,16 +97,20 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 def custom_properties(
     path: str, where: str, given: list[CustomProperty] | None, known: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the custom properties under the key path `where`, all of which must be `known`."""
+    """Return the custom properties under the key path `where`, all of which must be `known`.
+
+    Those with an earlier name are taken for what they are called now, since contracts belong to other teams, too.
+    """
     custom: dict[str, Any] = {}
     for index, item in enumerate(given or ()):
         here = f"{where}.customProperties[{index}].property".lstrip(".")
-        if item.property not in known:
+        name = EARLIER_NAMES.get(str(item.property), item.property)
+        if name not in known:
             allowed = f"one of {', '.join(known)}" if known else "no custom properties here"
             fail(path, here, f"expected {allowed}, got {show(item.property)}")
-        if item.property in custom:
+        if name in custom:
             fail(path, here, f"{item.property!r} is given twice; remove one")
-        custom[item.property] = item.value
+        custom[str(name)] = item.value
     return custom
 
 

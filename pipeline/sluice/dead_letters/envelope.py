@@ -26,20 +26,20 @@ from sluice.clock import Clock
 from sluice.contracts import Contract, load_contract
 from sluice.elements import (
     DEAD_LETTER,
+    QUARANTINE,
     REDELIVERY,
-    UNPARSABLE,
+    Acks,
     EventBatch,
-    Letter,
     LogKey,
+    OrderedLines,
     Origin,
-    Part,
-    Receipts,
+    RedeliveryOrigin,
     Rejected,
-    add_receipts,
+    add_acks,
 )
 from sluice.errors import StorageError
-from sluice.eventlog.log import Appended, Log, Stream
-from sluice.graph.shuffle import Gathered
+from sluice.eventlog.log import AppendResult, EventLog, TypeLog
+from sluice.graph.shuffle import BundleBuffer
 from sluice.storage import Store, open_store
 from sluice.storage.local import LocalStore
 from sluice.validation.explainer import violation_code
@@ -67,7 +67,7 @@ class Reason(msgspec.Struct, frozen=True):
     got: str
 
 
-class RowLayout(msgspec.Struct, frozen=True):
+class StoredDialect(msgspec.Struct, frozen=True):
     """How a row of a CSV file is to be read; see `elements.Layout`."""
 
     columns: tuple[str, ...]
@@ -95,7 +95,7 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     attempts: int = 1
     arrived_at: datetime | None = None
     run_started_at: datetime | None = None
-    layout: RowLayout | None = None
+    layout: StoredDialect | None = None
     protected: list[str] | None = None
 
     @property
@@ -131,53 +131,53 @@ class Redelivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     contract: str | None = None
 
 
-class LetterLog(Log):
+class DeadLetterLog(EventLog):
     """The log of letters and, in a store of its own, that of letters which cannot be searched for protected values."""
 
-    unparsable: Log
+    quarantine: EventLog
 
     @classmethod
-    def at(cls, url: str, unparsable: str | None = None, *, marks: bool = False) -> LetterLog:
+    def at(cls, url: str, quarantine: str | None = None, *, marks: bool = False) -> DeadLetterLog:
         """Return the log at `url`, with `marks` in its folder `redelivery`; touches nothing yet.
 
-        Those that cannot be searched are in the folder `unparsable` unless it is elsewhere.
+        Those that cannot be searched are in the folder `quarantine` unless it is elsewhere.
         """
-        letters = Stream.of(dead_letter_contract(), folder="")
-        streams = {DEAD_LETTER: letters}
+        letters = TypeLog.of(dead_letter_contract(), folder="")
+        type_logs = {DEAD_LETTER: letters}
         if marks:
             rule = "properties letter_id, attempt"
-            streams[REDELIVERY] = Stream(REDELIVERY, REDELIVERY, rule, _mark_identity)
-        log = cls(open_store(url), streams)
-        apart = open_store(unparsable if unparsable is not None else f"{url.rstrip('/')}/{UNPARSABLE}")
-        log.unparsable = Log(apart, {UNPARSABLE: letters})
+            type_logs[REDELIVERY] = TypeLog(REDELIVERY, REDELIVERY, rule, _mark_identity)
+        log = cls(open_store(url), type_logs)
+        apart = open_store(quarantine if quarantine is not None else f"{url.rstrip('/')}/{QUARANTINE}")
+        log.quarantine = EventLog(apart, {QUARANTINE: letters})
         return log
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the caches behind, as `Log` does."""
-        return _letter_log, (*super().__reduce__()[1], self.unparsable)
+        return _letter_log, (*super().__reduce__()[1], self.quarantine)
 
-    def open_unparsable(self) -> None:
+    def open_quarantine(self) -> None:
         """Open the log of what cannot be searched as `open` does; a folder on this machine is its owner's alone."""
-        if isinstance(self.unparsable.store, LocalStore):
+        if isinstance(self.quarantine.store, LocalStore):
             try:
-                os.makedirs(self.unparsable.store.root, mode=0o700, exist_ok=True)
+                os.makedirs(self.quarantine.store.root, mode=0o700, exist_ok=True)
             except OSError as error:
-                message = f"{self.unparsable.store.root}: cannot make the folder: {error.strerror}"
+                message = f"{self.quarantine.store.root}: cannot make the folder: {error.strerror}"
                 raise StorageError(message) from error
-        self.unparsable.open()
+        self.quarantine.open()
 
-    def append(self, event_type: str, minute: int, shard: int, lines: Sequence[bytes]) -> Appended:
+    def append(self, event_type: str, minute: int, shard: int, lines: Sequence[bytes]) -> AppendResult:
         """Append to the log that `event_type` belongs to; see `Log.append`."""
-        if event_type == UNPARSABLE:
-            return self.unparsable.append(event_type, minute, shard, lines)
+        if event_type == QUARANTINE:
+            return self.quarantine.append(event_type, minute, shard, lines)
         return super().append(event_type, minute, shard, lines)
 
 
 def _letter_log(
-    store: Store, streams: Mapping[str, Stream], shards: int, cached: int, unparsable: Log
-) -> LetterLog:
-    log = LetterLog(store, streams, shards, cached)
-    log.unparsable = unparsable
+    store: Store, type_logs: Mapping[str, TypeLog], shards: int, cached: int, quarantine: EventLog
+) -> DeadLetterLog:
+    log = DeadLetterLog(store, type_logs, shards, cached)
+    log.quarantine = quarantine
     return log
 
 
@@ -193,7 +193,7 @@ def _mark_identity() -> Callable[[bytes], bytes]:
     return identify
 
 
-def dead_letter(
+def make_dead_letter(
     rejected: Rejected, job: str, rejected_at: float, run_started: float | None = None
 ) -> DeadLetter:
     """Return the letter of one rejected record; times are in epoch seconds, `run_started` that of a bounded run.
@@ -206,7 +206,7 @@ def dead_letter(
     origin, known = rejected.origin, rejected.origin.letter
     source = Source(origin.uri, origin.partition, origin.offset, origin.line, origin.message_id)
     text, encoded = _payload(rejected.record)
-    started, layout = run_started if known is None else known.started, rejected.layout
+    started, layout = run_started if known is None else known.started, rejected.dialect
     return DeadLetter(
         letter_id=_letter_id(rejected, source) if known is None else known.id,
         time=_floor(rejected.event_time or _utc(origin.arrival), rejected.span)
@@ -227,12 +227,14 @@ def dead_letter(
         attempts=1 if known is None else known.attempt,
         arrived_at=_utc(origin.arrival),
         run_started_at=None if started is None else _utc(started),
-        layout=None if layout is None else RowLayout(layout.columns, layout.delimiter, layout.encoding),
-        protected=sorted(rejected.protected) or None,
+        layout=None if layout is None else StoredDialect(layout.columns, layout.delimiter, layout.encoding),
+        protected=sorted(rejected.masked) or None,
     )
 
 
-def mark(letter: Letter, job: str, redelivered_at: float, rejected: DeadLetter | None = None) -> Redelivery:
+def mark(
+    letter: RedeliveryOrigin, job: str, redelivered_at: float, rejected: DeadLetter | None = None
+) -> Redelivery:
     """Return the mark of a letter that was delivered again, at epoch seconds; `rejected` as what it failed again."""
     return Redelivery(
         letter_id=letter.id,
@@ -243,7 +245,7 @@ def mark(letter: Letter, job: str, redelivered_at: float, rejected: DeadLetter |
         outcome="accepted" if rejected is None else "rejected",
         code=None if rejected is None else rejected.code,
         # What cannot be searched may be quoted in its reasons.
-        violations=None if rejected is None or letter.unparsable else rejected.violations,
+        violations=None if rejected is None or letter.quarantine else rejected.violations,
         contract=None if rejected is None else rejected.contract,
     )
 
@@ -263,7 +265,7 @@ def minute_of(time: datetime) -> int:
 
 def _letter_id(rejected: Rejected, source: Source) -> str:
     """Return the letter's identity: it is told to all, so what is not to be seen is hashed with the key first."""
-    record = rejected.record if rejected.unparsable is None else rejected.unparsable
+    record = rejected.record if rejected.quarantine is None else rejected.quarantine
     return xxhash.xxh3_128_hexdigest(record + b"\0" + msgspec.json.encode(source))
 
 
@@ -282,7 +284,7 @@ def _utc(seconds: float) -> datetime:
 
 
 @with_output_types(tuple[LogKey, EventBatch])
-class WrapLetters(beam.DoFn):
+class WrapDeadLetters(beam.DoFn):
     """List of Rejected of one source -> (LogKey, EventBatch) of dead letters, in the window of the rejection.
 
     With `marks`, a record that is delivered again brings the mark of that attempt as well.
@@ -299,23 +301,23 @@ class WrapLetters(beam.DoFn):
 
     def start_bundle(self) -> None:
         """Begin with nothing held back."""
-        self._gathered = Gathered()
+        self._buffer = BundleBuffer()
 
     def process(
         self, rejected: Sequence[Rejected], timestamp: Timestamp = beam.DoFn.TimestampParam
     ) -> Iterator[Any]:
         """Wrap the rejected records of one batch."""
         now = self._clock()
-        by_key: dict[LogKey, list[tuple[Origin, Receipts, bytes]]] = defaultdict(list)
+        by_key: dict[LogKey, list[tuple[Origin, Acks, bytes]]] = defaultdict(list)
         for each in rejected:
-            letter = dead_letter(each, self._job, now, self._run_started)
+            letter = make_dead_letter(each, self._job, now, self._run_started)
             minute = minute_of(letter.time)
             line = msgspec.json.encode(letter)
-            apart = each.unparsable is not None or (
-                each.origin.letter is not None and each.origin.letter.unparsable
+            apart = each.quarantine is not None or (
+                each.origin.letter is not None and each.origin.letter.quarantine
             )
-            by_key[LogKey(UNPARSABLE if apart else DEAD_LETTER, minute, 0)].append(
-                (each.origin, each.receipts, line)
+            by_key[LogKey(QUARANTINE if apart else DEAD_LETTER, minute, 0)].append(
+                (each.origin, each.acks, line)
             )
             if self._marks and each.origin.letter is not None:
                 line = msgspec.json.encode(mark(each.origin.letter, self._job, now, letter))
@@ -323,12 +325,14 @@ class WrapLetters(beam.DoFn):
         window = int(timestamp.micros // 60_000_000) * 60
         for key, letters in by_key.items():
             first = letters[0][0]
-            receipts = add_receipts(each for _, each, _ in letters)
-            self._gathered.add(
-                key, window, Part(first.uri, first.offset or 0, [line for _, _, line in letters], receipts)
+            acks = add_acks(each for _, each, _ in letters)
+            self._buffer.add(
+                key,
+                window,
+                OrderedLines(first.uri, first.offset or 0, [line for _, _, line in letters], acks),
             )
-        yield from self._gathered.overflow()
+        yield from self._buffer.flush_if_full()
 
     def finish_bundle(self) -> Iterator[Any]:
         """Let go of the letters of the bundle."""
-        yield from self._gathered.rest()
+        yield from self._buffer.rest()

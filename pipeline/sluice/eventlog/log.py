@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from sluice.contracts import Contract
-from sluice.elements import Receipts, Segment
+from sluice.elements import Acks, Segment
 from sluice.errors import ConfigError, StorageError
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_file, segment_id, segment_number
 from sluice.storage import Store
@@ -49,7 +49,7 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class TypeLog:
     """One event type of a log: where its files lie and what makes two of its lines the same event.
 
     `identity` is called once in each process, when the first line arrives, and returns the function that is
@@ -70,7 +70,7 @@ class Stream:
                 raise ConfigError(message)
 
     @classmethod
-    def of(cls, contract: Contract, folder: str | None = None) -> Stream:
+    def of(cls, contract: Contract, folder: str | None = None) -> TypeLog:
         """Return the stream of a contract's events, in the folder `<event type>` unless told otherwise."""
         unique = [each.name for each in contract.properties if each.unique]
         return cls(
@@ -101,14 +101,14 @@ class StoredSegment:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class LoadRequest:
     """What the log offers to a warehouse at once: segments of one event type and minute.
 
     `receipts` are what is owed once all of them are loaded.
     """
 
     segments: Sequence[Segment | StoredSegment]
-    receipts: Receipts = field(default_factory=dict)
+    acks: Acks = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -117,7 +117,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
+class AppendResult:
     """What one append did. `appended + repeated` is the number of lines that it was given.
 
     `segment` is the new segment, None if every line was a repeat. `found` are older segments of the same
@@ -130,7 +130,7 @@ class Appended:
     segment: Segment | None
     found: tuple[StoredSegment, ...]
     appended: int
-    repeated: int
+    duplicates: int
 
 
 @dataclass(slots=True)
@@ -175,7 +175,7 @@ class _Folder:
         return tuple(self.known[number] for number in numbers)
 
 
-class Log:
+class EventLog:
     """The log in one store: any number of writers, in any processes, may append at the same time.
 
     It pickles without its cache and without connections. Threads may share it. Between appends it remembers
@@ -186,7 +186,7 @@ class Log:
     def __init__(
         self,
         store: Store,
-        streams: Mapping[str, Stream],
+        type_logs: Mapping[str, TypeLog],
         shards: int = 1,
         cached_identities: int = MAX_CACHED_IDENTITIES,
     ) -> None:
@@ -195,7 +195,7 @@ class Log:
             message = f"shards: expected at least 1, got {shards}"
             raise ConfigError(message)
         self.store = store
-        self.streams = dict(streams)
+        self.type_logs = dict(type_logs)
         self.shards = shards
         self._limit = cached_identities
         self._cached = 0
@@ -205,7 +205,7 @@ class Log:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the cache behind: it is rebuilt from the folders, wherever this arrives."""
-        return type(self), (self.store, self.streams, self.shards, self._limit)
+        return type(self), (self.store, self.type_logs, self.shards, self._limit)
 
     def open(self) -> None:
         """Create `_log.json` in the folder of each event type, or check the one that is there.
@@ -217,14 +217,14 @@ class Log:
             ConfigError: the log was created with other shards or another identity rule than the job's.
             StorageError: the store cannot be written, or the file is not one of ours.
         """
-        for event_type, stream in self.streams.items():
+        for event_type, stream in self.type_logs.items():
             path = f"{stream.folder}/{LOG_FILE}" if stream.folder else LOG_FILE
             job = {"format": FORMAT, "event_type": event_type, "identity": stream.rule, "shards": self.shards}
             text = msgspec.json.format(msgspec.json.encode(job), indent=2) + b"\n"
             if not self.store.create(path, text):
                 _check(self.store.url(path), self.store.read(path), job)
 
-    def append(self, event_type: str, minute: int, shard: int, lines: Sequence[bytes]) -> Appended:
+    def append(self, event_type: str, minute: int, shard: int, lines: Sequence[bytes]) -> AppendResult:
         """Append those of `lines` that the folder of the minute does not hold yet, as one new segment.
 
         `lines` are events of this type, minute (epoch seconds) and shard (see `paths.shard_of`), without line
@@ -251,21 +251,21 @@ class Log:
                     self._read_into(folder, number, event_type, minute)
                     fresh = folder.subtract(fresh)
                     number += self.shards
-            return Appended(segment, folder.report(), len(fresh), len(lines) - len(fresh))
+            return AppendResult(segment, folder.report(), len(fresh), len(lines) - len(fresh))
 
     def read(self, path: str) -> Segment:
         """Return the segment at `path`, as `segments`, `Segment.path` and `StoredSegment.path` name it."""
         relative = path.removeprefix(self.store.url("").rstrip("/") + "/")
         name = parse_segment_path(relative)
-        for event_type, stream in self.streams.items():
+        for event_type, stream in self.type_logs.items():
             if name and (stream.folder, stream.name) == (name.folder, name.name):
                 return self._read(relative, event_type, name.minute)
-        message = f"{path}: expected a segment of {', '.join(self.streams)} in {self.store.url('')}"
+        message = f"{path}: expected a segment of {', '.join(self.type_logs)} in {self.store.url('')}"
         raise StorageError(message)
 
     def segments(self, event_type: str | None = None) -> Iterator[str]:
         """Yield the addresses of all segments, or of one type's, by type and time."""
-        for stream in self.streams.values() if event_type is None else (self.streams[event_type],):
+        for stream in self.type_logs.values() if event_type is None else (self.type_logs[event_type],):
             for path in self.store.walk(stream.folder):
                 name = parse_segment_path(path)
                 if name and (stream.folder, stream.name) == (name.folder, name.name):
@@ -273,7 +273,7 @@ class Log:
 
     def _identify(self, event_type: str) -> Identify:
         if event_type not in self._identities:
-            self._identities[event_type] = self.streams[event_type].identity()
+            self._identities[event_type] = self.type_logs[event_type].identity()
         return self._identities[event_type]
 
     @contextmanager
@@ -282,7 +282,7 @@ class Log:
         key = event_type, minute, shard
         folder = self._take(key)
         if folder is None:
-            stream = self.streams[event_type]
+            stream = self.type_logs[event_type]
             folder = _Folder(*minute_prefix(stream.name, minute, stream.folder))
         try:
             yield folder

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from sluice.contracts import Contract
-from sluice.elements import Layout, Violation
+from sluice.elements import CsvDialect, Violation
 from sluice.formats.json_lines import LineOffsets, line_blocks
 from sluice.formats.text_coercion import Columns, nested
 
@@ -51,7 +51,7 @@ class Cut(NamedTuple):
 BEGIN = Cut(0, 1)
 
 
-def detect_layout(head: bytes, whole: bool) -> Layout | None:
+def detect_layout(head: bytes, whole: bool) -> CsvDialect | None:
     """Return the layout of a CSV file that begins with `head`; None if it has no header.
 
     Args:
@@ -67,7 +67,7 @@ def detect_layout(head: bytes, whole: bool) -> Layout | None:
     header = samples[delimiter][0].decode("cp1252" if encoding == WINDOWS else "utf-8", "replace")
     names = next(csv.reader([header], delimiter=delimiter), [])
     columns = tuple(name.strip() or f"column_{index}" for index, name in enumerate(names, 1))
-    return Layout(columns, delimiter, encoding)
+    return CsvDialect(columns, delimiter, encoding)
 
 
 def read_rows(
@@ -252,17 +252,17 @@ _FEW_ROWS = 16
 class RowConverter:
     """Rows of one layout -> JSON lines, their texts coerced to what the contract says."""
 
-    def __init__(self, layout: Layout, contracts: Mapping[str, Contract], route_by: str | None) -> None:
+    def __init__(self, dialect: CsvDialect, contracts: Mapping[str, Contract], route_by: str | None) -> None:
         """Compile what the layout means to each contract; `route_by` is the column that tells them apart."""
-        self._layout = layout
-        self._width = len(layout.columns)
+        self._layout = dialect
+        self._width = len(dialect.columns)
         self._route: int | None = None
         if len(contracts) > 1:
-            plain = [name.casefold() for name in layout.columns]
+            plain = [name.casefold() for name in dialect.columns]
             self._route = plain.index(str(route_by).casefold()) if str(route_by).casefold() in plain else None
-        self._shapes = {name: _Shape(layout.columns, contract) for name, contract in contracts.items()}
+        self._shapes = {name: _Shape(dialect.columns, contract) for name, contract in contracts.items()}
         only = next(iter(contracts.values())) if len(contracts) == 1 else None
-        self._shape = _Shape(layout.columns, only)
+        self._shape = _Shape(dialect.columns, only)
 
     def convert(self, records: Sequence[bytes]) -> tuple[list[bytes], dict[int, Violation]]:
         """Return the line of each row, and what is wrong with those, by index, that are none: they are empty."""

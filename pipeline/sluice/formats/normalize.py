@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from sluice.contracts import Contract
-from sluice.elements import Layout, RecordBatch, Violation
+from sluice.elements import CsvDialect, RecordBatch, Violation
 from sluice.formats.csv_rows import RowConverter
 from sluice.formats.repair import Mender
 
@@ -20,28 +20,33 @@ _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class Preparer:
+class Normalizer:
     """Prepares the records of a job's contracts."""
 
     def __init__(self, contracts: Mapping[str, Contract], route_by: str | None) -> None:
         """Compile what the contracts ask for; a stamped contract is the job's only one."""
         self._contracts, self._route_by = contracts, route_by
-        self._converters: dict[Layout, RowConverter] = {}
+        self._converters: dict[CsvDialect, RowConverter] = {}
         self._mend = Mender(contracts, route_by).mend
-        self._mends = any(contract.salvage for contract in contracts.values())
-        stamped = [contract.event_time for contract in contracts.values() if contract.stamped]
-        self._stamp = stamped[0] if stamped else None
+        self._mends = any(contract.repair for contract in contracts.values())
+        event_time_from_arrival = [
+            contract.event_time for contract in contracts.values() if contract.event_time_from_arrival
+        ]
+        self._stamp = event_time_from_arrival[0] if event_time_from_arrival else None
 
     def lines(self, batch: RecordBatch) -> tuple[Sequence[bytes], Mapping[int, Violation]]:
         """Return a line for each record, and why, by index, some records are none; those lines are empty."""
         lines: Sequence[bytes] = batch.records
         broken: Mapping[int, Violation] = {}
-        if batch.layout is not None:
-            if batch.layout not in self._converters:
-                self._converters[batch.layout] = RowConverter(batch.layout, self._contracts, self._route_by)
-            lines, broken = self._converters[batch.layout].convert(batch.records)
+        if batch.dialect is not None:
+            if batch.dialect not in self._converters:
+                self._converters[batch.dialect] = RowConverter(batch.dialect, self._contracts, self._route_by)
+            lines, broken = self._converters[batch.dialect].convert(batch.records)
         if self._stamp is not None:
-            lines = [self.stamped(line, batch.origin(index).arrival) for index, line in enumerate(lines)]
+            lines = [
+                self.event_time_from_arrival(line, batch.origin(index).arrival)
+                for index, line in enumerate(lines)
+            ]
         return lines, broken
 
     def mended(self, batch: RecordBatch, index: int) -> bytes | None:
@@ -51,9 +56,9 @@ class Preparer:
         line = self._mend(batch.records[index])
         if line is None or self._stamp is None:
             return line
-        return self.stamped(line, batch.origin(index).arrival)
+        return self.event_time_from_arrival(line, batch.origin(index).arrival)
 
-    def stamped(self, line: bytes, arrival: float) -> bytes:
+    def event_time_from_arrival(self, line: bytes, arrival: float) -> bytes:
         """Return an object with its arrival (epoch seconds) as event time, if it must have one and has none."""
         if self._stamp is None or self._has_time(line):
             return line

@@ -5,7 +5,7 @@ character of the object must have its place in it, or the line is not salvaged. 
 events on one line, or a key with two values are left alone, and a value that may have been cut off is left out.
 What a contract's own patterns find outside the object fills only what the object lacks.
 
-A salvaged line says so: `"_salvaged": {"rules": […], "line": "…"}`, with the rules that were used and the line
+A salvaged line says so: `"_repaired": {"rules": […], "line": "…"}`, with the rules that were used and the line
 as it came.
 """
 
@@ -110,7 +110,7 @@ class Mender:
 
     def __init__(self, contracts: Mapping[str, Contract], route_by: str | None) -> None:
         """Compile the rules of `contracts`, which the property `route_by` tells apart if there are several."""
-        self._rules = {name: _Rules(contract) for name, contract in contracts.items() if contract.salvage}
+        self._rules = {name: _Rules(contract) for name, contract in contracts.items() if contract.repair}
         self._route_by = route_by if len(contracts) > 1 else None
         words = {name for rules in self._rules.values() for name in rules.columns.names}
         known = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
@@ -155,7 +155,7 @@ class Mender:
         text = _quoted(_closed(text, used), used)
         body = _sound(text) if used else None  # usually that was all
         if body is None:
-            body = _sound(_odd.sub(partial(_mended, used), text))
+            body = _sound(_suspects.sub(partial(_mended, used), text))
         return None if body is None else rules.marked(body, used, line)
 
     def _mend_pairs(self, line: str, rules: _Rules) -> bytes | None:
@@ -222,8 +222,8 @@ class _Rules:
 
     def __init__(self, contract: Contract) -> None:
         self.columns = Columns(contract)
-        self._allowed = {name for name, _ in contract.salvage}
-        self._own = [(name, re.compile(pattern)) for name, pattern in contract.salvage if pattern is not None]
+        self._allowed = {name for name, _ in contract.repair}
+        self._own = [(name, re.compile(pattern)) for name, pattern in contract.repair if pattern is not None]
 
     def write(self, reading: _Reading, line: str) -> bytes | None:
         """Return the line's object with the mark; None if it has no members or needs a rule that is not allowed."""
@@ -258,7 +258,7 @@ class _Rules:
         if not used <= self._allowed:
             return None
         rules = ",".join(map(quote, sorted(used)))
-        return body[:-1] + f',"_salvaged":{{"rules":[{rules}],"line":{quote(line)}}}}}'.encode()
+        return body[:-1] + f',"_repaired":{{"rules":[{rules}],"line":{quote(line)}}}}}'.encode()
 
 
 def _closed(text: str, used: set[str]) -> str:
@@ -299,7 +299,7 @@ def _mended(used: set[str], match: re.Match[str]) -> str:
     return {"trailing_commas": "", "missing_commas": ","}.get(rule, f'"{match[rule]}"')
 
 
-_odd = re.compile(
+_suspects = re.compile(
     rf"""{_RAW_TEXT}
     | (?P<trailing_commas> ,(?=\s*+[,}}\]]) )
     | (?P<missing_commas> (?<=["}}\]0-9el])\s++(?=") )

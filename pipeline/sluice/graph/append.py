@@ -12,11 +12,11 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints import with_output_types
 from apache_beam.utils.shared import Shared
 
-from sluice.elements import EventBatch, LogKey, Segment, Tally, add_receipts
-from sluice.eventlog.log import Log, Offer, StoredSegment
+from sluice.elements import EventBatch, LogKey, Segment, StepCounts, add_acks
+from sluice.eventlog.log import EventLog, LoadRequest, StoredSegment
 from sluice.graph.shuffle import Spill, pack, unpack
-from sluice.graph.windowing import Panes
-from sluice.retry import Patience
+from sluice.graph.windowing import Windowing
+from sluice.retry import RetryPolicy
 
 
 @dataclass(eq=False)  # Beam sets the label of a transform
@@ -30,9 +30,9 @@ class AppendToLog(beam.PTransform):
     makes the same segments. Exactly once whatever is retried, regrouped or run again: see `log.Log.append`.
     """
 
-    log: Log
-    panes: Panes
-    patience: Patience
+    log: EventLog
+    windowing: Windowing
+    retry: RetryPolicy
     spill: Spill | None = None
 
     def expand(self, inputs: dict[str, beam.PCollection[Any]]) -> dict[str, beam.PCollection[Any]]:
@@ -46,16 +46,16 @@ class AppendToLog(beam.PTransform):
         appended = (
             packed
             | "Gather" >> beam.Flatten()
-            | "Window by minute" >> self.panes.by_minute()
+            | "Window by minute" >> self.windowing.by_minute()
             | "Group by folder" >> beam.GroupByKey()
             | "Append"
-            >> beam.ParDo(AppendPane(self.log, self.patience, self.spill)).with_outputs(
-                AppendPane.TALLIES, main="offers"
+            >> beam.ParDo(AppendPane(self.log, self.retry, self.spill)).with_outputs(
+                AppendPane.TALLIES, main="load_requests"
             )
         )
         return {
             name: appended[name] | f"Forget minutes of {name}" >> beam.WindowInto(GlobalWindows())
-            for name in ("offers", AppendPane.TALLIES)
+            for name in ("load_requests", AppendPane.TALLIES)
         }
 
 
@@ -66,7 +66,7 @@ def _pack(keyed: tuple[LogKey, EventBatch], spill: Spill | None) -> tuple[tuple[
     return (key.event_type, key.minute, key.shard), packed if spill is None else spill.put(packed)
 
 
-@with_output_types(Offer, tallies=Tally)
+@with_output_types(LoadRequest, tallies=StepCounts)
 class AppendPane(beam.DoFn):
     """One pane of a folder -> an Offer of what the log made of it; `tallies`: accepted, repeated, segments.
 
@@ -75,10 +75,10 @@ class AppendPane(beam.DoFn):
 
     TALLIES = "tallies"
 
-    def __init__(self, log: Log, patience: Patience, spill: Spill | None = None) -> None:
+    def __init__(self, log: EventLog, retry: RetryPolicy, spill: Spill | None = None) -> None:
         """`log` has been opened by the launcher; `spill` is the one that packed the pane's batches."""
         self._log = log
-        self._patience = patience
+        self._retry = retry
         self._spill = spill
         self._shared = Shared()
 
@@ -94,12 +94,12 @@ class AppendPane(beam.DoFn):
             (part for batch in batches for part in batch.parts), key=lambda part: (part.uri, part.offset)
         )
         lines = [line for part in parts for line in part.lines]
-        appended = self._patience(lambda: self._log.append(event_type, minute, shard, lines))
-        counts = {("repeated", event_type): appended.repeated}
+        appended = self._retry(lambda: self._log.append(event_type, minute, shard, lines))
+        counts = {("duplicates", event_type): appended.duplicates}
         offered: list[Segment | StoredSegment] = [*appended.found]
         if appended.segment is not None:
             counts["accepted", event_type] = len(appended.segment.lines)
             counts["segments", event_type] = 1
             offered.append(appended.segment)
-        yield pvalue.TaggedOutput(self.TALLIES, Tally(counts))
-        yield Offer(offered, add_receipts(part.receipts for part in parts))
+        yield pvalue.TaggedOutput(self.TALLIES, StepCounts(counts))
+        yield LoadRequest(offered, add_acks(part.acks for part in parts))

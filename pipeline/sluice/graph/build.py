@@ -15,44 +15,44 @@ import apache_beam as beam
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.contracts import Contract
-from sluice.dead_letters.envelope import WrapLetters
-from sluice.elements import DEAD_LETTER, REDELIVERY, Receipts, RecordBatch, Rejected, Tally
-from sluice.eventlog.log import Log, Offer
+from sluice.dead_letters.envelope import WrapDeadLetters
+from sluice.elements import DEAD_LETTER, REDELIVERY, Acks, RecordBatch, Rejected, StepCounts
+from sluice.eventlog.log import EventLog, LoadRequest
 from sluice.graph import coders  # noqa: F401  they are registered there
 from sluice.graph.append import AppendToLog
 from sluice.graph.decode import AgeLimits, DecodeRecords
-from sluice.graph.ledger import BalanceLedger, count_read
-from sluice.graph.load import LoadSegments, SettleReceipts
+from sluice.graph.ledger import ReconcileLedger, count_read
+from sluice.graph.load import CompleteAcks, LoadSegments
 from sluice.graph.progress import Progress
 from sluice.graph.shuffle import Spill
-from sluice.graph.windowing import Panes
-from sluice.retry import Patience
+from sluice.graph.windowing import Windowing
+from sluice.retry import RetryPolicy
 from sluice.telemetry import measure
 from sluice.warehouses import Warehouse
 
 
 @dataclass(frozen=True)
-class Run:
+class RunContext:
     """What the launcher hands to the graph besides the job: opened logs, prepared warehouse, limits, clock."""
 
-    log: Log
-    letters: Log
+    log: EventLog
+    letters: EventLog
     warehouse: Warehouse
     tables: Mapping[str, Contract]
     """Event type, that of dead letters included, -> its contract as its table takes it: see `tables.fit`."""
     ages: AgeLimits
-    event_panes: Panes
-    letter_panes: Panes
+    event_windowing: Windowing
+    dead_letter_windowing: Windowing
     totals_url: str
     clock: Clock
-    patience: Patience
+    retry: RetryPolicy
     progress: Progress | None = None
     spill: Spill | None = None
-    acknowledge: beam.PTransform = field(default_factory=SettleReceipts)
+    acknowledge: beam.PTransform = field(default_factory=CompleteAcks)
     """Takes what was `read`, and the receipts of what is stored; tells the source."""
 
 
-def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PCollection[Tally]:
+def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> beam.PCollection[StepCounts]:
     """Put the graph of `job` behind `records`; return the written totals."""
     read = records | "Count what was read" >> beam.Map(count_read)
     decoded = records | "Decode" >> beam.ParDo(
@@ -61,29 +61,29 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: Run) -> beam.PC
         )
     ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.TALLIES, main="events")
     appended = {"events": decoded.events} | "Append events" >> AppendToLog(
-        run.log, run.event_panes, run.patience, run.spill
+        run.log, run.event_windowing, run.retry, run.spill
     )
-    loaded = appended["offers"] | "Load events" >> beam.ParDo(
-        LoadSegments(run.warehouse, _events(job, run), run.log, job, run.clock, run.patience)
-    ).with_outputs(LoadSegments.REJECTED, LoadSegments.RECEIPTS, main="tallies")
-    kept = _keep({"rejected": decoded.rejected, "refused": loaded.rejected}, job, run)
-    stored = {"stored events": loaded.receipts, "stored letters": kept.receipts}
+    loaded = appended["load_requests"] | "Load events" >> beam.ParDo(
+        LoadSegments(run.warehouse, _events(job, run), run.log, job, run.clock, run.retry)
+    ).with_outputs(LoadSegments.REJECTED, LoadSegments.PENDING_ACKS, main="tallies")
+    kept = _write_dead_letters({"rejected": decoded.rejected, "load_rejected": loaded.rejected}, job, run)
+    stored = {"stored events": loaded.acks, "stored letters": kept.acks}
     _ = {"read": records, **stored} | "Acknowledge" >> run.acknowledge
     tallies = (read, decoded.tallies, appended["tallies"], loaded.tallies, *kept.tallies)
     return _balance(tallies, run)
 
 
-def build_load(pipeline: beam.Pipeline, job: Job, run: Run) -> beam.PCollection[Tally]:
+def build_load(pipeline: beam.Pipeline, job: Job, run: RunContext) -> beam.PCollection[StepCounts]:
     """Offer every segment of the log, and of the dead letters, to the warehouse; return the written totals."""
     loads = {
         name: pipeline
         | f"Name {name}" >> beam.Create([log])
-        | f"Find segments of {name}" >> beam.FlatMap(Log.segments)
+        | f"Find segments of {name}" >> beam.FlatMap(EventLog.segments)
         | f"Spread {name}" >> beam.Reshuffle()
         | f"Read {name}" >> beam.Map(_offer, log)
         | f"Load {name}"
         >> beam.ParDo(
-            LoadSegments(run.warehouse, contracts, log, job, run.clock, run.patience, recover=True)
+            LoadSegments(run.warehouse, contracts, log, job, run.clock, run.retry, recover=True)
         ).with_outputs(LoadSegments.REJECTED, main="tallies")
         for name, log, contracts in (
             ("log", run.log, _events(job, run)),
@@ -92,52 +92,56 @@ def build_load(pipeline: beam.Pipeline, job: Job, run: Run) -> beam.PCollection[
     }
     tallies = (
         *(load.tallies for load in loads.values()),
-        *_keep({"refused": loads["log"].rejected}, job, run).tallies,
+        *_write_dead_letters({"load_rejected": loads["log"].rejected}, job, run).tallies,
     )
     return _balance(tallies, run)
 
 
 class _Kept(NamedTuple):
-    tallies: tuple[beam.PCollection[Tally], ...]
-    receipts: beam.PCollection[Receipts]
+    tallies: tuple[beam.PCollection[StepCounts], ...]
+    acks: beam.PCollection[Acks]
 
 
-def _keep(rejected: Mapping[str, beam.PCollection[Sequence[Rejected]]], job: Job, run: Run) -> _Kept:
+def _write_dead_letters(
+    rejected: Mapping[str, beam.PCollection[Sequence[Rejected]]], job: Job, run: RunContext
+) -> _Kept:
     """Append what was rejected to the dead letters, and load them; return what both steps tell."""
     letters = {
         name: each
         | f"Wrap {name}"
         >> beam.ParDo(
-            WrapLetters(job.name, run.clock, run.ages.started, marks=REDELIVERY in run.letters.streams)
+            WrapDeadLetters(job.name, run.clock, run.ages.started, marks=REDELIVERY in run.letters.type_logs)
         )
         for name, each in rejected.items()
-    } | "Append letters" >> AppendToLog(run.letters, run.letter_panes, run.patience, run.spill)
-    loaded = letters["offers"] | "Load letters" >> beam.ParDo(
+    } | "Append letters" >> AppendToLog(run.letters, run.dead_letter_windowing, run.retry, run.spill)
+    loaded = letters["load_requests"] | "Load letters" >> beam.ParDo(
         LoadSegments(
             run.warehouse,
             {DEAD_LETTER: run.tables[DEAD_LETTER]},
             run.letters,
             job,
             run.clock,
-            run.patience,
+            run.retry,
             letters=True,
         )
-    ).with_outputs(LoadSegments.RECEIPTS, main="tallies")
-    return _Kept((letters["tallies"], loaded.tallies), loaded.receipts)
+    ).with_outputs(LoadSegments.PENDING_ACKS, main="tallies")
+    return _Kept((letters["tallies"], loaded.tallies), loaded.acks)
 
 
-def _events(job: Job, run: Run) -> Mapping[str, Contract]:
+def _events(job: Job, run: RunContext) -> Mapping[str, Contract]:
     return {name: run.tables[name] for name in job.contracts}
 
 
-def _offer(path: str, log: Log) -> Offer:
-    return Offer([log.read(path)])
+def _offer(path: str, log: EventLog) -> LoadRequest:
+    return LoadRequest([log.read(path)])
 
 
-def _balance(tallies: tuple[beam.PCollection[Tally], ...], run: Run) -> beam.PCollection[Tally]:
+def _balance(
+    tallies: tuple[beam.PCollection[StepCounts], ...], run: RunContext
+) -> beam.PCollection[StepCounts]:
     return (
         tallies
         | "Gather tallies" >> beam.Flatten()
         | "Measure" >> beam.Map(measure)
-        | "Balance ledger" >> BalanceLedger(run.totals_url, run.event_panes)
+        | "Balance ledger" >> ReconcileLedger(run.totals_url, run.event_windowing)
     )

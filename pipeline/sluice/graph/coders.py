@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from apache_beam.coders import Coder, registry
 
 from sluice.elements import EventBatch, RecordBatch, Rejected
-from sluice.eventlog.log import Offer
+from sluice.eventlog.log import LoadRequest
 
 
 class _Sized(Protocol):
@@ -36,5 +36,5 @@ class ElementCoder(Coder):
         return value.size
 
 
-for _element in (RecordBatch, EventBatch, Rejected, Offer):
+for _element in (RecordBatch, EventBatch, Rejected, LoadRequest):
     registry.register_coder(_element, ElementCoder)

@@ -25,21 +25,21 @@ from sluice.contracts import Contract
 from sluice.elements import (
     EventBatch,
     LogKey,
+    OrderedLines,
     Origin,
-    Part,
     RecordBatch,
     Rejected,
-    Tally,
+    StepCounts,
     Violation,
-    add_tallies,
+    add_step_counts,
 )
 from sluice.eventlog.paths import shard_of
-from sluice.formats.normalize import Preparer
+from sluice.formats.normalize import Normalizer
 from sluice.graph.progress import Progress
-from sluice.graph.shuffle import Gathered
+from sluice.graph.shuffle import BundleBuffer
 from sluice.validation.decoder import MAX_DEPTH, compile_decoder, compile_identity, too_deep
 from sluice.validation.explainer import Explanation, compile_explainer, violation_code
-from sluice.validation.masking import compile_protection, without_limits
+from sluice.validation.masking import compile_masking, without_limits
 from sluice.validation.masking_key import read_privacy_key
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -93,7 +93,7 @@ class Decoded:
 
     events: dict[LogKey, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     rejected: list[Rejected] = field(default_factory=list)
-    salvaged: Counter[str] = field(default_factory=Counter)
+    repaired: Counter[str] = field(default_factory=Counter)
     """Accepted events that were mended, by event type."""
     first: float = float("inf")
     last: float = float("-inf")
@@ -138,23 +138,23 @@ class RecordDecoder:
             else contracts
         )
         self._done = done
-        self._protection = compile_protection(contracts, route_by, key, done)
-        self._protect = {} if self._protection is None else self._protection.lines
+        self._masking = compile_masking(contracts, route_by, key, done)
+        self._mask = {} if self._masking is None else self._masking.lines
         compiled = compile_decoder(contracts, route_by)
         self._decode = compiled.decode
-        self._find_odd = compiled.odd
+        self._find_odd = compiled.suspects
         self._kinds = {
             struct: _Kind(
                 contract,
                 contract.event_type,
                 contract.event_time is not None,
-                contract.identity == "delivery" or contract.event_type in self._protect,
-                60 * _SPANS[contract.span],
+                contract.identity == "delivery" or contract.event_type in self._mask,
+                60 * _SPANS[contract.log_partition],
             )
             for struct, contract in compiled.contract_of.items()
         }
         self._explain = compile_explainer(contracts, route_by).explain
-        self._prepare = Preparer(contracts, route_by)
+        self._prepare = Normalizer(contracts, route_by)
         self._ages = ages
         self._shards = shards
         self._identities = {name: compile_identity(contract) for name, contract in contracts.items()}
@@ -171,7 +171,7 @@ class RecordDecoder:
         lines, broken = self._prepare.lines(batch)
         whole = b"".join(lines)  # what is rare is looked for in all lines at once, at a tenth of the time
         events, mended = self._events(batch, lines, broken, is_ascii=whole.isascii())
-        odd = self._odd(events)
+        suspects = self._suspects(events)
         has_breaks = b"\n" in whole
         for index, (record, event, reference) in enumerate(zip(lines, events, references, strict=False)):
             if type(event) is Explanation:
@@ -190,8 +190,8 @@ class RecordDecoder:
                 folder = time // seconds
             in_time = reference - lateness <= time <= reference + max_skew
             line = mended.get(index, record)
-            if not in_time or index in odd:
-                explanation = self._doubt(record, line, contract, None if in_time else reference, time)
+            if not in_time or index in suspects:
+                explanation = self._recheck(record, line, contract, None if in_time else reference, time)
                 if explanation.violations:
                     result.rejected.append(self._rejected(batch, index, explanation))
                     continue
@@ -200,7 +200,7 @@ class RecordDecoder:
             folders[folder].append(line)
             times.append(time)
             if index in mended:
-                result.salvaged[event_type] += 1
+                result.repaired[event_type] += 1
         if times:
             result.first, result.last = min(times), max(times)
         self._shard(kinds.values(), result)
@@ -226,7 +226,7 @@ class RecordDecoder:
                 events.append(rescued)
         return events, mended
 
-    def _odd(self, events: Sequence[Any]) -> set[int]:
+    def _suspects(self, events: Sequence[Any]) -> set[int]:
         """Return the indexes of the events that the explainer must be asked about."""
         indexes: dict[type, list[int]] = {struct: [] for struct in self._find_odd}
         for index, event in enumerate(events):
@@ -244,13 +244,13 @@ class RecordDecoder:
 
     def _rejected(self, batch: RecordBatch, index: int, explanation: Explanation) -> Rejected:
         rejected = _rejected(batch, index, explanation, self._done)
-        return rejected if self._protection is None else self._protection.rejected(rejected)
+        return rejected if self._masking is None else self._masking.rejected(rejected)
 
     def _stored(self, record: bytes, contract: Contract, batch: RecordBatch, index: int) -> bytes:
         """Return the line of the log: no line feeds, values protected, with its origin if that is its identity."""
         line = record if b"\n" not in record else msgspec.json.format(record, indent=-1)
-        if contract.event_type in self._protect:
-            line = self._protect[contract.event_type](line)
+        if contract.event_type in self._mask:
+            line = self._mask[contract.event_type](line)
         return _with_delivery(line, batch.origin(index)) if contract.identity == "delivery" else line
 
     def _rescue(
@@ -274,7 +274,7 @@ class RecordDecoder:
             return found
         return replace(found, violations=(*self._explain(record).violations, *found.violations))
 
-    def _doubt(
+    def _recheck(
         self, record: bytes, line: bytes, contract: Contract, late_for: float | None, time: float
     ) -> Explanation:
         """Return what is wrong with an event that has odd values, or whose age, for `late_for`, is not right."""
@@ -301,9 +301,7 @@ def _text(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
-def _rejected(
-    batch: RecordBatch, index: int, explanation: Explanation, protected: frozenset[str]
-) -> Rejected:
+def _rejected(batch: RecordBatch, index: int, explanation: Explanation, masked: frozenset[str]) -> Rejected:
     return Rejected(
         record=batch.records[index],
         origin=batch.origin(index),
@@ -311,11 +309,11 @@ def _rejected(
         violations=explanation.violations,
         event_type=explanation.event_type,
         contract=explanation.contract.label if explanation.contract is not None else None,
-        span=_SPANS[explanation.contract.span] if explanation.contract is not None else 1,
+        span=_SPANS[explanation.contract.log_partition] if explanation.contract is not None else 1,
         event_time=explanation.event_time,
-        receipts=batch.receipts(1),
-        layout=batch.layout,
-        protected=protected,
+        acks=batch.acks(1),
+        dialect=batch.dialect,
+        masked=masked,
     )
 
 
@@ -332,7 +330,7 @@ def _with_delivery(line: bytes, origin: Origin) -> bytes:
     return body + comma + b'"_id":' + msgspec.json.encode(delivery) + b"}"
 
 
-@with_output_types(tuple[LogKey, EventBatch], rejected=list[Rejected], tallies=Tally)
+@with_output_types(tuple[LogKey, EventBatch], rejected=list[Rejected], tallies=StepCounts)
 class DecodeRecords(beam.DoFn):
     """RecordBatch -> (LogKey, EventBatch) at its event minute; `rejected`; `tallies`.
 
@@ -365,50 +363,50 @@ class DecodeRecords(beam.DoFn):
 
     def start_bundle(self) -> None:
         """Begin with nothing held back."""
-        self._gathered = Gathered()
-        self._tally = Tally({})
+        self._buffer = BundleBuffer()
+        self._tally = StepCounts({})
 
     def process(self, batch: RecordBatch) -> Iterator[Any]:
         """Decode one batch."""
         decoded = self._decoder(batch).decode(batch)
         for key, lines in decoded.events.items():
-            self._gathered.add(
-                key, key.minute, Part(batch.uri, batch.offsets[0], lines, batch.receipts(len(lines)))
+            self._buffer.add(
+                key, key.minute, OrderedLines(batch.uri, batch.offsets[0], lines, batch.acks(len(lines)))
             )
         if decoded.rejected:
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(decoded.rejected, batch.arrival))
-        self._tally = add_tallies([self._tally, tally_decoded(decoded)])
+        self._tally = add_step_counts([self._tally, count_decoded(decoded)])
         if self._progress is not None:
             size = batch.size + len(batch.records)
             self._progress.add(size, len(batch.records), len(decoded.rejected))
-        yield from self._gathered.overflow()
+        yield from self._buffer.flush_if_full()
 
     def _decoder(self, batch: RecordBatch) -> RecordDecoder:
         """Return the decoder of records in which the same values are protected already: none, unless redelivered."""
-        done = frozenset[str]() if batch.redelivered is None else batch.redelivered.protected
+        done = frozenset[str]() if batch.redelivered is None else batch.redelivered.masked
         if done not in self._decoders:
             self._decoders[done] = RecordDecoder(*self._arguments, self._key, done)
         return self._decoders[done]
 
     def finish_bundle(self) -> Iterator[Any]:
         """Let go of what is held back, and of the bundle's tally."""
-        yield from self._gathered.rest()
+        yield from self._buffer.rest()
         if self._tally.counts:
             yield pvalue.TaggedOutput(self.TALLIES, WindowedValue(self._tally, 0, (GlobalWindow(),)))
 
 
-def tally_decoded(decoded: Decoded) -> Tally:
+def count_decoded(decoded: Decoded) -> StepCounts:
     """Return what decode did with one batch; see `DecodeRecords`."""
     counts: Counter[tuple[str, str]] = Counter()
     for key, lines in decoded.events.items():
         counts["routed", key.event_type] += len(lines)
-    for event_type, number in decoded.salvaged.items():
-        counts["salvaged", event_type] += number
+    for event_type, number in decoded.repaired.items():
+        counts["repaired", event_type] += number
     for rejected in decoded.rejected:
         event_type = rejected.event_type or "unknown"
         counts["routed", event_type] += 1
         counts["rejected", event_type] += 1
         counts["code", violation_code(rejected.violations)] += 1
     if not decoded.events:
-        return Tally(counts)
-    return Tally(counts, decoded.first, decoded.last)
+        return StepCounts(counts)
+    return StepCounts(counts, decoded.first, decoded.last)

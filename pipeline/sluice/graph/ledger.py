@@ -18,36 +18,45 @@ import apache_beam as beam
 import msgspec
 from apache_beam.utils.windowed_value import PaneInfoTiming
 
-from sluice.elements import DEAD_LETTER, OWN_TYPES, UNPARSABLE, RecordBatch, Tally, add_tallies
-from sluice.graph.windowing import Panes
+from sluice.elements import DEAD_LETTER, OWN_TYPES, QUARANTINE, RecordBatch, StepCounts, add_step_counts
+from sluice.graph.windowing import Windowing
 from sluice.storage import open_store
 
-_FIGURES = ("accepted", "repeated", "rejected", "loaded", "refused", "recovered", "segments", "salvaged")
+_FIGURES = (
+    "accepted",
+    "duplicates",
+    "rejected",
+    "loaded",
+    "load_rejected",
+    "backfilled",
+    "segments",
+    "repaired",
+)
 
 
-def count_read(batch: RecordBatch) -> Tally:
+def count_read(batch: RecordBatch) -> StepCounts:
     """Return how many records, and bytes of them, a source handed over in one batch."""
-    return Tally({("read", ""): len(batch.records), ("bytes", ""): batch.size})
+    return StepCounts({("read", ""): len(batch.records), ("bytes", ""): batch.size})
 
 
 class Figures(msgspec.Struct, kw_only=True):
     """What became of the records of a run, or of one event type in it.
 
-    read = accepted + repeated + rejected, and accepted = loaded + refused. `recovered` are events of earlier,
+    read = accepted + duplicates + rejected, and accepted = loaded + load_rejected. `recovered` are events of earlier,
     interrupted runs that this one loaded; they are in no other figure. `salvaged` are damaged records that were
     mended and then accepted or found to be repeats.
     """
 
     read: int
     accepted: int
-    repeated: int
+    duplicates: int
     rejected: int
     loaded: int
-    refused: int
-    recovered: int
+    load_rejected: int
+    backfilled: int
     segments: int
-    salvaged: int
-    balanced: bool
+    repaired: int
+    reconciled: bool
 
 
 class Report(Figures, kw_only=True):
@@ -67,7 +76,7 @@ class Report(Figures, kw_only=True):
     """Event type -> figures; `unknown` holds records whose type could not be told."""
 
 
-def make_report(total: Tally, *, job: str, run_id: str, started: float, seconds: float) -> Report:
+def make_report(total: StepCounts, *, job: str, run_id: str, started: float, seconds: float) -> Report:
     """Return the report of a run from the sum of its tallies."""
     counts = Counter(total.counts)
     types = sorted({name for figure, name in counts if figure == "routed"})
@@ -80,14 +89,14 @@ def make_report(total: Tally, *, job: str, run_id: str, started: float, seconds:
     }
     read = counts["read", ""]
     letters = sum(
-        counts[figure, name] for figure in ("accepted", "repeated") for name in (DEAD_LETTER, UNPARSABLE)
+        counts[figure, name] for figure in ("accepted", "duplicates") for name in (DEAD_LETTER, QUARANTINE)
     )
-    resent = sum(number for (figure, _), number in counts.items() if figure == "resent")
-    balanced = (
-        all(each.balanced for each in by_type.values())
+    backfill_rejected = sum(number for (figure, _), number in counts.items() if figure == "backfill_rejected")
+    reconciled = (
+        all(each.reconciled for each in by_type.values())
         and read == sum(each.read for each in by_type.values())
         and _adds_up(read, sums)
-        and letters == sums["rejected"] + sums["refused"] + resent
+        and letters == sums["rejected"] + sums["load_rejected"] + backfill_rejected
     )
     return Report(
         job=job,
@@ -96,7 +105,7 @@ def make_report(total: Tally, *, job: str, run_id: str, started: float, seconds:
         seconds=round(seconds, 3),
         read=read,
         **sums,
-        balanced=balanced,
+        reconciled=reconciled,
         bytes=counts["bytes", ""],
         records_per_second=round(read / seconds, 1) if seconds > 0 else 0.0,
         first_event_time=None if total.first is None else _utc(total.first),
@@ -109,13 +118,13 @@ def make_report(total: Tally, *, job: str, run_id: str, started: float, seconds:
 def _figures(counts: Mapping[tuple[str, str], int], event_type: str) -> Figures:
     figures = {figure: counts.get((figure, event_type), 0) for figure in _FIGURES}
     read = counts.get(("routed", event_type), 0)
-    return Figures(read=read, **figures, balanced=_adds_up(read, figures))
+    return Figures(read=read, **figures, reconciled=_adds_up(read, figures))
 
 
 def _adds_up(read: int, figures: Mapping[str, int]) -> bool:
     return (
-        read == figures["accepted"] + figures["repeated"] + figures["rejected"]
-        and figures["accepted"] == figures["loaded"] + figures["refused"]
+        read == figures["accepted"] + figures["duplicates"] + figures["rejected"]
+        and figures["accepted"] == figures["loaded"] + figures["load_rejected"]
     )
 
 
@@ -124,19 +133,19 @@ def _utc(seconds: float) -> str:
 
 
 @dataclass(eq=False)  # Beam sets the label of a transform
-class BalanceLedger(beam.PTransform):
+class ReconcileLedger(beam.PTransform):
     """Tallies of all steps -> their sum below `url`, for the launcher to report on; a live run's in parts."""
 
     url: str
-    panes: Panes
+    windowing: Windowing
 
-    def expand(self, tallies: beam.PCollection[Tally]) -> beam.PCollection[Tally]:
+    def expand(self, tallies: beam.PCollection[StepCounts]) -> beam.PCollection[StepCounts]:
         """Sum and write."""
         return (
             tallies
-            | "Take parts" >> self.panes.overall()
-            | "Sum tallies" >> beam.CombineGlobally(add_tallies).without_defaults()
-            | "Write totals" >> beam.Map(_write_pane, self.url, self.panes.live)
+            | "Take parts" >> self.windowing.overall()
+            | "Sum tallies" >> beam.CombineGlobally(add_step_counts).without_defaults()
+            | "Write totals" >> beam.Map(_write_pane, self.url, self.windowing.live)
         )
 
 
@@ -148,8 +157,10 @@ class _Part(msgspec.Struct, array_like=True):
     last: float | None
     pane: int | None
 
-    def tally(self) -> Tally:
-        return Tally({(figure, name): number for figure, name, number in self.flat}, self.first, self.last)
+    def tally(self) -> StepCounts:
+        return StepCounts(
+            {(figure, name): number for figure, name, number in self.flat}, self.first, self.last
+        )
 
 
 class _Submission(msgspec.Struct):
@@ -163,14 +174,14 @@ class _Submission(msgspec.Struct):
 _SUBMISSION = "run.json"
 
 
-def _write_pane(total: Tally, url: str, live: bool, pane: Any = beam.DoFn.PaneInfoParam) -> Tally:
+def _write_pane(total: StepCounts, url: str, live: bool, pane: Any = beam.DoFn.PaneInfoParam) -> StepCounts:
     """Write; the one pane of bounded input is number 0, so that a runner that tries again does not add to it."""
     told = pane.index if pane.timing != PaneInfoTiming.UNKNOWN else None
     write_totals(total, url, told if live else 0)
     return total
 
 
-def write_totals(total: Tally, url: str, pane: int | None = None) -> None:
+def write_totals(total: StepCounts, url: str, pane: int | None = None) -> None:
     """Store a part of a run's totals where the launcher looks for it; `pane` is its number, where runners tell it.
 
     The name tells the time. A pane is written by one worker at a time, so names are in the order of writing, as
@@ -181,7 +192,7 @@ def write_totals(total: Tally, url: str, pane: int | None = None) -> None:
     open_store(url).create(f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", stored)
 
 
-def read_totals(url: str) -> Tally:
+def read_totals(url: str) -> StepCounts:
     """Return the sum of all that `write_totals` stored and that still counts.
 
     A runner that recovers goes back to a checkpoint and counts on from there: a pane that is written again makes
@@ -198,17 +209,17 @@ def _read_parts(url: str) -> Iterator[tuple[float, _Part]]:
         yield int(path.partition("-")[0]) / 1e9, msgspec.json.decode(store.read(path), type=_Part)
 
 
-def _add_parts(parts: Iterable[_Part]) -> Tally:
-    panes: dict[int, _Part] = {}
+def _add_parts(parts: Iterable[_Part]) -> StepCounts:
+    windowing: dict[int, _Part] = {}
     others: list[_Part] = []
     for part in parts:
         if part.pane is None:
             others.append(part)
             continue
-        if part.pane in panes:
-            panes = {number: each for number, each in panes.items() if number < part.pane}
-        panes[part.pane] = part
-    return add_tallies(part.tally() for part in (*others, *panes.values()))
+        if part.pane in windowing:
+            windowing = {number: each for number, each in windowing.items() if number < part.pane}
+        windowing[part.pane] = part
+    return add_step_counts(part.tally() for part in (*others, *windowing.values()))
 
 
 def write_submission(url: str, *, job: str, run_id: str, started: float) -> None:

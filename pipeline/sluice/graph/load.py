@@ -17,16 +17,16 @@ from sluice.arrow.window_counts import count_events
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.contracts import Contract
-from sluice.elements import DEAD_LETTER, Origin, Receipts, Rejected, Segment, Tally, Violation
-from sluice.eventlog.log import Log, Offer, StoredSegment
-from sluice.retry import Patience
-from sluice.sources.acknowledgements import RECEIPTS
+from sluice.elements import DEAD_LETTER, Acks, Origin, Rejected, Segment, StepCounts, Violation
+from sluice.eventlog.log import EventLog, LoadRequest, StoredSegment
+from sluice.retry import RetryPolicy
+from sluice.sources.acknowledgements import PENDING_ACKS
 from sluice.telemetry import FIGURES
 from sluice.validation.decoder import compile_identity
 from sluice.warehouses import Warehouse
 
 
-class SettleReceipts(beam.PTransform):
+class CompleteAcks(beam.PTransform):
     """`read`: ignored; by any other name Receipts: settles them in `live.RECEIPTS`, where the source is told.
 
     For runs whose source and steps share a process; where sources issue no tickets there is nothing to settle.
@@ -39,11 +39,11 @@ class SettleReceipts(beam.PTransform):
         )
 
 
-def _settle(receipts: Receipts) -> None:
-    RECEIPTS.settle(receipts)  # looked up in the worker: it does not travel
+def _settle(acks: Acks) -> None:
+    PENDING_ACKS.settle(acks)  # looked up in the worker: it does not travel
 
 
-@with_output_types(Tally, rejected=list[Rejected], receipts=Receipts)
+@with_output_types(StepCounts, rejected=list[Rejected], acks=Acks)
 class LoadSegments(beam.DoFn):
     """Offer -> Tally of each segment; `rejected`: a list of Rejected, the rows that the warehouse refused; `receipts`.
 
@@ -56,16 +56,16 @@ class LoadSegments(beam.DoFn):
     """
 
     REJECTED = "rejected"
-    RECEIPTS = "receipts"
+    PENDING_ACKS = "acks"
 
     def __init__(
         self,
         warehouse: Warehouse,
         contracts: Mapping[str, Contract],
-        log: Log,
+        log: EventLog,
         job: Job,
         clock: Clock,
-        patience: Patience,
+        retry: RetryPolicy,
         *,
         recover: bool = False,
         letters: bool = False,
@@ -81,7 +81,7 @@ class LoadSegments(beam.DoFn):
         """
         self._recover = recover
         self._letters = letters
-        self._patience = patience
+        self._retry = retry
         self._warehouse = warehouse
         self._contracts = {
             name: contract
@@ -101,7 +101,7 @@ class LoadSegments(beam.DoFn):
         contracts = {**self._contracts, **self._job_contracts}
         self._identities = {name: compile_identity(contract) for name, contract in contracts.items()}
 
-    def process(self, offer: Offer) -> Iterator[Any]:
+    def process(self, offer: LoadRequest) -> Iterator[Any]:
         """Load the segments of one offer, but for those that the warehouse has."""
         rejected: list[Rejected] = []
         for offered in offer.segments:
@@ -110,32 +110,35 @@ class LoadSegments(beam.DoFn):
             ):  # else it is kept in the log alone, as marks of letters are
                 yield from self._load_one(offered, rejected)
         if self._letters or not rejected:
-            if offer.receipts:
-                yield pvalue.TaggedOutput(self.RECEIPTS, offer.receipts)
+            if offer.acks:
+                yield pvalue.TaggedOutput(self.PENDING_ACKS, offer.acks)
         else:
-            rejected[0] = replace(rejected[0], receipts=offer.receipts)
+            rejected[0] = replace(rejected[0], acks=offer.acks)
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(rejected, self._clock()))
 
-    def _load_one(self, offered: Segment | StoredSegment, rejected: list[Rejected]) -> Iterator[Tally]:
+    def _load_one(self, offered: Segment | StoredSegment, rejected: list[Rejected]) -> Iterator[StepCounts]:
         event_type = offered.event_type
         new = isinstance(offered, Segment) and not self._recover
-        refused = self._patience(lambda: self._warehouse.refused(offered.id, offered.minute))
-        known = refused is not None
-        if known and not new and not refused:
+        row_errors = self._retry(lambda: self._warehouse.row_errors(offered.id, offered.minute))
+        known = row_errors is not None
+        if known and not new and not row_errors:
             return
         segment = (
-            offered if isinstance(offered, Segment) else self._patience(lambda: self._log.read(offered.path))
+            offered if isinstance(offered, Segment) else self._retry(lambda: self._log.read(offered.path))
         )
-        if refused is None:
-            refused = self._patience(lambda: self._load(segment))
-        loaded = len(segment.lines) - len(refused)
+        if row_errors is None:
+            row_errors = self._retry(lambda: self._load(segment))
+        loaded = len(segment.lines) - len(row_errors)
         if new:
-            yield Tally({("loaded", event_type): loaded, ("refused", event_type): len(refused)})
+            yield StepCounts({("loaded", event_type): loaded, ("load_rejected", event_type): len(row_errors)})
         else:
-            yield Tally(
-                {("recovered", event_type): 0 if known else loaded, ("resent", event_type): len(refused)}
+            yield StepCounts(
+                {
+                    ("backfilled", event_type): 0 if known else loaded,
+                    ("backfill_rejected", event_type): len(row_errors),
+                }
             )
-        rejected += (self._rejected(segment, index, reason) for index, reason in refused)
+        rejected += (self._rejected(segment, index, reason) for index, reason in row_errors)
 
     def _rejected(self, segment: Segment, index: int, reason: str) -> Rejected:
         contract = self._contracts[segment.event_type]
@@ -155,11 +158,11 @@ class LoadSegments(beam.DoFn):
         identity = self._identities[segment.event_type]
         ingested_at = datetime.fromtimestamp(self._clock(), UTC)
         ids = [identity(line).hex() for line in segment.lines]
-        table, refused = to_table(contract, segment, ids, ingested_at)
+        table, row_errors = to_table(contract, segment, ids, ingested_at)
         windows = count_events(contract, table, self._window)
         rows = table if self._load_rows or segment.event_type == DEAD_LETTER else table.slice(0, 0)
         counted = windows if self._load_counts else []
-        all_refused = self._warehouse.load(contract, segment, rows, refused, counted, ingested_at)
+        all_refused = self._warehouse.load(contract, segment, rows, row_errors, counted, ingested_at)
         if not self._letters:
             FIGURES.add_windows(segment.event_type, windows)
         return all_refused

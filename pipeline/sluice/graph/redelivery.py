@@ -19,10 +19,18 @@ from apache_beam.transforms.window import TimestampedValue
 from sluice.clock import Clock
 from sluice.config.job import Job, duration
 from sluice.dead_letters.envelope import mark, minute_of
-from sluice.elements import REDELIVERY, EventBatch, LogKey, Part, RecordBatch, Tally, add_tallies
+from sluice.elements import (
+    REDELIVERY,
+    EventBatch,
+    LogKey,
+    OrderedLines,
+    RecordBatch,
+    StepCounts,
+    add_step_counts,
+)
 from sluice.errors import ConfigError
 from sluice.graph.append import AppendToLog
-from sluice.graph.build import Run, build
+from sluice.graph.build import RunContext, build
 from sluice.graph.ledger import make_report
 from sluice.graph.shuffle import pack, unpack
 from sluice.sources.dead_letters import (
@@ -67,7 +75,7 @@ class Plan:
 
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     done: int = 0
-    refused: int = 0
+    load_rejected: int = 0
     unknown: int = 0
 
 
@@ -85,13 +93,13 @@ def plan_redelivery(source: DeadLetterSource) -> Plan:
         found = read_minute(minute, source.log, source.selection)
         plan.letters.update((each.letter.code, each.letter.event_type or "unknown") for each in found.open)
         plan.done += found.done
-        plan.refused += found.refused
+        plan.load_rejected += found.load_rejected
         plan.unknown += found.unknown
     return plan
 
 
 def build_redelivery(
-    records: beam.PCollection[RecordBatch], job: Job, run: Run
+    records: beam.PCollection[RecordBatch], job: Job, run: RunContext
 ) -> beam.PCollection[dict[str, Any]]:
     """Put the graph of `job` behind redelivered `records`, and mark them when all of them are stored.
 
@@ -104,7 +112,7 @@ def build_redelivery(
     notes = records | "Note letters" >> beam.Map(_note, job.name, run.clock)
     marks = notes | "Wait until stored" >> beam.FlatMap(_marks, beam.pvalue.AsIter(totals))
     return {"letters": marks} | "Append marks" >> AppendToLog(
-        run.letters, run.letter_panes, run.patience, run.spill
+        run.letters, run.dead_letter_windowing, run.retry, run.spill
     )
 
 
@@ -114,11 +122,11 @@ def _note(batch: RecordBatch, job: str, clock: Clock) -> tuple[int, bytes]:
     letters = [origin.letter for origin in (batch.redelivered.origins if batch.redelivered else ())]
     lines = [msgspec.json.encode(mark(letter, job, now)) for letter in letters if letter is not None]
     minute = minute_of(letters[0].time) if letters and letters[0] is not None else 0
-    return minute, pack(EventBatch([Part(batch.uri, batch.offsets[0], lines)]))
+    return minute, pack(EventBatch([OrderedLines(batch.uri, batch.offsets[0], lines)]))
 
 
-def _marks(note: tuple[int, bytes], totals: Iterable[Tally]) -> Iterator[TimestampedValue]:
+def _marks(note: tuple[int, bytes], totals: Iterable[StepCounts]) -> Iterator[TimestampedValue]:
     """Yield the marks of a batch, unless the run's books do not balance: then some record may be lost."""
-    if make_report(add_tallies(totals), job="", run_id="", started=0, seconds=0).balanced:
+    if make_report(add_step_counts(totals), job="", run_id="", started=0, seconds=0).reconciled:
         minute, packed = note
         yield TimestampedValue((LogKey(REDELIVERY, minute, 0), unpack(packed)), 0)

@@ -19,7 +19,7 @@ import zstandard
 from apache_beam.transforms.window import GlobalWindow, TimestampedValue
 from apache_beam.utils.windowed_value import WindowedValue
 
-from sluice.elements import EventBatch, LogKey, Part
+from sluice.elements import EventBatch, LogKey, OrderedLines
 from sluice.errors import StorageError
 
 _HELD_BYTES = 16 << 20
@@ -29,20 +29,20 @@ _LEVEL = 1
 """zstd level: 1 packs event JSON three- to eightfold at about 400 MB/s; higher levels cost more than they save."""
 
 
-class Gathered:
+class BundleBuffer:
     """Lines held back within a bundle, by log key and window, so that few, large batches are shuffled."""
 
     def __init__(self) -> None:
         """Begin with nothing held back."""
-        self._parts: dict[tuple[LogKey, int], list[Part]] = defaultdict(list)
+        self._parts: dict[tuple[LogKey, int], list[OrderedLines]] = defaultdict(list)
         self._bytes = 0
 
-    def add(self, key: LogKey, window: int, part: Part) -> None:
+    def add(self, key: LogKey, window: int, part: OrderedLines) -> None:
         """Hold `part` back; `window` is the minute, in epoch seconds, in whose window it is to be grouped."""
         self._parts[key, window].append(part)
         self._bytes += part.size
 
-    def overflow(self) -> Iterator[TimestampedValue]:
+    def flush_if_full(self) -> Iterator[TimestampedValue]:
         """Let go of everything if it is too much to hold."""
         if self._bytes > _HELD_BYTES:
             yield from self._let_go()
@@ -61,7 +61,7 @@ class Gathered:
 
 def pack(batch: EventBatch) -> bytes:
     """Return `batch` as msgpack [[[uri, offset, line count, receipts], …], zstd of its lines, one a line]."""
-    heads = [(part.uri, part.offset, len(part.lines), part.receipts) for part in batch.parts]
+    heads = [(part.uri, part.offset, len(part.lines), part.acks) for part in batch.parts]
     body = b"\n".join([line for part in batch.parts for line in part.lines])
     return msgspec.msgpack.encode((heads, zstandard.ZstdCompressor(level=_LEVEL).compress(body)))
 
@@ -75,8 +75,8 @@ def unpack(packed: bytes) -> EventBatch:
     ends = accumulate(count for _, _, count, _ in heads)
     return EventBatch(
         [
-            Part(uri, offset, lines[end - count : end], receipts)
-            for (uri, offset, count, receipts), end in zip(heads, ends, strict=True)
+            OrderedLines(uri, offset, lines[end - count : end], acks)
+            for (uri, offset, count, acks), end in zip(heads, ends, strict=True)
         ]
     )
 

@@ -13,7 +13,7 @@ _MINUTE = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Panes:
+class Windowing:
     """When what was grouped is handed on. `flush` and `lateness` are in seconds.
 
     Live: at most `flush` after an event came, before and after the watermark passes its minute. Bounded input

@@ -34,28 +34,28 @@ from sluice import errors
 from sluice.cli.console import live_status, progress_bar
 from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
-from sluice.dead_letters.envelope import LetterLog, dead_letter_contract
+from sluice.dead_letters.envelope import DeadLetterLog, dead_letter_contract
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError, WorkerError
-from sluice.eventlog.log import Log, Stream
-from sluice.graph.build import Run, build, build_load
+from sluice.eventlog.log import EventLog, TypeLog
+from sluice.graph.build import RunContext, build, build_load
 from sluice.graph.decode import AgeLimits
 from sluice.graph.ledger import Report, make_report, read_totals, write_submission
 from sluice.graph.progress import Progress
 from sluice.graph.redelivery import build_redelivery
 from sluice.graph.shuffle import Spill
-from sluice.graph.windowing import Panes
-from sluice.retry import Patience
+from sluice.graph.windowing import Windowing
+from sluice.retry import RetryPolicy
 from sluice.runtime.local_workers import forked_workers
 from sluice.runtime.monitoring import draining_by_signal, metrics_server
 from sluice.runtime.prism import prism
 from sluice.sources import Acknowledging, open_source
 from sluice.sources.acknowledgements import CLOSING, MAX_BEHIND_WATERMARK
 from sluice.sources.dead_letters import DeadLetterSource
-from sluice.sources.streaming import settles_receipts
+from sluice.sources.streaming import acknowledges_in_process
 from sluice.storage import open_store
-from sluice.tooling.tables import contracts_of, fit
-from sluice.validation.masking import is_protected
+from sluice.tooling.tables import contracts_of, fit_to_table
+from sluice.validation.masking import is_masked
 from sluice.validation.masking_key import read_privacy_key
 from sluice.warehouses import RateLimited, open_warehouse
 
@@ -98,11 +98,11 @@ def run_job(
     read_privacy_key(job.contracts.values(), job.privacy_key)  # a mistake is told before anything starts
     source = open_source(job.source)
 
-    def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
+    def attach(pipeline: beam.Pipeline, open_run: Callable[[], RunContext]) -> int | None:
         source.check()
         records = pipeline | "Read" >> source
         run = open_run()
-        if isinstance(source, Acknowledging) and not settles_receipts(pipeline.options):
+        if isinstance(source, Acknowledging) and not acknowledges_in_process(pipeline.options):
             run = replace(run, acknowledge=source.acknowledge())
         build(records, job, run)
         return source.size()
@@ -123,21 +123,21 @@ def _check_rate(job: Job) -> None:
 def load_log(job: Job, beam_args: Sequence[str], clock: Clock = system_clock) -> Report | Submitted:
     """Load into the warehouse of `job` whatever it lacks of the log and the dead letters; return the report."""
 
-    def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
+    def attach(pipeline: beam.Pipeline, open_run: Callable[[], RunContext]) -> int | None:
         build_load(pipeline, job, open_run())
         return None
 
     return _launch(job, beam_args, attach, clock)
 
 
-def redeliver_letters(
+def redeliver_dead_letters(
     job: Job, source: DeadLetterSource, beam_args: Sequence[str], clock: Clock = system_clock
 ) -> Report | Submitted:
     """Run the letters of `source`, which are those of `job`, through its graph, and mark them; return the report."""
     read_privacy_key(job.contracts.values(), job.privacy_key)
 
-    def attach(pipeline: beam.Pipeline, open_run: Callable[[], Run]) -> int | None:
-        letters = LetterLog.at(job.dead_letters, job.unparsable, marks=True)
+    def attach(pipeline: beam.Pipeline, open_run: Callable[[], RunContext]) -> int | None:
+        letters = DeadLetterLog.at(job.dead_letters, job.quarantine, marks=True)
         run = replace(open_run(), letters=letters)
         letters.open()
         build_redelivery(pipeline | "Read" >> source, job, run)
@@ -166,11 +166,11 @@ class Submitted:
     """Where its ledger is written."""
 
 
-_Attach = Callable[[beam.Pipeline, Callable[[], Run]], int | None]
+GraphBuilder = Callable[[beam.Pipeline, Callable[[], RunContext]], int | None]
 """Builds a graph, opening its run when the source is known to be there; returns the bytes to read, if known."""
 
 
-def _launch(job: Job, beam_args: Sequence[str], attach: _Attach, clock: Clock) -> Report | Submitted:
+def _launch(job: Job, beam_args: Sequence[str], attach: GraphBuilder, clock: Clock) -> Report | Submitted:
     """Run what `attach` builds to its end, and report; or hand it over, where it is made into a template."""
     started, run_id = clock(), uuid.uuid4().hex
     options = PipelineOptions(list(beam_args))
@@ -180,19 +180,19 @@ def _launch(job: Job, beam_args: Sequence[str], attach: _Attach, clock: Clock) -
         shared = _Shared.on_this_machine(folder) if runner else _Shared.elsewhere(options, folder, run_id)
         pipeline = beam.Pipeline(runner=runner, options=options)
         size = attach(pipeline, lambda: _open(job, shared, started, clock, live=False))
-        with progress_bar(f"sluice {job.name}", size, shared.progress), _one_clear_line():
+        with progress_bar(f"sluice {job.name}", size, shared.progress), reraise_worker_error():
             pipeline.run().wait_until_finish()
         total = read_totals(shared.totals)
     return make_report(total, job=job.name, run_id=run_id, started=started, seconds=clock() - started)
 
 
 def _launch_live(
-    job: Job, beam_args: Sequence[str], attach: _Attach, clock: Clock, metrics_port: int | None
+    job: Job, beam_args: Sequence[str], attach: GraphBuilder, clock: Clock, metrics_port: int | None
 ) -> Report | Submitted:
     """Run what `attach` builds until it is drained, and report; or submit it to the runner that was chosen."""
     started, run_id = clock(), uuid.uuid4().hex
     options = PipelineOptions(list(beam_args), streaming=True)
-    if not settles_receipts(options):
+    if not acknowledges_in_process(options):
         return _submit(job, options, attach, clock, live=True)
     with _run_folder() as folder:
         watched = (
@@ -209,19 +209,21 @@ def _launch_live(
             for each in watched:
                 stack.enter_context(each)
             stack.enter_context(_collecting_seldom())
-            stack.enter_context(_one_clear_line())
+            stack.enter_context(reraise_worker_error())
             pipeline.run().wait_until_finish()
         total = read_totals(shared.totals)
     return make_report(total, job=job.name, run_id=run_id, started=started, seconds=clock() - started)
 
 
-def _submit(job: Job, options: PipelineOptions, attach: _Attach, clock: Clock, *, live: bool) -> Submitted:
+def _submit(
+    job: Job, options: PipelineOptions, attach: GraphBuilder, clock: Clock, *, live: bool
+) -> Submitted:
     """Hand what `attach` builds over to the runner that was chosen, and do not wait for it."""
     started, run_id = clock(), uuid.uuid4().hex
     if options.view_as(GoogleCloudOptions).temp_location is None:
         message = "--temp_location: expected a folder that all workers reach, for the job's totals, got none"
         raise ConfigError(message)
-    with _run_folder() as folder, _one_clear_line():
+    with _run_folder() as folder, reraise_worker_error():
         shared = _Shared.elsewhere(options, folder, run_id)
         pipeline = beam.Pipeline(options=options)
         attach(pipeline, lambda: _open(job, shared, started, clock, live=live))
@@ -263,7 +265,7 @@ def _prism(options: PipelineOptions) -> Iterator[PipelineRunner]:
     """
     logging.getLogger().setLevel(logging.CRITICAL)  # what Beam logs as an error comes as an exception as well
     hook, threading.excepthook = threading.excepthook, _thread_failed
-    sdk_worker.print = _say_nothing  # the traceback of a failed bundle, which comes as an exception as well
+    sdk_worker.print = discard  # the traceback of a failed bundle, which comes as an exception as well
     try:
         with prism(options) as running:
             portable = options.view_as(PortableOptions)
@@ -305,7 +307,7 @@ def _collecting_seldom() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _say_nothing(*_: object, **__: object) -> None:
+def discard(*_: object, **__: object) -> None:
     """Stand in for `print` where a library prints. It would even fail, and hang the run, on a full disk."""
 
 
@@ -365,40 +367,40 @@ def _run_folder() -> Iterator[Path]:
                 tempfile.tempdir = before
 
 
-def _open(job: Job, shared: _Shared, started: float, clock: Clock, *, live: bool) -> Run:
+def _open(job: Job, shared: _Shared, started: float, clock: Clock, *, live: bool) -> RunContext:
     """Open the logs and the warehouse, so that what is wrong with them is said before Beam starts."""
     letter_contract = dead_letter_contract()
-    streams = {name: Stream.of(contract) for name, contract in job.contracts.items()}
-    log = Log(open_store(job.files), streams, job.windows.shards)
-    letters = LetterLog.at(job.dead_letters, job.unparsable)
+    type_logs = {name: TypeLog.of(contract) for name, contract in job.contracts.items()}
+    log = EventLog(open_store(job.files), type_logs, job.windows.shards)
+    letters = DeadLetterLog.at(job.dead_letters, job.quarantine)
     warehouse = open_warehouse(job.warehouse)
     log.open()
     letters.open()
-    if is_protected(job.contracts.values()):
-        letters.open_unparsable()
+    if is_masked(job.contracts.values()):
+        letters.open_quarantine()
     contracts = contracts_of(job)
     warehouse.prepare(contracts)
-    tables = {each.event_type: each for each in fit(warehouse, contracts)}
+    tables = {each.event_type: each for each in fit_to_table(warehouse, contracts)}
     windows = job.windows
     retry_for = job.retry_for if job.retry_for is not None else (_LIVE_RETRY_FOR if live else 0.0)
-    return Run(
+    return RunContext(
         log=log,
         letters=letters,
         warehouse=warehouse,
         tables={**job.contracts, DEAD_LETTER: letter_contract, **tables},
         ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live else started),
-        event_panes=Panes(live, windows.flush, windows.allowed_lateness + MAX_BEHIND_WATERMARK),
-        letter_panes=Panes(live, windows.flush, _LETTER_LATENESS),
+        event_windowing=Windowing(live, windows.flush, windows.allowed_lateness + MAX_BEHIND_WATERMARK),
+        dead_letter_windowing=Windowing(live, windows.flush, _LETTER_LATENESS),
         totals_url=shared.totals,
         clock=clock,
-        patience=Patience(retry_for),
+        retry=RetryPolicy(retry_for),
         progress=shared.progress,
         spill=shared.spill,
     )
 
 
 @contextmanager
-def _one_clear_line() -> Iterator[None]:
+def reraise_worker_error() -> Iterator[None]:
     """Turn a user's mistake or a failing store, met in a worker, back into the one exception that it was.
 
     Runners hand a worker's exception over as a RuntimeError whose text is the worker's traceback.

@@ -79,7 +79,7 @@ def forked_workers(count: int, folder: Path, options: PipelineOptions) -> Iterat
         command = "trap '' INT; exec " + shlex.join([sys.executable, "-S", "-E", "-c", _MESSENGER, address])
         unreachable = threading.Event()
         hook, threading.excepthook = threading.excepthook, partial(_thread_failed, unreachable)
-        before = signal.signal(signal.SIGCHLD, partial(_look_after, workers, unreachable))
+        before = signal.signal(signal.SIGCHLD, partial(on_sigchld, workers, unreachable))
         finished = False
         try:
             yield SubprocessSDKEnvironment.from_command_string(command)
@@ -102,7 +102,7 @@ def _thread_failed(unreachable: threading.Event, failed: threading.ExceptHookArg
         os.kill(os.getpid(), signal.SIGCHLD)
 
 
-def _look_after(
+def on_sigchld(
     workers: list[int], unreachable: threading.Event, _signal: int, _frame: FrameType | None
 ) -> None:
     """Raise in the main thread, which waits for the runner, when a worker has died before its time; once."""

@@ -15,7 +15,7 @@ from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from sluice.errors import ConfigError, WorkerError
-from sluice.sources.acknowledgements import DRAINING, RECEIPTS
+from sluice.sources.acknowledgements import DRAINING, PENDING_ACKS
 from sluice.telemetry import registry
 
 _LOGGER = logging.getLogger("sluice")
@@ -88,7 +88,7 @@ def metrics_server(port: int | None, flush: float) -> Iterator[None]:
     def app(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
         if environ.get("PATH_INFO") != "/healthz":
             return metrics(environ, start)
-        waited = RECEIPTS.outstanding().seconds
+        waited = PENDING_ACKS.outstanding().seconds
         well = waited <= flush + _STALLED_SECONDS
         start(
             "200 OK" if well else "503 Service Unavailable", [("Content-Type", "text/plain; charset=utf-8")]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from sluice.elements import Receipts
+from sluice.elements import Acks
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Outstanding:
     seconds: float
 
 
-class Tickets:
+class PendingAcks:
     """Which batches of records are not stored yet, and what to do when one is: acknowledge it at its source.
 
     Nothing is acknowledged before every record of its batch is in the log and the warehouse, as an event, as a
@@ -55,22 +55,22 @@ class Tickets:
         `settled` is called once, in a worker's thread, when all of them are stored; it must be quick.
         """
         with self._lock:
-            ticket = next(self._numbers)
-            self._batches[ticket] = _Batch(records, size, self._monotonic(), settled)
+            ack_token = next(self._numbers)
+            self._batches[ack_token] = _Batch(records, size, self._monotonic(), settled)
             self._records += records
             self._bytes += size
-        return ticket
+        return ack_token
 
-    def settle(self, receipts: Receipts) -> None:
+    def settle(self, acks: Acks) -> None:
         """Take note that so many records of these batches are stored."""
         done: list[_Batch] = []
         with self._lock:
-            for ticket, records in receipts.items():
-                batch = self._batches[ticket]
+            for ack_token, records in acks.items():
+                batch = self._batches[ack_token]
                 batch.records -= records
                 self._records -= records
                 if not batch.records:
-                    del self._batches[ticket]
+                    del self._batches[ack_token]
                     self._bytes -= batch.size
                     done.append(batch)
         for batch in done:
@@ -84,7 +84,7 @@ class Tickets:
             return Outstanding(self._records, self._bytes, seconds)
 
 
-RECEIPTS = Tickets()
+PENDING_ACKS = PendingAcks()
 """Those of this process."""
 
 MAX_OUTSTANDING_RECORDS = 1_000_000
@@ -95,7 +95,7 @@ wait for `flush`. It lies compressed in the runner meanwhile."""
 
 def is_full() -> bool:
     """Tell whether a source is to wait, because too much is outstanding."""
-    outstanding = RECEIPTS.outstanding()
+    outstanding = PENDING_ACKS.outstanding()
     return outstanding.records >= MAX_OUTSTANDING_RECORDS or outstanding.bytes >= MAX_OUTSTANDING_BYTES
 
 

@@ -19,19 +19,19 @@ from urllib.parse import parse_qsl, quote, unquote
 import apache_beam as beam
 import msgspec
 
-from sluice.dead_letters.envelope import DeadLetter, LetterLog, Redelivery, RowLayout
+from sluice.dead_letters.envelope import DeadLetter, DeadLetterLog, Redelivery, StoredDialect
 from sluice.elements import (
     DEAD_LETTER,
+    QUARANTINE,
     REDELIVERY,
-    UNPARSABLE,
-    Layout,
-    Letter,
+    CsvDialect,
     Origin,
     RecordBatch,
-    Redelivered,
+    RedeliveryBatch,
+    RedeliveryOrigin,
 )
 from sluice.errors import ConfigError, SourceError, StorageError
-from sluice.eventlog.log import LOG_FILE, Log
+from sluice.eventlog.log import LOG_FILE, EventLog
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_number
 from sluice.validation.masking import PROTECTED
 
@@ -60,13 +60,13 @@ class Selection:
             getattr(letter, name) in values for name, values in self.values.items()
         )
 
-    def url(self, folder: str, unparsable: str | None = None) -> str:
+    def url(self, folder: str, quarantine: str | None = None) -> str:
         """Return the source that reads them from `folder`; see `LetterLog.at`."""
         chosen = [(name, value) for name, values in self.values.items() for value in sorted(values)]
         if self.since is not None:
             chosen.append(("since", self.since.isoformat()))
-        if unparsable is not None:
-            chosen.append((UNPARSABLE, unparsable))
+        if quarantine is not None:
+            chosen.append((QUARANTINE, quarantine))
         query = "&".join(f"{name}={quote(value)}" for name, value in chosen)
         return f"{SCHEME}:{quote(folder, safe=_PLAIN)}{'?' if query else ''}{query}"
 
@@ -89,7 +89,7 @@ def select(chosen: Iterable[tuple[str, str]], where: str) -> Selection:
         elif name in CHOICES:
             values[name].add(value)
         else:
-            message = f"{where}: expected some of {', '.join(CHOICES)}, since and unparsable, got {name!r}"
+            message = f"{where}: expected some of {', '.join(CHOICES)}, since and quarantine, got {name!r}"
             raise ConfigError(message)
     return Selection({name: frozenset(each) for name, each in values.items()}, since)
 
@@ -111,7 +111,7 @@ class Open(NamedTuple):
 
     letter: DeadLetter
     attempt: int
-    unparsable: bool
+    quarantine: bool
 
 
 @dataclass(slots=True)
@@ -124,7 +124,7 @@ class Read:
 
     open: list[Open]
     done: int
-    refused: int
+    load_rejected: int
     unknown: int
 
 
@@ -147,8 +147,8 @@ class DeadLetterSource(beam.PTransform):
         folder, _, query = url.removeprefix(f"{SCHEME}:").partition("?")
         self.url = unquote(folder)
         given = parse_qsl(query, keep_blank_values=True)
-        self.selection = select([each for each in given if each[0] != UNPARSABLE], url)
-        self.log = LetterLog.at(self.url, dict(given).get(UNPARSABLE), marks=True)
+        self.selection = select([each for each in given if each[0] != QUARANTINE], url)
+        self.log = DeadLetterLog.at(self.url, dict(given).get(QUARANTINE), marks=True)
 
     def check(self) -> None:
         """Raise SourceError if there is no log of letters."""
@@ -172,10 +172,10 @@ class DeadLetterSource(beam.PTransform):
         )
 
 
-def find_minutes(log: LetterLog) -> list[Minute]:
+def find_minutes(log: DeadLetterLog) -> list[Minute]:
     """Return the minutes that have letters, in order."""
     found: dict[int, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-    for place, each in enumerate((log, log.unparsable)):
+    for place, each in enumerate((log, log.quarantine)):
         for path in each.store.walk():
             name = parse_segment_path(path)
             if name is not None and (name.folder, name.name) == ("", DEAD_LETTER):
@@ -183,7 +183,7 @@ def find_minutes(log: LetterLog) -> list[Minute]:
     return [(minute, tuple(paths), tuple(apart)) for minute, (paths, apart) in sorted(found.items())]
 
 
-def read_minute(minute: Minute, log: LetterLog, selection: Selection) -> Read:
+def read_minute(minute: Minute, log: DeadLetterLog, selection: Selection) -> Read:
     """Return what a minute holds of `selection`.
 
     Raises:
@@ -198,33 +198,33 @@ def read_minute(minute: Minute, log: LetterLog, selection: Selection) -> Read:
         if mark.outcome == "accepted":
             accepted.add(mark.letter_id)
     found = Read([], 0, 0, 0)
-    for letters, unparsable in (
+    for letters, quarantine in (
         (_decoded(_letter, log, paths), False),
-        (_decoded(_letter, log.unparsable, apart), True),
+        (_decoded(_letter, log.quarantine, apart), True),
     ):
         for letter in letters:
             if letter not in selection:
                 continue
             if letter.step == "load":
-                found.refused += 1
+                found.load_rejected += 1
             elif letter.letter_id in accepted:
                 found.done += 1
             elif any(reason.got == PROTECTED for reason in letter.violations):
                 found.unknown += 1
             else:
                 attempt = max(attempts.get(letter.letter_id, 1), letter.attempts) + 1
-                found.open.append(Open(letter, attempt, unparsable))
+                found.open.append(Open(letter, attempt, quarantine))
     return found
 
 
-def _mark_segments(log: Log, minute: int) -> Iterator[str]:
+def _mark_segments(log: EventLog, minute: int) -> Iterator[str]:
     folder, stem = minute_prefix(REDELIVERY, minute, REDELIVERY)
     for name in log.store.list(folder):
         if segment_number(stem, name):
             yield log.store.url(f"{folder}/{name}")
 
 
-def _decoded(decode: Callable[[bytes], Any], log: Log, paths: Iterable[str]) -> Iterator[Any]:
+def _decoded(decode: Callable[[bytes], Any], log: EventLog, paths: Iterable[str]) -> Iterator[Any]:
     for path in paths:
         for number, line in enumerate(log.read(path).lines, 1):
             try:
@@ -234,7 +234,7 @@ def _decoded(decode: Callable[[bytes], Any], log: Log, paths: Iterable[str]) -> 
                 raise StorageError(message) from error
 
 
-def _read_batches(minute: Minute, log: LetterLog, selection: Selection) -> Iterator[RecordBatch]:
+def _read_batches(minute: Minute, log: DeadLetterLog, selection: Selection) -> Iterator[RecordBatch]:
     alike: dict[_Common, list[Open]] = defaultdict(list)
     for each in read_minute(minute, log, selection).open:
         letter = each.letter
@@ -257,21 +257,21 @@ class _Common(NamedTuple):
     """What the letters of a batch have in common."""
 
     started: float | None
-    layout: RowLayout | None
-    protected: frozenset[str]
+    dialect: StoredDialect | None
+    masked: frozenset[str]
 
 
 def _batch(held: Sequence[Open], common: _Common) -> RecordBatch:
     origins = [_origin(each, common.started) for each in held]
-    rows = common.layout
+    rows = common.dialect
     return RecordBatch(
         uri=origins[0].uri,
         records=[each.letter.record for each in held],
         offsets=[origin.offset or 0 for origin in origins],
         arrival=origins[0].arrival,
         arrivals=[origin.arrival for origin in origins],
-        layout=None if rows is None else Layout(rows.columns, rows.delimiter, rows.encoding),
-        redelivered=Redelivered(origins, common.started, common.protected),
+        dialect=None if rows is None else CsvDialect(rows.columns, rows.delimiter, rows.encoding),
+        redelivered=RedeliveryBatch(origins, common.started, common.masked),
     )
 
 
@@ -286,5 +286,5 @@ def _origin(each: Open, run_started: float | None) -> Origin:
         line=source.line,
         message_id=source.message_id,
         attributes=letter.attributes or {},
-        letter=Letter(letter.letter_id, each.attempt, letter.time, run_started, each.unparsable),
+        letter=RedeliveryOrigin(letter.letter_id, each.attempt, letter.time, run_started, each.quarantine),
     )

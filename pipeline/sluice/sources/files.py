@@ -206,17 +206,17 @@ def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
     file = piece.file
     chunks, stop = _unpacked(_chunks(reader, Piece(file, 0, file.size)), piece)
     head, chunks = _peek(chunks, HEAD_BYTES + 1)
-    layout = detect_layout(head[:HEAD_BYTES], len(head) <= HEAD_BYTES)
+    dialect = detect_layout(head[:HEAD_BYTES], len(head) <= HEAD_BYTES)
     if head.startswith(_UTF16):
         message = f"{file.uri}: expected CSV in UTF-8 or Windows-1252, got UTF-16; convert it"
         raise SourceError(message)
-    if layout is None:
+    if dialect is None:
         return
     if piece.start:
         chunks = _chunks(reader, piece)
-    for rows in read_rows(chunks, layout.delimiter, Cut(piece.start, piece.line), stop):
+    for rows in read_rows(chunks, dialect.delimiter, Cut(piece.start, piece.line), stop):
         yield RecordBatch(
-            file.uri, rows.records, rows.offsets, file.modified, lines=rows.lines, layout=layout
+            file.uri, rows.records, rows.offsets, file.modified, lines=rows.lines, dialect=dialect
         )
 
 
@@ -230,8 +230,8 @@ def _parts(piece: Piece, target: int) -> list[Piece]:
             return [piece]
         if _is_csv(file.uri):
             # All of it must be read, which a local disk's cache makes cheap: a line break may be in quotes.
-            layout = detect_layout(head[:HEAD_BYTES], False) if _scheme(file.uri) == "file" else None
-            cuts = [Cut(0, 1)] if layout is None else find_cuts(chunks, layout.delimiter, target)
+            dialect = detect_layout(head[:HEAD_BYTES], False) if _scheme(file.uri) == "file" else None
+            cuts = [Cut(0, 1)] if dialect is None else find_cuts(chunks, dialect.delimiter, target)
             stops = [*(cut.offset for cut in cuts[1:]), piece.stop]
             return [Piece(file, cut.offset, stop, cut.line) for cut, stop in zip(cuts, stops, strict=True)]
     return _cut(piece, target) if detect_format(head[:HEAD_BYTES], False).splittable else [piece]

@@ -17,7 +17,7 @@ import apache_beam as beam
 import msgspec
 
 from sluice.clock import Clock, system_clock
-from sluice.config.urls import floored, seconds, shown, split_options
+from sluice.config.urls import floor_to, seconds, shown, split_options
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 
@@ -72,7 +72,7 @@ class MongoSource(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Read with one cursor."""
-        arrival = floored(self._clock(), self._snapshot)
+        arrival = floor_to(self._clock(), self._snapshot)
         names = (self.uri, self.database, self.collection)
         return (
             begin

@@ -27,7 +27,7 @@ END = sys.maxsize
 """Where an endless restriction stops; no offset ever reaches it."""
 
 
-def settles_receipts(options: PipelineOptions) -> bool:
+def acknowledges_in_process(options: PipelineOptions) -> bool:
     """Tell whether the job's steps settle `live.RECEIPTS` in the process of its sources.
 
     They do on Prism, which the launcher chooses for live jobs and which keeps nothing when it dies. Any other

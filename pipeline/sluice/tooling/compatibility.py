@@ -157,7 +157,7 @@ def _contract_changes(was: Contract, now: Contract) -> Found:
         ("table", was.table, now.table),
         ("event time", was.event_time or "arrival", now.event_time or "arrival"),
         ("identity", was.identity, now.identity),
-        ("span of folders", was.span, now.span),
+        ("span of folders", was.log_partition, now.log_partition),
     ):
         if old != new:
             yield "", f"{what} changed: {old} -> {new}"
@@ -181,8 +181,8 @@ def _changes(was: Property, now: Property, path: str) -> Found:
     if was.kind != now.kind:
         yield path, f"type changed: {was.kind} -> {now.kind}"
         return
-    if was.protect != now.protect:
-        yield path, f"protection changed: {was.protect or 'none'} -> {now.protect or 'none'}"
+    if was.mask != now.mask:
+        yield path, f"protection changed: {was.mask or 'none'} -> {now.mask or 'none'}"
     if was.flatten != now.flatten:
         yield path, "flattened into columns" if now.flatten else "no longer flattened into columns"
     if now.required and not was.required:

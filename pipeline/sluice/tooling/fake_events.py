@@ -38,7 +38,7 @@ _SPAN = 1000
 """How far from its only bound, or from 0, a number may lie."""
 
 
-def make_events(
+def fake_events(
     contracts: Mapping[str, Contract], route_by: str | None, clock: Clock, seed: int | None = None
 ) -> Iterator[bytes]:
     """Yield events without end, of each contract in turn, whose time is the clock's: JSON, one line each.

@@ -12,7 +12,7 @@ from sluice.clock import system_clock
 from sluice.config.job import Job
 from sluice.errors import ConfigError, PublishError
 from sluice.sources.files import find_files, plan_reading, read_item
-from sluice.tooling.fake_events import make_events
+from sluice.tooling.fake_events import fake_events
 
 _RATE = re.compile(r"(\d+)/s")
 _TICKS = 20
@@ -69,7 +69,7 @@ def publish(  # noqa: PLR0913  each is one flag of the command
     """
     publisher = open_publisher(to or job.source)
     if source is None:
-        records = make_events(job.contracts, job.route_by, system_clock)
+        records = fake_events(job.contracts, job.route_by, system_clock)
     else:
         history = source
         records = chain.from_iterable(_history(history) for _ in (repeat(0) if loop else range(1)))

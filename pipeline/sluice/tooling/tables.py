@@ -10,7 +10,7 @@ from sluice.contracts import Contract
 from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.errors import ConfigError
 from sluice.warehouses import Warehouse
-from sluice.warehouses.schema_diff import Difference, lacking, narrowed
+from sluice.warehouses.schema_diff import Difference, missing_columns, without_columns
 
 
 def contracts_of(job: Job) -> list[Contract]:
@@ -19,7 +19,7 @@ def contracts_of(job: Job) -> list[Contract]:
     return [*events, *([dead_letter_contract()] if "dead_letters" in job.load else [])]
 
 
-def fit(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Contract]:
+def fit_to_table(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Contract]:
     """Return each contract as its table takes it: without optional columns that the table does not have.
 
     What such a column would hold is then in `_extra`. The tables must be there.
@@ -32,13 +32,17 @@ def fit(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Contract]:
     fitted = []
     for contract in contracts:
         differences = warehouse.differences(contract) or []
-        refused = [each for each in differences if each.effect == "refused"]
-        if refused:
+        load_rejected = [each for each in differences if each.effect == "refused"]
+        if load_rejected:
             where = contract.path or contract.label
-            more = f" ({len(refused) - 1} more: see sluice tables --diff)" if len(refused) > 1 else ""
-            message = f"{where}: table {refused[0]}; alter the table, or load into another one{more}"
+            more = (
+                f" ({len(load_rejected) - 1} more: see sluice tables --diff)"
+                if len(load_rejected) > 1
+                else ""
+            )
+            message = f"{where}: table {load_rejected[0]}; alter the table, or load into another one{more}"
             raise ConfigError(message)
-        fitted.append(narrowed(contract, lacking(differences)))
+        fitted.append(without_columns(contract, missing_columns(differences)))
     return fitted
 
 
@@ -76,10 +80,10 @@ def apply_contracts(warehouse: Warehouse, contracts: Sequence[Contract]) -> Chan
     for contract in contracts:
         differences = warehouse.differences(contract) or []
         usable = all(each.effect != "refused" for each in differences)
-        if usable and (paths := lacking(differences)):
+        if usable and (paths := missing_columns(differences)):
             warehouse.add_columns(contract, paths)
             differences = warehouse.differences(contract) or []
-            gone = set(paths) - set(lacking(differences))
+            gone = set(paths) - set(missing_columns(differences))
             done += [f"{contract.table}.{path}: added" for path in paths if path in gone]
         left += [f"{each}: {_why_left(each, usable=usable)}" for each in differences]
     return Changes(done, left)

@@ -29,7 +29,7 @@ _UNSIGNED_DECIMAL = r"(?:0|[1-9][0-9]{0,28})(?:\.[0-9]{1,9})?"
 PLAIN_DECIMAL = f"-?{_UNSIGNED_DECIMAL}"
 """A number that DECIMAL(38,9) surely holds; others, such as 1e2, may fit too."""
 
-Odd = Callable[[Sequence[Any]], list[int]]
+FindSuspects = Callable[[Sequence[Any]], list[int]]
 """Structs of one contract -> the indexes of those that are odd, in order."""
 
 _Reach = Callable[[Iterable[Any]], Iterable[Any]]
@@ -49,7 +49,7 @@ def attribute_names(properties: Iterable[Property]) -> dict[str, str]:
     return attributes
 
 
-def compile_odd(properties: Iterable[Property], names: Mapping[str, str]) -> Odd | None:
+def compile_suspects(properties: Iterable[Property], names: Mapping[str, str]) -> FindSuspects | None:
     """Compile what finds the odd among structs whose attributes are `names`; None if none can be odd.
 
     Members of objects have the attributes that `attribute_names` says.
@@ -58,13 +58,13 @@ def compile_odd(properties: Iterable[Property], names: Mapping[str, str]) -> Odd
     for kind, reach in _columns(properties, names, iter):
         columns[kind].append(reach)
     tests = [(_test(kind), reaches) for kind, reaches in columns.items()]
-    return partial(_odd, tests) if tests else None
+    return partial(_suspects, tests) if tests else None
 
 
 _Tests = Sequence[tuple[_Test, Sequence[_Reach]]]
 
 
-def _odd(tests: _Tests, events: Sequence[Any]) -> list[int]:
+def _suspects(tests: _Tests, events: Sequence[Any]) -> list[int]:
     """Look at all events at once; where that fails at a few at a time, and at each of those few."""
     failed = [each for each in tests if not _are_plain([each], events)]
     if not failed:

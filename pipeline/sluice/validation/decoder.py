@@ -22,7 +22,7 @@ import xxhash
 from sluice.contracts import INT64_MAX, INT64_MIN, Contract, Kind, Property
 from sluice.contracts.patterns import python_pattern
 from sluice.errors import ContractError
-from sluice.validation.batch_checks import Odd, attribute_names, compile_odd
+from sluice.validation.batch_checks import FindSuspects, attribute_names, compile_suspects
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 """The one spelling of a UUID that contracts accept, as contracts write patterns."""
@@ -64,7 +64,7 @@ class EventDecoder:
     """
 
     decode: Callable[[bytes], Any]
-    odd: Mapping[type, Odd]
+    suspects: Mapping[type, FindSuspects]
     contract_of: Mapping[type, Contract]
 
 
@@ -84,10 +84,10 @@ def compile_decoder(contracts: Mapping[str, Contract], route_by: str | None) -> 
         message = f"expected {'contracts' if route_by else 'one contract, or route_by'}, got {len(contracts)}"
         raise ContractError(message)
     structs = {_event_struct(each, route_by, tagged=len(contracts) > 1): each for each in contracts.values()}
-    odd = {struct: compile_odd(each.properties, _names(struct)) for struct, each in structs.items()}
+    suspects = {struct: compile_suspects(each.properties, _names(struct)) for struct, each in structs.items()}
     return EventDecoder(
         decode=msgspec.json.Decoder(reduce(operator.or_, structs)).decode,
-        odd={struct: function for struct, function in odd.items() if function is not None},
+        suspects={struct: function for struct, function in suspects.items() if function is not None},
         contract_of=structs,
     )
 
@@ -211,7 +211,7 @@ def compile_identity(contract: Contract) -> Callable[[bytes], bytes]:
         decode_id: Callable[[bytes], Any] = msgspec.json.Decoder(delivered).decode
         return lambda line: xxhash.xxh3_128_digest(decode_id(line).id.encode())
     # A protected value has been held against its limits before it was hashed.
-    unique = [each.unlimited() if each.protect else each for each in contract.properties if each.unique]
+    unique = [each.unlimited() if each.mask else each for each in contract.properties if each.unique]
     decode = msgspec.json.Decoder(_struct(contract.event_type, unique)).decode
     canonical = [(operator.attrgetter(attribute_names(unique)[prop.name]), prop.kind) for prop in unique]
 

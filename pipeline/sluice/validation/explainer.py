@@ -19,7 +19,15 @@ from sluice.contracts import Contract
 from sluice.elements import Violation
 from sluice.errors import REJECT_CODES
 from sluice.validation.decoder import MAX_DEPTH, compile_decoder, routed_properties, too_deep
-from sluice.validation.value_checks import ABSENT, Check, Number, Repeated, compile_object, instant, snippet
+from sluice.validation.value_checks import (
+    ABSENT,
+    Check,
+    DuplicateKeys,
+    Number,
+    compile_object,
+    instant,
+    snippet,
+)
 
 _RANK = {code: rank for rank, code in enumerate(REJECT_CODES)}
 _WELL_FORMED = "one JSON value in UTF-8"
@@ -83,7 +91,7 @@ class Explainer:
             return Explanation(None, None, None, (unknown,))
         violations: list[Violation] = []
         self.checks[contract.event_type](value, "", violations)
-        if self.route_by is not None and type(value) is Repeated:
+        if self.route_by is not None and type(value) is DuplicateKeys:
             for name, earlier in value.earlier:
                 if name == self.route_by and earlier != contract.event_type:
                     expected = f"{contract.event_type}, as where the key is repeated"
@@ -147,6 +155,6 @@ def _remember(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     last = {name: index for index, (name, _) in enumerate(pairs)}
     if len(last) == len(pairs):
         return dict(pairs)
-    value = Repeated(pairs)
+    value = DuplicateKeys(pairs)
     value.earlier = [pair for index, pair in enumerate(pairs) if last[pair[0]] != index]
     return value

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from sluice.contracts import Contract, Property, Protect
+from sluice.contracts import Contract, Mask, Property
 from sluice.contracts.patterns import python_pattern
 from sluice.elements import Rejected, Violation
 from sluice.errors import ConfigError
@@ -26,10 +26,10 @@ from sluice.validation.decoder import UUID_PATTERN, too_deep
 PROTECTED = "a protected value"
 """What a violation says that it got, in the place of a value that is not to be seen."""
 
-SALVAGED = "_salvaged"
+SALVAGED = "_repaired"
 """Member that tells how a damaged line was mended; its `line` is the raw line, which cannot be searched."""
 
-_STRENGTH: Sequence[Protect] = ("truncate_ip", "hash", "drop")
+_STRENGTH: Sequence[Mask] = ("truncate_ip", "hash", "drop")
 _KEPT_BYTES = {socket.AF_INET: 3, socket.AF_INET6: 6}
 """How much of an address `truncate_ip` keeps: 24 or 48 bits."""
 
@@ -48,9 +48,9 @@ _string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def is_protected(contracts: Iterable[Contract]) -> bool:
+def is_masked(contracts: Iterable[Contract]) -> bool:
     """Tell whether some property of `contracts` is protected."""
-    return any(prop.protect for contract in contracts for _, prop in _walk(contract.properties, ""))
+    return any(prop.mask for contract in contracts for _, prop in _walk(contract.properties, ""))
 
 
 def without_limits(contract: Contract, paths: frozenset[str]) -> Contract:
@@ -69,7 +69,7 @@ def _without_limits(
 
 def _loosened(prop: Property, path: str, paths: frozenset[str]) -> Property:
     if path in paths:
-        return replace(prop.unlimited(), protect=None)
+        return replace(prop.unlimited(), mask=None)
     if prop.items is not None:
         return replace(prop, items=_loosened(prop.items, f"{path}[]", paths))
     return replace(prop, properties=_without_limits(prop.properties, f"{path}.", paths))
@@ -81,7 +81,7 @@ class Found:
 
     paths: set[str] = field(default_factory=set)
     values: list[str] = field(default_factory=list)
-    repeated: bool = False
+    duplicates: bool = False
     """A key stands twice in one object; only its last value was looked at and kept."""
 
     def add(self, path: str, value: str) -> None:
@@ -92,14 +92,14 @@ class Found:
     @property
     def changed(self) -> bool:
         """Whether the record is not what it was."""
-        return bool(self.paths) or self.repeated
+        return bool(self.paths) or self.duplicates
 
 
 Change = Callable[[bytes | msgspec.Raw, str, Found], msgspec.Raw | None]
 """JSON text of a value and its path -> what takes its place; None takes the member away."""
 
 
-class Protection:
+class Masking:
     """Protects the records of a job's contracts; see `compile_protection`.
 
     Attributes:
@@ -110,23 +110,23 @@ class Protection:
     def __init__(self, contracts: Mapping[str, Contract], key: bytes, done: frozenset[str]) -> None:
         """Compile `contracts` by event type."""
         changes = _changes(key)
-        protected = {name: each for name, each in contracts.items() if is_protected([each])}
+        masked = {name: each for name, each in contracts.items() if is_masked([each])}
         self._key = key
-        self._unknown = _Walker((), changes, _names(protected.values()), done)
+        self._unknown = _Walker((), changes, _names(masked.values()), done)
         self._walkers = {
-            name: _Walker(each.properties, changes, _names([each]), done) for name, each in protected.items()
+            name: _Walker(each.properties, changes, _names([each]), done) for name, each in masked.items()
         }
         self._known = frozenset(contracts)
-        self._masks = {name: _Mask(each.properties) for name, each in protected.items()}
+        self._masks = {name: _Mask(each.properties) for name, each in masked.items()}
         self._hash = changes["hash"]
         self.lines: Mapping[str, Callable[[bytes], bytes]] = {
-            name: walker.protect for name, walker in self._walkers.items()
+            name: walker.mask for name, walker in self._walkers.items()
         }
 
     def rejected(self, rejected: Rejected) -> Rejected:
         """Return a rejected record without raw values: in its payload, its violations and its attributes.
 
-        A record that is not one JSON object, or in which a key stands twice, cannot be searched: it is `unparsable`.
+        A record that is not one JSON object, or in which a key stands twice, cannot be searched: it is `quarantine`.
         One of a known type that protects nothing stays as it is.
         """
         walker = self._walkers.get(rejected.event_type or "", self._unknown)
@@ -134,8 +134,8 @@ class Protection:
             return rejected
         found = Found()
         record = walker.search(rejected.record, found)
-        if record is None or found.repeated:
-            return replace(rejected, unparsable=hmac.digest(self._key, rejected.record, "sha256"))
+        if record is None or found.duplicates:
+            return replace(rejected, quarantine=hmac.digest(self._key, rejected.record, "sha256"))
         mask = self._masks.get(rejected.event_type or "")
         origin = rejected.origin
         attributes = {
@@ -146,7 +146,7 @@ class Protection:
             record=record,
             origin=replace(origin, attributes=attributes),
             violations=tuple(_masked(each, mask, found) for each in rejected.violations),
-            protected=rejected.protected | found.paths,
+            masked=rejected.masked | found.paths,
         )
 
     def _attribute(self, name: str, value: str, walker: _Walker, found: Found) -> str:
@@ -155,12 +155,12 @@ class Protection:
         return str(_text(self._hash(_encode(value), "", Found()) or b'""'))
 
 
-def compile_protection(
+def compile_masking(
     contracts: Mapping[str, Contract],
     route_by: str | None,
     key: bytes | None,
     done: frozenset[str] = frozenset(),
-) -> Protection | None:
+) -> Masking | None:
     """Compile what protects the records of `contracts` (event type -> contract); None if they protect nothing.
 
     Values at the paths in `done` are left alone: they are protected already.
@@ -169,20 +169,20 @@ def compile_protection(
         ConfigError: there is no key, or the property that routes is protected.
 
     """
-    if not is_protected(contracts.values()):
+    if not is_masked(contracts.values()):
         return None
     for contract in contracts.values():
         for prop in contract.properties:
-            if prop.name == route_by and prop.protect:
+            if prop.name == route_by and prop.mask:
                 message = (
                     f"{contract.path or contract.label}: property {route_by}: events are routed by it, so it "
-                    f"cannot be protected, got protect: {prop.protect}; remove it"
+                    f"cannot be protected, got protect: {prop.mask}; remove it"
                 )
                 raise ConfigError(message)
     if key is None:
         message = "expected the privacy key, got nothing"
         raise ConfigError(message)
-    return Protection(contracts, key, done)
+    return Masking(contracts, key, done)
 
 
 class _Walker:
@@ -191,23 +191,23 @@ class _Walker:
     def __init__(
         self,
         properties: Sequence[Property],
-        changes: Mapping[Protect, Change],
-        names: Mapping[str, Protect],
+        changes: Mapping[Mask, Change],
+        names: Mapping[str, Mask],
         done: frozenset[str],
     ) -> None:
         """`names` are those of protected properties, in lower case, for members that no contract knows."""
         self.names = names
         self._done = done
         self._changes = changes
-        on_the_way = {name for path, prop in _walk(properties, "") if prop.protect for name in _parts(path)}
+        on_the_way = {name for path, prop in _walk(properties, "") if prop.mask for name in _parts(path)}
         tokens = b"|".join(re.escape(name.encode()) for name in sorted({*names, *on_the_way}))
         # A key may be written with escapes, so a backslash calls for a closer look.
         self._mentions = re.compile(rb'"(?:%b)"|"%b"|\\' % (tokens, SALVAGED.encode()), re.IGNORECASE).search
         self._any = self._object(())
-        self._anythings = self._array(self._anything, protected=False)
+        self._anythings = self._array(self._anything, masked=False)
         self._root = self._object(properties)
 
-    def protect(self, line: bytes) -> bytes:
+    def mask(self, line: bytes) -> bytes:
         """Return an event's line without raw values: as it was if there are none, else compact.
 
         Raises:
@@ -241,7 +241,7 @@ class _Walker:
             members = _members(raw)
             text = _encode(members)
             if len(text) != len(raw) and _repeats(raw):
-                found.repeated = True
+                found.duplicates = True
             dropped = []
             for name, value in members.items():
                 look = known[name] if name in known else self._unknown(name)
@@ -261,7 +261,7 @@ class _Walker:
 
         return self._guarded(change, b"{", self._mentions)
 
-    def _array(self, look: Change, protected: bool) -> Change:
+    def _array(self, look: Change, masked: bool) -> Change:
         """Compile what changes an array; where a `protected` value belongs, any item may be one."""
 
         def change(raw: bytes | msgspec.Raw, path: str, found: Found) -> msgspec.Raw | None:
@@ -271,7 +271,7 @@ class _Walker:
             inner = [each if bytes(each) == b"null" else look(each, here, found) for each in _elements(raw)]
             return msgspec.Raw(_encode([each for each in inner if each is not None]))
 
-        return self._guarded(change, b"[", _always if protected else self._mentions)
+        return self._guarded(change, b"[", _always if masked else self._mentions)
 
     def _guarded(self, change: Change, opening: bytes, concerns: Callable[[bytes], object]) -> Change:
         """Have `change` see only what is of its kind and concerns it; a value of another kind is hashed whole."""
@@ -287,19 +287,19 @@ class _Walker:
 
     def _value(self, prop: Property) -> Change | None:
         """Compile what changes a value of `prop`; None: nothing does."""
-        if prop.protect:
-            return self._changes[prop.protect]
+        if prop.mask:
+            return self._changes[prop.mask]
         if prop.kind == "json":
             return self._anything
-        protected = any(each.protect for _, each in _walk((prop,), ""))
+        masked = any(each.mask for _, each in _walk((prop,), ""))
         if prop.items is not None:
             look = self._value(prop.items)
-            return None if look is None else self._unless_plain(b"[", self._array(look, protected), protected)
-        return self._unless_plain(b"{", self._object(prop.properties), protected) if prop.properties else None
+            return None if look is None else self._unless_plain(b"[", self._array(look, masked), masked)
+        return self._unless_plain(b"{", self._object(prop.properties), masked) if prop.properties else None
 
-    def _unless_plain(self, opening: bytes, change: Change, protected: bool) -> Change:
+    def _unless_plain(self, opening: bytes, change: Change, masked: bool) -> Change:
         """Search a value of another kind by name, where none that is `protected` belongs."""
-        if protected:
+        if masked:
             return change
         return lambda raw, path, found: (
             change(raw, path, found) if bytes(raw).startswith(opening) else self._anything(raw, path, found)
@@ -324,7 +324,7 @@ def _always(_: bytes) -> bool:
     return True
 
 
-def _changes(key: bytes) -> Mapping[Protect, Change]:
+def _changes(key: bytes) -> Mapping[Mask, Change]:
     keyed = hmac.new(key, digestmod="sha256")
 
     def digest(value: bytes) -> bytes:
@@ -396,21 +396,21 @@ def _without_line(raw: bytes | msgspec.Raw, path: str, found: Found) -> msgspec.
 
 def _repeats(raw: bytes | msgspec.Raw) -> bool:
     """Tell whether a key stands twice in some object; keys that are written with escapes are no repeats."""
-    repeated = False
+    duplicates = False
 
     def look(pairs: Sequence[tuple[str, Any]]) -> None:
-        nonlocal repeated
-        repeated = repeated or len({name for name, _ in pairs}) < len(pairs)
+        nonlocal duplicates
+        duplicates = duplicates or len({name for name, _ in pairs}) < len(pairs)
 
     json.loads(bytes(raw), object_pairs_hook=look, parse_int=str, parse_float=str)
-    return repeated
+    return duplicates
 
 
 class _Mask:
     """Tells which violations of a contract are about protected values."""
 
     def __init__(self, properties: Sequence[Property]) -> None:
-        paths = [path for path, prop in _walk(properties, "") if prop.protect]
+        paths = [path for path, prop in _walk(properties, "") if prop.mask]
         self._leaf = re.compile("|".join(f"{_pattern(path)}(?:\\..*)?" for path in paths), re.DOTALL)
         above = {part for path in paths for part in _above(path)}
         self._above = re.compile("|".join(map(_pattern, sorted(above))))
@@ -433,14 +433,14 @@ def _holds(text: str, found: Found) -> bool:
     return any(len(value) >= _SHORTEST and value in text for value in found.values)
 
 
-def _names(contracts: Iterable[Contract]) -> dict[str, Protect]:
+def _names(contracts: Iterable[Contract]) -> dict[str, Mask]:
     """Return the names of protected properties in lower case, aliases too, with the strongest of their methods."""
-    names: dict[str, Protect] = {}
+    names: dict[str, Mask] = {}
     for contract in contracts:
         for path, prop in _walk(contract.properties, ""):
-            if prop.protect:
+            if prop.mask:
                 for name in (_parts(path)[-1], *prop.aliases):
-                    methods = (prop.protect, names.get(name.casefold(), prop.protect))
+                    methods = (prop.mask, names.get(name.casefold(), prop.mask))
                     names[name.casefold()] = max(methods, key=_STRENGTH.index)
     return names
 

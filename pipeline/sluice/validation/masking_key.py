@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from sluice.contracts import Contract
 from sluice.errors import ConfigError
-from sluice.validation.masking import is_protected
+from sluice.validation.masking import is_masked
 
 KEY_VARIABLE = "SLUICE_PRIVACY_KEY"
 """Environment variable with the key, unless the job's `privacy_key` names a secret."""
@@ -32,7 +32,7 @@ def read_privacy_key(contracts: Iterable[Contract], secret: str | None = None) -
         ConfigError: there is none, it cannot be read, or it is too short to keep a secret.
 
     """
-    if not is_protected(contracts):
+    if not is_masked(contracts):
         return None
     if secret is None:
         place, hint = "in this environment variable, ", "; set it"

@@ -33,7 +33,7 @@ class Number:
         self.text = text
 
 
-class Repeated(dict[str, Any]):
+class DuplicateKeys(dict[str, Any]):
     """An object with repeated keys: the last value of each, and the `earlier` ones."""
 
     earlier: Sequence[tuple[str, Any]] = ()
@@ -86,7 +86,7 @@ def compile_object(properties: Iterable[Property]) -> Check:
                 check(member, prefix + name, found)
             elif expected:
                 found.append(Violation("missing", prefix + name, expected, snippet(member)))
-        if type(value) is Repeated:
+        if type(value) is DuplicateKeys:
             for name, earlier in value.earlier:
                 if name in by_name and earlier is not None:
                     by_name[name][1](earlier, prefix + name, found)
@@ -326,7 +326,7 @@ def _json(prop: Property) -> Check:
         while todo:
             where, each = todo.pop()
             if isinstance(each, dict):
-                earlier = each.earlier if isinstance(each, Repeated) else ()
+                earlier = each.earlier if isinstance(each, DuplicateKeys) else ()
                 todo.extend((f"{where}.{name}", inner) for name, inner in (*each.items(), *earlier))
             elif isinstance(each, list):
                 todo.extend((f"{where}.{index}", inner) for index, inner in enumerate(each))

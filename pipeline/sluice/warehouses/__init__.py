@@ -15,13 +15,13 @@ from sluice.errors import ConfigError
 from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 from sluice.warehouses.postgres.warehouse import PostgresWarehouse
-from sluice.warehouses.row_errors import Refusal
+from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference
 from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse
 from sluice.warehouses.sqlite import SQLiteWarehouse
 from sluice.warehouses.urls import redact
 
-__all__ = ["WAREHOUSES", "RateLimited", "Refusal", "Warehouse", "open_warehouse"]
+__all__ = ["WAREHOUSES", "RateLimited", "RowError", "Warehouse", "open_warehouse"]
 
 
 class Warehouse(Protocol):
@@ -37,7 +37,7 @@ class Warehouse(Protocol):
         """
         ...
 
-    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+    def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines refused when the segment was loaded, as `load` did; None if it is not loaded.
 
         `minute` is the segment's, in epoch seconds.
@@ -49,22 +49,22 @@ class Warehouse(Protocol):
         contract: Contract,
         segment: Segment,
         table: pa.Table,
-        refused: Sequence[Refusal],
+        row_errors: Sequence[RowError],
         windows: Sequence[WindowCount],
         ingested_at: datetime,
-    ) -> list[Refusal]:
+    ) -> list[RowError]:
         """Load one segment; a segment that is there already stays as it is. Safe to repeat at any time.
 
         Args:
             contract: of the segment's events.
             segment: only its id, event type, path and minute are used.
             table: its rows, see `rows.to_table`; none of them, if the job loads the counts alone.
-            refused: the lines that could not become rows; they are remembered with the segment.
+            row_errors: the lines that could not become rows; they are remembered with the segment.
             windows: counts of the rows by window; none, if the job does not load them.
             ingested_at: when, as in the table's `_ingested_at`.
 
         Returns:
-            All refused lines: `refused` and those that the warehouse itself refused.
+            All rejected lines: `row_errors` and those that the warehouse itself refused.
 
         Raises:
             WarehouseError: it failed for another reason than the rows' content; what was loaded stays valid.

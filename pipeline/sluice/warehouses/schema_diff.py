@@ -31,7 +31,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TableSchema:
     """A table: its columns and their members, and what else can be read of it, such as its partition."""
 
     columns: Sequence[Column]
@@ -56,7 +56,7 @@ Fold = Callable[[str], str]
 """Makes names equal that the warehouse cannot tell apart."""
 
 
-def compare(table: str, wanted: Shape, found: Shape, fold: Fold = str.lower) -> list[Difference]:
+def compare(table: str, wanted: TableSchema, found: TableSchema, fold: Fold = str.lower) -> list[Difference]:
     """Return how `found` differs from `wanted`: the contract's columns in order, then others, then the layout."""
     there = {fold(each.path): each for each in found.columns}
     differences: list[Difference] = []
@@ -93,12 +93,12 @@ def _within(path: str, parents: Collection[str]) -> bool:
     return any(path.startswith((f"{parent}.", f"{parent}[]")) for parent in parents)
 
 
-def lacking(differences: Sequence[Difference]) -> list[str]:
+def missing_columns(differences: Sequence[Difference]) -> list[str]:
     """Return the paths that `sluice tables --apply` would add."""
     return [each.path for each in differences if each.effect == "added"]
 
 
-def narrowed(contract: Contract, paths: Collection[str]) -> Contract:
+def without_columns(contract: Contract, paths: Collection[str]) -> Contract:
     """Return the contract without the columns, or members of columns, at `paths`; their values go to `_extra`."""
     if not paths:
         return contract

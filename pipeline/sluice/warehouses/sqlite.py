@@ -26,8 +26,8 @@ from sluice.contracts import Contract, Kind, Property
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.errors import ConfigError, ContractError, WarehouseError
 from sluice.warehouses.json_text import decimal_text, instant_text, json_text
-from sluice.warehouses.row_errors import Refusal, RefusedRows
-from sluice.warehouses.schema_diff import Column, Difference, Shape, compare, lacking
+from sluice.warehouses.row_errors import RowError, RowsRejected
+from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare, missing_columns
 from sluice.warehouses.transactional import (
     COUNT_PARTS,
     COUNTS,
@@ -129,7 +129,7 @@ class SQLiteWarehouse:
                 connection.execute(statement)
             connection.execute("COMMIT")
 
-    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+    def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines refused when the segment was loaded; None if it is not loaded."""
         del minute
         with self._connection() as connection:
@@ -140,10 +140,10 @@ class SQLiteWarehouse:
         contract: Contract,
         segment: Segment,
         table: pa.Table,
-        refused: Sequence[Refusal],
+        row_errors: Sequence[RowError],
         windows: Sequence[WindowCount],
         ingested_at: datetime,
-    ) -> list[Refusal]:
+    ) -> list[RowError]:
         """Load one segment in one transaction; return all refused lines, those that SQLite refused included.
 
         Raises:
@@ -154,7 +154,7 @@ class SQLiteWarehouse:
             # Immediate: a transaction that reads first and then wants to write is refused while another writes.
             connection.execute("BEGIN IMMEDIATE")
             done = load_segment(
-                connection, contract, segment, table, refused, windows, ingested_at=ingested_at
+                connection, contract, segment, table, row_errors, windows, ingested_at=ingested_at
             )
             connection.execute("COMMIT")
             return done
@@ -168,7 +168,7 @@ class SQLiteWarehouse:
         """Add the columns at `paths`, which may be null."""
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            missing = lacking(_differences(connection, contract) or [])  # by now
+            missing = missing_columns(_differences(connection, contract) or [])  # by now
             for each in contract.columns:
                 if each.name in paths and each.name in missing:
                     connection.execute(
@@ -211,7 +211,7 @@ class Connection:
         try:
             self._insert(contract.table, columns)
         except (sqlite3.IntegrityError, sqlite3.DataError) as error:
-            raise RefusedRows(str(error)) from error
+            raise RowsRejected(str(error)) from error
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Insert rows into one of Sluice's own tables."""
@@ -248,7 +248,9 @@ _STORED: Mapping[Kind, Callable[[pa.ChunkedArray, Property], pa.ChunkedArray | p
 
 def _differences(connection: Connection, contract: Contract) -> list[Difference] | None:
     columns = (*contract.columns, *ADDED)
-    wanted = Shape([Column(each.name, SCALARS[each.kind], each.required) for each in columns], PRIMARY_KEY)
+    wanted = TableSchema(
+        [Column(each.name, SCALARS[each.kind], each.required) for each in columns], PRIMARY_KEY
+    )
     names = {each.name.lower() for each in columns}
     rows = connection.execute(_COLUMNS, [contract.table])
     if not rows:
@@ -258,7 +260,7 @@ def _differences(connection: Connection, contract: Contract) -> list[Difference]
         for name, kind, required, default, _ in rows
     ]
     keys = ", ".join(name for name, *_, place in rows if place)
-    return compare(contract.table, wanted, Shape(found, {"primary key": keys or "none"}))
+    return compare(contract.table, wanted, TableSchema(found, {"primary key": keys or "none"}))
 
 
 PRIMARY_KEY = {"primary key": "_event_id"}

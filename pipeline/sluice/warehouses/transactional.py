@@ -16,7 +16,7 @@ from sluice.arrow.schema import TIMESTAMP
 from sluice.arrow.window_counts import WindowCount, events_in
 from sluice.contracts import Contract
 from sluice.elements import Segment
-from sluice.warehouses.row_errors import Refusal, RefusedRows, in_segment, insert_halving, without
+from sluice.warehouses.row_errors import RowError, RowsRejected, in_segment, insert_halving, without
 
 SEGMENTS = "_segments"
 REFUSALS = "_refusals"
@@ -57,7 +57,7 @@ class Connection(Protocol):
         ...
 
 
-def read_refused(connection: Connection, segment_id: str) -> list[Refusal] | None:
+def read_refused(connection: Connection, segment_id: str) -> list[RowError] | None:
     """Return the lines refused when the segment was loaded; None if it is not loaded."""
     known = connection.execute(_KNOWN, [segment_id])
     if not known:
@@ -71,11 +71,11 @@ def load_segment(
     contract: Contract,
     segment: Segment,
     table: pa.Table,
-    refused: Sequence[Refusal],
+    row_errors: Sequence[RowError],
     windows: Sequence[WindowCount],
     *,
     ingested_at: datetime,
-) -> list[Refusal]:
+) -> list[RowError]:
     """Load one segment within a transaction that the caller has begun and ends; return all refused lines.
 
     One that is loaded stays as it is. One that another worker is just loading is waited for: the insertion of its
@@ -83,12 +83,12 @@ def load_segment(
     """
     minute = datetime.fromtimestamp(segment.minute, UTC)
     events = events_in(table.num_rows, windows)
-    mark = [segment.id, segment.event_type, segment.path, minute, events, len(refused), ingested_at]
+    mark = [segment.id, segment.event_type, segment.path, minute, events, len(row_errors), ingested_at]
     if not connection.execute(_CLAIM, mark):
         return read_refused(connection, segment.id) or []
     found = insert_halving(table, _within_savepoints(connection, contract))
     told = [
-        (line, reason.replace("\0", "\\0")) for line, reason in in_segment(found, table.num_rows, refused)
+        (line, reason.replace("\0", "\\0")) for line, reason in in_segment(found, table.num_rows, row_errors)
     ]
     if found:
         connection.execute(_RECOUNT, [table.num_rows - len(found), len(told), segment.id])
@@ -105,7 +105,7 @@ def _within_savepoints(connection: Connection, contract: Contract) -> Callable[[
         connection.execute("SAVEPOINT before_rows")
         try:
             connection.insert(contract, rows)
-        except RefusedRows:
+        except RowsRejected:
             connection.execute("ROLLBACK TO SAVEPOINT before_rows")
             raise
         connection.execute("RELEASE SAVEPOINT before_rows")

@@ -33,7 +33,7 @@ module "sluice" {
         files        = "gs://${var.project_id}-sluice-log/output"
         warehouse    = "bigquery://${var.project_id}/backend_events"
         dead_letters = "gs://${var.project_id}-sluice-dead-letters/dead_letters"
-        unparsable   = "gs://${var.project_id}-sluice-unparsable/unparsable"
+        quarantine   = "gs://${var.project_id}-sluice-quarantine/quarantine"
         privacy_key  = "projects/${var.project_id}/secrets/sluice-privacy-key"
       }
       max_workers = 5

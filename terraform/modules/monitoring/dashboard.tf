@@ -19,8 +19,8 @@ locals {
     ],
     [
       for title, figures in {
-        "Records" = ["read", "accepted", "repeated", "rejected"]
-        "Loaded"  = ["loaded", "refused"]
+        "Records" = ["read", "accepted", "duplicates", "rejected"]
+        "Loaded"  = ["loaded", "load_rejected"]
         } : {
         title = title
         query = {

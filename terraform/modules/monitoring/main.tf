@@ -5,7 +5,7 @@ locals {
   # The job counts in Beam what its ledger balances: `read`, and the other figures as figure.event_type. Letters of the
   # dead-letter log are counted the same way; they are no events.
   counted = {
-    for figure in ["read", "accepted", "repeated", "rejected", "loaded", "refused"] :
+    for figure in ["read", "accepted", "duplicates", "rejected", "loaded", "load_rejected"] :
     figure => join("", [
       "dataflow_googleapis_com:job_user_counter{monitored_resource=\"dataflow_job\", job_name=~\"${var.jobs}\", ",
       figure == "read" ? "metric_name=\"read\"}" : "metric_name=~\"${figure}[.].+\", metric_name!=\"${figure}.dead_letter\"}",
@@ -85,11 +85,11 @@ locals {
       title    = "Unbalanced ledger"
       severity = "CRITICAL"
       query = join(" or ", [
-        "min_over_time(abs(${local.sums.read} - ${local.sums.accepted} - ${local.sums.repeated} - ${local.sums.rejected})[1h:1m]) > ${var.thresholds.unbalanced_records}",
-        "min_over_time(abs(${local.sums.accepted} - ${local.sums.loaded} - ${local.sums.refused})[1h:1m]) > ${var.thresholds.unbalanced_records}",
+        "min_over_time(abs(${local.sums.read} - ${local.sums.accepted} - ${local.sums.duplicates} - ${local.sums.rejected})[1h:1m]) > ${var.thresholds.unbalanced_records}",
+        "min_over_time(abs(${local.sums.accepted} - ${local.sums.loaded} - ${local.sums.load_rejected})[1h:1m]) > ${var.thresholds.unbalanced_records}",
       ])
       duration = "0s"
-      help     = "read = accepted + repeated + rejected, and accepted = loaded + refused, did not hold at any moment of an hour. Load the log anew and compare."
+      help     = "read = accepted + duplicates + rejected, and accepted = loaded + load_rejected, did not hold at any moment of an hour. Load the log anew and compare."
     }
   }
 }

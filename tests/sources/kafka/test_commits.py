@@ -9,19 +9,19 @@ from itertools import pairwise
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from sluice.elements import Claim
-from sluice.sources.kafka.commits import News, Stored, _stored, ticket_of
+from sluice.elements import OffsetSpan
+from sluice.sources.kafka.commits import CommitUpdate, Stored, _stored, ack_token_of
 
 
-def news_of(sizes: Sequence[tuple[int, int]]) -> list[News]:
+def news_of(sizes: Sequence[tuple[int, int]]) -> list[CommitUpdate]:
     """Return all news of batches of (records, offsets without a record), read from the offset 7 on."""
     ends = [7]
     for records, gap in sizes:
         ends.append(ends[-1] + records + gap)
     told = []
     for (start, end), (records, _) in zip(pairwise(ends), sizes, strict=True):
-        told.append(News(end, records, Claim(start, end, first=start == 7)))
-        told += [News(end, 1, None)] * records  # stored one by one, as events of many minutes are
+        told.append(CommitUpdate(end, records, OffsetSpan(start, end, first=start == 7)))
+        told += [CommitUpdate(end, 1, None)] * records  # stored one by one, as events of many minutes are
     return told
 
 
@@ -42,23 +42,26 @@ def test_the_prefix_is_what_is_stored_without_a_gap(
     assert (stored.ends, stored.waiting) == ({}, {})
 
 
-def expected(sizes: Sequence[tuple[int, int]], known: Sequence[News]) -> int:
+def expected(sizes: Sequence[tuple[int, int]], known: Sequence[CommitUpdate]) -> int:
     at = 7
-    claims = {each.claim.start: each for each in known if each.claim is not None}
+    claims = {each.offset_span.start: each for each in known if each.offset_span is not None}
     if 7 not in claims:
         return -1
     while at in claims:
         end = claims[at].end
-        if sum(each.records for each in known if each.claim is None and each.end == end) < claims[at].records:
+        if (
+            sum(each.records for each in known if each.offset_span is None and each.end == end)
+            < claims[at].records
+        ):
             break
         at = end
     return at
 
 
 def test_a_ticket_tells_partition_and_offset() -> None:
-    receipts = {ticket_of(3, 5_000_000_000): 2, ticket_of(65_535, 1): 7, ticket_of(3, 5): 1}
-    assert list(_stored(receipts)) == [
-        (3, [News(5_000_000_000, 2, None), News(5, 1, None)]),
-        (65_535, [News(1, 7, None)]),
+    acks = {ack_token_of(3, 5_000_000_000): 2, ack_token_of(65_535, 1): 7, ack_token_of(3, 5): 1}
+    assert list(_stored(acks)) == [
+        (3, [CommitUpdate(5_000_000_000, 2, None), CommitUpdate(5, 1, None)]),
+        (65_535, [CommitUpdate(1, 7, None)]),
     ]
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(receipts), type=dict[int, int]) == receipts
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(acks), type=dict[int, int]) == acks

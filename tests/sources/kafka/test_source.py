@@ -18,8 +18,8 @@ from sluice.sources.kafka.reader import Prefix
 from sluice.sources.kafka.source import (
     FindPartitions,
     KafkaSource,
-    ReadAndClaim,
-    ReadAndSettle,
+    ReadAndAcknowledge,
+    ReadOffsetSpans,
     attributes_of,
     cut,
     make_batch,
@@ -99,7 +99,7 @@ def test_a_wrong_setting_names_the_variables(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_workers_get_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hush")
     topic = Topic("b", "t", "g", "latest")
-    for each in (FindPartitions, ReadAndSettle, ReadAndClaim):
+    for each in (FindPartitions, ReadAndAcknowledge, ReadOffsetSpans):
         packed = pickle.dumps(each(topic, "source", system_clock))
         assert b"hush" not in packed
         assert type(pickle.loads(packed)) is each
@@ -201,12 +201,12 @@ def test_an_outage_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture
     now = [0.0]
     outage = Outage("kafka://t", lambda: now[0])
     for now[0] in (0.0, 30.0, 59.0):
-        outage.failed(0, "refused")
-        outage.failed(1, "refused")
+        outage.failed(0, "load_rejected")
+        outage.failed(1, "load_rejected")
     assert caplog.messages == []
     for now[0] in (60.0, 61.0, 200.0):
-        outage.failed(1, "refused")
-        outage.failed(0, "refused")
+        outage.failed(1, "load_rejected")
+        outage.failed(0, "load_rejected")
     assert caplog.messages == ["kafka://t, partition 1: not reached for 60 s: refused; trying on"]
     outage.worked(0)
     outage.worked(2)
@@ -215,7 +215,7 @@ def test_an_outage_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture
     outage.worked(1)
     assert caplog.messages[1:] == ["kafka://t: reached again"]
     now[0] = 300.0
-    outage.failed(1, "refused")
+    outage.failed(1, "load_rejected")
     now[0] = 310.0
     outage.worked(1)
     assert len(caplog.messages) == 2

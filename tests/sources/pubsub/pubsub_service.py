@@ -84,7 +84,7 @@ class Service:
         return types.Subscription.pb()()
 
 
-def refused(code: grpc.StatusCode, reasons: Mapping[str, str] | None = None) -> Status:
+def load_rejected(code: grpc.StatusCode, reasons: Mapping[str, str] | None = None) -> Status:
     status = Status(code=code.value[0], message=f"refused: {code.name}")
     if reasons is not None:
         status.details.add().Pack(ErrorInfo(metadata=reasons))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from apache_beam.internal import pickler
-from sluice.dead_letters.envelope import dead_letter
+from sluice.dead_letters.envelope import make_dead_letter
 from sluice.elements import Origin, RecordBatch, Rejected, Violation
 from sluice.sources import open_source
 from sluice.sources.pubsub.source import Message, PullAndFinalize, PullAndSettle, to_batch
@@ -53,7 +53,7 @@ def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:
     first = to_batch("pubsub://u", [message(1), message(2)])
     again = to_batch("pubsub://u", [message(2, deliveryAttempt="2")])
     letters = [
-        dead_letter(
+        make_dead_letter(
             Rejected(
                 batch.records[index], batch.origin(index), "decode", [Violation("not_json", "", "", "")]
             ),
@@ -64,7 +64,7 @@ def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:
     ]
     assert letters[0].letter_id == letters[1].letter_id
     assert letters[0].time == letters[1].time
-    other = dead_letter(
+    other = make_dead_letter(
         Rejected(
             b"2", replace(first.origin(1), message_id="id-3"), "decode", [Violation("not_json", "", "", "")]
         ),

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from sluice.sources.pubsub.subscriber import Outage, PublishTimes, Subscriber
 
-from tests.sources.pubsub.pubsub_service import Service, refused
+from tests.sources.pubsub.pubsub_service import Service, load_rejected
 
 SUBSCRIPTION = "projects/p/subscriptions/s"
 
@@ -64,7 +64,7 @@ def test_an_outage_is_told_once_and_tried_with_growing_pauses(caplog: pytest.Log
 
 
 def test_an_acknowledgement_that_fails_is_sent_again(service: Service) -> None:
-    failures = [refused(grpc.StatusCode.UNAVAILABLE), refused(grpc.StatusCode.INTERNAL)]
+    failures = [load_rejected(grpc.StatusCode.UNAVAILABLE), load_rejected(grpc.StatusCode.INTERNAL)]
     service.refusals["Acknowledge"] = lambda _: failures.pop() if failures else None
     subscriber = Subscriber(SUBSCRIPTION)
     (pulled,) = subscriber.take(10)
@@ -77,7 +77,7 @@ def test_an_acknowledgement_that_fails_is_sent_again(service: Service) -> None:
 
 def test_of_exactly_once_delivery_only_what_may_succeed_is_sent_again(service: Service) -> None:
     reasons = {"ack-0": "PERMANENT_FAILURE_INVALID_ACK_ID", "ack-2": "TRANSIENT_FAILURE_UNORDERED_ACK_ID"}
-    failures = [refused(grpc.StatusCode.FAILED_PRECONDITION, reasons)]
+    failures = [load_rejected(grpc.StatusCode.FAILED_PRECONDITION, reasons)]
     service.refusals["Acknowledge"] = lambda _: failures.pop() if failures else None
     subscriber = Subscriber(SUBSCRIPTION)
     subscriber.settle(pulled.lease for pulled in subscriber.take(10))
@@ -109,7 +109,7 @@ def test_leases_are_extended_for_a_while_and_then_given_up(service: Service) -> 
 def test_ids_of_a_lost_subscription_are_forgotten(service: Service) -> None:
     subscriber = Subscriber(SUBSCRIPTION)
     (pulled,) = subscriber.take(10)
-    service.refusals["Pull"] = lambda _: refused(grpc.StatusCode.NOT_FOUND)
+    service.refusals["Pull"] = lambda _: load_rejected(grpc.StatusCode.NOT_FOUND)
     until(lambda: subscriber.take(0.1) or not subscriber.outstanding())
     subscriber.settle([pulled.lease])
     subscriber.close()

@@ -81,8 +81,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageWrite]:
 
 
 def rows_of(*lines: bytes) -> pa.Table:
-    table, refused = to_table(ORDER, segment(1, *lines), [f"{n:032x}" for n in range(len(lines))], NOW)
-    assert refused == []
+    table, row_errors = to_table(ORDER, segment(1, *lines), [f"{n:032x}" for n in range(len(lines))], NOW)
+    assert row_errors == []
     return table
 
 

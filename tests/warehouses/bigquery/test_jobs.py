@@ -17,7 +17,7 @@ from sluice.arrow.from_json import to_table
 from sluice.arrow.window_counts import count_windows
 from sluice.contracts import Property
 from sluice.errors import ConfigError, WarehouseError
-from sluice.tooling.tables import compare_tables, fit
+from sluice.tooling.tables import compare_tables, fit_to_table
 from sluice.warehouses import open_warehouse
 from sluice.warehouses.bigquery import warehouse as module
 from sluice.warehouses.bigquery.jobs import Jobs
@@ -202,9 +202,9 @@ def test_rows_are_looked_for_when_bigquery_may_have_forgotten_the_job(
     died(warehouse, before_the_record)
     rows, record = ids()
     client.delete_job_metadata(f"sluice-{warehouse.dataset}-{rows}-0")
-    table, refused = to_table(ORDER, EACH, [f"{1:016x}{n:016x}" for n in range(3)], NOW)
+    table, row_errors = to_table(ORDER, EACH, [f"{1:016x}{n:016x}" for n in range(3)], NOW)
     half_a_year_on = NOW + timedelta(days=190)
-    warehouse.load(ORDER, EACH, table, refused, count_windows(table["at"]), half_a_year_on)
+    warehouse.load(ORDER, EACH, table, row_errors, count_windows(table["at"]), half_a_year_on)
     assert state(client, warehouse) == (2, 2, 1)
     assert [each for each, _ in job_ids(client, warehouse)] == [f"{record}-0"]
 
@@ -245,11 +245,11 @@ def test_rows_that_bigquery_refuses_are_found_and_the_others_loaded(
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert 0 < state(client, warehouse)[0] < 18
-    refused = load_spoilt(warehouse)
-    assert [line for line, _ in refused] == [3, 17]
-    assert all("Invalid string encoding" in reason for _, reason in refused)
+    row_errors = load_spoilt(warehouse)
+    assert [line for line, _ in row_errors] == [3, 17]
+    assert all("Invalid string encoding" in reason for _, reason in row_errors)
     assert state(client, warehouse) == (18, 18, 1)
-    assert load_spoilt(warehouse) == refused == warehouse.refused(f"{1:032x}", MINUTE)
+    assert load_spoilt(warehouse) == row_errors == warehouse.row_errors(f"{1:032x}", MINUTE)
 
 
 def test_a_server_that_is_not_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(monkeypatch: pytest.Monkey
     warehouse = BigQueryWarehouse("emulator", "shop", retry_seconds=0.2)
     actions: list[Callable[[], Any]] = [
         lambda: warehouse.prepare([ORDER]),
-        lambda: warehouse.refused(f"{1:032x}", MINUTE),
+        lambda: warehouse.row_errors(f"{1:032x}", MINUTE),
     ]
     for action in actions:
         with pytest.raises(WarehouseError) as error:
@@ -324,12 +324,12 @@ def test_partition_and_clusters_are_compared(warehouse: BigQueryWarehouse) -> No
         "order_events: partition: expected DAY of _ingested_at, got DAY of at",
         "order_events: cluster: expected text, got none",
     ]
-    assert fit(warehouse, [other]) == [other]
+    assert fit_to_table(warehouse, [other]) == [other]
     number = replace(
         ORDER, properties=(Property("number", "decimal"), ORDER.properties[1]), path="order.odcs.yaml"
     )
     with pytest.raises(ConfigError) as error:
-        fit(warehouse, [number])
+        fit_to_table(warehouse, [number])
     assert str(error.value) == (
         "order.odcs.yaml: table order_events.number: expected number NUMERIC, got number INTEGER;"
         " alter the table, or load into another one (1 more: see sluice tables --diff)"

@@ -15,7 +15,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 from sluice.contracts import Contract
 from sluice.errors import WarehouseError
-from sluice.retry import Patience
+from sluice.retry import RetryPolicy
 from sluice.tooling.tables import create_tables
 from sluice.warehouses import open_warehouse
 from sluice.warehouses.bigquery import warehouse as module
@@ -78,10 +78,10 @@ def state(client: bigquery.Client, warehouse: BigQueryWarehouse) -> dict[str, in
 def test_a_segment_is_appended_counted_and_recorded(
     prepared: BigQueryWarehouse, client: bigquery.Client
 ) -> None:
-    refused = load(prepared, ORDER, EACH)
-    assert [line for line, _ in refused] == [2]
+    row_errors = load(prepared, ORDER, EACH)
+    assert [line for line, _ in row_errors] == [2]
     assert state(client, prepared) == {"appended": 2, "once": 2, "counted": 2, "segments": 1}
-    assert load(prepared, ORDER, EACH) == refused == prepared.refused(EACH.id, MINUTE)
+    assert load(prepared, ORDER, EACH) == row_errors == prepared.row_errors(EACH.id, MINUTE)
     assert state(client, prepared)["appended"] == 2
     assert [each for each in client.list_jobs() if each.job_type == "load"] == []
 
@@ -158,7 +158,7 @@ def test_a_stream_that_breaks_fails_the_load_which_is_repeated(
 
     with broken(os.environ[STORAGE]) as address:
         monkeypatch.setenv(STORAGE, address)
-        Patience(60)(attempt)
+        RetryPolicy(60)(attempt)
     message, after = failed[0]
     assert message.startswith(f"{prepared.name}: expected BigQuery to answer: 503 ")
     rows = appended - 2
@@ -174,11 +174,11 @@ def test_rows_that_the_table_does_not_take_are_refused_with_its_message(
     )
     warehouse.prepare([replace(ORDER, properties=number)])
     each = segment(1, order(0, text="7"), order(1, text="x"), b'{"at":7}', order(12, text="8"))
-    refused = load(warehouse, ORDER, each)
-    assert [line for line, _ in refused] == [1, 2]
-    assert refused[0][1] == "Cannot convert value to integer (bad value): x"
+    row_errors = load(warehouse, ORDER, each)
+    assert [line for line, _ in row_errors] == [1, 2]
+    assert row_errors[0][1] == "Cannot convert value to integer (bad value): x"
     assert state(client, warehouse) == {"appended": 2, "once": 2, "counted": 2, "segments": 1}
-    assert warehouse.refused(each.id, MINUTE) == refused
+    assert warehouse.row_errors(each.id, MINUTE) == row_errors
 
 
 def test_a_table_that_is_gone_is_no_rows_fault(prepared: BigQueryWarehouse, client: bigquery.Client) -> None:
@@ -187,7 +187,7 @@ def test_a_table_that_is_gone_is_no_rows_fault(prepared: BigQueryWarehouse, clie
         WarehouseError, match=f"^{prepared.name}: expected BigQuery to answer: 404 .*Not found"
     ):
         load(prepared, ORDER, EACH)
-    assert prepared.refused(EACH.id, MINUTE) is None
+    assert prepared.row_errors(EACH.id, MINUTE) is None
 
 
 @pytest.mark.long
@@ -215,8 +215,8 @@ def test_a_history_is_appended_by_a_run(
         assert done.code == 0, done.err
         reports.append(json.loads((tmp_path / "report.json").read_text()))
     report, again = reports
-    assert report["balanced"]
-    assert again["loaded"] == again["recovered"] == 0
+    assert report["reconciled"]
+    assert again["loaded"] == again["backfilled"] == 0
     figures = report["by_type"]
     wanted = [
         figures["order"]["loaded"],

@@ -84,8 +84,8 @@ def segment(number: int, *lines: bytes, minute: int = MINUTE, event_type: str = 
 
 
 def load(warehouse: DuckDBWarehouse, contract: Contract, each: Segment) -> list[tuple[int, str]]:
-    table, refused = to_table(contract, each, [f"{n:032x}" for n in range(len(each.lines))], NOW)
-    return warehouse.load(contract, each, table, refused, count_windows(table["at"]), NOW)
+    table, row_errors = to_table(contract, each, [f"{n:032x}" for n in range(len(each.lines))], NOW)
+    return warehouse.load(contract, each, table, row_errors, count_windows(table["at"]), NOW)
 
 
 def query(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:
@@ -164,12 +164,12 @@ def test_a_segment_loaded_twice_is_there_once_and_tells_its_refused_lines_again(
     warehouse: DuckDBWarehouse,
 ) -> None:
     each = segment(1, line(0), b'{"at":7}')
-    assert warehouse.refused(each.id, each.minute) is None
+    assert warehouse.row_errors(each.id, each.minute) is None
     assert not warehouse.has(each.id, each.minute)
-    refused = load(warehouse, ORDER, each)
-    assert [index for index, _ in refused] == [1]
-    assert warehouse.load(ORDER, each, None, [], [], NOW) == refused
-    assert warehouse.refused(each.id, each.minute) == refused
+    row_errors = load(warehouse, ORDER, each)
+    assert [index for index, _ in row_errors] == [1]
+    assert warehouse.load(ORDER, each, None, [], [], NOW) == row_errors
+    assert warehouse.row_errors(each.id, each.minute) == row_errors
     assert warehouse.has(each.id, each.minute)
     assert query(warehouse, "SELECT count(*) FROM order_events") == [(1,)]
 
@@ -381,7 +381,7 @@ def test_a_damaged_mark_is_one_clear_line(warehouse: DuckDBWarehouse) -> None:
     mark.parent.mkdir()
     mark.write_bytes(b"PAR1")
     with pytest.raises(WarehouseError) as error:
-        warehouse.refused(f"{1:032x}", MINUTE)
+        warehouse.row_errors(f"{1:032x}", MINUTE)
     assert str(error.value).startswith(f"{mark}: expected a sound warehouse: Parquet file size is 4 bytes")
 
 

@@ -217,11 +217,11 @@ def test_rows_that_snowflake_refuses_are_found_and_the_others_loaded(place: Plac
     place.query(create_table_sql(ORDER).replace('"TEXT" VARCHAR', '"TEXT" NUMBER(9,0)').rstrip(";\n"))
     texts = ["3", "three", "5", "7", "", "11"]
     each = segment(1, *(order(n, text=text) for n, text in enumerate(texts)), b'{"at":7}')
-    refused = load(warehouse, ORDER, each)
-    assert [line for line, _ in refused] == [1, 4, 6]
-    assert refused[0][1].startswith('100038 (22018): Conversion Error: Could not convert string "three"')
+    row_errors = load(warehouse, ORDER, each)
+    assert [line for line, _ in row_errors] == [1, 4, 6]
+    assert row_errors[0][1].startswith('100038 (22018): Conversion Error: Could not convert string "three"')
     assert state(place) == (4, 4, 1)
-    assert load(warehouse, ORDER, each) == refused
+    assert load(warehouse, ORDER, each) == row_errors
     assert marks(place)[0][4:6] == (4, 3)
 
 
@@ -229,7 +229,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(place: Place, environment:
     assert place.url_at is not None
     url = place.url_at(free_port())
     with pytest.raises(WarehouseError) as error:
-        open_warehouse(url).refused("1", 0)
+        open_warehouse(url).row_errors("1", 0)
     assert str(error.value).startswith(f"{url}: expected Snowflake to answer: ")
     assert "\n" not in str(error.value)
     assert SECRET not in str(error.value)

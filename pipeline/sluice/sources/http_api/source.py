@@ -23,7 +23,7 @@ import tenacity
 import xxhash
 
 from sluice.clock import Clock, system_clock
-from sluice.config.urls import choice, floored, seconds, shown, split_options
+from sluice.config.urls import choice, floor_to, seconds, shown, split_options
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 from sluice.sources.http_api.pages import PAGINGS, Page, Rules, next_link, next_url, parse_page
@@ -125,7 +125,7 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
 
     """
     kept = _Kept(open_store(api.keep), api.url) if api.keep else None
-    arrival = floored(started, api.snapshot)
+    arrival = floor_to(started, api.snapshot)
     with _Client(api, sleep) as client:
         url: str | None = api.url
         seen: set[str] = set()

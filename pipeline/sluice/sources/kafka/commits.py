@@ -18,7 +18,7 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
 from apache_beam.utils.timestamp import Timestamp
 
-from sluice.elements import Claim, Receipts, RecordBatch
+from sluice.elements import Acks, OffsetSpan, RecordBatch
 from sluice.sources.kafka.client import Topic
 from sluice.sources.kafka.reader import Commits
 
@@ -28,12 +28,12 @@ _OFFSET_BITS = 48
 _RETRY_SECONDS = 1
 
 
-def ticket_of(partition: int, end: int) -> int:
+def ack_token_of(partition: int, end: int) -> int:
     """Return the ticket of the batch of a partition that ends before the offset `end`."""
     return partition << _OFFSET_BITS | end
 
 
-class News(NamedTuple):
+class CommitUpdate(NamedTuple):
     """That records were read, up to an offset, or how many of the batch that ends there are stored.
 
     `claim` is None for what is stored.
@@ -41,7 +41,7 @@ class News(NamedTuple):
 
     end: int
     records: int
-    claim: Claim | None
+    offset_span: OffsetSpan | None
 
 
 class CommitStored(beam.PTransform):
@@ -71,17 +71,17 @@ class CommitStored(beam.PTransform):
         )
 
 
-def _read(batch: RecordBatch) -> Iterator[tuple[int, list[News]]]:
-    if batch.partition is not None and batch.claim is not None:
-        yield batch.partition, [News(batch.claim.end, len(batch.records), batch.claim)]
+def _read(batch: RecordBatch) -> Iterator[tuple[int, list[CommitUpdate]]]:
+    if batch.partition is not None and batch.offset_span is not None:
+        yield batch.partition, [CommitUpdate(batch.offset_span.end, len(batch.records), batch.offset_span)]
 
 
-def _stored(receipts: Receipts) -> Iterable[tuple[int, list[News]]]:
+def _stored(acks: Acks) -> Iterable[tuple[int, list[CommitUpdate]]]:
     """Return the news of one pane, a partition an element: a state is read and written for each."""
-    found: dict[int, list[News]] = defaultdict(list)
-    for ticket, records in receipts.items():
-        end = ticket & (1 << _OFFSET_BITS) - 1
-        found[ticket >> _OFFSET_BITS].append(News(end, records, None))
+    found: dict[int, list[CommitUpdate]] = defaultdict(list)
+    for ack_token, records in acks.items():
+        end = ack_token & (1 << _OFFSET_BITS) - 1
+        found[ack_token >> _OFFSET_BITS].append(CommitUpdate(end, records, None))
     return found.items()
 
 
@@ -95,15 +95,15 @@ class Stored(msgspec.Struct, array_like=True):
     waiting: dict[int, int] = msgspec.field(default_factory=dict)
     """End -> records that are not stored yet; below 0 if they were stored before the claim on them was known."""
 
-    def add(self, news: News) -> None:
+    def add(self, news: CommitUpdate) -> None:
         """Take note of news, each once."""
-        claim = news.claim
-        left = self.waiting.get(news.end, 0) + (news.records if claim is not None else -news.records)
+        offset_span = news.offset_span
+        left = self.waiting.get(news.end, 0) + (news.records if offset_span is not None else -news.records)
         self.waiting[news.end] = left
-        if claim is not None:
-            self.ends[claim.start] = news.end
-            if claim.first:
-                self.prefix = claim.start
+        if offset_span is not None:
+            self.ends[offset_span.start] = news.end
+            if offset_span.first:
+                self.prefix = offset_span.start
         while self.prefix in self.ends and not self.waiting[self.ends[self.prefix]]:
             end = self.ends.pop(self.prefix)
             del self.waiting[end]
@@ -126,7 +126,7 @@ class CommitPrefix(beam.DoFn):
         """Connect to nothing yet."""
         self._commits = Commits(self._topic)
 
-    def process(self, keyed: tuple[int, list[News]], state: Any = _KEPT, again: Any = _AGAIN) -> None:
+    def process(self, keyed: tuple[int, list[CommitUpdate]], state: Any = _KEPT, again: Any = _AGAIN) -> None:
         """Take note of news, and commit what has been stored by now."""
         partition, news = keyed
         kept = state.read()

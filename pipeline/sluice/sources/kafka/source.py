@@ -26,21 +26,21 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration
 
 from sluice.clock import Clock, system_clock
-from sluice.elements import Claim, RecordBatch
+from sluice.elements import OffsetSpan, RecordBatch
 from sluice.errors import ConfigError
-from sluice.sources.acknowledgements import DRAINING, RECEIPTS, is_full
+from sluice.sources.acknowledgements import DRAINING, PENDING_ACKS, is_full
 from sluice.sources.kafka.client import Topic, check_topic
-from sluice.sources.kafka.commits import CommitStored, ticket_of
+from sluice.sources.kafka.commits import CommitStored, ack_token_of
 from sluice.sources.kafka.reader import WATERMARK_SLACK, PartitionReader, Readers, open_readers
 from sluice.sources.streaming import (
     END,
     TRACKER,
     WATERMARK,
     EndlessRestrictions,
+    acknowledges_in_process,
     advance,
     arrivals_above,
     finish,
-    settles_receipts,
     watermark_of,
 )
 
@@ -105,7 +105,7 @@ class KafkaSource(beam.PTransform):
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Find the partitions, also those to come, and read each."""
         arguments = (self.topic, uuid.uuid4().hex, self._clock)
-        read = ReadAndSettle if settles_receipts(begin.pipeline.options) else ReadAndClaim
+        read = ReadAndAcknowledge if acknowledges_in_process(begin.pipeline.options) else ReadOffsetSpans
         return (
             begin
             | "Start" >> beam.Impulse()
@@ -254,7 +254,7 @@ def _pause(reader: PartitionReader) -> Duration | None:
     return _MOMENT if reader.waiting else _PAUSE
 
 
-class ReadAndSettle(_ReadPartition):
+class ReadAndAcknowledge(_ReadPartition):
     """Found -> RecordBatch with a ticket: its offsets are committed once all before and in it is stored."""
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
@@ -280,14 +280,14 @@ class ReadAndSettle(_ReadPartition):
                 if batch is None:
                     settled()
                     continue
-                ticket = RECEIPTS.issue(len(batch.records), batch.size, settled)
-                yield TimestampedValue(replace(batch, ticket=ticket), max(progress, batch.arrival))
+                ack_token = PENDING_ACKS.issue(len(batch.records), batch.size, settled)
+                yield TimestampedValue(replace(batch, ack_token=ack_token), max(progress, batch.arrival))
         readers.commits.want(found.number, reader.prefix.stored)
         readers.commits.go_on()
         tracker.defer_remainder(_PAUSE if full else _pause(reader))
 
 
-class ReadAndClaim(_ReadPartition):
+class ReadOffsetSpans(_ReadPartition):
     """Found -> RecordBatch with a claim on its offsets, which `CommitStored` commits once all is stored."""
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
@@ -307,8 +307,8 @@ class ReadAndClaim(_ReadPartition):
         advance(watermark, progress)
         for read, end in self._read(found, reader, tracker, progress):
             batch = read or RecordBatch(self._topic.uri, [], [], progress, found.number)
-            claim = Claim(start, end, first=start == found.start)
-            batch = replace(batch, ticket=ticket_of(found.number, end), claim=claim)
+            offset_span = OffsetSpan(start, end, first=start == found.start)
+            batch = replace(batch, ack_token=ack_token_of(found.number, end), offset_span=offset_span)
             yield TimestampedValue(batch, max(progress, batch.arrival))
             start = end
         tracker.defer_remainder(_pause(reader))

@@ -21,17 +21,17 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError
-from sluice.sources.acknowledgements import DRAINING, RECEIPTS, is_full
+from sluice.sources.acknowledgements import DRAINING, PENDING_ACKS, is_full
 from sluice.sources.pubsub.client import check_subscription, parse_address
 from sluice.sources.pubsub.subscriber import Lease, Pulled, subscriber_of
 from sluice.sources.streaming import (
     TRACKER,
     WATERMARK,
     EndlessRestrictions,
+    acknowledges_in_process,
     advance,
     arrivals_above,
     finish,
-    settles_receipts,
     watermark_of,
 )
 
@@ -90,7 +90,7 @@ class PubSubSource(beam.PTransform):
         uri, subscription = self._address.uri, self._address.subscription
         if type(begin.pipeline.runner).__name__ == "DataflowRunner":
             return begin | "Read messages" >> NativeRead(uri, subscription)
-        in_process = settles_receipts(begin.pipeline.options)
+        in_process = acknowledges_in_process(begin.pipeline.options)
         pull = PullAndSettle if in_process else PullAndFinalize
         return (
             begin
@@ -149,8 +149,8 @@ class PullAndSettle(_Pull):
             return
         for batch, leases in self._read(tracker, watermark):
             settled = partial(self._subscriber.settle, leases)
-            ticket = RECEIPTS.issue(len(batch.records), sum(lease.size for lease in leases), settled)
-            yield TimestampedValue(replace(batch, ticket=ticket), batch.arrival)
+            ack_token = PENDING_ACKS.issue(len(batch.records), sum(lease.size for lease in leases), settled)
+            yield TimestampedValue(replace(batch, ack_token=ack_token), batch.arrival)
 
 
 class PullAndFinalize(_Pull):

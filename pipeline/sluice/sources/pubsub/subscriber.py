@@ -173,7 +173,7 @@ class Subscriber:
         self._unpulled = Outage(f"pull from {subscription}")
         self._unacknowledged = Outage(f"acknowledge messages of {subscription}")
         self._closing = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="sluice-pubsub", daemon=True)
+        self._keeper = threading.Thread(target=self._write_dead_letters, name="sluice-pubsub", daemon=True)
         self._keeper.start()
 
     def take(self, seconds: float) -> list[Pulled]:
@@ -302,7 +302,7 @@ class Subscriber:
         self._messages = self._bytes = 0
         self._acks.clear()
 
-    def _keep(self) -> None:
+    def _write_dead_letters(self) -> None:
         """Acknowledge and extend, in a thread of its own, until the end."""
         while not self._closing.wait(_TICK):
             self._send_acks()

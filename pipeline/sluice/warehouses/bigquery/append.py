@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.bigquery.jobs import REQUEST_TIMEOUT
-from sluice.warehouses.row_errors import Refusal, RefusedRows, insert_halving
+from sluice.warehouses.row_errors import RowError, RowsRejected, insert_halving
 
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
@@ -25,7 +25,7 @@ REQUEST_BYTES = 9_500_000
 """Bytes of schema and rows in one request; all of it must stay below 10 MB."""
 
 
-def append(name: str, rows: pa.Table) -> list[Refusal]:
+def append(name: str, rows: pa.Table) -> list[RowError]:
     """Append rows to the table `project.dataset.table`; return those that BigQuery refuses by their index, in order.
 
     The exceptions of the client come through. Whatever is raised, some of the rows may be in the table.
@@ -46,7 +46,7 @@ def _send(name: str, rows: pa.Table) -> None:
     size = schema.size + data.size
     if size > REQUEST_BYTES:
         message = f"expected a row of at most {REQUEST_BYTES:,} bytes, as an append takes it, got {size:,}"
-        raise RefusedRows(message)
+        raise RowsRejected(message)
     project, dataset, table = name.rsplit(".", 2)
     stream = f"projects/{project}/datasets/{dataset}/tables/{table}/streams/_default"
     request = AppendRowsRequest(
@@ -85,13 +85,13 @@ def _judge(name: str, answer: Any, rows: int) -> None:
     bad = {each.index: _line(each.message) for each in answer.row_errors if 0 <= each.index < rows}
     said = _line(answer.error.message)
     if bad:
-        raise RefusedRows(said, bad)
+        raise RowsRejected(said, bad)
     if not answer.error.code:
         return
     kinds = {each.type_url.rpartition("/")[2] for each in answer.error.details}
     code = next(each for each in StatusCode if each.value[0] == answer.error.code)
     if code is StatusCode.INVALID_ARGUMENT and StorageError.meta.full_name not in kinds:
-        raise RefusedRows(said)
+        raise RowsRejected(said)
     message = f"{name}: expected BigQuery to take an append: {code.name}: {said}"
     raise WarehouseError(message)
 

@@ -42,7 +42,7 @@ class Jobs:
         return _client(self._project, self._location, os.environ.get("BIGQUERY_EMULATOR_HOST"), os.getpid())
 
     @property
-    def patience(self) -> dict[str, Any]:
+    def retry(self) -> dict[str, Any]:
         """Arguments of every request: how long to wait for it, and for how long to repeat it."""
         from google.cloud.bigquery.retry import DEFAULT_RETRY
 
@@ -75,7 +75,7 @@ class Jobs:
             job_config=config,
             api_timeout=REQUEST_TIMEOUT,
             wait_timeout=JOB_TIMEOUT,
-            retry=self.patience["retry"],
+            retry=self.retry["retry"],
             job_retry=None,
         )
         return list(found)
@@ -118,12 +118,12 @@ class Jobs:
         try:
             job, ours = submit(job_id), True
         except Conflict:
-            where = self._location or self.client.get_dataset(self._name, **self.patience).location
-            job, ours = self.client.get_job(job_id, location=where, **self.patience), False
+            where = self._location or self.client.get_dataset(self._name, **self.retry).location
+            job, ours = self.client.get_job(job_id, location=where, **self.retry), False
         try:
-            job.result(**self.patience | {"timeout": JOB_TIMEOUT})
+            job.result(**self.retry | {"timeout": JOB_TIMEOUT})
         except GoogleAPICallError:
-            job.reload(**self.patience)  # a failed query is told as a failed request
+            job.reload(**self.retry)  # a failed query is told as a failed request
             if job.error_result is None:
                 raise
         return ours, job.error_result

@@ -18,7 +18,7 @@ from typing import Any
 from sluice.arrow.schema import ADDED, arrow_schema
 from sluice.contracts import Contract, Kind, Property
 from sluice.errors import ContractError
-from sluice.warehouses.schema_diff import Column, Shape
+from sluice.warehouses.schema_diff import Column, TableSchema
 
 Field = dict[str, Any]
 """One column in table JSON: name, type, mode and, where there are any, description and fields."""
@@ -205,22 +205,22 @@ WHERE `{contract.event_time or "_ingested_at"}` >= TIMESTAMP '0001-01-01'
 QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY _ingested_at) = 1"""
 
 
-def shape(table: Mapping[str, Any]) -> Shape:
+def shape(table: Mapping[str, Any]) -> TableSchema:
     """Return what a table resource, ours or the API's, says of columns, partition and clusters."""
     partition = table.get("timePartitioning", {})
     layout = {"partition": f"{partition['type']} of {partition['field']}"} if "field" in partition else {}
     if clusters := table.get("clustering", {}).get("fields"):
         layout["cluster"] = ", ".join(clusters)
-    return Shape(list(_columns(table["schema"]["fields"], "")), layout)
+    return TableSchema(list(_columns(table["schema"]["fields"], "")), layout)
 
 
 def _columns(fields: Sequence[Field], prefix: str) -> Iterator[Column]:
     for each in fields:
         path, mode = f"{prefix}{each['name']}", each.get("mode", "NULLABLE")
         kind = str(API_TYPES.get(each["type"], each["type"]))
-        repeated = mode == "REPEATED"
-        yield Column(path, f"ARRAY<{kind}>" if repeated else kind, mode == "REQUIRED")
-        yield from _columns(each.get("fields", ()), f"{path}[]." if repeated else f"{path}.")
+        duplicates = mode == "REPEATED"
+        yield Column(path, f"ARRAY<{kind}>" if duplicates else kind, mode == "REQUIRED")
+        yield from _columns(each.get("fields", ()), f"{path}[]." if duplicates else f"{path}.")
 
 
 def with_fields(

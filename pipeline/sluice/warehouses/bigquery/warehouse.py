@@ -41,7 +41,7 @@ from sluice.warehouses.bigquery.append import append
 from sluice.warehouses.bigquery.jobs import REQUEST_TIMEOUT, Jobs, parameter, structs, window_structs
 from sluice.warehouses.bigquery.settings import check_rate, read_settings
 from sluice.warehouses.bigquery.tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM
-from sluice.warehouses.row_errors import Refusal, RefusedRows, in_segment, insert_halving, without
+from sluice.warehouses.row_errors import RowError, RowsRejected, in_segment, insert_halving, without
 from sluice.warehouses.schema_diff import Difference, compare
 from sluice.warehouses.timestamps import moment
 
@@ -144,7 +144,7 @@ class BigQueryWarehouse:
                 about = f"Events of {each.table}, each once."
                 self._create_view(each.table + tables.ONCE, about, tables.once_query(each, self.name))
 
-    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+    def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines refused when the segment was loaded; None if `_segments` does not know it."""
         sql = f"""SELECT refusals FROM `{self.name}.{SEGMENTS}`
 WHERE minute = @minute AND segment_id = @id LIMIT 1"""
@@ -157,10 +157,10 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         contract: Contract,
         segment: Segment,
         table: pa.Table,
-        refused: Sequence[Refusal],
+        row_errors: Sequence[RowError],
         windows: Sequence[WindowCount],
         ingested_at: datetime,
-    ) -> list[Refusal]:
+    ) -> list[RowError]:
         """Load the segment's rows, then its counts, then its row of `_segments`; return all refused lines.
 
         Raises:
@@ -168,7 +168,7 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
                 stays.
 
         """
-        known = self.refused(segment.id, segment.minute)
+        known = self.row_errors(segment.id, segment.minute)
         if known is not None:
             return known
         old = ingested_at - moment(segment.minute * MICROSECONDS) > REMEMBERED
@@ -183,7 +183,7 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
                 found = append(f"{self.name}.{contract.table}", table)
             else:
                 found = insert_halving(table, insert)
-            lines = in_segment(found, table.num_rows, refused)
+            lines = in_segment(found, table.num_rows, row_errors)
             left = without(windows, contract, table, found)
             events = events_in(table.num_rows - len(found), left)
             self._record(segment, events, lines, left, ingested_at)
@@ -195,7 +195,7 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
 
         with self.jobs.errors():
             try:
-                found = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.patience)
+                found = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.retry)
             except NotFound:
                 return None
         wanted = tables.shape(self._resource(contract))
@@ -206,11 +206,11 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         from google.cloud.bigquery import SchemaField
 
         with self.jobs.errors():
-            found = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.patience)
+            found = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.retry)
             there = found.to_api_repr()["schema"]["fields"]
             fields = tables.with_fields(there, self._resource(contract)["schema"]["fields"], paths)
             found.schema = [SchemaField.from_api_repr(each) for each in fields]
-            self.jobs.client.update_table(found, ["schema"], **self.jobs.patience)
+            self.jobs.client.update_table(found, ["schema"], **self.jobs.retry)
 
     def create_table_sql(self, contract: Contract) -> str:
         """Return the DDL of the contract's table."""
@@ -231,41 +231,41 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         from google.api_core.exceptions import NotFound
         from google.cloud.bigquery import Dataset
 
-        client, patience = self.jobs.client, self.jobs.patience
+        client, retry = self.jobs.client, self.jobs.retry
         try:
-            found = client.get_dataset(self.name, **patience)
+            found = client.get_dataset(self.name, **retry)
         except NotFound:
             new = Dataset(self.name)
             new.description = tables.DATASET_DESCRIPTION
             new.location = self.location
             new.labels = dict(self.labels) | {"generated_by": "sluice"}
             new.max_time_travel_hours = self.time_travel or tables.TIME_TRAVEL_HOURS
-            found = client.create_dataset(new, exists_ok=True, **patience)
+            found = client.create_dataset(new, exists_ok=True, **retry)
         if self.location and found.location and found.location.upper() != self.location.upper():
             message = f"{self.name}: expected a dataset in {self.location}, got one in {found.location}"
             raise ConfigError(message)
         if self.time_travel and str(found.max_time_travel_hours) != str(self.time_travel):
             found.max_time_travel_hours = self.time_travel
-            client.update_dataset(found, ["max_time_travel_hours"], **patience)
+            client.update_dataset(found, ["max_time_travel_hours"], **retry)
 
     def _prepare_table(self, name: str, resource: dict[str, Any]) -> None:
         from google.api_core.exceptions import NotFound
 
         try:
-            found = self.jobs.client.get_table(f"{self.name}.{name}", **self.jobs.patience)
+            found = self.jobs.client.get_table(f"{self.name}.{name}", **self.jobs.retry)
         except NotFound:
             found = self._create(name, resource)
         expiry = resource["timePartitioning"].get("expirationMs")
         if expiry is not None and found.time_partitioning.expiration_ms != int(expiry):
             found.time_partitioning.expiration_ms = int(expiry)
-            self.jobs.client.update_table(found, ["time_partitioning"], **self.jobs.patience)
+            self.jobs.client.update_table(found, ["time_partitioning"], **self.jobs.retry)
 
     def _create(self, name: str, resource: dict[str, Any]) -> Any:
         from google.cloud.bigquery import Table
 
         place = {"projectId": self.project, "datasetId": self.dataset, "tableId": name}
         table = Table.from_api_repr(resource | {"tableReference": place})
-        return self.jobs.client.create_table(table, exists_ok=True, **self.jobs.patience)
+        return self.jobs.client.create_table(table, exists_ok=True, **self.jobs.retry)
 
     def _create_view(self, name: str, description: str, query: str) -> None:
         self._create(name, {"description": description, "view": {"query": query, "useLegacySql": False}})
@@ -312,7 +312,7 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             f"{name} to take segment {segment.id}",
         )
         if failure is not None:
-            raise RefusedRows(" ".join(failure.get("message", "").split()))
+            raise RowsRejected(" ".join(failure.get("message", "").split()))
 
     def _holds(self, contract: Contract, segment: Segment, rows: pa.Table) -> bool:
         """Tell whether the table holds all of `rows`."""
@@ -333,7 +333,7 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
         self,
         segment: Segment,
         events: int,
-        refused: Sequence[Refusal],
+        row_errors: Sequence[RowError],
         windows: Sequence[WindowCount],
         ingested_at: datetime,
     ) -> None:
@@ -347,10 +347,10 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
             "minute": moment(segment.minute * MICROSECONDS),
             "ingested_at": ingested_at,
             "events": events,
-            "refused": len(refused),
+            "refused": len(row_errors),
         }
         sql = INSERT_SEGMENT
-        parameters = [structs("refusals", {"line": "INT64", "reason": "STRING"}, refused)]
+        parameters = [structs("refusals", {"line": "INT64", "reason": "STRING"}, row_errors)]
         if windows and segment.event_type != DEAD_LETTER:
             sql = INSERT_COUNTS + INSERT_SEGMENT
             parameters.append(window_structs("windows", windows, segment.event_type))
@@ -361,9 +361,9 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
         failure = self.jobs.run(
             f"sluice-{self.dataset}-{SEGMENTS}-{segment.id}",
             lambda job_id: self.jobs.client.query(
-                text, job_config=config, job_id=job_id, **self.jobs.patience, job_retry=None
+                text, job_config=config, job_id=job_id, **self.jobs.retry, job_retry=None
             ),
-            lambda: self.refused(segment.id, segment.minute) is not None,
+            lambda: self.row_errors(segment.id, segment.minute) is not None,
             f"to record segment {segment.id}",
         )
         if failure is not None:

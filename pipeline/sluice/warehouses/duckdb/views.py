@@ -13,7 +13,7 @@ from sluice.arrow.schema import ADDED, arrow_schema
 from sluice.contracts import Contract, Kind, Property
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError, ContractError
-from sluice.warehouses.schema_diff import Column, Difference, Shape, compare, members
+from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare, members
 
 SEGMENTS = "_segments"
 COUNTS = "event_counts"
@@ -163,7 +163,7 @@ def _check_names(properties: Sequence[Property], where: str) -> None:
         _check_names(inner.properties, f"{where}{prop.name}.")
 
 
-def wanted_shape(columns: Sequence[Property], sql_type: Callable[[Property], str]) -> Shape:
+def wanted_shape(columns: Sequence[Property], sql_type: Callable[[Property], str]) -> TableSchema:
     """Return the view of a contract with these columns; a view requires nothing."""
 
     def type_of(prop: Property) -> str:
@@ -171,7 +171,7 @@ def wanted_shape(columns: Sequence[Property], sql_type: Callable[[Property], str
             return f"{type_of(prop.items)}[]"
         return "STRUCT" if prop.kind == "object" else sql_type(prop)
 
-    return Shape([Column(each.path, each.type) for each in members(columns, type_of)])
+    return TableSchema([Column(each.path, each.type) for each in members(columns, type_of)])
 
 
 def found_columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
@@ -179,14 +179,14 @@ def found_columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str
     return dict(connection.execute(_COLUMNS, [table]).fetchall())
 
 
-def found_shape(connection: duckdb.DuckDBPyConnection, table: str) -> Shape | None:
+def found_shape(connection: duckdb.DuckDBPyConnection, table: str) -> TableSchema | None:
     """Return the view as it is; None if there is none."""
     columns: list[Column] = []
     for name, text in found_columns(connection, table).items():
         # DuckDB itself reads the type that it has written.
         (kind,) = connection.sql(f"SELECT CAST(NULL AS {text})").types
         columns += _parts(name, kind)
-    return Shape(columns) if columns else None
+    return TableSchema(columns) if columns else None
 
 
 def _parts(path: str, kind: Any) -> Iterator[Column]:

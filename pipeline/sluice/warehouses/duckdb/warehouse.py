@@ -40,8 +40,8 @@ from sluice.warehouses.duckdb.views import (
     found_columns,
     view_statements,
 )
-from sluice.warehouses.row_errors import Refusal
-from sluice.warehouses.schema_diff import Difference, lacking, narrowed
+from sluice.warehouses.row_errors import RowError
+from sluice.warehouses.schema_diff import Difference, missing_columns, without_columns
 
 LOCK_DELAYS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.5, 1.75, 2.0, 2.0)
 """Seconds between attempts to open a DuckDB file that another process holds; ten in all."""
@@ -121,7 +121,7 @@ class DuckDBWarehouse:
             ]
             self._view(
                 connection,
-                [narrowed(each, lacking(what or ())) for each, what in usable],
+                [without_columns(each, missing_columns(what or ())) for each, what in usable],
                 new={each.table for each, what in usable if what is None},
             )
 
@@ -165,7 +165,7 @@ class DuckDBWarehouse:
         """Tell whether the segment is loaded; `minute` is its own, in epoch seconds."""
         return self._mark(segment_id, minute).exists()
 
-    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+    def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines refused when the segment was loaded; None if it is not loaded."""
         mark = self._mark(segment_id, minute)
         with _clear_errors(mark):
@@ -179,10 +179,10 @@ class DuckDBWarehouse:
         contract: Contract,
         segment: Segment,
         table: pa.Table,
-        refused: Sequence[Refusal],
+        row_errors: Sequence[RowError],
         windows: Sequence[WindowCount],
         ingested_at: datetime,
-    ) -> list[Refusal]:
+    ) -> list[RowError]:
         """Write the segment's rows, then its mark; return the refused lines: Parquet itself refuses none.
 
         A kill between the two leaves rows that the next load replaces by themselves.
@@ -191,16 +191,16 @@ class DuckDBWarehouse:
             WarehouseError: a file cannot be written; what is there stays valid.
 
         """
-        known = self.refused(segment.id, segment.minute)
+        known = self.row_errors(segment.id, segment.minute)
         if known is not None:
             return known
         data = self.folder / contract.table / _partition(segment.minute) / f"{segment.id}.parquet"
         with _clear_errors(data):
             if table.num_rows:
                 write_atomically(data, _parquet(table))
-            mark = _parts(segment, table.num_rows, windows, refused, ingested_at)
+            mark = _parts(segment, table.num_rows, windows, row_errors, ingested_at)
             write_atomically(self._mark(segment.id, segment.minute), _parquet(mark))
-        return list(refused)
+        return list(row_errors)
 
     def differences(self, contract: Contract) -> list[Difference] | None:
         """Return how the contract's view differs from what `prepare` would make; None if there is no view."""
@@ -213,8 +213,8 @@ class DuckDBWarehouse:
         """Add to the contract's view the columns, or members of columns, at `paths`."""
         with connect(self.file, self.lock_delays) as connection:
             with _clear_errors(self.file):
-                missing = lacking(differences(connection, contract) or [])
-            left = narrowed(contract, [each for each in missing if each not in paths])
+                missing = missing_columns(differences(connection, contract) or [])
+            left = without_columns(contract, [each for each in missing if each not in paths])
             self._view(connection, [left], changed={re.split(r"[.\[]", each)[0] for each in paths})
 
     def create_table_sql(self, contract: Contract) -> str:
@@ -285,7 +285,7 @@ def _parts(
     segment: Segment,
     rows: int,
     windows: Sequence[WindowCount],
-    refused: Sequence[Refusal],
+    row_errors: Sequence[RowError],
     ingested_at: datetime,
 ) -> pa.Table:
     alike = {
@@ -304,7 +304,7 @@ def _parts(
         }
         for each in windows
     ] or [{"events": rows}]
-    counts[0]["refused"] = [{"line": line, "reason": reason} for line, reason in refused]
+    counts[0]["refused"] = [{"line": line, "reason": reason} for line, reason in row_errors]
     return pa.Table.from_pylist([alike | count for count in counts], PARTS)
 
 

@@ -16,7 +16,7 @@ from sluice.arrow.schema import ADDED
 from sluice.contracts import Contract, Kind, Property
 from sluice.errors import WarehouseError
 from sluice.warehouses.json_text import json_text
-from sluice.warehouses.row_errors import RefusedRows
+from sluice.warehouses.row_errors import RowsRejected
 
 SETTINGS = (
     "SET standard_conforming_strings = on",
@@ -77,7 +77,7 @@ class Connection:
             except Error as error:
                 if not (error.sqlstate or "").startswith(_CONTENT):
                     raise
-                raise RefusedRows(_said(error)) from error
+                raise RowsRejected(_said(error)) from error
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Copy rows into a table whose columns take their binary form."""
@@ -123,7 +123,7 @@ def _uuids(array: pa.Array, prop: Property) -> pa.Array:
     if pc.any(wrong).as_py():
         first = array.filter(wrong)[0].as_py()
         message = f"{prop.name}: expected a UUID, got {first[:60]!r}"
-        raise RefusedRows(message)
+        raise RowsRejected(message)
     hexadecimal = pc.replace_substring(pc.fill_null(array, _NO_UUID), "-", "")
     _, _, digits = hexadecimal.buffers()
     raw = pa.py_buffer(binascii.unhexlify(memoryview(digits)[: 32 * len(array)]))

@@ -27,8 +27,15 @@ from sluice.elements import DEAD_LETTER, Segment
 from sluice.errors import ConfigError, ContractError
 from sluice.warehouses.connection_cache import Held
 from sluice.warehouses.postgres.connection import Connection, quoted_name, quoted_text
-from sluice.warehouses.row_errors import Refusal
-from sluice.warehouses.schema_diff import Column, Difference, Shape, compare, lacking, narrowed
+from sluice.warehouses.row_errors import RowError
+from sluice.warehouses.schema_diff import (
+    Column,
+    Difference,
+    TableSchema,
+    compare,
+    missing_columns,
+    without_columns,
+)
 from sluice.warehouses.transactional import (
     COUNT_PARTS,
     COUNTS,
@@ -177,13 +184,13 @@ class PostgresWarehouse:
                 connection.execute(statement)
             for contract in contracts:
                 # Only the comments are made again of a table that is there, so not those of columns that it lacks.
-                there = narrowed(contract, lacking(_differences(connection, contract) or []))
+                there = without_columns(contract, missing_columns(_differences(connection, contract) or []))
                 for statement in table_statements(there):
                     connection.execute(statement)
             for table in self.foreign_keys:
                 _refer_to(connection, table, contracts)
 
-    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+    def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines refused when the segment was loaded; None if it is not loaded."""
         del minute
         return self._held.use(self._connect, lambda connection: read_refused(connection, segment_id))
@@ -193,10 +200,10 @@ class PostgresWarehouse:
         contract: Contract,
         segment: Segment,
         table: pa.Table,
-        refused: Sequence[Refusal],
+        row_errors: Sequence[RowError],
         windows: Sequence[WindowCount],
         ingested_at: datetime,
-    ) -> list[Refusal]:
+    ) -> list[RowError]:
         """Load one segment in one transaction; return all refused lines, those that PostgreSQL refused included.
 
         Raises:
@@ -204,10 +211,10 @@ class PostgresWarehouse:
 
         """
 
-        def work(connection: Connection) -> list[Refusal]:
+        def work(connection: Connection) -> list[RowError]:
             with _transaction(connection):
                 return load_segment(
-                    connection, contract, segment, table, refused, windows, ingested_at=ingested_at
+                    connection, contract, segment, table, row_errors, windows, ingested_at=ingested_at
                 )
 
         return self._held.use(self._connect, work)
@@ -281,7 +288,9 @@ def _refer_to(connection: Connection, table: str, contracts: Sequence[Contract])
 
 def _differences(connection: Connection, contract: Contract) -> list[Difference] | None:
     columns = (*contract.columns, *ADDED)
-    wanted = Shape([Column(each.name, SCALARS[each.kind], each.required) for each in columns], PRIMARY_KEY)
+    wanted = TableSchema(
+        [Column(each.name, SCALARS[each.kind], each.required) for each in columns], PRIMARY_KEY
+    )
     names = {each.name for each in columns}
     rows = connection.execute(_COLUMNS, [quoted_name(contract.table)])
     if not rows:
@@ -296,7 +305,7 @@ def _differences(connection: Connection, contract: Contract) -> list[Difference]
     ]
     keys = connection.execute(_PRIMARY_KEY, [quoted_name(contract.table)])
     layout = {"primary key": keys[0][0] if keys else "none"}
-    return compare(contract.table, wanted, Shape(found, layout), str)
+    return compare(contract.table, wanted, TableSchema(found, layout), str)
 
 
 PRIMARY_KEY = {"primary key": "_event_id"}

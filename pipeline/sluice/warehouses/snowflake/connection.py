@@ -18,7 +18,7 @@ from sluice.arrow.schema import ADDED
 from sluice.contracts import Contract, Kind, Property
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.json_text import json_text
-from sluice.warehouses.row_errors import RefusedRows
+from sluice.warehouses.row_errors import RowsRejected
 
 STAGE = '"_SLUICE"'
 """Where files wait to be copied; each is removed when it is."""
@@ -118,7 +118,7 @@ class Connection:
             except Error as error:
                 if error.errno not in CONTENT:
                     raise
-                raise RefusedRows(_said(error)) from error
+                raise RowsRejected(_said(error)) from error
 
     def close(self) -> None:
         """End the session, and with it a transaction that is open."""

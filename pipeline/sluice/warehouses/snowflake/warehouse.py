@@ -29,8 +29,8 @@ from sluice.contracts import Contract, Property
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.errors import ConfigError, ContractError
 from sluice.warehouses.connection_cache import Held
-from sluice.warehouses.row_errors import Refusal, RefusedRows, in_segment, insert_halving, without
-from sluice.warehouses.schema_diff import Column, Difference, Shape, compare
+from sluice.warehouses.row_errors import RowError, RowsRejected, in_segment, insert_halving, without
+from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare
 from sluice.warehouses.snowflake.connection import (
     STAGE,
     TYPES,
@@ -179,7 +179,7 @@ class SnowflakeWarehouse:
 
         self._use(work)
 
-    def refused(self, segment_id: str, minute: int) -> list[Refusal] | None:
+    def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines refused when the segment was loaded; None if it is not loaded."""
         del minute
         return self._use(lambda connection: _read_refused(connection, segment_id))
@@ -189,10 +189,10 @@ class SnowflakeWarehouse:
         contract: Contract,
         segment: Segment,
         table: pa.Table,
-        refused: Sequence[Refusal],
+        row_errors: Sequence[RowError],
         windows: Sequence[WindowCount],
         ingested_at: datetime,
-    ) -> list[Refusal]:
+    ) -> list[RowError]:
         """Load one segment in one transaction; return all refused lines, those that Snowflake refused included.
 
         Raises:
@@ -200,23 +200,23 @@ class SnowflakeWarehouse:
 
         """
 
-        def work(connection: Connection) -> list[Refusal]:
+        def work(connection: Connection) -> list[RowError]:
             known = _read_refused(connection, segment.id)
             if known is not None:
                 return known
             try:
-                _commit(connection, contract, segment, table, refused, windows, ingested_at=ingested_at)
-                return list(refused)
-            except RefusedRows:
+                _commit(connection, contract, segment, table, row_errors, windows, ingested_at=ingested_at)
+                return list(row_errors)
+            except RowsRejected:
                 found = insert_halving(table, lambda rows: _try_rows(connection, contract, rows))
             gone = {row for row, _ in found}
             kept = table.take(pa.array([row for row in range(table.num_rows) if row not in gone], pa.int64()))
-            lines = in_segment(found, table.num_rows, refused)
+            lines = in_segment(found, table.num_rows, row_errors)
             left = without(windows, contract, table, found)
             _commit(connection, contract, segment, kept, lines, left, ingested_at=ingested_at)
             return lines
 
-        def settled(connection: Connection) -> list[Refusal]:
+        def settled(connection: Connection) -> list[RowError]:
             try:
                 return work(connection)
             except _LoadedMeanwhile:
@@ -241,7 +241,7 @@ class SnowflakeWarehouse:
             for name, *parts, nullable, default in rows
             for kind in [family(*parts)]
         ]
-        return compare(contract.table, Shape(wanted), Shape(found))
+        return compare(contract.table, TableSchema(wanted), TableSchema(found))
 
     def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
         """Add the columns at `paths`, which may be null."""
@@ -276,7 +276,7 @@ def _commit(
     contract: Contract,
     segment: Segment,
     rows: pa.Table,
-    refused: Sequence[Refusal],
+    row_errors: Sequence[RowError],
     windows: Sequence[WindowCount],
     *,
     ingested_at: datetime,
@@ -290,13 +290,13 @@ def _commit(
     """
     minute = moment(segment.minute * MICROSECONDS)
     events = events_in(rows.num_rows, windows)
-    mark = (segment.id, segment.event_type, segment.path, minute, events, len(refused), ingested_at)
+    mark = (segment.id, segment.event_type, segment.path, minute, events, len(row_errors), ingested_at)
     with connection.transaction():
         if rows.num_rows:
             connection.copy(contract, rows)
         if segment.event_type != DEAD_LETTER:
             _insert(connection, _COUNT, [_counted(segment, each) for each in windows])
-        _insert(connection, _REFUSE, [(segment.id, line, reason) for line, reason in refused])
+        _insert(connection, _REFUSE, [(segment.id, line, reason) for line, reason in row_errors])
         connection.execute(_TAKE_LOCK)
         ((inserted,),) = connection.execute(_CLAIM, [*mark, segment.id])
         if not inserted:
@@ -326,7 +326,7 @@ def _insert(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> 
         connection.execute(sql + places, [value for row in part for value in row])
 
 
-def _read_refused(connection: Connection, segment_id: str) -> list[Refusal] | None:
+def _read_refused(connection: Connection, segment_id: str) -> list[RowError] | None:
     known = connection.execute(f"SELECT refused FROM {SEGMENTS} WHERE segment_id = %s", [segment_id])
     if not known:
         return None
