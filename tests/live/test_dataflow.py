@@ -383,7 +383,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(source)
     venv.create(home / "venv", with_pip=False)
     installed = Path(next((home / "venv/lib").glob("python*/site-packages")))
-    (package,) = home.glob("sluice-*.whl")
+    (package,) = home.glob("sluice_beam-*.whl")
     into = [
         "-m",
         "pip",
