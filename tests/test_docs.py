@@ -16,7 +16,7 @@ import pytest
 import yaml
 from sluice.cli.main import _parser
 from sluice.config.job import Windows, option_fields
-from sluice.contracts import Identity, Kind
+from sluice.contracts import Identity, ValueType
 from sluice.errors import REJECT_CODES
 
 ROOT = Path(__file__).parents[1]
@@ -120,7 +120,7 @@ def test_every_kind_and_identity_is_documented() -> None:
         "decimal": "DECIMAL(38,9)",
         "json": "object of any shape",
     }
-    assert [kind for kind in get_args(Kind) if told.get(kind, f"`{kind}`") not in kinds] == []
+    assert [kind for kind in get_args(ValueType) if told.get(kind, f"`{kind}`") not in kinds] == []
     identities = section(read("docs/contracts.md"), "Identity")
     assert [each for each in get_args(Identity) if f"| `{each}` |" not in identities] == []
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sluice.arrow.from_json import find_extras, read_lines, rewrite_lines, separate_lines, to_table
 from sluice.arrow.schema import arrow_schema
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.elements import Segment
 
 NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
@@ -44,7 +44,7 @@ ORDER = Contract(
 START = b'{"event_type":"order","at":"2025-02-08T13:09:00Z"'
 
 
-def one_kind(kind: Kind, *, required: bool = False) -> Contract:
+def one_kind(kind: ValueType, *, required: bool = False) -> Contract:
     properties = (Property("p", kind, required=required),)
     return Contract("t", "t", "t", "1.0.0", "d", "", properties, None)
 
@@ -108,7 +108,7 @@ def test_what_the_contract_does_not_know_is_kept_as_it_came(members: bytes, expe
     assert made["count"].to_pylist() == [None, None, 7]
 
 
-VALUES: list[tuple[Kind, bytes, Any]] = [
+VALUES: list[tuple[ValueType, bytes, Any]] = [
     ("timestamp", b'"2025-02-08t13:09:00z"', datetime(2025, 2, 8, 13, 9, tzinfo=UTC)),
     ("timestamp", b'"2025-02-08 13:09:00.5"', datetime(2025, 2, 8, 13, 9, 0, 500000, tzinfo=UTC)),
     ("timestamp", b'"2025-02-08T13:09:00.1234567Z"', datetime(2025, 2, 8, 13, 9, 0, 123457, tzinfo=UTC)),
@@ -139,14 +139,14 @@ VALUES: list[tuple[Kind, bytes, Any]] = [
 
 
 @pytest.mark.parametrize(("kind", "text", "expected"), VALUES)
-def test_values_are_exact_whichever_way_they_take(kind: Kind, text: bytes, expected: Any) -> None:
+def test_values_are_exact_whichever_way_they_take(kind: ValueType, text: bytes, expected: Any) -> None:
     made, row_errors = table(one_kind(kind), b'{"p":%b}' % text, b'{"p":%b,"unknown":1}' % text, b"{}")
     assert (made["p"].to_pylist(), row_errors) == ([expected, expected, None], [])
     alone, row_errors = table(one_kind(kind), b'{"p":%b}' % text)
     assert (alone["p"].to_pylist(), row_errors) == ([expected], [])
 
 
-REFUSED: list[tuple[Kind, bytes, str]] = [
+REFUSED: list[tuple[ValueType, bytes, str]] = [
     ("integer", b'{"p":9223372036854775808}', "Expected `int` <= 9223372036854775807 - at `$.p`"),
     ("decimal", b'{"p":1e-10}', "p: expected a number that DECIMAL(38,9) holds exactly, got 1e-10"),
     ("decimal", b'{"p":null}', "the row cannot be converted to the contract's columns"),
@@ -164,7 +164,7 @@ REFUSED: list[tuple[Kind, bytes, str]] = [
 
 
 @pytest.mark.parametrize(("kind", "line", "message"), REFUSED)
-def test_a_line_that_cannot_become_a_row_is_refused_alone(kind: Kind, line: bytes, message: str) -> None:
+def test_a_line_that_cannot_become_a_row_is_refused_alone(kind: ValueType, line: bytes, message: str) -> None:
     good = {"json": b'{"p":[]}', "string": b'{"p":"x"}'}.get(kind, b'{"p":7}')
     made, row_errors = table(one_kind(kind, required=True), good, line, good, good, line)
     assert row_errors == [(1, message), (4, message)]

@@ -38,7 +38,7 @@ TYPES = [
 ]
 
 
-@pytest.mark.parametrize(("prop", "expected"), TYPES, ids=[prop.kind for prop, _ in TYPES])
+@pytest.mark.parametrize(("prop", "expected"), TYPES, ids=[prop.type for prop, _ in TYPES])
 def test_each_kind_has_its_type(prop: Property, expected: pa.DataType) -> None:
     assert arrow_schema(contract(prop)).field("p").type == expected
 

@@ -116,7 +116,7 @@ def test_cuts_lie_between_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "layout"),
+    ("head", "dialect"),
     [
         (b"a,b\n1,2\n", CsvDialect(("a", "b"), ",", "")),
         (b"a;b\n1,5;2,5\n", CsvDialect(("a", "b"), ";", "")),

@@ -7,10 +7,10 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.formats.text_coercion import Column, Columns
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[ValueType, ...] = get_args(ValueType)
 COLUMNS = Columns(
     Contract("row", "rows", "row", "1.0.0", "test", "", tuple(Property(kind, kind) for kind in KINDS), None)
 )
@@ -48,7 +48,7 @@ def written(column: Column) -> list[str]:
 
 
 @given(st.sampled_from(KINDS), st.lists(TEXTS, min_size=1, max_size=9))
-def test_a_column_at_once_is_its_texts_one_by_one(kind: Kind, texts: list[str]) -> None:
+def test_a_column_at_once_is_its_texts_one_by_one(kind: ValueType, texts: list[str]) -> None:
     encode = COLUMNS.encoder((kind,))
     assert written(COLUMNS.column_encoder((kind,))(texts)) == [encode(text) for text in texts]
 
@@ -65,7 +65,7 @@ def test_a_column_at_once_is_its_texts_one_by_one(kind: Kind, texts: list[str]) 
         ("date", "2025-01-10", True),
     ],
 )
-def test_plain_texts_are_not_touched(kind: Kind, text: str, quoted: bool) -> None:
+def test_plain_texts_are_not_touched(kind: ValueType, text: str, quoted: bool) -> None:
     texts = [text, text]
     column = COLUMNS.column_encoder((kind,))(texts)
     assert column.texts is texts

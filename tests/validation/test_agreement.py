@@ -130,18 +130,18 @@ def value_text(draw: DrawFn, prop: Property, wild: int) -> str:
         return draw(JUNK)
     if not prop.required and draw(st.integers(0, 3)) == 0:
         return "null"
-    if prop.kind in ("object", "array"):
-        nested = object_text(prop.properties, wild) if prop.kind == "object" else array_text(prop, wild)
+    if prop.type in ("object", "array"):
+        nested = object_text(prop.properties, wild) if prop.type == "object" else array_text(prop, wild)
         return draw(nested)
-    if prop.kind == "json":
+    if prop.type == "json":
         return draw(
             st.sampled_from(
                 ["{}", '{"a":{"b":[1,1.10,null]}}', '{"é":"x","a":1}', '{"a":' * 9 + "1" + "}" * 9]
             )
         )
-    if prop.kind in ("string", "uuid", "timestamp", "date"):
+    if prop.type in ("string", "uuid", "timestamp", "date"):
         texts = {"uuid": st.uuids().map(str), "timestamp": moments(), "date": st.dates().map(date.isoformat)}
-        return draw(string_text(draw(texts.get(prop.kind, strings(prop)))))
+        return draw(string_text(draw(texts.get(prop.type, strings(prop)))))
     return draw(plain_texts(prop))
 
 
@@ -165,7 +165,7 @@ def plain_texts(prop: Property) -> SearchStrategy[str]:
         "decimal": decimals() if prop.maximum is None else st.sampled_from(["0", "0.1", "-1", "1e-3"]),
         "boolean": st.sampled_from(["true", "false"]),
         "json": st.sampled_from(free),
-    }[prop.kind]
+    }[prop.type]
 
 
 @st.composite
@@ -198,7 +198,7 @@ def property_of(draw: DrawFn, depth: int, name: str = "item", *, required: bool 
     """Any property; objects and arrays nest `depth` deep at most."""
     flat = ["string", "uuid", "integer", "float", "decimal", "boolean", "timestamp", "date", "json"]
     kind: Any = draw(st.sampled_from(flat + ["object", "array"] * 2 if depth else flat))
-    common: Any = {"name": name, "kind": kind, "required": required or draw(st.booleans())}
+    common: Any = {"name": name, "type": kind, "required": required or draw(st.booleans())}
     low, high = sorted(draw(st.tuples(st.integers(0, 4), st.integers(0, 4))))
     some = draw(st.booleans())
     if kind in ("integer", "float") and some:

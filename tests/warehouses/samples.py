@@ -185,13 +185,13 @@ def plain(prop: Property, value: Any) -> Any:
     """Return what a warehouse holds for a property as one Python value, whatever the warehouse's own type is."""
     if value is None:
         return None
-    if prop.kind in ("object", "array", "json") and isinstance(value, str):
+    if prop.type in ("object", "array", "json") and isinstance(value, str):
         value = json.loads(value, parse_float=Decimal)
-    if prop.kind == "object":
+    if prop.type == "object":
         return {each.name: plain(each, value.get(each.name)) for each in prop.properties}
     if prop.items is not None:
         return [plain(prop.items, each) for each in value]
-    return PLAIN.get(prop.kind, lambda same: same)(value)
+    return PLAIN.get(prop.type, lambda same: same)(value)
 
 
 def kept(place: Place, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def kept(place: Place, row: Mapping[str, Any]) -> dict[str, Any]:
 def _without_null_arrays(prop: Property | None, value: Any) -> Any:
     if prop is not None and prop.items is not None:
         return [_without_null_arrays(prop.items, each) for each in value or []]
-    if prop is not None and prop.kind == "object" and value is not None:
+    if prop is not None and prop.type == "object" and value is not None:
         return {each.name: _without_null_arrays(each, value.get(each.name)) for each in prop.properties}
     return value
 

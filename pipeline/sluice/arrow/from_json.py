@@ -28,7 +28,7 @@ from sluice.arrow.schema import (
     holds_forbidden_null,
     retype,
 )
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.elements import Segment
 from sluice.validation.batch_checks import PLAIN_DECIMAL
 
@@ -174,7 +174,7 @@ def find_extras(contract: Contract, lines: Sequence[bytes]) -> Extras:
 
 def _holds_json(prop: Property) -> bool:
     inner = (*prop.properties, *([prop.items] if prop.items is not None else []))
-    return prop.kind == "json" or any(_holds_json(each) for each in inner)
+    return prop.type == "json" or any(_holds_json(each) for each in inner)
 
 
 def _readable(contract: Contract, lines: Sequence[bytes], start: int = 0) -> set[int]:
@@ -302,7 +302,7 @@ def _array_finder(items: Property) -> Finder | None:
 
 def _finder(prop: Property) -> Finder | None:
     """Return what finds unknown properties in a value of `prop`; None if the kind cannot have any."""
-    if prop.kind == "object":
+    if prop.type == "object":
         return _object_finder(prop)
     return None if prop.items is None else _array_finder(prop.items)
 
@@ -344,14 +344,14 @@ _BRACKETS = (b"{", b"[")
 
 def _reader_type(prop: Property) -> pa.DataType:
     """Return what the JSON reader is asked for: all nullable, as it checks nulls in absent objects too."""
-    if prop.kind == "object":
+    if prop.type == "object":
         return pa.struct([pa.field(inner.name, _reader_type(inner)) for inner in prop.properties])
     if prop.items is not None:
         return pa.list_(_reader_type(prop.items))
-    return READER_TYPES[prop.kind]
+    return READER_TYPES[prop.type]
 
 
-READER_TYPES: dict[Kind, pa.DataType] = {
+READER_TYPES: dict[ValueType, pa.DataType] = {
     "string": pa.string(),
     "uuid": pa.string(),
     "integer": pa.int64(),
@@ -363,7 +363,7 @@ READER_TYPES: dict[Kind, pa.DataType] = {
     "json": pa.string(),
 }
 
-DECODED_TYPES: dict[Kind, Any] = {
+DECODED_TYPES: dict[ValueType, Any] = {
     "string": str,
     "uuid": str,
     "integer": Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
@@ -378,14 +378,14 @@ DECODED_TYPES: dict[Kind, Any] = {
 
 def _decoded_type(prop: Property, *, strict: bool) -> Any:
     decoded: Any
-    if prop.kind in RAW:  # not in a union with None: msgspec would take Raw for no type at all
+    if prop.type in RAW:  # not in a union with None: msgspec would take Raw for no type at all
         return msgspec.Raw
-    if prop.kind == "object":
+    if prop.type == "object":
         decoded = _struct(prop, strict=strict)
     elif prop.items is not None:
         decoded = list[_decoded_type(prop.items, strict=strict)]  # type: ignore[misc]
     else:
-        decoded = DECODED_TYPES[prop.kind]
+        decoded = DECODED_TYPES[prop.type]
     return decoded if prop.required else decoded | None
 
 
@@ -394,7 +394,7 @@ def _struct(prop: Property, *, strict: bool) -> type[msgspec.Struct]:
     fields: list[Any] = []
     for index, inner in enumerate(prop.properties):
         decoded = _decoded_type(inner, strict=strict)
-        absent = NULL if inner.kind in RAW else None
+        absent = NULL if inner.type in RAW else None
         fields.append((f"p{index}", decoded) if inner.required else (f"p{index}", decoded, absent))
     return msgspec.defstruct(
         "Row",
@@ -407,7 +407,7 @@ def _struct(prop: Property, *, strict: bool) -> type[msgspec.Struct]:
 
 
 NULL = msgspec.Raw(b"null")
-RAW: frozenset[Kind] = frozenset({"decimal", "json"})
+RAW: frozenset[ValueType] = frozenset({"decimal", "json"})
 """Kinds whose text is kept as it stands, null included."""
 
 Mender = Callable[[Any], Any]
@@ -416,14 +416,14 @@ Mender = Callable[[Any], Any]
 
 def _mender(prop: Property, path: str) -> Mender | None:
     """Return what has to be done to a decoded value of `prop` before it is written again; None: nothing."""
-    if prop.kind == "decimal":
+    if prop.type == "decimal":
         return lambda raw: _plain_decimal(raw, path)
-    if prop.kind == "json":
+    if prop.type == "json":
         return lambda raw: _json_text(raw, path)
     if prop.items is not None:
         each = _mender(prop.items, f"{path}[]")
         return None if each is None else lambda items: items and [v if v is None else each(v) for v in items]
-    if prop.kind != "object":
+    if prop.type != "object":
         return None
     menders = [
         (f"p{index}", mender)

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import pyarrow as pa
 
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.errors import ContractError
 
 KIND = b"kind"
@@ -30,7 +30,7 @@ ADDED: tuple[Property, ...] = (
 )
 """The columns that every table ends with; a contract cannot have properties of these names."""
 
-SCALARS: dict[Kind, pa.DataType] = {
+SCALARS: dict[ValueType, pa.DataType] = {
     "string": pa.string(),
     "uuid": pa.string(),
     "integer": pa.int64(),
@@ -80,25 +80,25 @@ def flatten(contract: Contract, columns: Sequence[pa.Array]) -> list[pa.Array]:
 def arrow_field(prop: Property, *, where: str) -> pa.Field:
     """Return one property as an Arrow field; `where` names the contract in the error's message."""
     metadata = {DESCRIPTION: prop.description.encode()} if prop.description else {}
-    if prop.kind in ("uuid", "json"):
-        metadata[KIND] = prop.kind.encode()
+    if prop.type in ("uuid", "json"):
+        metadata[KIND] = prop.type.encode()
     return pa.field(prop.name, _type(prop, where), nullable=not prop.required, metadata=metadata or None)
 
 
 def _type(prop: Property, where: str) -> pa.DataType:
     here = f"{where}: property {prop.name}"
-    if prop.kind == "object":
+    if prop.type == "object":
         if not prop.properties:
             message = f"{here}: expected an object with properties, got none; of any shape: json"
             raise ContractError(message)
         return pa.struct([arrow_field(inner, where=here) for inner in prop.properties])
-    if prop.kind == "array":
+    if prop.type == "array":
         if prop.items is None:
             message = f"{here}: expected an array with items, got none; of anything: json"
             raise ContractError(message)
         item = arrow_field(prop.items, where=here)
         return pa.list_(item.with_name("item"))
-    return SCALARS[prop.kind]
+    return SCALARS[prop.type]
 
 
 def _where(contract: Contract) -> str:

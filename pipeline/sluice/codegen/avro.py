@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.errors import ContractError
 
 Schema = Any
@@ -24,7 +24,7 @@ Schema = Any
 PRECISION = 38
 SCALE = 9
 
-SCALARS: dict[Kind, Schema] = {
+SCALARS: dict[ValueType, Schema] = {
     "string": "string",
     "uuid": {"type": "string", "logicalType": "uuid"},
     "integer": "long",
@@ -124,20 +124,20 @@ def _nullable(prop: Property, path: str, names: _Names, where: str) -> Schema:
 
 
 def _type(prop: Property, path: str, names: _Names, where: str) -> Schema:
-    if prop.kind == "object":
+    if prop.type == "object":
         name = names.take(path)
         return {"type": "record", "name": name, **_record(name, prop.properties, names, where)}
     if prop.items is not None:
         return {"type": "array", "items": _nullable(prop.items, f"{path}_item", names, where)}
     if is_avro_enum(prop):
         return {"type": "enum", "name": names.take(path), "symbols": list(prop.enum)}
-    return SCALARS[prop.kind]
+    return SCALARS[prop.type]
 
 
 def is_avro_enum(prop: Property) -> bool:
     """Tell whether all values that the property lists are names that Avro allows."""
     symbols = [value for value in prop.enum if isinstance(value, str) and _NAME.fullmatch(value)]
-    return prop.kind == "string" and bool(symbols) and len(set(symbols)) == len(prop.enum)
+    return prop.type == "string" and bool(symbols) and len(set(symbols)) == len(prop.enum)
 
 
 def _to_object(properties: Iterable[Property], event: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,12 +147,12 @@ def _to_object(properties: Iterable[Property], event: Mapping[str, Any]) -> dict
 def _to_value(prop: Property, value: Any) -> Any:
     if value is None:
         return None
-    if prop.kind == "object":
+    if prop.type == "object":
         return _to_object(prop.properties, value)
     if prop.items is not None:
         items = prop.items
         return [_to_value(items, each) for each in value]
-    convert = _CONVERT.get(prop.kind)
+    convert = _CONVERT.get(prop.type)
     return value if convert is None else convert(value)
 
 
@@ -178,7 +178,7 @@ def _text(value: Any) -> str:
     return _encode(value).decode()
 
 
-_CONVERT: dict[Kind, Any] = {
+_CONVERT: dict[ValueType, Any] = {
     "uuid": UUID,
     "float": float,
     "integer": int,

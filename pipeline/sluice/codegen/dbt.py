@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 
 ITEM = "item"
 """What the hand-written macros call an element of an array."""
@@ -112,7 +112,7 @@ def _column(prop: Property) -> dict[str, Any]:
     if prop.required:
         tests.append("not_null")
     if prop.enum:
-        quote = {} if prop.kind == "string" else {"quote": False}
+        quote = {} if prop.type == "string" else {"quote": False}
         tests.append({"accepted_values": {"arguments": {"values": list(prop.enum), **quote}}})
     column: dict[str, Any] = {"name": prop.name}
     if prop.description:
@@ -125,14 +125,14 @@ def _selected(properties: Iterable[Property], parents: tuple[str, ...]) -> Itera
     """Yield an expression for each column; its alias is the path below the table or below the array's item."""
     for prop in properties:
         path = (*parents, prop.name)
-        if prop.kind == "object":
+        if prop.type == "object":
             yield from _selected(prop.properties, path)
             continue
         alias = _word("_".join(path[1:] if path[0] == ITEM else path))
-        yield _expression(path, prop.kind, alias)
+        yield _expression(path, prop.type, alias)
 
 
-def _expression(path: tuple[str, ...], kind: Kind, alias: str) -> str:
+def _expression(path: tuple[str, ...], kind: ValueType, alias: str) -> str:
     if len(path) == 1:
         return f"{{{{ sluice_column({path[0]!r}, {kind!r}) }}}} as {alias}"
     return f"{{{{ sluice_member({list(path)!r}, {kind!r}) }}}} as {alias}"
@@ -143,11 +143,11 @@ def _described(
 ) -> Iterator[tuple[str, Property]]:
     for prop in properties:
         path = (*parents, prop.name)
-        if prop.kind == "object":
+        if prop.type == "object":
             yield from _described(prop.properties, path)
             continue
         yield _word("_".join(path)), prop
-        if prop.items is not None and prop.items.kind == "object":
+        if prop.items is not None and prop.items.type == "object":
             yield from _described(prop.items.properties, path)
 
 
@@ -157,7 +157,7 @@ def _arrays(
     for prop in properties:
         path = (*parents, prop.name)
         yield from _arrays(prop.properties, path)
-        if prop.items is not None and prop.items.kind == "object":
+        if prop.items is not None and prop.items.type == "object":
             yield tuple(_word(each) for each in path), prop.items
 
 

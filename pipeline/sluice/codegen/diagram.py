@@ -32,7 +32,7 @@ def mermaid(contracts: Iterable[Contract]) -> str:
             if table and table not in tables:
                 outside.setdefault(table, {})
                 if column:
-                    outside[table][column] = f"{_word(prop.kind)} {_word(column)} PK"
+                    outside[table][column] = f"{_word(prop.type)} {_word(column)} PK"
     for table, columns_of in outside.items():
         entities[table] = [columns_of[column] for column in sorted(columns_of)]
     lines = ["erDiagram", *(f"    {relation}" for relation in relations)]
@@ -51,7 +51,7 @@ def _add_entity(
         if referred := column.references or inner.references:
             one = "}o" if column.items else "||" if column.required else "|o"
             relations.append(f"{_name(referred.partition('.')[0])} {one}--o{{ {_relation(entity, column)}")
-        if inner.kind == "object":
+        if inner.type == "object":
             path = f"{entity}.{column.name}"
             several = "|{" if column.required and (column.min_length or 0) > 0 else "o{"
             single = "||" if column.required else "o|"
@@ -77,7 +77,7 @@ def _attribute(column: Property) -> str:
         )
         if holds
     ]
-    parts = [f"{inner.kind}{brackets}", _word(column.name), ", ".join(keys), _comment(column)]
+    parts = [f"{inner.type}{brackets}", _word(column.name), ", ".join(keys), _comment(column)]
     return " ".join(part for part in parts if part)
 
 

@@ -65,7 +65,7 @@ def _members(properties: tuple[Property, ...]) -> dict[str, Any]:
 
 def property_schema(prop: Property) -> dict[str, Any]:
     """Return the schema of one property's value; null is allowed unless the property is required."""
-    kind = _JSON_TYPES.get(prop.kind, prop.kind)
+    kind = _JSON_TYPES.get(prop.type, prop.type)
     schema: dict[str, Any] = {"type": kind if prop.required else [kind, "null"]}
     if prop.description:
         schema = {"description": prop.description, **schema}
@@ -74,19 +74,19 @@ def property_schema(prop: Property) -> dict[str, Any]:
         schema |= {"const": values[0]} if len(values) == 1 else {"enum": values}
         return schema
     schema |= _form(prop)
-    if prop.kind == "object":
+    if prop.type == "object":
         schema |= _members(prop.properties)
-    if prop.kind == "array":
+    if prop.type == "array":
         schema |= {"items": property_schema(prop.items)} if prop.items is not None else {}
         schema |= _given(minItems=prop.min_length, maxItems=prop.max_length)
-    if prop.kind == "string":
+    if prop.type == "string":
         schema |= _given(minLength=prop.min_length, maxLength=prop.max_length)
     return schema
 
 
 def _form(prop: Property) -> dict[str, Any]:
     """Return how strings of the property look, and where its numbers lie."""
-    form = dict(_FORMS.get(prop.kind, {}))
+    form = dict(_FORMS.get(prop.type, {}))
     return form | _given(pattern=prop.pattern, minimum=prop.minimum, maximum=prop.maximum)
 
 

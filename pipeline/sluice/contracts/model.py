@@ -16,13 +16,8 @@ from open_data_contract_standard.model import OpenDataContractStandard, SchemaOb
 
 from sluice.contracts.odcs import API_VERSION, choice, custom_properties, fail, names, parse_odcs, rules, show
 from sluice.contracts.patterns import python_pattern
+from sluice.contracts.value_types import CLUSTERABLE_TYPES, INT64_MAX, INT64_MIN, SCALAR_TYPES, ValueType
 from sluice.errors import ContractError
-
-Kind = Literal[
-    "string", "uuid", "integer", "float", "decimal", "boolean", "timestamp", "date", "object", "array", "json"
-]
-"""What a value is. `decimal` is DECIMAL(38,9); `timestamp` is an instant in UTC, microseconds; `json` is an
-object of any shape, kept as its JSON text; `object` has `properties`, `array` has `items`."""
 
 Identity = Literal["content", "properties", "delivery"]
 """What makes two records the same event: its line, its `unique` properties, or where it was delivered."""
@@ -45,7 +40,7 @@ class Property:
     """
 
     name: str
-    kind: Kind
+    type: ValueType
     required: bool = False
     description: str = ""
     enum: tuple[Scalar, ...] = ()
@@ -131,11 +126,6 @@ REPAIR_RULES: Mapping[str, str] = {
 }
 """Rule -> what kind of damage it mends; see `sluice.formats.repair`."""
 
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
-"""Bounds of every integer: what warehouses and msgspec hold."""
-
-SCALAR_KINDS: frozenset[Kind] = frozenset(get_args(Kind)) - {"object", "array", "json"}
-
 _LOGICAL = ("string", "integer", "number", "boolean", "timestamp", "date", "object", "array")
 _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "string": {"format": "", "minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"},
@@ -146,7 +136,6 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
 """logicalType -> its logicalTypeOptions -> the field of Property that each fills."""
 _DECIMALS = ("DECIMAL(38,9)", "NUMERIC(38,9)", "NUMERIC")
 _FLOATS = ("DOUBLE", "FLOAT64", "FLOAT")
-_CLUSTER_KINDS = SCALAR_KINDS - {"float"}
 _CUSTOM = ("eventTime", "identity", "countBy", "clusterBy", "logPartition", "eventTimeDefault", "repair")
 _MAX_CLUSTER = 4  # BigQuery clusters by at most four columns
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -277,7 +266,7 @@ def _columns(path: str, where: str, properties: tuple[Property, ...]) -> tuple[s
 
 
 def _event_time(path: str, where: str, name: Any, properties: tuple[Property, ...]) -> str | None:
-    timestamps = [prop.name for prop in properties if prop.kind == "timestamp" and prop.required]
+    timestamps = [prop.name for prop in properties if prop.type == "timestamp" and prop.required]
     if name is None or name in timestamps:
         return None if name is None else str(name)
     known = ", ".join(timestamps) or "no property is one"
@@ -285,7 +274,7 @@ def _event_time(path: str, where: str, name: Any, properties: tuple[Property, ..
 
 
 def _count_by(path: str, where: str, name: Any, properties: tuple[Property, ...]) -> str | None:
-    counted = [prop.name for prop in properties if prop.kind == "string" and prop.enum and prop.required]
+    counted = [prop.name for prop in properties if prop.type == "string" and prop.enum and prop.required]
     if name is None or name in counted:
         return None if name is None else str(name)
     known = ", ".join(counted) or "no property is one"
@@ -311,7 +300,7 @@ def _identity(path: str, where: str, value: Any, properties: tuple[Property, ...
 def _cluster_by(path: str, where: str, value: Any, properties: tuple[Property, ...]) -> tuple[str, ...]:
     here = f"{where}.clusterBy"
     chosen = names(path, here, value)
-    known = [prop.name for prop in properties if prop.kind in _CLUSTER_KINDS]
+    known = [prop.name for prop in properties if prop.type in CLUSTERABLE_TYPES]
     for name in chosen:
         if name not in known:
             fail(path, here, f"expected some of {', '.join(known)}, got {name!r}")
@@ -350,7 +339,7 @@ def _property(path: str, where: str, prop: SchemaProperty, *, nested: bool, item
         fail(path, f"{where}.physicalName", f"expected {prop.name!r} or nothing, got {prop.physicalName!r}")
     if item and prop.required is False:
         fail(path, f"{where}.required", "expected true or nothing (arrays hold no nulls), got False")
-    if prop.unique and (nested or item or kind not in SCALAR_KINDS):
+    if prop.unique and (nested or item or kind not in SCALAR_TYPES):
         fail(path, f"{where}.unique", "expected it on a scalar property of the event itself; remove it")
     if (prop.properties is not None and logical != "object") or prop.properties == []:
         fail(path, f"{where}.properties", "expected a list of properties, of an object only")
@@ -363,7 +352,7 @@ def _property(path: str, where: str, prop: SchemaProperty, *, nested: bool, item
     limits = _limits(path, where, prop, kind)
     return Property(
         name=prop.name or "item",
-        kind=kind,
+        type=kind,
         required=bool(prop.required) or item,
         description=(prop.description or "").strip(),
         enum=_enum(path, where, prop, kind, limits),
@@ -379,7 +368,7 @@ def _property(path: str, where: str, prop: SchemaProperty, *, nested: bool, item
     )
 
 
-def _mask(path: str, where: str, prop: SchemaProperty, kind: Kind, value: Any, *, item: bool) -> Any:
+def _mask(path: str, where: str, prop: SchemaProperty, kind: ValueType, value: Any, *, item: bool) -> Any:
     """Read how a property is protected: only what leaves a value that its column can hold."""
     here = f"{where}.customProperties.mask"
     method = choice(path, here, value, get_args(Mask))
@@ -404,7 +393,7 @@ def _mask(path: str, where: str, prop: SchemaProperty, kind: Kind, value: Any, *
     return method
 
 
-def _kind(path: str, where: str, prop: SchemaProperty) -> Kind:
+def _kind(path: str, where: str, prop: SchemaProperty) -> ValueType:
     options = prop.logicalTypeOptions or {}
     if prop.logicalType == "string" and "format" in options:
         if options["format"] != "uuid":
@@ -421,7 +410,7 @@ def _kind(path: str, where: str, prop: SchemaProperty) -> Kind:
     return prop.logicalType  # type: ignore[return-value]
 
 
-def _limits(path: str, where: str, prop: SchemaProperty, kind: Kind) -> dict[str, Any]:
+def _limits(path: str, where: str, prop: SchemaProperty, kind: ValueType) -> dict[str, Any]:
     """Read logicalTypeOptions into fields of Property."""
     known = _OPTIONS.get(str(prop.logicalType), {}) if kind != "uuid" else {"format": ""}
     limits: dict[str, Any] = {}
@@ -439,7 +428,7 @@ def _limits(path: str, where: str, prop: SchemaProperty, kind: Kind) -> dict[str
     return limits
 
 
-def _limit(path: str, where: str, key: str, value: Any, kind: Kind) -> Any:
+def _limit(path: str, where: str, key: str, value: Any, kind: ValueType) -> Any:
     if key == "pattern":
         if not isinstance(value, str):
             fail(path, where, f"expected a regular expression, got {show(value)}")
@@ -460,7 +449,7 @@ def _limit(path: str, where: str, key: str, value: Any, kind: Kind) -> Any:
 
 
 def _enum(
-    path: str, where: str, prop: SchemaProperty, kind: Kind, limits: Mapping[str, Any]
+    path: str, where: str, prop: SchemaProperty, kind: ValueType, limits: Mapping[str, Any]
 ) -> tuple[Scalar, ...]:
     if prop.enum is None:
         return ()

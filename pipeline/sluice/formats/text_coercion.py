@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 
 Path = tuple[str, ...]
 """Where a value belongs: its key, behind the keys of the objects around it."""
@@ -36,7 +36,7 @@ class Columns:
 
     def __init__(self, contract: Contract | None) -> None:
         """Without a contract all columns are texts."""
-        self._kinds: dict[Path, Kind] = {}
+        self._kinds: dict[Path, ValueType] = {}
         self._names: dict[str, Path] = {}
         self._aliases: dict[str, Path] = {}
         for prop in () if contract is None else contract.properties:
@@ -45,7 +45,7 @@ class Columns:
                 self._add((prop.name, inner.name), inner, flat=prop.flatten)
 
     def _add(self, path: Path, prop: Property, flat: bool = False) -> None:
-        self._kinds[path] = prop.kind
+        self._kinds[path] = prop.type
         self._names[_plain(".".join(path))] = path
         if flat:
             self._names[_plain(prop.name)] = path
@@ -120,7 +120,7 @@ def _plain_texts(pattern: str, *, quoted: bool) -> _Plain:
     return _Plain(re.compile(rf"(?:{pattern}\n)*+{pattern}").fullmatch, quoted)
 
 
-def _encode_column(kind: Kind, texts: Sequence[str]) -> Column:
+def _encode_column(kind: ValueType, texts: Sequence[str]) -> Column:
     plain, encode = _PLAIN.get(kind), _ENCODERS[kind]
     if plain is not None:
         joined = "\n".join(texts)
@@ -209,7 +209,7 @@ def _otherwise(text: str) -> str:
     return quote(text) if text.strip() else "null"
 
 
-_ENCODERS: Mapping[Kind, Encode] = {
+_ENCODERS: Mapping[ValueType, Encode] = {
     "string": _string,
     "uuid": _date,
     "integer": _integer,
@@ -223,7 +223,7 @@ _ENCODERS: Mapping[Kind, Encode] = {
     "json": _json,
 }
 
-_PLAIN: Mapping[Kind, _Plain] = {
+_PLAIN: Mapping[ValueType, _Plain] = {
     "string": _plain_texts(r"[^\x00-\x1f\"\\]++", quoted=True),
     "uuid": _plain_texts(r"[0-9A-Za-z-]++", quoted=True),
     "integer": _plain_texts(_INTEGER, quoted=False),

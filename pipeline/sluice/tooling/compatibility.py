@@ -178,8 +178,8 @@ def _properties_changes(was: tuple[Property, ...], now: tuple[Property, ...], pr
 
 
 def _changes(was: Property, now: Property, path: str) -> Found:
-    if was.kind != now.kind:
-        yield path, f"type changed: {was.kind} -> {now.kind}"
+    if was.type != now.type:
+        yield path, f"type changed: {was.type} -> {now.type}"
         return
     if was.mask != now.mask:
         yield path, f"protection changed: {was.mask or 'none'} -> {now.mask or 'none'}"

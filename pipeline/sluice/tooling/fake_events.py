@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from sluice.clock import Clock
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.errors import ConfigError
 
 _WORDS = (
@@ -76,7 +76,7 @@ class _Maker:
     def __init__(self, source: random.Random, clock: Clock) -> None:
         self._random = source
         self._clock = clock
-        self._kinds: Mapping[Kind, Callable[[Property], Any]] = {
+        self._kinds: Mapping[ValueType, Callable[[Property], Any]] = {
             "string": self._string,
             "uuid": lambda _: str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
             "integer": lambda each: self._random.randint(*map(int, _bounds(each))),
@@ -103,7 +103,7 @@ class _Maker:
         }
 
     def _value(self, wanted: Property) -> Any:
-        return self._random.choice(wanted.enum) if wanted.enum else self._kinds[wanted.kind](wanted)
+        return self._random.choice(wanted.enum) if wanted.enum else self._kinds[wanted.type](wanted)
 
     def _word(self) -> str:
         return f"{self._random.choice(_WORDS)}-{self._random.randint(1, 99)}"

@@ -168,4 +168,4 @@ def _walk(properties: Iterable[Property], prefix: str) -> Iterator[tuple[str, Pr
 
 
 def _times(contract: Contract) -> list[str]:
-    return [prop.name for prop in contract.properties if prop.kind == "timestamp" and prop.required]
+    return [prop.name for prop in contract.properties if prop.type == "timestamp" and prop.required]

@@ -104,11 +104,11 @@ def _columns(
 
 
 def _column(prop: Property, reach: _Reach) -> Iterator[tuple[_Kind, _Reach]]:
-    if prop.kind == "decimal":
+    if prop.type == "decimal":
         yield _Kind("decimal", prop.minimum, prop.maximum, not prop.required), reach
-    elif prop.kind in ("uuid", "timestamp"):
-        yield _Kind(prop.kind), reach
-    elif prop.kind == "object":
+    elif prop.type in ("uuid", "timestamp"):
+        yield _Kind(prop.type), reach
+    elif prop.type == "object":
         yield from _columns(prop.properties, attribute_names(prop.properties), reach)
     elif prop.items is not None:
         items: _Reach = lambda events: chain.from_iterable(reach(events))  # noqa: E731

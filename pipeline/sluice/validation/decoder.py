@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import xxhash
 
-from sluice.contracts import INT64_MAX, INT64_MIN, Contract, Kind, Property
+from sluice.contracts import INT64_MAX, INT64_MIN, Contract, Property, ValueType
 from sluice.contracts.patterns import python_pattern
 from sluice.errors import ContractError
 from sluice.validation.batch_checks import FindSuspects, attribute_names, compile_suspects
@@ -36,7 +36,7 @@ TIME_FIELD = "event_time_"
 DELIVERY_KEY = "_id"
 """Key of the line's string that says where a record was delivered, for identity `delivery`."""
 
-_TYPES: Mapping[Kind, Any] = {
+_TYPES: Mapping[ValueType, Any] = {
     "string": str,
     "uuid": str,
     "integer": int,
@@ -116,7 +116,7 @@ def routed_properties(contract: Contract, route_by: str | None) -> tuple[Propert
             message = (
                 f"{contract.path or contract.label}: property {route_by}: events are routed by it, so"
                 f" expected a required string with `enum: [{{value: {contract.event_type}}}]`"
-                f", got {', '.join(map(str, prop.enum)) or prop.kind}"
+                f", got {', '.join(map(str, prop.enum)) or prop.type}"
             )
             raise ContractError(message)
     return tuple(prop for prop in contract.properties if prop.name != route_by)
@@ -161,16 +161,16 @@ def _names(struct: type[msgspec.Struct]) -> dict[str, str]:
 
 def _optional(prop: Property) -> Any:
     # Raw takes null as it is, and cannot be in a union.
-    return msgspec.Raw if prop.kind == "decimal" else _type(prop) | None
+    return msgspec.Raw if prop.type == "decimal" else _type(prop) | None
 
 
 def _type(prop: Property) -> Any:
     """Return the type that msgspec decodes a value of `prop` to; null apart."""
     if prop.enum:
         return Literal[prop.enum]
-    if prop.kind == "object":
+    if prop.type == "object":
         return _struct(prop.name, prop.properties)
-    base = _array(prop) if prop.kind == "array" else _TYPES[prop.kind]
+    base = _array(prop) if prop.type == "array" else _TYPES[prop.type]
     limits = _limits(prop)
     return Annotated[base, msgspec.Meta(**limits)] if limits else base
 
@@ -185,11 +185,11 @@ def _array(prop: Property) -> Any:
 def _limits(prop: Property) -> dict[str, Any]:
     """Return what msgspec is to check beyond the type; UUIDs and the bounds of decimals are left to `odd`."""
     limits: dict[str, Any] = {}
-    if prop.kind == "integer":
+    if prop.type == "integer":
         limits = {"ge": INT64_MIN, "le": INT64_MAX}
     if prop.pattern is not None:
         limits["pattern"] = python_pattern(prop.pattern)
-    if prop.kind != "decimal":
+    if prop.type != "decimal":
         given = {"ge": prop.minimum, "le": prop.maximum}
         given |= {"min_length": prop.min_length, "max_length": prop.max_length}
         limits |= {name: value for name, value in given.items() if value is not None}
@@ -213,7 +213,7 @@ def compile_identity(contract: Contract) -> Callable[[bytes], bytes]:
     # A protected value has been held against its limits before it was hashed.
     unique = [each.unlimited() if each.mask else each for each in contract.properties if each.unique]
     decode = msgspec.json.Decoder(_struct(contract.event_type, unique)).decode
-    canonical = [(operator.attrgetter(attribute_names(unique)[prop.name]), prop.kind) for prop in unique]
+    canonical = [(operator.attrgetter(attribute_names(unique)[prop.name]), prop.type) for prop in unique]
 
     def identify(line: bytes) -> bytes:
         event = decode(line)
@@ -223,7 +223,7 @@ def compile_identity(contract: Contract) -> Callable[[bytes], bytes]:
     return identify
 
 
-def _canonical(value: Any, kind: Kind) -> Any:
+def _canonical(value: Any, kind: ValueType) -> Any:
     if value is None:
         return None
     if kind == "uuid":

@@ -289,7 +289,7 @@ class _Walker:
         """Compile what changes a value of `prop`; None: nothing does."""
         if prop.mask:
             return self._changes[prop.mask]
-        if prop.kind == "json":
+        if prop.type == "json":
             return self._anything
         masked = any(each.mask for _, each in _walk((prop,), ""))
         if prop.items is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from sluice.contracts import INT64_MAX, INT64_MIN, Kind, Property
+from sluice.contracts import INT64_MAX, INT64_MIN, Property, ValueType
 from sluice.contracts.patterns import python_pattern
 from sluice.elements import Violation
 from sluice.errors import ContractError
@@ -103,14 +103,14 @@ def compile_object(properties: Iterable[Property]) -> Check:
 
 
 def _compile(prop: Property) -> Check:
-    if prop.kind == "object":
+    if prop.type == "object":
         return compile_object(prop.properties)
     if prop.enum:
         return _enum(prop)
-    return _COMPILERS[prop.kind](prop)
+    return _COMPILERS[prop.type](prop)
 
 
-_NAMES: dict[Kind, str] = {
+_NAMES: dict[ValueType, str] = {
     "string": "a string",
     "uuid": "a UUID such as 123e4567-e89b-12d3-a456-426614174000",
     "integer": "an integer",
@@ -130,7 +130,7 @@ def expectation(prop: Property) -> str:
     if prop.enum:
         values = ", ".join(str(value) for value in prop.enum)
         return values if len(prop.enum) == 1 else f"one of {values}"
-    return _NAMES[prop.kind]
+    return _NAMES[prop.type]
 
 
 def _bounds(low: Any, high: Any, unit: str = "") -> str:
@@ -140,15 +140,15 @@ def _bounds(low: Any, high: Any, unit: str = "") -> str:
 
 
 def _string(prop: Property) -> Check:
-    pattern = UUID_PATTERN if prop.kind == "uuid" else prop.pattern
-    form = _NAMES["uuid"] if prop.kind == "uuid" else f"a string that matches {pattern}"
+    pattern = UUID_PATTERN if prop.type == "uuid" else prop.pattern
+    form = _NAMES["uuid"] if prop.type == "uuid" else f"a string that matches {pattern}"
     matches = None if pattern is None else re.compile(python_pattern(pattern)).search
     limited = prop.min_length is not None or prop.max_length is not None
     low, high = prop.min_length or 0, float("inf") if prop.max_length is None else prop.max_length
 
     def check(value: Any, path: str, found: list[Violation]) -> None:
         if type(value) is not str:
-            found.append(Violation("type", path, _NAMES[prop.kind], snippet(value)))
+            found.append(Violation("type", path, _NAMES[prop.type], snippet(value)))
             return
         if matches is not None and not matches(value):
             found.append(Violation("format", path, form, snippet(value)))
@@ -338,7 +338,7 @@ def _json(prop: Property) -> Check:
     return check
 
 
-_COMPILERS: dict[Kind, Callable[[Property], Check]] = {
+_COMPILERS: dict[ValueType, Callable[[Property], Check]] = {
     "string": _string,
     "uuid": _string,
     "integer": _integer,

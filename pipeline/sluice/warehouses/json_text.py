@@ -13,7 +13,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.contracts import Kind, Property
+from sluice.contracts import Property, ValueType
 
 _SPECIAL = r'["\\\x00-\x1f]'
 _SPECIAL_BYTES = bytes([*range(0x20), *b'"\\'])
@@ -26,14 +26,14 @@ def json_text(array: pa.Array, prop: Property) -> pa.Array:
 
     `array` must not be a slice of a longer one.
     """
-    if prop.kind == "object":
+    if prop.type == "object":
         members = [(each.name, json_text(array.field(at), each)) for at, each in enumerate(prop.properties)]
         return pc.if_else(array.is_valid(), json_object(members), _NULL)
     if prop.items is not None:
         items = pc.fill_null(json_text(array.values, prop.items), "null")
         joined = pc.binary_join(pa.ListArray.from_arrays(array.offsets, items), ",")
         return pc.if_else(array.is_valid(), _join("[", joined, "]"), _NULL)
-    return _SCALARS[prop.kind](array)
+    return _SCALARS[prop.type](array)
 
 
 def json_object(members: Sequence[tuple[str, pa.Array]]) -> pa.Array:
@@ -91,7 +91,7 @@ def _quoted(array: pa.Array) -> pa.Array:
 
 _NULL = pa.scalar(None, pa.string())
 
-_SCALARS: Mapping[Kind, Callable[[pa.Array], pa.Array]] = {
+_SCALARS: Mapping[ValueType, Callable[[pa.Array], pa.Array]] = {
     "string": _string,
     "uuid": _string,
     "integer": _text,

@@ -124,7 +124,7 @@ def _narrow(prop: Property, path: str, below: str, paths: Collection[str]) -> Pr
     if prop.items is not None:
         items = _narrow(prop.items, f"{path}[]", f"{path}[].", paths)
         return None if items is None else replace(prop, items=items)
-    if prop.kind != "object":
+    if prop.type != "object":
         return prop
     inner = _without(prop.properties, below, paths)
     return replace(prop, properties=inner) if inner else None

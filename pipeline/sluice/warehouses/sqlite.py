@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from sluice.arrow.schema import ADDED, arrow_schema
 from sluice.arrow.window_counts import WindowCount
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.errors import ConfigError, ContractError, WarehouseError
 from sluice.warehouses.json_text import decimal_text, instant_text, json_text
@@ -40,7 +40,7 @@ from sluice.warehouses.transactional import (
 BUSY_SECONDS = 60.0
 """How long a worker waits for another one's transaction."""
 
-SCALARS: dict[Kind, str] = {
+SCALARS: dict[ValueType, str] = {
     "string": "TEXT",
     "uuid": "TEXT",
     "integer": "INTEGER",
@@ -172,7 +172,7 @@ class SQLiteWarehouse:
             for each in contract.columns:
                 if each.name in paths and each.name in missing:
                     connection.execute(
-                        f"ALTER TABLE {_name(contract.table)} ADD COLUMN {_name(each.name)} {SCALARS[each.kind]}"
+                        f"ALTER TABLE {_name(contract.table)} ADD COLUMN {_name(each.name)} {SCALARS[each.type]}"
                     )
             connection.execute("COMMIT")
 
@@ -205,7 +205,7 @@ class Connection:
     def insert(self, contract: Contract, rows: pa.Table) -> None:
         """Insert rows into the contract's table; raises RefusedRows for what they hold."""
         columns = {
-            prop.name: _STORED.get(prop.kind, _same)(array, prop)
+            prop.name: _STORED.get(prop.type, _same)(array, prop)
             for prop, array in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True)
         }
         try:
@@ -236,7 +236,7 @@ def _json(column: pa.ChunkedArray, prop: Property) -> pa.Array:
     return json_text(column.chunk(0), prop) if column.num_chunks else pa.nulls(0, pa.string())
 
 
-_STORED: Mapping[Kind, Callable[[pa.ChunkedArray, Property], pa.ChunkedArray | pa.Array]] = {
+_STORED: Mapping[ValueType, Callable[[pa.ChunkedArray, Property], pa.ChunkedArray | pa.Array]] = {
     "decimal": lambda column, _: decimal_text(column.combine_chunks()),
     "timestamp": lambda column, _: instant_text(column),
     "date": lambda column, _: column.cast(pa.string()),
@@ -249,7 +249,7 @@ _STORED: Mapping[Kind, Callable[[pa.ChunkedArray, Property], pa.ChunkedArray | p
 def _differences(connection: Connection, contract: Contract) -> list[Difference] | None:
     columns = (*contract.columns, *ADDED)
     wanted = TableSchema(
-        [Column(each.name, SCALARS[each.kind], each.required) for each in columns], PRIMARY_KEY
+        [Column(each.name, SCALARS[each.type], each.required) for each in columns], PRIMARY_KEY
     )
     names = {each.name.lower() for each in columns}
     rows = connection.execute(_COLUMNS, [contract.table])
@@ -288,7 +288,7 @@ def create_table_sql(contract: Contract) -> str:
         raise ContractError(message)
     arrow_schema(contract)  # refuses reserved names and objects without properties
     columns = (*contract.columns, *ADDED)
-    kinds = [f"{SCALARS[each.kind]}{' NOT NULL' if each.required else ''}" for each in columns]
+    kinds = [f"{SCALARS[each.type]}{' NOT NULL' if each.required else ''}" for each in columns]
     lines = [
         f"    {_name(each.name)} {kind},{_comment(each.description)}"
         for each, kind in zip(columns, kinds, strict=True)

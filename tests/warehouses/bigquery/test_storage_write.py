@@ -170,7 +170,7 @@ def test_rows_that_the_table_does_not_take_are_refused_with_its_message(
     warehouse: BigQueryWarehouse, client: bigquery.Client
 ) -> None:
     number = tuple(
-        replace(each, kind="integer") if each.name == "text" else each for each in ORDER.properties
+        replace(each, type="integer") if each.name == "text" else each for each in ORDER.properties
     )
     warehouse.prepare([replace(ORDER, properties=number)])
     each = segment(1, order(0, text="7"), order(1, text="x"), b'{"at":7}', order(12, text="8"))

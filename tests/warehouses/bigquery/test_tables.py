@@ -287,7 +287,7 @@ def test_every_contract_of_the_product_makes_a_table(contract: Contract) -> None
     found = columns(table)
     assert [name for name, _, _ in found[:-4]] == [each.name for each in contract.properties]
     assert found[-4:] == SYSTEM_COLUMNS
-    required = {each.name for each in contract.properties if each.required and each.kind != "array"}
+    required = {each.name for each in contract.properties if each.required and each.type != "array"}
     assert {name for name, _, is_required in found[:-4] if is_required} == required
     json.dumps(table_json(contract))
 

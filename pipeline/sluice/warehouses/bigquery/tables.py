@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sluice.arrow.schema import ADDED, arrow_schema
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.errors import ContractError
 from sluice.warehouses.schema_diff import Column, TableSchema
 
@@ -30,7 +30,7 @@ MAX_CLUSTERS = 4
 MAX_DESCRIPTION = 1024
 """BigQuery's limits: https://cloud.google.com/bigquery/quotas"""
 
-SCALARS: dict[Kind, str] = {
+SCALARS: dict[ValueType, str] = {
     "string": "STRING",
     "uuid": "STRING",
     "integer": "INTEGER",
@@ -269,13 +269,13 @@ def _field(prop: Property, name: str, where: str, tags: Mapping[str, str], tag: 
                 f"{where}: BigQuery has no arrays of arrays; put an object between them, or make it json"
             )
             raise ContractError(message)
-    kind = "RECORD" if value.kind == "object" else SCALARS[value.kind]
+    kind = "RECORD" if value.type == "object" else SCALARS[value.type]
     field: Field = {"name": name, "type": kind, "mode": mode}
     if description := prop.description or value.description:
         field["description"] = _shortened(description)
     classes = [each for each in (prop.classification, value.classification) if each and each in tags]
     tag = tags[classes[0]] if classes else tag
-    if value.kind == "object":  # BigQuery tags leaves only
+    if value.type == "object":  # BigQuery tags leaves only
         inner = [(each, f"{where}.{each.name}") for each in value.properties]
         field["fields"] = [_field(each, each.name, here, tags, tag) for each, here in inner]
     elif tag is not None:
@@ -308,7 +308,7 @@ def _clusters(contract: Contract, columns: Sequence[Property]) -> tuple[str, ...
             f"{where}: expected at most {MAX_CLUSTERS}, as BigQuery does, got {len(contract.cluster_by)}"
         )
         raise ContractError(message)
-    kinds = {column.name: column.kind for column in columns}
+    kinds = {column.name: column.type for column in columns}
     for name in contract.cluster_by:
         if name not in kinds:
             message = f"{where}: expected properties of the contract, got {name!r}"

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from sluice.arrow.schema import ADDED, arrow_schema
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError, ContractError
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare, members
@@ -19,7 +19,7 @@ SEGMENTS = "_segments"
 COUNTS = "event_counts"
 EVENT_DATE = Property("event_date", "date", required=True, description="UTC day of the event, the partition.")
 
-SCALARS: dict[Kind, str] = {
+SCALARS: dict[ValueType, str] = {
     "string": "VARCHAR",
     "uuid": "UUID",
     "integer": "BIGINT",
@@ -60,12 +60,12 @@ def create_table_sql(contract: Contract) -> str:
 
 def sql_type(prop: Property) -> str:
     """Return the DuckDB type of a property."""
-    if prop.kind == "object":
+    if prop.type == "object":
         inner = ", ".join(f"{_name(each.name)} {sql_type(each)}" for each in prop.properties)
         return f"STRUCT({inner})"
     if prop.items is not None:
         return f"{sql_type(prop.items)}[]"
-    return SCALARS[prop.kind]
+    return SCALARS[prop.type]
 
 
 def view_statements(
@@ -169,7 +169,7 @@ def wanted_shape(columns: Sequence[Property], sql_type: Callable[[Property], str
     def type_of(prop: Property) -> str:
         if prop.items is not None:
             return f"{type_of(prop.items)}[]"
-        return "STRUCT" if prop.kind == "object" else sql_type(prop)
+        return "STRUCT" if prop.type == "object" else sql_type(prop)
 
     return TableSchema([Column(each.path, each.type) for each in members(columns, type_of)])
 

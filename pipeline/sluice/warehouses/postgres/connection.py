@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.errors import WarehouseError
 from sluice.warehouses.json_text import json_text
 from sluice.warehouses.row_errors import RowsRejected
@@ -113,7 +113,7 @@ def _binary(contract: Contract, rows: pa.Table) -> pa.Table:
     columns = {}
     for prop, column in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True):
         array = column.chunk(0) if column.num_chunks else pa.array([], column.type)
-        convert = _BINARY.get(prop.kind)
+        convert = _BINARY.get(prop.type)
         columns[prop.name] = array if convert is None else convert(array, prop)
     return pa.table(columns)
 
@@ -136,7 +136,7 @@ def _jsonb(array: pa.Array, prop: Property) -> pa.Array:
     return pc.binary_join_element_wise(pa.scalar(_JSONB), text, pa.scalar(b""))
 
 
-_BINARY: Mapping[Kind, Callable[[pa.Array, Property], pa.Array]] = {
+_BINARY: Mapping[ValueType, Callable[[pa.Array, Property], pa.Array]] = {
     "uuid": _uuids,
     "json": _jsonb,
     "object": _jsonb,

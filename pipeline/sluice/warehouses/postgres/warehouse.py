@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from sluice.arrow.schema import ADDED, arrow_schema
 from sluice.arrow.window_counts import WindowCount
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.errors import ConfigError, ContractError
 from sluice.warehouses.connection_cache import Held
@@ -46,7 +46,7 @@ from sluice.warehouses.transactional import (
 )
 from sluice.warehouses.urls import redact
 
-SCALARS: dict[Kind, str] = {
+SCALARS: dict[ValueType, str] = {
     "string": "text",
     "uuid": "uuid",
     "integer": "bigint",
@@ -289,7 +289,7 @@ def _refer_to(connection: Connection, table: str, contracts: Sequence[Contract])
 def _differences(connection: Connection, contract: Contract) -> list[Difference] | None:
     columns = (*contract.columns, *ADDED)
     wanted = TableSchema(
-        [Column(each.name, SCALARS[each.kind], each.required) for each in columns], PRIMARY_KEY
+        [Column(each.name, SCALARS[each.type], each.required) for each in columns], PRIMARY_KEY
     )
     names = {each.name for each in columns}
     rows = connection.execute(_COLUMNS, [quoted_name(contract.table)])
@@ -353,7 +353,7 @@ def table_statements(contract: Contract) -> list[str]:
 
 
 def _column(prop: Property) -> str:
-    return f"{quoted_name(prop.name)} {SCALARS[prop.kind]}{' NOT NULL' if prop.required else ''}"
+    return f"{quoted_name(prop.name)} {SCALARS[prop.type]}{' NOT NULL' if prop.required else ''}"
 
 
 def _check_contract(contract: Contract) -> None:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract, Kind, Property
+from sluice.contracts import Contract, Property, ValueType
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.json_text import json_text
 from sluice.warehouses.row_errors import RowsRejected
@@ -180,19 +180,19 @@ def _staged(columns: Sequence[Property], rows: pa.Table) -> pa.Table:
     arrays = {}
     for at, (prop, column) in enumerate(zip(columns, rows.combine_chunks().columns, strict=True)):
         array = column.chunk(0) if column.num_chunks else pa.array([], column.type)
-        convert = _STAGED.get(prop.kind)
+        convert = _STAGED.get(prop.type)
         arrays[f"c{at}"] = array if convert is None else convert(array, prop)
     return pa.table(arrays)
 
 
-_STAGED: Mapping[Kind, Callable[[pa.Array, Property], pa.Array]] = {
+_STAGED: Mapping[ValueType, Callable[[pa.Array, Property], pa.Array]] = {
     "timestamp": lambda array, _: pc.strftime(array, _INSTANT),
     "date": lambda array, _: array.cast(pa.string()),
     "object": json_text,
     "array": json_text,
 }
 
-TYPES: Mapping[Kind, str] = {
+TYPES: Mapping[ValueType, str] = {
     "string": "VARCHAR",
     "uuid": "VARCHAR(36)",
     "integer": "NUMBER(19,0)",
@@ -210,7 +210,7 @@ TYPES: Mapping[Kind, str] = {
 
 def listed_type(prop: Property) -> str:
     """Return the type of a property as `family` names it."""
-    return TYPES[prop.kind].replace("VARCHAR(36)", "VARCHAR")
+    return TYPES[prop.type].replace("VARCHAR(36)", "VARCHAR")
 
 
 def family(kind: str, precision: int | None, scale: int | None) -> str:
@@ -220,7 +220,7 @@ def family(kind: str, precision: int | None, scale: int | None) -> str:
 
 
 def _taken(prop: Property, place: str) -> str:
-    kind = TYPES[prop.kind]
+    kind = TYPES[prop.type]
     return f"PARSE_JSON({place}::VARCHAR)" if kind == "VARIANT" else f"{place}::{kind}"
 
 

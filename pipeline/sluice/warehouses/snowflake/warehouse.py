@@ -360,7 +360,7 @@ def create_table_sql(contract: Contract) -> str:
 
 
 def _column(prop: Property) -> str:
-    parts = [quoted_name(prop.name), TYPES[prop.kind]]
+    parts = [quoted_name(prop.name), TYPES[prop.type]]
     if prop.required:
         parts.append("NOT NULL")
     if prop.description:

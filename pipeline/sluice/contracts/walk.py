@@ -1,0 +1,44 @@
+"""Walks over the properties of a contract, at any depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sluice.contracts.model import Property
+
+Path = tuple[str, ...]
+"""Where a property is: the names from the event down to it, with `ITEM` for the items of an array."""
+
+ITEM = "[]"
+"""The part of a path that stands for every item of an array."""
+
+
+def walk(properties: Iterable[Property], parent: Path = ()) -> Iterator[tuple[Path, Property]]:
+    """Yield every property with its path, each before the ones inside it, in the order of the contract.
+
+    The members of an object follow it, and so do the items of an array: `("lines",)`, `("lines", "[]")`,
+    `("lines", "[]", "sku")`. A flattened object is walked as any other, since records are nested; the columns of
+    its table are `Contract.columns`.
+    """
+    for prop in properties:
+        yield from _walk_value((*parent, prop.name), prop)
+
+
+def _walk_value(path: Path, prop: Property) -> Iterator[tuple[Path, Property]]:
+    yield path, prop
+    yield from walk(prop.properties, path)
+    if prop.items is not None:
+        yield from _walk_value((*path, ITEM), prop.items)
+
+
+def path_text(path: Path) -> str:
+    """Return a path as messages show it, such as `lines[].sku`."""
+    return ".".join(path).replace(f".{ITEM}", ITEM)
+
+
+def innermost_items(prop: Property) -> tuple[Path, Property]:
+    """Return the items of an array, or of an array of arrays, with their path below `prop`; else () and `prop`."""
+    path: Path = ()
+    while prop.items is not None:
+        path, prop = (*path, ITEM), prop.items
+    return path, prop
