@@ -20,7 +20,7 @@ from sluice.tooling.fake_events import fake_events
 
 from tests.live.servers import free_port
 from tests.runtime.replay_bench import SLUICE, Running
-from tests.warehouses.places import Place
+from tests.warehouses.backends import Backend
 
 CONTRACTS = load_contracts("schemas/backend_events")
 TABLES = {"order": "order_events", "inventory": "inventory_events", "user_activity": "user_activity_events"}
@@ -168,14 +168,14 @@ MakeJob = Callable[[Topic], LiveJob]
 """A fixture of tests/live/conftest.py: makes jobs that end with the test, however it ends."""
 
 
-def embedded(file: Path) -> Place:
+def embedded(file: Path) -> Backend:
     """Return the embedded warehouse in `file`."""
 
     def query(sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(file), read_only=True) as connection:
             return connection.sql(sql).fetchall()
 
-    return Place(f"duckdb:///{file}", query)
+    return Backend(f"duckdb:///{file}", query)
 
 
 def _lines(root: Path) -> Iterable[bytes]:

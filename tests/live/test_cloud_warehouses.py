@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.runtime.replay_bench import ROOT, sluice
-from tests.warehouses.places import PLACES, Place
+from tests.warehouses.backends import BACKENDS, Backend
 
 HISTORY = ROOT / "examples/backend_events/history/orders_and_stock.ndjson"
 MINUTES = (b"T13:01:", b"T13:02:")
@@ -20,15 +20,15 @@ TABLES = {"order_events": "order_date", "inventory_events": "timestamp", "dead_l
 
 
 @pytest.fixture(params=["bigquery", "snowflake"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     folder = tmp_path / "server"
     folder.mkdir()
-    with PLACES[request.param](folder) as make:
+    with BACKENDS[request.param](folder) as make:
         yield make(tmp_path)
 
 
 def run(
-    place: Place,
+    backend: Backend,
     folder: Path,
     command: str = "run",
     job: str = "jobs/backend_events.yaml",
@@ -36,23 +36,23 @@ def run(
 ) -> dict[str, Any]:
     """Run a job into the warehouse and return its report."""
     arguments = [command, job, f"--source={folder}/{source}"]
-    arguments += [f"--files={folder}/files", f"--dead-letters={folder}/letters", f"--warehouse={place.url}"]
-    done = sluice(*arguments, "--report", f"{folder}/report.json", environment=dict(place.environment))
+    arguments += [f"--files={folder}/files", f"--dead-letters={folder}/letters", f"--warehouse={backend.url}"]
+    done = sluice(*arguments, "--report", f"{folder}/report.json", environment=dict(backend.environment))
     assert done.code == 0, done.err
     found: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return found
 
 
-def state(place: Place) -> dict[str, int]:
+def state(backend: Backend) -> dict[str, int]:
     """Return how many rows, counted events and segments there are."""
     # BigQuery's tables of events refuse a query without a filter on the partition.
-    what = "`{}` WHERE `{}` >= TIMESTAMP '2000-01-01'" if place.url.startswith("bigquery:") else "{}"
+    what = "`{}` WHERE `{}` >= TIMESTAMP '2000-01-01'" if backend.url.startswith("bigquery:") else "{}"
     numbers = {
-        table: place.query(f"SELECT COUNT(*) FROM {what.format(table, time)}")[0][0]
+        table: backend.query(f"SELECT COUNT(*) FROM {what.format(table, time)}")[0][0]
         for table, time in TABLES.items()
     }
-    numbers["events"] = place.query("SELECT SUM(events) FROM event_counts")[0][0]
-    numbers["segments"] = place.query("SELECT COUNT(*) FROM _segments")[0][0]
+    numbers["events"] = backend.query("SELECT SUM(events) FROM event_counts")[0][0]
+    numbers["segments"] = backend.query("SELECT COUNT(*) FROM _segments")[0][0]
     return {name: int(number) for name, number in numbers.items()}
 
 
@@ -67,18 +67,18 @@ CLICKS = b"".join(
 @pytest.mark.long
 def test_the_clickstream_sends_its_counts_alone_to_snowflake(tmp_path: Path) -> None:
     (tmp_path / "clicks.ndjson").write_bytes(CLICKS)
-    with PLACES["snowflake"](tmp_path) as make:
-        place = make(tmp_path)
+    with BACKENDS["snowflake"](tmp_path) as make:
+        backend = make(tmp_path)
         for command, loaded, backfilled in (("run", 5, 0), ("run", 0, 0), ("load", 0, 0)):
-            report = run(place, tmp_path, command, "jobs/clickstream.yaml", "clicks.ndjson")
+            report = run(backend, tmp_path, command, "jobs/clickstream.yaml", "clicks.ndjson")
             assert (report["loaded"], report["backfilled"], report["reconciled"]) == (
                 loaded,
                 backfilled,
                 True,
             )
-        rows = place.query("SELECT event_type, window_start, events FROM event_counts ORDER BY 2, 1")
-        tables = place.query("SELECT table_name FROM information_schema.tables ORDER BY 1")
-        segments = place.query("SELECT events FROM _segments")
+        rows = backend.query("SELECT event_type, window_start, events FROM event_counts ORDER BY 2, 1")
+        tables = backend.query("SELECT table_name FROM information_schema.tables ORDER BY 1")
+        segments = backend.query("SELECT events FROM _segments")
     start = datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
     after = start + timedelta(seconds=10)
     assert rows == [("click", start, 2), ("view", start, 1), ("click", after, 1), ("purchase", after, 1)]
@@ -93,19 +93,19 @@ def test_the_clickstream_sends_its_counts_alone_to_snowflake(tmp_path: Path) -> 
     assert len(list(tmp_path.glob("letters/**/dead_letter_*.json"))) == 1
 
 
-def test_a_history_is_loaded_once(place: Place, tmp_path: Path) -> None:
+def test_a_history_is_loaded_once(backend: Backend, tmp_path: Path) -> None:
     lines = HISTORY.read_bytes().splitlines(keepends=True)
     chosen = [line for line in lines if any(minute in line for minute in MINUTES)]
     (tmp_path / "history.ndjson").write_bytes(b"".join([*chosen, b'{"event_type":"order"\n']))
-    report = run(place, tmp_path)
+    report = run(backend, tmp_path)
     figures = report["by_type"]
-    found = state(place)
+    found = state(backend)
     assert report["reconciled"]
     assert found["events"] == report["loaded"]
     assert found["order_events"] == figures["order"]["loaded"] > 0
     assert found["inventory_events"] == figures["inventory"]["loaded"] > 0
     assert found["dead_letters"] == report["rejected"] > 0
-    again = run(place, tmp_path)
+    again = run(backend, tmp_path)
     assert again["duplicates"] == report["read"] - report["rejected"] > 0
-    run(place, tmp_path, "load")
-    assert state(place) == found
+    run(backend, tmp_path, "load")
+    assert state(backend) == found

@@ -23,7 +23,7 @@ import yaml
 from tests.live import servers
 from tests.live.commerce import SAMPLES, Backend, Shop, add_products, add_sales, read_log, samples
 from tests.live.running import ROOT, run_job
-from tests.warehouses.places import bigquery_client
+from tests.warehouses.backends import bigquery_client
 
 DOMAINS = ("--select", "commerce", "backend_events")
 

@@ -33,7 +33,7 @@ from tests.live.live_bench import (
 )
 from tests.live.servers import Kafka, PubSub, kafka, pubsub
 from tests.runtime.replay_bench import Running, small_disk
-from tests.warehouses.places import PLACES, MakePlace, Place
+from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 
 pytestmark = [
     pytest.mark.alone,
@@ -72,13 +72,13 @@ def enlarge(disk: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePlace]:
-    with PLACES["postgres"](tmp_path_factory.mktemp("postgres")) as place:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeBackend]:
+    with BACKENDS["postgres"](tmp_path_factory.mktemp("postgres")) as place:
         yield place
 
 
 @pytest.fixture
-def table(postgres: MakePlace, tmp_path: Path) -> Place:
+def table(postgres: MakeBackend, tmp_path: Path) -> Backend:
     return postgres(tmp_path)
 
 
@@ -89,7 +89,7 @@ def emulator() -> Iterator[PubSub]:
 
 
 @contextmanager
-def held(place: Place) -> Iterator[None]:
+def held(place: Backend) -> Iterator[None]:
     """Hold a lock that keeps others from loading."""
     from adbc_driver_postgresql import dbapi
 
@@ -101,7 +101,7 @@ def held(place: Place) -> Iterator[None]:
 
 
 @contextmanager
-def stopped(place: Place) -> Iterator[None]:
+def stopped(place: Backend) -> Iterator[None]:
     """Have the server away."""
     assert place.stop is not None
     assert place.start is not None
@@ -116,7 +116,7 @@ _OPEN = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(); sys.st
 
 
 @contextmanager
-def opened(place: Place) -> Iterator[None]:
+def opened(place: Backend) -> Iterator[None]:
     """Have another process hold the file of an embedded warehouse open for writing."""
     command = [sys.executable, "-c", _OPEN, place.url.removeprefix("duckdb:///")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -161,7 +161,7 @@ def test_what_is_on_its_way_when_a_drain_begins_is_stored_and_acknowledged(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_at_once_and_what_was_not_stored_comes_again(
-    job: LiveJob, topic: KafkaTopic, table: Place, number: int
+    job: LiveJob, topic: KafkaTopic, table: Backend, number: int
 ) -> None:
     feed, job.warehouse = Feed(3), table
     running = job.start("--windows.flush", "60s", "--retry-for", "1h")
@@ -273,10 +273,10 @@ def test_sources_that_are_away_for_a_minute(
 
 @pytest.mark.long
 def test_warehouses_that_are_away_for_a_minute(
-    new_job: MakeJob, broker: Kafka, postgres: MakePlace, tmp_path: Path
+    new_job: MakeJob, broker: Kafka, postgres: MakeBackend, tmp_path: Path
 ) -> None:
-    with PLACES["postgres"](tmp_path) as other:
-        faults: list[tuple[Place, Callable[[Place], AbstractContextManager[None]]]] = [
+    with BACKENDS["postgres"](tmp_path) as other:
+        faults: list[tuple[Backend, Callable[[Backend], AbstractContextManager[None]]]] = [
             (postgres(tmp_path), held),
             (other(tmp_path), stopped),
             (embedded(tmp_path / "w.duckdb"), opened),

@@ -18,19 +18,19 @@ from sluice.warehouses.postgres.warehouse import PostgresWarehouse
 
 from tests.live import servers
 from tests.runtime.replay_bench import ROOT
-from tests.warehouses.places import PLACES, MakePlace, Place
-from tests.warehouses.samples import (
+from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
+from tests.warehouses.order_segments import (
     ID,
     LETTER,
     ORDER,
-    counts,
+    event_counts,
     load,
-    marks,
     number_of,
     order,
     prepared,
     read_back,
     segment,
+    segment_rows,
 )
 
 CUSTOMER = "00000000-0000-0000-0000-00000000000a"
@@ -41,28 +41,28 @@ PAID = replace(
 
 
 @pytest.fixture(scope="module")
-def make_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePlace]:
-    with PLACES["postgres"](tmp_path_factory.mktemp("server")) as make:
+def make_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeBackend]:
+    with BACKENDS["postgres"](tmp_path_factory.mktemp("server")) as make:
         yield make
 
 
 @pytest.fixture
-def place(make_place: MakePlace, tmp_path: Path) -> Place:
-    return make_place(tmp_path)
+def backend(make_backend: MakeBackend, tmp_path: Path) -> Backend:
+    return make_backend(tmp_path)
 
 
-def execute(place: Place, *statements: str) -> None:
-    """Run statements in the place's schema, as its owner would."""
-    warehouse = open_warehouse(place.url)
+def execute(backend: Backend, *statements: str) -> None:
+    """Run statements in the schema of the backend, as its owner would."""
+    warehouse = open_warehouse(backend.url)
     assert isinstance(warehouse, PostgresWarehouse)
     with closing(warehouse._connect()) as connection:
         for statement in statements:
             connection.execute(statement)
 
 
-def test_types_are_native(place: Place) -> None:
-    prepared(place.url)
-    rows = place.query(
+def test_types_are_native(backend: Backend) -> None:
+    prepared(backend.url)
+    rows = backend.query(
         "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, col_description(a.attrelid, a.attnum)"
         " FROM pg_attribute a WHERE a.attrelid = 'order_events'::regclass AND a.attnum > 0 ORDER BY a.attnum"
     )
@@ -87,7 +87,7 @@ def test_types_are_native(place: Place) -> None:
         ("_ingested_at", "timestamp with time zone", True),
     ]
     assert rows[0][3] == "The order's own id."
-    keys = place.query("SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint"
+    keys = backend.query("SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint"
                        " WHERE contype = 'p' AND connamespace = current_schema()::regnamespace ORDER BY 1")  # fmt: skip
     assert keys == [
         ("_event_counts", "PRIMARY KEY (segment_id, window_start, event_type)"),
@@ -112,9 +112,9 @@ def test_types_are_native(place: Place) -> None:
     ],
 )
 def test_what_postgresql_refuses_is_told_in_its_own_words_and_the_rest_is_loaded(
-    place: Place, line: bytes, reason: str
+    backend: Backend, line: bytes, reason: str
 ) -> None:
-    warehouse = prepared(place.url)
+    warehouse = prepared(backend.url)
     lines = [order(second) for second in range(20)]
     lines[13] = line
     each = segment(1, *lines, b'{"at":7}')
@@ -122,25 +122,25 @@ def test_what_postgresql_refuses_is_told_in_its_own_words_and_the_rest_is_loaded
     assert load_rejected[0] == (13, reason)
     assert [number for number, _ in load_rejected] == [13, 20]
     assert warehouse.row_errors(each.id, each.minute) == load_rejected
-    assert [row["at"].second for row in read_back(place)] == [*range(13), *range(14, 20)]
+    assert [row["at"].second for row in read_back(backend)] == [*range(13), *range(14, 20)]
     # The line that is refused is one of second 0, that it replaced was one of second 13.
-    assert [events for *_, events in counts(place)] == [10, 9]
-    assert marks(place)[0][4:6] == (19, 2)
+    assert [events for *_, events in event_counts(backend)] == [10, 9]
+    assert segment_rows(backend)[0][4:6] == (19, 2)
 
 
-def test_what_a_user_forbids_is_refused_too(place: Place) -> None:
-    warehouse = prepared(place.url)
-    execute(place, 'ALTER TABLE order_events ADD CONSTRAINT "few" CHECK (number < 10)')
+def test_what_a_user_forbids_is_refused_too(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
+    execute(backend, 'ALTER TABLE order_events ADD CONSTRAINT "few" CHECK (number < 10)')
     load_rejected = load(warehouse, ORDER, segment(1, order(number=10), order(number=9)))
     assert load_rejected == [(0, 'new row for relation "order_events" violates check constraint "few"')]
-    assert number_of(place, "order_events") == 1
+    assert number_of(backend, "order_events") == 1
 
 
-def test_an_event_id_that_is_there_is_refused(place: Place) -> None:
+def test_an_event_id_that_is_there_is_refused(backend: Backend) -> None:
     """The log has each identity once in a minute; the table once at all."""
-    warehouse = prepared(place.url)
+    warehouse = prepared(backend.url)
     load(warehouse, ORDER, segment(1, order()))
-    execute(place, "UPDATE order_events SET _event_id = '" + f"{2:016x}{1:016x}'")
+    execute(backend, "UPDATE order_events SET _event_id = '" + f"{2:016x}{1:016x}'")
     load_rejected = load(warehouse, ORDER, segment(2, order(), order(1), order(2)))
     assert load_rejected == [
         (
@@ -149,21 +149,21 @@ def test_an_event_id_that_is_there_is_refused(place: Place) -> None:
             f"Key (_event_id)=({2:016x}{1:016x}) already exists",
         )
     ]
-    assert number_of(place, "order_events") == 3
+    assert number_of(backend, "order_events") == 3
 
 
-def test_foreign_keys_hold_to_tables_that_are_named(place: Place) -> None:
-    prepared(place.url)
+def test_foreign_keys_hold_to_tables_that_are_named(backend: Backend) -> None:
+    prepared(backend.url)
     execute(
-        place,
+        backend,
         "DROP TABLE order_events",
         "CREATE TABLE customers (customer_id uuid PRIMARY KEY)",
         f"INSERT INTO customers VALUES ('{CUSTOMER}')",
     )
-    warehouse = open_warehouse(f"{place.url}&foreign_keys=customers")
+    warehouse = open_warehouse(f"{backend.url}&foreign_keys=customers")
     for _ in range(2):
         warehouse.prepare([PAID, LETTER])
-    keys = place.query("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f'"
+    keys = backend.query("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f'"
                        " AND connamespace = current_schema()::regnamespace")  # fmt: skip
     assert keys == [("FOREIGN KEY (customer_id) REFERENCES customers(customer_id)",)]
     lines = [order(customer_id=CUSTOMER), order(customer_id=ID), order()]
@@ -174,7 +174,7 @@ def test_foreign_keys_hold_to_tables_that_are_named(place: Place) -> None:
             f' "order_events_customer_id_fkey"; Key (customer_id)=({ID}) is not present in table "customers"',
         )
     ]
-    assert number_of(place, "order_events") == 2
+    assert number_of(backend, "order_events") == 2
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,9 @@ def test_foreign_keys_hold_to_tables_that_are_named(place: Place) -> None:
     ],
 )
 def test_a_foreign_key_that_cannot_hold_is_refused(
-    place: Place, named: str, contracts: list[Contract], message: str
+    backend: Backend, named: str, contracts: list[Contract], message: str
 ) -> None:
-    warehouse = open_warehouse(f"{place.url}&foreign_keys={named}")
+    warehouse = open_warehouse(f"{backend.url}&foreign_keys={named}")
     assert isinstance(warehouse, PostgresWarehouse)
     with pytest.raises(ConfigError) as error:
         warehouse.prepare(contracts)
@@ -211,15 +211,15 @@ def test_a_foreign_key_that_cannot_hold_is_refused(
 
 
 def test_the_committed_ddl_makes_what_a_run_makes(
-    place: Place, make_place: MakePlace, tmp_path: Path
+    backend: Backend, make_backend: MakeBackend, tmp_path: Path
 ) -> None:
     from sluice.contracts import load_contracts
     from sluice.dead_letters.envelope import dead_letter_contract
 
     contracts = [*load_contracts(str(ROOT / "schemas/backend_events")).values(), dead_letter_contract()]
-    warehouse = open_warehouse(place.url)
+    warehouse = open_warehouse(backend.url)
     warehouse.prepare(contracts)
-    other = make_place(tmp_path)
+    other = make_backend(tmp_path)
     schema = other.url.rpartition("=")[2]
     files = [
         f"--file={ROOT}/ddl/postgres/{name}.sql" for name in ("_system", *(each.table for each in contracts))
@@ -234,7 +234,7 @@ def test_the_committed_ddl_makes_what_a_run_makes(
         "SELECT table_name, column_name, ordinal_position, data_type, numeric_precision, is_nullable"
         " FROM information_schema.columns WHERE table_schema = current_schema() ORDER BY 1, 3"
     )
-    made = place.query(query)
+    made = backend.query(query)
     assert len(made) > 40
     assert made == other.query(query)
 
@@ -252,13 +252,13 @@ SECRET = "top:s/e@c?r%e#t"
         "postgresql://sluice:top%3As%2Fe%40c%3Fr%25e%23t@127.0.0.1:{port}/postgres?pasword=x",
     ],
 )
-def test_a_password_is_in_no_error_and_no_repr(place: Place, url: str) -> None:
+def test_a_password_is_in_no_error_and_no_repr(backend: Backend, url: str) -> None:
     texts = []
     with suppress(SluiceError):
-        texts.append(repr(open_warehouse(url.format(port=place.port))))
+        texts.append(repr(open_warehouse(url.format(port=backend.port))))
     error: BaseException | None
     with pytest.raises(SluiceError) as caught:
-        open_warehouse(url.format(port=place.port)).prepare([ORDER])
+        open_warehouse(url.format(port=backend.port)).prepare([ORDER])
     error = caught.value
     while error is not None:
         texts += [str(error), repr(error)]
@@ -267,27 +267,29 @@ def test_a_password_is_in_no_error_and_no_repr(place: Place, url: str) -> None:
         assert not any(part in text for part in (SECRET, "top:s", "e@c", "top%3A", "c?r")), text
 
 
-def test_a_wrong_password_is_one_clear_line(place: Place) -> None:
-    url = f"postgresql://sluice:wrong@127.0.0.1:{place.port}/postgres"
+def test_a_wrong_password_is_one_clear_line(backend: Backend) -> None:
+    url = f"postgresql://sluice:wrong@127.0.0.1:{backend.port}/postgres"
     with pytest.raises(WarehouseError) as error:
         open_warehouse(url).prepare([ORDER])
     shown = url.replace("wrong", "***")
     assert str(error.value) == (
         f"{shown}: expected a PostgreSQL server that works: Failed to connect: connection to server at "
-        f'"127.0.0.1", port {place.port} failed: FATAL: password authentication failed for user "sluice"'
+        f'"127.0.0.1", port {backend.port} failed: FATAL: password authentication failed for user "sluice"'
     )
 
 
-def test_the_password_may_come_from_the_environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_password = open_warehouse(place.url)
+def test_the_password_may_come_from_the_environment(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_password = open_warehouse(backend.url)
     assert isinstance(with_password, PostgresWarehouse)
     monkeypatch.setenv("PGPASSWORD", with_password.options["password"])
-    schema = place.url.rpartition("=")[2]
-    warehouse = open_warehouse(f"postgresql://sluice@127.0.0.1:{place.port}/postgres?schema={schema}")
+    schema = backend.url.rpartition("=")[2]
+    warehouse = open_warehouse(f"postgresql://sluice@127.0.0.1:{backend.port}/postgres?schema={schema}")
     warehouse.prepare([ORDER])
     assert b"%41" not in pickle.dumps(warehouse)
     load(warehouse, ORDER, segment(1, order()))
-    assert number_of(place, "order_events") == 1
+    assert number_of(backend, "order_events") == 1
 
 
 @pytest.mark.parametrize(

@@ -20,19 +20,19 @@ from sluice.warehouses import Warehouse, open_warehouse
 
 from tests.live.proxy import Fault, Stage, after_bytes, containing, proxy
 from tests.runtime.replay_bench import JOB, ROOT, sluice
-from tests.warehouses.places import PLACES, MakePlace, Place
-from tests.warehouses.samples import (
+from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
+from tests.warehouses.order_segments import (
     ORDER,
-    counts,
+    event_counts,
     events,
     load,
     load_all_patiently,
     load_until_done,
-    marks,
     number_of,
     prepared,
     read_back,
     segment,
+    segment_rows,
 )
 
 SEGMENTS = 8
@@ -55,24 +55,24 @@ FAULTS = ("cut", "cut_after", "reset", "delay")
 
 
 @pytest.fixture(scope="module", params=STAGES)
-def make_place(
+def make_backend(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakePlace]:
-    with PLACES[request.param](tmp_path_factory.mktemp("server")) as make:
+) -> Iterator[MakeBackend]:
+    with BACKENDS[request.param](tmp_path_factory.mktemp("server")) as make:
         yield make
 
 
 @pytest.fixture
-def place(make_place: MakePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    made = make_place(tmp_path)
+def backend(make_backend: MakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    made = make_backend(tmp_path)
     for name, value in made.environment.items():
         monkeypatch.setenv(name, value)
     return made
 
 
-def at(place: Place, port: int) -> Warehouse:
-    assert place.url_at is not None
-    return open_warehouse(place.url_at(port))
+def at(backend: Backend, port: int) -> Warehouse:
+    assert backend.url_at is not None
+    return open_warehouse(backend.url_at(port))
 
 
 def at_once(action: Callable[[], Any]) -> Any:
@@ -85,50 +85,50 @@ def at_once(action: Callable[[], Any]) -> Any:
     return action()
 
 
-def is_whole(place: Place, segments: int) -> None:
+def is_whole(backend: Backend, segments: int) -> None:
     """Find every event of so many segments once, in rows, counts and marks."""
-    assert [mark[4:6] for mark in marks(place)] == [(50, 1)] * segments
-    assert [events for *_, events in counts(place)] == [10 * segments] * 5
-    texts = Counter(row["text"].partition(" ")[0] for row in read_back(place))
+    assert [mark[4:6] for mark in segment_rows(backend)] == [(50, 1)] * segments
+    assert [events for *_, events in event_counts(backend)] == [10 * segments] * 5
+    texts = Counter(row["text"].partition(" ")[0] for row in read_back(backend))
     assert texts == {str(number): 50 for number in range(segments)}
 
 
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("stage", sorted({stage for stages in STAGES.values() for stage in stages}))
 def test_a_connection_that_breaks_loses_and_doubles_nothing(
-    place: Place, request: pytest.FixtureRequest, stage: str, kind: str
+    backend: Backend, request: pytest.FixtureRequest, stage: str, kind: str
 ) -> None:
-    stages = STAGES[request.node.callspec.params["make_place"]]
-    prepared(place.url)
-    assert place.port is not None
-    with proxy(place.port) as between:
-        warehouse = at(place, between.port)
+    stages = STAGES[request.node.callspec.params["make_backend"]]
+    prepared(backend.url)
+    assert backend.port is not None
+    with proxy(backend.port) as between:
+        warehouse = at(backend, between.port)
         fault = Fault(stages[stage], kind, times=3, seconds=0.2)
         between.faults.append(fault)
         for number in range(SEGMENTS):
             load_until_done(warehouse, number, at_once)
             between.disconnect()
         assert fault.met == 3
-    is_whole(place, SEGMENTS)
+    is_whole(backend, SEGMENTS)
 
 
-def test_a_worker_whose_connection_dies_in_silence_leaves_the_segment_to_the_next(place: Place) -> None:
+def test_a_worker_whose_connection_dies_in_silence_leaves_the_segment_to_the_next(backend: Backend) -> None:
     """Its server still holds the claim, for a while; whoever waits for it goes on when it is given up."""
-    prepared(place.url)
-    assert place.port is not None
-    with proxy(place.port) as between:
+    prepared(backend.url)
+    assert backend.port is not None
+    with proxy(backend.port) as between:
         between.faults.append(Fault(containing(b"COMMIT"), "cut"))
         with pytest.raises(WarehouseError):
-            load(at(place, between.port), ORDER, segment(0, *events(0)))
-        load_until_done(at(place, between.port), 0, at_once)
-    is_whole(place, 1)
+            load(at(backend, between.port), ORDER, segment(0, *events(0)))
+        load_until_done(at(backend, between.port), 0, at_once)
+    is_whole(backend, 1)
 
 
-def test_a_server_that_is_away_is_one_clear_line_without_the_password(place: Place) -> None:
-    warehouse = prepared(place.url)
-    assert place.port is not None
-    with proxy(place.port) as between:
-        away = at(place, between.port)
+def test_a_server_that_is_away_is_one_clear_line_without_the_password(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
+    assert backend.port is not None
+    with proxy(backend.port) as between:
+        away = at(backend, between.port)
         load(away, ORDER, segment(0, *events(0)))
         between.refuse = True
         between.disconnect()
@@ -139,23 +139,23 @@ def test_a_server_that_is_away_is_one_clear_line_without_the_password(place: Pla
         between.refuse = False
         load(away, ORDER, segment(1, *events(1)))
     load(warehouse, ORDER, segment(1, *events(1)))
-    is_whole(place, 2)
+    is_whole(backend, 2)
 
 
-def test_a_server_that_restarts_in_the_midst_of_loads_loses_and_doubles_nothing(place: Place) -> None:
-    prepared(place.url)
-    assert place.restart is not None
+def test_a_server_that_restarts_in_the_midst_of_loads_loses_and_doubles_nothing(backend: Backend) -> None:
+    prepared(backend.url)
+    assert backend.restart is not None
     segments = 60
-    processes = [SPAWN.Process(target=load_all_patiently, args=(place.url, segments)) for _ in range(2)]
+    processes = [SPAWN.Process(target=load_all_patiently, args=(backend.url, segments)) for _ in range(2)]
     for process in processes:
         process.start()
     for some in (10, 30):
-        wait_until(lambda some=some: number_of(place, "_segments") >= some, processes)  # type: ignore[misc]
-        place.restart()
+        wait_until(lambda some=some: number_of(backend, "_segments") >= some, processes)  # type: ignore[misc]
+        backend.restart()
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    is_whole(place, segments)
+    is_whole(backend, segments)
 
 
 def wait_until(reached: Callable[[], bool], processes: list[Any]) -> None:
@@ -183,61 +183,67 @@ def run(command: str, folder: Path, url: str, *flags: str) -> str:
     return done.out
 
 
-def tables(place: Place) -> dict[str, list[Any]]:
+def tables(backend: Backend) -> dict[str, list[Any]]:
     """Return what two warehouses of one log must agree on: all but the time of loading."""
     contracts = [*load_contracts(str(ROOT / "schemas/backend_events")).values(), dead_letter_contract()]
-    found: dict[str, list[Any]] = {contract.table: read_back(place, contract) for contract in contracts}
+    found: dict[str, list[Any]] = {contract.table: read_back(backend, contract) for contract in contracts}
     identities = {
-        f"{each.table}._event_id": place.query(f"SELECT _event_id, _segment_id FROM {each.table} ORDER BY 1")
+        f"{each.table}._event_id": backend.query(
+            f"SELECT _event_id, _segment_id FROM {each.table} ORDER BY 1"
+        )
         for each in contracts
     }
-    return found | identities | {"counts": counts(place), "segments": [mark[:-1] for mark in marks(place)]}
+    return (
+        found
+        | identities
+        | {"event_counts": event_counts(backend), "segments": [mark[:-1] for mark in segment_rows(backend)]}
+    )
 
 
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, list[Any]]]]:
     """Replay the sample history into DuckDB; return the folder of the log and the tables."""
     folder = tmp_path_factory.mktemp("replayed")
-    with PLACES["duckdb"](folder) as make:
-        place = make(folder)
-        run("run", folder, place.url)
-        yield folder, tables(place)
+    with BACKENDS["duckdb"](folder) as make:
+        backend = make(folder)
+        run("run", folder, backend.url)
+        yield folder, tables(backend)
 
 
 @pytest.fixture(scope="module", params=sorted({"sqlite", *STAGES}))
-def make_any_place(
+def make_any_backend(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakePlace]:
-    with PLACES[request.param](tmp_path_factory.mktemp("server")) as make:
+) -> Iterator[MakeBackend]:
+    with BACKENDS[request.param](tmp_path_factory.mktemp("server")) as make:
         yield make
 
 
 def test_a_log_rebuilds_any_warehouse_as_duckdb_has_it(
-    replayed: tuple[Path, dict[str, list[Any]]], make_any_place: MakePlace, tmp_path: Path
+    replayed: tuple[Path, dict[str, list[Any]]], make_any_backend: MakeBackend, tmp_path: Path
 ) -> None:
     folder, expected = replayed
-    place = make_any_place(tmp_path)
-    printed = run("load", folder, place.url)
+    backend = make_any_backend(tmp_path)
+    printed = run("load", folder, backend.url)
     assert "recovered: 3,950 events" in printed
     assert "%" not in printed  # the password, as the URL has it
-    assert tables(place) == expected
-    run("load", folder, place.url)
+    assert tables(backend) == expected
+    run("load", folder, backend.url)
     assert json.loads((folder / "report.json").read_bytes())["backfilled"] == 0
-    assert tables(place) == expected
+    assert tables(backend) == expected
 
 
 def test_the_command_line_replays_a_history(
-    replayed: tuple[Path, dict[str, list[Any]]], make_any_place: MakePlace, tmp_path: Path
+    replayed: tuple[Path, dict[str, list[Any]]], make_any_backend: MakeBackend, tmp_path: Path
 ) -> None:
     _, expected = replayed
-    place = make_any_place(tmp_path)
-    run("run", tmp_path, place.url)
+    backend = make_any_backend(tmp_path)
+    run("run", tmp_path, backend.url)
     made = json.loads((tmp_path / "report.json").read_bytes())
     figures = ("read", "accepted", "duplicates", "rejected", "loaded", "load_rejected", "reconciled")
     assert [made[name] for name in figures] == [4201, 3950, 150, 101, 3950, 0, True]
-    run("run", tmp_path, place.url)
-    for name in ("order_events", "inventory_events", "user_activity_events", "counts"):
-        assert sorted(map(_text, tables(place)[name])) == sorted(map(_text, expected[name]))
+    run("run", tmp_path, backend.url)
+    for name in ("order_events", "inventory_events", "user_activity_events", "event_counts"):
+        assert sorted(map(_text, tables(backend)[name])) == sorted(map(_text, expected[name]))
 
 
 def _text(row: Mapping[str, Any]) -> str:

@@ -21,39 +21,39 @@ from sluice.errors import ConfigError
 from sluice.tooling.tables import Changes, apply_contracts, compare_tables, create_tables, fit_to_table
 from sluice.warehouses import open_warehouse
 
-from tests.warehouses.places import PLACES, MakePlace, Place
-from tests.warehouses.samples import (
+from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
+from tests.warehouses.order_segments import (
     ID,
     LETTER,
     MINUTE,
     NOW,
     ORDER,
-    counts,
-    kept,
+    as_stored,
+    event_counts,
     load,
-    marks,
     number_of,
     numbers,
     order,
     prepared,
     read_back,
     segment,
+    segment_rows,
 )
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
-@pytest.fixture(scope="module", params=PLACES)
-def make_place(
+@pytest.fixture(scope="module", params=BACKENDS)
+def make_backend(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakePlace]:
-    with PLACES[request.param](tmp_path_factory.mktemp("server")) as make:
+) -> Iterator[MakeBackend]:
+    with BACKENDS[request.param](tmp_path_factory.mktemp("server")) as make:
         yield make
 
 
 @pytest.fixture
-def place(make_place: MakePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    made = make_place(tmp_path)
+def backend(make_backend: MakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    made = make_backend(tmp_path)
     for name, value in made.environment.items():
         monkeypatch.setenv(name, value)
     return made
@@ -153,29 +153,29 @@ VALUES: list[tuple[str, Any, Any]] = [
 ]
 
 
-def test_values_come_back_exactly(place: Place) -> None:
-    warehouse = prepared(place.url)
+def test_values_come_back_exactly(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
     lines = [order(**{name: value}) for name, value, _ in VALUES]
     assert load(warehouse, ORDER, segment(1, *lines)) == []
-    for row, (name, value, expected) in zip(read_back(place), VALUES, strict=True):
-        assert row == kept(place, {**EMPTY, name: expected}), (name, value)
+    for row, (name, value, expected) in zip(read_back(backend), VALUES, strict=True):
+        assert row == as_stored(backend, {**EMPTY, name: expected}), (name, value)
 
 
-def test_times_come_back_to_the_microsecond(place: Place) -> None:
-    warehouse = prepared(place.url)
+def test_times_come_back_to_the_microsecond(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
     texts = ("0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z")
     assert load(warehouse, ORDER, segment(1, *(order(at=text) for text in texts))) == []
-    assert [row["at"] for row in read_back(place)] == [
+    assert [row["at"] for row in read_back(backend)] == [
         datetime(1, 1, 1, tzinfo=UTC),
         datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
         datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
     ]
 
 
-def test_unknown_properties_are_kept(place: Place) -> None:
-    warehouse = prepared(place.url)
+def test_unknown_properties_are_kept(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
     load(warehouse, ORDER, segment(1, order(foo="ž", bar=b"1.10"), order(items=[{"x": 1}]), order()))
-    assert [row["_extra"] for row in read_back(place)] == [
+    assert [row["_extra"] for row in read_back(backend)] == [
         {"foo": "ž", "bar": Decimal("1.10")},
         {"items": {"0": {"x": 1}}},
         None,
@@ -185,69 +185,72 @@ def test_unknown_properties_are_kept(place: Place) -> None:
 @pytest.mark.parametrize(
     "where", [{"text": "a\0b"}, {"tags": ["a\0b"]}, {"note": {"a": "\0"}}, {"foo": "\0"}]
 )
-def test_a_zero_character_is_kept_or_refused_by_itself(place: Place, where: dict[str, Any]) -> None:
-    warehouse = prepared(place.url)
+def test_a_zero_character_is_kept_or_refused_by_itself(backend: Backend, where: dict[str, Any]) -> None:
+    warehouse = prepared(backend.url)
     row_errors = load(warehouse, ORDER, segment(1, order(text="before"), order(**where), order(text="after")))
-    rows = read_back(place)
-    kept = [row["text"] for row in rows]
+    rows = read_back(backend)
+    as_stored = [row["text"] for row in rows]
     if row_errors:
         assert numbers(row_errors) == [1]
         assert row_errors[0][1].strip()
-        assert kept == ["before", "after"]
+        assert as_stored == ["before", "after"]
     else:
         name, value = next(iter(where.items()))
         row = rows[1]
         assert (row["_extra"][name] if name == "foo" else row[name]) == value
-    assert sum(events for *_, events in counts(place)) == len(rows)
+    assert sum(events for *_, events in event_counts(backend)) == len(rows)
 
 
-def test_columns_that_sluice_adds(place: Place) -> None:
-    load(prepared(place.url), ORDER, segment(7, order(), order(1)))
-    rows = place.query("SELECT _event_id, _segment_id FROM order_events ORDER BY 1")
+def test_columns_that_sluice_adds(backend: Backend) -> None:
+    load(prepared(backend.url), ORDER, segment(7, order(), order(1)))
+    rows = backend.query("SELECT _event_id, _segment_id FROM order_events ORDER BY 1")
     assert [tuple(row) for row in rows] == [
         (f"{7:016x}{0:016x}", f"{7:032x}"),
         (f"{7:016x}{1:016x}", f"{7:032x}"),
     ]
 
 
-def test_a_fresh_warehouse_is_empty(place: Place) -> None:
-    warehouse = prepared(place.url)
+def test_a_fresh_warehouse_is_empty(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
     for table in ("order_events", "dead_letters", "event_counts", "_segments"):
-        assert number_of(place, table) == 0
+        assert number_of(backend, table) == 0
     assert warehouse.row_errors(f"{1:032x}", MINUTE) is None
 
 
-def test_preparing_again_changes_nothing(place: Place) -> None:
-    load(prepared(place.url), ORDER, segment(1, order()))
-    again = prepared(place.url)
-    assert number_of(place, "order_events") == 1
+def test_preparing_again_changes_nothing(backend: Backend) -> None:
+    load(prepared(backend.url), ORDER, segment(1, order()))
+    again = prepared(backend.url)
+    assert number_of(backend, "order_events") == 1
     assert again.row_errors(f"{1:032x}", MINUTE) == []
 
 
-def test_counts_sum_over_segments_and_leave_dead_letters_out(place: Place) -> None:
-    warehouse = prepared(place.url)
+def test_counts_sum_over_segments_and_leave_dead_letters_out(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
     load(warehouse, ORDER, segment(1, order(0), order(9.999999), order(10)))
     load(warehouse, ORDER, segment(2, order(5)))
     letter = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
     load(warehouse, LETTER, segment(3, letter, event_type="dead_letter"))
     start = datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
     ten = timedelta(seconds=10)
-    assert counts(place) == [("order", start, start + ten, 3), ("order", start + ten, start + 2 * ten, 1)]
-    assert [row["payload"] for row in read_back(place, LETTER)] == ["x"]
+    assert event_counts(backend) == [
+        ("order", start, start + ten, 3),
+        ("order", start + ten, start + 2 * ten, 1),
+    ]
+    assert [row["payload"] for row in read_back(backend, LETTER)] == ["x"]
 
 
-def test_counts_are_by_property_where_the_contract_says_so(place: Place) -> None:
+def test_counts_are_by_property_where_the_contract_says_so(backend: Backend) -> None:
     by_text = replace(ORDER, count_by="text")
     each = segment(
         1, order(0, text="b"), order(1, text="a"), order(2), order(3, text="b"), order(4, text="order")
     )
     table, row_errors = to_table(by_text, each, [f"{n:032x}" for n in range(5)], NOW)
-    prepared(place.url).load(by_text, each, table, row_errors, count_events(by_text, table, 60), NOW)
-    assert [(kind, n) for kind, _, _, n in counts(place)] == [("a", 1), ("b", 2), ("order", 2)]
+    prepared(backend.url).load(by_text, each, table, row_errors, count_events(by_text, table, 60), NOW)
+    assert [(kind, n) for kind, _, _, n in event_counts(backend)] == [("a", 1), ("b", 2), ("order", 2)]
 
 
-def test_counts_can_be_loaded_alone_and_rows_without_counts(place: Place) -> None:
-    warehouse = open_warehouse(place.url)
+def test_counts_can_be_loaded_alone_and_rows_without_counts(backend: Backend) -> None:
+    warehouse = open_warehouse(backend.url)
     warehouse.prepare([LETTER])
     each = segment(1, order(0), b'{"at":7}', order(1))
     table, row_errors = to_table(ORDER, each, [f"{n:032x}" for n in range(3)], NOW)
@@ -256,56 +259,59 @@ def test_counts_can_be_loaded_alone_and_rows_without_counts(place: Place) -> Non
     for _ in range(2):
         assert warehouse.load(ORDER, each, none, row_errors, windows, NOW) == row_errors
     assert warehouse.row_errors(each.id, each.minute) == row_errors
-    assert [(kind, n) for kind, _, _, n in counts(place)] == [("order", 2)]
-    assert [mark[4:6] for mark in marks(place)] == [(2, 1)]
-    again = prepared(place.url)  # with the table
+    assert [(kind, n) for kind, _, _, n in event_counts(backend)] == [("order", 2)]
+    assert [mark[4:6] for mark in segment_rows(backend)] == [(2, 1)]
+    again = prepared(backend.url)  # with the table
     assert again.load(ORDER, replace(each, id=f"{2:032x}"), table, row_errors, [], NOW) == row_errors
-    assert (number_of(place, "order_events"), [mark[4:6] for mark in marks(place)]) == (2, [(2, 1), (2, 1)])
-    assert [(kind, n) for kind, _, _, n in counts(place)] == [("order", 2)]
+    assert (number_of(backend, "order_events"), [mark[4:6] for mark in segment_rows(backend)]) == (
+        2,
+        [(2, 1), (2, 1)],
+    )
+    assert [(kind, n) for kind, _, _, n in event_counts(backend)] == [("order", 2)]
 
 
-def test_each_segment_is_one_row_of_segments(place: Place) -> None:
-    load(prepared(place.url), ORDER, segment(1, order(0), order(10), b'{"at":7}'))
+def test_each_segment_is_one_row_of_segments(backend: Backend) -> None:
+    load(prepared(backend.url), ORDER, segment(1, order(0), order(10), b'{"at":7}'))
     minute = datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
-    assert marks(place) == [(f"{1:032x}", "order", "files/order/1.json", minute, 2, 1, NOW)]
+    assert segment_rows(backend) == [(f"{1:032x}", "order", "files/order/1.json", minute, 2, 1, NOW)]
 
 
-def test_a_segment_loaded_twice_is_there_once_and_tells_its_refused_lines_again(place: Place) -> None:
-    warehouse = prepared(place.url)
+def test_a_segment_loaded_twice_is_there_once_and_tells_its_refused_lines_again(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
     each = segment(1, order(), b'{"at":7}', order(1))
     assert warehouse.row_errors(each.id, each.minute) is None
     row_errors = load(warehouse, ORDER, each)
     assert numbers(row_errors) == [1]
     assert load(warehouse, ORDER, each) == row_errors
     assert warehouse.row_errors(each.id, each.minute) == row_errors
-    assert open_warehouse(place.url).row_errors(each.id, each.minute) == row_errors
-    assert (number_of(place, "order_events"), len(marks(place))) == (2, 1)
-    assert sum(events for *_, events in counts(place)) == 2
+    assert open_warehouse(backend.url).row_errors(each.id, each.minute) == row_errors
+    assert (number_of(backend, "order_events"), len(segment_rows(backend))) == (2, 1)
+    assert sum(events for *_, events in event_counts(backend)) == 2
 
 
-def test_a_segment_of_refused_lines_only_is_loaded_without_rows(place: Place) -> None:
-    warehouse = prepared(place.url)
+def test_a_segment_of_refused_lines_only_is_loaded_without_rows(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
     assert numbers(load(warehouse, ORDER, segment(1, b'{"at":7}', b'{"at":8}'))) == [0, 1]
-    assert [mark[4:6] for mark in marks(place)] == [(0, 2)]
-    assert (number_of(place, "order_events"), counts(place)) == (0, [])
+    assert [mark[4:6] for mark in segment_rows(backend)] == [(0, 2)]
+    assert (number_of(backend, "order_events"), event_counts(backend)) == (0, [])
 
 
-def test_an_opened_warehouse_can_be_sent_to_workers(place: Place) -> None:
-    warehouse = prepared(place.url)
+def test_an_opened_warehouse_can_be_sent_to_workers(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
     load(warehouse, ORDER, segment(1, order()))
     sent = pickle.loads(pickle.dumps(warehouse))
     load(sent, ORDER, segment(2, order()))
     load(warehouse, ORDER, segment(3, order()))
-    assert number_of(place, "order_events") == 3
+    assert number_of(backend, "order_events") == 3
 
 
-def test_a_contract_that_learnt_a_description_loads_into_the_same_table(place: Place) -> None:
-    load(prepared(place.url), ORDER, segment(1, order()))
+def test_a_contract_that_learnt_a_description_loads_into_the_same_table(backend: Backend) -> None:
+    load(prepared(backend.url), ORDER, segment(1, order()))
     newer = replace(ORDER, version="1.0.1", description="It's what customers ordered.")
-    warehouse = open_warehouse(place.url)
+    warehouse = open_warehouse(backend.url)
     warehouse.prepare([newer, LETTER])
     load(warehouse, newer, segment(2, order()))
-    assert number_of(place, "order_events") == 2
+    assert number_of(backend, "order_events") == 2
 
 
 NEW = (
@@ -318,11 +324,11 @@ NEW_LINE: dict[str, Any] = {"colour": "ž", "discount": b"1.10", "gifts": ["a"]}
 NEW_ROW: dict[str, Any] = {"colour": "ž", "discount": Decimal("1.1"), "gifts": ["a"]}
 
 
-def test_a_new_optional_property_is_in_extra_until_its_column_is_added(place: Place) -> None:
-    warehouse = prepared(place.url)
+def test_a_new_optional_property_is_in_extra_until_its_column_is_added(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
     assert compare_tables(warehouse, [ORDER, LETTER]).left == []
     load(warehouse, ORDER, segment(1, order(**NEW_LINE)))
-    warehouse = open_warehouse(place.url)
+    warehouse = open_warehouse(backend.url)
     warehouse.prepare([NEWER, LETTER])
     (as_it_is,) = fit_to_table(warehouse, [NEWER])
     assert as_it_is.properties == ORDER.properties
@@ -336,19 +342,19 @@ def test_a_new_optional_property_is_in_extra_until_its_column_is_added(place: Pl
     load(warehouse, as_it_is, segment(3, order(**NEW_LINE)))  # a run that began before
     assert fit_to_table(warehouse, [NEWER]) == [NEWER]
     load(warehouse, NEWER, segment(4, order(**NEW_LINE)))
-    without = kept(
-        place, {**EMPTY, **dict.fromkeys(NEW_LINE)} | ({"gifts": []} if "bigquery" in place.url else {})
+    without = as_stored(
+        backend, {**EMPTY, **dict.fromkeys(NEW_LINE)} | ({"gifts": []} if "bigquery" in backend.url else {})
     )
     in_extra = {**without, "_extra": NEW_ROW}
     rows = [in_extra, in_extra, without, in_extra, {**without, **NEW_ROW}]
-    assert read_back(place, NEWER) == rows
-    prepared(place.url).prepare([NEWER, LETTER])
-    assert read_back(place, NEWER) == rows
+    assert read_back(backend, NEWER) == rows
+    prepared(backend.url).prepare([NEWER, LETTER])
+    assert read_back(backend, NEWER) == rows
 
 
-def test_a_new_member_of_an_object_is_nowhere_lost(place: Place) -> None:
+def test_a_new_member_of_an_object_is_nowhere_lost(backend: Backend) -> None:
     """It is a column's part in some warehouses, and so may be lacking; others keep objects whole."""
-    warehouse = prepared(place.url)
+    warehouse = prepared(backend.url)
     newer = replace(ORDER, properties=tuple(_with_member(each) for each in ORDER.properties))
     line = order(deep=b'{"new":1.10}', items=b'[{"new":"x","price":2}]')
     load(warehouse, ORDER, segment(1, line))
@@ -357,18 +363,18 @@ def test_a_new_member_of_an_object_is_nowhere_lost(place: Place) -> None:
         load(warehouse, fit_to_table(warehouse, [newer])[0], segment(number, line))
         left = apply_contracts(warehouse, [newer]).left
     extra = {"deep": {"new": Decimal("1.10")}, "items": {"0": {"new": "x"}}}
-    if place.url.startswith("bigquery:"):  # the emulator answers that it has done so, and adds none
+    if backend.url.startswith("bigquery:"):  # the emulator answers that it has done so, and adds none
         assert left == [
             f"order_events.{name}: expected {name} {kind}, got no such column:"
             " the warehouse was asked to add it, and has not"
             for name, kind in (("items[].new", "STRING"), ("deep.new", "NUMERIC"))
         ]
-        assert [row["_extra"] for row in read_back(place)] == [extra] * 3
+        assert [row["_extra"] for row in read_back(backend)] == [extra] * 3
         return
     assert (left, warehouse.differences(newer)) == ([], [])
-    last = read_back(place, newer)[-1]
+    last = read_back(backend, newer)[-1]
     assert (last["deep"]["new"], last["items"][0]["new"], last["_extra"]) == (Decimal("1.1"), "x", None)
-    assert read_back(place, newer)[0]["_extra"] == extra
+    assert read_back(backend, newer)[0]["_extra"] == extra
 
 
 def _with_member(prop: Property) -> Property:
@@ -380,8 +386,8 @@ def _with_member(prop: Property) -> Property:
     return prop
 
 
-def test_what_is_not_only_more_is_refused_and_left_alone(place: Place) -> None:
-    warehouse = open_warehouse(place.url)
+def test_what_is_not_only_more_is_refused_and_left_alone(backend: Backend) -> None:
+    warehouse = open_warehouse(backend.url)
     assert compare_tables(warehouse, [ORDER]).left == ["order_events: no such table"]
     assert create_tables(warehouse, [ORDER, LETTER]) == Changes(
         ["order_events: created", "dead_letters: created"], []
@@ -417,7 +423,7 @@ def test_what_is_not_only_more_is_refused_and_left_alone(place: Place) -> None:
     warehouse.prepare([changed])
     assert compare_tables(warehouse, [changed]).left == before
     required = replace(ORDER, properties=(Property("colour", "string", required=True), *ORDER.properties))
-    effect = "added" if place.url.startswith("duckdb:") else "refused"  # a view requires nothing
+    effect = "added" if backend.url.startswith("duckdb:") else "refused"  # a view requires nothing
     assert [each.effect for each in warehouse.differences(required) or []] == [effect]
 
 
@@ -436,31 +442,31 @@ def _killed_after(url: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_processes_that_race_for_the_same_segments_load_each_once(place: Place) -> None:
-    prepared(place.url)
-    processes = [SPAWN.Process(target=_load_all, args=(place.url, 0, 20)) for _ in range(3)]
+def test_processes_that_race_for_the_same_segments_load_each_once(backend: Backend) -> None:
+    prepared(backend.url)
+    processes = [SPAWN.Process(target=_load_all, args=(backend.url, 0, 20)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert (number_of(place, "order_events"), len(marks(place))) == (40, 20)
-    assert [events for *_, events in counts(place)] == [20, 20]
+    assert (number_of(backend, "order_events"), len(segment_rows(backend))) == (40, 20)
+    assert [events for *_, events in event_counts(backend)] == [20, 20]
 
 
-def test_runs_that_start_at_once_all_prepare(place: Place) -> None:
-    processes = [SPAWN.Process(target=prepared, args=(place.url,)) for _ in range(3)]
+def test_runs_that_start_at_once_all_prepare(backend: Backend) -> None:
+    processes = [SPAWN.Process(target=prepared, args=(backend.url,)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert number_of(place, "order_events") == 0
+    assert number_of(backend, "order_events") == 0
 
 
-def test_a_worker_killed_after_a_load_leaves_it_done(place: Place) -> None:
-    warehouse = prepared(place.url)
-    process = SPAWN.Process(target=_killed_after, args=(place.url,))
+def test_a_worker_killed_after_a_load_leaves_it_done(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
+    process = SPAWN.Process(target=_killed_after, args=(backend.url,))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -469,5 +475,5 @@ def test_a_worker_killed_after_a_load_leaves_it_done(place: Place) -> None:
     assert known is not None
     assert numbers(known) == [2]
     assert load(warehouse, ORDER, each) == known
-    assert (number_of(place, "order_events"), len(marks(place))) == (2, 1)
-    assert [events for *_, events in counts(place)] == [1, 1]
+    assert (number_of(backend, "order_events"), len(segment_rows(backend))) == (2, 1)
+    assert [events for *_, events in event_counts(backend)] == [1, 1]

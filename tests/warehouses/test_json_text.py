@@ -13,7 +13,7 @@ from sluice.arrow.schema import arrow_field
 from sluice.contracts import Property
 from sluice.warehouses.json_text import decimal_text, json_text
 
-from tests.warehouses.samples import plain
+from tests.warehouses.order_segments import plain
 
 PART = Property(
     "part",

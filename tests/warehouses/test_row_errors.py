@@ -8,7 +8,7 @@ from sluice.arrow.from_json import to_table
 from sluice.arrow.window_counts import WindowCount, count_windows
 from sluice.warehouses.row_errors import RowsRejected, in_segment, insert_halving, without
 
-from tests.warehouses.samples import NOW, ORDER, order, segment
+from tests.warehouses.order_segments import NOW, ORDER, order, segment
 
 
 class Shelf:
@@ -89,8 +89,8 @@ def test_counts_lose_what_was_refused(seconds: float) -> None:
     lines = [order(second) for second in (0, 0.5, 9, 10, 10, 30)]
     rows, _ = to_table(ORDER, segment(1, *lines), [str(n) for n in range(len(lines))], NOW)
     windows = count_windows(rows["at"], seconds)
-    kept = rows.take(pa.array([0, 2, 3, 4]))
-    assert without(windows, ORDER, rows, [(1, ""), (5, "")]) == count_windows(kept["at"], seconds)
+    left = rows.take(pa.array([0, 2, 3, 4]))
+    assert without(windows, ORDER, rows, [(1, ""), (5, "")]) == count_windows(left["at"], seconds)
     assert without(windows, ORDER, rows, []) == windows
     assert without(windows, ORDER, rows, [(row, "") for row in range(6)]) == []
     assert without([], ORDER, rows.slice(0, 0), []) == list[WindowCount]()

@@ -19,32 +19,32 @@ from sluice.tooling.tables import compare_tables, fit_to_table
 from sluice.warehouses import open_warehouse, sqlite
 from sluice.warehouses.sqlite import SQLiteWarehouse, create_table_sql
 
-from tests.warehouses.places import PLACES, Place
-from tests.warehouses.samples import (
+from tests.warehouses.backends import BACKENDS, Backend
+from tests.warehouses.order_segments import (
     ID,
     LETTER,
     ORDER,
-    counts,
+    event_counts,
     load,
     load_all_patiently,
-    marks,
     number_of,
     order,
     prepared,
     segment,
+    segment_rows,
 )
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with PLACES["sqlite"](tmp_path) as make:
+def backend(tmp_path: Path) -> Iterator[Backend]:
+    with BACKENDS["sqlite"](tmp_path) as make:
         yield make(tmp_path)
 
 
-def file_of(place: Place) -> str:
-    return place.url.removeprefix("sqlite:///")
+def file_of(backend: Backend) -> str:
+    return backend.url.removeprefix("sqlite:///")
 
 
 def test_a_missing_key_is_told_and_a_column_with_a_default_is_left_to_its_owner(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_missing_key_is_told_and_a_column_with_a_default_is_left_to_its_owner(
         assert connection.execute("SELECT payload, own FROM dead_letters").fetchall() == [("x", "x")]
 
 
-def test_values_without_a_type_of_their_own_are_exact_text(place: Place) -> None:
+def test_values_without_a_type_of_their_own_are_exact_text(backend: Backend) -> None:
     line = order(
         7.5,
         total=b"12345678901234567890.123456789",
@@ -78,9 +78,9 @@ def test_values_without_a_type_of_their_own_are_exact_text(place: Place) -> None
         number=7,
         tags=["ž"],
     )
-    load(prepared(place.url), ORDER, segment(1, line, order(total=0)))
+    load(prepared(backend.url), ORDER, segment(1, line, order(total=0)))
     names = '"order_id", "at", "total", "day", "paid", "ratio", "number", "tags", "_ingested_at"'
-    rows = place.query(f"SELECT {names} FROM order_events ORDER BY _event_id")
+    rows = backend.query(f"SELECT {names} FROM order_events ORDER BY _event_id")
     assert rows[0] == (
         ID,
         "2025-02-08T13:09:07.500000Z",
@@ -93,27 +93,27 @@ def test_values_without_a_type_of_their_own_are_exact_text(place: Place) -> None
         "2025-02-08T14:00:00.000000Z",
     )
     assert rows[1][2] == "0.000000000"
-    assert place.query("SELECT unixepoch(\"at\"), json_extract(tags, '$[0]') FROM order_events LIMIT 1") == [
-        (1739020147, "ž")
-    ]
+    assert backend.query(
+        "SELECT unixepoch(\"at\"), json_extract(tags, '$[0]') FROM order_events LIMIT 1"
+    ) == [(1739020147, "ž")]
 
 
-def test_tables_are_strict_and_keep_their_descriptions(place: Place) -> None:
-    prepared(place.url)
-    (ddl,) = place.query("SELECT sql FROM sqlite_master WHERE name = 'order_events'")[0]
+def test_tables_are_strict_and_keep_their_descriptions(backend: Backend) -> None:
+    prepared(backend.url)
+    (ddl,) = backend.query("SELECT sql FROM sqlite_master WHERE name = 'order_events'")[0]
     assert ddl.splitlines()[:3] == [
         'CREATE TABLE "order_events" ( -- What the shop\'s customers order.',
         '    "order_id" TEXT NOT NULL, -- The order\'s own id.',
         '    "at" TEXT NOT NULL,',
     ]
     assert ddl.endswith('    PRIMARY KEY ("_event_id")\n) STRICT')
-    assert place.query("PRAGMA journal_mode") == [("wal",)]
+    assert backend.query("PRAGMA journal_mode") == [("wal",)]
 
 
-def test_what_sqlite_refuses_is_told_in_its_own_words_and_the_rest_is_loaded(place: Place) -> None:
-    warehouse = prepared(place.url)
+def test_what_sqlite_refuses_is_told_in_its_own_words_and_the_rest_is_loaded(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
     load(warehouse, ORDER, segment(1, order()))
-    with closing(sqlite3.connect(file_of(place))) as connection:
+    with closing(sqlite3.connect(file_of(backend))) as connection:
         connection.execute("CREATE UNIQUE INDEX one_text ON order_events (text)")
     lines = [order(second, text=str(second % 9)) for second in range(12)]
     each = segment(2, *lines, b'{"at":7}')
@@ -121,22 +121,22 @@ def test_what_sqlite_refuses_is_told_in_its_own_words_and_the_rest_is_loaded(pla
     said = "UNIQUE constraint failed: order_events.text"
     assert row_errors[:3] == [(9, said), (10, said), (11, said)]
     assert warehouse.row_errors(each.id, each.minute) == row_errors
-    assert [mark[4:6] for mark in marks(place)] == [(1, 0), (9, 4)]
-    assert [events for *_, events in counts(place)] == [10]
+    assert [mark[4:6] for mark in segment_rows(backend)] == [(1, 0), (9, 4)]
+    assert [events for *_, events in event_counts(backend)] == [10]
 
 
 def test_a_writer_waits_for_the_one_before_and_gives_up_with_one_clear_line(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warehouse = prepared(place.url)
+    warehouse = prepared(backend.url)
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
-    with closing(sqlite3.connect(file_of(place), isolation_level=None)) as connection:
+    with closing(sqlite3.connect(file_of(backend), isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         assert warehouse.row_errors(segment(1).id, 0) is None  # readers are not in its way
         with pytest.raises(WarehouseError) as error:
             load(warehouse, ORDER, segment(1, order()))
     assert str(error.value) == (
-        f"{file_of(place)}: expected an SQLite database that can be written: database is locked"
+        f"{file_of(backend)}: expected an SQLite database that can be written: database is locked"
     )
     assert load(warehouse, ORDER, segment(1, order())) == []
 
@@ -159,15 +159,20 @@ def _killed_at(url: str, statement: str) -> None:
 @pytest.mark.parametrize(
     "statement", ["INSERT INTO _segments", 'INTO "order_events"', "_event_counts", "COMMIT"]
 )
-def test_a_load_that_was_killed_leaves_nothing_and_is_done_by_the_next(place: Place, statement: str) -> None:
-    prepared(place.url)
-    process = SPAWN.Process(target=_killed_at, args=(place.url, statement))
+def test_a_load_that_was_killed_leaves_nothing_and_is_done_by_the_next(
+    backend: Backend, statement: str
+) -> None:
+    prepared(backend.url)
+    process = SPAWN.Process(target=_killed_at, args=(backend.url, statement))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert (number_of(place, "order_events"), marks(place), counts(place)) == (0, [], [])
-    load_all_patiently(place.url, 1)
-    assert (number_of(place, "order_events"), [mark[4:6] for mark in marks(place)]) == (50, [(50, 1)])
+    assert (number_of(backend, "order_events"), segment_rows(backend), event_counts(backend)) == (0, [], [])
+    load_all_patiently(backend.url, 1)
+    assert (number_of(backend, "order_events"), [mark[4:6] for mark in segment_rows(backend)]) == (
+        50,
+        [(50, 1)],
+    )
 
 
 def test_a_relative_url_is_read_from_any_working_directory(
@@ -197,13 +202,13 @@ def test_a_table_that_sqlite_cannot_hold_is_refused(table: str) -> None:
     )
 
 
-def test_a_description_cannot_end_its_comment(place: Place) -> None:
+def test_a_description_cannot_end_its_comment(backend: Backend) -> None:
     prop = Property("note", "string", description='line one\n"evil" INTEGER, --\r\u2028x')
-    prepared(place.url)
-    open_warehouse(place.url).prepare(
+    prepared(backend.url)
+    open_warehouse(backend.url).prepare(
         [replace(LETTER, table="letters", properties=(*LETTER.properties, prop))]
     )
-    names = [row[1] for row in place.query("PRAGMA table_info(letters)")]
+    names = [row[1] for row in backend.query("PRAGMA table_info(letters)")]
     assert names == ["at", "payload", "note", "_extra", "_event_id", "_segment_id", "_ingested_at"]
 
 

@@ -20,9 +20,9 @@ from sluice.arrow.from_json import to_table
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.bigquery.append import append
 
-from tests.warehouses.appends import serving
-from tests.warehouses.places import Place
-from tests.warehouses.samples import NOW, ORDER, kept, order, segment
+from tests.warehouses.backends import Backend
+from tests.warehouses.order_segments import NOW, ORDER, as_stored, order, segment
+from tests.warehouses.storage_write_server import serving
 
 NAME = "my-project.shop.order_events"
 STREAM = "projects/my-project/datasets/shop/tables/order_events/streams/_default"
@@ -112,8 +112,8 @@ def test_rows_arrive_as_they_are_but_for_null_arrays(service: StorageWrite) -> N
     assert ("x-goog-request-params", f"write_stream={STREAM}") in service.metadata
     (batch,) = service.rows
     assert batch.schema == table.schema
-    here = Place("bigquery://p/d", lambda _: [])
-    assert batch.to_pylist() == [kept(here, row) for row in table.to_pylist()]
+    here = Backend("bigquery://p/d", lambda _: [])
+    assert batch.to_pylist() == [as_stored(here, row) for row in table.to_pylist()]
     assert batch.to_pylist()[1]["items"][1]["sizes"] == batch.to_pylist()[4]["sales"] == []
 
 

@@ -26,8 +26,8 @@ from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
 from tests.live.proxy import Fault, Proxy, containing, proxy
 from tests.live.servers import bigquery as emulator
 from tests.live.servers import free_port
-from tests.warehouses.places import bigquery_client, fresh_name
-from tests.warehouses.samples import LETTER, MINUTE, NOW, ORDER, load, order, segment
+from tests.warehouses.backends import bigquery_client, fresh_name
+from tests.warehouses.order_segments import LETTER, MINUTE, NOW, ORDER, load, order, segment
 
 SPAWN = multiprocessing.get_context("spawn")
 EACH = segment(1, order(0), order(11), b'{"at":7}')

@@ -26,9 +26,9 @@ from sqlglot import exp
 from tests.live import servers
 from tests.live.proxy import Fault, containing, proxy
 from tests.runtime.replay_bench import ROOT, sluice
-from tests.warehouses.appends import losing_answers
-from tests.warehouses.places import bigquery_client, fresh_name
-from tests.warehouses.samples import LETTER, MINUTE, ORDER, load, order, segment
+from tests.warehouses.backends import bigquery_client, fresh_name
+from tests.warehouses.order_segments import LETTER, MINUTE, ORDER, load, order, segment
+from tests.warehouses.storage_write_server import losing_answers
 
 STORAGE = "BIGQUERY_STORAGE_EMULATOR_HOST"
 EACH = segment(1, order(0, text="row 0"), order(11, text="row 1"), b'{"at":7}')

@@ -26,17 +26,17 @@ from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse, create_tab
 
 from tests.live.proxy import Fault, Proxy, containing, proxy
 from tests.live.servers import free_port
-from tests.warehouses.places import PLACES, MakePlace, Place
-from tests.warehouses.samples import (
+from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
+from tests.warehouses.order_segments import (
     LETTER,
     ORDER,
-    counts,
+    event_counts,
     load,
-    marks,
     number_of,
     order,
     prepared,
     segment,
+    segment_rows,
 )
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -164,27 +164,31 @@ def test_a_contract_that_snowflake_cannot_hold_is_refused(change: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def make_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePlace]:
-    with PLACES["snowflake"](tmp_path_factory.mktemp("server")) as make:
+def make_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeBackend]:
+    with BACKENDS["snowflake"](tmp_path_factory.mktemp("server")) as make:
         yield make
 
 
 @pytest.fixture
-def place(make_place: MakePlace, tmp_path: Path, environment: pytest.MonkeyPatch) -> Place:
+def backend(make_backend: MakeBackend, tmp_path: Path, environment: pytest.MonkeyPatch) -> Backend:
     environment.setenv("SNOWFLAKE_PASSWORD", SECRET)
-    return make_place(tmp_path)
+    return make_backend(tmp_path)
 
 
-def state(place: Place) -> tuple[int, int, int]:
+def state(backend: Backend) -> tuple[int, int, int]:
     """Return how many rows, counted events and marks there are."""
-    return number_of(place, "order_events"), sum(n for *_, n in counts(place)), len(marks(place))
+    return (
+        number_of(backend, "order_events"),
+        sum(n for *_, n in event_counts(backend)),
+        len(segment_rows(backend)),
+    )
 
 
-def test_a_key_pair_logs_in(place: Place, environment: pytest.MonkeyPatch) -> None:
+def test_a_key_pair_logs_in(backend: Backend, environment: pytest.MonkeyPatch) -> None:
     environment.delenv("SNOWFLAKE_PASSWORD")
     environment.setenv("SNOWFLAKE_PRIVATE_KEY", pem())
-    load(prepared(place.url), ORDER, EACH)
-    assert state(place) == (2, 2, 1)
+    load(prepared(backend.url), ORDER, EACH)
+    assert state(backend) == (2, 2, 1)
 
 
 def _kill_at(url: str, statement: str) -> None:
@@ -200,34 +204,36 @@ def _kill_at(url: str, statement: str) -> None:
 
 
 @pytest.mark.parametrize("statement", ["PUT ", "INSERT INTO _event_counts", "UPDATE _load_lock"])
-def test_a_worker_killed_in_a_transaction_leaves_nothing_of_it(place: Place, statement: str) -> None:
-    warehouse = prepared(place.url)
-    process = SPAWN.Process(target=_kill_at, args=(place.url, statement))
+def test_a_worker_killed_in_a_transaction_leaves_nothing_of_it(backend: Backend, statement: str) -> None:
+    warehouse = prepared(backend.url)
+    process = SPAWN.Process(target=_kill_at, args=(backend.url, statement))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert state(place) == (0, 0, 0)
+    assert state(backend) == (0, 0, 0)
     assert [line for line, _ in load(warehouse, ORDER, EACH)] == [2]
-    assert state(place) == (2, 2, 1)
+    assert state(backend) == (2, 2, 1)
 
 
-def test_rows_that_snowflake_refuses_are_found_and_the_others_loaded(place: Place) -> None:
-    warehouse = prepared(place.url)
-    place.query("DROP TABLE order_events")
-    place.query(create_table_sql(ORDER).replace('"TEXT" VARCHAR', '"TEXT" NUMBER(9,0)').rstrip(";\n"))
+def test_rows_that_snowflake_refuses_are_found_and_the_others_loaded(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
+    backend.query("DROP TABLE order_events")
+    backend.query(create_table_sql(ORDER).replace('"TEXT" VARCHAR', '"TEXT" NUMBER(9,0)').rstrip(";\n"))
     texts = ["3", "three", "5", "7", "", "11"]
     each = segment(1, *(order(n, text=text) for n, text in enumerate(texts)), b'{"at":7}')
     row_errors = load(warehouse, ORDER, each)
     assert [line for line, _ in row_errors] == [1, 4, 6]
     assert row_errors[0][1].startswith('100038 (22018): Conversion Error: Could not convert string "three"')
-    assert state(place) == (4, 4, 1)
+    assert state(backend) == (4, 4, 1)
     assert load(warehouse, ORDER, each) == row_errors
-    assert marks(place)[0][4:6] == (4, 3)
+    assert segment_rows(backend)[0][4:6] == (4, 3)
 
 
-def test_a_server_that_is_not_there_is_one_clear_line(place: Place, environment: pytest.MonkeyPatch) -> None:
-    assert place.url_at is not None
-    url = place.url_at(free_port())
+def test_a_server_that_is_not_there_is_one_clear_line(
+    backend: Backend, environment: pytest.MonkeyPatch
+) -> None:
+    assert backend.url_at is not None
+    url = backend.url_at(free_port())
     with pytest.raises(WarehouseError) as error:
         open_warehouse(url).row_errors("1", 0)
     assert str(error.value).startswith(f"{url}: expected Snowflake to answer: ")
@@ -237,9 +243,9 @@ def test_a_server_that_is_not_there_is_one_clear_line(place: Place, environment:
 
 
 @pytest.fixture
-def between(place: Place) -> Iterator[Proxy]:
-    assert place.port is not None
-    with proxy(place.port) as made:
+def between(backend: Backend) -> Iterator[Proxy]:
+    assert backend.port is not None
+    with proxy(backend.port) as made:
         yield made
 
 
@@ -252,12 +258,12 @@ def between(place: Place) -> Iterator[Proxy]:
     ],
 )
 def test_a_connection_that_breaks_loses_and_doubles_nothing(
-    place: Place, between: Proxy, stage: bytes, kind: str
+    backend: Backend, between: Proxy, stage: bytes, kind: str
 ) -> None:
-    assert place.url_at is not None
-    prepared(place.url)
+    assert backend.url_at is not None
+    prepared(backend.url)
     between.faults.append(Fault(containing(stage), kind))
-    warehouse = open_warehouse(place.url_at(between.port))
+    warehouse = open_warehouse(backend.url_at(between.port))
     attempts: list[Callable[[], Any]] = [lambda: load(warehouse, ORDER, EACH)] * 3
     for attempt in attempts:
         try:
@@ -267,4 +273,4 @@ def test_a_connection_that_breaks_loses_and_doubles_nothing(
             continue
         break
     assert between.faults[0].met == 1
-    assert state(place) == (2, 2, 1)
+    assert state(backend) == (2, 2, 1)

@@ -15,7 +15,7 @@ from sluice.elements import Segment
 from sluice.retry import RetryPolicy
 from sluice.warehouses import RowError, Warehouse, open_warehouse
 
-from tests.warehouses.places import Place
+from tests.warehouses.backends import Backend
 
 NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
 MINUTE = 1739020140  # 2025-02-08T13:09:00Z
@@ -166,12 +166,12 @@ def prepared(url: str) -> Warehouse:
     return warehouse
 
 
-def read_back(place: Place, contract: Contract = ORDER) -> list[dict[str, Any]]:
+def read_back(backend: Backend, contract: Contract = ORDER) -> list[dict[str, Any]]:
     """Return the rows of the contract's table in the order of their events, each value as `plain` makes it."""
     names = [prop.name for prop in contract.properties]
-    quote = "`" if place.url.startswith("bigquery:") else '"'
+    quote = "`" if backend.url.startswith("bigquery:") else '"'
     columns = ", ".join(f"{quote}{name}{quote}" for name in (*names, "_extra"))
-    rows = place.query(f"SELECT {columns} FROM {contract.table} ORDER BY _event_id")
+    rows = backend.query(f"SELECT {columns} FROM {contract.table} ORDER BY _event_id")
     return [
         {
             **{prop.name: plain(prop, value) for prop, value in zip(contract.properties, row, strict=False)},
@@ -194,9 +194,9 @@ def plain(prop: Property, value: Any) -> Any:
     return PLAIN.get(prop.type, lambda same: same)(value)
 
 
-def kept(place: Place, row: Mapping[str, Any]) -> dict[str, Any]:
+def as_stored(backend: Backend, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a warehouse holds of an order: BigQuery has no null arrays, only empty ones."""
-    if not place.url.startswith("bigquery:"):
+    if not backend.url.startswith("bigquery:"):
         return dict(row)
     return {name: _without_null_arrays(_PROPERTIES.get(name), value) for name, value in row.items()}
 
@@ -227,22 +227,22 @@ PLAIN: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def counts(place: Place) -> list[tuple[str, datetime, datetime, int]]:
+def event_counts(backend: Backend) -> list[tuple[str, datetime, datetime, int]]:
     """Return the rows of `event_counts`, in order."""
-    rows = place.query("SELECT event_type, window_start, window_end, events FROM event_counts")
+    rows = backend.query("SELECT event_type, window_start, window_end, events FROM event_counts")
     return sorted((kind, _timestamp(start), _timestamp(end), int(n)) for kind, start, end, n in rows)
 
 
-def marks(place: Place) -> list[tuple[Any, ...]]:
+def segment_rows(backend: Backend) -> list[tuple[Any, ...]]:
     """Return the rows of `_segments`: id, event type, path, minute, events, refused, time of loading."""
     columns = "segment_id, event_type, path, minute, events, refused, ingested_at"
-    rows = place.query(f"SELECT {columns} FROM _segments ORDER BY segment_id")
+    rows = backend.query(f"SELECT {columns} FROM _segments ORDER BY segment_id")
     return [(*row[:3], _timestamp(row[3]), int(row[4]), int(row[5]), _timestamp(row[6])) for row in rows]
 
 
-def number_of(place: Place, table: str) -> int:
+def number_of(backend: Backend, table: str) -> int:
     """Return how many rows a table has."""
-    return int(place.query(f"SELECT count(*) FROM {table}")[0][0])
+    return int(backend.query(f"SELECT count(*) FROM {table}")[0][0])
 
 
 def numbers(row_errors: Sequence[RowError]) -> list[int]:

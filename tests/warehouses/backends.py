@@ -1,7 +1,7 @@
 """Where the generic suite finds warehouses: one entry of `PLACES` for each kind, embedded or behind a server.
 
 A kind is a context manager that starts what it needs, once in a test session, and yields a function that
-makes an empty place for one test.
+makes an empty one for a test.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.live import servers
 
 
 @dataclass(frozen=True)
-class Place:
+class Backend:
     """An empty warehouse: its URL, and how to query it other than through the code under test.
 
     `environment` is what clients in this and in other processes need to reach it. Only where there is a server:
@@ -43,13 +43,13 @@ class Place:
     start: Callable[[], None] | None = None
 
 
-MakePlace = Callable[[Path], Place]
-"""Folder of a test -> an empty place."""
+MakeBackend = Callable[[Path], Backend]
+"""Folder of a test -> an empty warehouse."""
 
 
 @contextmanager
-def _duckdb(_: Path) -> Iterator[MakePlace]:
-    def place(folder: Path) -> Place:
+def _duckdb(_: Path) -> Iterator[MakeBackend]:
+    def backend(folder: Path) -> Backend:
         file = folder / "w.duckdb"
 
         def query(sql: str) -> list[tuple[Any, ...]]:
@@ -57,33 +57,33 @@ def _duckdb(_: Path) -> Iterator[MakePlace]:
                 connection.execute("SET timezone = 'UTC'")
                 return connection.execute(sql).fetchall()
 
-        return Place(f"duckdb:///{file}", query)
+        return Backend(f"duckdb:///{file}", query)
 
-    yield place
+    yield backend
 
 
 @contextmanager
-def _sqlite(_: Path) -> Iterator[MakePlace]:
-    def place(folder: Path) -> Place:
+def _sqlite(_: Path) -> Iterator[MakeBackend]:
+    def backend(folder: Path) -> Backend:
         file = folder / "w.db"
 
         def query(sql: str) -> list[tuple[Any, ...]]:
             with closing(sqlite3.connect(file)) as connection:
                 return connection.execute(sql).fetchall()
 
-        return Place(f"sqlite:///{file}", query)
+        return Backend(f"sqlite:///{file}", query)
 
-    yield place
+    yield backend
 
 
 @contextmanager
-def _postgres(_: Path) -> Iterator[MakePlace]:
+def _postgres(_: Path) -> Iterator[MakeBackend]:
     from adbc_driver_postgresql import dbapi
 
     servers.require("postgres")
     with servers.postgres() as server:
 
-        def place(_: Path) -> Place:
+        def backend(_: Path) -> Backend:
             schema = fresh_name()
 
             def url_at(port: int) -> str:
@@ -100,19 +100,19 @@ def _postgres(_: Path) -> Iterator[MakePlace]:
                     rows: list[tuple[Any, ...]] = cursor.fetchall()
                     return rows
 
-            return Place(
+            return Backend(
                 url_at(server.port), query, {}, server.port, url_at, server.restart, server.stop, server.start
             )
 
-        yield place
+        yield backend
 
 
 @contextmanager
-def _bigquery(folder: Path) -> Iterator[MakePlace]:
+def _bigquery(folder: Path) -> Iterator[MakeBackend]:
     with servers.bigquery(folder) as environment:
         client = bigquery_client(environment["BIGQUERY_EMULATOR_HOST"])
 
-        def place(_: Path) -> Place:
+        def backend(_: Path) -> Backend:
             dataset = fresh_name()
             first = bigquery.ScalarQueryParameter("first", "TIMESTAMP", datetime.min.replace(tzinfo=UTC))
             default = bigquery.QueryJobConfig(
@@ -126,9 +126,9 @@ def _bigquery(folder: Path) -> Iterator[MakePlace]:
                 )
                 return [tuple(row.values()) for row in client.query_and_wait(sql, job_config=default)]
 
-            return Place(f"bigquery://{client.project}/{dataset}", query, environment)
+            return Backend(f"bigquery://{client.project}/{dataset}", query, environment)
 
-        yield place
+        yield backend
         client.close()
 
 
@@ -142,12 +142,12 @@ def bigquery_client(endpoint: str) -> bigquery.Client:
 
 
 @contextmanager
-def _snowflake(_: Path) -> Iterator[MakePlace]:
+def _snowflake(_: Path) -> Iterator[MakeBackend]:
     import snowflake.connector
 
     with servers.snowflake() as settings:
 
-        def place(_: Path) -> Place:
+        def backend(_: Path) -> Backend:
             schema = fresh_name()
 
             def query(sql: str) -> list[tuple[Any, ...]]:
@@ -173,12 +173,12 @@ def _snowflake(_: Path) -> Iterator[MakePlace]:
                 return f"snowflake://tester@fakesnow/DB/{schema}?{query}"
 
             port = int(settings["port"])
-            return Place(url_at(port), query, {"SNOWFLAKE_PASSWORD": "secret"}, port, url_at)
+            return Backend(url_at(port), query, {"SNOWFLAKE_PASSWORD": "secret"}, port, url_at)
 
-        yield place
+        yield backend
 
 
-PLACES: Mapping[str, Callable[[Path], AbstractContextManager[MakePlace]]] = {
+BACKENDS: Mapping[str, Callable[[Path], AbstractContextManager[MakeBackend]]] = {
     "duckdb": _duckdb,
     "postgres": _postgres,
     "sqlite": _sqlite,
@@ -192,4 +192,4 @@ _numbers = itertools.count()
 
 def fresh_name() -> str:
     """Return a name for a schema or data set that no other test of this session uses."""
-    return f"place{next(_numbers)}"
+    return f"test{next(_numbers)}"
