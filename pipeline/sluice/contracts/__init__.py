@@ -8,9 +8,8 @@ from sluice.contracts.model import (
     Mask,
     Property,
     Scalar,
-    load_contract,
-    load_contracts,
 )
+from sluice.contracts.reading import load_contract, load_contracts
 from sluice.contracts.reserved import (
     DELIVERY_KEY,
     EVENT_ID_COLUMN,

@@ -1,0 +1,208 @@
+"""ODCS properties -> properties of a contract: their types, limits, enums and masks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from open_data_contract_standard.model import SchemaProperty
+
+from sluice.contracts.model import Mask, Property, Scalar
+from sluice.contracts.odcs import KeyPath, choice, custom_properties, names, show
+from sluice.contracts.patterns import python_pattern
+from sluice.contracts.value_types import INT64_MAX, INT64_MIN, SCALAR_TYPES, ValueType
+
+_LOGICAL_TYPES = ("string", "integer", "number", "boolean", "timestamp", "date", "object", "array")
+_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "string": {"format": "", "minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"},
+    "integer": {"minimum": "minimum", "maximum": "maximum"},
+    "number": {"minimum": "minimum", "maximum": "maximum"},
+    "array": {"minItems": "min_length", "maxItems": "max_length"},
+}
+"""logicalType -> its logicalTypeOptions -> the field of Property that each fills."""
+_DECIMALS = ("DECIMAL(38,9)", "NUMERIC(38,9)", "NUMERIC")
+_FLOATS = ("DOUBLE", "FLOAT64", "FLOAT")
+_NAME = re.compile(r"[^\"\\\x00-\x1f]+")
+_REFERENCE = re.compile(r"\w+\.\w+")
+
+
+def read_properties(
+    place: KeyPath, schema_properties: Sequence[SchemaProperty], *, nested: bool = False
+) -> tuple[Property, ...]:
+    """Return the properties of an event, or with `nested` the members of an object in it.
+
+    Raises:
+        ContractError: naming file, key path and fix, for the first mistake found.
+
+    """
+    first_index: dict[str, int] = {}
+    properties = []
+    for index, prop in enumerate(schema_properties):
+        here = place.item(index)
+        if not _NAME.fullmatch(prop.name or ""):
+            here.key("name").fail(f"expected a name without quotes and backslashes, got {show(prop.name)}")
+        # Warehouses do not distinguish column names that differ only in case.
+        first = first_index.setdefault(str(prop.name).lower(), index)
+        if first != index:
+            here.key("name").fail(f"{prop.name!r} is already used by {place.item(first).keys}; rename one")
+        properties.append(_property(here, prop, nested=nested))
+    return tuple(properties)
+
+
+def _property(place: KeyPath, prop: SchemaProperty, *, nested: bool, item: bool = False) -> Property:
+    """Return one property; an `item` is what an array contains."""
+    if prop.logicalType not in _LOGICAL_TYPES:
+        expected = f"expected one of {', '.join(_LOGICAL_TYPES)}"
+        place.key("logicalType").fail(f"{expected}, got {show(prop.logicalType)}")
+    custom = custom_properties(place, prop.customProperties, ("aliases", "flatten", "mask"))
+    custom_place = place.key("customProperties")
+    flatten = custom.get("flatten", False)
+    if flatten is not False and (flatten is not True or nested or item or not prop.properties):
+        custom_place.key("flatten").fail("expected true, on an object of the event itself")
+    value_type = _value_type(place, prop)
+    _check_structure(place, prop, value_type, nested=nested, item=item)
+    limits = _limits(place.key("logicalTypeOptions"), prop, value_type)
+    members, items = place.key("properties"), place.key("items")
+    return Property(
+        name=prop.name or "item",
+        type=value_type,
+        required=bool(prop.required) or item,
+        description=(prop.description or "").strip(),
+        enum=_enum(place.key("enum"), prop, value_type, limits),
+        unique=bool(prop.unique),
+        classification=prop.classification,
+        references=_references(place.key("relationships"), prop),
+        items=_property(items, prop.items, nested=True, item=True) if prop.items else None,
+        properties=read_properties(members, prop.properties, nested=True) if prop.properties else (),
+        flatten=flatten,
+        aliases=names(custom_place.key("aliases"), custom.get("aliases")),
+        mask=_mask(place, prop, value_type, custom.get("mask"), item=item),
+        **limits,
+    )
+
+
+def _check_structure(
+    place: KeyPath, prop: SchemaProperty, value_type: ValueType, *, nested: bool, item: bool
+) -> None:
+    """Refuse keys that do not fit the type, or the place of the property in the event."""
+    if prop.physicalName not in (None, prop.name):
+        place.key("physicalName").fail(f"expected {prop.name!r} or nothing, got {prop.physicalName!r}")
+    if item and prop.required is False:
+        place.key("required").fail("expected true or nothing (arrays hold no nulls), got False")
+    if prop.unique and (nested or item or value_type not in SCALAR_TYPES):
+        place.key("unique").fail("expected it on a scalar property of the event itself; remove it")
+    if (prop.properties is not None and prop.logicalType != "object") or prop.properties == []:
+        place.key("properties").fail("expected a list of properties, of an object only")
+    is_array = value_type == "array"
+    if (prop.items is None) == is_array:
+        place.key("items").fail(f"expected {'the items of the array' if is_array else 'no items'}")
+
+
+def _value_type(place: KeyPath, prop: SchemaProperty) -> ValueType:
+    options = prop.logicalTypeOptions or {}
+    if prop.logicalType == "string" and "format" in options:
+        if options["format"] != "uuid":
+            form = place.key("logicalTypeOptions").key("format")
+            form.fail(f"expected uuid, got {show(options['format'])}")
+        return "uuid"
+    if prop.logicalType == "number":
+        physical = (prop.physicalType or "DOUBLE").upper().replace(" ", "")
+        if physical not in _DECIMALS + _FLOATS:
+            allowed = ", ".join(_DECIMALS + _FLOATS)
+            place.key("physicalType").fail(f"expected one of {allowed}, got {show(prop.physicalType)}")
+        return "decimal" if physical in _DECIMALS else "float"
+    if prop.logicalType == "object" and prop.properties is None:
+        return "json"
+    return prop.logicalType  # type: ignore[return-value]
+
+
+def _mask(
+    place: KeyPath, prop: SchemaProperty, value_type: ValueType, value: Any, *, item: bool
+) -> Mask | None:
+    """Return how a property is masked; refuses a method whose results its column could not hold."""
+    here = place.key("customProperties").key("mask")
+    method: Mask | None = choice(here, value, get_args(Mask))
+    if method is None:
+        return None
+    if prop.classification != "restricted":
+        place.key("classification").fail(f"expected restricted beside mask, got {show(prop.classification)}")
+    if method == "drop" and (prop.required or item):
+        here.fail("expected an optional property, as drop leaves nothing of it; make it optional, or hash it")
+    if method != "drop" and value_type not in ("string", "uuid"):
+        here.fail(f"expected drop, got {method}, which is for strings; the property is {value_type}")
+    if prop.unique and method != "hash":
+        here.fail(f"expected hash, got {method}, which does not tell unique values apart")
+    return method
+
+
+def _limits(place: KeyPath, prop: SchemaProperty, value_type: ValueType) -> dict[str, Any]:
+    """Return the fields of Property that logicalTypeOptions set."""
+    known = _OPTIONS.get(str(prop.logicalType), {}) if value_type != "uuid" else {"format": ""}
+    limits: dict[str, Any] = {}
+    for key, value in (prop.logicalTypeOptions or {}).items():
+        if key not in known:
+            allowed = f"one of {', '.join(known)}" if known else f"no options for {value_type}"
+            place.key(key).fail(f"unknown key; expected {allowed}")
+        if known[key]:
+            limits[known[key]] = _limit(place.key(key), key, value, value_type)
+    for low, high in (("minimum", "maximum"), ("min_length", "max_length")):
+        if limits.get(low) is not None and limits.get(high) is not None and limits[low] > limits[high]:
+            place.fail(f"expected the minimum at most the maximum, got {limits[low]} and {limits[high]}")
+    return limits
+
+
+def _limit(place: KeyPath, key: str, value: Any, value_type: ValueType) -> Any:
+    if key == "pattern":
+        return _pattern(place, value)
+    integral = isinstance(value, int) and not isinstance(value, bool)
+    if key in ("minimum", "maximum"):
+        if value_type == "integer" and not (integral and INT64_MIN <= value <= INT64_MAX):
+            place.fail(f"expected an integer of 64 bits, got {show(value)}")
+        if not integral and not (isinstance(value, float) and abs(value) < float("inf")):
+            place.fail(f"expected a number, got {show(value)}")
+    elif not integral or value < 0:
+        place.fail(f"expected an integer of at least 0, got {show(value)}")
+    return value
+
+
+def _pattern(place: KeyPath, value: Any) -> str:
+    if not isinstance(value, str):
+        place.fail(f"expected a regular expression, got {show(value)}")
+    try:
+        python_pattern(value)
+    except ValueError as error:
+        place.fail(f"expected a portable regular expression, got {value!r}: {error}")
+    return value
+
+
+def _enum(
+    place: KeyPath, prop: SchemaProperty, value_type: ValueType, limits: Mapping[str, Any]
+) -> tuple[Scalar, ...]:
+    if prop.enum is None:
+        return ()
+    python_types: Mapping[str, type[Scalar]] = {"string": str, "integer": int}
+    if value_type not in python_types or limits:
+        expected = "expected it on a string or an integer without logicalTypeOptions"
+        place.fail(f"{expected}; remove one of them")
+    values: list[Scalar] = []
+    for index, item in enumerate(prop.enum):
+        here, value = place.item(index).key("value"), item.value
+        in_range = not isinstance(value, int) or INT64_MIN <= value <= INT64_MAX
+        if type(value) is not python_types[value_type] or not in_range:
+            here.fail(f"expected {value_type}, got {show(value)}")
+        if value in values:
+            here.fail(f"{value!r} is listed twice; remove one")
+        values.append(value)
+    if not values:
+        place.fail("expected at least one value, got none")
+    return tuple(values)
+
+
+def _references(place: KeyPath, prop: SchemaProperty) -> str | None:
+    if not prop.relationships:
+        return None
+    target = prop.relationships[0].to
+    if len(prop.relationships) > 1 or not isinstance(target, str) or not _REFERENCE.fullmatch(target):
+        place.fail("expected one, with `to: table.column`")
+    return target

@@ -1,0 +1,226 @@
+"""ODCS YAML -> contracts: reads a file or a folder, and checks what the schema of an event type says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject
+
+from sluice.contracts.model import REPAIR_RULES, Contract, Identity, LogPartition, Property
+from sluice.contracts.odcs import (
+    API_VERSION,
+    KeyPath,
+    choice,
+    custom_properties,
+    names,
+    parse_odcs,
+    show,
+)
+from sluice.contracts.property_reading import read_properties
+from sluice.contracts.value_types import CLUSTERABLE_TYPES
+from sluice.errors import ContractError
+
+_CUSTOM = ("eventTime", "identity", "countBy", "clusterBy", "logPartition", "eventTimeDefault", "repair")
+_MAX_CLUSTER = 4  # BigQuery clusters by at most four columns
+_EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+def load_contracts(path: str) -> dict[str, Contract]:
+    """Read one `.odcs.yaml` file, or every one of a folder (not of folders in it).
+
+    Returns:
+        Event type -> contract, in the order of file names.
+
+    Raises:
+        ContractError: naming file, key path and fix, for the first mistake found.
+
+    """
+    place = Path(path)
+    files = sorted(place.glob("*.odcs.yaml")) if place.is_dir() else [place]
+    if not files:
+        message = f"{path}: expected a folder of contracts named *.odcs.yaml, got none"
+        raise ContractError(message)
+    contracts: dict[str, Contract] = {}
+    owners: dict[tuple[str, str], str] = {}
+    for file in map(str, files):
+        for index, contract in enumerate(_read(file)):
+            schema = KeyPath(file).key("schema").item(index)
+            for key, value in (("name", contract.event_type), ("physicalName", contract.table)):
+                owner = owners.setdefault((key, value.lower()), str(schema))
+                if owner != str(schema):
+                    schema.key(key).fail(f"{value!r} is already used by {owner}; rename one")
+            contracts[contract.event_type] = contract
+    return contracts
+
+
+def load_contract(path: str) -> Contract:
+    """Read a file that holds exactly one contract; raises ContractError as `load_contracts` does."""
+    contracts = _read(path)
+    if len(contracts) != 1:
+        KeyPath(path).key("schema").fail(f"expected one object, got {len(contracts)}")
+    return contracts[0]
+
+
+def _read(path: str) -> list[Contract]:
+    document, root = parse_odcs(path), KeyPath(path)
+    if document.apiVersion != API_VERSION:
+        root.key("apiVersion").fail(f"expected {API_VERSION}, got {show(document.apiVersion)}")
+    if document.kind != "DataContract":
+        root.key("kind").fail(f"expected DataContract, got {show(document.kind)}")
+    for key in ("id", "version", "domain"):
+        if not getattr(document, key):
+            root.key(key).fail("expected a text, got nothing")
+    if not document.schema_:
+        root.key("schema").fail("expected a list with an event type, got nothing")
+    custom = custom_properties(root, document.customProperties, ("consumers",))
+    consumers = names(root.key("customProperties").key("consumers"), custom.get("consumers"))
+    return [
+        _contract(root.key("schema").item(index), document, schema, consumers)
+        for index, schema in enumerate(document.schema_)
+    ]
+
+
+def _contract(
+    place: KeyPath, document: OpenDataContractStandard, schema: SchemaObject, consumers: tuple[str, ...]
+) -> Contract:
+    for key, value, pattern in (
+        ("name", schema.name, _EVENT_TYPE),
+        ("physicalName", schema.physicalName, _TABLE),
+    ):
+        if not value or not pattern.fullmatch(value):
+            place.key(key).fail(f"expected {pattern.pattern}, got {show(value)}")
+    custom = custom_properties(place, schema.customProperties, _CUSTOM)
+    if not schema.properties:
+        place.key("properties").fail("expected a list of properties, got nothing")
+    properties = read_properties(place.key("properties"), schema.properties)
+    columns = _column_names(place.key("properties"), properties)
+    purpose = document.description.purpose if document.description is not None else None
+    return Contract(
+        event_type=str(schema.name),
+        table=str(schema.physicalName),
+        id=str(document.id),
+        version=str(document.version),
+        domain=str(document.domain),
+        description=(schema.description or purpose or "").strip(),
+        properties=properties,
+        consumers=consumers,
+        path=place.file,
+        **_settings(place.key("customProperties"), custom, properties, columns),
+    )
+
+
+def _settings(
+    place: KeyPath, custom: dict[str, Any], properties: tuple[Property, ...], columns: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the fields of Contract that custom properties of the schema set."""
+    event_time = _event_time(place.key("eventTime"), custom.get("eventTime"), properties)
+    default = choice(place.key("eventTimeDefault"), custom.get("eventTimeDefault"), ("arrival",))
+    if default is not None and event_time is None:
+        place.key("eventTime").fail("expected the timestamp that `eventTimeDefault` fills, got nothing")
+    partition = custom.get("logPartition", "minute")
+    return {
+        "event_time": event_time,
+        "identity": _identity(place.key("identity"), custom.get("identity", "content"), properties),
+        "count_by": _count_by(place.key("countBy"), custom.get("countBy"), properties),
+        "cluster_by": _cluster_by(place.key("clusterBy"), custom.get("clusterBy"), properties),
+        "log_partition": choice(place.key("logPartition"), partition, get_args(LogPartition)),
+        "event_time_from_arrival": default is not None,
+        "repair": _repair_rules(place.key("repair"), custom.get("repair"), columns),
+    }
+
+
+def _column_names(place: KeyPath, properties: tuple[Property, ...]) -> tuple[str, ...]:
+    """Return the names of the table's columns; refuses reserved names, and two that differ only in case."""
+    for index, prop in enumerate(properties):
+        if prop.name.startswith("_"):
+            message = f"{prop.name!r} begins with an underscore, which is reserved for Sluice; rename it"
+            place.item(index).key("name").fail(message)
+    columns: list[str] = []
+    owners: dict[str, KeyPath] = {}
+    for index, prop in enumerate(properties):
+        here = place.item(index)
+        for column in prop.properties if prop.flatten else (prop,):
+            owner = owners.setdefault(column.name.lower(), here)
+            if owner != here or column.name.startswith("_"):
+                reason = f"reserved for Sluice, or used by {owner.keys}"
+                here.fail(f"{column.name!r} cannot be a column: {reason}; rename it")
+            columns.append(column.name)
+    return tuple(columns)
+
+
+def _event_time(place: KeyPath, name: Any, properties: tuple[Property, ...]) -> str | None:
+    timestamps = [prop.name for prop in properties if prop.type == "timestamp" and prop.required]
+    return _name_of(place, name, timestamps, "a required timestamp")
+
+
+def _count_by(place: KeyPath, name: Any, properties: tuple[Property, ...]) -> str | None:
+    enums = [prop.name for prop in properties if prop.type == "string" and prop.enum and prop.required]
+    return _name_of(place, name, enums, "a required string with an enum")
+
+
+def _name_of(place: KeyPath, name: Any, allowed: Sequence[str], expected: str) -> str | None:
+    """Return the name of a property, which must be one of `allowed`; None stays None."""
+    if name is not None and name not in allowed:
+        known = ", ".join(allowed) or "no property is one"
+        place.fail(f"expected {expected} ({known}), got {show(name)}")
+    return None if name is None else str(name)
+
+
+def _identity(place: KeyPath, value: Any, properties: tuple[Property, ...]) -> Identity:
+    allowed: tuple[Identity, ...] = get_args(Identity)
+    if value not in allowed:
+        place.fail(f"expected one of {', '.join(allowed)}, got {show(value)}")
+    identity = allowed[allowed.index(value)]
+    unique = [prop for prop in properties if prop.unique]
+    if identity == "properties" and not unique:
+        place.fail("expected a property with `unique: true` for identity properties, got none")
+    optional = ", ".join(prop.name for prop in unique if not prop.required)
+    if identity == "properties" and optional:
+        place.fail(f"expected unique properties to be required, got optional {optional}")
+    return identity
+
+
+def _cluster_by(place: KeyPath, value: Any, properties: tuple[Property, ...]) -> tuple[str, ...]:
+    columns = names(place, value)
+    allowed = [prop.name for prop in properties if prop.type in CLUSTERABLE_TYPES]
+    for name in columns:
+        if name not in allowed:
+            place.fail(f"expected some of {', '.join(allowed)}, got {name!r}")
+    if len(columns) > _MAX_CLUSTER or len(set(columns)) < len(columns):
+        place.fail(f"expected at most {_MAX_CLUSTER} different names, got {show(value)}")
+    return columns
+
+
+def _repair_rules(place: KeyPath, value: Any, columns: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
+    """Return rule names with their pattern: None for those of REPAIR_RULES, the contract's own have one."""
+    rules: dict[str, str | None] = {}
+    if value is not None and not isinstance(value, list):
+        place.fail(f"expected a list of rules, got {show(value)}")
+    for index, rule in enumerate(value or ()):
+        here = place.item(index)
+        own = isinstance(rule, dict) and set(rule) == {"name", "pattern"}
+        name, pattern = (rule["name"], rule["pattern"]) if own else (rule, None)
+        if not isinstance(name, str) or own == (name in REPAIR_RULES):
+            allowed = f"one of {', '.join(REPAIR_RULES)}, or name and pattern of a rule with another name"
+            here.fail(f"expected {allowed}, got {show(rule)}")
+        if name in rules:
+            here.fail(f"{name!r} is listed twice; remove one")
+        if own:
+            _check_groups(here.key("pattern"), pattern, tuple(columns))
+        rules[name] = pattern
+    return tuple(rules.items())
+
+
+def _check_groups(place: KeyPath, pattern: Any, columns: tuple[str, ...]) -> None:
+    """Refuse a pattern of a repair rule that has no groups, or groups that are not named as columns."""
+    try:
+        groups = re.compile(str(pattern)).groupindex.keys()
+    except re.error as error:
+        place.fail(f"expected a regular expression, got {show(pattern)}: {error}")
+    if not groups or not groups <= {*columns}:
+        expected = f"expected groups, named as some of {', '.join(columns)}"
+        place.fail(f"{expected}; got {', '.join(sorted(groups)) or 'none'}")

@@ -1,0 +1,190 @@
+"""Properties from YAML: every type, and every mistake with its place and its fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sluice.contracts import Property, load_contract
+from sluice.errors import ContractError
+
+from tests.contracts.sale import YAML, P, write
+
+
+def test_property_of_every_type_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, YAML)
+    contract = load_contract(path)
+    assert contract.properties == (
+        Property("id", "uuid", required=True, unique=True),
+        Property("at", "timestamp", required=True, description="When."),
+        Property("shop", "string", min_length=1, max_length=9, pattern="^[a-z]+"),
+        Property("count", "integer", minimum=1, maximum=9),
+        Property("price", "decimal"),
+        Property("weight", "float", minimum=0.5),
+        Property("paid", "boolean", classification="restricted"),
+        Property("due", "date"),
+        Property("kind", "string", enum=("a", "b")),
+        Property("level", "integer", enum=(1, 2)),
+        Property("extra", "json"),
+        Property("buyer", "object", properties=(Property("id", "string"),)),
+        Property("tags", "array", max_length=3, items=Property("item", "string", required=True)),
+        Property("product", "string", references="products.id"),
+    )
+    assert (contract.event_type, contract.table, contract.label) == ("sale", "sales", "shop-sale@2.1.0")
+    assert (contract.domain, contract.description) == ("shop", "Something was sold.")
+    assert (contract.event_time, contract.identity) == ("at", "properties")
+    assert (contract.cluster_by, contract.consumers, contract.path) == (("shop", "id"), ("finance",), path)
+
+
+LOGICAL = "string, integer, number, boolean, timestamp, date, object, array"
+MISTAKES = [
+    ("logicalType: date", "logicalType: dat", f"{P}[7].logicalType: expected one of {LOGICAL}, got 'dat'"),
+    (", logicalType: date", "", f"{P}[7].logicalType: expected one of {LOGICAL}, got nothing"),
+    (
+        "minLength: 1",
+        "minlength: 1",
+        f"{P}[2].logicalTypeOptions.minlength: unknown key; expected one of format,"
+        " minLength, maxLength, pattern",
+    ),
+    (
+        "format: uuid",
+        "format: uuid, maxLength: 9",
+        f"{P}[0].logicalTypeOptions.maxLength: unknown key; expected one of format",
+    ),
+    ("format: uuid", "format: email", f"{P}[0].logicalTypeOptions.format: expected uuid, got 'email'"),
+    (
+        "name: due, logicalType: date",
+        "name: due, logicalType: date, logicalTypeOptions: {format: x}",
+        f"{P}[7].logicalTypeOptions.format: unknown key; expected no options for date",
+    ),
+    (
+        "minimum: 1,",
+        "minimum: 10,",
+        f"{P}[3].logicalTypeOptions: expected the minimum at most the maximum, got 10 and 9",
+    ),
+    (
+        "minLength: 1",
+        "minLength: 10",
+        f"{P}[2].logicalTypeOptions: expected the minimum at most the maximum, got 10 and 9",
+    ),
+    (
+        "minLength: 1",
+        "minLength: -1",
+        f"{P}[2].logicalTypeOptions.minLength: expected an integer of at least 0, got -1",
+    ),
+    (
+        "minimum: 1,",
+        "minimum: 1.5,",
+        f"{P}[3].logicalTypeOptions.minimum: expected an integer of 64 bits, got 1.5",
+    ),
+    (
+        "minimum: 1,",
+        "minimum: 9223372036854775808,",
+        f"{P}[3].logicalTypeOptions.minimum: expected an integer of 64 bits, got 9223372036854775808",
+    ),
+    ("minimum: 0.5", "minimum: .inf", f"{P}[5].logicalTypeOptions.minimum: expected a number, got inf"),
+    (
+        "^[a-z]+",
+        "^[a-z+",
+        f"{P}[2].logicalTypeOptions.pattern: expected a portable regular expression, got"
+        " '^[a-z+': unterminated character set",
+    ),
+    (
+        "decimal(38, 9)",
+        "DECIMAL(10,2)",
+        f"{P}[4].physicalType: expected one of DECIMAL(38,9), NUMERIC(38,9),"
+        " NUMERIC, DOUBLE, FLOAT64, FLOAT, got 'DECIMAL(10,2)'",
+    ),
+    ("[{value: a}, {value: b}]", "[{value: a}, {value: 1}]", f"{P}[8].enum[1].value: expected string, got 1"),
+    (
+        "[{value: 1}, {value: 2}]",
+        "[{value: 1}, {value: true}]",
+        f"{P}[9].enum[1].value: expected integer, got True",
+    ),
+    (
+        "[{value: a}, {value: b}]",
+        "[{value: a}, {value: a}]",
+        f"{P}[8].enum[1].value: 'a' is listed twice; remove one",
+    ),
+    ("[{value: a}, {value: b}]", "[]", f"{P}[8].enum: expected at least one value, got none"),
+    (
+        "paid, logicalType: boolean",
+        "paid, logicalType: boolean, enum: [{value: true}]",
+        f"{P}[6].enum: expected it on a string or an integer without logicalTypeOptions; remove one of them",
+    ),
+    (
+        "[{value: a}, {value: b}]",
+        "[a, b]",
+        "schema[0].properties[8].enum[0]: input should be a valid dictionary or"
+        " instance of enumvalue, got 'a'",
+    ),
+    ("name: due", "name: ID", f"{P}[7].name: 'ID' is already used by {P}[0]; rename one"),
+    ("name: due, ", "", f"{P}[7].name: expected a name without quotes and backslashes, got nothing"),
+    ("{to: products.id}", "{to: products}", f"{P}[13].relationships: expected one, with `to: table.column`"),
+    (
+        "items: {logicalType: string}",
+        "items: {logicalType: string, required: false}",
+        f"{P}[12].items.required: expected true or nothing (arrays hold no nulls), got False",
+    ),
+    (", items: {logicalType: string}", "", f"{P}[12].items: expected the items of the array"),
+    (
+        "properties: [{name: id, logicalType: string}]",
+        "properties: []",
+        f"{P}[11].properties: expected a list of properties, of an object only",
+    ),
+    (
+        "[{name: id, logicalType: string}]",
+        "[{name: id, logicalType: string, unique: true}]",
+        f"{P}[11].properties[0].unique: expected it on a scalar property of the event itself; remove it",
+    ),
+    (
+        "name: due, ",
+        "name: due, customProperties: [{property: color, value: hash}], ",
+        f"{P}[7].customProperties[0].property: expected one of aliases, flatten, mask, got 'color'",
+    ),
+    (
+        "name: due, ",
+        "name: due, customProperties: [{property: mask, value: hash}], ",
+        f"{P}[7].classification: expected restricted beside mask, got nothing",
+    ),
+    (
+        "name: due, ",
+        "name: due, classification: restricted, customProperties: [{property: mask, value: rot13}], ",
+        f"{P}[7].customProperties.mask: expected one of hash, drop, truncate_ip, got 'rot13'",
+    ),
+    (
+        "name: due, ",
+        "name: due, classification: restricted, customProperties: [{property: mask, value: hash}], ",
+        f"{P}[7].customProperties.mask: expected drop, got hash, which is for strings; the property is date",
+    ),
+    (
+        "name: id, ",
+        "name: id, classification: restricted, customProperties: [{property: mask, value: drop}], ",
+        f"{P}[0].customProperties.mask: expected an optional property, as drop leaves nothing of it; "
+        "make it optional, or hash it",
+    ),
+    (
+        "name: id, ",
+        "name: id, classification: restricted, customProperties: [{property: mask, value: truncate_ip}], ",
+        f"{P}[0].customProperties.mask: expected hash, got truncate_ip, which does not tell unique values apart",
+    ),
+    (
+        "name: due, ",
+        "name: due, physicalName: due_date, ",
+        f"{P}[7].physicalName: expected 'due' or nothing, got 'due_date'",
+    ),
+    (
+        "name: due, ",
+        "name: due, customProperties: [{property: flatten, value: true}], ",
+        f"{P}[7].customProperties.flatten: expected true, on an object of the event itself",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), MISTAKES)
+def test_mistake_is_reported_with_file_key_and_fix(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in YAML
+    path = write(tmp_path, YAML.replace(old, new, 1))
+    with pytest.raises(ContractError) as raised:
+        load_contract(path)
+    assert str(raised.value) == f"{path}: {message}"
