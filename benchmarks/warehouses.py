@@ -33,7 +33,7 @@ from sluice.arrow.window_counts import count_windows  # noqa: E402
 from sluice.contracts import Contract, load_contracts  # noqa: E402
 from sluice.elements import Segment  # noqa: E402
 from sluice.validation.explainer import compile_explainer  # noqa: E402
-from sluice.warehouses import Warehouse, open_warehouse  # noqa: E402
+from sluice.warehouses import SegmentLoad, Warehouse, open_warehouse  # noqa: E402
 
 from benchmarks import generate_events  # noqa: E402
 from tests.live import servers  # noqa: E402
@@ -98,7 +98,7 @@ def load(warehouse: Warehouse, rows: Rows) -> None:
     """Load all segments, one after the other."""
     for segment, table in rows.segments:
         windows = count_windows(table[rows.contract.event_time])
-        warehouse.load(rows.contract, segment, table, [], windows, NOW)
+        warehouse.load(SegmentLoad(rows.contract, segment, table, [], windows, NOW))
 
 
 def seconds(action: Callable[[], object]) -> float:

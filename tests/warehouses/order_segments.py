@@ -13,7 +13,7 @@ from sluice.arrow.window_counts import count_windows
 from sluice.contracts import Contract, Property
 from sluice.elements import Segment
 from sluice.retry import RetryPolicy
-from sluice.warehouses import RowError, Warehouse, open_warehouse
+from sluice.warehouses import RowError, SegmentLoad, Warehouse, open_warehouse
 
 from tests.warehouses.backends import Backend
 
@@ -133,7 +133,7 @@ def load(warehouse: Warehouse, contract: Contract, each: Segment) -> list[RowErr
     """Load as the step of the graph does."""
     identities = [f"{each.id[-16:]}{number:016x}" for number in range(len(each.lines))]
     table, row_errors = to_table(contract, each, identities, NOW)
-    return warehouse.load(contract, each, table, row_errors, count_windows(table["at"]), NOW)
+    return warehouse.load(SegmentLoad(contract, each, table, row_errors, count_windows(table["at"]), NOW))
 
 
 def events(number: int) -> list[bytes]:

@@ -19,7 +19,7 @@ from sluice.arrow.window_counts import count_events
 from sluice.contracts import Property
 from sluice.errors import ConfigError
 from sluice.tooling.tables import Changes, apply_contracts, compare_tables, create_tables, fit_to_table
-from sluice.warehouses import open_warehouse
+from sluice.warehouses import SegmentLoad, open_warehouse
 
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
@@ -245,7 +245,9 @@ def test_counts_are_by_property_where_the_contract_says_so(backend: Backend) -> 
         1, order(0, text="b"), order(1, text="a"), order(2), order(3, text="b"), order(4, text="order")
     )
     table, row_errors = to_table(by_text, each, [f"{n:032x}" for n in range(5)], NOW)
-    prepared(backend.url).load(by_text, each, table, row_errors, count_events(by_text, table, 60), NOW)
+    prepared(backend.url).load(
+        SegmentLoad(by_text, each, table, row_errors, count_events(by_text, table, 60), NOW)
+    )
     assert [(kind, n) for kind, _, _, n in event_counts(backend)] == [("a", 1), ("b", 2), ("order", 2)]
 
 
@@ -257,12 +259,15 @@ def test_counts_can_be_loaded_alone_and_rows_without_counts(backend: Backend) ->
     windows = count_events(ORDER, table, 10)
     none = table.slice(0, 0)
     for _ in range(2):
-        assert warehouse.load(ORDER, each, none, row_errors, windows, NOW) == row_errors
+        assert warehouse.load(SegmentLoad(ORDER, each, none, row_errors, windows, NOW)) == row_errors
     assert warehouse.row_errors(each.id, each.minute) == row_errors
     assert [(kind, n) for kind, _, _, n in event_counts(backend)] == [("order", 2)]
     assert [mark[4:6] for mark in segment_rows(backend)] == [(2, 1)]
     again = prepared(backend.url)  # with the table
-    assert again.load(ORDER, replace(each, id=f"{2:032x}"), table, row_errors, [], NOW) == row_errors
+    assert (
+        again.load(SegmentLoad(ORDER, replace(each, id=f"{2:032x}"), table, row_errors, [], NOW))
+        == row_errors
+    )
     assert (number_of(backend, "order_events"), [mark[4:6] for mark in segment_rows(backend)]) == (
         2,
         [(2, 1), (2, 1)],

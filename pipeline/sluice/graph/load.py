@@ -23,7 +23,7 @@ from sluice.retry import RetryPolicy
 from sluice.sources.acknowledgements import PENDING_ACKS
 from sluice.telemetry import FIGURES
 from sluice.validation.decoder import compile_identity
-from sluice.warehouses import Warehouse
+from sluice.warehouses import SegmentLoad, Warehouse
 
 
 class CompleteAcks(beam.PTransform):
@@ -162,7 +162,9 @@ class LoadSegments(beam.DoFn):
         windows = count_events(contract, table, self._window)
         rows = table if self._load_rows or segment.event_type == DEAD_LETTER else table.slice(0, 0)
         counted = windows if self._load_counts else []
-        all_refused = self._warehouse.load(contract, segment, rows, row_errors, counted, ingested_at)
+        all_refused = self._warehouse.load(
+            SegmentLoad(contract, segment, rows, row_errors, counted, ingested_at)
+        )
         if not self._letters:
             FIGURES.add_windows(segment.event_type, windows)
         return all_refused

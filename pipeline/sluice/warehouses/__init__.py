@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-import pyarrow as pa
-
-from sluice.arrow.window_counts import WindowCount
 from sluice.contracts import Contract
-from sluice.elements import Segment
 from sluice.errors import ConfigError
 from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 from sluice.warehouses.postgres.warehouse import PostgresWarehouse
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference
+from sluice.warehouses.segment_load import SegmentLoad
 from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse
 from sluice.warehouses.sqlite import SQLiteWarehouse
 from sluice.warehouses.urls import redact
 
-__all__ = ["WAREHOUSES", "RateLimited", "RowError", "Warehouse", "open_warehouse"]
+__all__ = ["WAREHOUSES", "RateLimited", "RowError", "SegmentLoad", "Warehouse", "open_warehouse"]
 
 
 class Warehouse(Protocol):
@@ -44,27 +40,11 @@ class Warehouse(Protocol):
         """
         ...
 
-    def load(
-        self,
-        contract: Contract,
-        segment: Segment,
-        table: pa.Table,
-        row_errors: Sequence[RowError],
-        windows: Sequence[WindowCount],
-        ingested_at: datetime,
-    ) -> list[RowError]:
+    def load(self, load: SegmentLoad) -> list[RowError]:
         """Load one segment; a segment that is there already stays as it is. Safe to repeat at any time.
 
-        Args:
-            contract: of the segment's events.
-            segment: only its id, event type, path and minute are used.
-            table: its rows, see `rows.to_table`; none of them, if the job loads the counts alone.
-            row_errors: the lines that could not become rows; they are remembered with the segment.
-            windows: counts of the rows by window; none, if the job does not load them.
-            ingested_at: when, as in the table's `_ingested_at`.
-
         Returns:
-            All rejected lines: `row_errors` and those that the warehouse itself refused.
+            All rejected lines: those of `load` and those that the warehouse itself rejected.
 
         Raises:
             WarehouseError: it failed for another reason than the rows' content; what was loaded stays valid.

@@ -21,20 +21,20 @@ from typing import Any
 import pyarrow as pa
 
 from sluice.arrow.schema import ADDED, arrow_schema
-from sluice.arrow.window_counts import WindowCount
 from sluice.contracts import Contract, Property, ValueType
-from sluice.elements import DEAD_LETTER, Segment
+from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError, ContractError, WarehouseError
 from sluice.warehouses.json_text import decimal_text, instant_text, json_text
 from sluice.warehouses.row_errors import RowError, RowsRejected
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare, missing_columns
+from sluice.warehouses.segment_load import SegmentLoad
 from sluice.warehouses.transactional import (
     COUNT_PARTS,
     COUNTS,
     REFUSALS,
     SEGMENTS,
     load_segment,
-    read_refused,
+    read_row_errors,
 )
 
 BUSY_SECONDS = 60.0
@@ -133,17 +133,9 @@ class SQLiteWarehouse:
         """Return the lines refused when the segment was loaded; None if it is not loaded."""
         del minute
         with self._connection() as connection:
-            return read_refused(connection, segment_id)
+            return read_row_errors(connection, segment_id)
 
-    def load(
-        self,
-        contract: Contract,
-        segment: Segment,
-        table: pa.Table,
-        row_errors: Sequence[RowError],
-        windows: Sequence[WindowCount],
-        ingested_at: datetime,
-    ) -> list[RowError]:
+    def load(self, load: SegmentLoad) -> list[RowError]:
         """Load one segment in one transaction; return all refused lines, those that SQLite refused included.
 
         Raises:
@@ -153,9 +145,7 @@ class SQLiteWarehouse:
         with self._connection() as connection:
             # Immediate: a transaction that reads first and then wants to write is refused while another writes.
             connection.execute("BEGIN IMMEDIATE")
-            done = load_segment(
-                connection, contract, segment, table, row_errors, windows, ingested_at=ingested_at
-            )
+            done = load_segment(connection, load)
             connection.execute("COMMIT")
             return done
 

@@ -1,17 +1,17 @@
-"""Microseconds since 1970, as counts and segments have them -> moments that a database can hold."""
+"""Microseconds since 1970, as counts and segments have them -> times that a database can hold."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LAST = datetime.max.replace(tzinfo=UTC)
-"""The end of the last window before the year 10000 is later, and is cut to this."""
+LATEST = datetime.max.replace(tzinfo=UTC)
+"""The last window before the year 10000 ends later, and its end is cut to this."""
 
 
-def moment(microseconds: int) -> datetime:
-    """Return the time so many microseconds after 1970."""
+def from_micros(microseconds: int) -> datetime:
+    """Return the time so many microseconds after 1970-01-01T00:00:00Z."""
     try:
         return EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:
-        return LAST
+        return LATEST

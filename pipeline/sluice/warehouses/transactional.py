@@ -7,16 +7,16 @@ key lets of any number of workers one load a segment, `_refusals`, `_event_count
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from sluice.arrow.schema import TIMESTAMP
-from sluice.arrow.window_counts import WindowCount, events_in
+from sluice.arrow.window_counts import WindowCount
 from sluice.contracts import Contract
 from sluice.elements import Segment
-from sluice.warehouses.row_errors import RowError, RowsRejected, in_segment, insert_halving, without
+from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
+from sluice.warehouses.segment_load import SegmentLoad
 
 SEGMENTS = "_segments"
 REFUSALS = "_refusals"
@@ -57,7 +57,7 @@ class Connection(Protocol):
         ...
 
 
-def read_refused(connection: Connection, segment_id: str) -> list[RowError] | None:
+def read_row_errors(connection: Connection, segment_id: str) -> list[RowError] | None:
     """Return the lines refused when the segment was loaded; None if it is not loaded."""
     known = connection.execute(_KNOWN, [segment_id])
     if not known:
@@ -66,38 +66,28 @@ def read_refused(connection: Connection, segment_id: str) -> list[RowError] | No
     return [(line, reason) for line, reason in rows]
 
 
-def load_segment(
-    connection: Connection,
-    contract: Contract,
-    segment: Segment,
-    table: pa.Table,
-    row_errors: Sequence[RowError],
-    windows: Sequence[WindowCount],
-    *,
-    ingested_at: datetime,
-) -> list[RowError]:
-    """Load one segment within a transaction that the caller has begun and ends; return all refused lines.
+def load_segment(connection: Connection, load: SegmentLoad) -> list[RowError]:
+    """Load one segment within a transaction that the caller has begun and ends; return all rejected lines.
 
     One that is loaded stays as it is. One that another worker is just loading is waited for: the insertion of its
     id blocks until that transaction has ended.
     """
-    minute = datetime.fromtimestamp(segment.minute, UTC)
-    events = events_in(table.num_rows, windows)
-    mark = [segment.id, segment.event_type, segment.path, minute, events, len(row_errors), ingested_at]
-    if not connection.execute(_CLAIM, mark):
-        return read_refused(connection, segment.id) or []
-    found = insert_halving(table, _within_savepoints(connection, contract))
-    told = [
-        (line, reason.replace("\0", "\\0")) for line, reason in in_segment(found, table.num_rows, row_errors)
-    ]
-    if found:
-        connection.execute(_RECOUNT, [table.num_rows - len(found), len(told), segment.id])
-    if told:
-        rows = [{"segment_id": segment.id, "line": line, "reason": reason} for line, reason in told]
+    segment = load.segment
+    mark = [segment.id, segment.event_type, segment.path, load.minute, load.events, len(load.row_errors)]
+    if not connection.execute(_CLAIM, [*mark, load.ingested_at]):
+        return read_row_errors(connection, segment.id) or []
+    rejected = insert_with_bisection(load.rows, _within_savepoints(connection, load.contract))
+    loaded = load.without_rows([(row, reason.replace("\0", "\\0")) for row, reason in rejected])
+    if rejected:
+        connection.execute(_RECOUNT, [loaded.events, len(loaded.row_errors), segment.id])
+    if loaded.row_errors:
+        rows = [
+            {"segment_id": segment.id, "line": line, "reason": reason} for line, reason in loaded.row_errors
+        ]
         connection.append(REFUSALS, pa.Table.from_pylist(rows, _REFUSALS_SCHEMA))
-    if parts := without(windows, contract, table, found):
-        connection.append(COUNT_PARTS, _parts(segment, parts))
-    return told
+    if loaded.window_counts:
+        connection.append(COUNT_PARTS, _parts(segment, loaded.window_counts))
+    return list(loaded.row_errors)
 
 
 def _within_savepoints(connection: Connection, contract: Contract) -> Callable[[pa.Table], None]:

@@ -18,7 +18,7 @@ from sluice.arrow.window_counts import count_windows
 from sluice.contracts import Property
 from sluice.errors import ConfigError, WarehouseError
 from sluice.tooling.tables import compare_tables, fit_to_table
-from sluice.warehouses import open_warehouse
+from sluice.warehouses import SegmentLoad, open_warehouse
 from sluice.warehouses.bigquery import warehouse as module
 from sluice.warehouses.bigquery.jobs import Jobs
 from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
@@ -204,7 +204,7 @@ def test_rows_are_looked_for_when_bigquery_may_have_forgotten_the_job(
     client.delete_job_metadata(f"sluice-{warehouse.dataset}-{rows}-0")
     table, row_errors = to_table(ORDER, EACH, [f"{1:016x}{n:016x}" for n in range(3)], NOW)
     half_a_year_on = NOW + timedelta(days=190)
-    warehouse.load(ORDER, EACH, table, row_errors, count_windows(table["at"]), half_a_year_on)
+    warehouse.load(SegmentLoad(ORDER, EACH, table, row_errors, count_windows(table["at"]), half_a_year_on))
     assert state(client, warehouse) == (2, 2, 1)
     assert [each for each, _ in job_ids(client, warehouse)] == [f"{record}-0"]
 
@@ -222,7 +222,7 @@ def spoilt(rows: int, bad: set[int]) -> pa.Table:
 def load_spoilt(warehouse: BigQueryWarehouse) -> list[tuple[int, str]]:
     table = spoilt(20, {3, 17})
     each = segment(1, *[b""] * 20)
-    return warehouse.load(ORDER, each, table, [], count_windows(table["at"]), NOW)
+    return warehouse.load(SegmentLoad(ORDER, each, table, [], count_windows(table["at"]), NOW))
 
 
 def _die_in_the_middle(warehouse: BigQueryWarehouse) -> None:

@@ -24,7 +24,7 @@ from sluice.contracts import Contract, Property
 from sluice.elements import Segment
 from sluice.errors import ConfigError, ContractError, WarehouseError
 from sluice.tooling.tables import apply_contracts
-from sluice.warehouses import open_warehouse
+from sluice.warehouses import SegmentLoad, open_warehouse
 from sluice.warehouses.duckdb.views import create_table_sql
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse, connect, write_atomically
 
@@ -85,7 +85,7 @@ def segment(number: int, *lines: bytes, minute: int = MINUTE, event_type: str = 
 
 def load(warehouse: DuckDBWarehouse, contract: Contract, each: Segment) -> list[tuple[int, str]]:
     table, row_errors = to_table(contract, each, [f"{n:032x}" for n in range(len(each.lines))], NOW)
-    return warehouse.load(contract, each, table, row_errors, count_windows(table["at"]), NOW)
+    return warehouse.load(SegmentLoad(contract, each, table, row_errors, count_windows(table["at"]), NOW))
 
 
 def query(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:
@@ -168,7 +168,7 @@ def test_a_segment_loaded_twice_is_there_once_and_tells_its_refused_lines_again(
     assert not warehouse.has(each.id, each.minute)
     row_errors = load(warehouse, ORDER, each)
     assert [index for index, _ in row_errors] == [1]
-    assert warehouse.load(ORDER, each, None, [], [], NOW) == row_errors
+    assert warehouse.load(SegmentLoad(ORDER, each, None, [], [], NOW)) == row_errors
     assert warehouse.row_errors(each.id, each.minute) == row_errors
     assert warehouse.has(each.id, each.minute)
     assert query(warehouse, "SELECT count(*) FROM order_events") == [(1,)]

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.bigquery.jobs import REQUEST_TIMEOUT
-from sluice.warehouses.row_errors import RowError, RowsRejected, insert_halving
+from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
@@ -34,7 +34,7 @@ def append(name: str, rows: pa.Table) -> list[RowError]:
         WarehouseError: a request was not taken for another reason than what its rows hold.
 
     """
-    return insert_halving(with_empty_lists(rows), partial(_send, name))
+    return insert_with_bisection(with_empty_lists(rows), partial(_send, name))
 
 
 def _send(name: str, rows: pa.Table) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.arrow.window_counts import WindowCount
 from sluice.errors import ConfigError, WarehouseError
-from sluice.warehouses.timestamps import moment
+from sluice.warehouses.timestamps import from_micros
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
@@ -189,7 +189,12 @@ def window_structs(name: str, windows: Sequence[WindowCount], event_type: str) -
         "events": "INT64",
     }
     rows = [
-        (each.event_type or event_type, moment(each.window_start), moment(each.window_end), each.events)
+        (
+            each.event_type or event_type,
+            from_micros(each.window_start),
+            from_micros(each.window_end),
+            each.events,
+        )
         for each in windows
     ]
     return structs(name, kinds, rows)

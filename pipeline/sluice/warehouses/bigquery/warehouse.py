@@ -25,14 +25,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sluice.arrow.window_counts import MICROSECONDS, WindowCount, events_in
+from sluice.arrow.window_counts import MICROSECONDS
 from sluice.contracts import Contract
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.errors import ConfigError, WarehouseError
@@ -41,9 +41,10 @@ from sluice.warehouses.bigquery.append import append
 from sluice.warehouses.bigquery.jobs import REQUEST_TIMEOUT, Jobs, parameter, structs, window_structs
 from sluice.warehouses.bigquery.settings import check_rate, read_settings
 from sluice.warehouses.bigquery.tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM
-from sluice.warehouses.row_errors import RowError, RowsRejected, in_segment, insert_halving, without
+from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 from sluice.warehouses.schema_diff import Difference, compare
-from sluice.warehouses.timestamps import moment
+from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.timestamps import from_micros
 
 REMEMBERED = timedelta(days=150)
 """For how long job ids are relied on; BigQuery keeps them for about six months."""
@@ -149,18 +150,10 @@ class BigQueryWarehouse:
         sql = f"""SELECT refusals FROM `{self.name}.{SEGMENTS}`
 WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         with self.jobs.errors():
-            found = self.jobs.query(sql, minute=moment(minute * MICROSECONDS), id=segment_id)
+            found = self.jobs.query(sql, minute=from_micros(minute * MICROSECONDS), id=segment_id)
         return [(each["line"], each["reason"]) for each in found[0]["refusals"]] if found else None
 
-    def load(
-        self,
-        contract: Contract,
-        segment: Segment,
-        table: pa.Table,
-        row_errors: Sequence[RowError],
-        windows: Sequence[WindowCount],
-        ingested_at: datetime,
-    ) -> list[RowError]:
+    def load(self, load: SegmentLoad) -> list[RowError]:
         """Load the segment's rows, then its counts, then its row of `_segments`; return all refused lines.
 
         Raises:
@@ -168,26 +161,18 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
                 stays.
 
         """
+        segment = load.segment
         known = self.row_errors(segment.id, segment.minute)
         if known is not None:
             return known
-        old = ingested_at - moment(segment.minute * MICROSECONDS) > REMEMBERED
-
-        def insert(rows: pa.Table) -> None:
-            if not (old and self._holds(contract, segment, rows)):
-                whole = rows.num_rows == table.num_rows
-                self._load_rows(contract, segment, rows, whole)
-
         with self.jobs.errors():
             if self.method == "storage_write":
-                found = append(f"{self.name}.{contract.table}", table)
+                rejected = append(f"{self.name}.{load.contract.table}", load.rows)
             else:
-                found = insert_halving(table, insert)
-            lines = in_segment(found, table.num_rows, row_errors)
-            left = without(windows, contract, table, found)
-            events = events_in(table.num_rows - len(found), left)
-            self._record(segment, events, lines, left, ingested_at)
-        return lines
+                rejected = self._load_by_jobs(load)
+            loaded = load.without_rows(rejected)
+            self._record(loaded)
+        return list(loaded.row_errors)
 
     def differences(self, contract: Contract) -> list[Difference] | None:
         """Return how the contract's table differs from what `prepare` would make; None if there is no table."""
@@ -270,7 +255,18 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
     def _create_view(self, name: str, description: str, query: str) -> None:
         self._create(name, {"description": description, "view": {"query": query, "useLegacySql": False}})
 
-    def _load_rows(self, contract: Contract, segment: Segment, rows: pa.Table, whole: bool) -> None:
+    def _load_by_jobs(self, load: SegmentLoad) -> list[RowError]:
+        """Load the rows in one job, or in parts if it fails for some of them; return the rejected ones by index."""
+        contract, segment = load.contract, load.segment
+        may_be_forgotten = load.ingested_at - load.minute > REMEMBERED
+
+        def insert(rows: pa.Table) -> None:
+            if not (may_be_forgotten and self._holds(contract, segment, rows)):
+                self._load_rows(contract, segment, rows, whole=rows.num_rows == load.rows.num_rows)
+
+        return insert_with_bisection(load.rows, insert)
+
+    def _load_rows(self, contract: Contract, segment: Segment, rows: pa.Table, *, whole: bool) -> None:
         """Load rows of a segment in one job.
 
         Raises:
@@ -329,32 +325,26 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
         found: int = sum(self.jobs.query(sql, **values, ids=part)[0]["found"] for part in parts)
         return found == len(ids)
 
-    def _record(
-        self,
-        segment: Segment,
-        events: int,
-        row_errors: Sequence[RowError],
-        windows: Sequence[WindowCount],
-        ingested_at: datetime,
-    ) -> None:
+    def _record(self, load: SegmentLoad) -> None:
         """Insert the counts and then the row of `_segments`, each unless it is there."""
         from google.cloud.bigquery import QueryJobConfig
 
+        segment, windows = load.segment, load.window_counts
         values = {
             "id": segment.id,
             "event_type": segment.event_type,
             "path": segment.path,
-            "minute": moment(segment.minute * MICROSECONDS),
-            "ingested_at": ingested_at,
-            "events": events,
-            "refused": len(row_errors),
+            "minute": load.minute,
+            "ingested_at": load.ingested_at,
+            "events": load.events,
+            "refused": len(load.row_errors),
         }
         sql = INSERT_SEGMENT
-        parameters = [structs("refusals", {"line": "INT64", "reason": "STRING"}, row_errors)]
+        parameters = [structs("refusals", {"line": "INT64", "reason": "STRING"}, load.row_errors)]
         if windows and segment.event_type != DEAD_LETTER:
             sql = INSERT_COUNTS + INSERT_SEGMENT
             parameters.append(window_structs("windows", windows, segment.event_type))
-            values["first"], values["last"] = (moment(windows[at].window_start) for at in (0, -1))
+            values["first"], values["last"] = (from_micros(windows[at].window_start) for at in (0, -1))
         parameters += [parameter(*each) for each in values.items()]
         text = sql.format(counts=f"{self.name}.{COUNT_PARTS}", segments=f"{self.name}.{SEGMENTS}")
         config = QueryJobConfig(query_parameters=parameters)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -27,9 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.arrow.schema import KIND, TIMESTAMP, arrow_schema
-from sluice.arrow.window_counts import MICROSECONDS, WindowCount
 from sluice.contracts import Contract
-from sluice.elements import Segment
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.duckdb.views import (
     COUNTS,
@@ -42,6 +40,7 @@ from sluice.warehouses.duckdb.views import (
 )
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference, missing_columns, without_columns
+from sluice.warehouses.segment_load import SegmentLoad
 
 LOCK_DELAYS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.5, 1.75, 2.0, 2.0)
 """Seconds between attempts to open a DuckDB file that another process holds; ten in all."""
@@ -174,15 +173,7 @@ class DuckDBWarehouse:
             rows = pq.ParquetFile(mark).read(columns=["refused"]).column("refused").to_pylist()
         return [(each["line"], each["reason"]) for row in rows for each in row or ()]
 
-    def load(
-        self,
-        contract: Contract,
-        segment: Segment,
-        table: pa.Table,
-        row_errors: Sequence[RowError],
-        windows: Sequence[WindowCount],
-        ingested_at: datetime,
-    ) -> list[RowError]:
+    def load(self, load: SegmentLoad) -> list[RowError]:
         """Write the segment's rows, then its mark; return the refused lines: Parquet itself refuses none.
 
         A kill between the two leaves rows that the next load replaces by themselves.
@@ -191,16 +182,16 @@ class DuckDBWarehouse:
             WarehouseError: a file cannot be written; what is there stays valid.
 
         """
+        segment = load.segment
         known = self.row_errors(segment.id, segment.minute)
         if known is not None:
             return known
-        data = self.folder / contract.table / _partition(segment.minute) / f"{segment.id}.parquet"
+        data = self.folder / load.contract.table / _partition(segment.minute) / f"{segment.id}.parquet"
         with _clear_errors(data):
-            if table.num_rows:
-                write_atomically(data, _parquet(table))
-            mark = _parts(segment, table.num_rows, windows, row_errors, ingested_at)
-            write_atomically(self._mark(segment.id, segment.minute), _parquet(mark))
-        return list(row_errors)
+            if load.rows.num_rows:
+                write_atomically(data, _parquet(load.rows))
+            write_atomically(self._mark(segment.id, segment.minute), _parquet(_parts(load)))
+        return list(load.row_errors)
 
     def differences(self, contract: Contract) -> list[Difference] | None:
         """Return how the contract's view differs from what `prepare` would make; None if there is no view."""
@@ -281,31 +272,26 @@ def _partition(minute: int) -> str:
     return f"event_date={date(1970, 1, 1) + timedelta(days=minute // 86400)}"
 
 
-def _parts(
-    segment: Segment,
-    rows: int,
-    windows: Sequence[WindowCount],
-    row_errors: Sequence[RowError],
-    ingested_at: datetime,
-) -> pa.Table:
-    alike = {
+def _parts(load: SegmentLoad) -> pa.Table:
+    segment = load.segment
+    common = {
         "segment_id": segment.id,
         "event_type": segment.event_type,
         "path": segment.path,
-        "minute": segment.minute * MICROSECONDS,
-        "ingested_at": ingested_at,
+        "minute": load.minute,
+        "ingested_at": load.ingested_at,
     }
     counts: list[dict[str, object]] = [
         {
-            "window_start": each.window_start,
-            "window_end": each.window_end,
-            "events": each.events,
-            "counted_as": each.event_type or segment.event_type,
+            "window_start": count.window_start,
+            "window_end": count.window_end,
+            "events": count.events,
+            "counted_as": count.event_type or segment.event_type,
         }
-        for each in windows
-    ] or [{"events": rows}]
-    counts[0]["refused"] = [{"line": line, "reason": reason} for line, reason in row_errors]
-    return pa.Table.from_pylist([alike | count for count in counts], PARTS)
+        for count in load.window_counts
+    ] or [{"events": load.events}]
+    counts[0]["refused"] = [{"line": line, "reason": reason} for line, reason in load.row_errors]
+    return pa.Table.from_pylist([common | count for count in counts], PARTS)
 
 
 def _parquet(table: pa.Table) -> pa.Buffer:

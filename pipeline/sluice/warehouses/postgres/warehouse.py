@@ -15,15 +15,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-import pyarrow as pa
-
 from sluice.arrow.schema import ADDED, arrow_schema
-from sluice.arrow.window_counts import WindowCount
 from sluice.contracts import Contract, Property, ValueType
-from sluice.elements import DEAD_LETTER, Segment
+from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError, ContractError
 from sluice.warehouses.connection_cache import Held
 from sluice.warehouses.postgres.connection import Connection, quoted_name, quoted_text
@@ -36,13 +32,14 @@ from sluice.warehouses.schema_diff import (
     missing_columns,
     without_columns,
 )
+from sluice.warehouses.segment_load import SegmentLoad
 from sluice.warehouses.transactional import (
     COUNT_PARTS,
     COUNTS,
     REFUSALS,
     SEGMENTS,
     load_segment,
-    read_refused,
+    read_row_errors,
 )
 from sluice.warehouses.urls import redact
 
@@ -193,17 +190,9 @@ class PostgresWarehouse:
     def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines refused when the segment was loaded; None if it is not loaded."""
         del minute
-        return self._held.use(self._connect, lambda connection: read_refused(connection, segment_id))
+        return self._held.use(self._connect, lambda connection: read_row_errors(connection, segment_id))
 
-    def load(
-        self,
-        contract: Contract,
-        segment: Segment,
-        table: pa.Table,
-        row_errors: Sequence[RowError],
-        windows: Sequence[WindowCount],
-        ingested_at: datetime,
-    ) -> list[RowError]:
+    def load(self, load: SegmentLoad) -> list[RowError]:
         """Load one segment in one transaction; return all refused lines, those that PostgreSQL refused included.
 
         Raises:
@@ -213,9 +202,7 @@ class PostgresWarehouse:
 
         def work(connection: Connection) -> list[RowError]:
             with _transaction(connection):
-                return load_segment(
-                    connection, contract, segment, table, row_errors, windows, ingested_at=ingested_at
-                )
+                return load_segment(connection, load)
 
         return self._held.use(self._connect, work)
 

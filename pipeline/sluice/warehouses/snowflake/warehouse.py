@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,13 +23,14 @@ import pyarrow as pa
 import tenacity
 
 from sluice.arrow.schema import ADDED, arrow_schema
-from sluice.arrow.window_counts import MICROSECONDS, WindowCount, events_in
+from sluice.arrow.window_counts import WindowCount
 from sluice.contracts import Contract, Property
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.errors import ConfigError, ContractError
 from sluice.warehouses.connection_cache import Held
-from sluice.warehouses.row_errors import RowError, RowsRejected, in_segment, insert_halving, without
+from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare
+from sluice.warehouses.segment_load import SegmentLoad
 from sluice.warehouses.snowflake.connection import (
     STAGE,
     TYPES,
@@ -41,7 +41,7 @@ from sluice.warehouses.snowflake.connection import (
     quoted_name,
     quoted_text,
 )
-from sluice.warehouses.timestamps import moment
+from sluice.warehouses.timestamps import from_micros
 from sluice.warehouses.urls import redact
 
 SEGMENTS = "_segments"
@@ -182,17 +182,9 @@ class SnowflakeWarehouse:
     def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines refused when the segment was loaded; None if it is not loaded."""
         del minute
-        return self._use(lambda connection: _read_refused(connection, segment_id))
+        return self._use(lambda connection: _read_row_errors(connection, segment_id))
 
-    def load(
-        self,
-        contract: Contract,
-        segment: Segment,
-        table: pa.Table,
-        row_errors: Sequence[RowError],
-        windows: Sequence[WindowCount],
-        ingested_at: datetime,
-    ) -> list[RowError]:
+    def load(self, load: SegmentLoad) -> list[RowError]:
         """Load one segment in one transaction; return all refused lines, those that Snowflake refused included.
 
         Raises:
@@ -201,26 +193,22 @@ class SnowflakeWarehouse:
         """
 
         def work(connection: Connection) -> list[RowError]:
-            known = _read_refused(connection, segment.id)
+            known = _read_row_errors(connection, load.segment.id)
             if known is not None:
                 return known
             try:
-                _commit(connection, contract, segment, table, row_errors, windows, ingested_at=ingested_at)
-                return list(row_errors)
+                return _commit(connection, load)
             except RowsRejected:
-                found = insert_halving(table, lambda rows: _try_rows(connection, contract, rows))
-            gone = {row for row, _ in found}
-            kept = table.take(pa.array([row for row in range(table.num_rows) if row not in gone], pa.int64()))
-            lines = in_segment(found, table.num_rows, row_errors)
-            left = without(windows, contract, table, found)
-            _commit(connection, contract, segment, kept, lines, left, ingested_at=ingested_at)
-            return lines
+                rejected = insert_with_bisection(
+                    load.rows, lambda rows: _try_rows(connection, load.contract, rows)
+                )
+            return _commit(connection, load.without_rows(rejected))
 
         def settled(connection: Connection) -> list[RowError]:
             try:
                 return work(connection)
             except _LoadedMeanwhile:
-                return _read_refused(connection, segment.id) or []
+                return _read_row_errors(connection, load.segment.id) or []
 
         return self._use(settled)
 
@@ -271,41 +259,32 @@ class SnowflakeWarehouse:
         )
 
 
-def _commit(
-    connection: Connection,
-    contract: Contract,
-    segment: Segment,
-    rows: pa.Table,
-    row_errors: Sequence[RowError],
-    windows: Sequence[WindowCount],
-    *,
-    ingested_at: datetime,
-) -> None:
-    """Load the rows and record the segment in one transaction.
+def _commit(connection: Connection, load: SegmentLoad) -> list[RowError]:
+    """Load the rows and record the segment in one transaction; return its row errors.
 
     Raises:
-        RefusedRows: because of what the rows hold, nothing was loaded.
+        RowsRejected: because of what the rows hold, nothing was loaded.
         _LoadedMeanwhile: another worker loaded the segment, so nothing was loaded again.
 
     """
-    minute = moment(segment.minute * MICROSECONDS)
-    events = events_in(rows.num_rows, windows)
-    mark = (segment.id, segment.event_type, segment.path, minute, events, len(row_errors), ingested_at)
+    segment, row_errors = load.segment, list(load.row_errors)
+    mark = (segment.id, segment.event_type, segment.path, load.minute, load.events, len(row_errors))
     with connection.transaction():
-        if rows.num_rows:
-            connection.copy(contract, rows)
+        if load.rows.num_rows:
+            connection.copy(load.contract, load.rows)
         if segment.event_type != DEAD_LETTER:
-            _insert(connection, _COUNT, [_counted(segment, each) for each in windows])
+            _insert(connection, _COUNT, [_counted(segment, each) for each in load.window_counts])
         _insert(connection, _REFUSE, [(segment.id, line, reason) for line, reason in row_errors])
         connection.execute(_TAKE_LOCK)
-        ((inserted,),) = connection.execute(_CLAIM, [*mark, segment.id])
+        ((inserted,),) = connection.execute(_CLAIM, [*mark, load.ingested_at, segment.id])
         if not inserted:
             raise _LoadedMeanwhile
+    return row_errors
 
 
 def _counted(segment: Segment, window: WindowCount) -> tuple[Any, ...]:
     event_type = window.event_type or segment.event_type
-    span = moment(window.window_start), moment(window.window_end)
+    span = from_micros(window.window_start), from_micros(window.window_end)
     return segment.id, event_type, *span, window.events
 
 
@@ -326,7 +305,7 @@ def _insert(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> 
         connection.execute(sql + places, [value for row in part for value in row])
 
 
-def _read_refused(connection: Connection, segment_id: str) -> list[RowError] | None:
+def _read_row_errors(connection: Connection, segment_id: str) -> list[RowError] | None:
     known = connection.execute(f"SELECT refused FROM {SEGMENTS} WHERE segment_id = %s", [segment_id])
     if not known:
         return None

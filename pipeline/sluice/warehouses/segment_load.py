@@ -1,0 +1,83 @@
+"""What a warehouse gets of one segment, and what is left of it without the rows that the warehouse rejects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import pyarrow as pa
+
+from sluice.arrow.window_counts import MICROSECONDS, WindowCount, count_events, events_in
+from sluice.contracts import Contract
+from sluice.elements import Segment
+from sluice.warehouses.row_errors import RowError
+from sluice.warehouses.timestamps import from_micros
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentLoad:
+    """One segment as rows of its table, with the lines that could not become rows and the counts of the rows."""
+
+    contract: Contract
+    """Of the segment's events, with the columns that the table has."""
+    segment: Segment
+    """Only its id, event type, path and minute are used."""
+    rows: pa.Table
+    """Its rows, see `sluice.arrow.from_json.to_table`; none of them, if the job loads the counts alone."""
+    row_errors: Sequence[RowError]
+    """The lines that could not become rows, in order; they are stored with the segment."""
+    window_counts: Sequence[WindowCount]
+    """Counts of the rows by window; none, if the job does not load them."""
+    ingested_at: datetime
+    """When the segment is loaded, as in the `_ingested_at` of its rows."""
+
+    @property
+    def minute(self) -> datetime:
+        """The segment's minute, in UTC."""
+        return from_micros(self.segment.minute * MICROSECONDS)
+
+    @property
+    def events(self) -> int:
+        """How many events are loaded, be it as rows or in counts alone."""
+        return events_in(self.rows.num_rows, self.window_counts)
+
+    def without_rows(self, rejected: Sequence[RowError]) -> SegmentLoad:
+        """Return the load without the rejected rows: they become row errors, and their events are not counted.
+
+        Args:
+            rejected: index in `rows` and reason of each row that the warehouse rejected, in order.
+
+        """
+        if not rejected:
+            return self
+        indexes = {index for index, _ in rejected}
+        accepted = [index for index in range(self.rows.num_rows) if index not in indexes]
+        return replace(
+            self,
+            rows=self.rows.take(pa.array(accepted, pa.int64())),
+            row_errors=self._row_errors_with(rejected),
+            window_counts=self._counts_without(rejected),
+        )
+
+    def _row_errors_with(self, rejected: Sequence[RowError]) -> list[RowError]:
+        """Return all row errors by line of the segment: a row's index leaves out the lines that are no rows."""
+        not_rows = {line for line, _ in self.row_errors}
+        lines = [line for line in range(self.rows.num_rows + len(not_rows)) if line not in not_rows]
+        return sorted([*self.row_errors, *((lines[index], reason) for index, reason in rejected)])
+
+    def _counts_without(self, rejected: Sequence[RowError]) -> list[WindowCount]:
+        if not self.window_counts:
+            return []
+        first = self.window_counts[0]
+        window_seconds = (first.window_end - first.window_start) / MICROSECONDS
+        rows = self.rows.take(pa.array([index for index, _ in rejected]))
+        less = {
+            (count.window_start, count.event_type): count.events
+            for count in count_events(self.contract, rows, window_seconds)
+        }
+        left = (
+            replace(count, events=count.events - less.get((count.window_start, count.event_type), 0))
+            for count in self.window_counts
+        )
+        return [count for count in left if count.events]
