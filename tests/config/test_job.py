@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sluice.config.job import Windows, duration, load_job
+from sluice.config.job import Windows, load_job
 from sluice.errors import ConfigError
 
 CONTRACTS = str(Path(__file__).parents[2] / "schemas" / "backend_events")
@@ -164,10 +164,3 @@ def test_a_file_that_is_no_job(tmp_path: Path) -> None:
     path.write_text("a: [\n")
     with pytest.raises(ConfigError, match=r"job.yaml: expected YAML, got: .*line 2"):
         load_job(str(path))
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("500ms", 0.5), ("10s", 10), ("5m", 300), ("2h", 7200), ("7d", 604800), ("0s", 0)]
-)
-def test_durations_carry_units(text: str, seconds: float) -> None:
-    assert duration(text, "x") == seconds

@@ -12,14 +12,11 @@ from typing import Any
 
 import yaml
 
+from sluice.config.durations import limited_duration
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import ConfigError
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_LONGEST = 3650 * 86400.0
-"""Ten years: no window needs more, and times stay far from the end of the calendar."""
 _MAX_SHARDS = 64
 """More writers of one minute than this never help: NNNN is shared among them."""
 
@@ -134,7 +131,7 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Coll
         for each in option_fields(Windows)
         if f"windows.{each.name}" in keys
     }
-    retry_for = _seconds(*keys.pop("retry_for")) if "retry_for" in keys else None
+    retry_for = limited_duration(*keys.pop("retry_for")) if "retry_for" in keys else None
     load = _load(*keys.pop("load")) if "load" in keys else LOADS
     texts = {name: _text(value, where, needed=name not in unused) for name, (value, where) in keys.items()}
     for required in ("name", "contracts", "source", "files", "warehouse", "dead_letters"):
@@ -175,17 +172,6 @@ def with_contract(job: Job, path: str) -> Job:
     return dataclasses.replace(job, contracts=contracts)
 
 
-def duration(text: object, where: str) -> float:
-    """Return the seconds in `text`, such as 500ms, 10s, 5m, 2h or 7d; `where` begins the error message."""
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        message = (
-            f"{where}: expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got {text!r}"
-        )
-        raise ConfigError(message)
-    return int(match[1]) * _UNITS[match[2]]
-
-
 def _flag(name: str) -> str:
     return name.replace("_", "-")
 
@@ -224,7 +210,7 @@ def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
 
 def _window(name: str, value: Any, where: str) -> float | int:
     if name != "shards":
-        seconds = _seconds(value, where)
+        seconds = limited_duration(value, where)
         if name == "counts" and (seconds < 1 or 60 % seconds):  # noqa: PLR2004  a window must not cross a minute's file
             message = f"{where}: expected a whole part of a minute, such as 5s, 10s, 30s or 1m, got {value!r}"
             raise ConfigError(message)
@@ -246,14 +232,6 @@ def _load(value: Any, where: str) -> tuple[str, ...]:
         )
         raise ConfigError(message)
     return tuple(each for each in LOADS if each in names)
-
-
-def _seconds(value: Any, where: str) -> float:
-    seconds = duration(value, where)
-    if seconds > _LONGEST:
-        message = f"{where}: expected at most 3650d, got {value!r}"
-        raise ConfigError(message)
-    return seconds
 
 
 def _text(value: Any, where: str, *, needed: bool) -> str:

@@ -1,17 +1,148 @@
-"""Addresses of sources whose own URL has a query: what Sluice needs to know stands behind the `#`.
+"""Addresses of sources, stores and warehouses: a type whose printed form shows no secret.
 
-`https://shop.example/logs?limit=100#paging=page&token=SHOP_TOKEN`: the part behind `#` is never sent anywhere.
+What is printed of an address is its scheme, host and path, and those options that a declaration calls harmless.
+User, password and all else of the query and the fragment are never printed.
 """
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from sluice.config.job import duration
+from sluice.config.durations import duration
 from sluice.errors import ConfigError
+
+_AUTHORITY = re.compile(r"[^/?#]*")
+_HOSTS = re.compile(r"(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?(,(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?)*")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+class Credentials(NamedTuple):
+    """User and password of an address, and what stands behind their `@`."""
+
+    user: str
+    password: str | None
+    rest: str
+    ambiguous: bool
+    """An `@`, `/`, `?` or `#` that is not percent-encoded makes it uncertain where the password ends."""
+
+
+class Url:
+    """An address as the user wrote it. `str`, `repr` and `format` show no secret; `reveal` returns all of it.
+
+    `where` says where it was given, such as `jobs/shop.yaml: source` or `--source`, for messages. A pickle carries
+    the whole address, because workers connect with it, but not as text that could be read in a log.
+    """
+
+    __slots__ = ("_shown", "_text", "where")
+
+    def __init__(self, text: str, *, where: str = "", shown: str | None = None) -> None:
+        """Take the whole address; `shown` is what to print of it, if a declaration knows better than `mask`."""
+        self._text = text
+        self._shown = mask(text) if shown is None else shown
+        self.where = where
+
+    @classmethod
+    def of(cls, address: str | Url) -> Url:
+        """Return `address` as a Url."""
+        return cls(address) if isinstance(address, str) else address
+
+    def reveal(self) -> str:
+        """Return the whole address, with its secrets: for a client that connects, never for a message."""
+        return self._text
+
+    def showing(self, shown: str) -> Url:
+        """Return the same address that prints as `shown`."""
+        return Url(self._text, where=self.where, shown=shown)
+
+    def __str__(self) -> str:
+        """Return the address without its secrets."""
+        return self._shown
+
+    def __repr__(self) -> str:
+        """Return the address without its secrets."""
+        return f"Url({self._shown!r})"
+
+    def __format__(self, specification: str) -> str:
+        """Format the address without its secrets."""
+        return format(self._shown, specification)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare whole addresses."""
+        return isinstance(other, Url) and self._text == other._text
+
+    def __hash__(self) -> int:
+        """Hash the whole address."""
+        return hash(self._text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the address in base64."""
+        return _unpickled, (
+            base64.b64encode(self._text.encode("utf-8", "surrogateescape")),
+            self.where,
+            self._shown,
+        )
+
+
+def _unpickled(encoded: bytes, where: str, shown: str) -> Url:
+    return Url(base64.b64decode(encoded).decode("utf-8", "surrogateescape"), where=where, shown=shown)
+
+
+def mask(text: str, harmless: Collection[str] = (), *, user: bool = False, passwords: bool = True) -> str:
+    """Return scheme, host and path of an address, and its harmless options.
+
+    Args:
+        text: the address. What has no scheme is a local path and is returned as it is.
+        harmless: names of options behind `?` that may be shown, or their first part before a dot.
+        user: the user's name may be shown.
+        passwords: addresses of this kind may hold a password; see `split_credentials`.
+
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        prefix = _SCHEME.match(text)
+        return f"{prefix[0]}{text.rpartition('@')[2]}" if prefix and "@" in text else text
+    credentials = split_credentials(rest, passwords=passwords)
+    place, _, query = credentials.rest.partition("#")[0].partition("?")
+    shown = "&".join(_mask_option(each) for each in query.split("&") if _name(each) in harmless)
+    name = f"{credentials.user}@" if user and credentials.user and not credentials.ambiguous else ""
+    return f"{scheme}://{name}{place}{'?' if shown else ''}{shown}"
+
+
+def split_credentials(rest: str, *, passwords: bool = True) -> Credentials:
+    """Split what stands behind `://` into user, password and the rest.
+
+    A password that is not percent-encoded may hold any character, so its end is uncertain where an `@` follows
+    behind the authority. Then all up to the last `@` is taken for user and password, and `ambiguous` is set.
+    `passwords` is False for addresses without passwords, such as those of JSON APIs: there `host:80/x?to=a@b` has none.
+    """
+    authority = _AUTHORITY.match(rest)
+    hosts = authority[0] if authority is not None else ""
+    end, last = hosts.rfind("@"), rest.rfind("@")
+    before = hosts[: end if end >= 0 else len(hosts)]
+    doubtful = ":" in before and (passwords or end >= 0 or not _HOSTS.fullmatch(hosts))
+    ambiguous = last > end and doubtful
+    if ambiguous:
+        end = last
+    user, colon, password = rest[: max(end, 0)].partition(":")
+    return Credentials(user, password if colon else None, rest[end + 1 :], ambiguous)
+
+
+def _name(pair: str) -> str:
+    """Return the name of an option up to its first dot; '' if it has no value."""
+    name, separator, _ = pair.partition("=")
+    return unquote(name).partition(".")[0] if separator else ""
+
+
+def _mask_option(pair: str) -> str:
+    """Return an option whose value may itself be an address, which is masked as well."""
+    name, _, value = pair.partition("=")
+    plain = unquote(value)
+    return f"{name}={mask(plain)}" if "://" in plain else pair
+
 
 _SECRET = re.compile(r"key|token|secret|passw|sig|auth|credential", re.IGNORECASE)
 
@@ -48,14 +179,6 @@ def shown(url: str) -> str:
 def seconds(url: str, options: Mapping[str, str], name: str, default: str) -> float:
     """Return the duration that an option names."""
     return duration(options.get(name, default), f"{shown(url)}: {name}")
-
-
-def floor_to(now: float, span: float) -> float:
-    """Return the beginning of the span, counted from 1970, that `now` lies in.
-
-    What has no time of its own gets this one as its arrival: whatever is read again within the span is the same.
-    """
-    return now if span <= 0 else now // span * span
 
 
 def choice(

@@ -17,7 +17,8 @@ import msgspec
 from apache_beam.transforms.window import TimestampedValue
 
 from sluice.clock import Clock
-from sluice.config.job import Job, duration
+from sluice.config.durations import duration
+from sluice.config.job import Job
 from sluice.dead_letters.envelope import mark, minute_of
 from sluice.elements import (
     REDELIVERY,

@@ -17,7 +17,8 @@ import apache_beam as beam
 import msgspec
 
 from sluice.clock import Clock, system_clock
-from sluice.config.urls import floor_to, seconds, shown, split_options
+from sluice.config.durations import floor_to
+from sluice.config.urls import seconds, shown, split_options
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 

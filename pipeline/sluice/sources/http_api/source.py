@@ -23,7 +23,8 @@ import tenacity
 import xxhash
 
 from sluice.clock import Clock, system_clock
-from sluice.config.urls import choice, floor_to, seconds, shown, split_options
+from sluice.config.durations import floor_to
+from sluice.config.urls import choice, seconds, shown, split_options
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 from sluice.sources.http_api.pages import PAGINGS, Page, Rules, next_link, next_url, parse_page

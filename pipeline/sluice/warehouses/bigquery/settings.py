@@ -7,7 +7,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl
 
-from sluice.config.job import duration
+from sluice.config.durations import duration
 from sluice.errors import ConfigError
 from sluice.warehouses.bigquery.tables import TIME_TRAVEL_HOURS
 

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from sluice.config.durations import duration, floor_to, limited_duration, time_with_offset
+from sluice.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("10s", 10), ("5m", 300), ("2h", 7200), ("7d", 604800), ("0s", 0)]
+)
+def test_duration_with_unit_is_seconds(text: str, seconds: float) -> None:
+    assert duration(text, "x") == seconds
+
+
+@pytest.mark.parametrize("value", ["10", "1.5s", "s", "-1s", "10 s", 10, None])
+def test_duration_without_unit_is_rejected(value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        duration(value, "--since")
+    assert str(caught.value) == (
+        f"--since: expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got {value!r}"
+    )
+
+
+def test_duration_over_ten_years_is_rejected() -> None:
+    assert limited_duration("3650d", "x") == 3650 * 86400
+    with pytest.raises(ConfigError, match="^x: expected at most 3650d, got '3651d'$"):
+        limited_duration("3651d", "x")
+
+
+def test_time_needs_an_offset() -> None:
+    assert time_with_offset("2025-02-08T13:09:00Z", "x") == datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
+    for text in ("2025-02-08T13:09:00", "yesterday"):
+        with pytest.raises(ConfigError) as caught:
+            time_with_offset(text, "x")
+        assert str(caught.value) == (
+            f"x: expected a time with its offset, such as 2025-02-08T13:09:00Z, got {text!r}"
+        )
+
+
+def test_time_is_floored_to_the_start_of_its_span() -> None:
+    assert floor_to(86400 * 3 + 7.5, 86400) == 86400 * 3
+    assert floor_to(7.5, 0) == 7.5

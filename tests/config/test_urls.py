@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+from sluice.config.urls import Url, mask
+
+SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("out/files", "out/files"),
+        ("/data/10:00@noon?.json#1", "/data/10:00@noon?.json#1"),
+        ("file:///data/x", "file:///data/x"),
+        ("s3://bucket/in/*.json", "s3://bucket/in/*.json"),
+        ("s3://bucket/user:a@b/x", "s3://bucket/user:a@b/x"),
+        (f"s3://KEY:{SECRET}@bucket/x", "s3://bucket/x"),
+        (f"s3://KEY:{SECRET}/with/slashes@bucket/x", "s3://bucket/x"),
+        (f"S3://KEY:{SECRET}@bucket/x", "S3://bucket/x"),
+        (f"s3:KEY:{SECRET}@bucket/x", "s3:bucket/x"),
+        (f"mysql://u:{SECRET}@host/d", "mysql://host/d"),
+        (f"mysql://{SECRET}@host/d", "mysql://host/d"),
+        (f"postgresql://u:p/?#@:{SECRET}@h/d", "postgresql://h/d"),
+        (f"postgresql://u:{SECRET}/1@h/d", "postgresql://h/d"),
+        (f"postgresql://u:12/{SECRET}@h/d", "postgresql://h/d"),
+        (f"postgresql://h/d?schema=x&password={SECRET}", "postgresql://h/d"),
+        (f"https://h:8080/x?api_key={SECRET}&page=2#token={SECRET}", "https://h:8080/x"),
+        (f"dead-letters:s3://KEY:{SECRET}@b/x?code=enum", "dead-letters:s3://b/x"),
+        (f"mongodb://u:{SECRET}@a:1,b:2/d.c?authSource={SECRET}", "mongodb://a:1,b:2/d.c"),
+    ],
+)
+def test_address_is_printed_without_its_secrets(text: str, shown: str) -> None:
+    url = Url(text, where="--source")
+    assert (str(url), f"{url}", f"{url:>1}", repr(url)) == (shown, shown, shown, f"Url({shown!r})")
+    assert SECRET not in str([url, {"url": url}])
+    assert SECRET.encode() not in pickle.dumps(url)
+    copied = pickle.loads(pickle.dumps(url))
+    for same in (copied, copy.copy(url), copy.deepcopy(url)):
+        assert (same, str(same), same.where, same.reveal()) == (url, shown, "--source", text)
+    assert hash(copied) == hash(url)
+
+
+def test_addresses_are_compared_with_their_secrets() -> None:
+    assert Url("https://h/x?key=1") != Url("https://h/x?key=2")
+    assert Url("https://h/x") != "https://h/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("x://u@h/d?a=1&secret=2&c", "x://u@h/d?a=1"),
+        (f"x://u:{SECRET}@h/d", "x://u@h/d"),
+        (f"x://u:{SECRET}/@h/d", "x://h/d"),
+        (f"x://h/d?a=s3%3A%2F%2FK:{SECRET}@b/x", "x://h/d?a=s3://b/x"),
+        ("x://h/d?label.team=data&label=1", "x://h/d?label.team=data&label=1"),
+    ],
+)
+def test_harmless_options_are_printed(text: str, shown: str) -> None:
+    assert mask(text, ("a", "label"), user=True) == shown
+
+
+def test_address_without_passwords_may_have_an_at_sign_behind_its_port() -> None:
+    assert mask("https://h:80/x?to=a@b", ("to",), passwords=False) == "https://h:80/x?to=a@b"
+    assert mask(f"https://u:{SECRET}/@h/x", passwords=False) == "https://h/x"
