@@ -14,16 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sluice.cli.main import main
-from sluice.config.job import Windows, option_fields
+from sluice.config.job import option_keys
 
 DEFAULT_JOB = "jobs/backend_events.yaml"
 
 
 def keys() -> dict[str, str]:
     """Return parameter -> flag of `sluice run`."""
-    names = [each.name for each in option_fields() if each.name != "windows"]
-    names += [f"windows.{each.name}" for each in option_fields(Windows)]
-    return {name.replace(".", "_"): f"--{name.replace('_', '-')}" for name in names}
+    return {name.replace(".", "_"): f"--{name.replace('_', '-')}" for name in option_keys()}
 
 
 def arguments(given: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sluice.config.job import Windows, option_fields
+from sluice.config.job import option_keys
 
 FILE = Path(__file__).parent / "metadata.json"
 
@@ -33,8 +33,7 @@ def metadata() -> dict[str, Any]:
         "description": "Turns raw events into trusted tables: contracts, exactly-once files and rows, dead letters.",
         "parameters": [
             job,
-            *(_parameter(each, each.name) for each in option_fields() if each.name != "windows"),
-            *(_parameter(each, f"windows_{each.name}") for each in option_fields(Windows)),
+            *(_parameter(key, name.replace(".", "_")) for name, key in option_keys().items()),
         ],
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from sluice.config.job import Windows, option_fields
+from sluice.config.job import option_keys
 
 from deploy.launch import keys
 from deploy.metadata import FILE, PLACES, metadata
@@ -42,8 +42,7 @@ class TestMetadata:
 
     def test_it_has_every_key_with_its_help(self) -> None:
         parameters = {each["name"]: each for each in json.loads(FILE.read_text("utf-8"))["parameters"]}
-        options = {each.name: each for each in option_fields() if each.name != "windows"}
-        options |= {f"windows_{each.name}": each for each in option_fields(Windows)}
+        options = {name.replace(".", "_"): key for name, key in option_keys().items()}
         assert list(parameters) == ["job", *options] == ["job", *keys()]
         for name, option in options.items():
             assert parameters[name]["helpText"].startswith(option.metadata["help"])

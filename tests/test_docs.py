@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
-from sluice.cli.main import _parser
+from sluice.cli.main import build_parser
 from sluice.config.job import Windows, option_fields
 from sluice.contracts import Identity, ValueType
 from sluice.errors import REJECT_CODES
@@ -43,7 +43,7 @@ def blocks(text: str, *languages: str) -> Iterator[str]:
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    for action in _parser()._actions:
+    for action in build_parser()._actions:
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
     raise AssertionError
@@ -156,7 +156,7 @@ def test_every_command_in_a_block_parses(page: Path, capsys: pytest.CaptureFixtu
 
 def parse(words: list[str]) -> Any:
     """Return what the parser would leave to Beam; fail as it does."""
-    _, rest = _parser().parse_known_args(words)
+    _, rest = build_parser().parse_known_args(words)
     misspelt_on_purpose = ["--sorce", "history/*"]  # docs/cli.md shows what is said of it
     return [] if rest == misspelt_on_purpose else rest
 

@@ -120,7 +120,7 @@ def test_a_new_enum_value_is_redelivered_once_its_contract_is_widened(shop: Shop
     letters = shop.files("dead/2025")
 
     dry = shop.sluice("redeliver", "--where", "code=enum,event_type=order", "--dry-run").out
-    assert "shop: 1,000 dead letters to deliver again" in dry
+    assert "shop: 1,000 dead letters to redeliver" in dry
     assert "│ enum │ order      │   1,000 │" in dry
     assert f"from: {shop.folder}/dead\nfiles: {shop.folder}/files\nwarehouse: duckdb:///" in dry
     assert not (shop.folder / "dead/redelivery").exists()
@@ -143,7 +143,7 @@ def test_a_new_enum_value_is_redelivered_once_its_contract_is_widened(shop: Shop
 
     everything = shop.files("files", "dead")
     again = shop.sluice("redeliver", "--where", "code=enum").out
-    assert again.startswith("shop: no dead letters to deliver again\n1,000 were accepted before")
+    assert again.startswith("shop: no dead letters to redeliver\n1,000 were accepted before")
     assert shop.figures("run") == (1501, 0, 1500, 1, 0)
     assert shop.files("files", "dead") == everything
     assert shop.sql("select count(*) from order_events") == [(1500,)]

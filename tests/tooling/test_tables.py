@@ -164,7 +164,7 @@ def test_the_command_creates_tells_and_applies(tmp_path: Path, capsys: pytest.Ca
     assert tables("--diff") == (1, ["user_activity: no such table", "dead_letters: no such table"])
     assert tables("--create", "--load", "events,counts") == (0, ["user_activity: created"])
     assert tables("--create") == (0, ["dead_letters: created"])
-    assert tables("--create") == (0, ["shop: all tables are there"])
+    assert tables("--create") == (0, ["shop: all tables exist"])
     assert tables("--diff") == (0, ["shop: no difference"])
     text = contract.read_text("utf-8")
     contract.write_text(text.replace("- name: page\n", "- name: shop\n", 1))

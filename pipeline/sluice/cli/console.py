@@ -1,4 +1,4 @@
-"""What a person sees: the progress bar while a run lasts, and its report as tables."""
+"""What a terminal shows: the progress or the status of a run while it lasts, and its report as tables."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def progress_bar(title: str, size: int | None, progress: Progress | None) -> Ite
 
 
 @contextmanager
-def counting(title: str) -> Iterator[Callable[[int], None]]:
-    """Yield what shows a number that grows, and its rate, on standard error, if that is a terminal."""
+def record_counter(title: str) -> Iterator[Callable[[int], None]]:
+    """Yield a function that shows a growing number of records, and its rate, on standard error, if a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -78,37 +78,37 @@ def counting(title: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def live_status(title: str, clock: Clock) -> Iterator[None]:
-    """Show on standard error how a live run is doing: a line that changes on a terminal, else one a minute."""
+    """Show the figures of a streaming run on standard error: a changing line on a terminal, else a line a minute."""
     console = Console(stderr=True)
-    rates = _Rates()
+    rate = _ReadRate()
     if not console.is_terminal:
-        with _repeatedly(_LOG_SECONDS, lambda: _LOGGER.info("%s: %s", title, _status(rates, clock))):
+        with _repeatedly(_LOG_SECONDS, lambda: _LOGGER.info("%s: %s", title, _status(rate, clock))):
             yield
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
         def show() -> None:
-            lines = [f"{title}: {_status(rates, clock)}", *_window_lines(_SHOWN_WINDOWS)]
+            lines = [f"{title}: {_status(rate, clock)}", *_window_lines(_SHOWN_WINDOWS)]
             live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
 
         with _repeatedly(_LIVE_SECONDS, show):
             yield
 
 
-class _Rates:
-    """How many records a second were read since the last look."""
+class _ReadRate:
+    """Records a second that were read since the last call."""
 
     def __init__(self) -> None:
         self._at, self._read = time.monotonic(), 0
 
-    def look(self, read: int) -> float:
+    def update(self, read: int) -> float:
         now = time.monotonic()
         rate = (read - self._read) / max(now - self._at, 1e-3)
         self._at, self._read = now, read
         return rate
 
 
-def _status(rates: _Rates, clock: Clock) -> str:
+def _status(rate: _ReadRate, clock: Clock) -> str:
     read, rejected = FIGURES.total("read"), FIGURES.total("rejected")
     outstanding = PENDING_ACKS.outstanding()
     latest = FIGURES.windows(1)
@@ -116,7 +116,7 @@ def _status(rates: _Rates, clock: Clock) -> str:
     backlog = f"backlog {waiting:,}, " if waiting is not None else ""
     lag = f"{max(clock() - latest[0][1] / MICROSECONDS, 0):,.0f} s" if latest else "-"
     return (
-        f"{rates.look(read):,.0f} records/s, {read:,} read, {FIGURES.total('accepted'):,} accepted, "
+        f"{rate.update(read):,.0f} records/s, {read:,} read, {FIGURES.total('accepted'):,} accepted, "
         f"{FIGURES.total('duplicates'):,} duplicates, {rejected:,} rejected, {outstanding.records:,} unacknowledged, "
         f"{backlog}event-time lag {lag}{', draining' if DRAINING.is_set() else ''}"
     )
@@ -137,43 +137,32 @@ def _repeatedly(seconds: float, action: Callable[[], None]) -> Iterator[None]:
     """Call `action` in a thread every so many seconds while the block lasts, and once at its end."""
     stop = threading.Event()
 
-    def watch() -> None:
+    def repeat() -> None:
         while not stop.wait(seconds):
             action()
 
-    watcher = threading.Thread(target=watch, name="progress", daemon=True)
-    watcher.start()
+    thread = threading.Thread(target=repeat, name="progress", daemon=True)
+    thread.start()
     try:
         yield
     finally:
         stop.set()
-        watcher.join()
+        thread.join()
         action()
 
 
 def wide_console() -> Console:
-    """Return standard output as wide as its tables need, be it narrower or no terminal at all."""
+    """Return standard output, at least as wide as the tables need, also where it is not a terminal."""
     return Console(width=max(Console().width, _WIDTH))
 
 
 def print_report(report: Report, job: Job | None = None) -> None:
-    """Print the totals, the rejections by code, and, with its job, where a run's results lie."""
+    """Print the totals, the rejections by code, and, with its job, where the results of a run are."""
     console = wide_console()
-    table = Table(title=f"{report.job}: {report.read:,} records in {report.seconds:,.1f} s")
-    table.add_column("event type")
-    for name in ("read", "accepted", "duplicates", "rejected", "loaded", "load_rejected", "segments"):
-        table.add_column(name, justify="right")
-    for event_type, figures in report.by_type.items():
-        table.add_row(event_type, *_row(figures))
-    table.add_section()
-    table.add_row("all", *_row(report), style="bold")
     if report.read or not report.backfilled:
-        console.print(table)
+        console.print(_figures_table(report))
     if report.rejections:
-        reasons = Table("code", "records", "meaning", title="rejected, by the code of the dead letter")
-        for code, number in sorted(report.rejections.items(), key=lambda item: (-item[1], item[0])):
-            reasons.add_row(code, f"{number:,}", REJECT_CODES.get(code, ""))
-        console.print(reasons)
+        console.print(_rejections_table(report))
     if report.backfilled:
         console.print(
             f"backfilled: {report.backfilled:,} events of earlier runs, which the warehouse lacked, were loaded"
@@ -187,43 +176,59 @@ def print_report(report: Report, job: Job | None = None) -> None:
         verdict if report.reconciled else "[bold red]NOT RECONCILED[/]: some record is unaccounted for"
     )
     if job is not None:
-        for name in ("files", "warehouse", "dead_letters"):
-            place = f"{name.replace('_', ' ')}: {redact(getattr(job, name))}"
-            console.print(place, soft_wrap=True, highlight=False)
+        _print_places(console, files=job.files, warehouse=job.warehouse, dead_letters=job.dead_letters)
+
+
+_COLUMNS = ("read", "accepted", "duplicates", "rejected", "loaded", "load_rejected", "segments")
+
+
+def _figures_table(report: Report) -> Table:
+    table = Table(title=f"{report.job}: {report.read:,} records in {report.seconds:,.1f} s")
+    table.add_column("event type")
+    for name in _COLUMNS:
+        table.add_column(name, justify="right")
+    for event_type, figures in report.by_type.items():
+        table.add_row(event_type, *_row(figures))
+    table.add_section()
+    table.add_row("all", *_row(report), style="bold")
+    return table
 
 
 def _row(figures: Figures) -> list[str]:
-    shown = (
-        figures.read,
-        figures.accepted,
-        figures.duplicates,
-        figures.rejected,
-        figures.loaded,
-        figures.load_rejected,
-        figures.segments,
-    )
-    return [f"{number:,}" for number in shown]
+    return [f"{getattr(figures, name):,}" for name in _COLUMNS]
 
 
-def print_plan(plan: Plan, job: Job, folder: str) -> None:
-    """Print what a redelivery would deliver, from where and where to, and what it would leave alone."""
+def _rejections_table(report: Report) -> Table:
+    table = Table("code", "records", "meaning", title="rejected, by the code of the dead letter")
+    for code, number in sorted(report.rejections.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(code, f"{number:,}", REJECT_CODES.get(code, ""))
+    return table
+
+
+def print_plan(plan: Plan, job: Job, source: str) -> None:
+    """Print what a redelivery would process, from where and where to, and what it would leave alone."""
     console = wide_console()
     if plan.letters:
         table = Table("code", "event type")
-        table.add_column("letters", justify="right")
+        table.add_column("dead letters", justify="right")
         for (code, event_type), number in sorted(plan.letters.items(), key=lambda item: (-item[1], item[0])):
             table.add_row(code, event_type, f"{number:,}")
-        console.print(f"{job.name}: {plan.letters.total():,} dead letters to deliver again", highlight=False)
+        console.print(f"{job.name}: {plan.letters.total():,} dead letters to redeliver", highlight=False)
         console.print(table)
     else:
-        console.print(f"{job.name}: no dead letters to deliver again", highlight=False)
+        console.print(f"{job.name}: no dead letters to redeliver", highlight=False)
     if plan.done:
-        console.print(f"{plan.done:,} were accepted before, when they were delivered again")
+        console.print(f"{plan.done:,} were accepted before, when they were redelivered")
     if plan.load_rejected:
         console.print(
-            f"{plan.load_rejected:,} are rows that the warehouse rejected: their events are in the log already"
+            f"{plan.load_rejected:,} are rows that the warehouse rejected: their events are in the event log already"
         )
     if plan.unknown:
-        console.print(f"{plan.unknown:,} broke their contract in a protected value, which was not kept")
-    for name, place in (("from", folder), ("files", job.files), ("warehouse", job.warehouse)):
-        console.print(f"{name}: {place}", soft_wrap=True, highlight=False)
+        console.print(f"{plan.unknown:,} broke their contract in a masked value, which was not kept")
+    _print_places(console, **{"from": source, "files": job.files, "warehouse": job.warehouse})
+
+
+def _print_places(console: Console, **places: str) -> None:
+    """Print each place on a line, without its password."""
+    for name, place in places.items():
+        console.print(f"{name.replace('_', ' ')}: {redact(place)}", soft_wrap=True, highlight=False)

@@ -114,6 +114,12 @@ def option_fields(of: type[Job] | type[Windows] = Job) -> list[dataclasses.Field
     return [each for each in dataclasses.fields(of) if not each.metadata.get("internal")]
 
 
+def option_keys() -> dict[str, dataclasses.Field[Any]]:
+    """Return key -> field, in order, with the keys of `windows` as `windows.counts` and so on."""
+    keys = {field.name: field for field in option_fields() if field.name != "windows"}
+    return keys | {f"windows.{field.name}": field for field in option_fields(Windows)}
+
+
 def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Collection[str] = ()) -> Job:
     """Read a job file, put `overrides` (flag name such as `windows.counts` -> text) over it, and check it all.
 
@@ -199,8 +205,7 @@ def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
         raise ConfigError(message)
     found = {str(key): value for key, value in document.items()}
     found |= {f"windows.{key}": value for key, value in windows.items()}
-    known = [each.name for each in option_fields() if each.name != "windows"]
-    known += [f"windows.{each.name}" for each in option_fields(Windows)]
+    known = list(option_keys())
     for key in found:
         if key not in known:
             message = f"{path}: {key}: unknown key; expected one of {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""Feed a topic: a history's records, or made-up events, at a steady rate. For load tests and demonstrations."""
+"""Publish records of files, or generated events, to a topic at a steady rate; for load tests and demonstrations."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def publish(  # noqa: PLR0913  each is one flag of the command
     rate: float | None = None,
     loop: bool = False,
     count: int | None = None,
-    told: Callable[[int], None] = lambda _: None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Publish records to the topic that `job` reads, or to the one at `to`; return how many.
 
@@ -60,7 +60,7 @@ def publish(  # noqa: PLR0913  each is one flag of the command
         rate: records a second; None is as fast as it goes.
         loop: begin again when the source ends.
         count: end after so many records.
-        told: called now and then with the number of records sent so far.
+        on_progress: called now and then with the number of records sent so far.
 
     Raises:
         ConfigError: there is nothing that can be published to.
@@ -79,7 +79,7 @@ def publish(  # noqa: PLR0913  each is one flag of the command
             for record in portion:
                 publisher.publish(record)
             sent += len(portion)
-            told(sent)
+            on_progress(sent)
     finally:
         publisher.flush()
     return sent

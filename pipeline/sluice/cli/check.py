@@ -1,0 +1,42 @@
+"""`sluice check`."""
+
+from __future__ import annotations
+
+import argparse
+
+from sluice.cli.command import Command, Options, print_problems
+from sluice.cli.generate import SCHEMAS
+
+
+def _check(options: Options, _: list[str]) -> int:
+    from sluice.tooling.compatibility import breaking_changes_against
+    from sluice.tooling.lint import check_files
+
+    problems = check_files(options.paths)
+    if options.against is not None and not problems:
+        problems = [str(change) for change in breaking_changes_against(options.against, SCHEMAS)]
+    return print_problems(problems, f"{', '.join(options.paths)}: no problems found")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        default=["schemas", "jobs"],
+        metavar="PATH",
+        help="contracts, job files or folders of them (default: schemas jobs)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="REVISION",
+        help="git revision, or folder of contracts, that consumers rely on: report breaking changes",
+    )
+
+
+CHECK = Command(
+    name="check",
+    summary="check contracts, their examples and jobs: file, key and fix of each problem, and breaking changes",
+    example="sluice check --against main",
+    add_options=_add_options,
+    run=_check,
+)

@@ -1,0 +1,48 @@
+"""What a command of `sluice` is made of, and how it prints its messages."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+Options = argparse.Namespace
+
+
+def no_options(_: argparse.ArgumentParser) -> None:
+    """Add no option to a command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command: what `--help` shows of it, its options, and the function that runs it."""
+
+    name: str
+    summary: str
+    """One sentence without its full stop, beginning in lower case, for the list of commands."""
+    example: str
+    """A whole command line."""
+    run: Callable[[Options, list[str]], int]
+    """Takes the parsed options and those that are for Beam; returns the exit code."""
+    add_options: Callable[[argparse.ArgumentParser], None] = no_options
+    takes_beam_options: bool = False
+
+    def add_to(self, commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        """Add this command to the parser of `sluice`."""
+        more = ". Other options go to Beam, such as --runner=PrismRunner." if self.takes_beam_options else ""
+        parser = commands.add_parser(
+            self.name,
+            help=self.summary,
+            description=f"{self.summary[0].upper()}{self.summary[1:]}.",
+            epilog=f"Example: {self.example}{more}",
+            allow_abbrev=False,
+        )
+        parser.set_defaults(command=self)
+        self.add_options(parser)
+
+
+def print_problems(problems: Sequence[str], otherwise: str) -> int:
+    """Print each problem on a line, or `otherwise` if there is none; return the exit code, 1 or 0."""
+    for problem in problems or [otherwise]:
+        print(problem)
+    return 1 if problems else 0

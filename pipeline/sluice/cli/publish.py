@@ -1,0 +1,65 @@
+"""`sluice publish`."""
+
+from __future__ import annotations
+
+import argparse
+
+from sluice.cli.command import Command, Options
+from sluice.cli.job_options import add_job_argument
+from sluice.config.job import load_job
+from sluice.errors import ConfigError
+
+_OTHER_PLACES = ("files", "warehouse", "dead_letters", "quarantine")
+
+
+def _publish(options: Options, _: list[str]) -> int:
+    from sluice.cli.console import record_counter
+    from sluice.tooling.publish import parse_rate, publish
+    from sluice.warehouses.urls import redact
+
+    if (options.source is None) != options.generate:
+        message = "publish: expected either --source FILES or --generate"
+        raise ConfigError(message)
+    rate = None if options.rate is None else parse_rate(options.rate)
+    job = load_job(options.job, unused=_OTHER_PLACES)
+    with record_counter(f"sluice publish {job.name}") as show:
+        sent = publish(
+            job,
+            to=options.to,
+            source=options.source,
+            rate=rate,
+            loop=options.loop,
+            count=options.count,
+            on_progress=show,
+        )
+    print(f"{job.name}: {sent:,} records published to {redact(options.to or job.source)}")
+    return 0
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_job_argument(parser)
+    parser.add_argument(
+        "--to", metavar="URL", help="topic, such as kafka://host:9092/topic (default: the job's source)"
+    )
+    parser.add_argument("--source", metavar="FILES", help="records to send, unchanged: a path or a glob")
+    parser.add_argument(
+        "--generate",
+        action="store_true",
+        help="send generated events that follow the job's contracts, with the present time",
+    )
+    parser.add_argument(
+        "--rate", metavar="N/s", help="records a second, such as 500/s (default: as fast as possible)"
+    )
+    parser.add_argument("--loop", action="store_true", help="start again when the source ends")
+    parser.add_argument(
+        "--count", type=int, metavar="N", help="stop after this many records (default: at the source's end)"
+    )
+
+
+PUBLISH = Command(
+    name="publish",
+    summary="publish records to the topic of a job: those of files, or generated events, at a steady rate",
+    example="sluice publish jobs/clickstream.yaml --generate --rate 500/s",
+    add_options=_add_options,
+    run=_publish,
+)

@@ -1,0 +1,35 @@
+"""`sluice report`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sluice.cli.command import Command, Options
+from sluice.cli.report_file import read_report_file
+from sluice.errors import UnreconciledError
+
+
+def _report(options: Options, _: list[str]) -> int:
+    from sluice.cli.console import print_report
+    from sluice.graph.ledger import read_report
+
+    submitted = "://" in options.report or Path(options.report).is_dir()
+    report = read_report(options.report) if submitted else read_report_file(Path(options.report))
+    print_report(report)
+    return 0 if report.reconciled else UnreconciledError.exit_code
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "report", metavar="FILE", help="report file, in JSON, or the totals folder of a submitted job"
+    )
+
+
+REPORT = Command(
+    name="report",
+    summary="print a report that `sluice run --report FILE` saved, or that of a submitted job so far",
+    example="sluice report report.json",
+    add_options=_add_options,
+    run=_report,
+)

@@ -1,0 +1,155 @@
+"""`sluice run`, `sluice load` and `sluice redeliver`: the commands that run a graph and report on it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluice.cli.command import Command, Options
+from sluice.cli.job_options import add_job_options, read_job
+from sluice.cli.report_file import prepare_report_file, write_report_file
+from sluice.config.job import Job, with_contract
+from sluice.errors import ConfigError, UnreconciledError
+
+if TYPE_CHECKING:
+    from sluice.graph.ledger import Report
+    from sluice.runtime.launch import Submitted
+
+
+def _run(options: Options, beam_options: list[str]) -> int:
+    from sluice.runtime.launch import run_job
+
+    job = _read_job(options, beam_options)
+    return _finish(run_job(job, beam_options, metrics_port=options.metrics_port), job, options)
+
+
+def _load(options: Options, beam_options: list[str]) -> int:
+    from sluice.runtime.launch import load_log
+
+    job = _read_job(options, beam_options)
+    return _finish(load_log(job, beam_options), job, options)
+
+
+def _redeliver(options: Options, beam_options: list[str]) -> int:
+    from sluice.cli.console import print_plan
+    from sluice.clock import system_clock
+    from sluice.graph.redelivery import plan_redelivery, read_selection
+    from sluice.runtime.launch import redeliver_dead_letters
+    from sluice.sources.dead_letters import DeadLetterSource
+
+    job = _read_job(options, beam_options)
+    for setting in options.set:
+        job = with_contract(job, _contract_file(setting))
+    selection = read_selection(options.where, options.since, system_clock())
+    source = DeadLetterSource(selection.url(job.dead_letters, job.quarantine))
+    plan = plan_redelivery(source)
+    print_plan(plan, job, source.url)
+    if options.dry_run or not plan.letters:
+        return 0
+    return _finish(redeliver_dead_letters(job, source, beam_options), job, options)
+
+
+def _read_job(options: Options, beam_options: list[str]) -> Job:
+    """Read the job, and find out before the run what its options and its report file would end it with."""
+    from sluice.runtime.beam_options import check_beam_options
+
+    job = read_job(options)
+    check_beam_options(beam_options)
+    if options.report is not None:
+        prepare_report_file(Path(options.report))
+    return job
+
+
+def _contract_file(setting: str) -> str:
+    name, _, file = setting.partition("=")
+    if name != "contract" or not file:
+        message = f"--set: expected contract=FILE, got {setting!r}; other keys have flags of their own"
+        raise ConfigError(message)
+    return file
+
+
+def _finish(outcome: Report | Submitted, job: Job, options: Options) -> int:
+    """Print and save the report of a run that ended, or say where that of a submitted one will be."""
+    from sluice.cli.console import print_report
+    from sluice.runtime.launch import Submitted
+
+    if isinstance(outcome, Submitted):
+        name = f" as {outcome.job_id}" if outcome.job_id else ""
+        print(f"{job.name}: submitted to {outcome.runner}{name}; its figures: sluice report {outcome.totals}")
+        return 0
+    if options.report is not None:
+        write_report_file(outcome, Path(options.report))
+    print_report(outcome, job)
+    if not outcome.reconciled:
+        message = f"{job.name}: the run ended, but its counts do not reconcile; see the report"
+        raise UnreconciledError(message)
+    return 0
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_job_options(parser)
+    parser.add_argument("--report", metavar="FILE", help="write the run report here, in JSON")
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    _add_options(parser)
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        metavar="PORT",
+        help="streaming jobs on this machine: serve /metrics for Prometheus and /healthz on this port",
+    )
+
+
+def _add_redeliver_options(parser: argparse.ArgumentParser) -> None:
+    _add_options(parser)
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,…",
+        help="only dead letters whose code, event_type, job, step or contract is this; values of one name are "
+        "alternatives",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        help="only dead letters rejected since then: a time with its offset, or how long ago, such as 24h",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="contract=FILE",
+        help="validate against this contract instead of the job's own contract of that event type",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list the dead letters, and redeliver none")
+
+
+RUN = Command(
+    name="run",
+    summary="run a job: a batch job to the end of its source, a streaming job until Ctrl-C or SIGTERM drains it",
+    example="sluice run jobs/backend_events.yaml --source 'history/*' --report report.json",
+    add_options=_add_run_options,
+    run=_run,
+    takes_beam_options=True,
+)
+
+LOAD = Command(
+    name="load",
+    summary="load the segments that the warehouse lacks, after a failure or into a new warehouse",
+    example="sluice load jobs/backend_events.yaml --warehouse duckdb:///rebuilt.duckdb",
+    add_options=_add_options,
+    run=_load,
+    takes_beam_options=True,
+)
+
+REDELIVER = Command(
+    name="redeliver",
+    summary="process dead letters again, through the same graph, after their cause is fixed",
+    example="sluice redeliver jobs/backend_events.yaml --where code=enum,event_type=order --dry-run",
+    add_options=_add_redeliver_options,
+    run=_redeliver,
+    takes_beam_options=True,
+)

@@ -1,0 +1,23 @@
+"""`sluice check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.runtime.replay_bench import JOB, one_line, sluice
+
+
+def test_problems_are_printed(tmp_path: Path) -> None:
+    assert sluice("check") == (0, "schemas, jobs: no problems found\n", "")
+    assert sluice("check", JOB) == (0, f"{JOB}: no problems found\n", "")
+    (tmp_path / "job.yaml").write_text("sorce: x\n")
+    done = sluice("check", str(tmp_path / "job.yaml"))
+    assert (done.code, done.err) == (1, "")
+    assert done.out.startswith(f"{tmp_path / 'job.yaml'}: sorce: unknown key; expected one of name, ")
+    assert one_line(sluice("check", "nowhere"), 2) == (
+        "sluice: nowhere: expected a contract, a job file or a folder of them, got nothing there"
+    )
+    assert one_line(sluice("check", "--against", "no-such-revision"), 2) == (
+        "sluice: --against no-such-revision: expected a folder or a git revision; git rev-parse: there is none of "
+        "that name"
+    )

@@ -1,0 +1,76 @@
+"""Reports: written by `run --report`, printed by `report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.failures import failure, history
+from tests.runtime.replay_bench import ROOT, Replay, one_line, sluice
+
+
+@pytest.mark.parametrize(
+    ("report", "reason"),
+    [
+        ("file/report.json", "Not a directory"),
+        ("file/below/report.json", "Not a directory"),
+        ("", "Is a directory"),
+    ],
+)
+def test_unwritable_report_is_one_line_before_the_run(
+    replay: Replay, tmp_path: Path, report: str, reason: str
+) -> None:
+    (tmp_path / "file").touch()
+    replay.report_file = tmp_path / report
+    assert failure(replay, code=2) == f"{tmp_path / report}: cannot write the report: {reason}"
+    assert not replay.files.exists()
+
+
+def test_folder_of_a_report_is_made(replay: Replay, tmp_path: Path) -> None:
+    replay.report_file = tmp_path / "new" / "folder" / "report.json"
+    replay.run(history(tmp_path / "in"))
+    assert replay.report()["reconciled"]
+
+
+def test_saved_report_is_printed(replay: Replay, tmp_path: Path) -> None:
+    done = replay.run(ROOT / "examples/backend_events/history/*")
+    assert done.out.splitlines()[-3:] == [
+        f"files: {replay.files}",
+        f"warehouse: duckdb:///{replay.warehouse}",
+        f"dead letters: {replay.dead_letters}",
+    ]
+    saved = sluice("report", str(replay.report_file))
+    assert (saved.code, saved.err) == (0, "")
+    assert saved.out.splitlines() == done.out.splitlines()[:-3]
+    assert (
+        "│ all           │ 4,201 │    3,950 │        150 │      101 │  3,950 │             0 │      120 │"
+        in saved.out
+    )
+
+    unbalanced = replay.report() | {"reconciled": False}
+    (tmp_path / "other.json").write_text(json.dumps(unbalanced))
+    assert sluice("report", str(tmp_path / "other.json")).code == 1
+    strange = replay.report() | {"rejections": {"code_of_tomorrow": 1}}
+    (tmp_path / "other.json").write_text(json.dumps(strange))
+    assert sluice("report", str(tmp_path / "other.json")).err == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot read the report: No such file or directory"),
+        (b"", "expected a run report as --report writes it: Input data was truncated"),
+        (b"{}", "expected a run report as --report writes it: Object missing required field `read`"),
+        (
+            b"\xff",
+            "expected a run report as --report writes it: JSON is malformed: invalid character (byte 0)",
+        ),
+    ],
+)
+def test_file_that_is_no_report_is_one_line(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    file = tmp_path / "report.json"
+    if content is not None:
+        file.write_bytes(content)
+    assert one_line(sluice("report", str(file)), 2) == f"sluice: {file}: {reason}"
