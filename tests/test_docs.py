@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote
 
+import duckdb
 import pytest
 import yaml
 from sluice.cli.main import build_parser
@@ -21,9 +25,11 @@ from sluice.errors import REJECT_CODES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-    [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+    + [ROOT / "benchmarks/README.md", ROOT / "terraform/README.md"]
     + list((ROOT / "docs").rglob("*.md"))
 )
+TUTORIAL = "docs/tutorials/your-own-data.md"
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
@@ -51,9 +57,9 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 def section(text: str, title: str) -> str:
     """Return what follows the heading `## title`, up to the next one of its level."""
-    found = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"no section {title!r}"
-    return found[1]
+    match = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert match is not None, f"no section {title!r}"
+    return match[1]
 
 
 @pytest.mark.parametrize("command", commands())
@@ -64,14 +70,14 @@ def test_every_command_and_option_is_documented(command: str) -> None:
             continue
         names = action.option_strings or [str(action.metavar or action.dest)]
         missing = [name for name in names if not re.search(rf"{re.escape(name)}(?![\w.-])", text)]
-        # Of an option with two spellings the second may be told once, where `sluice run` is described.
+        # The second spelling of an option needs to be documented only once, at `sluice run`.
         assert missing in ([], names[1:]), f"docs/cli.md: sluice {command}: {', '.join(missing)}"
 
 
 def test_every_spelling_of_an_option_is_documented() -> None:
     text = read("docs/cli.md")
     spelled = {
-        name for parser in commands().values() for each in parser._actions for name in each.option_strings
+        name for parser in commands().values() for action in parser._actions for name in action.option_strings
     }
     assert sorted(name for name in spelled if name not in text) == []
 
@@ -89,40 +95,40 @@ def test_every_field_of_a_dead_letter_is_documented() -> None:
     document = yaml.safe_load(
         (ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml").read_text("utf-8")
     )
-    names = [each["name"] for each in document["schema"][0]["properties"]]
-    rows = "".join(re.findall(r"^\| `.*$", section(read("docs/dead-letters.md"), "A letter"), re.MULTILINE))
+    names = [field["name"] for field in document["schema"][0]["properties"]]
+    rows = "".join(re.findall(r"^\| `.*$", section(read("docs/dead-letters.md"), "Fields"), re.MULTILINE))
     assert [name for name in names if f"`{name}`" not in rows] == []
 
 
 def test_every_job_key_is_documented_with_its_flag() -> None:
     text = section(read("docs/job-file.md"), "Keys")
-    for each in option_fields():
-        assert f"| `{each.name}` |" in text
-        assert each.name == "windows" or f"`--{each.name.replace('_', '-')}`" in text
-    for each in option_fields(Windows):
-        assert f"| `{each.name}` | `--windows.{each.name.replace('_', '-')}` |" in text
+    for key in option_fields():
+        assert f"| `{key.name}` |" in text
+        assert key.name == "windows" or f"`--{key.name.replace('_', '-')}`" in text
+    for key in option_fields(Windows):
+        assert f"| `{key.name}` | `--windows.{key.name.replace('_', '-')}` |" in text
 
 
 def test_the_defaults_of_windows_are_documented() -> None:
     units = {"s": 1, "m": 60, "d": 86400}
     text = section(read("docs/job-file.md"), "Keys")
-    for each in option_fields(Windows):
-        found = re.search(rf"^\| `{each.name}` \| `[^`]+` \| `(\d+)([smd]?)` \|", text, re.MULTILINE)
-        assert found is not None
-        assert int(found[1]) * units.get(found[2], 1) == each.default
+    for key in option_fields(Windows):
+        match = re.search(rf"^\| `{key.name}` \| `[^`]+` \| `(\d+)([smd]?)` \|", text, re.MULTILINE)
+        assert match is not None
+        assert int(match[1]) * units.get(match[2], 1) == key.default
 
 
-def test_every_kind_and_identity_is_documented() -> None:
-    kinds = section(read("docs/contracts.md"), "Kinds")
-    told = {
+def test_every_type_and_deduplication_key_is_documented() -> None:
+    types = section(read("docs/contracts.md"), "Types")
+    documented_as = {
         "uuid": "format: uuid",
         "float": "FLOAT64",
         "decimal": "DECIMAL(38,9)",
         "json": "object of any shape",
     }
-    assert [kind for kind in get_args(ValueType) if told.get(kind, f"`{kind}`") not in kinds] == []
-    identities = section(read("docs/contracts.md"), "Identity")
-    assert [each for each in get_args(Identity) if f"| `{each}` |" not in identities] == []
+    assert [name for name in get_args(ValueType) if documented_as.get(name, f"`{name}`") not in types] == []
+    keys = section(read("docs/contracts.md"), "Deduplication key")
+    assert [name for name in get_args(Identity) if f"| `{name}` |" not in keys] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -132,8 +138,8 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         path, _, anchor = unquote(target).partition("#")
         if re.match(r"\w+:", path):
             continue
-        place = page if not path else page.parent / path
-        if not place.exists() or (anchor and anchor not in anchors(place)):
+        linked = page if not path else page.parent / path
+        if not linked.exists() or (anchor and anchor not in anchors(linked)):
             broken.append(target)
     assert broken == []
 
@@ -157,7 +163,7 @@ def test_every_command_in_a_block_parses(page: Path, capsys: pytest.CaptureFixtu
 def parse(words: list[str]) -> Any:
     """Return what the parser would leave to Beam; fail as it does."""
     _, rest = build_parser().parse_known_args(words)
-    misspelt_on_purpose = ["--sorce", "history/*"]  # docs/cli.md shows what is said of it
+    misspelt_on_purpose = ["--sorce", "history/*"]  # docs/cli.md shows the error
     return [] if rest == misspelt_on_purpose else rest
 
 
@@ -186,7 +192,7 @@ def test_no_page_names_a_machine(page: Path) -> None:
 def test_every_decision_is_listed_dated_and_whole() -> None:
     listed = re.findall(r"\((\d{4}-[\w-]+\.md)\)", read("docs/adr/README.md"))
     files = sorted((ROOT / "docs/adr").glob("[0-9]*.md"))
-    assert listed == [each.name for each in files]
+    assert listed == [file.name for file in files]
     for file in files:
         title, _, date, *_ = file.read_text("utf-8").splitlines()
         assert title.startswith(f"# {file.name[:4]}: ")
@@ -196,3 +202,65 @@ def test_every_decision_is_listed_dated_and_whole() -> None:
             "Decision",
             "Consequences",
         ]
+
+
+def test_every_page_is_on_the_map() -> None:
+    linked = {target.partition("#")[0] for target in _LINK.findall(read("docs/README.md"))}
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    decisions = {page for page in pages if page.startswith("adr/0")}
+    assert pages - decisions - linked == {"README.md"}
+
+
+def test_the_readme_shows_the_figures_of_the_sample() -> None:
+    expected = json.loads(read("examples/backend_events/expected.json"))
+    shown = {
+        row[0]: [int(number.replace(",", "")) for number in row[1:5]]
+        for row in re.findall(
+            r"^│ (\w+) +│ +([\d,]+) │ +([\d,]+) │ +([\d,]+) │ +([\d,]+) │", read("README.md"), re.M
+        )
+    }
+    figures = ("read", "accepted", "duplicates", "rejected")
+    counted = {**expected["by_type"], "all": expected}
+    assert shown == {name: [counts[figure] for figure in figures] for name, counts in counted.items()}
+
+
+def test_the_tutorial_gives_the_results_that_it_shows(tmp_path: Path) -> None:
+    saved = re.findall(r"[Ss]ave (?:this|it) as `([^`]+)`.*?```\w+\n(.*?)```", read(TUTORIAL), re.DOTALL)
+    for path, content in saved:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    results: list[str] = []
+    for language, block in _BLOCK.findall(read(TUTORIAL)):
+        if language == "console":
+            if "redeliver" in block:
+                widen_status(tmp_path)
+            results.append(run_command(block.splitlines()[0].removeprefix("$ sluice "), tmp_path))
+        elif language == "sql":
+            results.append(query(block, tmp_path / "out/parcels/warehouse.duckdb"))
+        if language in ("console", "text"):
+            rows = [line for line in block.splitlines() if line.startswith("│")]
+            assert [row for row in rows if row not in results[-1]] == []
+    assert len(results) == 5  # noqa: PLR2004  three commands, two queries
+
+
+def widen_status(folder: Path) -> None:
+    """Do what step 6 of the tutorial says."""
+    contract = folder / "schemas/parcels/parcel_scan.odcs.yaml"
+    contract.write_text(
+        contract.read_text().replace("{value: delivered}]", "{value: delivered}, {value: lost}]")
+    )
+
+
+def run_command(arguments: str, folder: Path) -> str:
+    """Run `sluice` in `folder` and return what it prints."""
+    command = [sys.executable, "-m", "sluice", *shlex.split(arguments)]
+    environment = {**os.environ, "COLUMNS": "110"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+
+
+def query(sql: str, warehouse: Path) -> str:
+    """Return the result of a query as DuckDB prints it."""
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        return str(connection.sql(sql))
