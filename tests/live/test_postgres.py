@@ -271,7 +271,7 @@ def test_a_wrong_password_is_one_clear_line(backend: Backend) -> None:
     url = f"postgresql://sluice:wrong@127.0.0.1:{backend.port}/postgres"
     with pytest.raises(WarehouseError) as error:
         open_warehouse(url).prepare([ORDER])
-    shown = url.replace("wrong", "***")
+    shown = url.replace(":wrong", "")
     assert str(error.value) == (
         f"{shown}: expected a PostgreSQL server that works: Failed to connect: connection to server at "
         f'"127.0.0.1", port {backend.port} failed: FATAL: password authentication failed for user "sluice"'
@@ -297,19 +297,17 @@ def test_the_password_may_come_from_the_environment(
     [
         (
             "postgresql://u@h:1/d?ssl=on",
-            "warehouse: postgresql://u@h:1/d?ssl=on: expected parameters among schema, foreign_keys, connect_timeout,"
+            "warehouse: postgresql://u@h:1/d: expected options among schema, foreign_keys, connect_timeout,"
             " keepalives_idle, keepalives_interval, keepalives_count, tcp_user_timeout, sslmode, sslrootcert,"
-            " sslcert, sslkey, passfile, application_name, got ssl",
+            " sslcert, sslkey, passfile, application_name behind ?, got 'ssl'",
         ),
         (
             "postgresql://u@h:1",
-            "warehouse: expected postgresql://USER@HOST:PORT/DATABASE?schema=NAME, percent-encoded,"
-            " got 'postgresql://u@h:1'",
+            "warehouse: expected postgresql://USER@HOST:PORT/DATABASE?schema=NAME, got 'postgresql://u@h:1'",
         ),
         (
             "postgresql://u@h:a/d",
-            "warehouse: expected postgresql://USER@HOST:PORT/DATABASE?schema=NAME, percent-encoded,"
-            " got 'postgresql://u@h:a/d'",
+            "warehouse: expected postgresql://USER@HOST:PORT/DATABASE?schema=NAME, got 'postgresql://u@h:a/d'",
         ),
     ],
 )

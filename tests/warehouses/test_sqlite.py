@@ -185,11 +185,21 @@ def test_a_relative_url_is_read_from_any_working_directory(
     assert (tmp_path / "out" / "it's.db").is_file()
 
 
-@pytest.mark.parametrize("url", ["sqlite://w.db", "sqlite:///", "sqlite:///:memory:"])
-def test_a_url_that_is_none_is_refused(url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite://w.db", "expected sqlite:///PATH, got 'sqlite://w.db'"),
+        ("sqlite:///", "expected sqlite:///PATH, got 'sqlite:///'"),
+        (
+            "sqlite:///:memory:",
+            "sqlite:///:memory:: path: expected the path of a file, got ':memory:'",
+        ),
+    ],
+)
+def test_url_without_a_file_is_rejected(url: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         open_warehouse(url)
-    assert str(error.value) == f"warehouse: expected sqlite:///PATH of a file, got {url!r}"
+    assert str(error.value) == f"warehouse: {message}"
 
 
 @pytest.mark.parametrize("table", ["Event_Counts", "sqlite_events"])

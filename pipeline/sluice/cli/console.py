@@ -19,13 +19,13 @@ from rich.text import Text
 from sluice.arrow.window_counts import MICROSECONDS
 from sluice.clock import Clock
 from sluice.config.job import Job
+from sluice.config.urls import Url
 from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
 from sluice.graph.progress import Progress
 from sluice.graph.redelivery import Plan
 from sluice.sources.acknowledgements import BACKLOG, DRAINING, PENDING_ACKS
 from sluice.telemetry import FIGURES
-from sluice.warehouses.urls import redact
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -228,7 +228,7 @@ def print_plan(plan: Plan, job: Job, source: str) -> None:
     _print_places(console, **{"from": source, "files": job.files, "warehouse": job.warehouse})
 
 
-def _print_places(console: Console, **places: str) -> None:
-    """Print each place on a line, without its password."""
+def _print_places(console: Console, **places: str | Url) -> None:
+    """Print each place on a line, without its secrets."""
     for name, place in places.items():
-        console.print(f"{name.replace('_', ' ')}: {redact(place)}", soft_wrap=True, highlight=False)
+        console.print(f"{name.replace('_', ' ')}: {Url.of(place)}", soft_wrap=True, highlight=False)

@@ -102,6 +102,8 @@ class Connector(ABC, Generic[Opened_co]):
         values = {**defaults, **_read(cls, shown)}
         for name in missing_options(declared(cls), values):
             [declaration] = [each for each in declared(cls) if each.name == name]
+            if declaration.metadata["part"]:
+                raise _wrong_shape(cls, shown)
             message = f"{_at(shown)}: {name}: expected {declaration.metadata['help']}, got nothing"
             raise ConfigError(message)
         return cls(url=url.showing(cls.mask(url.reveal(), cls.harmless(values))), **values)
@@ -117,8 +119,6 @@ class Connector(ABC, Generic[Opened_co]):
     @classmethod
     def mask(cls, text: str, harmless: Collection[str]) -> str:
         """Return what may be printed of an address of this connector."""
-        if not cls.has_authority:
-            return text
         if cls.options_after == "":
             scheme, separator, rest = text.partition(cls.separator)
             return scheme + separator + split_credentials(rest).rest
@@ -145,7 +145,7 @@ def _read(cls: type[Connector[Any]], url: Url) -> dict[str, Any]:
         raise _wrong_shape(cls, url)
     for each in declared(cls):
         given = match.groupdict().get(each.name)
-        if given is not None:
+        if given:
             values[each.name] = each.metadata["parse"](given, f"{_at(url)}: {each.name}")
     options = [each for each in declared(cls) if not each.metadata["part"]]
     names = ", ".join(written_name(each) for each in options)

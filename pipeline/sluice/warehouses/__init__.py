@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol, runtime_checkable
 
+from sluice.config.connectors import Connector, choose
+from sluice.config.urls import Url
 from sluice.contracts import Contract
-from sluice.errors import ConfigError
-from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
-from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
-from sluice.warehouses.postgres.warehouse import PostgresWarehouse
+from sluice.warehouses.bigquery.connector import BigQueryConnector
+from sluice.warehouses.duckdb.connector import DuckDBConnector
+from sluice.warehouses.postgres.connector import PostgresConnector
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference
 from sluice.warehouses.segment_load import SegmentLoad
-from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse
-from sluice.warehouses.sqlite import SQLiteWarehouse
-from sluice.warehouses.urls import redact
+from sluice.warehouses.snowflake.connector import SnowflakeConnector
+from sluice.warehouses.sqlite import SQLiteConnector
 
-__all__ = ["WAREHOUSES", "RateLimited", "RowError", "SegmentLoad", "Warehouse", "open_warehouse"]
+__all__ = [
+    "WAREHOUSES",
+    "RateLimited",
+    "RowError",
+    "SegmentLoad",
+    "Warehouse",
+    "open_warehouse",
+    "parse_warehouse",
+]
 
 
 class Warehouse(Protocol):
@@ -94,26 +102,34 @@ class RateLimited(Protocol):
         ...
 
 
-WAREHOUSES: Mapping[str, Callable[[str], Warehouse]] = {
-    "duckdb": DuckDBWarehouse.open,
-    "bigquery": BigQueryWarehouse.open,
-    "snowflake": SnowflakeWarehouse.open,
-    "postgresql": PostgresWarehouse.open,
-    "sqlite": SQLiteWarehouse.open,
+WAREHOUSES: dict[str, type[Connector[Warehouse]]] = {
+    "bigquery": BigQueryConnector,
+    "duckdb": DuckDBConnector,
+    "postgresql": PostgresConnector,
+    "snowflake": SnowflakeConnector,
+    "sqlite": SQLiteConnector,
 }
-"""URL scheme -> what opens such a warehouse: connects to nothing, raises ConfigError for a bad URL."""
+"""URL scheme -> connector."""
 
 
-def open_warehouse(url: str) -> Warehouse:
-    """Return the warehouse at `url`, such as `duckdb:///out/warehouse.duckdb`; nothing is touched yet.
+def parse_warehouse(address: str | Url) -> Connector[Warehouse]:
+    """Return the connector for an address such as `duckdb:///out/warehouse.duckdb`; it needs no client.
 
     Raises:
-        ConfigError: the scheme is unknown, or the URL is not one of that scheme.
+        ConfigError: the scheme is unknown, or the address is not as its connector declares.
 
     """
-    scheme, separator, _ = url.partition("://")
-    if not separator or scheme not in WAREHOUSES:
-        known = ", ".join(f"{name}://" for name in WAREHOUSES)
-        message = f"warehouse: expected a URL that starts with one of {known}; got {redact(url)!r}"
-        raise ConfigError(message)
-    return WAREHOUSES[scheme](url)
+    url = Url(address, where="warehouse") if isinstance(address, str) else address
+    return choose(WAREHOUSES, url).parse(url)
+
+
+def open_warehouse(address: str | Url) -> Warehouse:
+    """Return the warehouse at an address; nothing is connected to yet.
+
+    Raises:
+        ConfigError: as of `parse_warehouse`, or the client is not installed.
+
+    """
+    connector = parse_warehouse(address)
+    connector.check_client()
+    return connector.open()

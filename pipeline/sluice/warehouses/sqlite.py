@@ -10,6 +10,7 @@ and JSON are JSON text.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -21,6 +22,8 @@ from typing import Any
 import pyarrow as pa
 
 from sluice.arrow.schema import ADDED, arrow_schema
+from sluice.config.connectors import Connector
+from sluice.config.options import option
 from sluice.contracts import Contract, Property, ValueType
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError, ContractError, WarehouseError
@@ -97,20 +100,6 @@ class SQLiteWarehouse:
 
     file: str
 
-    @classmethod
-    def open(cls, url: str) -> SQLiteWarehouse:
-        """Return the warehouse at `url`; nothing is touched yet.
-
-        Raises:
-            ConfigError: the URL has no path.
-
-        """
-        path = url.removeprefix("sqlite:///")
-        if path == url or not path or path == ":memory:":
-            message = f"warehouse: expected sqlite:///PATH of a file, got {url!r}"
-            raise ConfigError(message)
-        return cls(os.path.abspath(path))
-
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create file, tables and view where they are missing; two runs that start together take turns.
 
@@ -178,6 +167,32 @@ class SQLiteWarehouse:
             opened = sqlite3.connect(self.file, timeout=BUSY_SECONDS, isolation_level=None)
             with closing(opened):
                 yield Connection(opened)
+
+
+def _file(text: str, where: str) -> str:
+    if text == ":memory:":
+        message = f"{where}: expected the path of a file, got {text!r}"
+        raise ConfigError(message)
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class SQLiteConnector(Connector[SQLiteWarehouse]):
+    """Tables of one SQLite file."""
+
+    schemes = ("sqlite",)
+    shape = "sqlite:///PATH"
+    place = re.compile(r"/(?P<path>.+)", re.DOTALL)
+    options_after = ""
+    has_authority = False
+
+    path: str = option(
+        "SQLite file; it is created if it is missing", example="out/warehouse.db", parse=_file, part=True
+    )
+
+    def open(self) -> SQLiteWarehouse:
+        """Return the warehouse."""
+        return SQLiteWarehouse(os.path.abspath(self.path))
 
 
 class Connection:

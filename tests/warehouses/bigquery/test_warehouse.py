@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sluice.errors import ConfigError
 from sluice.warehouses import open_warehouse
-from sluice.warehouses.bigquery.settings import loads_a_day
+from sluice.warehouses.bigquery.load_rate import loads_a_day
 from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
 
 TAG = "projects/p/locations/eu/taxonomies/1/policyTags/2"
@@ -32,28 +32,37 @@ def test_everything_a_url_can_say() -> None:
     assert open_warehouse("bigquery://p/d?method=load") == BigQueryWarehouse("p", "d")
 
 
-KNOWN = (
-    "expected one of location, method, partition_expiration, time_travel, label.NAME, policy_tag.CLASSIFICATION"
-    " (labels: a-z, 0-9, _ and -), got"
-)
+SHAPE = "expected bigquery://PROJECT/DATASET?location=EU, got"
+KNOWN = "location, method, partition_expiration, time_travel, label.NAME, policy_tag.CLASSIFICATION"
+LABEL = "expected a label of at most 63 of a-z, 0-9, _ and -, got"
+DURATION = "expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got"
 
 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("bigquery://p", "expected bigquery://PROJECT/DATASET?location=EU, got 'bigquery://p'"),
-        ("bigquery://p/d-1", "expected bigquery://PROJECT/DATASET?location=EU, got 'bigquery://p/d-1'"),
-        ("bigquery://p/d/t", "expected bigquery://PROJECT/DATASET?location=EU, got 'bigquery://p/d/t'"),
-        ("bigquery://p/d?where=EU", f"where: {KNOWN} where=EU"),
-        ("bigquery://p/d?label.Team=a", f"label.Team: {KNOWN} label.Team=a"),
-        ("bigquery://p/d?label.team=A", f"label.team: {KNOWN} label.team=A"),
-        ("bigquery://p/d?method=insertAll", "method: expected load or storage_write, got 'insertAll'"),
-        ("bigquery://p/d?method=", "method: expected load or storage_write, got ''"),
-        ("bigquery://p/d?time_travel=1d", "time_travel: expected whole days from 2d to 7d, got '1d'"),
-        ("bigquery://p/d?time_travel=50h", "time_travel: expected whole days from 2d to 7d, got '50h'"),
+        ("bigquery://p", f"{SHAPE} 'bigquery://p'"),
+        ("bigquery://p/d-1", f"{SHAPE} 'bigquery://p/d-1'"),
+        ("bigquery://p/d/t", f"{SHAPE} 'bigquery://p/d/t'"),
+        ("bigquery://p/d?where=EU", f"bigquery://p/d: expected options among {KNOWN} behind ?, got 'where'"),
+        ("bigquery://p/d?label.Team=a", f"bigquery://p/d?label.Team=a: label.Team: {LABEL} 'Team=a'"),
+        ("bigquery://p/d?label.team=A", f"bigquery://p/d?label.team=A: label.team: {LABEL} 'team=A'"),
+        (
+            "bigquery://p/d?method=insertAll",
+            "bigquery://p/d?method=insertAll: method: expected one of load, storage_write, got 'insertAll'",
+        ),
+        ("bigquery://p/d?method=", "bigquery://p/d?method=: method: expected a value, got nothing"),
+        (
+            "bigquery://p/d?time_travel=1d",
+            "bigquery://p/d?time_travel=1d: time_travel: expected whole days from 2d to 7d, got '1d'",
+        ),
+        (
+            "bigquery://p/d?time_travel=50h",
+            "bigquery://p/d?time_travel=50h: time_travel: expected whole days from 2d to 7d, got '50h'",
+        ),
         (
             "bigquery://p/d?partition_expiration=30",
-            "partition_expiration: expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got '30'",
+            f"bigquery://p/d?partition_expiration=30: partition_expiration: {DURATION} '30'",
         ),
     ],
 )

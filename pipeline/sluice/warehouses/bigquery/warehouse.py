@@ -22,7 +22,6 @@ With `method=storage_write` rows are appended instead, at least once; see `bigqu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -39,7 +38,7 @@ from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.bigquery import tables
 from sluice.warehouses.bigquery.append import append
 from sluice.warehouses.bigquery.jobs import REQUEST_TIMEOUT, Jobs, parameter, structs, window_structs
-from sluice.warehouses.bigquery.settings import check_rate, read_settings
+from sluice.warehouses.bigquery.load_rate import check_rate
 from sluice.warehouses.bigquery.tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM
 from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 from sluice.warehouses.schema_diff import Difference, compare
@@ -52,8 +51,6 @@ REMEMBERED = timedelta(days=150)
 IDS_A_QUERY = 50_000
 """Event identities in one query's parameter: 2 MB, where a request may have 10."""
 
-_EXPECTED = "bigquery://PROJECT/DATASET?location=EU"
-_URL = re.compile(r"bigquery://(?P<project>[A-Za-z0-9.:-]+)/(?P<dataset>[A-Za-z0-9_]+)(\?(?P<query>.*))?")
 INSERT_COUNTS = """INSERT INTO `{counts}` (segment_id, event_type, window_start, window_end, events)
 SELECT @id, counted.event_type, counted.window_start, counted.window_end, counted.events
 FROM UNNEST(@windows) AS counted
@@ -83,7 +80,7 @@ class BigQueryWarehouse:
     dataset: str
     location: str | None = None
     method: str = "load"
-    """How rows come into tables; one of `METHODS`."""
+    """How rows are written: `load` or `storage_write`."""
     partition_expiration: float | None = None
     """Seconds after which a day of events is dropped; None: as the table has it, never in a new one."""
     time_travel: int | None = None
@@ -93,20 +90,6 @@ class BigQueryWarehouse:
     """Classification of a property -> policy tag of its column."""
     retry_seconds: float = field(default=30.0, repr=False)
     """For how long a request is repeated when BigQuery cannot be reached."""
-
-    @classmethod
-    def open(cls, url: str) -> BigQueryWarehouse:
-        """Return the warehouse at `url`; nothing is touched yet.
-
-        Raises:
-            ConfigError: the URL is none of BigQuery's, or one of its settings is unknown or wrong.
-
-        """
-        match = _URL.fullmatch(url)
-        if match is None:
-            message = f"warehouse: expected {_EXPECTED}, got {url!r}"
-            raise ConfigError(message)
-        return cls(match["project"], match["dataset"], **read_settings(match["query"] or ""))
 
     @property
     def name(self) -> str:
@@ -119,7 +102,7 @@ class BigQueryWarehouse:
         return Jobs(self.project, self.dataset, self.location, self.retry_seconds)
 
     def check_rate(self, types: int, shards: int, flush: float) -> None:
-        """Refuse a live job that would load more often than BigQuery allows; see `bigquery_settings`."""
+        """Refuse a live job that would load more often than BigQuery allows; see `load_rate`."""
         if self.method == "load":
             check_rate(types, shards, flush)
 

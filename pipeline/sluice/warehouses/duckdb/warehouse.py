@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from sluice.arrow.schema import KIND, TIMESTAMP, arrow_schema
 from sluice.contracts import Contract
-from sluice.errors import ConfigError, WarehouseError
+from sluice.errors import WarehouseError
 from sluice.warehouses.duckdb.views import (
     COUNTS,
     SEGMENTS,
@@ -76,23 +76,6 @@ class DuckDBWarehouse:
 
     file: str
     lock_delays: tuple[float, ...] = field(default=LOCK_DELAYS, repr=False)
-
-    @classmethod
-    def open(cls, url: str) -> DuckDBWarehouse:
-        """Return the warehouse at `url`; nothing is touched yet.
-
-        Raises:
-            ConfigError: the URL has no path, no file suffix, or characters that DuckDB takes for wildcards.
-
-        """
-        path = url.removeprefix("duckdb:///")
-        if path == url or not Path(path).suffix:
-            message = f"warehouse: expected duckdb:///PATH.duckdb, got {url!r}"
-            raise ConfigError(message)
-        if found := sorted(set(path) & set("*?[]")):
-            message = f"warehouse: expected a path without * ? [ ], got {' '.join(found)} in {url!r}"
-            raise ConfigError(message)
-        return cls(os.path.abspath(path))
 
     @property
     def folder(self) -> Path:

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from sluice.arrow.schema import ADDED, arrow_schema
 from sluice.contracts import Contract, Property, ValueType
@@ -41,7 +40,6 @@ from sluice.warehouses.transactional import (
     load_segment,
     read_row_errors,
 )
-from sluice.warehouses.urls import redact
 
 SCALARS: dict[ValueType, str] = {
     "string": "text",
@@ -93,24 +91,6 @@ GROUP BY event_type, window_start, window_end""",
 )
 """Tables and view that Sluice keeps beside those of the contracts."""
 
-LIBPQ: dict[str, str] = {
-    "connect_timeout": "10",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "60000",
-    "sslmode": "",
-    "sslrootcert": "",
-    "sslcert": "",
-    "sslkey": "",
-    "passfile": "",
-    "application_name": "sluice",
-}
-"""Parameters of libpq that a URL may set -> what is set without; libpq's own default where it is empty.
-
-A server that vanishes without a word is given up after a minute.
-"""
-
 MAX_NAME = 63
 """Bytes of a name; PostgreSQL cuts longer ones: https://www.postgresql.org/docs/current/limits.html"""
 SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
@@ -133,34 +113,6 @@ class PostgresWarehouse:
     """Tables in the schema that references are held against."""
     options: Mapping[str, str] = field(repr=False)
     _held: Held[Connection] = field(default_factory=Held, init=False, repr=False, compare=False)
-
-    @classmethod
-    def open(cls, url: str) -> PostgresWarehouse:
-        """Return the warehouse at `url`; nothing is connected to yet.
-
-        Raises:
-            ConfigError: the URL has an unknown parameter, or is not one.
-
-        """
-        parts = _split(url)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        schema = query.pop("schema", "public")
-        keys = tuple(filter(None, query.pop("foreign_keys", "").split(",")))
-        known = ("schema", "foreign_keys", *LIBPQ)
-        if unknown := [key for key in query if key not in known]:
-            message = (
-                f"warehouse: {redact(url)}: expected parameters among {', '.join(known)}, got {unknown[0]}"
-            )
-            raise ConfigError(message)
-        named = {
-            "host": parts.hostname,
-            "port": parts.port,
-            "user": parts.username,
-            "password": parts.password,
-            "dbname": parts.path.removeprefix("/"),
-        }
-        options = {key: unquote(str(value)) for key, value in named.items() if value}
-        return cls(redact(url), schema, keys, options | {k: v for k, v in (LIBPQ | query).items() if v})
 
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create schema, tables and view where they are missing; two runs that start together take turns.
@@ -358,18 +310,3 @@ def _check_contract(contract: Contract) -> None:
                 f" columns ({', '.join(sorted(SYSTEM_COLUMNS))}); rename it"
             )
             raise ContractError(message)
-
-
-def _split(url: str) -> SplitResult:
-    expected = "postgresql://USER@HOST:PORT/DATABASE?schema=NAME"
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        # Its text, and so its chain, could hold a part of a password that was not percent-encoded.
-        message = f"warehouse: expected {expected}, percent-encoded, got {redact(url)!r}"
-        raise ConfigError(message) from None
-    if parts.fragment or not parts.path.removeprefix("/"):
-        message = f"warehouse: expected {expected}, percent-encoded, got {redact(url)!r}"
-        raise ConfigError(message)
-    return parts

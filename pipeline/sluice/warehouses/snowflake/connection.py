@@ -54,11 +54,7 @@ class Connection:
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         """Connect; raises WarehouseError, which names `url` and never what `credentials` returns."""
-        try:
-            from snowflake.connector import connect
-        except ImportError as error:
-            message = f"{url}: its client is not installed: pip install 'sluice-beam[snowflake]'"
-            raise ConfigError(message) from error
+        from snowflake.connector import connect
 
         self._url = url
         secrets = credentials()

@@ -13,11 +13,9 @@ statements and the commit; copying is not locked. Tables are made in `prepare` a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 import tenacity
@@ -26,7 +24,7 @@ from sluice.arrow.schema import ADDED, arrow_schema
 from sluice.arrow.window_counts import WindowCount
 from sluice.contracts import Contract, Property
 from sluice.elements import DEAD_LETTER, Segment
-from sluice.errors import ConfigError, ContractError
+from sluice.errors import ContractError
 from sluice.warehouses.connection_cache import Held
 from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare
@@ -42,7 +40,6 @@ from sluice.warehouses.snowflake.connection import (
     quoted_text,
 )
 from sluice.warehouses.timestamps import from_micros
-from sluice.warehouses.urls import redact
 
 SEGMENTS = "_segments"
 REFUSALS = "_refusals"
@@ -86,14 +83,9 @@ GROUP BY "EVENT_TYPE", "WINDOW_START", "WINDOW_END\"""",
 }
 """Tables and view that Sluice keeps beside those of the contracts."""
 
-SETTINGS = ("warehouse", "role", "host", "port", "protocol")
-"""What a URL may say after the `?`."""
-
 AT_ONCE = 1000
 """Rows in one INSERT with VALUES; Snowflake takes 16,384."""
 
-_EXPECTED = "snowflake://USER@ACCOUNT/DATABASE/SCHEMA?warehouse=NAME&role=NAME"
-_PATH = re.compile(r"/([A-Za-z_][A-Za-z0-9_$]*)/([A-Za-z_][A-Za-z0-9_$]*)")
 _COLUMNS = """SELECT column_name, data_type, numeric_precision, numeric_scale, is_nullable, column_default
 FROM information_schema.columns WHERE UPPER(table_schema) = %s AND UPPER(table_name) = %s ORDER BY ordinal_position"""
 _ADD_LOCK = f"INSERT INTO {LOCK} (loads) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM {LOCK})"
@@ -114,7 +106,7 @@ class _LoadedMeanwhile(Exception):  # noqa: N818  not an error: it ends a transa
 
 @dataclass(frozen=True, slots=True)
 class SnowflakeWarehouse:
-    """Tables of one schema; `url` is as given, `options` are the connector's.
+    """Tables of one schema; `url` holds no password, `options` are the connector's.
 
     Guarantee: each segment is loaded once, whoever loads it how often: its row of `_segments` is in the same
     transaction. A connection that dies leaves nothing of a segment, or all of it.
@@ -123,33 +115,6 @@ class SnowflakeWarehouse:
     url: str
     options: Mapping[str, Any] = field(repr=False)
     _held: Held[Connection] = field(default_factory=Held, init=False, repr=False, compare=False)
-
-    @classmethod
-    def open(cls, url: str) -> SnowflakeWarehouse:
-        """Return the warehouse at `url`; nothing is connected to yet.
-
-        Raises:
-            ConfigError: the URL is none of Snowflake's, has an unknown setting, or a password.
-
-        """
-        shown = redact(url)
-        parts = urlsplit(url)
-        path = _PATH.fullmatch(parts.path)
-        user, at, account = parts.netloc.rpartition("@")
-        if not (at and user and account and path) or parts.fragment:
-            message = f"warehouse: expected {_EXPECTED}, got {shown!r}"
-            raise ConfigError(message)
-        if ":" in user:
-            message = f"warehouse: {shown}: expected the password in SNOWFLAKE_PASSWORD, not in the URL"
-            raise ConfigError(message)
-        options: dict[str, Any] = {"user": user, "account": account}
-        options |= {"database": path[1], "schema": path[2]}
-        for key, value in parse_qsl(parts.query, keep_blank_values=True):
-            if key not in SETTINGS or not value:
-                message = f"warehouse: {shown}: expected settings among {', '.join(SETTINGS)}, got {key!r}"
-                raise ConfigError(message)
-            options[key] = value
-        return cls(shown, options)
 
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create schema, stage, tables and view that are missing.

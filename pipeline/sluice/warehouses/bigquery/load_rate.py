@@ -1,0 +1,54 @@
+"""How often a live job may load into BigQuery."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from sluice.errors import ConfigError
+
+TABLE_CHANGES_A_DAY = 30_000
+"""Changes of partitions that a table partitioned by a column takes in a day; every load job is one."""
+
+LOAD_JOBS_A_DAY = 100_000
+"""Load jobs that a project may start in a day. https://cloud.google.com/bigquery/quotas"""
+
+MINUTES_A_DAY = 1440
+
+
+def check_rate(types: int, shards: int, flush: float) -> None:
+    """Refuse a live job that would load more often than BigQuery allows.
+
+    Args:
+        types: event types of the job; the table of dead letters is added.
+        shards: writers of one type and minute.
+        flush: seconds of `windows.flush`.
+
+    Raises:
+        ConfigError: with the figures, and the shortest `flush` that would do.
+
+    """
+    if _fits(types, shards, flush):
+        return
+    table, project = loads_a_day(types, shards, flush)
+    enough = next((f"use {s}s or more" for s in range(1, 61) if _fits(types, shards, s)), "")
+    message = (
+        f"windows.flush: {flush:g}s (event types: {types}, shards: {shards}) makes up to {table:,} loads"
+        f" a day of one table and {project:,} of all; BigQuery takes {TABLE_CHANGES_A_DAY:,} and"
+        f" {LOAD_JOBS_A_DAY:,}; {enough or 'use fewer shards or split the job'}"
+    )
+    raise ConfigError(message)
+
+
+def loads_a_day(types: int, shards: int, flush: float) -> tuple[int, int]:
+    """Return how many load jobs a live job makes in a day at most: of one table, and of all.
+
+    Events of a minute are let go every `flush` seconds while it lasts, and once more at its end.
+    """
+    of_a_shard = MINUTES_A_DAY * (ceil(60 / flush) + 1)
+    table = of_a_shard * shards
+    return table, table * types + of_a_shard  # dead letters have one shard
+
+
+def _fits(types: int, shards: int, flush: float) -> bool:
+    table, project = loads_a_day(types, shards, flush)
+    return table <= TABLE_CHANGES_A_DAY and project <= LOAD_JOBS_A_DAY
