@@ -14,8 +14,8 @@ _OTHER_PLACES = ("files", "warehouse", "dead_letters", "quarantine")
 
 def _publish(options: Options, _: list[str]) -> int:
     from sluice.cli.console import record_counter
+    from sluice.config.urls import Url
     from sluice.tooling.publish import parse_rate, publish
-    from sluice.warehouses.urls import redact
 
     if (options.source is None) != options.generate:
         message = "publish: expected either --source FILES or --generate"
@@ -32,7 +32,7 @@ def _publish(options: Options, _: list[str]) -> int:
             count=options.count,
             on_progress=show,
         )
-    print(f"{job.name}: {sent:,} records published to {redact(options.to or job.source)}")
+    print(f"{job.name}: {sent:,} records published to {Url.of(options.to or job.source)}")
     return 0
 
 
