@@ -1,6 +1,6 @@
 """Replay a large CSV file, a damaged log and a large catalog with Sluice, and the CSV file with two peers.
 
-`PYTHONPATH=. .venv/bin/python benchmarks/commerce.py` takes a million rows, 500,000 damaged lines and 100,000 products;
+`.venv/bin/python -m benchmarks.commerce` takes a million rows, 500,000 damaged lines and 100,000 products;
 `--rows 100000 --runs 1 --no-docs` is a quick look. Each is a whole process from start to exit; the figures are held
 against what was generated, and written into the commerce block of docs/performance.md. The peers read the same file: a
 DuckDB script with the same checks that writes Parquet, and a textbook loop with Python's `csv` and `json` that writes
@@ -20,12 +20,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from benchmarks.peers import page
+from benchmarks.peers.measure import Measured, measure
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
-
-from benchmarks.peers import page  # noqa: E402
-from benchmarks.peers.measure import Measured, measure  # noqa: E402
-
 START = datetime(2025, 1, 10, tzinfo=UTC)
 HEADER = "sale_id,product_id,customer_id,quantity,unit_price,amount,currency,sale_date,note\n"
 

@@ -1,6 +1,6 @@
 """Drain a Kafka backlog with Sluice and its competitors, and measure Sluice's latency and memory under steady load.
 
-`.venv/bin/python benchmarks/live.py` runs all of it on this machine, with a broker of its own (`scripts/tools` installs
+`.venv/bin/python -m benchmarks.live` runs all of it on this machine, with a broker of its own (`scripts/tools` installs
 what it needs), and writes the live block of docs/performance.md; `--events 100000 --peers prism,limit --rates 1000
 --seconds 30 --no-docs` is a quick look. `--minutes 30` adds the run that watches memory. Exit code 1: some number is
 wrong, or a competitor failed.
@@ -22,29 +22,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from sluice.graph.ledger import read_report
+
+from benchmarks.peers import feed, latency, live_page, page, sluice
+from benchmarks.peers.live_page import Drained, Loaded, Remembered
+from benchmarks.peers.processes import Watching, children
+from benchmarks.replay import difference, expected_of, history_of, make_environment
+from devservers import flink, kafka
+from devservers.kafka import KafkaBroker, KafkaTopic
+from devservers.live_job import LiveJob
+from devservers.sluice_process import SluiceProcess
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
-
-from sluice.graph.ledger import read_report  # noqa: E402
-
-from benchmarks.peers import feed, latency, live_page, page, sluice  # noqa: E402
-from benchmarks.peers.live_page import Drained, Loaded, Remembered  # noqa: E402
-from benchmarks.peers.processes import Watching, children  # noqa: E402
-from benchmarks.replay import difference, expected_of, history_of, make_environment  # noqa: E402
-from tests.live import servers  # noqa: E402
-from tests.live.flink_cluster import flink  # noqa: E402
-from tests.live.kafka_topic import KafkaTopic  # noqa: E402
-from tests.live.live_bench import LiveJob  # noqa: E402
-from tests.runtime.replay_bench import Running  # noqa: E402
-
 KEPT = ROOT / "out" / "bench"
 BENCH_PYTHON = ROOT / ".tools" / "bench-live-venv" / "bin" / "python"
 REQUIREMENTS = ROOT / "benchmarks" / "requirements-live.txt"
 FLINK_OPTIONS = ("--streaming", "--checkpointing_interval=5000", "--max_bundle_size=1")
 WARM_SECONDS = 20.0
 """Until a job under steady load counts."""
-LIFETIME = 4 * 3600
+LIFETIME = 4 * 3600.0
 PATIENCE = 1800.0
 _LOOK_SECONDS = 0.2
 
@@ -52,7 +48,6 @@ _LOOK_SECONDS = 0.2
 def main() -> int:
     """Read the command line, run everything, print and write the numbers."""
     options = _options()
-    servers.LIFETIME = LIFETIME
     if {"quix", "bytewax"} & set(options.peers):
         make_environment(BENCH_PYTHON, REQUIREMENTS)
     shutil.rmtree(options.data / "live", ignore_errors=True)
@@ -60,7 +55,7 @@ def main() -> int:
     out.mkdir(parents=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as scratch,
-        servers.kafka(_made(out / "kafka")) as broker,
+        kafka.start(_made(out / "kafka"), LIFETIME) as broker,
     ):
         bench = Bench(options, broker, out, Path(scratch))
         turns: dict[str, list[Drained]] = {name: [] for name in options.peers}
@@ -116,7 +111,7 @@ def _made(folder: Path) -> Path:
 class Bench:
     """One broker, and what is run against it."""
 
-    def __init__(self, options: argparse.Namespace, broker: servers.Kafka, out: Path, scratch: Path) -> None:
+    def __init__(self, options: argparse.Namespace, broker: KafkaBroker, out: Path, scratch: Path) -> None:
         """Keep all files below `out`; `scratch` is a short path for what runs keep while they last."""
         self._options = options
         self._broker = broker
@@ -160,7 +155,7 @@ class Bench:
 
     def _drain_flink(self, job: LiveJob) -> Drained:
         before = children(os.getpid())
-        with flink(_made(job.folder / "cluster")) as cluster:
+        with flink.start(_made(job.folder / "cluster"), LIFETIME) as cluster:
             begun = time.time()
             watching = Watching(children(os.getpid()) - before)
             submission = job.start(
@@ -200,7 +195,7 @@ class Bench:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         begun = time.time()
         log = out.with_suffix(".log")
-        running = Running(command, environment, log)
+        running = SluiceProcess(command, environment, log)
         watching = Watching({running.process.pid})
         while running.process.poll() is None and time.time() < begun + PATIENCE:
             time.sleep(_LOOK_SECONDS)
@@ -268,7 +263,7 @@ class Bench:
                 running.kill(number=signal.SIGKILL)
 
 
-def _until(reached: Callable[[], bool], running: Running | None = None) -> None:
+def _until(reached: Callable[[], bool], running: SluiceProcess | None = None) -> None:
     end = time.monotonic() + PATIENCE
     while not reached():
         if time.monotonic() > end or (running is not None and running.process.poll() is not None):

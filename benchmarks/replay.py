@@ -19,14 +19,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from benchmarks import generate_events
+from benchmarks.peers import page, replay_page, sluice, steps
+from benchmarks.peers.measure import measure
+from benchmarks.peers.replay_page import Peer, Result
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
-
-from benchmarks import generate_events  # noqa: E402
-from benchmarks.peers import page, replay_page, sluice, steps  # noqa: E402
-from benchmarks.peers.measure import measure  # noqa: E402
-from benchmarks.peers.replay_page import Peer, Result  # noqa: E402
-
 MILLION = 1_000_000
 BENCH_PYTHON = ROOT / ".tools" / "bench-venv" / "bin" / "python"
 DOCS = ROOT / "docs" / "performance.md"

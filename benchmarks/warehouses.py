@@ -1,6 +1,6 @@
 """Measure what loading segments costs beside the barest way to insert the same rows into the same table.
 
-`python benchmarks/warehouses.py --events 200000 --runs 3` prints a ratio for each warehouse and event type: rows a
+`python -m benchmarks.warehouses --events 200000 --runs 3` prints a ratio for each warehouse and event type: rows a
 second of `Warehouse.load`, with counts, marks and transactions, over those of one `COPY` by psql (PostgreSQL) or one
 `executemany` of tuples that are ready (SQLite). Both begin with what they need in memory or in the page cache, and end
 with the commit. They take turns; the medians count. PostgreSQL is started for the purpose, with its default settings.
@@ -21,23 +21,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
-from urllib.parse import quote
 
 import pyarrow as pa
+from sluice.arrow.from_json import to_table
+from sluice.arrow.window_counts import count_windows
+from sluice.contracts import Contract, load_contracts
+from sluice.elements import Segment
+from sluice.validation.explainer import compile_explainer
+from sluice.warehouses import SegmentLoad, Warehouse, open_warehouse
+
+from benchmarks import generate_events
+from devservers import postgres
+from devservers.tools import require_program
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a script, Python looks for modules beside it only
-
-from sluice.arrow.from_json import to_table  # noqa: E402
-from sluice.arrow.window_counts import count_windows  # noqa: E402
-from sluice.contracts import Contract, load_contracts  # noqa: E402
-from sluice.elements import Segment  # noqa: E402
-from sluice.validation.explainer import compile_explainer  # noqa: E402
-from sluice.warehouses import SegmentLoad, Warehouse, open_warehouse  # noqa: E402
-
-from benchmarks import generate_events  # noqa: E402
-from tests.live import servers  # noqa: E402
-
 FLOOR = 0.6
 NOW = datetime(2025, 2, 8, 14, tzinfo=UTC)
 
@@ -121,14 +118,12 @@ def report(name: str, rows: Rows, ours: Sequence[float], bare: Sequence[float]) 
 
 def compare_postgres(everything: list[Rows], runs: int, folder: Path) -> Iterator[float]:
     """Compare with one COPY, in text, as psql sends a file."""
-    with servers.postgres() as server:
-        root = (
-            f"postgresql://{server.user}:{quote(server.password, safe='')}@127.0.0.1:{server.port}/postgres"
-        )
+    with postgres.start() as server:
+        root = server.url
 
         def psql(sql: str) -> None:
             command = ["-X", "-q", "-v", "ON_ERROR_STOP=1", root, "-c", "SET search_path TO bench", "-c", sql]
-            subprocess.run([servers.require("psql"), *command], check=True)
+            subprocess.run([require_program("psql"), *command], check=True)
 
         warehouse = open_warehouse(f"{root}?schema=bench")
         warehouse.prepare([rows.contract for rows in everything])

@@ -13,20 +13,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 from rich.console import Console
 from rich.table import Table
 from sluice.cli.console import wide_console
 
-from tests.live.servers import TOOLS, mongodb
+from devservers import http_api, mongodb
+from devservers.errors import MissingTool
+from devservers.http_api import HttpRequest, HttpResponse
+from devservers.tools import TOOLS
 
 ROOT = Path(__file__).parents[1]
 OUT = Path("out/commerce")
@@ -57,62 +57,52 @@ REPORTS = {
 }
 
 
-class LogApi(BaseHTTPRequestHandler):
+class LogApi:
     """Pages of the sample log, a line a record, with a `Link` to the next; it throttles the first request."""
 
-    lines: tuple[str, ...] = ()
-    throttled = False
+    def __init__(self) -> None:
+        """Read the log."""
+        self._lines = (SAMPLES / "logs/web.log").read_text().splitlines()
+        self._throttled = False
 
-    def do_GET(self) -> None:
-        """Answer with a page, as the query's `page` says."""
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            self._answer(401, {}, "")
-        elif not LogApi.throttled:
-            LogApi.throttled = True
-            self._answer(429, {"Retry-After": "1"}, "")
-        else:
-            start = PAGE * int(parse_qs(urlsplit(self.path).query).get("page", ["0"])[0])
-            more = {"Link": f'</v1/logs?page={start // PAGE + 1}>; rel="next"'}
-            page = self.lines[start : start + PAGE]
-            self._answer(200, more if start + PAGE < len(self.lines) else {}, "\n".join(page))
-
-    def _answer(self, status: int, headers: dict[str, str], body: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        content = body.encode()
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing of each request."""
+    def respond(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the page that the query's `page` names."""
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return HttpResponse(401)
+        if not self._throttled:
+            self._throttled = True
+            return HttpResponse(429, headers={"Retry-After": "1"})
+        page = int(request.query.get("page", "0"))
+        lines = self._lines[page * PAGE : (page + 1) * PAGE]
+        following = {"Link": f'</v1/logs?page={page + 1}>; rel="next"'}
+        is_last = (page + 1) * PAGE >= len(self._lines)
+        return HttpResponse(200, "\n".join(lines).encode(), {} if is_last else following)
 
 
 @contextmanager
 def log_api() -> Iterator[str]:
     """Serve the sample log on this machine; yield the address of its first page, as a job's source."""
-    LogApi.lines = tuple((SAMPLES / "logs/web.log").read_text().splitlines())
-    with ThreadingHTTPServer(("127.0.0.1", 0), LogApi) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/v1/logs#token=SHOP_API_TOKEN"
-        server.shutdown()
+    with http_api.start(LogApi().respond) as server:
+        yield f"{server.url}/v1/logs#token=SHOP_API_TOKEN"
 
 
 @contextmanager
 def catalog(console: Console) -> Iterator[str]:
-    """Serve the sample catalog from MongoDB, if there is one; yield a job's source, else that of the file."""
-    if not (TOOLS.parent / "mongodb").exists():
-        console.print("catalog: the file, because MongoDB's emulator is not here (scripts/tools mongodb)")
-        yield str(SAMPLES / "catalog.json")
-        return
-    import pymongo
+    """Serve the sample catalog from MongoDB if it is installed; yield a job's source, otherwise that of the file."""
+    file = SAMPLES / "catalog.json"
+    with ExitStack() as running:
+        try:
+            folder = running.enter_context(tempfile.TemporaryDirectory(prefix="mongodb"))
+            server = running.enter_context(mongodb.start(Path(folder)))
+        except MissingTool:
+            console.print("catalog: the file, because MongoDB is not installed (scripts/tools mongodb)")
+            yield str(file)
+            return
+        import pymongo
 
-    with tempfile.TemporaryDirectory(prefix="mongodb") as folder, mongodb(Path(folder)) as url:
-        documents = json.loads((SAMPLES / "catalog.json").read_text())
-        with pymongo.MongoClient[dict[str, Any]](url) as client:
-            client.shop.products.insert_many(documents)
-        yield f"{url}/shop.products"
+        with pymongo.MongoClient[dict[str, Any]](server.address) as client:
+            client.shop.products.insert_many(json.loads(file.read_text()))
+        yield f"{server.address}/shop.products"
 
 
 def ingest(console: Console, job: str, source: str) -> None:
@@ -128,20 +118,20 @@ def ingest(console: Console, job: str, source: str) -> None:
         sys.exit(done.stderr)
     figures = json.loads(report.read_text())
     counted = " + ".join(f"{name} {figures[name]}" for name in ("accepted", "duplicates", "rejected"))
-    console.print(f"  read {figures['read']} = {counted}; salvaged {figures['repaired']}")
+    console.print(f"  read {figures['read']} = {counted}; repaired {figures['repaired']}")
 
 
 def build(console: Console) -> None:
     """Let dbt build and test the models of commerce."""
     console.print("[bold]scripts/dbt build --select commerce[/]")
-    command = [str(TOOLS.parent / "dbt/bin/dbt"), "--quiet", "--log-level-file=none", "build"]
+    command = [str(TOOLS / "dbt/bin/dbt"), "--quiet", "--log-level-file=none", "build"]
     command += ["--select", "commerce", "--project-dir", "dbt", "--profiles-dir", "dbt"]
     target = OUT.absolute() / "dbt"
     environment = {**os.environ, "SLUICE_DBT_TARGET": "duckdb", "SLUICE_DUCKDB": str(WAREHOUSE.absolute())}
     if subprocess.run([*command, "--target-path", str(target)], env=environment, check=False).returncode:
         sys.exit("dbt: a model or a test failed")
     results = json.loads((target / "run_results.json").read_text())["results"]
-    kinds = [each["unique_id"].split(".")[0] for each in results]
+    kinds = [result["unique_id"].split(".")[0] for result in results]
     tests = kinds.count("test") + kinds.count("unit_test")
     console.print(f"  {kinds.count('model')} models built, {tests} tests passed")
 

@@ -22,9 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from sluice.cli.console import wide_console
 
-from tests.live.kafka_topic import KafkaTopic
-from tests.live.live_bench import TABLES, Feed, LiveJob, Publishing, Topic, until
-from tests.live.servers import KAFKA_JARS, kafka, pubsub
+from devservers import kafka, pubsub
+from devservers.kafka import KafkaTopic
+from devservers.live_job import TABLES, LiveJob, wait_until
+from devservers.record_feed import BackgroundPublisher, RecordFeed
+from devservers.topic import Topic
 
 OUT = Path("out/live")
 RATE = 500
@@ -34,16 +36,16 @@ LOOK_SECONDS = 5.0
 @contextmanager
 def a_topic(folder: Path, console: Console) -> Iterator[Topic]:
     """Start a broker that exists on this machine, and yield a new topic of it."""
-    if shutil.which("java") and any(KAFKA_JARS.glob("kafka-clients-*.jar")):
+    if kafka.is_installed():
         console.print("broker: Kafka, because Java and its jars are here (.tools/kafka)")
-        with kafka(folder) as broker:
+        with kafka.start(folder) as broker:
             yield KafkaTopic(broker)
-    elif shutil.which("java") and shutil.which("gcloud"):
+    elif pubsub.is_installed():
         console.print(
             "broker: the Pub/Sub emulator, because Java and the Google Cloud CLI are here, and Kafka is not"
         )
-        with pubsub() as emulator:
-            yield emulator.make("backend-events-topic")
+        with pubsub.start() as emulator:
+            yield emulator.create("backend-events-topic")
     else:
         console.print(
             "expected Java, and Kafka's jars (scripts/tools kafka) or the Pub/Sub emulator; found neither"
@@ -63,7 +65,7 @@ def counts(job: LiveJob) -> Table:
     return table
 
 
-def proof(job: LiveJob, feed: Feed) -> Table:
+def proof(job: LiveJob, feed: RecordFeed) -> Table:
     """Return what was published beside what was stored."""
     table = Table("", "published", "log", "warehouse", "equal", title="nothing lost, nothing doubled")
     lines, payloads = job.lines(), job.payloads()
@@ -87,15 +89,15 @@ def main() -> None:
     console = wide_console()
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
-    feed = Feed(seed=2025)
+    feed = RecordFeed(seed=2025)
     with tempfile.TemporaryDirectory(prefix="live-") as scratch, a_topic(OUT.absolute(), console) as topic:
         job = LiveJob(OUT.absolute(), Path(scratch), topic)
         console.print(f"sluice run jobs/backend_events.yaml --source '{topic.source}' --windows.flush 2s …")
         running = job.start()
         try:
-            with Publishing(topic, feed, RATE):
+            with BackgroundPublisher(topic, feed, RATE):
                 begun, killed = time.monotonic(), False
-                until(lambda: job.stored() > 0, running)
+                wait_until(lambda: job.stored() > 0, running)
                 while time.monotonic() - begun < seconds:
                     time.sleep(LOOK_SECONDS)
                     if not killed and time.monotonic() - begun > seconds / 2:
@@ -104,7 +106,7 @@ def main() -> None:
                         console.print(f"[bold]SIGKILL[/] after {feed.published:,} records; starting it again")
                         running, killed = job.start(), True
                     console.print(counts(job))
-            until(lambda: job.stored() >= len(feed.events) + len(feed.broken), running)
+            wait_until(lambda: job.stored() >= feed.stored, running)
             report = job.drain(running)
         finally:
             running.kill()

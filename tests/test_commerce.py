@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.running import ROOT, figures, rows, run_job
+from tests.live.job_fixture import ROOT, figures, rows, run_job
 
 
 def test_sales(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sluice.config.job import option_keys
 
 from deploy.launch import keys
 from deploy.metadata import FILE, PLACES, metadata
-from tests.live.servers import require, require_tool
+from devservers.tools import require_path, require_program
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
@@ -94,7 +94,7 @@ class TestImage:
 
     def test_hadolint_has_nothing_to_say(self) -> None:
         done = subprocess.run(
-            [str(require_tool("lint/bin/hadolint")), str(ROOT / "Dockerfile")],
+            [str(require_path("lint/bin/hadolint")), str(ROOT / "Dockerfile")],
             capture_output=True,
             text=True,
             check=False,
@@ -308,7 +308,7 @@ esac""",
 
 class TestWorkflows:
     def test_actionlint_has_nothing_to_say(self) -> None:
-        command = [require("actionlint"), "-no-color", *map(str, WORKFLOWS)]
+        command = [require_program("actionlint"), "-no-color", *map(str, WORKFLOWS)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout) == (0, "")
 

@@ -23,7 +23,7 @@ from sluice.elements import DEAD_LETTER
 from sluice.warehouses.bigquery import tables as bigquery_tables
 
 from deploy.launch import keys
-from tests.live.servers import require, require_tool
+from devservers.tools import require_path, require_program
 
 ROOT = Path(__file__).parents[1]
 TERRAFORM = ROOT / "terraform"
@@ -44,7 +44,7 @@ def named(path: Path) -> str:
 @pytest.fixture(scope="session")
 def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return what evaluates an expression over the variables' defaults and locals.tf."""
-    terraform = require("terraform")
+    terraform = require_program("terraform")
     folder = tmp_path_factory.mktemp("evaluate") / "terraform"
     folder.mkdir()
     for name in ("variables.tf", "locals.tf"):
@@ -256,7 +256,7 @@ def sources() -> list[Path]:
 
 class TestStyle:
     def test_it_is_formatted(self) -> None:
-        command = [require("terraform"), "fmt", "-check", "-recursive", "-list=true"]
+        command = [require_program("terraform"), "fmt", "-check", "-recursive", "-list=true"]
         done = subprocess.run(command, cwd=TERRAFORM, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout) == (0, "")
 
@@ -313,7 +313,7 @@ class TestStyle:
 
 @pytest.mark.long
 def test_checkov_has_nothing_to_say() -> None:
-    checkov = str(require_tool("lint/bin/checkov"))
+    checkov = str(require_path("lint/bin/checkov"))
     command = [
         checkov,
         "--directory",

@@ -11,7 +11,8 @@ import pytest
 from sluice import __version__
 from sluice.cli.main import COMMANDS
 
-from tests.runtime.replay_bench import ROOT, SLUICE, Replay, sluice
+from devservers.sluice_process import SLUICE
+from tests.runtime.replay_fixture import ROOT, Replay, sluice
 
 
 def test_help_shows_each_command_with_an_example() -> None:

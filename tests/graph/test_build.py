@@ -9,7 +9,7 @@ import pytest
 from sluice.elements import EventBatch, Rejected
 from sluice.eventlog.log import LoadRequest
 
-from tests.graph.bench import MINUTE, Bench, batch, event
+from tests.graph.graph_fixture import MINUTE, Bench, batch, event
 
 
 @pytest.fixture

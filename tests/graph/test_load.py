@@ -11,7 +11,7 @@ from sluice.elements import DEAD_LETTER
 from sluice.warehouses import RowError, SegmentLoad, open_warehouse
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
-from tests.graph.bench import MINUTE, Bench, batch, event
+from tests.graph.graph_fixture import MINUTE, Bench, batch, event
 
 REASON = "odd ids are not for this table"
 

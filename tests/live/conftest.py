@@ -8,20 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.kafka_topic import KafkaTopic
-from tests.live.live_bench import LiveJob, MakeJob, Topic
-from tests.live.servers import Kafka, kafka, require
+from devservers import kafka
+from devservers.kafka import KafkaBroker, KafkaTopic
+from devservers.live_job import LiveJob
+from devservers.tools import require_program
+from devservers.topic import Topic
+from tests.live.live_fixture import MakeJob
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    require("prism")
-    with kafka(tmp_path_factory.mktemp("kafka")) as running:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    require_program("prism")
+    with kafka.start(tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
 
 @pytest.fixture
-def topic(broker: Kafka) -> KafkaTopic:
+def topic(broker: KafkaBroker) -> KafkaTopic:
     return KafkaTopic(broker)
 
 
@@ -40,8 +43,8 @@ def new_job(tmp_path: Path, scratch: Path) -> Iterator[MakeJob]:
         return made[-1]
 
     yield make
-    for each in made:
-        each.kill()
+    for job in made:
+        job.kill()
 
 
 @pytest.fixture

@@ -13,12 +13,10 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import threading
 import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +26,8 @@ import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from deploy.launch import arguments
-from tests.live import servers
+from devservers import gcs, http_api, pubsub
+from devservers.http_api import HttpRequest, HttpResponse
 
 ROOT = Path(__file__).parents[2]
 HISTORY = ROOT / "examples/backend_events/history"
@@ -56,48 +55,28 @@ SECRET = "do-not-show-3f1c9a"  # noqa: S105  stands for whatever secret lies in 
 
 
 @dataclass
-class Api:
-    """The stand-in for the Dataflow API, and the jobs that were created in it."""
+class DataflowApi:
+    """A stand-in for the Dataflow API, and the jobs that were created in it."""
 
     url: str = ""
     jobs: list[dict[str, Any]] = field(default_factory=list)
 
-    def answer(self, method: str, path: str, body: bytes) -> dict[str, Any]:
-        """Create a job that is done at once, and tell about it."""
-        if method == "POST" and path.endswith("/jobs"):
-            self.jobs.append(json.loads(body))
-        return {"id": "job-1", "name": "job", "currentState": "JOB_STATE_DONE", "type": "JOB_TYPE_BATCH"}
+    def respond(self, request: HttpRequest) -> HttpResponse:
+        """Create a job that is done at once, and describe it."""
+        if request.method == "POST" and request.path.endswith("/jobs"):
+            self.jobs.append(json.loads(request.body))
+        job = {"id": "job-1", "name": "job", "currentState": "JOB_STATE_DONE", "type": "JOB_TYPE_BATCH"}
+        return HttpResponse(200, json.dumps(job).encode(), {"Content-Type": "application/json"})
 
 
 @contextmanager
-def serving_api() -> Iterator[Api]:
+def serving_api() -> Iterator[DataflowApi]:
     """Serve the stand-in on a free port."""
-    found = Api()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.do_POST()
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer = json.dumps(found.answer(self.command, self.path.partition("?")[0], body)).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("localhost", 0), Handler) as server:
-        # Beam speaks REST to an endpoint with localhost in its name, and gRPC to all others.
-        found.url = f"http://localhost:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield found
-        server.shutdown()
-        thread.join()
+    api = DataflowApi()
+    # Beam speaks REST to an endpoint with localhost in its name, and gRPC to all others.
+    with http_api.start(api.respond, host="localhost") as server:
+        api.url = server.url
+        yield api
 
 
 @dataclass
@@ -142,7 +121,7 @@ def parameters(warehouse: Path) -> list[str]:
     ]
 
 
-def dataflow_options(api: Api) -> list[str]:
+def dataflow_options(api: DataflowApi) -> list[str]:
     """Return what the launcher passes for Dataflow itself; the endpoint leads to the stand-in."""
     return [
         "--runner=DataflowRunner",
@@ -231,9 +210,8 @@ class Launched:
 @contextmanager
 def staging() -> Iterator[Bucket]:
     """Run the GCS emulator, with the sample history in its bucket."""
-    servers.require("fake-gcs-server")
-    with servers.gcs(BUCKET) as environment:
-        bucket = Bucket(environment)
+    with gcs.start(BUCKET) as server:
+        bucket = Bucket(server.environment)
         for file in HISTORY.iterdir():
             bucket.put(f"history/{file.name}", file.read_bytes())
         yield bucket
@@ -257,8 +235,8 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Launched:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    with servers.pubsub() as server:
-        topic = server.make("backend-events-topic-sub")
+    with pubsub.start() as server:
+        topic = server.create("backend-events-topic-sub")
         return launched(tmp_path_factory.mktemp("live"), topic.source, topic.environment)
 
 

@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import duckdb
 import pytest
 import sqlglot
 import yaml
 
-from tests.live import servers
-from tests.live.commerce import SAMPLES, Backend, Shop, add_products, add_sales, read_log, samples
-from tests.live.running import ROOT, run_job
+from devservers import bigquery as bigquery_emulator
+from devservers import postgres
+from devservers.tools import require_path
+from tests.live.expected_marts import SAMPLES, Backend, Shop, add_products, add_sales, read_log, samples
+from tests.live.job_fixture import ROOT, run_job
 from tests.warehouses.backends import bigquery_client
 
 DOMAINS = ("--select", "commerce", "backend_events")
@@ -105,20 +106,17 @@ def duckdb_place(folder: Path) -> Iterator[Place]:
 def postgres_place(_: Path) -> Iterator[Place]:
     from adbc_driver_postgresql import dbapi
 
-    servers.require("postgres")
-    with servers.postgres() as server:
-        user = f"{server.user}:{quote(server.password, safe='')}"
-        url = f"postgresql://{user}@127.0.0.1:{server.port}/postgres"
+    with postgres.start() as server:
 
         def query(sql: str) -> list[tuple[Any, ...]]:
-            with dbapi.connect(url) as connection, connection.cursor() as cursor:
+            with dbapi.connect(server.url) as connection, connection.cursor() as cursor:
                 cursor.execute("set timezone = 'UTC'")
                 cursor.execute(sql)
                 return cursor.fetchall() if cursor.description else []
 
         environment = {"SLUICE_DBT_TARGET": "postgres", "PGHOST": "127.0.0.1", "PGPORT": str(server.port)}
         environment |= {"PGUSER": server.user, "PGPASSWORD": server.password, "PGDATABASE": "postgres"}
-        yield Place(url, environment, query)
+        yield Place(server.url, environment, query)
 
 
 EMULATED = """
@@ -139,8 +137,8 @@ sys.exit(not dbtRunner().invoke(sys.argv[1:]).success)
 @contextmanager
 def bigquery_place(folder: Path) -> Iterator[Place]:
     (folder / "emulator").mkdir()
-    with servers.bigquery(folder / "emulator") as environment:
-        endpoint = environment["BIGQUERY_EMULATOR_HOST"]
+    with bigquery_emulator.start(folder / "emulator") as emulator:
+        endpoint = emulator.address
         profile = yaml.safe_load((ROOT / "dbt/profiles.yml").read_text())
         profile["sluice"]["outputs"]["bigquery"] |= {"method": "oauth-secrets", "token": "none"}
         profile["sluice"]["outputs"]["bigquery"] |= {"api_endpoint": endpoint, "location": "US", "threads": 1}
@@ -151,7 +149,10 @@ def bigquery_place(folder: Path) -> Iterator[Place]:
             with closing(bigquery_client(endpoint)) as client:
                 return [tuple(row.values()) for row in client.query_and_wait(sql)]
 
-        environment |= {"SLUICE_DBT_TARGET": "bigquery", "GOOGLE_CLOUD_PROJECT": "emulator"}
+        environment = emulator.environment | {
+            "SLUICE_DBT_TARGET": "bigquery",
+            "GOOGLE_CLOUD_PROJECT": "emulator",
+        }
         tool = ("dbt/bin/python", "-c", EMULATED)
         yield Place("bigquery://emulator/commerce", environment, query, tool, folder / "profiles")
 
@@ -168,7 +169,7 @@ def dbt(folder: Path, place: Place, *arguments: str, code: int = 0) -> str:
     """Run dbt with this repository's project; return what it said."""
     tool, *first = place.dbt
     command: list[str | Path] = [
-        servers.require_tool(tool),
+        require_path(tool),
         *first,
         "--no-use-colors",
         "--log-level-file=none",
@@ -372,7 +373,7 @@ NOWHERE = {
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("dialect", NOWHERE)
 def test_sql_of_other_warehouses_can_be_parsed(dialect: str, tmp_path: Path) -> None:
-    python = str(servers.require_tool("dbt/bin/python"))
+    python = str(require_path("dbt/bin/python"))
     done = subprocess.run(
         [python, "-c", COMPILE, str(tmp_path), dialect],
         cwd=ROOT,
@@ -400,7 +401,7 @@ def test_sql_of_other_warehouses_can_be_parsed(dialect: str, tmp_path: Path) -> 
 def test_demo(tmp_path: Path) -> None:
     for name in ("jobs", "schemas", "examples", "dbt"):
         (tmp_path / name).symlink_to(ROOT / name)
-    servers.require_tool("dbt/bin/dbt")
+    require_path("dbt/bin/dbt")
     done = subprocess.run(
         [sys.executable, "-m", "examples.commerce_demo"],
         cwd=tmp_path,

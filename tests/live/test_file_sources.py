@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -20,7 +17,7 @@ from sluice.sources import open_source
 from sluice.sources.files import Piece, find_files, plan_reading, read_item
 from sluice.storage import open_store
 
-from tests.live import servers
+from devservers import gcs, s3
 
 BUCKET = "events"
 LINES = b"\n".join(b'{"n":%d,"text":"%s"}' % (number, b"x" * 200) for number in range(200_000))
@@ -30,24 +27,14 @@ FILES = {
     "in/day/.hidden.json": b"3\n",
     "in2/c.json": b"4\n",
 }
-SERVERS: dict[str, tuple[str, Any]] = {
-    "gs": ("fake-gcs-server", servers.gcs),
-    "s3": ("moto_server", servers.s3),
-}
+SERVERS = {"gs": gcs, "s3": s3}
 
 
 @pytest.fixture(scope="module", params=SERVERS)
 def bucket(request: pytest.FixtureRequest) -> Iterator[str]:
     """Address of a bucket that holds FILES."""
-    tool, start = SERVERS[request.param]
-    if servers.find_tool(tool) is None:
-        reason = f"{tool} is not installed: scripts/tools installs it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    server: AbstractContextManager[dict[str, str]] = start(BUCKET)
-    with server as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**environment, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+    with SERVERS[request.param].start(BUCKET) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**server.environment, "AWS_DEFAULT_REGION": "us-east-1"}.items():
             patch.setenv(name, value)
         FileSystems.set_options(PipelineOptions([]))  # a launcher's Pipeline does
         store = open_store(f"{request.param}://{BUCKET}")

@@ -32,7 +32,8 @@ from sluice.sources.kafka.commits import CommitStored, ack_token_of
 from sluice.sources.kafka.reader import Readers
 from sluice.sources.kafka.source import FindPartitions, KafkaSource, ReadOffsetSpans, parse_url
 
-from tests.live import servers
+from devservers import kafka, prism
+from devservers.kafka import KafkaBroker
 
 PATIENCE = 120
 DAY = 86_400_000
@@ -45,15 +46,15 @@ pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Kafka]:
-    with servers.kafka(tmp_path_factory.mktemp("kafka")) as running:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    with kafka.start(tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
 
 class Bus:
     """A topic of its own, and what a producer and an administrator do with it."""
 
-    def __init__(self, broker: servers.Kafka, partitions: int = 1, **settings: Any) -> None:
+    def __init__(self, broker: KafkaBroker, partitions: int = 1, **settings: Any) -> None:
         from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
         self.broker = broker
@@ -149,8 +150,8 @@ class Reading:
         TAKEN[self.name], PANES[self.name] = [], []
 
     def __enter__(self) -> Reading:
-        options = self._runner.enter_context(servers.prism_options())
-        pipeline = beam.Pipeline(options=PipelineOptions(options, streaming=True))
+        runner = self._runner.enter_context(prism.start())
+        pipeline = beam.Pipeline(options=PipelineOptions(runner.options, streaming=True))
         _ = (
             pipeline
             | "Read" >> self._source
@@ -215,7 +216,7 @@ def numbered(start: int, stop: int) -> list[bytes]:
     return [b'{"n":%d}' % number for number in range(start, stop)]
 
 
-def test_a_missing_topic(broker: servers.Kafka) -> None:
+def test_a_missing_topic(broker: KafkaBroker) -> None:
     where = f"kafka://{broker.bootstrap}/missing"
     with pytest.raises(SourceError) as caught:
         open_source(f"{where}?group=g").check()
@@ -223,7 +224,7 @@ def test_a_missing_topic(broker: servers.Kafka) -> None:
 
 
 def test_tls_and_a_password_come_from_the_environment(
-    broker: servers.Kafka, monkeypatch: pytest.MonkeyPatch
+    broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bus = Bus(broker)
     bus.send([b"secret"])
@@ -254,7 +255,7 @@ def test_tls_and_a_password_come_from_the_environment(
     assert bus.committed() == 1
 
 
-def test_all_records_come_once_with_where_and_when_they_were(broker: servers.Kafka) -> None:
+def test_all_records_come_once_with_where_and_when_they_were(broker: KafkaBroker) -> None:
     bus = Bus(broker, partitions=3)
     sent = {partition: numbered(partition * 10_000, partition * 10_000 + 9_000) for partition in range(3)}
     for partition, values in sent.items():
@@ -275,7 +276,7 @@ def test_all_records_come_once_with_where_and_when_they_were(broker: servers.Kaf
 
 
 def test_commits_follow_what_is_stored_without_a_gap_and_a_restart_goes_on_there(
-    broker: servers.Kafka,
+    broker: KafkaBroker,
 ) -> None:
     bus = Bus(broker)
     bus.send(numbered(0, 5_000))
@@ -320,7 +321,7 @@ class ReadOnCluster(beam.PTransform):
         )
 
 
-def test_on_a_cluster_batches_claim_all_offsets_without_a_gap(broker: servers.Kafka) -> None:
+def test_on_a_cluster_batches_claim_all_offsets_without_a_gap(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     bus.send([*numbered(0, 3_000), None])
     with Reading(ReadOnCluster(parse_url(bus.url()))) as run:
@@ -338,7 +339,7 @@ def test_on_a_cluster_batches_claim_all_offsets_without_a_gap(broker: servers.Ka
     assert bus.committed() < 0  # nothing is committed here
 
 
-def test_a_cluster_commits_what_is_stored_and_nothing_else(broker: servers.Kafka) -> None:
+def test_a_cluster_commits_what_is_stored_and_nothing_else(broker: KafkaBroker) -> None:
     bus = Bus(broker, partitions=2)
     for partition in range(2):
         bus.send(numbered(0, 10), partition)
@@ -369,7 +370,7 @@ def claimed(partition: int, start: int, end: int, *, gap: bool = False) -> Recor
     return RecordBatch("kafka://t", [b"{}"] * len(offsets), offsets, 0.0, partition, offset_span=offset_span)
 
 
-def test_partitions_that_come_while_the_job_runs_are_read_from_their_beginning(broker: servers.Kafka) -> None:
+def test_partitions_that_come_while_the_job_runs_are_read_from_their_beginning(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     bus.send([b"old"])
     with reading(bus, start="earliest") as run:
@@ -381,7 +382,7 @@ def test_partitions_that_come_while_the_job_runs_are_read_from_their_beginning(b
     assert sorted(run.records()) == [b"new", b"old"]
 
 
-def test_idle_partitions_do_not_hold_the_watermark_back(broker: servers.Kafka) -> None:
+def test_idle_partitions_do_not_hold_the_watermark_back(broker: KafkaBroker) -> None:
     bus = Bus(broker, partitions=3)
     bus.send([b"a", b"b"], 1)
     with reading(bus) as run:
@@ -389,7 +390,7 @@ def test_idle_partitions_do_not_hold_the_watermark_back(broker: servers.Kafka) -
         until(lambda: sum(run.windowing()) == 2)  # the window of the records has closed
 
 
-def test_the_watermark_waits_for_the_partition_that_lies_back_most(broker: servers.Kafka) -> None:
+def test_the_watermark_waits_for_the_partition_that_lies_back_most(broker: KafkaBroker) -> None:
     bus = Bus(broker, partitions=2)
     now = int(time.time() * 1000)
     for day in range(200, 0, -1):
@@ -400,7 +401,7 @@ def test_the_watermark_waits_for_the_partition_that_lies_back_most(broker: serve
         until(lambda: sum(run.windowing()) == 100_001)  # the windows allow no lateness: none was dropped
 
 
-def test_open_transactions_are_waited_for_and_aborted_ones_unseen(broker: servers.Kafka) -> None:
+def test_open_transactions_are_waited_for_and_aborted_ones_unseen(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     producer = Producer({**bus.settings, "transactional.id": bus.name})
     producer.init_transactions(PATIENCE)
@@ -427,7 +428,7 @@ def test_open_transactions_are_waited_for_and_aborted_ones_unseen(broker: server
     assert [offset for batch in run.batches for offset in batch.offsets] == [0, 1, 5, 6]
 
 
-def test_keys_headers_and_tombstones(broker: servers.Kafka) -> None:
+def test_keys_headers_and_tombstones(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     bus.send([b"a"], key=b"user-1", headers=[("trace", b"t1"), ("bin", b"\xff"), ("trace", b"t2")])
     bus.send([None], key=b"user-1")
@@ -448,7 +449,7 @@ def test_keys_headers_and_tombstones(broker: servers.Kafka) -> None:
     assert run.metric("tombstones") == 2
 
 
-def test_a_message_of_ten_megabytes(broker: servers.Kafka) -> None:
+def test_a_message_of_ten_megabytes(broker: KafkaBroker) -> None:
     bus = Bus(broker, **{"max.message.bytes": 20_000_000})
     large = b"x" * 10_000_000
     bus.send([b"before", large, b"behind"])
@@ -458,7 +459,7 @@ def test_a_message_of_ten_megabytes(broker: servers.Kafka) -> None:
 
 
 def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path) -> None:
-    with servers.kafka(tmp_path) as broker:
+    with kafka.start(tmp_path) as broker:
         bus = Bus(broker, partitions=2)
         bus.send(numbered(0, 1_000))
         with reading(bus) as run:
@@ -476,7 +477,7 @@ def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path) -> None:
 
 def test_a_job_drains_while_the_broker_is_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "sluice")
-    with servers.kafka(tmp_path) as broker:
+    with kafka.start(tmp_path) as broker:
         bus = Bus(broker)
         bus.send(numbered(0, 10))
         with reading(bus, settle=False) as run:
@@ -489,7 +490,7 @@ def test_a_job_drains_while_the_broker_is_down(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_a_group_with_other_members_is_a_warning(
-    broker: servers.Kafka, caplog: pytest.LogCaptureFixture
+    broker: KafkaBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     from confluent_kafka import Consumer
 
@@ -510,7 +511,7 @@ def test_a_group_with_other_members_is_a_warning(
     ]
 
 
-def test_where_reading_begins(broker: servers.Kafka, caplog: pytest.LogCaptureFixture) -> None:
+def test_where_reading_begins(broker: KafkaBroker, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "sluice")
     bus = Bus(broker)
     for second in range(5):
@@ -543,7 +544,7 @@ def test_where_reading_begins(broker: servers.Kafka, caplog: pytest.LogCaptureFi
     ]
 
 
-def test_a_run_that_starts_at_a_time(broker: servers.Kafka) -> None:
+def test_a_run_that_starts_at_a_time(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     for second in range(5):
         bus.send([b"%d" % second], timestamp=1_700_000_000_000 + second * 1000)
@@ -552,7 +553,7 @@ def test_a_run_that_starts_at_a_time(broker: servers.Kafka) -> None:
     assert run.records() == [b"2", b"3", b"4"]
 
 
-def test_offsets_that_are_gone(broker: servers.Kafka, caplog: pytest.LogCaptureFixture) -> None:
+def test_offsets_that_are_gone(broker: KafkaBroker, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "sluice")
     bus = Bus(broker)
     bus.send(numbered(0, 10))
@@ -584,7 +585,7 @@ def test_offsets_that_are_gone(broker: servers.Kafka, caplog: pytest.LogCaptureF
 
 
 def test_the_last_commit_is_tried_until_the_broker_answers(
-    broker: servers.Kafka, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    broker: KafkaBroker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_reader, "ANSWER_SECONDS", 1.0)
     caplog.set_level(logging.WARNING, "sluice")
@@ -625,7 +626,7 @@ def commit(bus: Bus, offset: int) -> None:
 
 
 def test_a_source_waits_while_too_much_is_outstanding(
-    broker: servers.Kafka, monkeypatch: pytest.MonkeyPatch
+    broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "MAX_OUTSTANDING_RECORDS", 10)
     bus = Bus(broker)

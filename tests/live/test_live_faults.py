@@ -19,20 +19,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.kafka_topic import KafkaTopic
-from tests.live.live_bench import (
-    Feed,
-    LiveJob,
-    MakeJob,
-    Publishing,
-    Topic,
-    assert_whole,
-    complete,
-    embedded,
-    until,
-)
-from tests.live.servers import Kafka, PubSub, kafka, pubsub
-from tests.runtime.replay_bench import Running, small_disk
+from devservers import kafka, pubsub
+from devservers.kafka import KafkaBroker, KafkaTopic
+from devservers.live_job import EmbeddedWarehouse, LiveJob, Warehouse, wait_until
+from devservers.pubsub import PubSubEmulator
+from devservers.record_feed import BackgroundPublisher, RecordFeed
+from devservers.sluice_process import SluiceProcess
+from devservers.topic import Topic
+from tests.live.live_fixture import MakeJob, assert_stored_exactly_once, drain_and_check
+from tests.runtime.replay_fixture import small_disk
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 
 pytestmark = [
@@ -62,7 +57,7 @@ def disk(scratch: Path) -> Iterator[MountDisk]:
         yield mount
 
 
-def is_told_full(running: Running, disk: Path) -> bool:
+def is_told_full(running: SluiceProcess, disk: Path) -> bool:
     told = running.output().splitlines()
     return any(str(disk) in line and "No space left on device" in line for line in told)
 
@@ -83,8 +78,8 @@ def table(postgres: MakeBackend, tmp_path: Path) -> Backend:
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[PubSub]:
-    with pubsub() as server:
+def emulator() -> Iterator[PubSubEmulator]:
+    with pubsub.start() as server:
         yield server
 
 
@@ -116,7 +111,7 @@ _OPEN = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(); sys.st
 
 
 @contextmanager
-def opened(place: Backend) -> Iterator[None]:
+def opened(place: Warehouse) -> Iterator[None]:
     """Have another process hold the file of an embedded warehouse open for writing."""
     command = [sys.executable, "-c", _OPEN, place.url.removeprefix("duckdb:///")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -127,14 +122,14 @@ def opened(place: Backend) -> Iterator[None]:
 
 
 def test_a_live_job_stores_everything_once_and_drains(job: LiveJob, topic: KafkaTopic) -> None:
-    feed = Feed(1)
+    feed = RecordFeed(1)
     running = job.start()
     topic.publish(feed.take(RATE))
-    until(lambda: job.stored() > 0, running)
-    with Publishing(topic, feed, RATE):
-        until(lambda: feed.published >= 10 * RATE, running)
-    until(lambda: topic.unacknowledged() == 0, running)
-    report = complete(job, feed, running)
+    wait_until(lambda: job.stored() > 0, running)
+    with BackgroundPublisher(topic, feed, RATE):
+        wait_until(lambda: feed.published >= 10 * RATE, running)
+    wait_until(lambda: topic.unacknowledged() == 0, running)
+    report = drain_and_check(job, feed, running)
     assert {name: report[name] for name in ("read", "accepted", "duplicates", "rejected", "backfilled")} == {
         "read": feed.published,
         "accepted": len(feed.events),
@@ -147,29 +142,29 @@ def test_a_live_job_stores_everything_once_and_drains(job: LiveJob, topic: Kafka
 def test_what_is_on_its_way_when_a_drain_begins_is_stored_and_acknowledged(
     job: LiveJob, topic: KafkaTopic
 ) -> None:
-    feed = Feed(2)
+    feed = RecordFeed(2)
     running = job.start("--windows.flush", "60s")
     topic.publish(feed.take(5 * RATE))
-    until(lambda: job.read() >= feed.published, running)
+    wait_until(lambda: job.read() >= feed.published, running)
     assert job.stored() == 0  # all of it waits for its pane
     assert topic.unacknowledged() == feed.published
     report = job.drain(running)
     assert report["read"] == feed.published
     assert topic.unacknowledged() == 0
-    assert_whole(job, feed)
+    assert_stored_exactly_once(job, feed)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_at_once_and_what_was_not_stored_comes_again(
     job: LiveJob, topic: KafkaTopic, table: Backend, number: int
 ) -> None:
-    feed, job.warehouse = Feed(3), table
+    feed, job.warehouse = RecordFeed(3), table
     running = job.start("--windows.flush", "60s", "--retry-for", "1h")
     topic.publish(feed.take(2 * RATE))
-    until(lambda: job.read() >= feed.published, running)
+    wait_until(lambda: job.read() >= feed.published, running)
     with held(table):  # so that the drain cannot end
         os.kill(running.process.pid, number)
-        until(lambda: "draining" in running.output(), running)
+        wait_until(lambda: "draining" in running.output(), running)
         os.kill(running.process.pid, number)
         assert running.finish() == 130
     assert (
@@ -177,7 +172,7 @@ def test_a_second_signal_ends_at_once_and_what_was_not_stored_comes_again(
         .rstrip()
         .endswith("sluice: interrupted; what was written stays valid, and the next run completes it")
     )
-    complete(job, feed, job.start())
+    drain_and_check(job, feed, job.start())
 
 
 VICTIMS = {
@@ -187,13 +182,13 @@ VICTIMS = {
 }
 
 
-def kill_ten_times(job: LiveJob, feed: Feed, victims: Sequence[str], dice: random.Random) -> None:
+def kill_ten_times(job: LiveJob, feed: RecordFeed, victims: Sequence[str], dice: random.Random) -> None:
     """Start a run and kill it at a random moment, again and again, while records come."""
-    with Publishing(job.topic, feed, RATE):
+    with BackgroundPublisher(job.topic, feed, RATE):
         for victim in victims:
             running = job.start()
             moment, before = dice.uniform(0, 4), job.stored()
-            until(lambda: job.stored() > before or running.process.poll() is not None)  # noqa: B023
+            wait_until(lambda: job.stored() > before or running.process.poll() is not None)  # noqa: B023
             time.sleep(moment)  # the moment is what is random
             if victim == "everything":
                 with suppress(ProcessLookupError):
@@ -207,56 +202,58 @@ def kill_ten_times(job: LiveJob, feed: Feed, victims: Sequence[str], dice: rando
                 )
 
 
-def last_line(running: Running) -> str:
+def last_line(running: SluiceProcess) -> str:
     return running.output().rstrip().rpartition("\n")[2]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_ten_kills_in_a_row_at_random_moments(job: LiveJob, victim: str) -> None:
-    feed, dice = Feed(4), random.Random(f"{victim} {os.environ.get('SLUICE_SEED', '1')}")
+    feed, dice = RecordFeed(4), random.Random(f"{victim} {os.environ.get('SLUICE_SEED', '1')}")
     kill_ten_times(job, feed, [victim] * 10, dice)
-    complete(job, feed, job.start())
+    drain_and_check(job, feed, job.start())
 
 
 @pytest.mark.long
-def test_a_job_of_pubsub_that_is_killed_comes_whole_in_the_end(new_job: MakeJob, emulator: PubSub) -> None:
-    feed, dice = Feed(5), random.Random(os.environ.get("SLUICE_SEED", "1"))
-    job = new_job(emulator.make("killed", ack_deadline_seconds=10))
+def test_a_job_of_pubsub_that_is_killed_comes_whole_in_the_end(
+    new_job: MakeJob, emulator: PubSubEmulator
+) -> None:
+    feed, dice = RecordFeed(5), random.Random(os.environ.get("SLUICE_SEED", "1"))
+    job = new_job(emulator.create("killed", ack_deadline_seconds=10))
     kill_ten_times(job, feed, list(VICTIMS), dice)
-    complete(job, feed, job.start())
+    drain_and_check(job, feed, job.start())
 
 
 @pytest.mark.long
-def test_an_emulator_that_is_killed_and_made_anew(new_job: MakeJob, emulator: PubSub) -> None:
-    feed, topic = Feed(6), emulator.make("anew")
+def test_an_emulator_that_is_killed_and_made_anew(new_job: MakeJob, emulator: PubSubEmulator) -> None:
+    feed, topic = RecordFeed(6), emulator.create("anew")
     job = new_job(topic)
     running = job.start()
     topic.publish(feed.take(2 * RATE))
-    until(lambda: job.stored() == len(feed.events) + len(feed.broken), running)
+    wait_until(lambda: job.stored() == feed.stored, running)
     emulator.kill()  # it keeps nothing
-    until(lambda: "cannot pull" in running.output(), running)
+    wait_until(lambda: "cannot pull" in running.output(), running)
     emulator.start()
-    emulator.make("anew").publish(feed.take(2 * RATE))
-    complete(job, feed, running)
+    emulator.create("anew").publish(feed.take(2 * RATE))
+    drain_and_check(job, feed, running)
 
 
 @pytest.mark.long
 def test_sources_that_are_away_for_a_minute(
-    new_job: MakeJob, broker: Kafka, emulator: PubSub, tmp_path: Path
+    new_job: MakeJob, broker: KafkaBroker, emulator: PubSubEmulator, tmp_path: Path
 ) -> None:
-    with kafka(tmp_path) as other:
+    with kafka.start(tmp_path) as other:
         topics: list[Topic] = [
             KafkaTopic(broker),
             KafkaTopic(other),
-            emulator.make("away", ack_deadline_seconds=10),
+            emulator.create("away", ack_deadline_seconds=10),
         ]
         jobs = [new_job(topic) for topic in topics]
-        feeds = [Feed(10), Feed(11), Feed(12)]
+        feeds = [RecordFeed(10), RecordFeed(11), RecordFeed(12)]
         runs = [job.start() for job in jobs]
         for job, feed, running in zip(jobs, feeds, runs, strict=True):
             job.topic.publish(feed.take(2 * RATE))
-            until(lambda: job.stored() > 0, running)  # noqa: B023
+            wait_until(lambda: job.stored() > 0, running)  # noqa: B023
         broker.kill()
         other.freeze()
         emulator.freeze()
@@ -268,30 +265,35 @@ def test_sources_that_are_away_for_a_minute(
         for job, feed in zip(jobs, feeds, strict=True):
             job.topic.publish(feed.take(2 * RATE))
         for job, feed, running in zip(jobs, feeds, runs, strict=True):
-            complete(job, feed, running)
+            drain_and_check(job, feed, running)
 
 
 @pytest.mark.long
 def test_warehouses_that_are_away_for_a_minute(
-    new_job: MakeJob, broker: Kafka, postgres: MakeBackend, tmp_path: Path
+    new_job: MakeJob, broker: KafkaBroker, postgres: MakeBackend, tmp_path: Path
 ) -> None:
     with BACKENDS["postgres"](tmp_path) as other:
-        faults: list[tuple[Backend, Callable[[Backend], AbstractContextManager[None]]]] = [
-            (postgres(tmp_path), held),
-            (other(tmp_path), stopped),
-            (embedded(tmp_path / "w.duckdb"), opened),
+        locked, away, open_file = (
+            postgres(tmp_path),
+            other(tmp_path),
+            EmbeddedWarehouse(tmp_path / "w.duckdb"),
+        )
+        faults: list[tuple[Warehouse, AbstractContextManager[None]]] = [
+            (locked, held(locked)),
+            (away, stopped(away)),
+            (open_file, opened(open_file)),
         ]
         jobs = [new_job(KafkaTopic(broker)) for _ in faults]
-        feeds = [Feed(13), Feed(14), Feed(15)]
+        feeds = [RecordFeed(13), RecordFeed(14), RecordFeed(15)]
         for job, (place, _) in zip(jobs, faults, strict=True):
             job.warehouse = place
         runs = [job.start() for job in jobs]
         for job, feed, running in zip(jobs, feeds, runs, strict=True):
             job.topic.publish(feed.take(RATE))
-            until(lambda: job.topic.unacknowledged() == 0, running)  # noqa: B023
-        with ExitStack() as away:
-            for place, fault in faults:
-                away.enter_context(fault(place))
+            wait_until(lambda: job.topic.unacknowledged() == 0, running)  # noqa: B023
+        with ExitStack() as present:
+            for _, fault in faults:
+                present.enter_context(fault)
             for job, feed in zip(jobs, feeds, strict=True):
                 job.topic.publish(feed.take(5 * RATE))
             time.sleep(60)  # how long they are away is what is tested
@@ -299,36 +301,40 @@ def test_warehouses_that_are_away_for_a_minute(
             # Loading never touches the file of the embedded warehouse.
             assert [job.topic.unacknowledged() > 0 for job in jobs] == [True, True, False]
         for job, feed, running in zip(jobs, feeds, runs, strict=True):
-            complete(job, feed, running)
+            drain_and_check(job, feed, running)
 
 
 @pytest.mark.long
 def test_disks_that_are_full_for_a_while(disk: MountDisk, job: LiveJob, topic: KafkaTopic) -> None:
-    feed = Feed(16, broken=0.3)
+    feed = RecordFeed(16, broken=0.3)
     full = [disk(name, "400k") for name in ("files", "letters", "warehouse")]
-    job.files, job.dead_letters, job.warehouse = full[0] / "x", full[1] / "x", embedded(full[2] / "w.duckdb")
+    job.files, job.dead_letters, job.warehouse = (
+        full[0] / "x",
+        full[1] / "x",
+        EmbeddedWarehouse(full[2] / "w.duckdb"),
+    )
     running = job.start()
-    with Publishing(topic, feed, RATE):
+    with BackgroundPublisher(topic, feed, RATE):
         while full:
-            until(lambda: any(is_told_full(running, each) for each in full), running)
+            wait_until(lambda: any(is_told_full(running, each) for each in full), running)
             for each in [each for each in full if is_told_full(running, each)]:
                 enlarge(each)
                 full.remove(each)
-    complete(job, feed, running)
+    drain_and_check(job, feed, running)
 
 
 @pytest.mark.long
 def test_a_disk_that_stays_full_ends_the_run_with_one_line(
     disk: MountDisk, job: LiveJob, topic: KafkaTopic
 ) -> None:
-    feed, small = Feed(17), disk("disk", "400k")
+    feed, small = RecordFeed(17), disk("disk", "400k")
     job.files = small / "x"
     running = job.start("--retry-for", "3s")
-    with Publishing(topic, feed, RATE):
+    with BackgroundPublisher(topic, feed, RATE):
         assert running.finish() == 1
     *told, last = running.output().splitlines()
     assert last.startswith(f"sluice: {small}")
     assert last.endswith("No space left on device")
     assert [line for line in told if not re.match(r"\d{4}-\d\d-\d\d \S+ sluice: ", line)] == []
     enlarge(small)
-    complete(job, feed, job.start())
+    drain_and_check(job, feed, job.start())

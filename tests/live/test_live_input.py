@@ -12,8 +12,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from confluent_kafka import Consumer
 
-from tests.live.kafka_topic import KafkaTopic
-from tests.live.live_bench import Feed, LiveJob, MakeJob, Publishing, complete, until
+from devservers.kafka import KafkaTopic
+from devservers.live_job import LiveJob, wait_until
+from devservers.record_feed import BackgroundPublisher, RecordFeed
+from tests.live.live_fixture import MakeJob, drain_and_check
 
 pytestmark = [
     pytest.mark.alone,
@@ -39,13 +41,13 @@ def subscribed(topic: KafkaTopic) -> Iterator[Consumer]:
 
 
 def test_the_same_messages_redelivered_to_a_new_group_are_repeats(job: LiveJob, topic: KafkaTopic) -> None:
-    feed = Feed(21)
+    feed = RecordFeed(21)
     topic.publish(feed.take(5 * RATE))
-    complete(job, feed, job.start())
+    drain_and_check(job, feed, job.start())
     topic.group += "-again"
     again = job.start()
-    until(lambda: topic.unacknowledged() == 0, again)
-    report = complete(job, feed, again)
+    wait_until(lambda: topic.unacknowledged() == 0, again)
+    report = drain_and_check(job, feed, again)
     assert (report["read"], report["accepted"]) == (feed.published, 0)
     assert (report["duplicates"], report["rejected"]) == (feed.published - len(feed.broken), len(feed.broken))
 
@@ -53,66 +55,66 @@ def test_the_same_messages_redelivered_to_a_new_group_are_repeats(job: LiveJob, 
 def test_jobs_and_consumers_that_join_and_leave_the_group(
     job: LiveJob, new_job: MakeJob, topic: KafkaTopic
 ) -> None:
-    feed, other = Feed(22), new_job(topic)
+    feed, other = RecordFeed(22), new_job(topic)
     other.files, other.dead_letters, other.warehouse = job.files, job.dead_letters, job.warehouse
     first = job.start()
-    with Publishing(topic, feed, RATE):
-        until(lambda: job.stored() > 0, first)
+    with BackgroundPublisher(topic, feed, RATE):
+        wait_until(lambda: job.stored() > 0, first)
         second = other.start()
-        until(lambda: other.read() > 0, second)
+        wait_until(lambda: other.read() > 0, second)
         with subscribed(topic) as consumer:
-            until(lambda: consumer.poll(0.1) is not None and "cannot commit" in first.output(), first)
+            wait_until(lambda: consumer.poll(0.1) is not None and "cannot commit" in first.output(), first)
         report = other.drain(second)
         seen = feed.published
-        until(lambda: feed.published > seen + RATE, first)
-    until(lambda: topic.unacknowledged() == 0, first)
-    accepted = report["accepted"] + complete(job, feed, first)["accepted"]
+        wait_until(lambda: feed.published > seen + RATE, first)
+    wait_until(lambda: topic.unacknowledged() == 0, first)
+    accepted = report["accepted"] + drain_and_check(job, feed, first)["accepted"]
     assert accepted == len(feed.events)
 
 
 @pytest.mark.parametrize("broken", [0.05, 0.5, 1.0])
 def test_broken_input(job: LiveJob, topic: KafkaTopic, broken: float) -> None:
-    feed = Feed(23, broken=broken, duplicates=0)
+    feed = RecordFeed(23, broken=broken, duplicates=0)
     running = job.start()
     topic.publish(feed.take(5 * RATE))
-    report = complete(job, feed, running)
+    report = drain_and_check(job, feed, running)
     assert (report["read"], report["rejected"]) == (feed.published, len(feed.broken))
 
 
 def test_late_events_and_skewed_clocks(job: LiveJob, topic: KafkaTopic) -> None:
-    feed, now = Feed(24, broken=0, duplicates=0), datetime.now(UTC)
+    feed, now = RecordFeed(24, broken=0, duplicates=0), datetime.now(UTC)
     running = job.start()
     topic.publish(feed.take(RATE))
-    until(lambda: job.stored() == RATE, running)
+    wait_until(lambda: job.stored() == RATE, running)
     kept = [timedelta(minutes=-3), timedelta(hours=-5), timedelta(days=-6), timedelta(minutes=9)]
     lost = [timedelta(days=-8), timedelta(minutes=11)]
     made = json.loads(next(each for each in feed.events if b'"inventory"' in each))
     feed.events += [json.dumps({**made, "timestamp": (now + age).isoformat()}).encode() for age in kept]
     feed.broken += [json.dumps({**made, "timestamp": (now + age).isoformat()}).encode() for age in lost]
     topic.publish(feed.events[RATE:] + feed.broken)
-    report = complete(job, feed, running)
+    report = drain_and_check(job, feed, running)
     assert report["rejections"] == {"too_late": 1, "in_future": 1}
 
 
 def test_a_message_of_ten_megabytes_and_a_burst(job: LiveJob, topic: KafkaTopic) -> None:
-    feed = Feed(25)
+    feed = RecordFeed(25)
     topic.publish(feed.take(RATE))
     made = json.loads(next(each for each in feed.events if b'"inventory"' in each))
     feed.events.append(json.dumps({**made, "note": "x" * 10_000_000}).encode())
     topic.publish(feed.events[-1:])
     running = job.start()
-    with Publishing(topic, feed, RATE):
-        until(lambda: job.stored() > 2 * RATE, running)
+    with BackgroundPublisher(topic, feed, RATE):
+        wait_until(lambda: job.stored() > 2 * RATE, running)
     topic.publish(feed.take(20 * RATE))  # twenty times what came in a second before
-    complete(job, feed, running)
+    drain_and_check(job, feed, running)
 
 
 def test_a_job_outlives_the_time_that_beam_waits_for_answers(job: LiveJob, topic: KafkaTopic) -> None:
-    feed = Feed(26)
+    feed = RecordFeed(26)
     running = job.start("--job_server_timeout=5")
     topic.publish(feed.take(RATE))
-    until(lambda: job.read() > 0, running)
+    wait_until(lambda: job.read() > 0, running)
     end = time.monotonic() + 10
-    with Publishing(topic, feed, RATE):
-        until(lambda: time.monotonic() > end, running)
-    complete(job, feed, running)
+    with BackgroundPublisher(topic, feed, RATE):
+        wait_until(lambda: time.monotonic() > end, running)
+    drain_and_check(job, feed, running)

@@ -19,16 +19,17 @@ from sluice.errors import ConfigError, SourceError
 from sluice.sources import open_source
 from sluice.sources.mongodb import MongoSource, read_collection, to_json
 
-from tests.live import servers
-from tests.live.running import figures, rows, run_job
+from devservers import mongodb
+from devservers.ports import free_port
+from tests.live.job_fixture import figures, rows, run_job
 
 DAY = 1_736_467_200.0  # 2025-01-10T00:00:00Z
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with servers.mongodb(tmp_path_factory.mktemp("mongodb")) as url:
-        yield url
+    with mongodb.start(tmp_path_factory.mktemp("mongodb")) as server:
+        yield server.address
 
 
 @contextmanager
@@ -138,7 +139,7 @@ def test_what_is_missing_is_said_before_anything_starts(shop: Any, server: str) 
         SourceError, match=re.escape(f"{server}/shop.nothing: expected a collection nothing in shop")
     ):
         open_source(f"{server}/shop.nothing").check()
-    port = servers.free_port()
+    port = free_port()
     with pytest.raises(
         SourceError, match=rf"^mongodb://127.0.0.1:{port}/shop.products\?server\S+: cannot read: .*refused"
     ):

@@ -17,7 +17,7 @@ from sluice.eventlog.paths import shard_of
 from sluice.storage import Store, open_store
 from sluice.storage.objects import CREATE_ATTEMPTS
 
-from tests.live import servers
+from devservers import gcs, s3
 
 MINUTE = 1_786_630_020  # 2026-08-13T14:07:00Z
 BUCKET = "events"
@@ -30,18 +30,16 @@ def content() -> Callable[[bytes], bytes]:
 
 @pytest.fixture(scope="module")
 def gs_root() -> Iterator[str]:
-    servers.require("fake-gcs-server")
-    with servers.gcs(BUCKET) as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+    with gcs.start(BUCKET) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
             patch.setenv(name, value)
         yield f"gs://{BUCKET}"
 
 
 @pytest.fixture(scope="module")
 def s3_root() -> Iterator[str]:
-    servers.require("moto_server")
-    with servers.s3(BUCKET) as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+    with s3.start(BUCKET) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
             patch.setenv(name, value)
         yield f"s3://{BUCKET}"
 

@@ -16,8 +16,8 @@ from sluice.errors import ConfigError, ContractError, SluiceError, WarehouseErro
 from sluice.warehouses import open_warehouse
 from sluice.warehouses.postgres.warehouse import PostgresWarehouse
 
-from tests.live import servers
-from tests.runtime.replay_bench import ROOT
+from devservers.tools import require_program
+from tests.runtime.replay_fixture import ROOT
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
     ID,
@@ -225,7 +225,7 @@ def test_the_committed_ddl_makes_what_a_run_makes(
         f"--file={ROOT}/ddl/postgres/{name}.sql" for name in ("_system", *(each.table for each in contracts))
     ]
     done = subprocess.run(
-        [servers.require("psql"), "--no-psqlrc", "-q", "-v", "ON_ERROR_STOP=1", other.url.partition("?")[0],
+        [require_program("psql"), "--no-psqlrc", "-q", "-v", "ON_ERROR_STOP=1", other.url.partition("?")[0],
          f"--command=CREATE SCHEMA {schema}; SET search_path TO {schema}", *files],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.graph.bench import HOUR, MINUTE, Bench, batch, event
-from tests.live.servers import prism_options
+from devservers import prism
+from tests.graph.graph_fixture import HOUR, MINUTE, Bench, batch, event
 
 pytestmark = pytest.mark.alone
 
 
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Bench]:
-    with prism_options() as options:
-        yield Bench(tmp_path, live=True, runner=options)
+    with prism.start() as server:
+        yield Bench(tmp_path, live=True, runner=server.options)
 
 
 def test_live_events_early_on_time_and_late_are_each_stored_once(live: Bench) -> None:

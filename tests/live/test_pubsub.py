@@ -22,7 +22,9 @@ from sluice.sources.acknowledgements import CLOSING, DRAINING, PENDING_ACKS
 from sluice.sources.pubsub.source import NativeRead, PullAndFinalize
 from sluice.sources.pubsub.subscriber import subscriber_of
 
-from tests.live.servers import PubSub, PubSubTopic, free_port, prism_options, pubsub
+from devservers import prism, pubsub
+from devservers.ports import free_port
+from devservers.pubsub import PubSubEmulator, PubSubTopic
 
 _NAMES = (f"topic-{number}" for number in count(1))
 
@@ -30,15 +32,15 @@ pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[PubSub]:
-    with pubsub() as server:
+def emulator() -> Iterator[PubSubEmulator]:
+    with pubsub.start() as server:
         yield server
 
 
 @pytest.fixture
-def topic(emulator: PubSub, monkeypatch: pytest.MonkeyPatch) -> PubSubTopic:
+def topic(emulator: PubSubEmulator, monkeypatch: pytest.MonkeyPatch) -> PubSubTopic:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulator.host)
-    return emulator.make(next(_NAMES), ack_deadline_seconds=10)
+    return emulator.create(next(_NAMES), ack_deadline_seconds=10)
 
 
 def until(reached: Callable[[], object], seconds: float = 60) -> None:
@@ -92,9 +94,9 @@ def reading(
     source: beam.PTransform | Source, settling: bool = True, draining: bool = True
 ) -> Iterator[Reading]:
     """Read in the background; drain, or cancel, and close when the block ends."""
-    with prism_options() as options:
+    with prism.start() as runner:
         _READING.append(Reading(settling))
-        pipeline = beam.Pipeline(options=PipelineOptions(options, streaming=True))
+        pipeline = beam.Pipeline(options=PipelineOptions(runner.options, streaming=True))
         _ = pipeline | "Read" >> source | "Take" >> beam.Map(_take)
         result: Any = pipeline.run()
         try:
@@ -162,7 +164,7 @@ def test_leases_are_extended_until_everything_is_stored(topic: PubSubTopic) -> N
 
 
 def test_a_topic_is_read_through_a_subscription_of_its_own(
-    emulator: PubSub, topic: PubSubTopic, caplog: pytest.LogCaptureFixture
+    emulator: PubSubEmulator, topic: PubSubTopic, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = open_source(f"pubsub://{topic.path}")
     source.check()
@@ -203,8 +205,8 @@ def test_a_message_of_ten_megabytes_passes(topic: PubSubTopic) -> None:
     assert topic.pull() == []
 
 
-def test_ordered_messages_come_in_order(emulator: PubSub, topic: PubSubTopic) -> None:
-    ordered = emulator.make(f"{topic.name}-ordered", enable_message_ordering=True)
+def test_ordered_messages_come_in_order(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
+    ordered = emulator.create(f"{topic.name}-ordered", enable_message_ordering=True)
     for n in range(20):
         ordered.publish([b"%d" % n], ordering_key="k")
     with reading(open_source(ordered.source)) as read:
@@ -214,10 +216,10 @@ def test_ordered_messages_come_in_order(emulator: PubSub, topic: PubSubTopic) ->
 
 
 def test_deliveries_are_counted_where_there_is_a_dead_letter_policy(
-    emulator: PubSub, topic: PubSubTopic
+    emulator: PubSubEmulator, topic: PubSubTopic
 ) -> None:
     policy = {"dead_letter_topic": topic.path, "max_delivery_attempts": 5}
-    counted = emulator.make(f"{topic.name}-counted", dead_letter_policy=policy)
+    counted = emulator.create(f"{topic.name}-counted", dead_letter_policy=policy)
     counted.publish([b"again"])
     assert len(counted.pull()) == 1
     with reading(open_source(counted.source)) as read:
@@ -225,8 +227,8 @@ def test_deliveries_are_counted_where_there_is_a_dead_letter_policy(
     assert read.batches[0].origin(0).attributes == {"deliveryAttempt": "2"}
 
 
-def test_exactly_once_delivery_works_too(emulator: PubSub, topic: PubSubTopic) -> None:
-    exact = emulator.make(f"{topic.name}-exact", enable_exactly_once_delivery=True)
+def test_exactly_once_delivery_works_too(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
+    exact = emulator.create(f"{topic.name}-exact", enable_exactly_once_delivery=True)
     ids = exact.publish(b"%d" % n for n in range(1000))
     with reading(open_source(exact.source)) as read:
         until(lambda: len(read.ids) >= 1000)
@@ -238,9 +240,9 @@ def test_exactly_once_delivery_works_too(emulator: PubSub, topic: PubSubTopic) -
 def test_an_emulator_that_is_killed_and_made_anew_is_read_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pubsub() as server:
+    with pubsub.start() as server:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
-        topic = server.make("restarted")
+        topic = server.create("restarted")
         topic.publish([b"before"])
         with caplog.at_level(logging.WARNING, "sluice"), reading(open_source(topic.source)) as read:
             until(lambda: read.records == [b"before"])
@@ -249,7 +251,7 @@ def test_an_emulator_that_is_killed_and_made_anew_is_read_on(
             server.start()
             gone = time.monotonic()
             until(lambda: time.monotonic() > gone + 3)  # the subscription is missing meanwhile
-            server.make("restarted").publish([b"after"])
+            server.create("restarted").publish([b"after"])
             until(lambda: read.records == [b"before", b"after"])
         assert topic.pull() == []
     said = [record.getMessage() for record in caplog.records if "pull" in record.getMessage()]
@@ -326,8 +328,8 @@ def test_what_is_missing_is_said_before_anything_starts(topic: PubSubTopic, path
     assert str(caught.value) == f"pubsub://projects/sluice/{path}: {problem}"
 
 
-def test_a_subscription_of_another_topic_is_not_read(emulator: PubSub, topic: PubSubTopic) -> None:
-    other = emulator.make(f"{topic.name}-other")
+def test_a_subscription_of_another_topic_is_not_read(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
+    other = emulator.create(f"{topic.name}-other")
     with pytest.raises(SourceError) as caught:
         open_source(f"pubsub://{topic.path}?subscription={other.name}").check()
     assert str(caught.value) == (
@@ -336,8 +338,8 @@ def test_a_subscription_of_another_topic_is_not_read(emulator: PubSub, topic: Pu
     )
 
 
-def test_a_subscription_that_pushes_is_not_read(emulator: PubSub, topic: PubSubTopic) -> None:
-    pushing = emulator.make(f"{topic.name}-push", push_config={"push_endpoint": "https://example.com/push"})
+def test_a_subscription_that_pushes_is_not_read(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
+    pushing = emulator.create(f"{topic.name}-push", push_config={"push_endpoint": "https://example.com/push"})
     with pytest.raises(SourceError) as caught:
         open_source(pushing.source).check()
     assert str(caught.value) == (

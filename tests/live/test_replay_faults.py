@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.runtime.replay_bench import Replay, Running
+from devservers.sluice_process import SluiceProcess
+from tests.runtime.replay_fixture import Replay
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
@@ -215,9 +216,9 @@ def test_of_two_runs_one_may_be_killed(
     completes(replay, history, clean)
 
 
-def start_beside(other: Replay, history: Path) -> Running:
+def start_beside(other: Replay, history: Path) -> SluiceProcess:
     command = other.arguments(history)
-    return Running(
+    return SluiceProcess(
         [str(Path(sys.executable).with_name("sluice")), *command],
         {**os.environ, "TMPDIR": str(other.scratch)},
         other.folder / "printed_beside.txt",

@@ -18,8 +18,9 @@ from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.errors import WarehouseError
 from sluice.warehouses import Warehouse, open_warehouse
 
-from tests.live.proxy import Fault, Stage, after_bytes, containing, proxy
-from tests.runtime.replay_bench import JOB, ROOT, sluice
+from devservers import tcp_proxy
+from devservers.tcp_proxy import Fault, Stage, after_bytes, containing
+from tests.runtime.replay_fixture import JOB, ROOT, sluice
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
     ORDER,
@@ -101,14 +102,14 @@ def test_a_connection_that_breaks_loses_and_doubles_nothing(
     stages = STAGES[request.node.callspec.params["make_backend"]]
     prepared(backend.url)
     assert backend.port is not None
-    with proxy(backend.port) as between:
+    with tcp_proxy.start(backend.port) as between:
         warehouse = at(backend, between.port)
         fault = Fault(stages[stage], kind, times=3, seconds=0.2)
         between.faults.append(fault)
         for number in range(SEGMENTS):
             load_until_done(warehouse, number, at_once)
             between.disconnect()
-        assert fault.met == 3
+        assert fault.count == 3
     is_whole(backend, SEGMENTS)
 
 
@@ -116,7 +117,7 @@ def test_a_worker_whose_connection_dies_in_silence_leaves_the_segment_to_the_nex
     """Its server still holds the claim, for a while; whoever waits for it goes on when it is given up."""
     prepared(backend.url)
     assert backend.port is not None
-    with proxy(backend.port) as between:
+    with tcp_proxy.start(backend.port) as between:
         between.faults.append(Fault(containing(b"COMMIT"), "cut"))
         with pytest.raises(WarehouseError):
             load(at(backend, between.port), ORDER, segment(0, *events(0)))
@@ -127,7 +128,7 @@ def test_a_worker_whose_connection_dies_in_silence_leaves_the_segment_to_the_nex
 def test_a_server_that_is_away_is_one_clear_line_without_the_password(backend: Backend) -> None:
     warehouse = prepared(backend.url)
     assert backend.port is not None
-    with proxy(backend.port) as between:
+    with tcp_proxy.start(backend.port) as between:
         away = at(backend, between.port)
         load(away, ORDER, segment(0, *events(0)))
         between.refuse = True

@@ -6,7 +6,7 @@ from apache_beam.runners.worker import sdk_worker
 from sluice.errors import WorkerError
 from sluice.runtime.launch import _prism
 
-from tests.live.servers import require
+from devservers.tools import require_program
 
 FAILED = """\
 Pipeline job-001 failed in state FAILED: panic in stage.Execute bundle processing goroutine: runtime error: invalid \
@@ -16,7 +16,7 @@ goroutine 3148 [running]:"""
 
 @pytest.fixture
 def options() -> PipelineOptions:
-    return PipelineOptions([f"--prism_location={require('prism')}"])
+    return PipelineOptions([f"--prism_location={require_program('prism')}"])
 
 
 def test_a_panic_of_prism_is_one_line(options: PipelineOptions) -> None:

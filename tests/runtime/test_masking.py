@@ -33,7 +33,7 @@ from sluice.retry import RetryPolicy
 from sluice.storage import open_store
 from sluice.warehouses import open_warehouse
 
-from tests.runtime.replay_bench import Finished, lines_of, one_line, sluice
+from tests.runtime.replay_fixture import Finished, lines_of, one_line, sluice
 
 KEY = "the-key-of-the-test-that-must-not-be-found"
 CONTRACT = """\

@@ -14,7 +14,7 @@ from sluice.runtime import monitoring as watch
 from sluice.runtime.monitoring import draining_by_signal, metrics_server
 from sluice.sources.acknowledgements import DRAINING, PendingAcks
 
-from tests.live.servers import free_port
+from devservers.ports import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.replay_bench import ROOT, TABLES, Replay, lines_of
+from tests.runtime.replay_fixture import ROOT, TABLES, Replay, lines_of
 
 SAMPLE = ROOT / "examples" / "backend_events"
 START = datetime(2024, 12, 31, 23, 50, tzinfo=UTC)

@@ -23,7 +23,7 @@ from sluice.elements import RecordBatch, Segment
 from sluice.graph.decode import AgeLimits, RecordDecoder
 from sluice.validation.decoder import compile_identity
 
-from tests.runtime.replay_bench import JOB, ROOT, Replay, lines_of
+from tests.runtime.replay_fixture import JOB, ROOT, Replay, lines_of
 
 ACCEPTED = "accepted"
 MINUTE = "2025/02/08/13/09"

@@ -18,7 +18,7 @@ from sluice.warehouses.schema_diff import (
     without_columns,
 )
 
-from tests.graph.bench import MINUTE, Bench, batch, event
+from tests.graph.graph_fixture import MINUTE, Bench, batch, event
 
 ID = Column("id", "BIGINT", required=True)
 ITEMS = (Column("items", "STRUCT[]"), Column("items[].a", "TEXT"), Column("items[].a.b", "TEXT"))

@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import duckdb
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from tests.live import servers
+from devservers import bigquery as bigquery_emulator
+from devservers import postgres
+from devservers import snowflake as snowflake_emulator
 
 
 @dataclass(frozen=True)
@@ -80,19 +82,17 @@ def _sqlite(_: Path) -> Iterator[MakeBackend]:
 def _postgres(_: Path) -> Iterator[MakeBackend]:
     from adbc_driver_postgresql import dbapi
 
-    servers.require("postgres")
-    with servers.postgres() as server:
+    with postgres.start() as server:
 
         def backend(_: Path) -> Backend:
             schema = fresh_name()
 
             def url_at(port: int) -> str:
-                host = f"{server.user}:{quote(server.password, safe='')}@127.0.0.1:{port}"
-                return f"postgresql://{host}/postgres?schema={schema}"
+                return f"{server.url_at(port)}?schema={schema}"
 
             def query(sql: str) -> list[tuple[Any, ...]]:
                 with (
-                    dbapi.connect(url_at(server.port).partition("?")[0]) as connection,
+                    dbapi.connect(server.url) as connection,
                     connection.cursor() as cursor,
                 ):
                     cursor.execute(f"SET search_path TO {schema}")
@@ -109,8 +109,8 @@ def _postgres(_: Path) -> Iterator[MakeBackend]:
 
 @contextmanager
 def _bigquery(folder: Path) -> Iterator[MakeBackend]:
-    with servers.bigquery(folder) as environment:
-        client = bigquery_client(environment["BIGQUERY_EMULATOR_HOST"])
+    with bigquery_emulator.start(folder) as server:
+        client = bigquery_client(server.address)
 
         def backend(_: Path) -> Backend:
             dataset = fresh_name()
@@ -126,7 +126,7 @@ def _bigquery(folder: Path) -> Iterator[MakeBackend]:
                 )
                 return [tuple(row.values()) for row in client.query_and_wait(sql, job_config=default)]
 
-            return Backend(f"bigquery://{client.project}/{dataset}", query, environment)
+            return Backend(f"bigquery://{client.project}/{dataset}", query, server.environment)
 
         yield backend
         client.close()
@@ -145,7 +145,7 @@ def bigquery_client(endpoint: str) -> bigquery.Client:
 def _snowflake(_: Path) -> Iterator[MakeBackend]:
     import snowflake.connector
 
-    with servers.snowflake() as settings:
+    with snowflake_emulator.start() as server:
 
         def backend(_: Path) -> Backend:
             schema = fresh_name()
@@ -159,7 +159,7 @@ def _snowflake(_: Path) -> Iterator[MakeBackend]:
                         database="DB",
                         schema=schema,
                         enable_server_session_keep_alive_auto_detection=False,
-                        **settings,
+                        **server.settings,
                     ) as connection,
                     connection.cursor() as cursor,
                 ):
@@ -169,11 +169,11 @@ def _snowflake(_: Path) -> Iterator[MakeBackend]:
                     return rows
 
             def url_at(port: int) -> str:
-                query = urlencode(settings | {"port": port})
+                query = urlencode(server.settings | {"port": port})
                 return f"snowflake://tester@fakesnow/DB/{schema}?{query}"
 
-            port = int(settings["port"])
-            return Backend(url_at(port), query, {"SNOWFLAKE_PASSWORD": "secret"}, port, url_at)
+            password = {"SNOWFLAKE_PASSWORD": "secret"}
+            return Backend(url_at(server.port), query, password, server.port, url_at)
 
         yield backend
 

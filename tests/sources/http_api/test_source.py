@@ -20,7 +20,7 @@ from sluice.sources import open_source
 from sluice.sources.http_api.pages import next_link
 from sluice.sources.http_api.source import HttpSource, parse_api, read_api
 
-from tests.live.running import figures, rows, run_job
+from tests.live.job_fixture import figures, rows, run_job
 
 NOW = 1_736_503_200.0  # 2025-01-10T10:00:00Z
 DAY = 1_736_467_200.0

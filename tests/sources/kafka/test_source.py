@@ -26,7 +26,7 @@ from sluice.sources.kafka.source import (
     parse_url,
 )
 
-from tests.live.servers import free_port
+from devservers.ports import free_port
 
 
 @pytest.mark.parametrize(

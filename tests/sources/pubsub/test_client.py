@@ -11,12 +11,13 @@ from sluice.errors import ConfigError, SourceError
 from sluice.sources import open_source
 from sluice.sources.pubsub.client import Address, in_requests, left_over, parse_address
 
-from tests.sources.pubsub.pubsub_service import Service, load_rejected
+from devservers import fake_pubsub
+from devservers.fake_pubsub import FakePubSub, error_status
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with Service(messages=3) as running:
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePubSub]:
+    with fake_pubsub.start(messages=3) as running:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", running.host)
         yield running
 
@@ -149,18 +150,18 @@ def test_what_failed_is_sent_again_if_that_may_help(
     ],
 )
 def test_a_missing_permission_is_named_with_the_role_that_grants_it(
-    service: Service, url: str, method: str, problem: str
+    service: FakePubSub, url: str, method: str, problem: str
 ) -> None:
-    service.refusals["GetSubscription"] = lambda _: load_rejected(grpc.StatusCode.NOT_FOUND)
-    service.refusals[method] = lambda _: load_rejected(grpc.StatusCode.PERMISSION_DENIED)
-    service.refusals["TestIamPermissions"] = lambda _: load_rejected(grpc.StatusCode.PERMISSION_DENIED)
+    service.errors["GetSubscription"] = lambda _: error_status(grpc.StatusCode.NOT_FOUND)
+    service.errors[method] = lambda _: error_status(grpc.StatusCode.PERMISSION_DENIED)
+    service.errors["TestIamPermissions"] = lambda _: error_status(grpc.StatusCode.PERMISSION_DENIED)
     with pytest.raises(SourceError) as caught:
         open_source(url).check()
     assert str(caught.value) == f"{url}: {problem}"
 
 
-def test_a_service_that_does_not_want_is_quoted(service: Service) -> None:
-    service.refusals["GetSubscription"] = lambda _: load_rejected(grpc.StatusCode.INVALID_ARGUMENT)
+def test_a_service_that_does_not_want_is_quoted(service: FakePubSub) -> None:
+    service.errors["GetSubscription"] = lambda _: error_status(grpc.StatusCode.INVALID_ARGUMENT)
     with pytest.raises(SourceError) as caught:
         open_source("pubsub://projects/p/subscriptions/s").check()
     assert str(caught.value) == "pubsub://projects/p/subscriptions/s: refused: INVALID_ARGUMENT"

@@ -10,14 +10,15 @@ import grpc
 import pytest
 from sluice.sources.pubsub.subscriber import Outage, PublishTimes, Subscriber
 
-from tests.sources.pubsub.pubsub_service import Service, load_rejected
+from devservers import fake_pubsub
+from devservers.fake_pubsub import FakePubSub, error_status
 
 SUBSCRIPTION = "projects/p/subscriptions/s"
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with Service(messages=3) as running:
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePubSub]:
+    with fake_pubsub.start(messages=3) as running:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", running.host)
         yield running
 
@@ -63,9 +64,9 @@ def test_an_outage_is_told_once_and_tried_with_growing_pauses(caplog: pytest.Log
     ]
 
 
-def test_an_acknowledgement_that_fails_is_sent_again(service: Service) -> None:
-    failures = [load_rejected(grpc.StatusCode.UNAVAILABLE), load_rejected(grpc.StatusCode.INTERNAL)]
-    service.refusals["Acknowledge"] = lambda _: failures.pop() if failures else None
+def test_an_acknowledgement_that_fails_is_sent_again(service: FakePubSub) -> None:
+    failures = [error_status(grpc.StatusCode.UNAVAILABLE), error_status(grpc.StatusCode.INTERNAL)]
+    service.errors["Acknowledge"] = lambda _: failures.pop() if failures else None
     subscriber = Subscriber(SUBSCRIPTION)
     (pulled,) = subscriber.take(10)
     subscriber.settle([pulled.lease])
@@ -75,10 +76,10 @@ def test_an_acknowledgement_that_fails_is_sent_again(service: Service) -> None:
     assert service.modified == []
 
 
-def test_of_exactly_once_delivery_only_what_may_succeed_is_sent_again(service: Service) -> None:
+def test_of_exactly_once_delivery_only_what_may_succeed_is_sent_again(service: FakePubSub) -> None:
     reasons = {"ack-0": "PERMANENT_FAILURE_INVALID_ACK_ID", "ack-2": "TRANSIENT_FAILURE_UNORDERED_ACK_ID"}
-    failures = [load_rejected(grpc.StatusCode.FAILED_PRECONDITION, reasons)]
-    service.refusals["Acknowledge"] = lambda _: failures.pop() if failures else None
+    failures = [error_status(grpc.StatusCode.FAILED_PRECONDITION, reasons)]
+    service.errors["Acknowledge"] = lambda _: failures.pop() if failures else None
     subscriber = Subscriber(SUBSCRIPTION)
     subscriber.settle(pulled.lease for pulled in subscriber.take(10))
     until(lambda: service.acknowledged)
@@ -86,14 +87,14 @@ def test_of_exactly_once_delivery_only_what_may_succeed_is_sent_again(service: S
     assert service.acknowledged == [["ack-1", "ack-2"]]
 
 
-def test_what_is_not_stored_is_given_back_and_what_is_stored_is_not(service: Service) -> None:
+def test_what_is_not_stored_is_given_back_and_what_is_stored_is_not(service: FakePubSub) -> None:
     subscriber = Subscriber(SUBSCRIPTION)
     subscriber.take(10)
     subscriber.close()
     assert (service.acknowledged, service.modified) == ([], [(["ack-0", "ack-1", "ack-2"], 0)])
 
 
-def test_leases_are_extended_for_a_while_and_then_given_up(service: Service) -> None:
+def test_leases_are_extended_for_a_while_and_then_given_up(service: FakePubSub) -> None:
     subscriber = Subscriber(SUBSCRIPTION, longest=6.0)
     (pulled,) = subscriber.take(10)
     until(lambda: service.modified)
@@ -106,10 +107,10 @@ def test_leases_are_extended_for_a_while_and_then_given_up(service: Service) -> 
     assert len(service.modified) == 1
 
 
-def test_ids_of_a_lost_subscription_are_forgotten(service: Service) -> None:
+def test_ids_of_a_lost_subscription_are_forgotten(service: FakePubSub) -> None:
     subscriber = Subscriber(SUBSCRIPTION)
     (pulled,) = subscriber.take(10)
-    service.refusals["Pull"] = lambda _: load_rejected(grpc.StatusCode.NOT_FOUND)
+    service.errors["Pull"] = lambda _: error_status(grpc.StatusCode.NOT_FOUND)
     until(lambda: subscriber.take(0.1) or not subscriber.outstanding())
     subscriber.settle([pulled.lease])
     subscriber.close()

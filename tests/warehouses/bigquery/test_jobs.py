@@ -23,9 +23,10 @@ from sluice.warehouses.bigquery import warehouse as module
 from sluice.warehouses.bigquery.jobs import Jobs
 from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
 
-from tests.live.proxy import Fault, Proxy, containing, proxy
-from tests.live.servers import bigquery as emulator
-from tests.live.servers import free_port
+from devservers import bigquery as bigquery_emulator
+from devservers import tcp_proxy
+from devservers.ports import free_port
+from devservers.tcp_proxy import Fault, TcpProxy, containing
 from tests.warehouses.backends import bigquery_client, fresh_name
 from tests.warehouses.order_segments import LETTER, MINUTE, NOW, ORDER, load, order, segment
 
@@ -35,8 +36,8 @@ EACH = segment(1, order(0), order(11), b'{"at":7}')
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with emulator(tmp_path_factory.mktemp("bigquery")) as environment:
-        yield environment["BIGQUERY_EMULATOR_HOST"]
+    with bigquery_emulator.start(tmp_path_factory.mktemp("bigquery")) as emulator:
+        yield emulator.address
 
 
 @pytest.fixture
@@ -267,8 +268,8 @@ def test_a_server_that_is_not_there_is_one_clear_line(monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def between(server: str, warehouse: BigQueryWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    with proxy(int(server.rpartition(":")[2])) as made:
+def between(server: str, warehouse: BigQueryWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[TcpProxy]:
+    with tcp_proxy.start(int(server.rpartition(":")[2])) as made:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", f"http://127.0.0.1:{made.port}")
         yield made
 
@@ -276,7 +277,7 @@ def between(server: str, warehouse: BigQueryWarehouse, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("kind", ["cut", "cut_after", "reset"])
 @pytest.mark.parametrize("stage", [b"order_events-0000", b"_segments-0000", b"SELECT refusals"])
 def test_a_connection_that_breaks_loses_and_doubles_nothing(
-    warehouse: BigQueryWarehouse, client: bigquery.Client, between: Proxy, stage: bytes, kind: str
+    warehouse: BigQueryWarehouse, client: bigquery.Client, between: TcpProxy, stage: bytes, kind: str
 ) -> None:
     between.faults.append(Fault(containing(stage), kind))
     for _ in range(3):
@@ -285,7 +286,7 @@ def test_a_connection_that_breaks_loses_and_doubles_nothing(
         except WarehouseError:
             continue
         break
-    assert between.faults[0].met == 1
+    assert between.faults[0].count == 1
     assert state(client, warehouse) == (2, 2, 1)
 
 

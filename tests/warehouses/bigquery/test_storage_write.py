@@ -23,9 +23,10 @@ from sluice.warehouses.bigquery.tables import once_query
 from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
 from sqlglot import exp
 
-from tests.live import servers
-from tests.live.proxy import Fault, containing, proxy
-from tests.runtime.replay_bench import ROOT, sluice
+from devservers import bigquery as bigquery_emulator
+from devservers import tcp_proxy
+from devservers.tcp_proxy import Fault, containing
+from tests.runtime.replay_fixture import ROOT, sluice
 from tests.warehouses.backends import bigquery_client, fresh_name
 from tests.warehouses.order_segments import LETTER, MINUTE, ORDER, load, order, segment
 from tests.warehouses.storage_write_server import losing_answers
@@ -38,8 +39,8 @@ UNTIMED = replace(ORDER, event_time=None, table="untimed")
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Run the emulator; yield the environment that leads clients to it."""
-    with servers.bigquery(tmp_path_factory.mktemp("bigquery")) as environment:
-        yield environment
+    with bigquery_emulator.start(tmp_path_factory.mktemp("bigquery")) as server:
+        yield server.environment
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_a_segment_that_was_not_recorded_is_appended_again_and_seen_once(
 @contextmanager
 def before_the_rows(target: str) -> Iterator[str]:
     """Cut the connection when the rows are sent."""
-    with proxy(int(target.rpartition(":")[2])) as between:
+    with tcp_proxy.start(int(target.rpartition(":")[2])) as between:
         between.faults.append(Fault(containing(b"row 1"), "cut"))
         yield f"127.0.0.1:{between.port}"
 

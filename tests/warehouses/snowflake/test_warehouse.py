@@ -24,8 +24,9 @@ from sluice.warehouses import open_warehouse
 from sluice.warehouses.snowflake.connection import Connection, credentials
 from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse, create_table_sql
 
-from tests.live.proxy import Fault, Proxy, containing, proxy
-from tests.live.servers import free_port
+from devservers import tcp_proxy
+from devservers.ports import free_port
+from devservers.tcp_proxy import Fault, TcpProxy, containing
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
     LETTER,
@@ -244,9 +245,9 @@ def test_a_server_that_is_not_there_is_one_clear_line(
 
 
 @pytest.fixture
-def between(backend: Backend) -> Iterator[Proxy]:
+def between(backend: Backend) -> Iterator[TcpProxy]:
     assert backend.port is not None
-    with proxy(backend.port) as made:
+    with tcp_proxy.start(backend.port) as made:
         yield made
 
 
@@ -259,7 +260,7 @@ def between(backend: Backend) -> Iterator[Proxy]:
     ],
 )
 def test_a_connection_that_breaks_loses_and_doubles_nothing(
-    backend: Backend, between: Proxy, stage: bytes, kind: str
+    backend: Backend, between: TcpProxy, stage: bytes, kind: str
 ) -> None:
     assert backend.url_at is not None
     prepared(backend.url)
@@ -273,5 +274,5 @@ def test_a_connection_that_breaks_loses_and_doubles_nothing(
             assert SECRET not in str(error)
             continue
         break
-    assert between.faults[0].met == 1
+    assert between.faults[0].count == 1
     assert state(backend) == (2, 2, 1)

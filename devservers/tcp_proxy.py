@@ -1,4 +1,4 @@
-"""A TCP proxy before a real server, which cuts, resets or delays connections at stages that a test chooses."""
+"""A TCP proxy in front of a real server, which cuts, resets or delays connections at stages that its user chooses."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Stage = Callable[[bytes, int], bool]
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, zero seconds: closing then sends RST instead of FIN."""
-_POLL = 0.05
-_BLOCK = 1 << 16
-_ANSWER = 1.0
+_POLL_SECONDS = 0.05
+_BLOCK_BYTES = 1 << 16
+_ANSWER_SECONDS = 1.0
 
 
 def containing(marker: bytes) -> Stage:
@@ -35,20 +35,21 @@ def after_bytes(number: int) -> Stage:
 class Fault:
     """What happens at a stage, `times` times in all, then never again.
 
-    `kind`: `cut` closes both sides before the bytes are passed on; `cut_after` passes them on and closes before the
-    answer is; `reset` is `cut` with RST; `delay` waits `seconds` before they are passed on.
+    `kind`: `cut` closes both sides before the bytes are passed on; `cut_after` passes them on, and closes before the
+    answer is passed back; `reset` is `cut` with RST; `delay` waits `seconds` before they are passed on. `count` is how
+    often it has happened.
     """
 
     stage: Stage
     kind: str
     times: int = 1
     seconds: float = 0.0
-    met: int = 0
+    count: int = 0
 
 
 @dataclass
-class Proxy:
-    """Listens on `port` and passes everything to `target`, but for the faults that are set."""
+class TcpProxy:
+    """Listens on `port` and passes everything to `target`, except for the faults that are set."""
 
     target: int
     port: int = 0
@@ -60,23 +61,23 @@ class Proxy:
     def disconnect(self) -> None:
         """Close all connections that are open now."""
         with self._lock:
-            for each in self._open:
+            for connection in self._open:
                 with suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def fault(self, data: bytes, before: int) -> Fault | None:
         """Return the fault that is due now, and count it."""
         with self._lock:
-            for each in self.faults:
-                if each.met < each.times and each.stage(data, before):
-                    each.met += 1
-                    return each
+            for fault in self.faults:
+                if fault.count < fault.times and fault.stage(data, before):
+                    fault.count += 1
+                    return fault
         return None
 
     def serve(self, listener: socket.socket, ended: threading.Event) -> None:
-        """Accept connections until the test has ended."""
+        """Accept connections until `ended` is set."""
         while not ended.is_set():
-            if not select.select([listener], [], [], _POLL)[0]:
+            if not select.select([listener], [], [], _POLL_SECONDS)[0]:
                 continue
             client, _ = listener.accept()
             if self.refuse:
@@ -96,7 +97,7 @@ class Proxy:
         try:
             reset = self._until_closed(client, server)
         except OSError:
-            pass  # one of the two has gone
+            pass  # one side has closed
         finally:
             with self._lock:
                 self._open -= {client, server}
@@ -108,7 +109,7 @@ class Proxy:
         sent = 0
         while True:
             for ready in select.select([client, server], [], [])[0]:
-                data = ready.recv(_BLOCK)
+                data = ready.recv(_BLOCK_BYTES)
                 if not data:
                     return False
                 if ready is server:
@@ -122,29 +123,29 @@ class Proxy:
                     time.sleep(fault.seconds)
                 server.sendall(data)
                 if fault is not None and fault.kind == "cut_after":
-                    # Once the server answers, it has done what was asked; in the midst of rows it does not.
-                    select.select([server], [], [], _ANSWER)
+                    # Once the server answers, it has done what was asked. In the middle of rows it does not answer.
+                    select.select([server], [], [], _ANSWER_SECONDS)
                     return False
 
 
-def _close(each: socket.socket, reset: bool) -> None:
+def _close(connection: socket.socket, reset: bool) -> None:
     with suppress(OSError):
         if reset:
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        each.close()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        connection.close()
 
 
 @contextmanager
-def proxy(target: int) -> Iterator[Proxy]:
-    """Run a proxy before the loopback port `target`, on a port of its own, until the block ends."""
+def start(target: int) -> Iterator[TcpProxy]:
+    """Run a proxy in front of the loopback port `target`, on a port of its own, until the block ends."""
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = Proxy(target, listener.getsockname()[1])
-        thread = threading.Thread(target=made.serve, args=(listener, ended))
+        proxy = TcpProxy(target, listener.getsockname()[1])
+        thread = threading.Thread(target=proxy.serve, args=(listener, ended))
         thread.start()
         try:
-            yield made
+            yield proxy
         finally:
             ended.set()
             thread.join()
-            made.disconnect()
+            proxy.disconnect()

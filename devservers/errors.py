@@ -1,0 +1,9 @@
+"""Why a server is not there."""
+
+
+class ServerError(Exception):
+    """A server was started and did not answer."""
+
+
+class MissingTool(ServerError):
+    """A program that a server needs is not installed; the message says how to install it."""

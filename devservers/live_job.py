@@ -1,0 +1,156 @@
+"""A streaming job as a user runs it: the `sluice` command on a topic, and what is in its logs and its warehouse."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.request import urlopen
+
+import duckdb
+
+from devservers.ports import free_port
+from devservers.sluice_process import SLUICE, SluiceProcess
+from devservers.topic import Topic
+
+TABLES = {"order": "order_events", "inventory": "inventory_events", "user_activity": "user_activity_events"}
+"""Event type -> its table."""
+
+STORED_SECONDS = 150.0
+"""Within which everything that was published must be stored."""
+
+_LOOK_SECONDS = 0.2
+
+
+class Warehouse(Protocol):
+    """A warehouse that a job loads, and how to query it without the product."""
+
+    @property
+    def url(self) -> str:
+        """Its URL, as a job has it."""
+        ...
+
+    @property
+    def query(self) -> Callable[[str], list[tuple[Any, ...]]]:
+        """SQL -> rows."""
+        ...
+
+
+class EmbeddedWarehouse:
+    """The embedded warehouse in `file`."""
+
+    def __init__(self, file: Path) -> None:
+        """Nothing has to be there yet."""
+        self.url = f"duckdb:///{file}"
+        self._file = file
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with duckdb.connect(str(self._file), read_only=True) as connection:
+            return connection.sql(sql).fetchall()
+
+
+class LiveJob:
+    """The job `backend_events` on one topic; everything that it writes lies in `folder`."""
+
+    def __init__(self, folder: Path, scratch: Path, topic: Topic) -> None:
+        """`scratch` is a short path for temporary files of runs; the warehouse is the embedded one."""
+        self.folder = folder
+        self.scratch = scratch
+        self.topic = topic
+        self.files = folder / "files"
+        self.dead_letters = folder / "dead"
+        self.warehouse: Warehouse = EmbeddedWarehouse(folder / "w.duckdb")
+        self._metrics_port = free_port()
+        self._runs: list[SluiceProcess] = []
+
+    def start(self, *flags: str) -> SluiceProcess:
+        """Start `sluice run`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            SLUICE, "run", "jobs/backend_events.yaml", "--source", self.topic.source,
+            "--files", str(self.files), "--dead-letters", str(self.dead_letters),
+            "--warehouse", self.warehouse.url, "--windows.flush", "2s",
+            "--report", str(self.report_path), "--metrics-port", str(self._metrics_port), *flags,
+        ]  # fmt: skip
+        environment = {**os.environ, **self.topic.environment, "TMPDIR": str(self.scratch)}
+        run = SluiceProcess(command, environment, self.folder / f"run{len(self._runs) + 1}.log")
+        self._runs.append(run)
+        return run
+
+    def kill(self) -> None:
+        """End all runs that have not ended."""
+        for run in self._runs:
+            if run.process.poll() is None:
+                run.kill("launcher")
+                run.process.wait()
+
+    @property
+    def report_path(self) -> Path:
+        """Where the last run that drained left its report."""
+        return self.folder / "report.json"
+
+    def drain(self, run: SluiceProcess) -> dict[str, Any]:
+        """Drain a run with SIGTERM, and return its report, which must reconcile."""
+        os.kill(run.process.pid, signal.SIGTERM)
+        code = run.finish()
+        assert code == 0, run.output()
+        report: dict[str, Any] = json.loads(self.report_path.read_bytes())
+        assert report["reconciled"], report
+        return report
+
+    def lines(self) -> Counter[bytes]:
+        """Return how often each line is in the event log."""
+        return Counter(_lines(self.files))
+
+    def payloads(self) -> Counter[bytes]:
+        """Return how often each record is in the log of dead letters."""
+        return Counter(json.loads(line)["payload"].encode() for line in _lines(self.dead_letters))
+
+    def stored(self) -> int:
+        """Return how many events and dead letters are in the logs."""
+        return sum(1 for root in (self.files, self.dead_letters) for _ in _lines(root))
+
+    def read(self) -> int:
+        """Return how many records the current run has read, as its metrics say; 0 while it does not serve them."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=10) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return 0
+        figure = re.search(r"^sluice_read_total (\S+)$", text, re.MULTILINE)
+        assert figure is not None, text
+        return int(float(figure[1]))
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        """Query the warehouse."""
+        return self.warehouse.query(query)
+
+
+def _lines(root: Path) -> Iterable[bytes]:
+    for path in sorted(root.rglob("*.json")):
+        if path.name != "_log.json" and not path.name.startswith("."):
+            yield from path.read_bytes().splitlines()
+
+
+def wait_until(
+    condition: Callable[[], bool], run: SluiceProcess | None = None, seconds: float = STORED_SECONDS
+) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        AssertionError: it does not hold within so many seconds, or the run that must bring it about has ended.
+
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        output = run.output()[-3000:] if run is not None else ""
+        assert time.monotonic() < deadline, f"did not happen within {seconds:g} s\n{output}"
+        assert run is None or run.process.poll() is None, output
+        time.sleep(_LOOK_SECONDS)

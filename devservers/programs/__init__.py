@@ -1,0 +1,1 @@
+"""Programs that servers run as processes of their own, some with the interpreter of another environment."""
