@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.peers import page
-from benchmarks.peers.measure import Measured, measure
+from benchmarks.measurement.measure import Measured, measure
+from benchmarks.report import page
 
 ROOT = Path(__file__).resolve().parent.parent
 START = datetime(2025, 1, 10, tzinfo=UTC)

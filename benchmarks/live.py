@@ -24,10 +24,13 @@ from pathlib import Path
 import msgspec
 from sluice.graph.ledger import read_report
 
-from benchmarks.peers import feed, latency, live_page, page, sluice
-from benchmarks.peers.live_page import Drained, Loaded, Remembered
-from benchmarks.peers.processes import Watching, children
+from benchmarks import kafka_feed
+from benchmarks.measurement import latency
+from benchmarks.measurement.processes import Watching, children
+from benchmarks.peers import sluice
 from benchmarks.replay import difference, expected_of, history_of, make_environment
+from benchmarks.report import live_page, page
+from benchmarks.report.live_page import Drained, Loaded, Remembered
 from devservers import flink, kafka
 from devservers.kafka import KafkaBroker, KafkaTopic
 from devservers.live_job import LiveJob
@@ -123,8 +126,8 @@ class Bench:
         """Let one competitor drain the backlog, and hold what it leaves against the truth."""
         history = history_of(self._options.data, self._options.events, shuffled=False)
         if self._backlog is None:
-            self._backlog = KafkaTopic(self._broker, feed.PARTITIONS)
-            feed.fill(self._broker.bootstrap, self._backlog.name, history)
+            self._backlog = KafkaTopic(self._broker, kafka_feed.PARTITIONS)
+            kafka_feed.fill(self._broker.bootstrap, self._backlog.name, history)
         out = self._out / f"{name}-{turn + 1}"
         if name in ("prism", "flink"):
             self._backlog.group = out.name
@@ -240,13 +243,13 @@ class Bench:
     @contextmanager
     def _under_load(self, name: str, rate: int, seconds: float) -> Iterator[tuple[LiveJob, Watching]]:
         """Yield a job that reads, from when records come; it drains when the block ends."""
-        topic = KafkaTopic(self._broker, feed.PARTITIONS)
+        topic = KafkaTopic(self._broker, kafka_feed.PARTITIONS)
         job = LiveJob(self._out / name, self._scratch, topic)
         running = job.start(f"--windows.flush={self._options.flush}s")
         watching = Watching({running.process.pid})
         topic.publish([b"first"])
         _until(lambda: job.read() > 0, running)
-        command = [sys.executable, "-m", "benchmarks.peers.feed", self._broker.bootstrap, topic.name]
+        command = [sys.executable, "-m", "benchmarks.kafka_feed", self._broker.bootstrap, topic.name]
         publishing = subprocess.Popen(
             [*command, str(rate), str(seconds + 5)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )

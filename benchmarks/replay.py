@@ -20,9 +20,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import generate_events
-from benchmarks.peers import page, replay_page, sluice, steps
-from benchmarks.peers.measure import measure
-from benchmarks.peers.replay_page import Peer, Result
+from benchmarks.measurement import steps
+from benchmarks.measurement.measure import measure
+from benchmarks.peers import sluice
+from benchmarks.report import page, replay_page
+from benchmarks.report.replay_page import Peer, Result
 
 ROOT = Path(__file__).resolve().parent.parent
 MILLION = 1_000_000

@@ -16,7 +16,7 @@ import msgspec
 from sluice.contracts import load_contracts
 from sluice.validation.decoder import EventDecoder, compile_decoder
 
-from benchmarks.peers.outcome import Outcome, main
+from benchmarks.measurement.outcome import Outcome, main
 
 PROCESSES = 2
 BLOCK = 1 << 20

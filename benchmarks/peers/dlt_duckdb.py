@@ -15,7 +15,7 @@ import dlt  # type: ignore[import-not-found]
 import duckdb
 import orjson
 
-from benchmarks.peers.outcome import TABLES, Outcome, main
+from benchmarks.measurement.outcome import TABLES, Outcome, main
 
 BATCH = 5_000
 

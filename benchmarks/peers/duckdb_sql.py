@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.peers.outcome import (
+from benchmarks.measurement.outcome import (
     TABLES,
     Outcome,
     files_outcome,

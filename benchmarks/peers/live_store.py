@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from benchmarks.peers.outcome import TABLES, Outcome, files_outcome, letters_outcome, windows_outcome
+from benchmarks.measurement.outcome import TABLES, Outcome, files_outcome, letters_outcome, windows_outcome
 from benchmarks.peers.rules import SCHEMAS, check, time_of
 
 WINDOW_SECONDS = 10

@@ -13,7 +13,14 @@ from typing import Any
 
 import duckdb
 
-from benchmarks.peers.outcome import TABLES, Outcome, files_outcome, letters_outcome, main, windows_outcome
+from benchmarks.measurement.outcome import (
+    TABLES,
+    Outcome,
+    files_outcome,
+    letters_outcome,
+    main,
+    windows_outcome,
+)
 
 UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 NUMBER = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"

@@ -9,7 +9,14 @@ from typing import Any
 
 import duckdb
 
-from benchmarks.peers.outcome import TABLES, Outcome, files_outcome, letters_outcome, main, windows_outcome
+from benchmarks.measurement.outcome import (
+    TABLES,
+    Outcome,
+    files_outcome,
+    letters_outcome,
+    main,
+    windows_outcome,
+)
 
 
 def command(python: str, source: Path, out: Path) -> list[str]:

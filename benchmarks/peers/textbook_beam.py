@@ -17,7 +17,14 @@ import duckdb
 from apache_beam import window
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from benchmarks.peers.outcome import TABLES, Outcome, files_outcome, letters_outcome, main, windows_outcome
+from benchmarks.measurement.outcome import (
+    TABLES,
+    Outcome,
+    files_outcome,
+    letters_outcome,
+    main,
+    windows_outcome,
+)
 from benchmarks.peers.rules import SCHEMAS, check, time_of
 
 COUNT_COLUMNS = "{event_type: 'VARCHAR', window_start: 'VARCHAR', events: 'BIGINT'}"

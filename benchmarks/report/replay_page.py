@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.peers.measure import Measured
-from benchmarks.peers.page import environment, markdown, met
-from benchmarks.peers.steps import Profile
+from benchmarks.measurement.measure import Measured
+from benchmarks.measurement.steps import Profile
+from benchmarks.report.page import environment, markdown, met
 
 TARGETS = (
     ("duckdb_sql", 1_000_000, 1.0),

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.peers.latency import Latencies, percentiles
-from benchmarks.peers.page import environment, markdown, met
+from benchmarks.measurement.latency import Latencies, percentiles
+from benchmarks.report.page import environment, markdown, met
 
 BEST_PUBLISHED = 4_600
 """Rows/s of 500-byte JSON that one vCPU of a Python pipeline on Dataflow loads into BigQuery: the best published."""

@@ -1,6 +1,6 @@
 """Fills topics: a backlog as a history left it, or events of now at a steady rate.
 
-`python -m benchmarks.peers.feed BROKER TOPIC RATE SECONDS` publishes at a steady rate, from a process of its own.
+`python -m benchmarks.kafka_feed BROKER TOPIC RATE SECONDS` publishes at a steady rate, from a process of its own.
 """
 
 from __future__ import annotations
