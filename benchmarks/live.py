@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,15 +26,14 @@ from sluice.graph.ledger import read_report
 
 from benchmarks import kafka_feed
 from benchmarks.measurement import latency
-from benchmarks.measurement.processes import Watching, children
+from benchmarks.measurement.processes import ResourceSampler, children
 from benchmarks.peers import sluice
 from benchmarks.replay import difference, expected_of, history_of, make_environment
 from benchmarks.report import live_page, page
 from benchmarks.report.live_page import Drained, Loaded, Remembered
 from devservers import flink, kafka
 from devservers.kafka import KafkaBroker, KafkaTopic
-from devservers.live_job import LiveJob
-from devservers.sluice_process import SluiceProcess
+from devservers.live_job import LiveJob, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "out" / "bench"
@@ -42,10 +41,10 @@ BENCH_PYTHON = ROOT / ".tools" / "bench-live-venv" / "bin" / "python"
 REQUIREMENTS = ROOT / "benchmarks" / "requirements-live.txt"
 FLINK_OPTIONS = ("--streaming", "--checkpointing_interval=5000", "--max_bundle_size=1")
 WARM_SECONDS = 20.0
-"""Until a job under steady load counts."""
+"""A job under steady load is measured after so long."""
 LIFETIME = 4 * 3600.0
-PATIENCE = 1800.0
-_LOOK_SECONDS = 0.2
+TIMEOUT = 1800.0
+"""Seconds that one competitor may take."""
 
 
 def main() -> int:
@@ -58,21 +57,21 @@ def main() -> int:
     out.mkdir(parents=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as scratch,
-        kafka.start(_made(out / "kafka"), LIFETIME) as broker,
+        kafka.start(_make_folder(out / "kafka"), LIFETIME) as broker,
     ):
-        bench = Bench(options, broker, out, Path(scratch))
+        benchmark = LiveBenchmark(options, broker, out, Path(scratch))
         turns: dict[str, list[Drained]] = {name: [] for name in options.peers}
         for turn in range(options.runs):
             for name, found in turns.items():
-                found.append(bench.drain(name, turn))
-        loaded = [bench.load(rate) for rate in options.rates]
-        remembered = bench.remember() if options.minutes else None
+                found.append(benchmark.drain(name, turn))
+        loaded = [benchmark.load(rate) for rate in options.rates]
+        remembered = benchmark.watch_memory() if options.minutes else None
     drained = {name: live_page.median(found) for name, found in turns.items()}
     block = live_page.block(options, drained, loaded, remembered)
     print(f"\n{block}", flush=True)
     if options.docs is not None:
         page.write(options.docs, {"live": block})
-    return 1 if any(each.wrong for each in drained.values()) else 0
+    return 1 if any(result.wrong for result in drained.values()) else 0
 
 
 def _options() -> argparse.Namespace:
@@ -102,20 +101,20 @@ def _options() -> argparse.Namespace:
 
 
 def page_path() -> Path:
-    """Return the page that the numbers go to."""
+    """Return the page that the numbers are written to."""
     return ROOT / "docs" / "performance.md"
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir(parents=True)
     return folder
 
 
-class Bench:
+class LiveBenchmark:
     """One broker, and what is run against it."""
 
     def __init__(self, options: argparse.Namespace, broker: KafkaBroker, out: Path, scratch: Path) -> None:
-        """Keep all files below `out`; `scratch` is a short path for what runs keep while they last."""
+        """Keep all files below `out`; `scratch` is a short path for temporary files of runs."""
         self._options = options
         self._broker = broker
         self._out = out
@@ -123,7 +122,7 @@ class Bench:
         self._backlog: KafkaTopic | None = None
 
     def drain(self, name: str, turn: int) -> Drained:
-        """Let one competitor drain the backlog, and hold what it leaves against the truth."""
+        """Let one competitor drain the backlog, and compare its outputs with the truth."""
         history = history_of(self._options.data, self._options.events, shuffled=False)
         if self._backlog is None:
             self._backlog = KafkaTopic(self._broker, kafka_feed.PARTITIONS)
@@ -148,19 +147,19 @@ class Bench:
     def _drain_prism(self, job: LiveJob) -> Drained:
         begun = time.time()
         running = job.start(f"--windows.flush={self._options.flush}s")
-        watching = Watching({running.process.pid})
-        _until(lambda: job.read() > 0, running)
+        sampler = ResourceSampler({running.process.pid})
+        wait_until(lambda: job.read() > 0, running, seconds=TIMEOUT)
         first = time.time()
-        _until(lambda: job.topic.unacknowledged() == 0, running)
-        watching.stop()
+        wait_until(lambda: job.topic.unacknowledged() == 0, running, seconds=TIMEOUT)
+        sampler.stop()
         job.drain(running)
-        return self._drained(watching, begun, first)
+        return self._drained(sampler, begun, first)
 
     def _drain_flink(self, job: LiveJob) -> Drained:
         before = children(os.getpid())
-        with flink.start(_made(job.folder / "cluster"), LIFETIME) as cluster:
+        with flink.start(_make_folder(job.folder / "cluster"), LIFETIME) as cluster:
             begun = time.time()
-            watching = Watching(children(os.getpid()) - before)
+            sampler = ResourceSampler(children(os.getpid()) - before)
             submission = job.start(
                 f"--windows.flush={self._options.flush}s", *cluster.options(), *FLINK_OPTIONS
             )
@@ -168,23 +167,23 @@ class Bench:
                 raise RuntimeError(submission.output())
             running = cluster.job()
             first = time.time()
-            _until(lambda: job.topic.unacknowledged() == 0)
-            watching.stop()
+            wait_until(lambda: job.topic.unacknowledged() == 0, seconds=TIMEOUT)
+            sampler.stop()
             totals = submission.output().split()[-1]
-            _until(lambda: _settled(totals, self._options.events))
+            wait_until(lambda: _settled(totals, self._options.events), seconds=TIMEOUT)
             job.report_path.write_text(json.dumps(_report(totals)))
             cluster.cancel(running)
-        return self._drained(watching, begun, first)
+        return self._drained(sampler, begun, first)
 
-    def _drained(self, watching: Watching, begun: float, first: float) -> Drained:
-        ended = watching.samples[-1]
+    def _drained(self, sampler: ResourceSampler, begun: float, first: float) -> Drained:
+        ended = sampler.samples[-1]
         return Drained(
             self._options.events,
             ended.at - begun,
             ended.at - first,
             ended.cpu,
-            watching.cpu_since(first),
-            watching.peak,
+            sampler.cpu_since(first),
+            sampler.peak,
         )
 
     def _drain_peer(self, name: str, out: Path) -> tuple[Drained, dict[str, object]]:
@@ -198,17 +197,21 @@ class Bench:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         begun = time.time()
         log = out.with_suffix(".log")
-        running = SluiceProcess(command, environment, log)
-        watching = Watching({running.process.pid})
-        while running.process.poll() is None and time.time() < begun + PATIENCE:
-            time.sleep(_LOOK_SECONDS)
-        watching.stop()
-        if running.process.poll() is None:
-            running.kill()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+        sampler = ResourceSampler({process.pid})
+        try:
+            code = process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
+        sampler.stop()
         first = out / "first"
         since = float(first.read_text()) if first.exists() else begun
-        drained = self._drained(watching, begun, since)
-        if running.process.wait():
+        drained = self._drained(sampler, begun, since)
+        if code:
             drained.wrong.append(f"it failed, see {log}")
             return drained, {}
         if python == "own":
@@ -218,61 +221,52 @@ class Bench:
         return drained, json.loads(done.stdout)
 
     def load(self, rate: int) -> Loaded:
-        """Run a job under a steady load, and measure what each event took."""
-        with self._under_load(f"load-{rate}", rate, WARM_SECONDS + self._options.seconds) as (job, watching):
+        """Run a job under a steady load, and measure the latency of each event."""
+        with self._under_load(f"load-{rate}", rate, WARM_SECONDS + self._options.seconds) as (job, sampler):
             begin = time.time() + WARM_SECONDS
             time.sleep(WARM_SECONDS)
-            started = watching.sample()
+            started = sampler.sample()
             time.sleep(self._options.seconds)
-            ended = watching.sample()
+            ended = sampler.sample()
             end = time.time() - self._options.flush
         cores = (ended.cpu - started.cpu) / (ended.at - started.at)
-        found = latency.measure(job.folder / "w", begin, end)
+        latencies = latency.measure(job.folder / "w", begin, end)
         print(f"{rate:>8,} events/s: {cores:.2f} cores", flush=True)
-        return Loaded(rate, len(found.log), cores, watching.peak, found)
+        return Loaded(rate, len(latencies.log), cores, sampler.peak, latencies)
 
-    def remember(self) -> Remembered:
+    def watch_memory(self) -> Remembered:
         """Run a job at 5,000 events a second for many minutes, and watch its memory."""
         seconds, begun = self._options.minutes * 60, time.time()
-        with self._under_load("memory", 5_000, seconds) as (_, watching):
+        with self._under_load("memory", 5_000, seconds) as (_, sampler):
             time.sleep(seconds)
         return Remembered(
-            self._options.minutes, [(each.at - begun, each.memory) for each in watching.samples]
+            self._options.minutes, [(sample.at - begun, sample.memory) for sample in sampler.samples]
         )
 
     @contextmanager
-    def _under_load(self, name: str, rate: int, seconds: float) -> Iterator[tuple[LiveJob, Watching]]:
-        """Yield a job that reads, from when records come; it drains when the block ends."""
+    def _under_load(self, name: str, rate: int, seconds: float) -> Iterator[tuple[LiveJob, ResourceSampler]]:
+        """Yield a job that reads a steady load, once its first record has come; it drains when the block ends."""
         topic = KafkaTopic(self._broker, kafka_feed.PARTITIONS)
         job = LiveJob(self._out / name, self._scratch, topic)
         running = job.start(f"--windows.flush={self._options.flush}s")
-        watching = Watching({running.process.pid})
+        sampler = ResourceSampler({running.process.pid})
         topic.publish([b"first"])
-        _until(lambda: job.read() > 0, running)
+        wait_until(lambda: job.read() > 0, running, seconds=TIMEOUT)
         command = [sys.executable, "-m", "benchmarks.kafka_feed", self._broker.bootstrap, topic.name]
         publishing = subprocess.Popen(
             [*command, str(rate), str(seconds + 5)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
         try:
-            yield job, watching
+            yield job, sampler
             if publishing.wait():
                 message = f"expected {rate} events/s to be published, got exit code {publishing.returncode}"
                 raise RuntimeError(message)
-            watching.stop()
+            sampler.stop()
             job.drain(running)
         finally:
             publishing.kill()
             if running.process.poll() is None:
                 running.kill(number=signal.SIGKILL)
-
-
-def _until(reached: Callable[[], bool], running: SluiceProcess | None = None) -> None:
-    end = time.monotonic() + PATIENCE
-    while not reached():
-        if time.monotonic() > end or (running is not None and running.process.poll() is not None):
-            message = f"expected it within {PATIENCE:g} s, got {running.output() if running else 'nothing'}"
-            raise RuntimeError(message)
-        time.sleep(_LOOK_SECONDS)
 
 
 def _settled(totals: str, events: int) -> bool:
@@ -281,8 +275,8 @@ def _settled(totals: str, events: int) -> bool:
 
 
 def _report(totals: str) -> dict[str, object]:
-    found: dict[str, object] = msgspec.to_builtins(read_report(totals))
-    return found
+    report: dict[str, object] = msgspec.to_builtins(read_report(totals))
+    return report
 
 
 if __name__ == "__main__":

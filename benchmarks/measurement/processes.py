@@ -22,11 +22,11 @@ class Sample(NamedTuple):
     memory: int
 
 
-class Watching(threading.Thread):
+class ResourceSampler(threading.Thread):
     """Samples the trees below `roots` until it is stopped; a process that ends keeps its last CPU time."""
 
     def __init__(self, roots: Collection[int]) -> None:
-        """Begin at once."""
+        """Start at once."""
         super().__init__(daemon=True)
         self.samples: list[Sample] = []
         self._roots = roots
@@ -56,39 +56,39 @@ class Watching(threading.Thread):
 
     def cpu_since(self, time: float) -> float:
         """Return the CPU seconds used since an epoch time, to the last sample."""
-        before = [each.cpu for each in self.samples if each.at <= time]
+        before = [sample.cpu for sample in self.samples if sample.at <= time]
         return self.samples[-1].cpu - (before[-1] if before else 0.0)
 
     @property
     def peak(self) -> int:
         """Most resident bytes."""
-        return max((each.memory for each in self.samples), default=0)
+        return max((sample.memory for sample in self.samples), default=0)
 
 
 def children(parent: int) -> set[int]:
-    """Return the processes that `parent` has started and that live."""
-    return {pid for pid, (above, _, _) in _processes().items() if above == parent}
+    """Return the living processes that `parent` has started."""
+    return {pid for pid, (ancestor, _, _) in _processes().items() if ancestor == parent}
 
 
 def _look(roots: Collection[int]) -> tuple[dict[int, float], int]:
     """Return CPU seconds of each process below `roots`, and the resident bytes of all."""
-    found = _processes()
-    ours = {pid for pid in roots if pid in found}
-    grown = True
-    while grown:
-        more = {pid for pid, (above, _, _) in found.items() if above in ours} - ours
-        ours |= more
-        grown = bool(more)
-    return {pid: found[pid][1] for pid in ours}, sum(found[pid][2] for pid in ours)
+    processes = _processes()
+    tree: set[int] = set()
+    added = {pid for pid in roots if pid in processes}
+    while added:
+        tree |= added
+        added = {pid for pid, (parent, _, _) in processes.items() if parent in tree} - tree
+    return {pid: processes[pid][1] for pid in tree}, sum(processes[pid][2] for pid in tree)
 
 
 def _processes() -> dict[int, tuple[int, float, int]]:
     """Return parent, CPU seconds and resident bytes of every process."""
-    found = {}
+    processes = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             words = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
-        found[int(name)] = (int(words[1]), (int(words[11]) + int(words[12])) / _TICKS, int(words[21]) * _PAGE)
-    return found
+        cpu = (int(words[11]) + int(words[12])) / _TICKS
+        processes[int(name)] = (int(words[1]), cpu, int(words[21]) * _PAGE)
+    return processes
