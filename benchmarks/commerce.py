@@ -1,8 +1,8 @@
 """Replay a large CSV file, a damaged log and a large catalog with Sluice, and the CSV file with two peers.
 
 `.venv/bin/python -m benchmarks.commerce` takes a million rows, 500,000 damaged lines and 100,000 products;
-`--rows 100000 --runs 1 --no-docs` is a quick look. Each is a whole process from start to exit; the figures are held
-against what was generated, and written into the commerce block of docs/performance.md. The peers read the same file: a
+`--rows 100000 --runs 1 --no-docs` is a quick look. Each is a whole process from start to exit; the figures are compared
+with what was generated, and written into the commerce block of docs/performance.md. The peers read the same file: a
 DuckDB script with the same checks that writes Parquet, and a textbook loop with Python's `csv` and `json` that writes
 JSON lines. Exit code 1: a figure is wrong.
 """
@@ -175,7 +175,7 @@ def sluice(case: Case, out: Path) -> list[str]:
 
 
 def faults(case: Case, out: Path) -> Iterator[str]:
-    """Yield what the report says that is not so."""
+    """Yield the figures of the report that are wrong."""
     report = json.loads((out / "report.json").read_text())
     expected = {
         "read": case.records,
@@ -190,15 +190,15 @@ def faults(case: Case, out: Path) -> Iterator[str]:
 
 def best(command: list[str], out: Path, runs: int) -> Measured:
     """Run a command several times, each time into an empty folder; return the fastest."""
-    found = []
+    measured = []
     for _ in range(runs):
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         os.sync()
-        found.append(measure(command, out / "log", {**os.environ, "PYTHONPATH": str(ROOT)}))
-        if found[-1].exit_code:
+        measured.append(measure(command, out / "log", {**os.environ, "PYTHONPATH": str(ROOT)}))
+        if measured[-1].exit_code:
             sys.exit((out / "log").read_text())
-    return min(found, key=lambda each: each.seconds)
+    return min(measured, key=lambda run: run.seconds)
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ BASE = datetime(2025, 2, 8, 13, tzinfo=UTC)
 HOUR_MS = 3_600_000
 WINDOW_MS = 10_000
 RECENT = 20_000
-"""Repeats are drawn from this many kept lines, so that generating takes constant memory."""
+"""Duplicates are drawn from this many earlier lines, so that generating takes constant memory."""
 BROKEN = REPEATED = 0.01
 TYPES = ("order", "inventory", "user_activity")
 PLATFORMS = ('"web"', '"mobile"', '"tablet"')
@@ -45,7 +45,7 @@ class Truth:
     rejected: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     accepted_bytes: Counter[str] = field(default_factory=Counter)
-    windows: dict[str, Counter[str]] = field(default_factory=lambda: {each: Counter() for each in TYPES})
+    windows: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in TYPES})
 
 
 Line = tuple[bytes, str, tuple[str, ...], int]
@@ -242,7 +242,7 @@ def _inside(name: str, old: str, new: str, code: str) -> Break:
 
 def _several(*breaks: Break) -> Break:
     def put_all(fields: Fields, time: str) -> tuple[str, tuple[str, ...]]:
-        return "several", tuple(code for each in breaks for code in each(fields, time)[1])
+        return "several", tuple(code for break_event in breaks for code in break_event(fields, time)[1])
 
     return put_all
 

@@ -1,4 +1,4 @@
-"""Fills topics: a backlog as a history left it, or events of now at a steady rate.
+"""Fills topics: with the backlog of a history, or with events of now at a steady rate.
 
 `python -m benchmarks.kafka_feed BROKER TOPIC RATE SECONDS` publishes at a steady rate, from a process of its own.
 """
@@ -19,6 +19,8 @@ from sluice.tooling.fake_events import fake_events
 PARTITIONS = 2
 _TIME = re.compile(rb'"(?:order_date|timestamp)": ?"([^"]+)"')
 _BLOCK = 500
+"""Records that go to one partition before the next."""
+_HOUR = 3_600_000
 _TEMPLATES = 20_000
 _TICKS = 50
 _BROKEN, _REPEATED = 0.02, 0.05
@@ -30,13 +32,13 @@ def producer(broker: str) -> Producer:
 
 
 def fill(broker: str, topic: str, history: Path) -> int:
-    """Publish the lines of `history`, each at the time of its event, as if it had waited since; return how many."""
+    """Publish each line of `history` with the time of its event, as if it had waited in the topic; return how many."""
     sender = producer(broker)
     at = number = 0
     with history.open("rb") as file:
         for number, line in enumerate(file, 1):
-            found = _TIME.search(line)
-            at = _milliseconds(found[1], at) if found is not None else at
+            time_text = _TIME.search(line)
+            at = _milliseconds(time_text[1], at) if time_text is not None else at
             _send(sender, topic, line.rstrip(b"\n"), number, at)
     sender.flush()
     return number
@@ -46,9 +48,10 @@ def _milliseconds(text: bytes, otherwise: int) -> int:
     try:
         time = datetime.fromisoformat(text.decode())
     except ValueError:
-        return otherwise  # it is one of the broken ones
-    found = int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
-    return found if abs(found - otherwise) < 3_600_000 or not otherwise else otherwise
+        return otherwise  # one of the broken events
+    milliseconds = int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+    is_near = abs(milliseconds - otherwise) < _HOUR
+    return milliseconds if is_near or not otherwise else otherwise
 
 
 def _send(sender: Producer, topic: str, record: bytes, number: int, at: int) -> None:
@@ -65,7 +68,7 @@ def _send(sender: Producer, topic: str, record: bytes, number: int, at: int) -> 
 
 def publish(broker: str, topic: str, rate: int, seconds: float) -> None:
     """Publish events of now, 2% of them broken and 5% repeated, `rate` a second."""
-    luck = random.Random(1)
+    chance = random.Random(1)
     made = fake_events(load_contracts("schemas/backend_events"), "event_type", lambda: 0.5, 1)
     zero = b"1970-01-01T00:00:00.500000Z"
     templates = [next(made).split(zero) for _ in range(_TEMPLATES)]
@@ -73,7 +76,7 @@ def publish(broker: str, topic: str, rate: int, seconds: float) -> None:
     begun, sent = time.monotonic(), 0
     while (spent := time.monotonic() - begun) < seconds:
         for number in range(sent + 1, int(rate * (spent + 1 / _TICKS)) + 1):
-            share, now = luck.random(), time.time()
+            share, now = chance.random(), time.time()
             if share < _BROKEN:
                 record = b'{"event_type":"order","n":%d}' % number
             elif share < _BROKEN + _REPEATED and last:

@@ -62,11 +62,11 @@ def main() -> int:
         benchmark = LiveBenchmark(options, broker, out, Path(scratch))
         turns: dict[str, list[Drained]] = {name: [] for name in options.peers}
         for turn in range(options.runs):
-            for name, found in turns.items():
-                found.append(benchmark.drain(name, turn))
+            for name, results in turns.items():
+                results.append(benchmark.drain(name, turn))
         loaded = [benchmark.load(rate) for rate in options.rates]
         remembered = benchmark.watch_memory() if options.minutes else None
-    drained = {name: live_page.median(found) for name, found in turns.items()}
+    drained = {name: live_page.median(results) for name, results in turns.items()}
     block = live_page.block(options, drained, loaded, remembered)
     print(f"\n{block}", flush=True)
     if options.docs is not None:

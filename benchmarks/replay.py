@@ -2,7 +2,7 @@
 
 `scripts/bench` runs the whole benchmark; `scripts/bench --events 200000 --peers sluice,duckdb_sql --no-docs`
 is a quick look. Every competitor is a whole process from start to exit, all take turns, `--runs` times; what
-each left behind is then held against the truth that the generator worked out. Exit code 1: some number is
+each left behind is then compared with the truth that the generator computed. Exit code 1: some number is
 wrong, or a competitor failed.
 """
 
@@ -110,7 +110,7 @@ def main() -> int:
         print("\n" + blocks["profile"])
     if options.docs is not None:
         page.write(options.docs, blocks)
-    failed = any(result.wrong for each in results.values() for result in each.values())
+    failed = any(result.wrong for by_peer in results.values() for result in by_peer.values())
     return 1 if failed else 0
 
 
@@ -192,11 +192,11 @@ def _compare(options: argparse.Namespace, number: int, source: Path) -> dict[str
 
 
 def _take_turn(name: str, source: Path, truth: Mapping[str, object], result: Result) -> None:
-    """Run one competitor once, and hold what it leaves against the truth."""
+    """Run one competitor once, and compare its outputs with the truth."""
     out = source.parent / f"run-{name}"
     shutil.rmtree(out, ignore_errors=True)
     _read_once(source)
-    os.sync()  # nobody pays for what the one before wrote
+    os.sync()  # so that no peer pays for writes of the one before
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RUNTIME__DLTHUB_TELEMETRY": "false"}
     log = source.parent / f"run-{name}.log"
     result.runs.append(measure(PEERS[name].command(source, out), log, environment))
@@ -226,7 +226,7 @@ def _take_turn(name: str, source: Path, truth: Mapping[str, object], result: Res
 
 
 def _read_once(source: Path) -> None:
-    """Bring the file into the page cache, for everybody alike."""
+    """Bring the file into the page cache, for all peers alike."""
     with source.open("rb") as file:
         while file.read(1 << 24):
             pass
@@ -260,7 +260,7 @@ def _profile(options: argparse.Namespace, results: Mapping[int, Mapping[str, Res
     out = options.data / "run-profile"
     shutil.rmtree(out, ignore_errors=True)
     os.chdir(ROOT)
-    found = steps.profile(
+    profile = steps.profile(
         BENCH_PYTHON.with_name("py-spy"),
         sluice.command(sys.executable, source, out),
         number,
@@ -268,7 +268,7 @@ def _profile(options: argparse.Namespace, results: Mapping[int, Mapping[str, Res
         options.data,
     )
     shutil.rmtree(out, ignore_errors=True)
-    return replay_page.profile(found)
+    return replay_page.profile(profile)
 
 
 if __name__ == "__main__":

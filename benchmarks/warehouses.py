@@ -2,7 +2,7 @@
 
 `python -m benchmarks.warehouses --events 200000 --runs 3` prints a ratio for each warehouse and event type: rows a
 second of `Warehouse.load`, with counts, marks and transactions, over those of one `COPY` by psql (PostgreSQL) or one
-`executemany` of tuples that are ready (SQLite). Both begin with what they need in memory or in the page cache, and end
+`executemany` of prepared tuples (SQLite). Both begin with what they need in memory or in the page cache, and end
 with the commit. They take turns; the medians count. PostgreSQL is started for the purpose, with its default settings.
 Exit code 1: a ratio is below `FLOOR`.
 """
@@ -73,9 +73,9 @@ def generate(folder: Path, events: int, size: int) -> list[Rows]:
     explain = compile_explainer(contracts, "event_type").explain
     lines: dict[str, dict[bytes, None]] = {name: {} for name in contracts}
     for line in source.read_bytes().splitlines():
-        found = explain(line)
-        if found.event_type is not None and not found.violations:
-            lines[found.event_type][line] = None
+        explanation = explain(line)
+        if explanation.event_type is not None and not explanation.violations:
+            lines[explanation.event_type][line] = None
     return [_rows(contract, list(lines[name]), size) for name, contract in contracts.items()]
 
 
@@ -169,15 +169,15 @@ def compare_sqlite(everything: list[Rows], runs: int, folder: Path) -> Iterator[
 
 @contextmanager
 def _sqlite(folder: Path, rows: Rows) -> Iterator[tuple[Path, Warehouse]]:
-    """Make an empty warehouse, gone when the block ends."""
+    """Make an empty warehouse; it is removed when the block ends."""
     file = folder / "w.db"
     warehouse = open_warehouse(f"sqlite:///{file}")
     warehouse.prepare([rows.contract])
     try:
         yield file, warehouse
     finally:
-        for each in folder.glob("w.db*"):
-            each.unlink()
+        for part in folder.glob("w.db*"):
+            part.unlink()
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.1
-PATIENCE_SECONDS = 10.0
-"""How long what a command leaves running may take to end; then it is killed."""
+STRAGGLER_SECONDS = 10.0
+"""Within which processes that a command leaves behind must end; then they are killed."""
 _PR_SET_CHILD_SUBREAPER = 36
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -41,7 +41,7 @@ class Measured:
 
 def measure(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Measured:
     """Run `command` to its end with its output in `log`."""
-    # Orphans (Spark's JVM is one) become our children, so that their CPU time is told to us when they end.
+    # Orphans (Spark's JVM is one) become our children, so that the kernel reports their CPU time to us when they end.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     with log.open("wb") as output:
         started = time.perf_counter()
@@ -70,7 +70,7 @@ def measure(command: Sequence[str], log: Path, environment: Mapping[str, str]) -
 
 def _stragglers(session: int) -> Iterator[float]:
     """Wait for orphans of the command, and yield the CPU seconds of each."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + STRAGGLER_SECONDS
     while True:
         try:
             pid, _, usage = os.wait4(-1, os.WNOHANG)
@@ -82,7 +82,7 @@ def _stragglers(session: int) -> Iterator[float]:
         if time.monotonic() > deadline:
             with suppress(ProcessLookupError):
                 os.killpg(session, signal.SIGKILL)
-        if time.monotonic() > deadline + PATIENCE_SECONDS:
+        if time.monotonic() > deadline + STRAGGLER_SECONDS:
             message = f"expected every process of session {session} to end, got some that outlive SIGKILL"
             raise RuntimeError(message)
         time.sleep(0.02)
@@ -99,7 +99,7 @@ class _Memory(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Sample until told to stop."""
+        """Sample until `stop` is called."""
         while not self._ended.wait(SAMPLE_SECONDS):
             self.peak = max(self.peak, sum(map(_resident, self._pids())))
 

@@ -1,4 +1,4 @@
-"""Where Sluice's time goes: py-spy samples the real run, workers and all, and each sample is one step's.
+"""Where Sluice's time goes: py-spy samples the real run, with its workers, and each sample belongs to one step.
 
 A sample belongs to the step of the deepest frame that is Sluice's own code; below that, msgspec, pyarrow and
 Beam work on its behalf. Threads that wait are left out. Sampling tells shares; what they are shares of is the
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RATE = 200
-"""Samples a second. py-spy stops nobody: it reads the memory of running processes."""
+"""Samples a second. py-spy stops no process: it reads the memory of running ones."""
 
 START = "start (imports, job, graph)"
 OTHER = "Beam between the steps"
@@ -93,7 +93,7 @@ def _place(frames: Sequence[str]) -> tuple[str, str]:
         if _FRAME.search(frame) is None:
             continue
         step = next((name for pattern, name in STEPS if re.search(pattern, frame)), OTHER)
-        if step is START and any(_WORKING.search(each) for each in frames):
+        if step is START and any(_WORKING.search(caller) for caller in frames):
             return OTHER, "apache_beam"
         return step, re.sub(r" \(.*?(sluice/[\w/]+\.py):\d+\)", r" (\1)", frame)
     return (OTHER if any("apache_beam" in frame for frame in frames) else START), "apache_beam"

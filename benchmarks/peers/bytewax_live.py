@@ -45,7 +45,7 @@ def run(broker: str, topic: str, _records: int, flush: float, out: Path) -> None
     flow = Dataflow("drain")
     source = KafkaSource([broker], [topic], tail=False, batch_size=1000)
     read: Any = op.input("read", flow, source)
-    checked = op.map("check", read, lambda each: (str(each.partition), Checked(each.value)))
+    checked = op.map("check", read, lambda message: (str(message.partition), Checked(message.value)))
     batches = op.collect("batch", checked, timedelta(seconds=flush), _MOST)
     op.output("write", batches, StoreSink(out))
     run_main(flow)

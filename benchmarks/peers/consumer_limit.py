@@ -18,8 +18,8 @@ def run(broker: str, topic: str, records: int, _flush: float, out: Path) -> None
     out.mkdir(parents=True)
     left = records
     while left > 0:
-        found = consumer.consume(10_000, 1.0)
-        if found and left == records:
+        messages = consumer.consume(10_000, 1.0)
+        if messages and left == records:
             (out / "first").write_text(str(time.time()))
-        left -= sum(each.error() is None for each in found)
+        left -= sum(message.error() is None for message in messages)
     consumer.close()

@@ -51,7 +51,7 @@ def count_plain(decoder: EventDecoder, lines: Iterable[bytes]) -> int:
         except (msgspec.ValidationError, msgspec.DecodeError):
             continue
         events[type(event)].append(event)
-    return sum(len(each) - len(decoder.suspects[struct](each)) for struct, each in events.items())
+    return sum(len(batch) - len(decoder.suspects[struct](batch)) for struct, batch in events.items())
 
 
 def run(source: Path, out: Path) -> None:

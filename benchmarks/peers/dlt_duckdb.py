@@ -55,8 +55,8 @@ def tally(out: Path) -> Outcome:
     connection = duckdb.connect(out / "warehouse.duckdb", read_only=True)
     rows: Counter[str] = Counter()
     for table in (*TABLES.values(), "dead"):
-        found = connection.sql(f"select count(*) from events.{table}").fetchall()
-        rows["any"] += found[0][0]
+        counts = connection.sql(f"select count(*) from events.{table}").fetchall()
+        rows["any"] += counts[0][0]
     return {"read": rows["any"]}
 
 

@@ -1,6 +1,6 @@
 """A hand-written DuckDB script with the same duties, on two threads: what an expert would write once.
 
-Each line is parsed once, into text; validation looks at that text, so that a number in quotes is told from a
+Each line is parsed once, into text; validation looks at that text, so that a number in quotes is distinguished from a
 number. Only lines that fail are looked at again, property by property, for all their reasons.
 """
 

@@ -1,7 +1,7 @@
-"""What the stream processors' users would write around them: rules, repeats, files, tables, counts, letters.
+"""What users of the stream processors would write around them: validation, deduplication, files, tables, dead letters.
 
-Repeats are known by a set in memory, as long as the process lives; files and letters are appended to, rows and counts
-inserted into DuckDB, once for each batch.
+Duplicates are found with a set in memory, which lasts as long as the process. Files and dead letters are appended to,
+and rows and counts inserted into DuckDB, once a batch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FIRST: list[float] = []
 
 
 class Checked:
-    """A record that was held against the rules."""
+    """A record that was validated."""
 
     __slots__ = ("event", "event_type", "letter", "line")
 
@@ -49,7 +49,7 @@ class Checked:
 
 
 class Store:
-    """Files, tables, counts and letters below `out`."""
+    """Files, tables, counts and dead letters below `out`."""
 
     def __init__(self, out: Path) -> None:
         """Make the tables."""
@@ -72,21 +72,21 @@ class Store:
             first.write_text(str(_FIRST[0]))
         fresh: dict[str, list[Checked]] = defaultdict(list)
         with (self._out / "dead_letters.json").open("a") as letters:
-            for each in batch:
-                if each.letter is not None:
-                    letters.write(json.dumps(each.letter) + "\n")
-                elif each.line not in self._seen:
-                    self._seen.add(each.line)
-                    fresh[each.event_type].append(each)
-        for event_type, found in fresh.items():
-            self._write(event_type, found)
+            for record in batch:
+                if record.letter is not None:
+                    letters.write(json.dumps(record.letter) + "\n")
+                elif record.line not in self._seen:
+                    self._seen.add(record.line)
+                    fresh[record.event_type].append(record)
+        for event_type, records in fresh.items():
+            self._write(event_type, records)
 
-    def _write(self, event_type: str, found: Sequence[Checked]) -> None:
+    def _write(self, event_type: str, records: Sequence[Checked]) -> None:
         minutes: dict[str, list[bytes]] = defaultdict(list)
         windows: Counter[int] = Counter()
-        for each in found:
-            at = time_of(each.event)
-            minutes[f"{at:%Y/%m/%d/%H/%M}"].append(each.line)
+        for record in records:
+            at = time_of(record.event)
+            minutes[f"{at:%Y/%m/%d/%H/%M}"].append(record.line)
             windows[int(at.timestamp()) // WINDOW_SECONDS * WINDOW_SECONDS] += 1
         for minute, lines in minutes.items():
             path = self._out / "files" / event_type / minute / "events.json"
@@ -94,8 +94,10 @@ class Store:
             with path.open("ab") as file:
                 file.writelines(line + b"\n" for line in lines)
         schema = SCHEMAS[event_type]
-        wanted: list[dict[str, Any]] = [{name: each.event[name] for name in schema.names} for each in found]
-        rows = pa.Table.from_pylist(wanted, schema)  # noqa: F841  DuckDB finds it by its name
+        values: list[dict[str, Any]] = [
+            {name: record.event[name] for name in schema.names} for record in records
+        ]
+        rows = pa.Table.from_pylist(values, schema)  # noqa: F841  DuckDB finds it by its name
         self._connection.execute("begin")
         self._connection.execute(f"insert into {TABLES[event_type]} from rows")
         self._connection.executemany(
@@ -126,6 +128,7 @@ def tally(out: Path) -> Outcome:
             )
         ),
         **letters_outcome(
-            (each["event_type"], [violation["code"] for violation in each["violations"]]) for each in letters
+            (letter["event_type"], [violation["code"] for violation in letter["violations"]])
+            for letter in letters
         ),
     }

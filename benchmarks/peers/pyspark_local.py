@@ -1,6 +1,6 @@
 """PySpark in local mode, two threads, with the same duties as far as it has them.
 
-`from_json` reads every value as text, so a number is held against its rule exactly; it cannot tell a number
+`from_json` reads every value as text, so a number is compared with its rule exactly; it cannot tell a number
 from a string that looks like one. Tables are Parquet folders with typed columns.
 """
 

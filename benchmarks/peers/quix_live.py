@@ -21,7 +21,7 @@ class StoreSink(BatchingSink):
 
     def write(self, batch: SinkBatch) -> None:
         """Write the records of one partition."""
-        self._store.write([each.value for each in batch])
+        self._store.write([item.value for item in batch])
 
 
 def run(broker: str, topic: str, records: int, flush: float, out: Path) -> None:

@@ -57,8 +57,8 @@ class Drained:
 
 def median(turns: Sequence[Drained]) -> Drained:
     """Return the turn of the middle time; a wrong one if there is any."""
-    wrong = [each for each in turns if each.wrong]
-    return wrong[0] if wrong else sorted(turns, key=lambda each: each.busy)[len(turns) // 2]
+    wrong = [turn for turn in turns if turn.wrong]
+    return wrong[0] if wrong else sorted(turns, key=lambda turn: turn.busy)[len(turns) // 2]
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Remembered:
     def average(self, begin: float, end: float) -> float:
         """Return the average megabytes from one share of the run to another."""
         last = self.samples[-1][0]
-        found = [size for at, size in self.samples if begin * last <= at <= end * last]
-        return sum(found) / len(found) / 1e6
+        sizes = [size for at, size in self.samples if begin * last <= at <= end * last]
+        return sum(sizes) / len(sizes) / 1e6
 
 
 def block(
@@ -130,19 +130,19 @@ def _drained(drained: Mapping[str, Drained]) -> str:
         ),
         ("---", *["---:"] * 7, "---"),
     ]
-    for name, each in drained.items():
+    for name, result in drained.items():
         shown = "nothing is left to compare" if name == "limit" else "right"
         rows.append(
             (
                 PEERS[name].title,
-                f"{each.seconds:.1f}",
-                f"{each.busy:.1f}",
-                f"{each.events / each.busy:,.0f}",
-                f"{each.busy_cpu / each.busy:.2f}",
-                f"{each.cpu:.1f}",
-                f"{each.events / each.busy_cpu:,.0f}" if each.busy_cpu else "",
-                f"{each.peak / 1e6:,.0f}",
-                f"**wrong**: {each.wrong[0]}" if each.wrong else shown,
+                f"{result.seconds:.1f}",
+                f"{result.busy:.1f}",
+                f"{result.events / result.busy:,.0f}",
+                f"{result.busy_cpu / result.busy:.2f}",
+                f"{result.cpu:.1f}",
+                f"{result.events / result.busy_cpu:,.0f}" if result.busy_cpu else "",
+                f"{result.peak / 1e6:,.0f}",
+                f"**wrong**: {result.wrong[0]}" if result.wrong else shown,
             )
         )
     return markdown(rows)
@@ -153,19 +153,19 @@ def _latencies(loaded: Sequence[Loaded]) -> str:
         ("events/s", "seconds to", "p50", "p95", "p99", "highest", "of", "cores", "peak MB"),
         ("---:", "---", *["---:"] * 7),
     ]
-    for each in loaded:
+    for load in loaded:
         for name, values in zip(
-            ("the log", "the warehouse", "the last count of a window"), each.latencies, strict=True
+            ("the log", "the warehouse", "the last count of a window"), load.latencies, strict=True
         ):
             number = f"{len(values):,} {'windows' if 'window' in name else 'events'}"
             rows.append(
                 (
-                    f"{each.rate:,}",
+                    f"{load.rate:,}",
                     name,
                     *percentiles(values),
                     number,
-                    f"{each.cores:.2f}",
-                    f"{each.peak / 1e6:,.0f}",
+                    f"{load.cores:.2f}",
+                    f"{load.peak / 1e6:,.0f}",
                 )
             )
     return markdown(rows)
@@ -190,12 +190,12 @@ def _targets(options: argparse.Namespace, drained: Mapping[str, Drained], loaded
         what = f"rows/s per vCPU over {BEST_PUBLISHED:,}, the best published for Python on Dataflow"
         rows.append((what, f"≥ {TIMES}×", f"{times:.1f}×", met(times >= TIMES)))
     limit = options.flush + LATE
-    for each in loaded:
+    for load in loaded:
         for name, values in (
-            ("event in log and warehouse", each.latencies.warehouse),
-            ("last count of a window", each.latencies.windows),
+            ("event in log and warehouse", load.latencies.warehouse),
+            ("last count of a window", load.latencies.windows),
         ):
             if values:
-                what = f"{name} at {each.rate:,} events/s, at the latest"
+                what = f"{name} at {load.rate:,} events/s, at the latest"
                 rows.append((what, f"≤ {limit:g} s", f"{values[-1]:.1f} s", met(values[-1] <= limit)))
     return markdown(rows)

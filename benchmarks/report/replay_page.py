@@ -103,15 +103,17 @@ def targets(results: Mapping[int, Mapping[str, Result]]) -> str:
     """Return every target that the results speak about, with what was reached."""
     rows: list[tuple[str, ...]] = [("target", "wanted", "reached", ""), ("---", "---:", "---:", "---")]
     for name, number, wanted in TARGETS:
-        found = results.get(number, {})
-        if name in found and "sluice" in found:
-            ours, theirs = found["sluice"].median, found[name].median
+        by_peer = results.get(number, {})
+        if name in by_peer and "sluice" in by_peer:
+            ours, theirs = by_peer["sluice"].median, by_peer[name].median
             reached = theirs.seconds / ours.seconds
             what = f"speed of {name} at {number:,}"
             if name == "decode_limit":
                 what += f" (by CPU time {theirs.cpu / ours.cpu:.2f})"
             rows.append((what, f"≥ {wanted}×", f"{reached:.2f}×", met(reached >= wanted)))
-    peaks = {number: found["sluice"].median.peak for number, found in results.items() if "sluice" in found}
+    peaks = {
+        number: by_peer["sluice"].median.peak for number, by_peer in results.items() if "sluice" in by_peer
+    }
     if len(peaks) > 1:
         growth = peaks[max(peaks)] / peaks[min(peaks)]
         what = f"memory at {max(peaks):,} over {min(peaks):,}"
@@ -128,19 +130,21 @@ def measured(
         f"{environment('apache-beam', 'msgspec', 'pyarrow', 'duckdb')}; events {order}; median of {runs}"
         f" {'run' if runs == 1 else 'runs, all competitors in turns'}."
     )
-    named = {name for found in results.values() for name in found}
+    named = {name for by_peer in results.values() for name in by_peer}
     lacks = [("competitor", "does not do"), ("---", "---")]
     lacks += [(peer.title, peer.lacks) for name, peer in peers.items() if name in named and peer.lacks]
-    tables = [table(peers, number, found) for number, found in results.items()]
+    tables = [table(peers, number, by_peer) for number, by_peer in results.items()]
     return "\n\n".join([machine, *tables, targets(results), markdown(lacks)])
 
 
-def profile(found: Profile) -> str:
+def profile(shares: Profile) -> str:
     """Return the block of the page that says where the time goes."""
-    total = sum(found.steps.values())
+    total = sum(shares.steps.values())
     rows: list[tuple[str, ...]] = [("step", "µs an event", "share"), ("---", "---:", "---:")]
-    rows += [(name, f"{spent:.2f}", f"{spent / total:.0%}") for name, spent in found.steps.items()]
+    rows += [(name, f"{spent:.2f}", f"{spent / total:.0%}") for name, spent in shares.steps.items()]
     rows.append(("sum over all processes", f"{total:.2f}", ""))
     deep: list[tuple[str, ...]] = [("function", "µs an event"), ("---", "---:")]
-    deep += [(f"`{name}`", f"{spent:.2f}") for name, spent in found.functions.items() if spent >= total / 100]
-    return f"CPU time over {found.events:,} events.\n\n{markdown(rows)}\n\n{markdown(deep)}"
+    deep += [
+        (f"`{name}`", f"{spent:.2f}") for name, spent in shares.functions.items() if spent >= total / 100
+    ]
+    return f"CPU time over {shares.events:,} events.\n\n{markdown(rows)}\n\n{markdown(deep)}"
