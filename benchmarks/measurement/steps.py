@@ -31,7 +31,7 @@ STEPS = (
     (r"sluice/arrow/(from_json|schema)", "JSON to Arrow"),
     (r"sluice/warehouses/|sluice/graph/load", "Parquet and load"),
     (r"sluice/arrow/window_counts", "10-second counts"),
-    (r"sluice/dead_letters/", "dead letters"),
+    (r"sluice/(graph/)?dead_letters", "dead letters"),
     (r"sluice/graph/(ledger|progress)|sluice/cli/console", "ledger and progress"),
     (r"sluice/(runtime|config|cli|contracts)/|sluice/graph/build|sluice/__main__", START),
 )

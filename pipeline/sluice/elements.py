@@ -16,41 +16,41 @@ Acks = Mapping[int, int]
 """Ticket -> how many records of its batch are stored, or owed once something is. Empty where sources need none."""
 
 DEAD_LETTER = "dead_letter"
-"""Event type of dead letters, which are events of their own log and table, and are not counted as events."""
+"""Event type of dead letters, which have a log and a table of their own."""
 
 REDELIVERY = "redelivery"
-"""Event type of the marks that tell which letters were delivered again; they are in the log of the letters only."""
+"""Event type of redelivery entries, which are in the log of the dead letters only."""
 
 QUARANTINE = "quarantine"
-"""Event type of dead letters that cannot be searched for protected values; they are in a log of their own only."""
+"""Event type of dead letters that cannot be searched for values to mask, which are in a log of their own only."""
 
-OWN_TYPES = frozenset({DEAD_LETTER, REDELIVERY, QUARANTINE})
-"""What is not counted as events."""
+INTERNAL_TYPES = frozenset({DEAD_LETTER, REDELIVERY, QUARANTINE})
+"""What Sluice itself writes; not counted as events."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedeliveryOrigin:
-    """The dead letter that a record is delivered again from: what keeps it the same letter if it fails again.
+    """The dead letter that a record is redelivered from: if the record is rejected again, it is the same dead letter.
 
-    `attempt` counts deliveries, this one included. `time` is the letter's, and chooses its folder. `started` is
-    when the run that rejected it began, in epoch seconds; None if its source had no end. An `quarantine` one stays
-    in its log.
+    `attempt` counts deliveries, this one included. `time` is that of the dead letter, and chooses its folder.
+    `run_started` is when the run that first rejected the record began, in epoch seconds; None if its source was
+    unbounded. A `quarantined` dead letter stays in the quarantine.
     """
 
-    id: str
+    letter_id: str
     attempt: int
     time: datetime
-    started: float | None = None
-    quarantine: bool = False
+    run_started: float | None = None
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where one record came from: enough to find it again, and part of a dead letter's identity.
+    """Where one record came from: enough to find it again, and part of a dead letter's deduplication key.
 
     `offset` is the byte offset of the record in a file (decompressed), or its Kafka offset; `line` is 1-based
     where it is known; `arrival` is when the source received the record, in epoch seconds: publish time, log
-    time or the file's modification time. `letter` is set on a record that is delivered again.
+    time or the file's modification time. `redelivery` is set on a record that is redelivered.
     """
 
     uri: str
@@ -60,7 +60,7 @@ class Origin:
     line: int | None = None
     message_id: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
-    letter: RedeliveryOrigin | None = None
+    redelivery: RedeliveryOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +227,8 @@ class Rejected:
     contract: str | None = None
     event_time: datetime | None = None
     """In UTC, when the record has a readable event time."""
-    span: int = 1
-    """Minutes of a folder of its event type's log; the letter's folder holds as many."""
+    partition_minutes: int = 1
+    """Minutes in one folder of its event type's log; the dead letter is placed as coarsely."""
     acks: Acks = field(default_factory=dict)
     """What is owed once the record's dead letter is stored."""
     dialect: CsvDialect | None = None

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from sluice.arrow.window_counts import MICROSECONDS, WindowCount
-from sluice.elements import OWN_TYPES, StepCounts
+from sluice.elements import INTERNAL_TYPES, StepCounts
 from sluice.sources.acknowledgements import BACKLOG, PENDING_ACKS
 
 _NAMESPACE = "sluice"
@@ -64,7 +64,7 @@ class Figures:
     def counts(self) -> Counter[tuple[str, str]]:
         """Return (figure, event type or code) -> number; letters are not among the events."""
         with self._lock:
-            return Counter({key: n for key, n in self._counts.items() if key[1] not in OWN_TYPES})
+            return Counter({key: n for key, n in self._counts.items() if key[1] not in INTERNAL_TYPES})
 
     def total(self, figure: str) -> int:
         """Return the sum of one figure over all event types."""

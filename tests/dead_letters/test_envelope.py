@@ -69,7 +69,7 @@ def test_the_same_failure_is_the_same_letter_whenever_it_is_met() -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "time", "placed"),
+    ("minutes", "time", "placed"),
     [
         (1, datetime(2025, 2, 8, 13, 9, 30, 5, tzinfo=UTC), datetime(2025, 2, 8, 13, 9, 30, 5, tzinfo=UTC)),
         (60, datetime(2025, 2, 8, 13, 9, 30, 5, tzinfo=UTC), datetime(2025, 2, 8, 13, tzinfo=UTC)),
@@ -79,9 +79,9 @@ def test_the_same_failure_is_the_same_letter_whenever_it_is_met() -> None:
     ],
 )
 def test_letters_are_placed_as_coarsely_as_their_events(
-    span: int, time: datetime | None, placed: datetime
+    minutes: int, time: datetime | None, placed: datetime
 ) -> None:
-    letter = make_dead_letter(replace(REJECTED, event_time=time, span=span), "shop", 0.0)
+    letter = make_dead_letter(replace(REJECTED, event_time=time, partition_minutes=minutes), "shop", 0.0)
     assert (letter.time, letter.event_time) == (placed, time)
 
 

@@ -29,8 +29,9 @@ from hypothesis.stateful import (
 )
 from sluice.errors import StorageError
 from sluice.eventlog.log import AppendResult, EventLog, TypeLog
-from sluice.eventlog.paths import parse_segment_path, shard_of
+from sluice.eventlog.paths import parse_segment_path
 from sluice.storage import Names, Store, open_store
+from sluice.validation.deduplication_keys import shard_of
 
 MINUTES = [0, 60]
 TYPES = ["order", "user"]
@@ -104,7 +105,7 @@ def fail() -> None:
 class LogMachine(RuleBasedStateMachine):
     """`panes` have been read from a source and are not acknowledged: each is appended until it succeeds."""
 
-    windowing: Bundle[Pane] = Bundle("panes")
+    panes: Bundle[Pane] = Bundle("panes")
 
     @initialize(shards=st.sampled_from([1, 2, 3]))
     def start(self, shards: int) -> None:
@@ -121,15 +122,15 @@ class LogMachine(RuleBasedStateMachine):
 
     def split(self, event_type: str, minute: int, lines: list[bytes]) -> list[Pane]:
         """Give each line to its shard, as the graph does."""
-        windowing: dict[Key, list[bytes]] = {}
+        panes: dict[Key, list[bytes]] = {}
         for line in lines:
             shard = shard_of(content()(line), self.shards)
-            windowing.setdefault((event_type, minute, shard), []).append(line)
+            panes.setdefault((event_type, minute, shard), []).append(line)
             self.given.add((event_type, minute, line))
-        return list(windowing.items())
+        return list(panes.items())
 
     @rule(
-        target=windowing,
+        target=panes,
         event_type=st.sampled_from(TYPES),
         minute=st.sampled_from(MINUTES),
         events=EVENTS,
@@ -138,7 +139,7 @@ class LogMachine(RuleBasedStateMachine):
         """Events arrive, often ones that came before, and are grouped."""
         return multiple(*self.split(event_type, minute, events))
 
-    @rule(target=windowing, one=consumes(windowing), other=consumes(windowing), cut=st.integers(1, 11))
+    @rule(target=panes, one=consumes(panes), other=consumes(panes), cut=st.integers(1, 11))
     def regroup(self, one: Pane, other: Pane, cut: int) -> MultipleResults[Pane]:
         """A runner that recovers groups its records anew: panes of one key merge and are cut elsewhere."""
         if one[0] != other[0]:
@@ -146,17 +147,17 @@ class LogMachine(RuleBasedStateMachine):
         lines = one[1] + other[1]
         return multiple(*[(one[0], part) for part in (lines[:cut], lines[cut:]) if part])
 
-    @rule(pane=consumes(windowing), worker=st.integers(0, 2))
+    @rule(pane=consumes(panes), worker=st.integers(0, 2))
     def append(self, pane: Pane, worker: int) -> None:
         self.run(pane, self.workers[worker])
         self.succeed(pane)
 
-    @rule(pane=windowing, worker=st.integers(0, 2))
+    @rule(pane=panes, worker=st.integers(0, 2))
     def append_and_lose_the_answer(self, pane: Pane, worker: int) -> None:
         """The append succeeded, the bundle did not: the pane stays, and is appended again by anyone."""
         self.run(pane, self.workers[worker])
 
-    @rule(pane=windowing, worker=st.integers(0, 2), after=st.booleans())
+    @rule(pane=panes, worker=st.integers(0, 2), after=st.booleans())
     def crash_around_a_create(self, pane: Pane, worker: int, after: bool) -> None:
         """The process dies, and another one with an empty cache takes its place."""
         store = self.workers[worker].store
@@ -167,7 +168,7 @@ class LogMachine(RuleBasedStateMachine):
             pass
         self.workers[worker] = Worker(self.root, self.shards)
 
-    @rule(pane=windowing, worker=st.integers(0, 2), after=st.booleans())
+    @rule(pane=panes, worker=st.integers(0, 2), after=st.booleans())
     def fail_around_a_create(self, pane: Pane, worker: int, after: bool) -> None:
         """The store fails, perhaps after the create has happened; the same instance goes on."""
         store = self.workers[worker].store
@@ -179,14 +180,12 @@ class LogMachine(RuleBasedStateMachine):
         store.before.clear()
         store.after.clear()
 
-    @rule(pane=consumes(windowing), rivals=st.lists(EVENTS, min_size=1, max_size=4), again=st.booleans())
+    @rule(pane=consumes(panes), rivals=st.lists(EVENTS, min_size=1, max_size=4), again=st.booleans())
     def race(self, pane: Pane, rivals: list[list[bytes]], again: bool) -> None:
         """Others append between a listing and its create; perhaps the same pane, as a zombie does."""
         key = pane[0]
-        windowing = [
-            each for events in rivals for each in self.split(key[0], key[1], events) if each[0] == key
-        ]
-        for number, rival in enumerate([pane] * again + windowing):
+        panes = [each for events in rivals for each in self.split(key[0], key[1], events) if each[0] == key]
+        for number, rival in enumerate([pane] * again + panes):
             worker = self.workers[1 + number % 2]
             self.workers[0].store.before.append(partial(self.run, rival, worker))
         self.run(pane, self.workers[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import xxhash
-from sluice.eventlog.paths import SegmentName, parse_segment_path, segment_id, segment_path, shard_of
+from sluice.eventlog.paths import SegmentName, parse_segment_path, segment_id, segment_path
 
 MINUTE = 1_786_630_020  # 2026-08-13T14:07:00Z
 
@@ -56,7 +56,3 @@ def test_segment_id_hashes_type_and_content() -> None:
     assert segment_id("order", 60, b"a\n") == xxhash.xxh3_128_hexdigest(b"order\x0060\0a\n")
     assert segment_id("order", 60, b"a\n") != segment_id("user", 60, b"a\n")
     assert segment_id("order", 60, b"a\n") != segment_id("order", 120, b"a\n")
-
-
-def test_shard_of_is_the_first_half_of_the_identity_modulo_the_shards() -> None:
-    assert [shard_of((7).to_bytes(8, "big") + b"x" * 8, shards) for shards in (1, 2, 5, 7)] == [0, 1, 2, 0]

@@ -9,7 +9,8 @@ import pytest
 from sluice.contracts import Contract, load_contract
 from sluice.elements import CsvDialect, RecordBatch
 from sluice.formats.normalize import Normalizer
-from sluice.graph.decode import AgeLimits, Decoded, RecordDecoder
+from sluice.validation.age_limits import AgeLimits
+from sluice.validation.records import Decoded, RecordDecoder
 
 SCHEMAS = Path(__file__).parents[2] / "schemas/commerce"
 PRODUCT = load_contract(str(SCHEMAS / "product.odcs.yaml"))

@@ -14,16 +14,17 @@ from apache_beam.testing import test_stream
 from apache_beam.transforms.window import TimestampedValue
 from sluice.config.job import Job, Windows
 from sluice.contracts import Contract, Property
-from sluice.dead_letters.envelope import DeadLetterLog, dead_letter_contract
+from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, RecordBatch
 from sluice.eventlog.log import EventLog, TypeLog
 from sluice.graph.build import RunContext, build, build_load
-from sluice.graph.decode import AgeLimits
 from sluice.graph.ledger import Report, make_report, read_totals
 from sluice.graph.windowing import Windowing
 from sluice.retry import RetryPolicy
 from sluice.storage import open_store
 from sluice.tooling.tables import contracts_of, fit_to_table
+from sluice.validation.age_limits import AgeLimits
 from sluice.warehouses import open_warehouse
 
 MINUTE = int(datetime(2025, 2, 8, 13, 9, tzinfo=UTC).timestamp())

@@ -104,8 +104,8 @@ def test_totals_written_in_parts_add_up(tmp_path: Path) -> None:
     ],
 )
 def test_a_pane_that_is_written_again_makes_void_what_followed(
-    tmp_path: Path, windowing: list[tuple[int | None, int]], read: int
+    tmp_path: Path, panes: list[tuple[int | None, int]], read: int
 ) -> None:
-    for pane, number in windowing:
+    for pane, number in panes:
         write_totals(StepCounts({("read", ""): number}), str(tmp_path), pane)
     assert read_totals(str(tmp_path)).counts == {("read", ""): read}

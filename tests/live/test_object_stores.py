@@ -13,9 +13,9 @@ import pytest
 import xxhash
 from sluice.errors import StorageError
 from sluice.eventlog.log import AppendResult, EventLog, TypeLog
-from sluice.eventlog.paths import shard_of
 from sluice.storage import Store, open_store
 from sluice.storage.objects import CREATE_ATTEMPTS
+from sluice.validation.deduplication_keys import shard_of
 
 from devservers import gcs, s3
 

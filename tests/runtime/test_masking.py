@@ -22,15 +22,17 @@ from pyarrow import parquet
 from sluice.clock import system_clock
 from sluice.config.job import load_job
 from sluice.contracts import load_contract
-from sluice.dead_letters.envelope import DeadLetterLog, dead_letter_contract
+from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, RecordBatch
 from sluice.eventlog.log import EventLog, TypeLog
 from sluice.graph.build import RunContext, build
-from sluice.graph.decode import AgeLimits, DecodeRecords
+from sluice.graph.decode import DecodeRecords
 from sluice.graph.shuffle import Spill
 from sluice.graph.windowing import Windowing
 from sluice.retry import RetryPolicy
 from sluice.storage import open_store
+from sluice.validation.age_limits import AgeLimits
 from sluice.warehouses import open_warehouse
 
 from tests.runtime.replay_fixture import Finished, lines_of, one_line, sluice

@@ -20,8 +20,9 @@ from sluice.arrow.from_json import to_table
 from sluice.config.job import load_job
 from sluice.dead_letters.envelope import DeadLetter, make_dead_letter
 from sluice.elements import RecordBatch, Segment
-from sluice.graph.decode import AgeLimits, RecordDecoder
-from sluice.validation.decoder import compile_identity
+from sluice.validation.age_limits import AgeLimits
+from sluice.validation.deduplication_keys import compile_deduplication_key
+from sluice.validation.records import RecordDecoder
 
 from tests.runtime.replay_fixture import JOB, ROOT, Replay, lines_of
 
@@ -390,7 +391,7 @@ def hold(records: Sequence[bytes], shards: int = 1) -> tuple[list[bytes], list[b
         assert 0 <= key.shard < shards
         datetime.fromtimestamp(key.minute, UTC)
         contract = _JOB.contracts[key.event_type]
-        identity = compile_identity(contract)
+        identity = compile_deduplication_key(contract)
         ids = [identity(line).hex() for line in lines]
         segment = Segment("s", key.event_type, "p", key.minute, lines)
         table, load_rejected = to_table(contract, segment, ids, datetime(2026, 1, 1, tzinfo=UTC))

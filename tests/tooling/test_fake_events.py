@@ -10,8 +10,9 @@ import pytest
 from sluice.contracts import load_contracts
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError
-from sluice.graph.decode import AgeLimits, RecordDecoder
 from sluice.tooling.fake_events import fake_events
+from sluice.validation.age_limits import AgeLimits
+from sluice.validation.records import RecordDecoder
 
 NOW = 1_762_000_000.25
 SCHEMAS = [Path("schemas/backend_events"), *sorted(Path("schemas").glob("*/*.odcs.yaml"))]

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
-import xxhash
 from sluice.contracts import Contract, Identity, Property, load_contracts
 from sluice.errors import ContractError
-from sluice.validation.decoder import MAX_DEPTH, compile_decoder, compile_identity, too_deep
+from sluice.validation.decoder import MAX_DEPTH, compile_decoder, too_deep
 
 EVENTS = load_contracts(str(Path(__file__).parents[2] / "schemas" / "backend_events"))
 LINE = (
@@ -170,54 +168,3 @@ def test_what_cannot_be_compiled(contracts: dict[str, Contract], route_by: str |
 )
 def test_too_deep(record: bytes, deep: bool) -> None:
     assert too_deep(record) is deep
-
-
-UNIQUE = (
-    Property("id", "uuid", required=True, unique=True),
-    Property("at", "timestamp", required=True, unique=True),
-    Property("price", "decimal", required=True, unique=True),
-    Property("name", "string", required=True, unique=True),
-    Property("note", "string"),
-)
-
-
-def test_content_is_the_line() -> None:
-    assert compile_identity(contract())(b"{}") == xxhash.xxh3_128_digest(b"{}")
-
-
-@pytest.mark.parametrize(
-    ("line", "same"),
-    [
-        ('{"id":"00000001-0000-4000-8000-00000000000A","at":"2025-02-08T13:09:00Z","price":1.50,"name":"é"}', True),
-        ('{"name":"\\u00e9","price":1.5, "at":"2025-02-08T14:09:00+01:00","id":"00000001-0000-4000-8000-00000000000a"}',
-         True),
-        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00","price":15e-1,"name":"é","note":"x"}',
-         True),
-        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00Z","price":1.51,"name":"é"}', False),
-        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00Z","price":1.5,"name":"e"}', False),
-        ('{"id":"00000001-0000-4000-8000-00000000000b","at":"2025-02-08T13:09:00Z","price":1.5,"name":"é"}', False),
-        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:01Z","price":1.5,"name":"é"}', False),
-    ],
-)  # fmt: skip
-def test_properties_are_compared_by_value(line: str, same: bool) -> None:
-    identify = compile_identity(contract(*UNIQUE, identity="properties"))
-    first = '{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00Z","price":1.5,"name":"é"}'
-    assert (identify(line.encode()) == identify(first.encode())) is same
-    assert len(identify(line.encode())) == 16
-
-
-def test_decimals_of_38_digits_stay_apart() -> None:
-    price = Property("price", "decimal", required=True, unique=True)
-    identify = compile_identity(contract(price, identity="properties"))
-    lines = [
-        b'{"price":99999999999999999999999999999.999999999}',
-        b'{"price":99999999999999999999999999999.999999998}',
-    ]
-    assert identify(lines[0]) != identify(lines[1])
-
-
-def test_delivery_is_the_id_of_the_line() -> None:
-    identify = compile_identity(replace(contract(), identity="delivery"))
-    assert identify(b'{"a":1,"_id":"topic/0/\\u0037"}') == xxhash.xxh3_128_digest(b"topic/0/7")
-    with pytest.raises(msgspec.ValidationError):
-        identify(b'{"a":1}')

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from sluice.contracts import Contract, Property
 from sluice.elements import Origin, RecordBatch, RedeliveryBatch, Rejected
 from sluice.errors import ConfigError
-from sluice.graph.decode import AgeLimits, RecordDecoder
-from sluice.validation.decoder import compile_identity
+from sluice.validation.age_limits import AgeLimits
+from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.validation.masking import PROTECTED, compile_masking, is_masked
+from sluice.validation.records import RecordDecoder
 
 KEY = b"a key that nobody must ever see"
 SIGNUP = Contract(
@@ -223,7 +224,7 @@ def test_the_identity_is_that_of_the_protected_line() -> None:
         replace(each, pattern="^[0-9A-F-]+$") if each.name == "user_id" else each
         for each in SIGNUP.properties
     )
-    identify = compile_identity(replace(SIGNUP, properties=limited))
+    identify = compile_deduplication_key(replace(SIGNUP, properties=limited))
     first, again = (json.dumps(masked(line(user_id=user))).encode() for user in (USER, USER.lower()))
     assert identify(first) == identify(again) != identify(line())
 

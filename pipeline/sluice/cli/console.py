@@ -23,7 +23,7 @@ from sluice.config.urls import Url
 from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
 from sluice.graph.progress import Progress
-from sluice.graph.redelivery import Plan
+from sluice.tooling.redelivery_plan import RedeliveryPlan
 from sluice.sources.acknowledgements import BACKLOG, DRAINING, PENDING_ACKS
 from sluice.telemetry import FIGURES
 
@@ -205,26 +205,26 @@ def _rejections_table(report: Report) -> Table:
     return table
 
 
-def print_plan(plan: Plan, job: Job, source: str) -> None:
+def print_plan(plan: RedeliveryPlan, job: Job, source: str) -> None:
     """Print what a redelivery would process, from where and where to, and what it would leave alone."""
     console = wide_console()
-    if plan.letters:
+    if plan.open:
         table = Table("code", "event type")
         table.add_column("dead letters", justify="right")
-        for (code, event_type), number in sorted(plan.letters.items(), key=lambda item: (-item[1], item[0])):
+        for (code, event_type), number in sorted(plan.open.items(), key=lambda item: (-item[1], item[0])):
             table.add_row(code, event_type, f"{number:,}")
-        console.print(f"{job.name}: {plan.letters.total():,} dead letters to redeliver", highlight=False)
+        console.print(f"{job.name}: {plan.open.total():,} dead letters to redeliver", highlight=False)
         console.print(table)
     else:
         console.print(f"{job.name}: no dead letters to redeliver", highlight=False)
-    if plan.done:
-        console.print(f"{plan.done:,} were accepted before, when they were redelivered")
+    if plan.accepted_before:
+        console.print(f"{plan.accepted_before:,} were accepted before, when they were redelivered")
     if plan.load_rejected:
         console.print(
             f"{plan.load_rejected:,} are rows that the warehouse rejected: their events are in the event log already"
         )
-    if plan.unknown:
-        console.print(f"{plan.unknown:,} broke their contract in a masked value, which was not kept")
+    if plan.undecidable:
+        console.print(f"{plan.undecidable:,} broke their contract in a masked value, which was not kept")
     _print_places(console, **{"from": source, "files": job.files, "warehouse": job.warehouse})
 
 

@@ -34,18 +34,18 @@ def _load(options: Options, beam_options: list[str]) -> int:
 def _redeliver(options: Options, beam_options: list[str]) -> int:
     from sluice.cli.console import print_plan
     from sluice.clock import system_clock
-    from sluice.graph.redelivery import plan_redelivery, read_selection
     from sluice.runtime.launch import redeliver_dead_letters
-    from sluice.sources.dead_letters import DeadLetterSource
+    from sluice.sources.dead_letters import DeadLetterSource, source_url
+    from sluice.tooling.redelivery_plan import plan_redelivery, read_selection
 
     job = _read_job(options, beam_options)
     for setting in options.set:
         job = with_contract(job, _contract_file(setting))
     selection = read_selection(options.where, options.since, system_clock())
-    source = DeadLetterSource(selection.url(job.dead_letters, job.quarantine))
+    source = DeadLetterSource(source_url(job.dead_letters, selection, job.quarantine))
     plan = plan_redelivery(source)
     print_plan(plan, job, source.url)
-    if options.dry_run or not plan.letters:
+    if options.dry_run or not plan.open:
         return 0
     return _finish(redeliver_dead_letters(job, source, beam_options), job, options)
 

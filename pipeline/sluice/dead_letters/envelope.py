@@ -1,47 +1,23 @@
-"""Dead letters: what fails is kept whole, with every reason and all that redelivery needs.
+"""The envelope of a dead letter: the rejected record, whole, with every reason and all that redelivery needs.
 
-A letter is an event like any other: its contract is `dead_letter.odcs.yaml`, it is appended to a log of its
-own and loaded into a table of its own, each exactly once. Its identity is its payload and where that came
-from, so the same failure met again is the same letter.
+A dead letter is an event like any other: its contract is `dead_letter.odcs.yaml`, it is appended to an event log of
+its own and loaded into a table of its own, each exactly once. Its deduplication key is its payload and where that
+came from, so the same failure of the same record is the same dead letter.
 """
 
 from __future__ import annotations
 
 import base64
-import os
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import as_file, files
-from typing import Any, Literal
+from typing import Literal
 
-import apache_beam as beam
 import msgspec
 import xxhash
-from apache_beam.typehints import with_output_types
-from apache_beam.utils.timestamp import Timestamp
 
-from sluice.clock import Clock
 from sluice.contracts import Contract, load_contract
-from sluice.elements import (
-    DEAD_LETTER,
-    QUARANTINE,
-    REDELIVERY,
-    Acks,
-    EventBatch,
-    LogKey,
-    OrderedLines,
-    Origin,
-    RedeliveryOrigin,
-    Rejected,
-    add_acks,
-)
-from sluice.errors import StorageError
-from sluice.eventlog.log import AppendResult, EventLog, TypeLog
-from sluice.graph.shuffle import BundleBuffer
-from sluice.storage import Store, open_store
-from sluice.storage.local import LocalStore
+from sluice.elements import RedeliveryOrigin, Rejected
 from sluice.validation.explainer import violation_code
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,7 +25,7 @@ _MINUTE = timedelta(minutes=1)
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a letter's record came from; `uri` with what follows finds it again."""
+    """Where a record came from; `uri` and the coordinates after it find it again."""
 
     uri: str
     partition: int | None = None
@@ -59,7 +35,7 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One violation, as a letter lists it."""
+    """One violation, as a dead letter lists it."""
 
     code: str
     path: str
@@ -68,7 +44,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class StoredDialect(msgspec.Struct, frozen=True):
-    """How a row of a CSV file is to be read; see `elements.Layout`."""
+    """How to read the row of a CSV file; see `elements.CsvDialect`."""
 
     columns: tuple[str, ...]
     delimiter: str
@@ -113,11 +89,11 @@ def dead_letter_contract() -> Contract:
         return load_contract(str(path))
 
 
-class Redelivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One mark: a letter was delivered again, as its `attempt`, and what became of it.
+class RedeliveryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What became of a dead letter that was redelivered, as its `attempt`.
 
-    `time` is the letter's, so that its marks lie in the same minute. The mark of a letter that failed again has
-    the reasons.
+    `time` is that of the dead letter, so that its entries lie in the same minute. The entry of a record that was
+    rejected again has the reasons.
     """
 
     letter_id: str
@@ -131,92 +107,43 @@ class Redelivery(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     contract: str | None = None
 
 
-class DeadLetterLog(EventLog):
-    """The log of letters and, in a store of its own, that of letters which cannot be searched for protected values."""
-
-    quarantine: EventLog
-
-    @classmethod
-    def at(cls, url: str, quarantine: str | None = None, *, marks: bool = False) -> DeadLetterLog:
-        """Return the log at `url`, with `marks` in its folder `redelivery`; touches nothing yet.
-
-        Those that cannot be searched are in the folder `quarantine` unless it is elsewhere.
-        """
-        letters = TypeLog.of(dead_letter_contract(), folder="")
-        type_logs = {DEAD_LETTER: letters}
-        if marks:
-            rule = "properties letter_id, attempt"
-            type_logs[REDELIVERY] = TypeLog(REDELIVERY, REDELIVERY, rule, _mark_identity)
-        log = cls(open_store(url), type_logs)
-        apart = open_store(quarantine if quarantine is not None else f"{url.rstrip('/')}/{QUARANTINE}")
-        log.quarantine = EventLog(apart, {QUARANTINE: letters})
-        return log
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Leave the caches behind, as `Log` does."""
-        return _letter_log, (*super().__reduce__()[1], self.quarantine)
-
-    def open_quarantine(self) -> None:
-        """Open the log of what cannot be searched as `open` does; a folder on this machine is its owner's alone."""
-        if isinstance(self.quarantine.store, LocalStore):
-            try:
-                os.makedirs(self.quarantine.store.root, mode=0o700, exist_ok=True)
-            except OSError as error:
-                message = f"{self.quarantine.store.root}: cannot make the folder: {error.strerror}"
-                raise StorageError(message) from error
-        self.quarantine.open()
-
-    def append(self, event_type: str, minute: int, shard: int, lines: Sequence[bytes]) -> AppendResult:
-        """Append to the log that `event_type` belongs to; see `Log.append`."""
-        if event_type == QUARANTINE:
-            return self.quarantine.append(event_type, minute, shard, lines)
-        return super().append(event_type, minute, shard, lines)
-
-
-def _letter_log(
-    store: Store, type_logs: Mapping[str, TypeLog], shards: int, cached: int, quarantine: EventLog
-) -> DeadLetterLog:
-    log = DeadLetterLog(store, type_logs, shards, cached)
-    log.quarantine = quarantine
-    return log
-
-
-def _mark_identity() -> Callable[[bytes], bytes]:
-    """Compile by what a mark is known: of one attempt the first mark stays."""
-    mark = msgspec.defstruct("Mark", [("letter_id", str), ("attempt", int)], gc=False)
-    decode: Callable[[bytes], Any] = msgspec.json.Decoder(mark).decode
-
-    def identify(line: bytes) -> bytes:
-        found = decode(line)
-        return xxhash.xxh3_128_digest(f"{found.letter_id}/{found.attempt}".encode())
-
-    return identify
-
-
 def make_dead_letter(
     rejected: Rejected, job: str, rejected_at: float, run_started: float | None = None
 ) -> DeadLetter:
-    """Return the letter of one rejected record; times are in epoch seconds, `run_started` that of a bounded run.
+    """Return the dead letter of one rejected record.
 
-    Its `time`, which chooses its folder, is the event's own time where a file holds one, and otherwise the
-    source's: publish time, log time, file time. Neither changes when the record is met again. Where the log of its
-    event type has a folder for an hour or a day, it is the first instant of that, so that a history of few events a
-    minute has few letter files. A record that is delivered again keeps the identity and the time that it got first.
+    Its `time` chooses its folder in the log. It is the event's own time where it can be read, otherwise the arrival
+    at the source: publish time, log time or file time; neither changes when the record is read again. Where the log
+    of its event type has a folder for an hour or a day, `time` is the beginning of that, so that historical data with
+    few events a minute does not make one dead-letter file for each. A redelivered record keeps the id and the time
+    of its first dead letter.
+
+    Args:
+        rejected: the record, its origin and its violations.
+        job: name of the job.
+        rejected_at: epoch seconds.
+        run_started: when the run began, in epoch seconds, if its source is bounded.
+
     """
-    origin, known = rejected.origin, rejected.origin.letter
+    origin = rejected.origin
     source = Source(origin.uri, origin.partition, origin.offset, origin.line, origin.message_id)
+    if origin.redelivery is None:
+        time = _floor(rejected.event_time or _utc(origin.arrival), rejected.partition_minutes)
+        first = RedeliveryOrigin(_letter_id(rejected, source), 1, time, run_started)
+    else:
+        first = origin.redelivery
     text, encoded = _payload(rejected.record)
-    started, layout = run_started if known is None else known.started, rejected.dialect
+    dialect = rejected.dialect
     return DeadLetter(
-        letter_id=_letter_id(rejected, source) if known is None else known.id,
-        time=_floor(rejected.event_time or _utc(origin.arrival), rejected.span)
-        if known is None
-        else known.time,
+        letter_id=first.letter_id,
+        time=first.time,
         rejected_at=_utc(rejected_at),
         job=job,
         step=rejected.step,
         code=violation_code(rejected.violations),
-        violations=[Reason(each.code, each.path, each.expected, each.got) for each in rejected.violations],
+        violations=[
+            Reason(found.code, found.path, found.expected, found.got) for found in rejected.violations
+        ],
         source=source,
         payload=text,
         payload_base64=encoded,
@@ -224,38 +151,35 @@ def make_dead_letter(
         contract=rejected.contract,
         event_time=rejected.event_time,
         attributes=dict(origin.attributes) or None,
-        attempts=1 if known is None else known.attempt,
+        attempts=first.attempt,
         arrived_at=_utc(origin.arrival),
-        run_started_at=None if started is None else _utc(started),
-        layout=None if layout is None else StoredDialect(layout.columns, layout.delimiter, layout.encoding),
+        run_started_at=None if first.run_started is None else _utc(first.run_started),
+        layout=None
+        if dialect is None
+        else StoredDialect(dialect.columns, dialect.delimiter, dialect.encoding),
         protected=sorted(rejected.masked) or None,
     )
 
 
-def mark(
-    letter: RedeliveryOrigin, job: str, redelivered_at: float, rejected: DeadLetter | None = None
-) -> Redelivery:
-    """Return the mark of a letter that was delivered again, at epoch seconds; `rejected` as what it failed again."""
-    return Redelivery(
-        letter_id=letter.id,
-        attempt=letter.attempt,
-        time=letter.time,
+def make_redelivery_entry(
+    redelivery: RedeliveryOrigin, job: str, redelivered_at: float, rejected: DeadLetter | None = None
+) -> RedeliveryEntry:
+    """Return the entry of a dead letter that was redelivered at `redelivered_at` (epoch seconds).
+
+    `rejected` is the dead letter as which the record was rejected again; None if it was accepted.
+    """
+    return RedeliveryEntry(
+        letter_id=redelivery.letter_id,
+        attempt=redelivery.attempt,
+        time=redelivery.time,
         redelivered_at=_utc(redelivered_at),
         job=job,
         outcome="accepted" if rejected is None else "rejected",
         code=None if rejected is None else rejected.code,
-        # What cannot be searched may be quoted in its reasons.
-        violations=None if rejected is None or letter.quarantine else rejected.violations,
+        # The reasons may quote a record that cannot be searched for values to mask.
+        violations=None if rejected is None or redelivery.quarantined else rejected.violations,
         contract=None if rejected is None else rejected.contract,
     )
-
-
-def _floor(time: datetime, span: int) -> datetime:
-    """Return the beginning of the `span` minutes in which `time` lies; a time within a minute stays what it is."""
-    if span == 1:
-        return time
-    minutes = (time - _EPOCH) // _MINUTE
-    return _EPOCH + (minutes - minutes % span) * _MINUTE
 
 
 def minute_of(time: datetime) -> int:
@@ -263,14 +187,22 @@ def minute_of(time: datetime) -> int:
     return (time - _EPOCH) // _MINUTE * 60  # exact: at the year 9999 floats are not
 
 
+def _floor(time: datetime, minutes: int) -> datetime:
+    """Return the beginning of the `minutes` in which `time` lies; a time within one minute stays what it is."""
+    if minutes == 1:
+        return time
+    minute = (time - _EPOCH) // _MINUTE
+    return _EPOCH + (minute - minute % minutes) * _MINUTE
+
+
 def _letter_id(rejected: Rejected, source: Source) -> str:
-    """Return the letter's identity: it is told to all, so what is not to be seen is hashed with the key first."""
+    """Return the hash of payload and source; of a quarantined record, which has raw values, its keyed hash counts."""
     record = rejected.record if rejected.quarantine is None else rejected.quarantine
     return xxhash.xxh3_128_hexdigest(record + b"\0" + msgspec.json.encode(source))
 
 
 def _payload(record: bytes) -> tuple[str | None, str | None]:
-    """Return text, or base64 where there is no text, or one with a zero character, which PostgreSQL cannot hold."""
+    """Return the record as text, or as base64 if it is not UTF-8 or has a zero character, which PostgreSQL rejects."""
     try:
         if b"\0" not in record:
             return record.decode(), None
@@ -281,58 +213,3 @@ def _payload(record: bytes) -> tuple[str | None, str | None]:
 
 def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-@with_output_types(tuple[LogKey, EventBatch])
-class WrapDeadLetters(beam.DoFn):
-    """List of Rejected of one source -> (LogKey, EventBatch) of dead letters, in the window of the rejection.
-
-    With `marks`, a record that is delivered again brings the mark of that attempt as well.
-    """
-
-    def __init__(
-        self, job: str, clock: Clock, run_started: float | None = None, *, marks: bool = False
-    ) -> None:
-        """`job` is the name that letters carry, `clock` tells the time of rejection; see `dead_letter`."""
-        self._job = job
-        self._clock = clock
-        self._run_started = run_started
-        self._marks = marks
-
-    def start_bundle(self) -> None:
-        """Begin with nothing held back."""
-        self._buffer = BundleBuffer()
-
-    def process(
-        self, rejected: Sequence[Rejected], timestamp: Timestamp = beam.DoFn.TimestampParam
-    ) -> Iterator[Any]:
-        """Wrap the rejected records of one batch."""
-        now = self._clock()
-        by_key: dict[LogKey, list[tuple[Origin, Acks, bytes]]] = defaultdict(list)
-        for each in rejected:
-            letter = make_dead_letter(each, self._job, now, self._run_started)
-            minute = minute_of(letter.time)
-            line = msgspec.json.encode(letter)
-            apart = each.quarantine is not None or (
-                each.origin.letter is not None and each.origin.letter.quarantine
-            )
-            by_key[LogKey(QUARANTINE if apart else DEAD_LETTER, minute, 0)].append(
-                (each.origin, each.acks, line)
-            )
-            if self._marks and each.origin.letter is not None:
-                line = msgspec.json.encode(mark(each.origin.letter, self._job, now, letter))
-                by_key[LogKey(REDELIVERY, minute, 0)].append((each.origin, {}, line))
-        window = int(timestamp.micros // 60_000_000) * 60
-        for key, letters in by_key.items():
-            first = letters[0][0]
-            acks = add_acks(each for _, each, _ in letters)
-            self._buffer.add(
-                key,
-                window,
-                OrderedLines(first.uri, first.offset or 0, [line for _, _, line in letters], acks),
-            )
-        yield from self._buffer.flush_if_full()
-
-    def finish_bundle(self) -> Iterator[Any]:
-        """Let go of the letters of the bundle."""
-        yield from self._buffer.rest()

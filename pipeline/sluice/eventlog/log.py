@@ -29,9 +29,7 @@ from sluice.elements import Acks, Segment
 from sluice.errors import ConfigError, StorageError
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_file, segment_id, segment_number
 from sluice.storage import Store
-
-Identify = Callable[[bytes], bytes]
-"""A line of the log -> the 16 bytes that make it the same event as another line."""
+from sluice.validation.deduplication_keys import KeyFunction, compile_deduplication_key
 
 FORMAT = 1
 """Version of the layout that this module reads and writes."""
@@ -60,7 +58,7 @@ class TypeLog:
     folder: str
     name: str
     rule: str
-    identity: Callable[[], Identify]
+    identity: Callable[[], KeyFunction]
 
     def __post_init__(self) -> None:
         """Refuse names that would leave the log's folder, or be hidden in it."""
@@ -79,15 +77,8 @@ class TypeLog:
             rule=f"properties {', '.join(unique)}"
             if contract.identity == "properties"
             else contract.identity,
-            identity=partial(_compiled_identity, contract),
+            identity=partial(compile_deduplication_key, contract),
         )
-
-
-def _compiled_identity(contract: Contract) -> Identify:
-    # Here, because compilers import this package's base modules, and a launcher need not compile at all.
-    from sluice.validation.decoder import compile_identity
-
-    return compile_identity(contract)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +192,7 @@ class EventLog:
         self._cached = 0
         self._lock = threading.Lock()
         self._folders: OrderedDict[tuple[str, int, int], _Folder] = OrderedDict()
-        self._identities: dict[str, Identify] = {}
+        self._identities: dict[str, KeyFunction] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the cache behind: it is rebuilt from the folders, wherever this arrives."""
@@ -227,9 +218,9 @@ class EventLog:
     def append(self, event_type: str, minute: int, shard: int, lines: Sequence[bytes]) -> AppendResult:
         """Append those of `lines` that the folder of the minute does not hold yet, as one new segment.
 
-        `lines` are events of this type, minute (epoch seconds) and shard (see `paths.shard_of`), without line
-        feeds. Of lines with the same identity the first stays. When this returns, every event of `lines` is
-        stored durably, exactly once. After an exception that may or may not be so: append the lines again.
+        `lines` are events of this type, minute (epoch seconds) and shard (see `deduplication_keys.shard_of`),
+        without line feeds. Of lines with the same deduplication key the first stays. When this returns, every event of
+        `lines` is stored durably, exactly once. After an exception that may or may not be so: append them again.
 
         Raises:
             StorageError: the store failed, or a segment in the folder is damaged.
@@ -237,7 +228,7 @@ class EventLog:
         if not 0 <= shard < self.shards:
             message = f"shard: expected 0 to {self.shards - 1}, got {shard}"
             raise ValueError(message)
-        identify = self._identify(event_type)
+        identify = self._key_of(event_type)
         with self._cached_folder(event_type, minute, shard) as folder:
             self._catch_up(folder, event_type, minute, shard)
             fresh = folder.subtract(_first_of_each(map(identify, lines), lines))
@@ -271,7 +262,7 @@ class EventLog:
                 if name and (stream.folder, stream.name) == (name.folder, name.name):
                     yield self.store.url(path)
 
-    def _identify(self, event_type: str) -> Identify:
+    def _key_of(self, event_type: str) -> KeyFunction:
         if event_type not in self._identities:
             self._identities[event_type] = self.type_logs[event_type].identity()
         return self._identities[event_type]
@@ -320,7 +311,7 @@ class EventLog:
     def _read_into(self, folder: _Folder, number: int, event_type: str, minute: int) -> None:
         segment = self._read(folder.file(number), event_type, minute)
         try:
-            identities = list(map(self._identify(event_type), segment.lines))
+            identities = list(map(self._key_of(event_type), segment.lines))
         except (msgspec.DecodeError, ValueError) as error:
             message = (
                 f"{segment.path}: expected events of {event_type}, got {error}; it was changed: restore it"

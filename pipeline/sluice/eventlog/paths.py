@@ -88,8 +88,3 @@ def segment_id(event_type: str, minute: int, data: bytes) -> str:
     digest = xxhash.xxh3_128(f"{event_type}\0{minute}\0".encode())
     digest.update(data)
     return digest.hexdigest()
-
-
-def shard_of(identity: bytes, shards: int) -> int:
-    """Return the shard, from 0, that the event with this identity belongs to, in every run and process."""
-    return int.from_bytes(identity[:8], "big") % shards

@@ -15,12 +15,12 @@ import apache_beam as beam
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.contracts import Contract
-from sluice.dead_letters.envelope import WrapDeadLetters
 from sluice.elements import DEAD_LETTER, REDELIVERY, Acks, RecordBatch, Rejected, StepCounts
 from sluice.eventlog.log import EventLog, LoadRequest
 from sluice.graph import coders  # noqa: F401  they are registered there
 from sluice.graph.append import AppendToLog
-from sluice.graph.decode import AgeLimits, DecodeRecords
+from sluice.graph.dead_letters import WrapDeadLetters
+from sluice.graph.decode import DecodeRecords
 from sluice.graph.ledger import ReconcileLedger, count_read
 from sluice.graph.load import CompleteAcks, LoadSegments
 from sluice.graph.progress import Progress
@@ -28,6 +28,7 @@ from sluice.graph.shuffle import Spill
 from sluice.graph.windowing import Windowing
 from sluice.retry import RetryPolicy
 from sluice.telemetry import measure
+from sluice.validation.age_limits import AgeLimits
 from sluice.warehouses import Warehouse
 
 
@@ -110,7 +111,9 @@ def _write_dead_letters(
         name: each
         | f"Wrap {name}"
         >> beam.ParDo(
-            WrapDeadLetters(job.name, run.clock, run.ages.started, marks=REDELIVERY in run.letters.type_logs)
+            WrapDeadLetters(
+                job.name, run.clock, run.ages.started, redeliveries=REDELIVERY in run.letters.type_logs
+            )
         )
         for name, each in rejected.items()
     } | "Append letters" >> AppendToLog(run.letters, run.dead_letter_windowing, run.retry, run.spill)

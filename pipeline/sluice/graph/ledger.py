@@ -18,7 +18,7 @@ import apache_beam as beam
 import msgspec
 from apache_beam.utils.windowed_value import PaneInfoTiming
 
-from sluice.elements import DEAD_LETTER, OWN_TYPES, QUARANTINE, RecordBatch, StepCounts, add_step_counts
+from sluice.elements import DEAD_LETTER, INTERNAL_TYPES, QUARANTINE, RecordBatch, StepCounts, add_step_counts
 from sluice.graph.windowing import Windowing
 from sluice.storage import open_store
 
@@ -80,10 +80,10 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
     """Return the report of a run from the sum of its tallies."""
     counts = Counter(total.counts)
     types = sorted({name for figure, name in counts if figure == "routed"})
-    by_type = {name: _figures(counts, name) for name in types if name not in OWN_TYPES}
+    by_type = {name: _figures(counts, name) for name in types if name not in INTERNAL_TYPES}
     sums = {
         figure: sum(
-            number for (each, name), number in counts.items() if each == figure and name not in OWN_TYPES
+            number for (each, name), number in counts.items() if each == figure and name not in INTERNAL_TYPES
         )
         for figure in _FIGURES
     }
@@ -210,16 +210,16 @@ def _read_parts(url: str) -> Iterator[tuple[float, _Part]]:
 
 
 def _add_parts(parts: Iterable[_Part]) -> StepCounts:
-    windowing: dict[int, _Part] = {}
+    panes: dict[int, _Part] = {}
     others: list[_Part] = []
     for part in parts:
         if part.pane is None:
             others.append(part)
             continue
-        if part.pane in windowing:
-            windowing = {number: each for number, each in windowing.items() if number < part.pane}
-        windowing[part.pane] = part
-    return add_step_counts(part.tally() for part in (*others, *windowing.values()))
+        if part.pane in panes:
+            panes = {number: each for number, each in panes.items() if number < part.pane}
+        panes[part.pane] = part
+    return add_step_counts(part.tally() for part in (*others, *panes.values()))
 
 
 def write_submission(url: str, *, job: str, run_id: str, started: float) -> None:

@@ -22,7 +22,7 @@ from sluice.eventlog.log import EventLog, LoadRequest, StoredSegment
 from sluice.retry import RetryPolicy
 from sluice.sources.acknowledgements import PENDING_ACKS
 from sluice.telemetry import FIGURES
-from sluice.validation.decoder import compile_identity
+from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.warehouses import SegmentLoad, Warehouse
 
 
@@ -99,7 +99,7 @@ class LoadSegments(beam.DoFn):
         """Compile how identities are read back."""
         # A table may lack a property that its contract has, so the identity is that of the contract itself.
         contracts = {**self._contracts, **self._job_contracts}
-        self._identities = {name: compile_identity(contract) for name, contract in contracts.items()}
+        self._identities = {name: compile_deduplication_key(contract) for name, contract in contracts.items()}
 
     def process(self, offer: LoadRequest) -> Iterator[Any]:
         """Load the segments of one offer, but for those that the warehouse has."""

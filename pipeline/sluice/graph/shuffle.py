@@ -43,16 +43,16 @@ class BundleBuffer:
         self._bytes += part.size
 
     def flush_if_full(self) -> Iterator[TimestampedValue]:
-        """Let go of everything if it is too much to hold."""
+        """Emit everything if the buffer is full."""
         if self._bytes > _HELD_BYTES:
-            yield from self._let_go()
+            yield from self._emit()
 
-    def rest(self) -> Iterator[WindowedValue]:
-        """Let go of everything, at the end of a bundle."""
-        for each in self._let_go():
+    def flush(self) -> Iterator[WindowedValue]:
+        """Emit everything, at the end of a bundle."""
+        for each in self._emit():
             yield WindowedValue(each.value, each.timestamp, (GlobalWindow(),))
 
-    def _let_go(self) -> Iterator[TimestampedValue]:
+    def _emit(self) -> Iterator[TimestampedValue]:
         for (key, window), parts in self._parts.items():
             yield TimestampedValue((key, EventBatch(parts)), window)
         self._parts.clear()

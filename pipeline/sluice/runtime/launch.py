@@ -34,12 +34,12 @@ from sluice import errors
 from sluice.cli.console import live_status, progress_bar
 from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
-from sluice.dead_letters.envelope import DeadLetterLog, dead_letter_contract
+from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError, WorkerError
 from sluice.eventlog.log import EventLog, TypeLog
 from sluice.graph.build import RunContext, build, build_load
-from sluice.graph.decode import AgeLimits
 from sluice.graph.ledger import Report, make_report, read_totals, write_submission
 from sluice.graph.progress import Progress
 from sluice.graph.redelivery import build_redelivery
@@ -55,6 +55,7 @@ from sluice.sources.dead_letters import DeadLetterSource
 from sluice.sources.streaming import acknowledges_in_process
 from sluice.storage import open_store
 from sluice.tooling.tables import contracts_of, fit_to_table
+from sluice.validation.age_limits import AgeLimits
 from sluice.validation.masking import is_masked
 from sluice.validation.masking_key import read_privacy_key
 from sluice.warehouses import RateLimited, open_warehouse
@@ -137,7 +138,7 @@ def redeliver_dead_letters(
     read_privacy_key(job.contracts.values(), job.privacy_key)
 
     def attach(pipeline: beam.Pipeline, open_run: Callable[[], RunContext]) -> int | None:
-        letters = DeadLetterLog.at(job.dead_letters, job.quarantine, marks=True)
+        letters = DeadLetterLog.at(job.dead_letters, job.quarantine, redeliveries=True)
         run = replace(open_run(), letters=letters)
         letters.open()
         build_redelivery(pipeline | "Read" >> source, job, run)

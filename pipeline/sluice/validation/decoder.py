@@ -10,14 +10,12 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Context, Decimal
+from datetime import date, datetime
 from functools import reduce
 from itertools import accumulate
 from typing import Annotated, Any, Literal
 
 import msgspec
-import xxhash
 
 from sluice.contracts import INT64_MAX, INT64_MIN, Contract, Property, ValueType
 from sluice.contracts.patterns import python_pattern
@@ -32,9 +30,6 @@ MAX_DEPTH = 256
 
 TIME_FIELD = "event_time_"
 """Attribute that holds the event time, whatever the contract calls it."""
-
-DELIVERY_KEY = "_id"
-"""Key of the line's string that says where a record was delivered, for identity `delivery`."""
 
 _TYPES: Mapping[ValueType, Any] = {
     "string": str,
@@ -103,7 +98,6 @@ def too_deep(record: bytes) -> bool:
     return max(accumulate(_STEP[bracket] for bracket in brackets), default=0) > MAX_DEPTH
 
 
-_WIDE = Context(prec=38)
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEP)
@@ -125,17 +119,18 @@ def routed_properties(contract: Contract, route_by: str | None) -> tuple[Propert
 def _event_struct(contract: Contract, route_by: str | None, *, tagged: bool) -> type[msgspec.Struct]:
     properties = routed_properties(contract, route_by)
     if route_by is None:
-        return _struct(contract.event_type, properties, contract.event_time)
+        return compile_struct(contract.event_type, properties, contract.event_time)
     if tagged:
-        return _struct(contract.event_type, properties, contract.event_time, route_by)
+        return compile_struct(contract.event_type, properties, contract.event_time, route_by)
     # A lone tagged struct would let an event without its tag pass.
     tag = Property(route_by, "string", required=True, enum=(contract.event_type,))
-    return _struct(contract.event_type, (tag, *properties), contract.event_time)
+    return compile_struct(contract.event_type, (tag, *properties), contract.event_time)
 
 
-def _struct(
+def compile_struct(
     name: str, properties: Sequence[Property], time: str | None = None, tag_field: str | None = None
 ) -> type[msgspec.Struct]:
+    """Compile the struct of `properties`: the event time is `TIME_FIELD`, and `tag_field` must hold `name`."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     names = attribute_names(properties)
     if time in names:
@@ -169,7 +164,7 @@ def _type(prop: Property) -> Any:
     if prop.enum:
         return Literal[prop.enum]
     if prop.type == "object":
-        return _struct(prop.name, prop.properties)
+        return compile_struct(prop.name, prop.properties)
     base = _array(prop) if prop.type == "array" else _TYPES[prop.type]
     limits = _limits(prop)
     return Annotated[base, msgspec.Meta(**limits)] if limits else base
@@ -194,43 +189,3 @@ def _limits(prop: Property) -> dict[str, Any]:
         given |= {"min_length": prop.min_length, "max_length": prop.max_length}
         limits |= {name: value for name, value in given.items() if value is not None}
     return limits
-
-
-def compile_identity(contract: Contract) -> Callable[[bytes], bytes]:
-    """Compile the 16 bytes by which an event of `contract` is known, read back from its stored line.
-
-    `content` hashes the line. `properties` hashes the values of the unique ones, whatever the order of keys,
-    white space, escapes, case of a UUID, offset of a timestamp or zeros at the end of a decimal. `delivery`
-    hashes the line's string `_id`; the line must have one (msgspec.ValidationError).
-    """
-    if contract.identity == "content":
-        digest: Callable[[bytes], bytes] = xxhash.xxh3_128_digest
-        return digest
-    if contract.identity == "delivery":
-        delivered = msgspec.defstruct("Delivered", [("id", str)], rename={"id": DELIVERY_KEY}, gc=False)
-        decode_id: Callable[[bytes], Any] = msgspec.json.Decoder(delivered).decode
-        return lambda line: xxhash.xxh3_128_digest(decode_id(line).id.encode())
-    # A protected value has been held against its limits before it was hashed.
-    unique = [each.unlimited() if each.mask else each for each in contract.properties if each.unique]
-    decode = msgspec.json.Decoder(_struct(contract.event_type, unique)).decode
-    canonical = [(operator.attrgetter(attribute_names(unique)[prop.name]), prop.type) for prop in unique]
-
-    def identify(line: bytes) -> bytes:
-        event = decode(line)
-        values = [_canonical(value(event), kind) for value, kind in canonical]
-        return xxhash.xxh3_128_digest(msgspec.json.encode(values))
-
-    return identify
-
-
-def _canonical(value: Any, kind: ValueType) -> Any:
-    if value is None:
-        return None
-    if kind == "uuid":
-        return value.lower()
-    if kind == "timestamp":
-        return (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).astimezone(UTC)
-    if kind == "decimal":
-        # Accepted decimals have at most 38 digits; `normalize` would round to the context's 28.
-        return format(Decimal(bytes(value).decode()).quantize(Decimal("1e-9"), context=_WIDE), "f")
-    return value

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from sluice.contracts import Contract, Property, load_contracts
 from sluice.elements import LogKey, RecordBatch, Violation
-from sluice.graph.decode import AgeLimits, RecordDecoder
+from sluice.validation.age_limits import AgeLimits
+from sluice.validation.records import RecordDecoder
 
 CONTRACTS = load_contracts(str(Path(__file__).parents[2] / "schemas" / "backend_events"))
 STARTED = datetime(2025, 2, 8, 14, 0, tzinfo=UTC).timestamp()

@@ -1,0 +1,88 @@
+"""The event log of dead letters, with their redelivery entries and their quarantine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import xxhash
+
+from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY
+from sluice.errors import StorageError
+from sluice.eventlog.log import AppendResult, EventLog, TypeLog
+from sluice.storage import Store, open_store
+from sluice.storage.local import LocalStore
+from sluice.validation.deduplication_keys import KeyFunction
+
+
+class DeadLetterLog(EventLog):
+    """The event log of dead letters, and in a store of its own that of the quarantine.
+
+    Dead letters whose record cannot be searched for values to mask are in the quarantine.
+    """
+
+    quarantine: EventLog
+
+    @classmethod
+    def at(cls, url: str, quarantine: str | None = None, *, redeliveries: bool = False) -> DeadLetterLog:
+        """Return the log at `url`, with `redeliveries` in its folder `redelivery`; nothing is read or written yet.
+
+        The quarantine is the folder `quarantine` in it, unless its address is given.
+        """
+        dead_letters = TypeLog.of(dead_letter_contract(), folder="")
+        type_logs = {DEAD_LETTER: dead_letters}
+        if redeliveries:
+            rule = "properties letter_id, attempt"
+            type_logs[REDELIVERY] = TypeLog(REDELIVERY, REDELIVERY, rule, _compile_entry_key)
+        log = cls(open_store(url), type_logs)
+        store = open_store(quarantine if quarantine is not None else f"{url.rstrip('/')}/{QUARANTINE}")
+        log.quarantine = EventLog(store, {QUARANTINE: dead_letters})
+        return log
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the caches behind, as `EventLog` does."""
+        return _restore, (*super().__reduce__()[1], self.quarantine)
+
+    def open_quarantine(self) -> None:
+        """Open the quarantine as `open` does; only its owner can read a folder on this machine.
+
+        Raises:
+            StorageError: the folder cannot be created.
+
+        """
+        if isinstance(self.quarantine.store, LocalStore):
+            try:
+                os.makedirs(self.quarantine.store.root, mode=0o700, exist_ok=True)
+            except OSError as error:
+                message = f"{self.quarantine.store.root}: cannot make the folder: {error.strerror}"
+                raise StorageError(message) from error
+        self.quarantine.open()
+
+    def append(self, event_type: str, minute: int, shard: int, lines: Sequence[bytes]) -> AppendResult:
+        """Append to the log that `event_type` belongs to; see `EventLog.append`."""
+        if event_type == QUARANTINE:
+            return self.quarantine.append(event_type, minute, shard, lines)
+        return super().append(event_type, minute, shard, lines)
+
+
+def _restore(
+    store: Store, type_logs: Mapping[str, TypeLog], shards: int, cached: int, quarantine: EventLog
+) -> DeadLetterLog:
+    log = DeadLetterLog(store, type_logs, shards, cached)
+    log.quarantine = quarantine
+    return log
+
+
+def _compile_entry_key() -> KeyFunction:
+    """Compile the deduplication key of redelivery entries: of one attempt the first entry stays."""
+    struct = msgspec.defstruct("EntryKey", [("letter_id", str), ("attempt", int)], gc=False)
+    decode: Callable[[bytes], Any] = msgspec.json.Decoder(struct).decode
+
+    def key_of(line: bytes) -> bytes:
+        entry = decode(line)
+        return xxhash.xxh3_128_digest(f"{entry.letter_id}/{entry.attempt}".encode())
+
+    return key_of

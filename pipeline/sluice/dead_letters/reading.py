@@ -1,0 +1,199 @@
+"""Read dead letters back: which of a minute are still open, and the batches of records to redeliver.
+
+Not open are dead letters that a redelivery entry reports as accepted; rows that the warehouse rejected, since their
+events are in the event log already; and dead letters in which a masked value itself broke its contract, since the
+raw value was not stored and nobody can tell whether it would keep the contract now.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sluice.dead_letters.envelope import DeadLetter, RedeliveryEntry, StoredDialect
+from sluice.dead_letters.log import DeadLetterLog
+from sluice.dead_letters.selection import Selection
+from sluice.elements import (
+    DEAD_LETTER,
+    REDELIVERY,
+    CsvDialect,
+    Origin,
+    RecordBatch,
+    RedeliveryBatch,
+    RedeliveryOrigin,
+)
+from sluice.errors import StorageError
+from sluice.eventlog.log import EventLog
+from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_number
+from sluice.validation.masking import PROTECTED
+
+BATCH_BYTES = 512 << 10
+"""A batch ends with the record that brings it to this size, as batches of files do."""
+
+_decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
+_decode_entry = msgspec.json.Decoder(RedeliveryEntry).decode
+
+
+class MinuteSegments(NamedTuple):
+    """The segments of one minute (epoch seconds) that hold dead letters, and those of the quarantine."""
+
+    minute: int
+    paths: tuple[str, ...]
+    quarantined: tuple[str, ...]
+
+
+class OpenDeadLetter(NamedTuple):
+    """A dead letter that can be redelivered; `attempt` would be the number of that delivery."""
+
+    dead_letter: DeadLetter
+    attempt: int
+    quarantined: bool
+
+
+@dataclass(slots=True)
+class SelectedDeadLetters:
+    """The dead letters of a selection in one minute: those that are open, and how many are not, by reason."""
+
+    open: list[OpenDeadLetter] = field(default_factory=list)
+    accepted_before: int = 0
+    """A redelivery entry reports them as accepted."""
+    load_rejected: int = 0
+    """Rows that the warehouse rejected."""
+    undecidable: int = 0
+    """A masked value broke its contract."""
+
+
+def find_minutes(log: DeadLetterLog) -> list[MinuteSegments]:
+    """Return the minutes that have dead letters, in order."""
+    minutes: dict[int, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for place, event_log in enumerate((log, log.quarantine)):
+        for path in event_log.store.walk():
+            name = parse_segment_path(path)
+            if name is not None and (name.folder, name.name) == ("", DEAD_LETTER):
+                minutes[name.minute][place].append(event_log.store.url(path))
+    return [
+        MinuteSegments(minute, tuple(paths), tuple(quarantined))
+        for minute, (paths, quarantined) in sorted(minutes.items())
+    ]
+
+
+def read_minute(segments: MinuteSegments, log: DeadLetterLog, selection: Selection) -> SelectedDeadLetters:
+    """Return the dead letters of `selection` in one minute.
+
+    Raises:
+        StorageError: a segment cannot be read, or has a line that is neither a dead letter nor a redelivery entry.
+
+    """
+    attempts: dict[str, int] = {}
+    accepted = set()
+    for entry in _decoded(_decode_entry, log, _entry_segments(log, segments.minute)):
+        attempts[entry.letter_id] = max(attempts.get(entry.letter_id, 1), entry.attempt)
+        if entry.outcome == "accepted":
+            accepted.add(entry.letter_id)
+    selected = SelectedDeadLetters()
+    for dead_letter, quarantined in _dead_letters(segments, log):
+        if dead_letter not in selection:
+            continue
+        if dead_letter.step == "load":
+            selected.load_rejected += 1
+        elif dead_letter.letter_id in accepted:
+            selected.accepted_before += 1
+        elif any(reason.got == PROTECTED for reason in dead_letter.violations):
+            selected.undecidable += 1
+        else:
+            attempt = max(attempts.get(dead_letter.letter_id, 1), dead_letter.attempts) + 1
+            selected.open.append(OpenDeadLetter(dead_letter, attempt, quarantined))
+    return selected
+
+
+def _dead_letters(segments: MinuteSegments, log: DeadLetterLog) -> Iterator[tuple[DeadLetter, bool]]:
+    """Yield each dead letter of a minute, and whether it is in the quarantine."""
+    for dead_letter in _decoded(_decode_dead_letter, log, segments.paths):
+        yield dead_letter, False
+    for dead_letter in _decoded(_decode_dead_letter, log.quarantine, segments.quarantined):
+        yield dead_letter, True
+
+
+def _entry_segments(log: EventLog, minute: int) -> Iterator[str]:
+    folder, stem = minute_prefix(REDELIVERY, minute, REDELIVERY)
+    for name in log.store.list(folder):
+        if segment_number(stem, name):
+            yield log.store.url(f"{folder}/{name}")
+
+
+def _decoded(decode: Callable[[bytes], Any], log: EventLog, paths: Iterable[str]) -> Iterator[Any]:
+    for path in paths:
+        for number, line in enumerate(log.read(path).lines, 1):
+            try:
+                yield decode(line)
+            except msgspec.DecodeError as error:
+                expected = "expected a dead letter or a redelivery entry"
+                message = f"{path}: line {number}: {expected}, got {error}; restore it"
+                raise StorageError(message) from error
+
+
+class _BatchKey(NamedTuple):
+    """What the dead letters of a batch have in common."""
+
+    run_started: float | None
+    dialect: StoredDialect | None
+    masked: frozenset[str]
+
+
+def read_batches(segments: MinuteSegments, log: DeadLetterLog, selection: Selection) -> Iterator[RecordBatch]:
+    """Yield the records of the open dead letters of one minute, each with its first origin and arrival.
+
+    The records of a batch were rejected by runs of the same kind, have the same CSV dialect, if any, and have values
+    masked at the same paths. Raises StorageError as `read_minute` does.
+    """
+    alike: dict[_BatchKey, list[OpenDeadLetter]] = defaultdict(list)
+    for opened in read_minute(segments, log, selection).open:
+        letter = opened.dead_letter
+        run_started = None if letter.run_started_at is None else letter.run_started_at.timestamp()
+        alike[_BatchKey(run_started, letter.layout, frozenset(letter.protected or ()))].append(opened)
+    for key, members in alike.items():
+        batch: list[OpenDeadLetter] = []
+        size = 0
+        for opened in members:
+            batch.append(opened)
+            size += len(opened.dead_letter.record)
+            if size >= BATCH_BYTES:
+                yield _batch(batch, key)
+                batch, size = [], 0
+        if batch:
+            yield _batch(batch, key)
+
+
+def _batch(opened: Sequence[OpenDeadLetter], key: _BatchKey) -> RecordBatch:
+    origins = [_origin(each, key.run_started) for each in opened]
+    dialect = key.dialect
+    return RecordBatch(
+        uri=origins[0].uri,
+        records=[each.dead_letter.record for each in opened],
+        offsets=[origin.offset or 0 for origin in origins],
+        arrival=origins[0].arrival,
+        arrivals=[origin.arrival for origin in origins],
+        dialect=None if dialect is None else CsvDialect(dialect.columns, dialect.delimiter, dialect.encoding),
+        redelivered=RedeliveryBatch(origins, key.run_started, key.masked),
+    )
+
+
+def _origin(opened: OpenDeadLetter, run_started: float | None) -> Origin:
+    dead_letter = opened.dead_letter
+    source = dead_letter.source
+    return Origin(
+        uri=source.uri,
+        arrival=(dead_letter.arrived_at or dead_letter.time).timestamp(),
+        partition=source.partition,
+        offset=source.offset,
+        line=source.line,
+        message_id=source.message_id,
+        attributes=dead_letter.attributes or {},
+        redelivery=RedeliveryOrigin(
+            dead_letter.letter_id, opened.attempt, dead_letter.time, run_started, opened.quarantined
+        ),
+    )

@@ -1,0 +1,61 @@
+"""Which dead letters of a log are meant: by code, event type, job, step, contract and time of rejection."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sluice.dead_letters.envelope import DeadLetter
+from sluice.errors import ConfigError
+
+SELECTABLE_FIELDS = ("code", "event_type", "job", "step", "contract")
+"""Fields of a dead letter that a selection can name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Dead letters that have one of the `values` of each named field and were rejected at `since` or later."""
+
+    values: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    since: datetime | None = None
+
+    def __contains__(self, dead_letter: DeadLetter) -> bool:
+        """Tell whether the selection includes `dead_letter`."""
+        return (self.since is None or dead_letter.rejected_at >= self.since) and all(
+            getattr(dead_letter, name) in values for name, values in self.values.items()
+        )
+
+
+def make_selection(conditions: Iterable[tuple[str, str]], where: str) -> Selection:
+    """Return the selection of (field, value) conditions; several values of one field are alternatives.
+
+    Raises:
+        ConfigError: a field is unknown or `since` is not a time; the message begins with `where`.
+
+    """
+    values: dict[str, set[str]] = defaultdict(set)
+    since = None
+    for name, value in conditions:
+        if name == "since":
+            since = parse_time(value, f"{where}: since")
+        elif name in SELECTABLE_FIELDS:
+            values[name].add(value)
+        else:
+            known = ", ".join(SELECTABLE_FIELDS)
+            message = f"{where}: expected some of {known}, since and quarantine, got {name!r}"
+            raise ConfigError(message)
+    return Selection({name: frozenset(alternatives) for name, alternatives in values.items()}, since)
+
+
+def parse_time(text: str, where: str) -> datetime:
+    """Return the time in `text`, which must have an offset; ConfigError, which begins with `where`, otherwise."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        message = f"{where}: expected a time with its offset, such as 2025-02-08T13:09:00Z, got {text!r}"
+        raise ConfigError(message)
+    return time

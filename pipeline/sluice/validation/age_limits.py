@@ -1,0 +1,49 @@
+"""How old or new an event may be when it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import repeat
+
+from sluice.elements import RecordBatch, Violation
+
+
+@dataclass(frozen=True, slots=True)
+class AgeLimits:
+    """How old or new an event may be when it arrives; all in seconds.
+
+    `started` (epoch seconds) stands in for every arrival in a bounded run: a history has no lateness, and its
+    events may not lie further ahead than the moment at which the run began. What is delivered again is judged by
+    its first arrival, or by the start of the bounded run that rejected it.
+    """
+
+    max_skew: float
+    allowed_lateness: float
+    started: float | None = None
+
+    def references(self, batch: RecordBatch) -> Iterable[float]:
+        """Return, for each record of `batch`, the moment that its event's age is measured from."""
+        started = self._started(batch)
+        if started is not None:
+            return repeat(started)
+        return batch.arrivals if batch.arrivals is not None else repeat(batch.arrival)
+
+    def lateness(self, batch: RecordBatch) -> float:
+        """How far back an event of `batch` may lie; without end in a bounded run."""
+        return float("inf") if self._started(batch) is not None else self.allowed_lateness
+
+    def _started(self, batch: RecordBatch) -> float | None:
+        return self.started if batch.redelivered is None else batch.redelivered.started
+
+    def violation(self, time: datetime, reference: float) -> Violation:
+        """Return how an event at `time`, which is outside the limits around `reference`, breaks them."""
+        got, arrived = _text(time), _text(datetime.fromtimestamp(reference, UTC))
+        if time.timestamp() > reference:
+            return Violation("in_future", "", f"at most {self.max_skew:g} s after {arrived}", got)
+        return Violation("too_late", "", f"at most {self.allowed_lateness:g} s before {arrived}", got)
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,81 @@
+"""Contract -> deduplication key: what makes two lines of the event log the same event, and which shard it belongs to.
+
+A contract chooses the rule with its custom property `identity`. A key can always be computed from the stored line
+alone, so the event log needs no index beside its files.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from datetime import UTC
+from decimal import Context, Decimal
+from typing import Any
+
+import msgspec
+import xxhash
+
+from sluice.contracts import Contract, ValueType
+from sluice.validation.batch_checks import attribute_names
+from sluice.validation.decoder import compile_struct
+
+KeyFunction = Callable[[bytes], bytes]
+"""A line of the event log -> its deduplication key, 16 bytes."""
+
+DELIVERY_KEY = "_id"
+"""Name of the member that stores where a record was delivered, in lines of contracts with `identity: delivery`."""
+
+_DECIMAL_DIGITS = Context(prec=38)
+
+
+def compile_deduplication_key(contract: Contract) -> KeyFunction:
+    """Compile the function that computes the deduplication key of an event of `contract` from its stored line.
+
+    The contract's `identity` is the rule. `content` hashes the line. `properties` hashes the values of the unique
+    properties; the order of members, white space, escapes, the case of a UUID, the offset of a timestamp and
+    trailing zeros of a decimal make no difference. `delivery` hashes the string `_id`, which the line must have
+    (msgspec.ValidationError).
+    """
+    if contract.identity == "content":
+        digest: KeyFunction = xxhash.xxh3_128_digest
+        return digest
+    if contract.identity == "delivery":
+        delivered = msgspec.defstruct("Delivered", [("id", str)], rename={"id": DELIVERY_KEY}, gc=False)
+        decode_id: Callable[[bytes], Any] = msgspec.json.Decoder(delivered).decode
+        return lambda line: xxhash.xxh3_128_digest(decode_id(line).id.encode())
+    return _key_of_properties(contract)
+
+
+def _key_of_properties(contract: Contract) -> KeyFunction:
+    # The stored value of a masked property is a hash, which need not keep the limits of the raw value.
+    unique = [prop.unlimited() if prop.mask else prop for prop in contract.properties if prop.unique]
+    decode = msgspec.json.Decoder(compile_struct(contract.event_type, unique)).decode
+    names = attribute_names(unique)
+    readers = [(operator.attrgetter(names[prop.name]), prop.type) for prop in unique]
+
+    def key_of(line: bytes) -> bytes:
+        event = decode(line)
+        values = [_canonical(read(event), value_type) for read, value_type in readers]
+        return xxhash.xxh3_128_digest(msgspec.json.encode(values))
+
+    return key_of
+
+
+def _canonical(value: Any, value_type: ValueType) -> Any:
+    """Return the one form in which equal values are hashed."""
+    if value is None:
+        return None
+    if value_type == "uuid":
+        return value.lower()
+    if value_type == "timestamp":
+        return (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).astimezone(UTC)
+    if value_type == "decimal":
+        # Accepted decimals have at most 38 digits; `normalize` would round to the default context's 28.
+        exact = Decimal(bytes(value).decode()).quantize(Decimal("1e-9"), context=_DECIMAL_DIGITS)
+        return format(exact, "f")
+    return value
+
+
+def shard_of(key: bytes, shards: int) -> int:
+    """Return the shard, from 0, of the event with this deduplication key; the same in every run and process."""
+    return int.from_bytes(key[:8], "big") % shards

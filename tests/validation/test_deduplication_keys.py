@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+import xxhash
+from sluice.contracts import Contract, Identity, Property
+from sluice.validation.deduplication_keys import compile_deduplication_key, shard_of
+
+
+def contract(*properties: Property, identity: Identity = "content") -> Contract:
+    return Contract("sale", "sales", "sale", "1", "shop", "", properties, None, identity)
+
+
+UNIQUE = (
+    Property("id", "uuid", required=True, unique=True),
+    Property("at", "timestamp", required=True, unique=True),
+    Property("price", "decimal", required=True, unique=True),
+    Property("name", "string", required=True, unique=True),
+    Property("note", "string"),
+)
+
+
+def test_content_key_is_the_hash_of_the_line() -> None:
+    assert compile_deduplication_key(contract())(b"{}") == xxhash.xxh3_128_digest(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("line", "same"),
+    [
+        ('{"id":"00000001-0000-4000-8000-00000000000A","at":"2025-02-08T13:09:00Z","price":1.50,"name":"é"}', True),
+        ('{"name":"\\u00e9","price":1.5, "at":"2025-02-08T14:09:00+01:00","id":"00000001-0000-4000-8000-00000000000a"}',
+         True),
+        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00","price":15e-1,"name":"é","note":"x"}',
+         True),
+        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00Z","price":1.51,"name":"é"}', False),
+        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00Z","price":1.5,"name":"e"}', False),
+        ('{"id":"00000001-0000-4000-8000-00000000000b","at":"2025-02-08T13:09:00Z","price":1.5,"name":"é"}', False),
+        ('{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:01Z","price":1.5,"name":"é"}', False),
+    ],
+)  # fmt: skip
+def test_properties_key_compares_values_not_spellings(line: str, same: bool) -> None:
+    key_of = compile_deduplication_key(contract(*UNIQUE, identity="properties"))
+    first = '{"id":"00000001-0000-4000-8000-00000000000a","at":"2025-02-08T13:09:00Z","price":1.5,"name":"é"}'
+    assert (key_of(line.encode()) == key_of(first.encode())) is same
+    assert len(key_of(line.encode())) == 16
+
+
+def test_properties_key_tells_decimals_of_38_digits_apart() -> None:
+    price = Property("price", "decimal", required=True, unique=True)
+    key_of = compile_deduplication_key(contract(price, identity="properties"))
+    lines = [
+        b'{"price":99999999999999999999999999999.999999999}',
+        b'{"price":99999999999999999999999999999.999999998}',
+    ]
+    assert key_of(lines[0]) != key_of(lines[1])
+
+
+def test_delivery_key_is_the_hash_of_the_lines_id() -> None:
+    key_of = compile_deduplication_key(replace(contract(), identity="delivery"))
+    assert key_of(b'{"a":1,"_id":"topic/0/\\u0037"}') == xxhash.xxh3_128_digest(b"topic/0/7")
+    with pytest.raises(msgspec.ValidationError):
+        key_of(b'{"a":1}')
+
+
+def test_shard_is_the_first_half_of_the_key_modulo_the_shards() -> None:
+    assert [shard_of((7).to_bytes(8, "big") + b"x" * 8, shards) for shards in (1, 2, 5, 7)] == [0, 1, 2, 0]
