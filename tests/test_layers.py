@@ -62,21 +62,19 @@ MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 40
 
 UPWARD_FOR_NOW = {
     ("sluice.arrow.from_json", "sluice.validation.batch_checks"),
-    ("sluice.dead_letters.envelope", "sluice.graph.shuffle"),
     ("sluice.runtime.launch", "sluice.cli.console"),
     ("sluice.telemetry", "sluice.arrow.window_counts"),
     ("sluice.telemetry", "sluice.sources.acknowledgements"),
 }
-BEAM_FOR_NOW = {"sluice.dead_letters.envelope"}
+BEAM_FOR_NOW: set[str] = set()
 LONG_FOR_NOW = {
     "sluice.arrow.from_json",
     "sluice.formats.repair",
-    "sluice.graph.decode",
     "sluice.runtime.launch",
     "sluice.validation.masking",
     "sluice.config.job.load_job",
     "sluice.config.options.option",
-    "sluice.graph.decode.decode",
+    "sluice.validation.records.decode",
     "sluice.runtime.local_workers.forked_workers",
     "sluice.runtime.monitoring.draining_by_signal",
     "sluice.tooling.publish.publish",

@@ -121,7 +121,7 @@ def test_a_new_enum_value_is_redelivered_once_its_contract_is_widened(shop: Shop
 
     dry = shop.sluice("redeliver", "--where", "code=enum,event_type=order", "--dry-run").out
     assert "shop: 1,000 dead letters to redeliver" in dry
-    assert "│ enum │ order      │   1,000 │" in dry
+    assert "│ enum │ order      │        1,000 │" in dry
     assert f"from: {shop.folder}/dead\nfiles: {shop.folder}/files\nwarehouse: duckdb:///" in dry
     assert not (shop.folder / "dead/redelivery").exists()
 

@@ -214,7 +214,7 @@ def test_no_raw_value_leaves_decode_and_protected_letters_come_back(shop: Shop) 
 
     shop.allow("free", "gold")
     plan = shop.sluice("redeliver", "--dry-run").out
-    assert "4 broke their contract in a protected value, which was not kept" in plan
+    assert "4 broke their contract in a masked value, which was not kept" in plan
     # signups 2 and 10 are accepted now; the others fail again
     assert shop.figures("redeliver") == (9, 2, 0, 7)
     assert shop.sql("select count(*), count(distinct email) from signups") == [(4, 4)]

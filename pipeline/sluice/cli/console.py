@@ -23,9 +23,9 @@ from sluice.config.urls import Url
 from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
 from sluice.graph.progress import Progress
-from sluice.tooling.redelivery_plan import RedeliveryPlan
 from sluice.sources.acknowledgements import BACKLOG, DRAINING, PENDING_ACKS
 from sluice.telemetry import FIGURES
+from sluice.tooling.redelivery_plan import RedeliveryPlan
 
 _LOGGER = logging.getLogger("sluice")
 

@@ -112,12 +112,6 @@ def make_dead_letter(
 ) -> DeadLetter:
     """Return the dead letter of one rejected record.
 
-    Its `time` chooses its folder in the log. It is the event's own time where it can be read, otherwise the arrival
-    at the source: publish time, log time or file time; neither changes when the record is read again. Where the log
-    of its event type has a folder for an hour or a day, `time` is the beginning of that, so that historical data with
-    few events a minute does not make one dead-letter file for each. A redelivered record keeps the id and the time
-    of its first dead letter.
-
     Args:
         rejected: the record, its origin and its violations.
         job: name of the job.
@@ -125,15 +119,10 @@ def make_dead_letter(
         run_started: when the run began, in epoch seconds, if its source is bounded.
 
     """
-    origin = rejected.origin
+    origin, dialect = rejected.origin, rejected.dialect
     source = Source(origin.uri, origin.partition, origin.offset, origin.line, origin.message_id)
-    if origin.redelivery is None:
-        time = _floor(rejected.event_time or _utc(origin.arrival), rejected.partition_minutes)
-        first = RedeliveryOrigin(_letter_id(rejected, source), 1, time, run_started)
-    else:
-        first = origin.redelivery
+    first = origin.redelivery or _first_delivery(rejected, source, run_started)
     text, encoded = _payload(rejected.record)
-    dialect = rejected.dialect
     return DeadLetter(
         letter_id=first.letter_id,
         time=first.time,
@@ -154,11 +143,21 @@ def make_dead_letter(
         attempts=first.attempt,
         arrived_at=_utc(origin.arrival),
         run_started_at=None if first.run_started is None else _utc(first.run_started),
-        layout=None
-        if dialect is None
-        else StoredDialect(dialect.columns, dialect.delimiter, dialect.encoding),
+        layout=StoredDialect(dialect.columns, dialect.delimiter, dialect.encoding) if dialect else None,
         protected=sorted(rejected.masked) or None,
     )
+
+
+def _first_delivery(rejected: Rejected, source: Source, run_started: float | None) -> RedeliveryOrigin:
+    """Return id and time of a record's first dead letter; a redelivered record keeps those that it has.
+
+    The time chooses the folder in the log. It is the event's own time where it can be read, otherwise the arrival at
+    the source: publish time, log time or file time; neither changes when the record is read again. Where the log of
+    its event type has a folder for an hour or a day, it is the beginning of that, so that historical data with few
+    events a minute does not make one dead-letter file for each.
+    """
+    time = _floor(rejected.event_time or _utc(rejected.origin.arrival), rejected.partition_minutes)
+    return RedeliveryOrigin(_letter_id(rejected, source), 1, time, run_started)
 
 
 def make_redelivery_entry(
