@@ -1,4 +1,4 @@
-"""One job's log and warehouse, and the graph run over them as often as a test likes, on the runner it likes."""
+"""One job's log and warehouse, and the graph that runs over them, again and again, on any runner."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def event(identity: int, at: float, kind: str = "click") -> bytes:
     return json.dumps({"event_type": kind, "id": identity, "time": time}).encode()
 
 
-class Bench:
-    """Everything lies in `folder`; `runner` is Beam's options that choose one."""
+class GraphRun:
+    """A job in `folder`, whose graph can be run; `runner` is Beam's options that choose one."""
 
     def __init__(self, folder: Path, live: bool, runner: Sequence[str] = ("--runner=FnApiRunner",)) -> None:
         self.folder = folder

@@ -3,48 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from sluice.elements import EventBatch, Rejected
 from sluice.eventlog.log import LoadRequest
 
-from tests.graph.graph_fixture import MINUTE, Bench, batch, event
+from tests.graph.graph_fixture import MINUTE, GraphRun, batch, event
 
 
-@pytest.fixture
-def bounded(tmp_path: Path) -> Bench:
-    return Bench(tmp_path, live=False)
-
-
-def test_bounded_input_makes_one_segment_a_minute_in_the_order_of_its_origin(bounded: Bench) -> None:
+def test_bounded_input_makes_one_segment_a_minute_in_the_order_of_its_origin(graph_run: GraphRun) -> None:
     first, second = [event(n, MINUTE + n) for n in range(4)], [event(n, MINUTE + n) for n in range(4, 8)]
     broken = b"{"
-    made = bounded.run(
+    made = graph_run.run(
         batch(*second, broken, arrival=MINUTE, offset=100), batch(*first, second[0], arrival=MINUTE)
     )
-    assert list(bounded.segments()) == ["click/2025/02/08/13/09/click_2025020813090001.json"]
-    assert bounded.stored() == [*first, *second]
+    assert list(graph_run.segments()) == ["click/2025/02/08/13/09/click_2025020813090001.json"]
+    assert graph_run.stored() == [*first, *second]
     assert (made.read, made.accepted, made.duplicates, made.rejected) == (10, 8, 1, 1)
-    assert list(bounded.segments("dead")) == ["2025/02/08/13/09/dead_letter_2025020813090001.json"]
-    assert bounded.sql("select payload, code, source.uri, source.offset from dead_letters") == [
+    assert list(graph_run.segments("dead")) == ["2025/02/08/13/09/dead_letter_2025020813090001.json"]
+    assert graph_run.sql("select payload, code, source.uri, source.offset from dead_letters") == [
         ("{", "not_json", "topic", 104)
     ]
     assert made.reconciled
 
 
-def test_running_again_changes_no_byte_and_no_row(bounded: Bench) -> None:
+def test_running_again_changes_no_byte_and_no_row(graph_run: GraphRun) -> None:
     events = [event(n, MINUTE + 25 * n, kind) for n in range(10) for kind in ("click", "view")]
     history = batch(*events, b"[]", arrival=MINUTE)
-    first = bounded.run(history)
-    files, letters = bounded.segments(), bounded.segments("dead")
+    first = graph_run.run(history)
+    files, letters = graph_run.segments(), graph_run.segments("dead")
     tables = {
-        table: bounded.sql(f"from {table} order by all")
+        table: graph_run.sql(f"from {table} order by all")
         for table in ("click_events", "view_events", "event_counts", "dead_letters", "_segments")
     }
-    again = bounded.run(history)
-    assert (bounded.segments(), bounded.segments("dead")) == (files, letters)
-    assert tables == {table: bounded.sql(f"from {table} order by all") for table in tables}
+    again = graph_run.run(history)
+    assert (graph_run.segments(), graph_run.segments("dead")) == (files, letters)
+    assert tables == {table: graph_run.sql(f"from {table} order by all") for table in tables}
     assert (first.accepted, first.loaded, first.rejected) == (20, 20, 1)
     assert (again.accepted, again.duplicates, again.loaded, again.rejected, again.reconciled) == (
         0,
@@ -55,22 +49,22 @@ def test_running_again_changes_no_byte_and_no_row(bounded: Bench) -> None:
     )
 
 
-def test_counts_are_exact_per_type_and_ten_seconds(bounded: Bench) -> None:
+def test_counts_are_exact_per_type_and_ten_seconds(graph_run: GraphRun) -> None:
     times = [MINUTE + seconds for seconds in (0, 9.999999, 10, 59.999999, 60)]
     events = [event(n, at, kind) for n, at in enumerate(times) for kind in ("click", "view")]
-    bounded.run(batch(*events, arrival=MINUTE))
-    counted = bounded.sql(
+    graph_run.run(batch(*events, arrival=MINUTE))
+    counted = graph_run.sql(
         "select event_type, epoch(window_start), epoch(window_end), events from event_counts"
     )
     expected = Counter((kind, at // 10 * 10) for at in times for kind in ("click", "view"))
     assert sorted(counted) == sorted((kind, start, start + 10, n) for (kind, start), n in expected.items())
 
 
-def test_what_an_interrupted_run_stored_but_did_not_load_is_recovered(bounded: Bench) -> None:
+def test_what_an_interrupted_run_stored_but_did_not_load_is_recovered(graph_run: GraphRun) -> None:
     lost = [event(n, MINUTE + n) for n in range(3)]
-    bounded.log.open()
-    bounded.log.append("click", MINUTE, 0, lost)
-    again = Bench(bounded.folder, live=False)
+    graph_run.log.open()
+    graph_run.log.append("click", MINUTE, 0, lost)
+    again = GraphRun(graph_run.folder, live=False)
     made = again.run(batch(*lost, event(9, MINUTE), arrival=MINUTE))
     assert (made.accepted, made.duplicates, made.loaded, made.backfilled) == (1, 3, 1, 3)
     assert made.reconciled
@@ -79,12 +73,12 @@ def test_what_an_interrupted_run_stored_but_did_not_load_is_recovered(bounded: B
 
 @pytest.mark.parametrize("element", [EventBatch, Rejected, LoadRequest])
 def test_what_stays_in_a_worker_is_not_encoded_to_know_its_size(
-    bounded: Bench, monkeypatch: pytest.MonkeyPatch, element: type
+    graph_run: GraphRun, monkeypatch: pytest.MonkeyPatch, element: type
 ) -> None:
     def refuse(self: object, protocol: object) -> None:
         message = f"{type(self).__name__} was encoded"
         raise AssertionError(message)
 
     monkeypatch.setattr(element, "__reduce_ex__", refuse)
-    made = bounded.run(batch(event(1, MINUTE), event(2, MINUTE), b"{", arrival=MINUTE))
+    made = graph_run.run(batch(event(1, MINUTE), event(2, MINUTE), b"{", arrival=MINUTE))
     assert (made.read, made.accepted, made.rejected, made.loaded) == (3, 2, 1, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
@@ -11,7 +10,7 @@ from sluice.elements import DEAD_LETTER
 from sluice.warehouses import RowError, SegmentLoad, open_warehouse
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
-from tests.graph.graph_fixture import MINUTE, Bench, batch, event
+from tests.graph.graph_fixture import MINUTE, GraphRun, batch, event
 
 REASON = "odd ids are not for this table"
 
@@ -29,33 +28,35 @@ class FussyWarehouse(DuckDBWarehouse):
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    made = Bench(tmp_path, live=False)
-    made.warehouse = FussyWarehouse(str(tmp_path / "w.duckdb"))
-    return made
+def fussy_run(graph_run: GraphRun) -> GraphRun:
+    """The graph with a warehouse that rejects odd ids."""
+    graph_run.warehouse = FussyWarehouse(str(graph_run.folder / "w.duckdb"))
+    return graph_run
 
 
 LETTERS = "select payload, code, step, violations[1].got, source.line from dead_letters order by source.line"
 
 
-def test_refused_rows_are_dead_letters_and_the_books_balance(bench: Bench) -> None:
+def test_refused_rows_are_dead_letters_and_the_books_balance(fussy_run: GraphRun) -> None:
     events = [event(n, MINUTE + n) for n in range(5)]
-    made = bench.run(batch(*events, b"{", arrival=MINUTE))
+    made = fussy_run.run(batch(*events, b"{", arrival=MINUTE))
     assert (made.read, made.accepted, made.rejected) == (6, 5, 1)
     assert (made.loaded, made.load_rejected, made.reconciled) == (3, 2, True)
-    assert bench.sql("select id from click_events order by id") == [(0,), (2,), (4,)]
-    assert bench.sql(LETTERS)[:2] == [
+    assert fussy_run.sql("select id from click_events order by id") == [(0,), (2,), (4,)]
+    assert fussy_run.sql(LETTERS)[:2] == [
         (events[1].decode(), "rejected_by_warehouse", "load", REASON, 2),
         (events[3].decode(), "rejected_by_warehouse", "load", REASON, 4),
     ]
-    assert bench.stored() == events
+    assert fussy_run.stored() == events
 
 
-def test_refused_rows_are_told_again_until_their_letters_are_stored_but_stored_once(bench: Bench) -> None:
+def test_refused_rows_are_told_again_until_their_letters_are_stored_but_stored_once(
+    fussy_run: GraphRun,
+) -> None:
     events = [event(n, MINUTE + n) for n in range(4)]
-    bench.run(batch(*events, arrival=MINUTE))
-    letters = bench.sql(f"from ({LETTERS})")
-    again = bench.run(batch(*events, arrival=MINUTE))
+    fussy_run.run(batch(*events, arrival=MINUTE))
+    letters = fussy_run.sql(f"from ({LETTERS})")
+    again = fussy_run.run(batch(*events, arrival=MINUTE))
     assert (again.accepted, again.duplicates, again.loaded, again.load_rejected, again.reconciled) == (
         0,
         4,
@@ -63,42 +64,42 @@ def test_refused_rows_are_told_again_until_their_letters_are_stored_but_stored_o
         0,
         True,
     )
-    assert bench.sql(f"from ({LETTERS})") == letters
-    assert len(bench.stored("dead")) == 2
+    assert fussy_run.sql(f"from ({LETTERS})") == letters
+    assert len(fussy_run.stored("dead")) == 2
 
 
-def test_counts_alone_are_loaded_and_the_books_balance(bench: Bench) -> None:
-    bench.job = replace(bench.job, load=("counts",))
-    bench.warehouse = open_warehouse(bench.job.warehouse)
+def test_counts_alone_are_loaded_and_the_books_balance(fussy_run: GraphRun) -> None:
+    fussy_run.job = replace(fussy_run.job, load=("counts",))
+    fussy_run.warehouse = open_warehouse(fussy_run.job.warehouse)
     events = [event(n, MINUTE + n) for n in range(11)]
-    made = bench.run(batch(*events, b"{", arrival=MINUTE))
+    made = fussy_run.run(batch(*events, b"{", arrival=MINUTE))
     assert (made.read, made.accepted, made.rejected) == (12, 11, 1)
     assert (made.loaded, made.load_rejected, made.reconciled) == (11, 0, True)
     counted = "select event_type, events from event_counts order by window_start"
     tables = "select view_name from duckdb_views() where not internal order by all"
-    assert bench.sql(counted) == [("click", 10), ("click", 1)]
-    assert bench.sql(tables) == [("_segments",), ("event_counts",)]
-    again = bench.run(batch(*events, b"{", arrival=MINUTE))
+    assert fussy_run.sql(counted) == [("click", 10), ("click", 1)]
+    assert fussy_run.sql(tables) == [("_segments",), ("event_counts",)]
+    again = fussy_run.run(batch(*events, b"{", arrival=MINUTE))
     assert (again.duplicates, again.loaded, again.backfilled, again.reconciled) == (11, 0, 0, True)
-    assert bench.load().backfilled == 0
-    bench.warehouse = open_warehouse(f"duckdb:///{bench.folder}/second/w.duckdb")
-    assert (bench.load().backfilled, bench.load().backfilled) == (11, 0)
-    assert bench.stored() == events
-    assert len(bench.stored("dead")) == 1
-    assert bench.sql(counted) == [("click", 10), ("click", 1)]
+    assert fussy_run.load().backfilled == 0
+    fussy_run.warehouse = open_warehouse(f"duckdb:///{fussy_run.folder}/second/w.duckdb")
+    assert (fussy_run.load().backfilled, fussy_run.load().backfilled) == (11, 0)
+    assert fussy_run.stored() == events
+    assert len(fussy_run.stored("dead")) == 1
+    assert fussy_run.sql(counted) == [("click", 10), ("click", 1)]
 
 
-def test_load_fills_an_empty_warehouse_from_the_log_and_keeps_what_it_refuses(bench: Bench) -> None:
-    bench.log.open()
-    bench.log.append("click", MINUTE, 0, [event(n, MINUTE + n) for n in range(4)])
-    bench.log.append("view", MINUTE, 0, [event(0, MINUTE, "view")])
-    made = bench.load()
+def test_load_fills_an_empty_warehouse_from_the_log_and_keeps_what_it_refuses(fussy_run: GraphRun) -> None:
+    fussy_run.log.open()
+    fussy_run.log.append("click", MINUTE, 0, [event(n, MINUTE + n) for n in range(4)])
+    fussy_run.log.append("view", MINUTE, 0, [event(0, MINUTE, "view")])
+    made = fussy_run.load()
     assert (made.read, made.loaded, made.backfilled, made.reconciled) == (0, 0, 3, True)
-    assert bench.sql("select id from click_events order by id") == [(0,), (2,)]
-    assert bench.sql("select event_type, sum(events) from event_counts group by all order by all") == [
+    assert fussy_run.sql("select id from click_events order by id") == [(0,), (2,)]
+    assert fussy_run.sql("select event_type, sum(events) from event_counts group by all order by all") == [
         ("click", 2),
         ("view", 1),
     ]
-    assert len(bench.sql(LETTERS)) == 2
-    assert bench.load().backfilled == 0
-    assert len(bench.stored("dead")) == 2
+    assert len(fussy_run.sql(LETTERS)) == 2
+    assert fussy_run.load().backfilled == 0
+    assert len(fussy_run.stored("dead")) == 2

@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 
 from devservers import prism
-from tests.graph.graph_fixture import HOUR, MINUTE, Bench, batch, event
+from tests.graph.graph_fixture import HOUR, MINUTE, GraphRun, batch, event
 
 pytestmark = pytest.mark.alone
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> Iterator[Bench]:
+def live(tmp_path: Path) -> Iterator[GraphRun]:
     with prism.start() as server:
-        yield Bench(tmp_path, live=True, runner=server.options)
+        yield GraphRun(tmp_path, live=True, runner=server.options)
 
 
-def test_live_events_early_on_time_and_late_are_each_stored_once(live: Bench) -> None:
+def test_live_events_early_on_time_and_late_are_each_stored_once(live: GraphRun) -> None:
     early, on_time, late = (event(n, MINUTE + 5) for n in range(3))
     made = live.run(
         batch(early, arrival=MINUTE + 6),
@@ -38,7 +38,7 @@ def test_live_events_early_on_time_and_late_are_each_stored_once(live: Bench) ->
     assert live.sql("select events from event_counts") == [(3,)]
 
 
-def test_live_counts_can_be_loaded_alone(live: Bench) -> None:
+def test_live_counts_can_be_loaded_alone(live: GraphRun) -> None:
     live.job = replace(live.job, load=("counts",))
     early, late = event(0, MINUTE + 5), event(1, MINUTE + 5)
     made = live.run(
@@ -54,7 +54,7 @@ def test_live_counts_can_be_loaded_alone(live: Bench) -> None:
     ]
 
 
-def test_too_late_and_too_far_ahead_are_rejected_and_nothing_else_is_dropped(live: Bench) -> None:
+def test_too_late_and_too_far_ahead_are_rejected_and_nothing_else_is_dropped(live: GraphRun) -> None:
     arrival = MINUTE + 2 * HOUR
     oldest, too_old = event(1, arrival - HOUR), event(2, arrival - HOUR - 1)
     newest, too_new = event(3, arrival + 60), event(4, arrival + 61)
@@ -69,7 +69,7 @@ def test_too_late_and_too_far_ahead_are_rejected_and_nothing_else_is_dropped(liv
     assert made.reconciled
 
 
-def test_a_pane_retried_with_other_neighbours_stores_nothing_twice(live: Bench) -> None:
+def test_a_pane_retried_with_other_neighbours_stores_nothing_twice(live: GraphRun) -> None:
     events = [event(n, MINUTE + n) for n in range(10)]
     live.run(batch(*events[:6], arrival=MINUTE))
     before = live.segments()

@@ -18,7 +18,7 @@ from sluice.warehouses.schema_diff import (
     without_columns,
 )
 
-from tests.graph.graph_fixture import MINUTE, Bench, batch, event
+from tests.graph.graph_fixture import MINUTE, GraphRun, batch, event
 
 ID = Column("id", "BIGINT", required=True)
 ITEMS = (Column("items", "STRUCT[]"), Column("items[].a", "TEXT"), Column("items[].a.b", "TEXT"))
@@ -103,29 +103,29 @@ def test_a_contract_is_narrowed_at_any_depth() -> None:
 
 
 def test_a_job_goes_on_when_its_contract_learns_a_property(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, live=False)
-    old = bench.job
+    graph_run = GraphRun(tmp_path, live=False)
+    old = graph_run.job
     click = old.contracts["click"]
     newer = replace(click, version="1.1.0", properties=(*click.properties, Property("colour", "string")))
     later = replace(old, contracts={**old.contracts, "click": newer})
 
     def run(number: int) -> None:
         line = event(number, MINUTE + number)[:-1] + b',"colour":"red"}'
-        made = bench.run(batch(line, arrival=MINUTE))
+        made = graph_run.run(batch(line, arrival=MINUTE))
         assert (made.read, made.loaded, made.load_rejected, made.reconciled) == (1, 1, 0, True)
 
     run(1)
-    bench.job = later
+    graph_run.job = later
     run(2)
-    assert bench.sql("select id, _extra ->> 'colour' from click_events order by id") == [
+    assert graph_run.sql("select id, _extra ->> 'colour' from click_events order by id") == [
         (1, "red"),
         (2, "red"),
     ]
-    assert apply_contracts(bench.warehouse, contracts_of(later)).done == ["click_events.colour: added"]
+    assert apply_contracts(graph_run.warehouse, contracts_of(later)).done == ["click_events.colour: added"]
     run(3)
-    bench.job = old  # as after a rollback
+    graph_run.job = old  # as after a rollback
     run(4)
-    rows = bench.sql("select id, colour, _extra ->> 'colour' from click_events order by id")
+    rows = graph_run.sql("select id, colour, _extra ->> 'colour' from click_events order by id")
     assert rows == [(1, None, "red"), (2, None, "red"), (3, "red", None), (4, None, "red")]
 
 
