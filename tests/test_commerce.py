@@ -38,7 +38,7 @@ def test_sales(tmp_path: Path) -> None:
     assert sorted(rows(tmp_path, query)) == [(-1, True, False), (1, None, True)]
 
 
-def test_rows_are_delivered_again_without_their_file(tmp_path: Path) -> None:
+def test_rejected_rows_are_redelivered_without_their_file(tmp_path: Path) -> None:
     source = tmp_path / "sales.csv"
     header = "Sale-ID;product_id;customer_id;quantity;sale_date;note"
     day = (datetime.now(UTC) + timedelta(days=300)).date().isoformat()
@@ -98,7 +98,7 @@ def test_catalog(tmp_path: Path) -> None:
     assert rows(tmp_path, query) == [("Caf\u00e9 press", "24.950000000", True, "507f1f77bcf86cd799439003")]
 
 
-def test_user_logs_are_aggregated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_log_script_prints_aggregates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert figures(run_job("user_logs", ROOT / "examples/user_logs/user_logs.json", tmp_path)) == (
         47,
         41,

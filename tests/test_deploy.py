@@ -37,10 +37,10 @@ PRIVACY_SECRET=sluice-privacy-key
 
 
 class TestMetadata:
-    def test_it_is_fresh(self) -> None:
+    def test_metadata_is_up_to_date(self) -> None:
         assert json.loads(FILE.read_text("utf-8")) == metadata(), "run: .venv/bin/python deploy/metadata.py"
 
-    def test_it_has_every_key_with_its_help(self) -> None:
+    def test_metadata_has_every_job_key_with_its_help(self) -> None:
         parameters = {each["name"]: each for each in json.loads(FILE.read_text("utf-8"))["parameters"]}
         options = {name.replace(".", "_"): key for name, key in option_keys().items()}
         assert list(parameters) == ["job", *options] == ["job", *keys()]
@@ -48,11 +48,11 @@ class TestMetadata:
             assert parameters[name]["helpText"].startswith(option.metadata["help"])
             assert option.metadata.get("example", "") in parameters[name]["helpText"]
 
-    def test_names_are_such_as_templates_take(self) -> None:
+    def test_parameter_names_are_valid_in_templates(self) -> None:
         for each in metadata()["parameters"]:
             assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", each["name"])
 
-    def test_places_must_be_given_and_be_reached_by_all_workers(self) -> None:
+    def test_storage_parameters_are_required_and_remote(self) -> None:
         required = {each["name"] for each in metadata()["parameters"] if not each.get("isOptional")}
         assert required == set(PLACES)
         assert re.match(PLACES["source"], "pubsub://projects/p/subscriptions/s")
@@ -61,7 +61,7 @@ class TestMetadata:
 
 
 class TestImage:
-    def test_beam_is_the_locked_one(self) -> None:
+    def test_beam_version_is_the_locked_one(self) -> None:
         (locked,) = re.findall(
             r"^apache-beam(?:\[.*\])?==(\S+)", (ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE
         )
@@ -74,7 +74,7 @@ class TestImage:
             assert tag != "latest"
             assert re.search(r"\d+\.\d+|\d{8}", tag)
 
-    def test_everything_it_copies_reaches_the_build(self) -> None:
+    def test_copied_files_are_in_the_build_context(self) -> None:
         let_in = {
             line[1:]
             for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
@@ -88,11 +88,11 @@ class TestImage:
         assert sorted(let_in) == sorted(copied)
         assert [name for name in copied if not (ROOT / name).exists()] == []
 
-    def test_the_launcher_is_where_dataflow_looks(self) -> None:
+    def test_launcher_is_at_the_path_that_dataflow_expects(self) -> None:
         (file,) = re.findall(r"FLEX_TEMPLATE_PYTHON_PY_FILE=(\S+)", DOCKERFILE)
         assert (ROOT / Path(file).relative_to("/template")).is_file()
 
-    def test_hadolint_has_nothing_to_say(self) -> None:
+    def test_hadolint_reports_nothing(self) -> None:
         done = subprocess.run(
             [str(require_path("lint/bin/hadolint")), str(ROOT / "Dockerfile")],
             capture_output=True,
@@ -177,7 +177,7 @@ class TestScript:
             ]
         ]
 
-    def test_places_that_are_given_win(self, clouds: Clouds) -> None:
+    def test_given_storage_parameters_take_precedence(self, clouds: Clouds) -> None:
         places = (
             "files=gs://b/f",
             "dead_letters=gs://b/d",
@@ -190,7 +190,7 @@ class TestScript:
         (parameters,) = [each for each in call if each.startswith("--parameters=")]
         assert parameters.endswith(":1.2.3||" + "||".join(places))
 
-    def test_update_puts_the_version_in_place(self, clouds: Clouds) -> None:
+    def test_update_starts_the_new_version_in_place(self, clouds: Clouds) -> None:
         assert clouds.deploy("update", "sluice-live", "source=gs://b/s").returncode == 0
         (call,) = clouds.called()
         assert call[:5] == ["gcloud", "dataflow", "flex-template", "run", "sluice-live"]
@@ -219,7 +219,7 @@ esac""",
         ]
         assert clouds.called()[1][4] == "2026-11-21_job-7"
 
-    def test_a_job_that_does_not_drain_is_not_started_again(self, clouds: Clouds) -> None:
+    def test_job_that_fails_to_drain_is_not_restarted(self, clouds: Clouds) -> None:
         clouds.program(
             "gcloud", 'case "$*" in *" list "*) echo job-7 ;; *" describe "*) echo JOB_STATE_FAILED ;; esac'
         )
@@ -228,7 +228,7 @@ esac""",
         assert done.stderr == "deploy: sluice-live: expected it to drain, got JOB_STATE_FAILED\n"
         assert [call[3] for call in clouds.called()] == ["list", "drain", "describe"]
 
-    def test_a_job_that_is_not_there_is_not_replaced(self, clouds: Clouds) -> None:
+    def test_missing_job_is_not_replaced(self, clouds: Clouds) -> None:
         done = clouds.deploy("replace", "sluice-live", "source=gs://b/s")
         assert done.returncode == 1
         assert done.stderr == "deploy: sluice-live: expected a running job, found none\n"
@@ -254,7 +254,7 @@ esac""",
             ],
         ]
 
-    def test_apply_keeps_what_terraform_says(self, clouds: Clouds) -> None:
+    def test_apply_saves_the_outputs_of_terraform(self, clouds: Clouds) -> None:
         clouds.program("terraform", 'case "$*" in *" output "*) echo PROJECT=other-project ;; esac')
         done = clouds.deploy("apply", "-auto-approve", PROJECT="other-project", REGION="us-east4")
         assert (done.returncode, done.stderr) == (0, "")
@@ -272,7 +272,7 @@ esac""",
         ]
         assert (clouds.root / "out/deploy.env").read_text() == "PROJECT=other-project\n"
 
-    def test_the_privacy_key_is_seen_by_nobody(self, clouds: Clouds, tmp_path: Path) -> None:
+    def test_privacy_key_is_never_an_argument_or_output(self, clouds: Clouds, tmp_path: Path) -> None:
         clouds.program("gcloud", f"cat >{tmp_path}/key")
         done = clouds.deploy("secret")
         key = (tmp_path / "key").read_text()
@@ -290,7 +290,7 @@ esac""",
             ]
         ]
 
-    def test_before_terraform(self, clouds: Clouds) -> None:
+    def test_command_before_apply_is_an_error(self, clouds: Clouds) -> None:
         (clouds.root / "out/deploy.env").unlink()
         done = clouds.deploy("image")
         assert (done.returncode, done.stderr) == (
@@ -299,7 +299,7 @@ esac""",
         )
 
     @pytest.mark.parametrize("words", [(), ("deploy",), ("run",)])
-    def test_a_wrong_call_says_how(self, clouds: Clouds, words: tuple[str, ...]) -> None:
+    def test_wrong_arguments_print_usage(self, clouds: Clouds, words: tuple[str, ...]) -> None:
         done = clouds.deploy(*words)
         assert done.returncode == 2
         assert done.stdout.startswith("Brings Sluice to Google Cloud")
@@ -307,7 +307,7 @@ esac""",
 
 
 class TestWorkflows:
-    def test_actionlint_has_nothing_to_say(self) -> None:
+    def test_actionlint_reports_nothing(self) -> None:
         command = [require_program("actionlint"), "-no-color", *map(str, WORKFLOWS)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout) == (0, "")
@@ -320,26 +320,26 @@ class TestWorkflows:
             for step in content["steps"]
         ]
 
-    def test_every_step_is_a_script_that_runs_by_hand(self) -> None:
+    def test_workflow_steps_run_repository_scripts(self) -> None:
         for where, step in self.steps():
             if "run" in step:
                 (script,) = re.findall(r"^(scripts/\w+|\.ci/run)(?: |$)", step["run"]) or [""]
                 assert os.access(ROOT / script, os.X_OK), f"{where}: {step['run']}"
                 assert "\n" not in step["run"].strip(), where
 
-    def test_actions_of_others_are_pinned(self) -> None:
+    def test_third_party_actions_are_pinned(self) -> None:
         for where, step in self.steps():
             if "uses" in step:
                 assert re.fullmatch(
                     r"(actions|docker|google-github-actions|hashicorp)/[\w-]+@v\d+", step["uses"]
                 ), where
 
-    def test_workflows_may_no_more_than_they_must(self) -> None:
+    def test_workflow_permissions_are_minimal(self) -> None:
         for path in WORKFLOWS:
             workflow = yaml.safe_load(path.read_text("utf-8"))
             assert workflow["permissions"] == {"contents": "read"}, path.name
 
-    def test_a_deployment_needs_approval_and_no_key(self) -> None:
+    def test_deployment_needs_approval_and_no_key(self) -> None:
         text = (ROOT / ".github/workflows/deploy.yaml").read_text("utf-8")
         workflow = yaml.safe_load(text)
         assert {job["environment"] for job in workflow["jobs"].values()} == {"production"}

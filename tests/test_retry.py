@@ -8,7 +8,7 @@ from sluice.errors import ConfigError, StorageError, WarehouseError
 from sluice.retry import RetryPolicy
 
 
-def test_what_fails_for_a_while_is_done_in_the_end_and_each_failure_is_told(
+def test_temporary_failure_is_retried_and_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     left = [StorageError("disk full"), WarehouseError("locked")]
@@ -28,9 +28,7 @@ def test_what_fails_for_a_while_is_done_in_the_end_and_each_failure_is_told(
 
 
 @pytest.mark.parametrize(("seconds", "failure"), [(0, StorageError("disk full")), (60, ConfigError("typo"))])
-def test_without_time_or_for_another_failure_nothing_is_tried_again(
-    seconds: float, failure: Exception
-) -> None:
+def test_other_failure_and_expired_time_are_not_retried(seconds: float, failure: Exception) -> None:
     calls = []
 
     def action() -> None:

@@ -78,7 +78,7 @@ def test_contract_is_complete(path: Path) -> None:
             assert (path.parent / "examples" / f"{contract.event_type}.{kind}.ndjson").read_bytes()
 
 
-def test_dead_letters_know_every_code() -> None:
+def test_dead_letter_contract_lists_every_code() -> None:
     properties = {prop.name: prop for prop in load_contract(str(PACKAGED)).properties}
     reasons = properties["violations"].items
     assert reasons is not None

@@ -11,7 +11,7 @@ from sluice.telemetry import Figures, measure, registry
 SECOND = 1_000_000
 
 
-def test_figures_add_up_and_letters_are_not_events() -> None:
+def test_figures_are_summed_without_dead_letters() -> None:
     figures = Figures()
     figures.add(StepCounts({("accepted", "order"): 3, ("accepted", DEAD_LETTER): 7}))
     figures.add(StepCounts({("accepted", "order"): 1, ("accepted", "view"): 2}))
@@ -19,7 +19,7 @@ def test_figures_add_up_and_letters_are_not_events() -> None:
     assert figures.total("accepted") == 6
 
 
-def test_windows_of_several_segments_add_up_and_only_the_latest_are_kept() -> None:
+def test_window_counts_are_summed_and_only_the_latest_kept() -> None:
     figures = Figures()
     for start in range(100):
         figures.add_windows("order", [WindowCount(start * SECOND, (start + 1) * SECOND, 2)])
@@ -32,7 +32,7 @@ def test_windows_of_several_segments_add_up_and_only_the_latest_are_kept() -> No
     assert len(figures.windows(1000)) == 60
 
 
-def test_a_tally_is_seen_by_prometheus_and_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_counts_are_exported_and_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     pending_acks = live.PendingAcks(lambda: 5.0)
     pending_acks.issue(4, 40, lambda: None)
     monkeypatch.setattr(metrics, "FIGURES", Figures())

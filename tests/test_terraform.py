@@ -83,7 +83,7 @@ def text_of(pattern: str) -> str:
 
 
 class TestTables:
-    def test_a_dataset_has_the_tables_of_its_domains(self, evaluate: Any) -> None:
+    def test_dataset_has_the_tables_of_its_domains(self, evaluate: Any) -> None:
         own = {"_segments", "_event_counts", "dead_letters"}
         for settings in evaluate("var.datasets").values():
             assert set(settings["domains"]) <= {path.name for path in (ROOT / "schemas").iterdir()}
@@ -97,29 +97,29 @@ class TestTables:
             expected = {contract.table for contract in contracts} | own | set(settings["tables"])
             assert set(tables) == expected, name
 
-    def test_their_columns_are_those_of_the_contracts(self, evaluate: Any) -> None:
+    def test_columns_match_the_contracts(self, evaluate: Any) -> None:
         tables = evaluate("local.tables")
         for name, settings in evaluate("var.datasets").items():
             for domain in settings["domains"]:
                 for contract in load_contracts(str(ROOT / "schemas" / domain)).values():
                     assert tables[name][contract.table] == bigquery_tables.table_json(contract)
 
-    def test_every_domain_has_a_dataset(self, evaluate: Any) -> None:
+    def test_domains_have_a_dataset(self, evaluate: Any) -> None:
         domains = {path.name for path in (ROOT / "schemas").iterdir() if any(path.glob("*.odcs.yaml"))}
         held = {domain for settings in evaluate("var.datasets").values() for domain in settings["domains"]}
         assert domains - NOT_IN_BIGQUERY == held
 
-    def test_every_generated_table_is_made_somewhere(self, evaluate: Any) -> None:
+    def test_generated_tables_are_created(self, evaluate: Any) -> None:
         made = {table for tables in evaluate("local.tables").values() for table in tables}
         left = set(generated()) - made
         assert {generated()[name]["labels"]["domain"] for name in left} <= NOT_IN_BIGQUERY
 
-    def test_the_tables_of_the_requirements(self, evaluate: Any) -> None:
+    def test_required_tables_exist(self, evaluate: Any) -> None:
         assert {"raw_sales_data", "customer_logs", "product_catalog", "reporting_metrics"} < set(
             evaluate("local.tables")["ecommerce_data"]
         )
 
-    def test_hidden_columns_exist_and_are_what_contracts_classify(self, evaluate: Any) -> None:
+    def test_hidden_columns_match_contract_classification(self, evaluate: Any) -> None:
         """What a contract calls restricted or confidential is not in a shared view."""
         for settings in evaluate("var.datasets").values():
             contracts = {
@@ -134,7 +134,7 @@ class TestTables:
                     table
                 )
 
-    def test_the_view_of_counts_is_the_generated_one(self, evaluate: Any) -> None:
+    def test_counts_view_matches_the_generated_view(self, evaluate: Any) -> None:
         (view,) = evaluate("local.views")["backend_events"].items()
         name, content = view
         assert name == bigquery_tables.COUNTS
@@ -144,7 +144,7 @@ class TestTables:
         )
 
     @pytest.mark.parametrize("path", sorted((TERRAFORM / "schemas").glob("*.json")), ids=named)
-    def test_a_written_table_is_whole(self, path: Path) -> None:
+    def test_handwritten_table_is_complete(self, path: Path) -> None:
         table = json.loads(path.read_text("utf-8"))
         columns = fields(table)
         assert len(set(columns)) == len(columns)
@@ -158,25 +158,25 @@ class TestTables:
 
 
 class TestNames:
-    def test_the_topic_and_the_subscription_of_the_requirements(self, evaluate: Any) -> None:
+    def test_required_topic_and_subscription_exist(self, evaluate: Any) -> None:
         topics = evaluate("var.topics")
         assert list(topics) == ["backend-events-topic"]
         assert list(topics["backend-events-topic"]["subscriptions"]) == ["backend-events-topic-sub"]
 
-    def test_every_subscription_that_is_named_is_made(self, evaluate: Any) -> None:
+    def test_referenced_subscriptions_exist(self, evaluate: Any) -> None:
         made = {name for topic in evaluate("var.topics").values() for name in topic["subscriptions"]}
         made |= {f"{topic}-dead-letters-sub" for topic in evaluate("var.topics")}
         for path in sources():
             for name in re.findall(r"/subscriptions/([\w-]+)", path.read_text("utf-8")):
                 assert name in made, f"{path.relative_to(ROOT)}: subscription {name}"
 
-    def test_every_topic_that_is_named_is_made(self, evaluate: Any) -> None:
+    def test_referenced_topics_exist(self, evaluate: Any) -> None:
         made = set(evaluate("var.topics")) | {f"{topic}-dead-letters" for topic in evaluate("var.topics")}
         for path in sources():
             for name in re.findall(r"/topics/([\w-]+)", path.read_text("utf-8")):
                 assert name in made, f"{path.relative_to(ROOT)}: topic {name}"
 
-    def test_every_bucket_that_is_named_is_made(self, evaluate: Any) -> None:
+    def test_referenced_buckets_exist(self, evaluate: Any) -> None:
         made = {name.removeprefix(f"{PROJECT}-") for name in evaluate("local.bucket_names").values()}
         for path in sources():
             for name in re.findall(
@@ -184,7 +184,7 @@ class TestNames:
             ):
                 assert name in made | {"terraform-state"}, f"{path.relative_to(ROOT)}: bucket {name}"
 
-    def test_every_dataset_that_is_named_is_made(self, evaluate: Any) -> None:
+    def test_referenced_datasets_exist(self, evaluate: Any) -> None:
         made = set(evaluate("var.datasets"))
         for path in sources():
             for name in re.findall(
@@ -192,19 +192,19 @@ class TestNames:
             ):
                 assert name in made, f"{path.relative_to(ROOT)}: dataset {name}"
 
-    def test_every_job_file_that_is_named_is_there(self) -> None:
+    def test_referenced_job_files_exist(self) -> None:
         for path in sources():
             for name in re.findall(r"jobs/\w+\.yaml", path.read_text("utf-8")):
                 assert (ROOT / name).is_file(), f"{path.relative_to(ROOT)}: {name}"
 
     @pytest.mark.parametrize("example", EXAMPLES, ids=named)
-    def test_parameters_of_jobs_are_those_of_the_template(self, example: Path) -> None:
+    def test_job_parameters_match_the_template(self, example: Path) -> None:
         for block in re.findall(
             r"parameters = \{(.*?)\}\n", (example / "main.tf").read_text("utf-8"), re.DOTALL
         ):
             assert set(re.findall(r"^\s*(\w+)\s*=", block, re.MULTILINE)) <= {"job", *keys()}
 
-    def test_the_guide_lists_what_there_is(self, evaluate: Any) -> None:
+    def test_guide_lists_every_resource(self, evaluate: Any) -> None:
         guide = (ROOT / "docs/how-to/deploy.md").read_text("utf-8")
         listed = dict(re.findall(r"^\| ([^|]+?) \| (.*?) \|$", guide, re.MULTILINE))
 
@@ -228,7 +228,7 @@ class TestNames:
         assert names("service accounts") == [f"{prefix}-{account}" for account in accounts]
         assert names("secret") == [evaluate("var.privacy_secret")]
 
-    def test_scripts_deploy_knows_what_terraform_says(self) -> None:
+    def test_deploy_script_reads_terraform_outputs(self) -> None:
         said = set(re.findall(r'"([A-Z_]+)=\$', (TERRAFORM / "outputs.tf").read_text("utf-8")))
         script = (ROOT / "scripts/deploy").read_text("utf-8")
         used = set(re.findall(r"\$\{?([A-Z][A-Z_]+)\b", script)) - {"VERSION", "TERRAFORM", "DEPLOY_ENV"}
@@ -236,7 +236,7 @@ class TestNames:
         assert used - optional <= said
         assert said - used == {"RAW"}  # for people: where histories are copied to
 
-    def test_alerts_ask_for_figures_that_jobs_count(self) -> None:
+    def test_alerts_use_metrics_that_jobs_export(self) -> None:
         text = (TERRAFORM / "modules/monitoring/main.tf").read_text("utf-8")
         (figures,) = re.findall(r"for figure in \[(.*?)\]", text)
         counted = metrics._HELP
@@ -255,7 +255,7 @@ def sources() -> list[Path]:
 
 
 class TestStyle:
-    def test_it_is_formatted(self) -> None:
+    def test_terraform_is_formatted(self) -> None:
         command = [require_program("terraform"), "fmt", "-check", "-recursive", "-list=true"]
         done = subprocess.run(command, cwd=TERRAFORM, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout) == (0, "")
@@ -283,7 +283,7 @@ class TestStyle:
                 ), name
 
     @pytest.mark.parametrize("module", MODULES, ids=named)
-    def test_every_module_has_tests_and_is_used(self, module: Path) -> None:
+    def test_modules_are_tested_and_used(self, module: Path) -> None:
         assert f'source = "./modules/{module.name}"' in (
             TERRAFORM / f"tests/{module.name}.tftest.hcl"
         ).read_text("utf-8")
@@ -292,7 +292,7 @@ class TestStyle:
         )
 
     @pytest.mark.parametrize("path", TESTS, ids=named)
-    def test_a_service_account_is_mocked_with_its_name(self, path: Path) -> None:
+    def test_service_account_mocks_have_their_name(self, path: Path) -> None:
         """A made-up member would not be one that IAM takes."""
         text = path.read_text("utf-8")
         assert "mock_provider" in text
@@ -300,19 +300,19 @@ class TestStyle:
             assert re.search(r"member = \"serviceAccount:", text)
             assert re.search(r"email  = \"", text)
 
-    def test_no_role_is_wider_than_its_purpose(self) -> None:
+    def test_roles_are_minimal(self) -> None:
         roles = set(
             re.findall(r"roles/[\w.]+", "\n".join(path.read_text("utf-8") for path in TERRAFORM.glob("*.tf")))
         )
         assert roles == ROLES
 
     @pytest.mark.parametrize("path", [*FILES, *TESTS, ROOT / "scripts/deploy"], ids=lambda path: path.name)
-    def test_no_secret_is_written_down(self, path: Path) -> None:
+    def test_no_secret_is_in_terraform(self, path: Path) -> None:
         assert re.findall(SECRET, path.read_text("utf-8")) == []
 
 
 @pytest.mark.long
-def test_checkov_has_nothing_to_say() -> None:
+def test_checkov_reports_nothing() -> None:
     checkov = str(require_path("lint/bin/checkov"))
     command = [
         checkov,
@@ -358,7 +358,7 @@ def blocks(path: Path) -> list[tuple[str, str, str]]:
     return [(kind, name, body) for kind, name, body in found]
 
 
-def test_jobs_are_yaml_that_terraform_can_override() -> None:
+def test_job_files_are_yaml_that_terraform_can_override() -> None:
     """Every place in a job file is a parameter of the template."""
     for path in (ROOT / "jobs").glob("*.yaml"):
         job = yaml.safe_load(path.read_text("utf-8"))

@@ -65,7 +65,7 @@ CLICKS = b"".join(
 
 
 @pytest.mark.long
-def test_the_clickstream_sends_its_counts_alone_to_snowflake(tmp_path: Path) -> None:
+def test_clickstream_job_loads_only_counts_into_snowflake(tmp_path: Path) -> None:
     (tmp_path / "clicks.ndjson").write_bytes(CLICKS)
     with BACKENDS["snowflake"](tmp_path) as make:
         backend = make(tmp_path)
@@ -93,7 +93,7 @@ def test_the_clickstream_sends_its_counts_alone_to_snowflake(tmp_path: Path) -> 
     assert len(list(tmp_path.glob("letters/**/dead_letter_*.json"))) == 1
 
 
-def test_a_history_is_loaded_once(backend: Backend, tmp_path: Path) -> None:
+def test_history_is_loaded_once(backend: Backend, tmp_path: Path) -> None:
     lines = HISTORY.read_bytes().splitlines(keepends=True)
     chosen = [line for line in lines if any(minute in line for minute in MINUTES)]
     (tmp_path / "history.ndjson").write_bytes(b"".join([*chosen, b'{"event_type":"order"\n']))

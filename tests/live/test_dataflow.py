@@ -246,11 +246,11 @@ def any_job(request: pytest.FixtureRequest) -> Launched:
     return found
 
 
-def test_the_steps(any_job: Launched) -> None:
+def test_graph_has_the_expected_steps(any_job: Launched) -> None:
     assert step_names(any_job.graph) == STEPS
 
 
-def test_the_workers(any_job: Launched) -> None:
+def test_worker_pool_has_the_configured_network_and_image(any_job: Launched) -> None:
     assert any_job.job["name"] == "sluice-backend-events"
     assert any_job.job["labels"] == {"app": "sluice"}
     assert any_job.environment["serviceAccountEmail"] == ACCOUNT
@@ -265,7 +265,7 @@ def test_workers_run_the_image_that_launched_the_job(any_job: Launched) -> None:
     assert beam_runner_api_pb2.DockerPayload.FromString(environment.payload).container_image == IMAGE
 
 
-def test_nothing_is_installed_on_workers(any_job: Launched) -> None:
+def test_workers_install_nothing(any_job: Launched) -> None:
     """The image has it all; the one file that is staged tells what the launcher had installed."""
     packages = ["submission_environment_dependencies.txt"]
     assert [each["name"] for each in any_job.pool["packages"]] == packages
@@ -282,22 +282,22 @@ def test_no_secret_leaves_the_launcher(any_job: Launched) -> None:
     assert SECRET not in str(any_job.graph)
 
 
-def test_a_replay_is_a_batch_job(replay: Launched) -> None:
+def test_bounded_source_makes_a_batch_job(replay: Launched) -> None:
     assert replay.job["type"] == JOB_TYPE_BATCH
     assert "enable_streaming_engine" not in replay.environment["experiments"]
 
 
-def test_a_live_job_tells_its_id_and_where_its_figures_are(live: Launched) -> None:
+def test_streaming_job_prints_its_id_and_the_place_of_its_totals(live: Launched) -> None:
     said = rf"backend_events: submitted to DataflowRunner as job-1; its figures: sluice report gs://{BUCKET}/temp/\S+\n"
     assert re.fullmatch(said, live.done.stdout)
 
 
-def test_a_live_job_uses_streaming_engine(live: Launched) -> None:
+def test_streaming_job_uses_streaming_engine(live: Launched) -> None:
     assert live.job["type"] == JOB_TYPE_STREAMING
     assert {"enable_streaming_engine", "enable_windmill_service"} < set(live.environment["experiments"])
 
 
-def test_a_live_job_reads_pubsub_as_dataflow_does(live: Launched) -> None:
+def test_streaming_job_reads_pubsub_natively(live: Launched) -> None:
     """Dataflow replaces this transform by a source of its own, which acknowledges what its state holds."""
     (read,) = (each for each in live.graph.components.transforms.values() if each.spec.urn == PUBSUB_READ)
     payload = beam_runner_api_pb2.PubSubReadPayload.FromString(read.spec.payload)
@@ -306,18 +306,18 @@ def test_a_live_job_reads_pubsub_as_dataflow_does(live: Launched) -> None:
     assert read.unique_name == "Read/Read messages/Read natively/Read"
 
 
-def test_a_replay_reads_no_pubsub(replay: Launched) -> None:
+def test_batch_job_reads_no_pubsub(replay: Launched) -> None:
     urns = {each.spec.urn for each in replay.graph.components.transforms.values()}
     assert PUBSUB_READ not in urns
 
 
-def test_the_logs_of_the_job_are_opened_by_its_launcher(any_job: Launched) -> None:
+def test_launcher_opens_the_event_log(any_job: Launched) -> None:
     made = sorted(name for name in any_job.staged if not name.startswith(("staging/", "temp/")))
     types = ("inventory", "order", "user_activity")
     assert made == ["dead_letters/_log.json", *(f"output/{name}/_log.json" for name in types)]
 
 
-def test_a_flex_template_is_launched_through_a_job_file(tmp_path: Path) -> None:
+def test_flex_template_is_launched_with_a_job_file(tmp_path: Path) -> None:
     """The launcher of Flex Templates wants the request as a file, and sends it itself."""
     place = "staging/template_launches/1/job_object"
     with serving_api() as api, staging() as bucket:
@@ -379,7 +379,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "venv/bin"
 
 
-def test_the_wheel_replays_in_processes_outside_the_checkout(elsewhere: Path, tmp_path: Path) -> None:
+def test_wheel_replays_history_outside_the_checkout(elsewhere: Path, tmp_path: Path) -> None:
     contracts = tmp_path / "contracts"
     shutil.copytree(ROOT / "schemas/backend_events", contracts)
     job = tmp_path / "job.yaml"

@@ -372,7 +372,7 @@ NOWHERE = {
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("dialect", NOWHERE)
-def test_sql_of_other_warehouses_can_be_parsed(dialect: str, tmp_path: Path) -> None:
+def test_compiled_sql_parses_in_every_dialect(dialect: str, tmp_path: Path) -> None:
     python = str(require_path("dbt/bin/python"))
     done = subprocess.run(
         [python, "-c", COMPILE, str(tmp_path), dialect],
@@ -423,7 +423,7 @@ def test_demo(tmp_path: Path) -> None:
     assert ["2025-01-12", "P101", "lighting"] == next(row for row in shown if "2025-01-12" in row)[:3]
 
 
-def test_descriptions_of_reporting_metrics_are_those_of_terraform() -> None:
+def test_reporting_metrics_descriptions_match_terraform() -> None:
     table = json.loads((ROOT / "terraform/schemas/reporting_metrics.json").read_text())
     (model,) = yaml.safe_load((ROOT / "dbt/models/commerce/reporting/reporting_metrics.yml").read_text())[
         "models"

@@ -57,7 +57,7 @@ def bucket(request: pytest.FixtureRequest) -> Iterator[str]:
         ("/", ["in/a.json", "in/day/b.json.gz", "in2/c.json"]),
     ],
 )
-def test_what_a_pattern_means(bucket: str, pattern: str, names: list[str]) -> None:
+def test_pattern_selects_files(bucket: str, pattern: str, names: list[str]) -> None:
     found = find_files(bucket + pattern)
     assert [file.uri for file in found] == [f"{bucket}/{name}" for name in names]
     assert [file.size for file in found] == [len(FILES[name]) for name in names]
@@ -65,7 +65,7 @@ def test_what_a_pattern_means(bucket: str, pattern: str, names: list[str]) -> No
 
 
 @pytest.mark.parametrize("path", ["/missing.json", "/missing/*.json"])
-def test_nothing_matches(bucket: str, path: str) -> None:
+def test_pattern_without_match_is_rejected(bucket: str, path: str) -> None:
     with pytest.raises(SourceError) as caught:
         open_source(bucket + path).check()
     assert str(caught.value) == f"no file matches '{bucket}{path}'"
@@ -80,7 +80,7 @@ def test_a_missing_bucket(bucket: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_splits_hold_every_line_once(bucket: str) -> None:
+def test_splits_contain_every_line_once(bucket: str) -> None:
     (item,) = plan_reading(find_files(f"{bucket}/in2/c.json"))
     assert [batch.records for batch in read_item(item)] == [[b"4"]]
     items = plan_reading(find_files(f"{bucket}/in/a.json"))
@@ -91,7 +91,7 @@ def test_splits_hold_every_line_once(bucket: str) -> None:
     assert batches[-1].offsets[-1] == LINES.rindex(b"\n") + 1
 
 
-def test_a_file_that_disappears(bucket: str) -> None:
+def test_file_removed_while_read_is_an_error(bucket: str) -> None:
     (item,) = plan_reading(find_files(f"{bucket}/in2/c.json"))
     gone = item[0].file._replace(uri=f"{bucket}/in2/gone.json")
     with pytest.raises(SourceError) as caught:
@@ -104,7 +104,7 @@ def records_of(batch: RecordBatch) -> list[bytes]:
     return list(batch.records)
 
 
-def test_the_source_in_a_pipeline(bucket: str) -> None:
+def test_source_reads_all_files_in_a_pipeline(bucket: str) -> None:
     with test_pipeline.TestPipeline("FnApiRunner") as pipeline:
         records = pipeline | "Read" >> open_source(f"{bucket}/in*/**") | "Flatten" >> beam.FlatMap(records_of)
         numbers = records | "Keep the packed and the small" >> beam.Filter(lambda record: len(record) == 1)

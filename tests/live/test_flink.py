@@ -33,9 +33,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
         yield running
 
 
-def test_a_replay_on_flink_is_the_replay_on_this_machine(
-    cluster: FlinkCluster, tmp_path: Path, scratch: Path
-) -> None:
+def test_flink_replay_equals_local_replay(cluster: FlinkCluster, tmp_path: Path, scratch: Path) -> None:
     here, there = Replay(tmp_path / "here", scratch), Replay(tmp_path / "there", scratch)
     history = ROOT / "examples/backend_events/history/*"
     here.run(history)
@@ -46,7 +44,7 @@ def test_a_replay_on_flink_is_the_replay_on_this_machine(
     assert there.state() == here.state()
 
 
-def test_a_cancel_and_the_kill_of_a_task_manager_lose_and_double_nothing(
+def test_cancelled_job_and_killed_task_manager_store_every_event_once(
     cluster: FlinkCluster, broker: KafkaBroker, tmp_path: Path, scratch: Path
 ) -> None:
     topic = KafkaTopic(broker)

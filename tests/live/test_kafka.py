@@ -216,14 +216,14 @@ def numbered(start: int, stop: int) -> list[bytes]:
     return [b'{"n":%d}' % number for number in range(start, stop)]
 
 
-def test_a_missing_topic(broker: KafkaBroker) -> None:
+def test_missing_topic_is_rejected(broker: KafkaBroker) -> None:
     where = f"kafka://{broker.bootstrap}/missing"
     with pytest.raises(SourceError) as caught:
         open_source(f"{where}?group=g").check()
     assert str(caught.value) == f"{where}: cannot read the topic: Broker: Unknown topic or partition"
 
 
-def test_tls_and_a_password_come_from_the_environment(
+def test_tls_and_password_are_read_from_the_environment(
     broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bus = Bus(broker)
@@ -255,7 +255,7 @@ def test_tls_and_a_password_come_from_the_environment(
     assert bus.committed() == 1
 
 
-def test_all_records_come_once_with_where_and_when_they_were(broker: KafkaBroker) -> None:
+def test_records_are_read_once_with_offset_and_log_time(broker: KafkaBroker) -> None:
     bus = Bus(broker, partitions=3)
     sent = {partition: numbered(partition * 10_000, partition * 10_000 + 9_000) for partition in range(3)}
     for partition, values in sent.items():
@@ -275,7 +275,7 @@ def test_all_records_come_once_with_where_and_when_they_were(broker: KafkaBroker
     assert sum(run.windowing()) == 27_000
 
 
-def test_commits_follow_what_is_stored_without_a_gap_and_a_restart_goes_on_there(
+def test_restart_continues_at_the_committed_prefix(
     broker: KafkaBroker,
 ) -> None:
     bus = Bus(broker)
@@ -321,7 +321,7 @@ class ReadOnCluster(beam.PTransform):
         )
 
 
-def test_on_a_cluster_batches_claim_all_offsets_without_a_gap(broker: KafkaBroker) -> None:
+def test_batches_on_a_cluster_claim_contiguous_offsets(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     bus.send([*numbered(0, 3_000), None])
     with Reading(ReadOnCluster(parse_url(bus.url()))) as run:
@@ -339,7 +339,7 @@ def test_on_a_cluster_batches_claim_all_offsets_without_a_gap(broker: KafkaBroke
     assert bus.committed() < 0  # nothing is committed here
 
 
-def test_a_cluster_commits_what_is_stored_and_nothing_else(broker: KafkaBroker) -> None:
+def test_cluster_commits_only_stored_records(broker: KafkaBroker) -> None:
     bus = Bus(broker, partitions=2)
     for partition in range(2):
         bus.send(numbered(0, 10), partition)
@@ -370,7 +370,7 @@ def claimed(partition: int, start: int, end: int, *, gap: bool = False) -> Recor
     return RecordBatch("kafka://t", [b"{}"] * len(offsets), offsets, 0.0, partition, offset_span=offset_span)
 
 
-def test_partitions_that_come_while_the_job_runs_are_read_from_their_beginning(broker: KafkaBroker) -> None:
+def test_added_partitions_are_read_from_their_beginning(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     bus.send([b"old"])
     with reading(bus, start="earliest") as run:
@@ -382,7 +382,7 @@ def test_partitions_that_come_while_the_job_runs_are_read_from_their_beginning(b
     assert sorted(run.records()) == [b"new", b"old"]
 
 
-def test_idle_partitions_do_not_hold_the_watermark_back(broker: KafkaBroker) -> None:
+def test_idle_partitions_do_not_delay_the_watermark(broker: KafkaBroker) -> None:
     bus = Bus(broker, partitions=3)
     bus.send([b"a", b"b"], 1)
     with reading(bus) as run:
@@ -390,7 +390,7 @@ def test_idle_partitions_do_not_hold_the_watermark_back(broker: KafkaBroker) -> 
         until(lambda: sum(run.windowing()) == 2)  # the window of the records has closed
 
 
-def test_the_watermark_waits_for_the_partition_that_lies_back_most(broker: KafkaBroker) -> None:
+def test_watermark_follows_the_slowest_partition(broker: KafkaBroker) -> None:
     bus = Bus(broker, partitions=2)
     now = int(time.time() * 1000)
     for day in range(200, 0, -1):
@@ -401,7 +401,7 @@ def test_the_watermark_waits_for_the_partition_that_lies_back_most(broker: Kafka
         until(lambda: sum(run.windowing()) == 100_001)  # the windows allow no lateness: none was dropped
 
 
-def test_open_transactions_are_waited_for_and_aborted_ones_unseen(broker: KafkaBroker) -> None:
+def test_open_transactions_delay_and_aborted_transactions_are_skipped(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     producer = Producer({**bus.settings, "transactional.id": bus.name})
     producer.init_transactions(PATIENCE)
@@ -428,7 +428,7 @@ def test_open_transactions_are_waited_for_and_aborted_ones_unseen(broker: KafkaB
     assert [offset for batch in run.batches for offset in batch.offsets] == [0, 1, 5, 6]
 
 
-def test_keys_headers_and_tombstones(broker: KafkaBroker) -> None:
+def test_keys_headers_and_tombstones_become_attributes(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     bus.send([b"a"], key=b"user-1", headers=[("trace", b"t1"), ("bin", b"\xff"), ("trace", b"t2")])
     bus.send([None], key=b"user-1")
@@ -458,7 +458,7 @@ def test_a_message_of_ten_megabytes(broker: KafkaBroker) -> None:
     assert run.records() == [b"before", large, b"behind"]
 
 
-def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path) -> None:
+def test_killed_broker_that_restarts_loses_no_record(tmp_path: Path) -> None:
     with kafka.start(tmp_path) as broker:
         bus = Bus(broker, partitions=2)
         bus.send(numbered(0, 1_000))
@@ -475,7 +475,7 @@ def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path) -> None:
         assert sorted(run.records()) == sorted([*numbered(0, 2_000), b"other"])
 
 
-def test_a_job_drains_while_the_broker_is_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_job_drains_while_the_broker_is_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "sluice")
     with kafka.start(tmp_path) as broker:
         bus = Bus(broker)
@@ -489,7 +489,7 @@ def test_a_job_drains_while_the_broker_is_down(tmp_path: Path, caplog: pytest.Lo
         assert [text.startswith(told) for text in caplog.messages].count(True) == 1
 
 
-def test_a_group_with_other_members_is_a_warning(
+def test_group_with_other_members_is_warned_about(
     broker: KafkaBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     from confluent_kafka import Consumer
@@ -511,7 +511,7 @@ def test_a_group_with_other_members_is_a_warning(
     ]
 
 
-def test_where_reading_begins(broker: KafkaBroker, caplog: pytest.LogCaptureFixture) -> None:
+def test_start_option_selects_the_first_offset(broker: KafkaBroker, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "sluice")
     bus = Bus(broker)
     for second in range(5):
@@ -544,7 +544,7 @@ def test_where_reading_begins(broker: KafkaBroker, caplog: pytest.LogCaptureFixt
     ]
 
 
-def test_a_run_that_starts_at_a_time(broker: KafkaBroker) -> None:
+def test_start_time_selects_the_first_record(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     for second in range(5):
         bus.send([b"%d" % second], timestamp=1_700_000_000_000 + second * 1000)
@@ -553,7 +553,9 @@ def test_a_run_that_starts_at_a_time(broker: KafkaBroker) -> None:
     assert run.records() == [b"2", b"3", b"4"]
 
 
-def test_offsets_that_are_gone(broker: KafkaBroker, caplog: pytest.LogCaptureFixture) -> None:
+def test_deleted_offsets_are_skipped_with_a_warning(
+    broker: KafkaBroker, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.WARNING, "sluice")
     bus = Bus(broker)
     bus.send(numbered(0, 10))
@@ -584,7 +586,7 @@ def test_offsets_that_are_gone(broker: KafkaBroker, caplog: pytest.LogCaptureFix
     reader.close()
 
 
-def test_the_last_commit_is_tried_until_the_broker_answers(
+def test_last_commit_is_retried_until_the_broker_answers(
     broker: KafkaBroker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_reader, "ANSWER_SECONDS", 1.0)
@@ -625,7 +627,7 @@ def commit(bus: Bus, offset: int) -> None:
     bus.admin.alter_consumer_group_offsets(request)["g"].result()
 
 
-def test_a_source_waits_while_too_much_is_outstanding(
+def test_source_pauses_while_too_many_records_are_outstanding(
     broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "MAX_OUTSTANDING_RECORDS", 10)

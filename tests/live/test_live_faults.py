@@ -121,7 +121,7 @@ def opened(place: Warehouse) -> Iterator[None]:
         holder.communicate()
 
 
-def test_a_live_job_stores_everything_once_and_drains(job: LiveJob, topic: KafkaTopic) -> None:
+def test_streaming_job_stores_every_record_once_and_drains(job: LiveJob, topic: KafkaTopic) -> None:
     feed = RecordFeed(1)
     running = job.start()
     topic.publish(feed.take(RATE))
@@ -139,9 +139,7 @@ def test_a_live_job_stores_everything_once_and_drains(job: LiveJob, topic: Kafka
     }
 
 
-def test_what_is_on_its_way_when_a_drain_begins_is_stored_and_acknowledged(
-    job: LiveJob, topic: KafkaTopic
-) -> None:
+def test_records_in_flight_at_a_drain_are_stored_and_acknowledged(job: LiveJob, topic: KafkaTopic) -> None:
     feed = RecordFeed(2)
     running = job.start("--windows.flush", "60s")
     topic.publish(feed.take(5 * RATE))
@@ -155,7 +153,7 @@ def test_what_is_on_its_way_when_a_drain_begins_is_stored_and_acknowledged(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_ends_at_once_and_what_was_not_stored_comes_again(
+def test_second_signal_ends_the_run_and_unstored_records_are_redelivered(
     job: LiveJob, topic: KafkaTopic, table: Backend, number: int
 ) -> None:
     feed, job.warehouse = RecordFeed(3), table
@@ -208,16 +206,14 @@ def last_line(running: SluiceProcess) -> str:
 
 @pytest.mark.long
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_ten_kills_in_a_row_at_random_moments(job: LiveJob, victim: str) -> None:
+def test_ten_kills_of_a_kafka_job_lose_no_record(job: LiveJob, victim: str) -> None:
     feed, dice = RecordFeed(4), random.Random(f"{victim} {os.environ.get('SLUICE_SEED', '1')}")
     kill_ten_times(job, feed, [victim] * 10, dice)
     drain_and_check(job, feed, job.start())
 
 
 @pytest.mark.long
-def test_a_job_of_pubsub_that_is_killed_comes_whole_in_the_end(
-    new_job: MakeJob, emulator: PubSubEmulator
-) -> None:
+def test_ten_kills_of_a_pubsub_job_lose_no_record(new_job: MakeJob, emulator: PubSubEmulator) -> None:
     feed, dice = RecordFeed(5), random.Random(os.environ.get("SLUICE_SEED", "1"))
     job = new_job(emulator.create("killed", ack_deadline_seconds=10))
     kill_ten_times(job, feed, list(VICTIMS), dice)
@@ -225,7 +221,9 @@ def test_a_job_of_pubsub_that_is_killed_comes_whole_in_the_end(
 
 
 @pytest.mark.long
-def test_an_emulator_that_is_killed_and_made_anew(new_job: MakeJob, emulator: PubSubEmulator) -> None:
+def test_pubsub_job_continues_after_its_subscription_is_recreated(
+    new_job: MakeJob, emulator: PubSubEmulator
+) -> None:
     feed, topic = RecordFeed(6), emulator.create("anew")
     job = new_job(topic)
     running = job.start()
@@ -239,7 +237,7 @@ def test_an_emulator_that_is_killed_and_made_anew(new_job: MakeJob, emulator: Pu
 
 
 @pytest.mark.long
-def test_sources_that_are_away_for_a_minute(
+def test_source_outage_of_a_minute_loses_no_record(
     new_job: MakeJob, broker: KafkaBroker, emulator: PubSubEmulator, tmp_path: Path
 ) -> None:
     with kafka.start(tmp_path) as other:
@@ -269,7 +267,7 @@ def test_sources_that_are_away_for_a_minute(
 
 
 @pytest.mark.long
-def test_warehouses_that_are_away_for_a_minute(
+def test_warehouse_outage_of_a_minute_loses_no_row(
     new_job: MakeJob, broker: KafkaBroker, postgres: MakeBackend, tmp_path: Path
 ) -> None:
     with BACKENDS["postgres"](tmp_path) as other:
@@ -305,7 +303,7 @@ def test_warehouses_that_are_away_for_a_minute(
 
 
 @pytest.mark.long
-def test_disks_that_are_full_for_a_while(disk: MountDisk, job: LiveJob, topic: KafkaTopic) -> None:
+def test_full_disk_delays_and_loses_no_record(disk: MountDisk, job: LiveJob, topic: KafkaTopic) -> None:
     feed = RecordFeed(16, broken=0.3)
     full = [disk(name, "400k") for name in ("files", "letters", "warehouse")]
     job.files, job.dead_letters, job.warehouse = (
@@ -324,7 +322,7 @@ def test_disks_that_are_full_for_a_while(disk: MountDisk, job: LiveJob, topic: K
 
 
 @pytest.mark.long
-def test_a_disk_that_stays_full_ends_the_run_with_one_line(
+def test_full_disk_that_stays_full_ends_the_run_with_one_line(
     disk: MountDisk, job: LiveJob, topic: KafkaTopic
 ) -> None:
     feed, small = RecordFeed(17), disk("disk", "400k")

@@ -40,7 +40,7 @@ def subscribed(topic: KafkaTopic) -> Iterator[Consumer]:
         yield consumer
 
 
-def test_the_same_messages_redelivered_to_a_new_group_are_repeats(job: LiveJob, topic: KafkaTopic) -> None:
+def test_messages_redelivered_to_a_new_group_are_duplicates(job: LiveJob, topic: KafkaTopic) -> None:
     feed = RecordFeed(21)
     topic.publish(feed.take(5 * RATE))
     drain_and_check(job, feed, job.start())
@@ -52,9 +52,7 @@ def test_the_same_messages_redelivered_to_a_new_group_are_repeats(job: LiveJob, 
     assert (report["duplicates"], report["rejected"]) == (feed.published - len(feed.broken), len(feed.broken))
 
 
-def test_jobs_and_consumers_that_join_and_leave_the_group(
-    job: LiveJob, new_job: MakeJob, topic: KafkaTopic
-) -> None:
+def test_group_changes_lose_no_record(job: LiveJob, new_job: MakeJob, topic: KafkaTopic) -> None:
     feed, other = RecordFeed(22), new_job(topic)
     other.files, other.dead_letters, other.warehouse = job.files, job.dead_letters, job.warehouse
     first = job.start()
@@ -73,7 +71,7 @@ def test_jobs_and_consumers_that_join_and_leave_the_group(
 
 
 @pytest.mark.parametrize("broken", [0.05, 0.5, 1.0])
-def test_broken_input(job: LiveJob, topic: KafkaTopic, broken: float) -> None:
+def test_broken_records_become_dead_letters(job: LiveJob, topic: KafkaTopic, broken: float) -> None:
     feed = RecordFeed(23, broken=broken, duplicates=0)
     running = job.start()
     topic.publish(feed.take(5 * RATE))
@@ -81,7 +79,7 @@ def test_broken_input(job: LiveJob, topic: KafkaTopic, broken: float) -> None:
     assert (report["read"], report["rejected"]) == (feed.published, len(feed.broken))
 
 
-def test_late_events_and_skewed_clocks(job: LiveJob, topic: KafkaTopic) -> None:
+def test_late_events_are_stored_and_future_events_rejected(job: LiveJob, topic: KafkaTopic) -> None:
     feed, now = RecordFeed(24, broken=0, duplicates=0), datetime.now(UTC)
     running = job.start()
     topic.publish(feed.take(RATE))
@@ -96,7 +94,7 @@ def test_late_events_and_skewed_clocks(job: LiveJob, topic: KafkaTopic) -> None:
     assert report["rejections"] == {"too_late": 1, "in_future": 1}
 
 
-def test_a_message_of_ten_megabytes_and_a_burst(job: LiveJob, topic: KafkaTopic) -> None:
+def test_message_of_ten_megabytes_and_burst_are_stored(job: LiveJob, topic: KafkaTopic) -> None:
     feed = RecordFeed(25)
     topic.publish(feed.take(RATE))
     made = json.loads(next(each for each in feed.events if b'"inventory"' in each))
@@ -109,7 +107,7 @@ def test_a_message_of_ten_megabytes_and_a_burst(job: LiveJob, topic: KafkaTopic)
     drain_and_check(job, feed, running)
 
 
-def test_a_job_outlives_the_time_that_beam_waits_for_answers(job: LiveJob, topic: KafkaTopic) -> None:
+def test_job_outlives_the_response_timeout_of_beam(job: LiveJob, topic: KafkaTopic) -> None:
     feed = RecordFeed(26)
     running = job.start("--job_server_timeout=5")
     topic.publish(feed.take(RATE))

@@ -52,7 +52,7 @@ def read(server: str, collection: str = "products") -> list[Any]:
     return list(read_collection((f"{server}/shop.{collection}", "shop", collection), DAY))
 
 
-def test_types_of_bson_become_json(shop: Any, server: str) -> None:
+def test_bson_types_become_json(shop: Any, server: str) -> None:
     known = ObjectId("507f1f77bcf86cd799439011")
     at = datetime.datetime(2025, 1, 10, 10, 0, 0, 123000, tzinfo=datetime.UTC)
     shop.products.insert_one(
@@ -84,20 +84,20 @@ def test_types_of_bson_become_json(shop: Any, server: str) -> None:
     assert origin.arrival == DAY
 
 
-def test_ids_of_any_type_come_in_one_order(shop: Any, server: str) -> None:
+def test_ids_of_mixed_types_are_read_in_one_order(shop: Any, server: str) -> None:
     shop.products.insert_many([{"_id": each} for each in ("b", 7, ObjectId("507f1f77bcf86cd799439011"), "a")])
     [batch] = read(server)
     assert batch.message_ids == ["7", "a", "b", "507f1f77bcf86cd799439011"]
 
 
-def test_a_document_that_is_not_well_formed_comes_as_it_is() -> None:
+def test_malformed_document_is_read_unchanged() -> None:
     good = b"\x12\x00\x00\x00\x02a\x00\x02\x00\x00\x00b\x00\x00\x00"[:-1]
     good = len(good).to_bytes(4, "little") + good[4:]
     bad = good.replace(b"b\x00", b"\xff\x00")
     assert to_json(good + bad + good) == ([b'{"a":"b"}', bad, b'{"a":"b"}'], ["null", "", "null"])
 
 
-def test_a_catalog_is_replayed_once_a_day(server: str, tmp_path: Path) -> None:
+def test_catalog_is_replayed_once_a_day(server: str, tmp_path: Path) -> None:
     products = [
         {
             "product_id": f"P{number}",
@@ -170,7 +170,7 @@ def test_wrong_addresses(url: str, message: str) -> None:
         MongoSource(url)
 
 
-def test_ids_are_told_as_text() -> None:
+def test_ids_become_text() -> None:
     import bson
 
     document = bson.encode(

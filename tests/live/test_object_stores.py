@@ -86,14 +86,14 @@ def test_create_never_overwrites(root: str) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 12_000_000])
-def test_every_size_comes_back(store: Store, size: int) -> None:
+def test_objects_of_every_size_are_read_back(store: Store, size: int) -> None:
     data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     assert store.create("x.json", data) is True
     assert store.read("x.json") == data
     assert store.create("x.json", data) is False
 
 
-def test_listings(store: Store) -> None:
+def test_listing_is_sorted_and_limited_to_the_prefix(store: Store) -> None:
     for path in ("b.json", "a.json", ".hidden", "order/2026/c.json", "order2/d.json", "order/.e", ".git/f"):
         assert store.create(path, b"1") is True
     assert store.list("") == ["a.json", "b.json"]
@@ -105,14 +105,14 @@ def test_listings(store: Store) -> None:
     assert list(store.walk("missing")) == []
 
 
-def test_long_listings(store: Store) -> None:
+def test_listing_of_many_pages_is_complete(store: Store) -> None:
     together(lambda worker: [store.create(f"x/{number:04d}", b"") for number in range(worker, 1200, WRITERS)])
     names = [f"{number:04d}" for number in range(1200)]
     assert store.list("x") == names
     assert list(store.walk("x")) == [f"x/{name}" for name in names]
 
 
-def test_reading_what_is_not_there(store: Store) -> None:
+def test_missing_object_is_not_found(store: Store) -> None:
     with pytest.raises(StorageError) as caught:
         store.read("order/x.json")
     message = str(caught.value)
@@ -136,13 +136,13 @@ def test_a_missing_bucket(request: pytest.FixtureRequest, scheme: str) -> None:
         assert str(caught.value).startswith(f"{scheme}://missing/output/order: cannot {action}: ")
 
 
-def test_it_travels_with_an_open_connection(store: Store) -> None:
+def test_store_is_pickled_with_an_open_connection(store: Store) -> None:
     store.create("x.json", b"1")
     copy: Store = pickle.loads(pickle.dumps(store))
     assert (copy.root, copy.read("x.json")) == (store.root, b"1")
 
 
-def test_of_writers_at_the_same_time_one_creates_each_file(root: str) -> None:
+def test_one_of_concurrent_writers_creates_each_object(root: str) -> None:
     created: list[tuple[str, int]] = []
 
     def write(worker: int) -> None:
@@ -169,7 +169,7 @@ class TestUncertainAnswers:
         put = store._put  # type: ignore[attr-defined]
         monkeypatch.setattr(store, "_put", lambda *arguments: change(lambda: put(*arguments)))
 
-    def test_a_lost_answer_is_found_out(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_lost_answer_is_resolved_by_content(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         def lose(send: Callable[[], bool]) -> bool:
             send()
             message = "connection reset"
@@ -180,12 +180,16 @@ class TestUncertainAnswers:
         assert store.create("x.json", b"1") is False
         assert store.read("x.json") == b"1"
 
-    def test_a_request_that_the_client_repeats(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_request_repeated_by_the_client_creates_once(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.answer(monkeypatch, store, lambda send: send() and send())
         assert store.create("x.json", b"1") is True
         assert store.create("x.json", b"1") is False
 
-    def test_a_request_that_never_arrived(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_request_that_never_arrived_is_retried(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def refuse(_: Callable[[], bool]) -> bool:
             message = "connection refused"
             raise StorageError(message)
@@ -195,14 +199,14 @@ class TestUncertainAnswers:
             store.create("x.json", b"1")
         assert store.list("") == []
 
-    def test_a_conflict_with_a_write_that_failed_is_tried_again(
+    def test_conflict_with_a_failed_write_is_retried(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         conflicts = iter([True, True, False])
         self.answer(monkeypatch, store, lambda send: not next(conflicts) and send())
         assert store.create("x.json", b"1") is True
 
-    def test_a_conflict_that_never_ends(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_permanent_conflict_is_an_error(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         attempts: list[int] = []
 
         def conflict(_: Callable[[], bool]) -> bool:
@@ -222,7 +226,7 @@ def make_log(root: str, shards: int = 1) -> EventLog:
     return EventLog(open_store(root), {"order": TypeLog("order", "order", "content", content)}, shards)
 
 
-def test_a_log(root: str) -> None:
+def test_log_appends_and_deduplicates(root: str) -> None:
     log = make_log(root)
     log.open()
     make_log(root).open()
@@ -238,7 +242,7 @@ def test_a_log(root: str) -> None:
 
 
 @pytest.mark.parametrize("shards", [1, 2])
-def test_logs_that_race_on_one_minute(root: str, shards: int) -> None:
+def test_concurrent_logs_store_each_event_once(root: str, shards: int) -> None:
     """Four writers append overlapping panes; every event is stored once, and the counts add up."""
     lines = [b"event %d" % number for number in range(400)]
     results: list[AppendResult] = []

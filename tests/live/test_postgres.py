@@ -60,7 +60,7 @@ def execute(backend: Backend, *statements: str) -> None:
             connection.execute(statement)
 
 
-def test_types_are_native(backend: Backend) -> None:
+def test_types_are_native_to_postgresql(backend: Backend) -> None:
     prepared(backend.url)
     rows = backend.query(
         "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, col_description(a.attrelid, a.attnum)"
@@ -111,7 +111,7 @@ def test_types_are_native(backend: Backend) -> None:
         (order(order_id="no uuid"), "order_id: expected a UUID, got 'no uuid'"),
     ],
 )
-def test_what_postgresql_refuses_is_told_in_its_own_words_and_the_rest_is_loaded(
+def test_rejected_rows_keep_the_words_of_postgresql_and_others_are_loaded(
     backend: Backend, line: bytes, reason: str
 ) -> None:
     warehouse = prepared(backend.url)
@@ -128,7 +128,7 @@ def test_what_postgresql_refuses_is_told_in_its_own_words_and_the_rest_is_loaded
     assert segment_rows(backend)[0][4:6] == (19, 2)
 
 
-def test_what_a_user_forbids_is_refused_too(backend: Backend) -> None:
+def test_rows_that_break_a_user_constraint_are_rejected(backend: Backend) -> None:
     warehouse = prepared(backend.url)
     execute(backend, 'ALTER TABLE order_events ADD CONSTRAINT "few" CHECK (number < 10)')
     load_rejected = load(warehouse, ORDER, segment(1, order(number=10), order(number=9)))
@@ -136,7 +136,7 @@ def test_what_a_user_forbids_is_refused_too(backend: Backend) -> None:
     assert number_of(backend, "order_events") == 1
 
 
-def test_an_event_id_that_is_there_is_refused(backend: Backend) -> None:
+def test_existing_event_id_is_rejected(backend: Backend) -> None:
     """The log has each identity once in a minute; the table once at all."""
     warehouse = prepared(backend.url)
     load(warehouse, ORDER, segment(1, order()))
@@ -152,7 +152,7 @@ def test_an_event_id_that_is_there_is_refused(backend: Backend) -> None:
     assert number_of(backend, "order_events") == 3
 
 
-def test_foreign_keys_hold_to_tables_that_are_named(backend: Backend) -> None:
+def test_foreign_keys_reference_the_named_tables(backend: Backend) -> None:
     prepared(backend.url)
     execute(
         backend,
@@ -200,7 +200,7 @@ def test_foreign_keys_hold_to_tables_that_are_named(backend: Backend) -> None:
         ),
     ],
 )
-def test_a_foreign_key_that_cannot_hold_is_refused(
+def test_invalid_foreign_key_is_rejected(
     backend: Backend, named: str, contracts: list[Contract], message: str
 ) -> None:
     warehouse = open_warehouse(f"{backend.url}&foreign_keys={named}")
@@ -210,7 +210,7 @@ def test_a_foreign_key_that_cannot_hold_is_refused(
     assert str(error.value) == message.format(url=warehouse.url)
 
 
-def test_the_committed_ddl_makes_what_a_run_makes(
+def test_committed_ddl_equals_created_tables(
     backend: Backend, make_backend: MakeBackend, tmp_path: Path
 ) -> None:
     from sluice.contracts import load_contracts
@@ -252,7 +252,7 @@ SECRET = "top:s/e@c?r%e#t"
         "postgresql://sluice:top%3As%2Fe%40c%3Fr%25e%23t@127.0.0.1:{port}/postgres?pasword=x",
     ],
 )
-def test_a_password_is_in_no_error_and_no_repr(backend: Backend, url: str) -> None:
+def test_password_is_in_no_error_and_no_repr(backend: Backend, url: str) -> None:
     texts = []
     with suppress(SluiceError):
         texts.append(repr(open_warehouse(url.format(port=backend.port))))
@@ -267,7 +267,7 @@ def test_a_password_is_in_no_error_and_no_repr(backend: Backend, url: str) -> No
         assert not any(part in text for part in (SECRET, "top:s", "e@c", "top%3A", "c?r")), text
 
 
-def test_a_wrong_password_is_one_clear_line(backend: Backend) -> None:
+def test_wrong_password_is_a_one_line_error(backend: Backend) -> None:
     url = f"postgresql://sluice:wrong@127.0.0.1:{backend.port}/postgres"
     with pytest.raises(WarehouseError) as error:
         open_warehouse(url).prepare([ORDER])
@@ -278,9 +278,7 @@ def test_a_wrong_password_is_one_clear_line(backend: Backend) -> None:
     )
 
 
-def test_the_password_may_come_from_the_environment(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_password_is_read_from_the_environment(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     with_password = open_warehouse(backend.url)
     assert isinstance(with_password, PostgresWarehouse)
     monkeypatch.setenv("PGPASSWORD", with_password.options["password"])
@@ -311,7 +309,7 @@ def test_the_password_may_come_from_the_environment(
         ),
     ],
 )
-def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
+def test_invalid_url_is_rejected(url: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         open_warehouse(url)
     assert str(error.value) == message
@@ -335,7 +333,7 @@ def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_contract_that_postgresql_cannot_hold_is_refused(changes: Any, message: str) -> None:
+def test_contract_that_postgresql_cannot_store_is_rejected(changes: Any, message: str) -> None:
     with pytest.raises(ContractError) as error:
         open_warehouse("postgresql://u@h/d").create_table_sql(replace(ORDER, **changes))
     assert str(error.value) == message

@@ -24,7 +24,7 @@ def live(tmp_path: Path) -> Iterator[GraphRun]:
         yield GraphRun(tmp_path, live=True, runner=server.options)
 
 
-def test_live_events_early_on_time_and_late_are_each_stored_once(live: GraphRun) -> None:
+def test_early_on_time_and_late_events_are_stored_once(live: GraphRun) -> None:
     early, on_time, late = (event(n, MINUTE + 5) for n in range(3))
     made = live.run(
         batch(early, arrival=MINUTE + 6),
@@ -38,7 +38,7 @@ def test_live_events_early_on_time_and_late_are_each_stored_once(live: GraphRun)
     assert live.sql("select events from event_counts") == [(3,)]
 
 
-def test_live_counts_can_be_loaded_alone(live: GraphRun) -> None:
+def test_counts_of_a_streaming_job_are_loaded_alone(live: GraphRun) -> None:
     live.job = replace(live.job, load=("counts",))
     early, late = event(0, MINUTE + 5), event(1, MINUTE + 5)
     made = live.run(
@@ -54,7 +54,7 @@ def test_live_counts_can_be_loaded_alone(live: GraphRun) -> None:
     ]
 
 
-def test_too_late_and_too_far_ahead_are_rejected_and_nothing_else_is_dropped(live: GraphRun) -> None:
+def test_only_too_late_and_too_future_events_are_rejected(live: GraphRun) -> None:
     arrival = MINUTE + 2 * HOUR
     oldest, too_old = event(1, arrival - HOUR), event(2, arrival - HOUR - 1)
     newest, too_new = event(3, arrival + 60), event(4, arrival + 61)
@@ -69,7 +69,7 @@ def test_too_late_and_too_far_ahead_are_rejected_and_nothing_else_is_dropped(liv
     assert made.reconciled
 
 
-def test_a_pane_retried_with_other_neighbours_stores_nothing_twice(live: GraphRun) -> None:
+def test_pane_retried_in_another_bundle_stores_no_duplicate(live: GraphRun) -> None:
     events = [event(n, MINUTE + n) for n in range(10)]
     live.run(batch(*events[:6], arrival=MINUTE))
     before = live.segments()

@@ -112,7 +112,7 @@ def reading(
             _READING.pop().settle()
 
 
-def test_every_message_comes_once_with_all_that_it_carries(topic: PubSubTopic) -> None:
+def test_messages_are_read_once_with_attributes_and_publish_time(topic: PubSubTopic) -> None:
     before = time.time()
     plain = topic.publish((b"%d" % n for n in range(3000)), source="web", region="eu")
     keyed = topic.publish([b"first", b"second"], ordering_key="user-7")
@@ -136,7 +136,7 @@ def test_every_message_comes_once_with_all_that_it_carries(topic: PubSubTopic) -
     assert before - 1 < web.arrival < time.time()
 
 
-def test_only_what_is_stored_is_acknowledged_and_the_rest_comes_again(topic: PubSubTopic) -> None:
+def test_only_stored_messages_are_acknowledged(topic: PubSubTopic) -> None:
     stored = topic.publish(b"%d" % n for n in range(500))
     with reading(open_source(topic.source), settling=False) as read:
         until(lambda: len(read.ids) >= 500)
@@ -151,7 +151,7 @@ def test_only_what_is_stored_is_acknowledged_and_the_rest_comes_again(topic: Pub
 
 
 @pytest.mark.long
-def test_leases_are_extended_until_everything_is_stored(topic: PubSubTopic) -> None:
+def test_leases_are_extended_until_messages_are_stored(topic: PubSubTopic) -> None:
     ids = topic.publish(b"%d" % n for n in range(2600))
     with reading(open_source(topic.source), settling=False) as read:
         until(lambda: len(read.ids) >= 2600)
@@ -163,7 +163,7 @@ def test_leases_are_extended_until_everything_is_stored(topic: PubSubTopic) -> N
     assert topic.pull() == []
 
 
-def test_a_topic_is_read_through_a_subscription_of_its_own(
+def test_topic_is_read_through_its_own_subscription(
     emulator: PubSubEmulator, topic: PubSubTopic, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = open_source(f"pubsub://{topic.path}")
@@ -177,7 +177,7 @@ def test_a_topic_is_read_through_a_subscription_of_its_own(
     assert len(topic.pull()) == 2  # another subscription
 
 
-def test_a_source_waits_while_too_much_is_not_stored(
+def test_source_pauses_while_too_many_messages_are_unstored(
     topic: PubSubTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "MAX_OUTSTANDING_RECORDS", 2000)
@@ -196,7 +196,7 @@ def test_a_source_waits_while_too_much_is_not_stored(
     assert topic.pull() == []
 
 
-def test_a_message_of_ten_megabytes_passes(topic: PubSubTopic) -> None:
+def test_message_of_ten_megabytes_is_read_from_pubsub(topic: PubSubTopic) -> None:
     record = b'{"x":"' + b"y" * 9_999_000 + b'"}'
     topic.publish([record])
     with reading(open_source(topic.source)) as read:
@@ -205,7 +205,7 @@ def test_a_message_of_ten_megabytes_passes(topic: PubSubTopic) -> None:
     assert topic.pull() == []
 
 
-def test_ordered_messages_come_in_order(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
+def test_ordered_messages_are_read_in_order(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
     ordered = emulator.create(f"{topic.name}-ordered", enable_message_ordering=True)
     for n in range(20):
         ordered.publish([b"%d" % n], ordering_key="k")
@@ -215,7 +215,7 @@ def test_ordered_messages_come_in_order(emulator: PubSubEmulator, topic: PubSubT
     assert ordered.pull() == []
 
 
-def test_deliveries_are_counted_where_there_is_a_dead_letter_policy(
+def test_delivery_attempts_are_read_with_a_dead_letter_policy(
     emulator: PubSubEmulator, topic: PubSubTopic
 ) -> None:
     policy = {"dead_letter_topic": topic.path, "max_delivery_attempts": 5}
@@ -227,7 +227,7 @@ def test_deliveries_are_counted_where_there_is_a_dead_letter_policy(
     assert read.batches[0].origin(0).attributes == {"deliveryAttempt": "2"}
 
 
-def test_exactly_once_delivery_works_too(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
+def test_exactly_once_subscription_is_read(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
     exact = emulator.create(f"{topic.name}-exact", enable_exactly_once_delivery=True)
     ids = exact.publish(b"%d" % n for n in range(1000))
     with reading(open_source(exact.source)) as read:
@@ -237,7 +237,7 @@ def test_exactly_once_delivery_works_too(emulator: PubSubEmulator, topic: PubSub
 
 
 @pytest.mark.long
-def test_an_emulator_that_is_killed_and_made_anew_is_read_on(
+def test_recreated_subscription_is_read_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pubsub.start() as server:
@@ -261,7 +261,7 @@ def test_an_emulator_that_is_killed_and_made_anew_is_read_on(
     assert said[1].startswith(f"can pull from {topic.subscription} again, after ")
 
 
-def test_bundles_that_are_finalized_are_acknowledged(topic: PubSubTopic) -> None:
+def test_finalized_bundles_are_acknowledged(topic: PubSubTopic) -> None:
     """As on runners that keep what they have taken over; their steps settle no receipts."""
     ids = topic.publish(b"%d" % n for n in range(3000))
     with reading(Finalizing(topic.source, topic.subscription), draining=False) as read:
@@ -283,7 +283,7 @@ class Finalizing(beam.PTransform):
 
 
 @pytest.mark.long
-def test_the_native_source_brings_the_same(topic: PubSubTopic) -> None:
+def test_native_source_reads_the_same_records(topic: PubSubTopic) -> None:
     plain = topic.publish((b"%d" % n for n in range(30)), source="web")
     keyed = topic.publish([b"first"], ordering_key="user-7")
     _READING.append(Reading(settling=True))
@@ -328,7 +328,7 @@ def test_what_is_missing_is_said_before_anything_starts(topic: PubSubTopic, path
     assert str(caught.value) == f"pubsub://projects/sluice/{path}: {problem}"
 
 
-def test_a_subscription_of_another_topic_is_not_read(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
+def test_subscription_of_another_topic_is_rejected(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
     other = emulator.create(f"{topic.name}-other")
     with pytest.raises(SourceError) as caught:
         open_source(f"pubsub://{topic.path}?subscription={other.name}").check()
@@ -338,7 +338,7 @@ def test_a_subscription_of_another_topic_is_not_read(emulator: PubSubEmulator, t
     )
 
 
-def test_a_subscription_that_pushes_is_not_read(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
+def test_push_subscription_is_rejected(emulator: PubSubEmulator, topic: PubSubTopic) -> None:
     pushing = emulator.create(f"{topic.name}-push", push_config={"push_endpoint": "https://example.com/push"})
     with pytest.raises(SourceError) as caught:
         open_source(pushing.source).check()
@@ -347,7 +347,7 @@ def test_a_subscription_that_pushes_is_not_read(emulator: PubSubEmulator, topic:
     )
 
 
-def test_an_emulator_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_the_emulator_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     host = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", host)
     with pytest.raises(SourceError) as caught:

@@ -117,7 +117,7 @@ def completes(replay: Replay, history: Path, clean: tuple[object, ...]) -> None:
 @pytest.mark.parametrize(
     "moment", moments("half is read", "the first file is there", "most segments are loaded")
 )
-def test_a_killed_run_is_completed_by_the_next(
+def test_next_run_completes_a_killed_run(
     replay: Replay, history: Path, clean: tuple[object, ...], moment: str
 ) -> None:
     running = replay.start(history)
@@ -143,7 +143,7 @@ def test_workers_do_not_outlive_their_launcher(
 
 @pytest.mark.parametrize("moment", moments("records are read", "a third of the files is there"))
 @pytest.mark.parametrize("which", [0, -1])
-def test_a_killed_worker_ends_the_run_with_one_line(
+def test_killed_worker_ends_the_run_with_one_line(
     replay: Replay, history: Path, clean: tuple[object, ...], moment: str, which: int
 ) -> None:
     running = replay.start(history)
@@ -165,7 +165,7 @@ def test_a_killed_worker_ends_the_run_with_one_line(
 
 @pytest.mark.parametrize("whom", ["launcher", "everybody"])
 @pytest.mark.parametrize("moment", moments("the warehouse is made", "the first segment is loaded"))
-def test_ctrl_c_is_one_line_and_leaves_nobody_behind(
+def test_interrupt_prints_one_line_and_leaves_no_process(
     replay: Replay, history: Path, clean: tuple[object, ...], moment: str, whom: str
 ) -> None:
     running = replay.start(history)
@@ -183,9 +183,7 @@ def test_ctrl_c_is_one_line_and_leaves_nobody_behind(
     completes(replay, history, clean)
 
 
-def test_two_runs_at_the_same_time_end_in_one_history(
-    replay: Replay, history: Path, clean: tuple[object, ...]
-) -> None:
+def test_concurrent_runs_store_one_history(replay: Replay, history: Path, clean: tuple[object, ...]) -> None:
     other = Replay(replay.folder, replay.scratch)
     other.report_file = replay.folder / "other.json"
     first = replay.start(history)
@@ -200,7 +198,7 @@ def test_two_runs_at_the_same_time_end_in_one_history(
 
 
 @pytest.mark.parametrize("moment", moments("a third of the files is there"))
-def test_of_two_runs_one_may_be_killed(
+def test_killed_one_of_two_concurrent_runs_loses_nothing(
     replay: Replay, history: Path, clean: tuple[object, ...], moment: str
 ) -> None:
     other = Replay(replay.folder, replay.scratch)
@@ -227,7 +225,9 @@ def start_beside(other: Replay, history: Path) -> SluiceProcess:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2))
-def test_ten_kills_in_a_row(replay: Replay, history: Path, clean: tuple[object, ...], seed: int) -> None:
+def test_ten_kills_of_a_replay_lose_nothing(
+    replay: Replay, history: Path, clean: tuple[object, ...], seed: int
+) -> None:
     chance = random.Random(seed)
     for _ in range(10):
         stored, loaded, letters = replay.segments_stored(), replay.segments_loaded(), replay.letters_stored()
@@ -248,9 +248,7 @@ def test_ten_kills_in_a_row(replay: Replay, history: Path, clean: tuple[object, 
     completes(replay, history, clean)
 
 
-def test_a_folder_that_a_killed_run_left_is_removed_and_that_of_a_running_one_is_not(
-    replay: Replay, history: Path, tmp_path: Path
-) -> None:
+def test_run_removes_folders_of_killed_runs_only(replay: Replay, history: Path, tmp_path: Path) -> None:
     killed = replay.start(history)
     killed.until(lambda: MOMENTS["records are read"](replay))
     killed.kill()
@@ -296,7 +294,7 @@ def _at(made: str, minute: int) -> str:
 
 
 @pytest.mark.long
-def test_ten_times_the_history_takes_no_more_memory(tmp_path: Path, scratch: Path) -> None:
+def test_memory_does_not_grow_with_the_history(tmp_path: Path, scratch: Path) -> None:
     """Spread over a day; what falls into one minute is appended whole, so its size is the memory it takes."""
     peaks = []
     for size in (30, 300):

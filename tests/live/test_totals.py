@@ -26,14 +26,14 @@ def write(folder: Path, *windowing: tuple[int, int]) -> None:
         ([(0, 1), (1, 10), (1, 10), (2, 5), (1, 10), (2, 6)], 17),  # two recoveries
     ],
 )
-def test_a_pane_that_is_written_again_makes_void_what_followed_it(
+def test_rewritten_pane_replaces_its_successors(
     tmp_path: Path, windowing: list[tuple[int, int]], read: int
 ) -> None:
     write(tmp_path, *windowing)
     assert read_totals(str(tmp_path)) == StepCounts({("read", ""): read})
 
 
-def test_a_submitted_job_is_reported_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_totals_of_a_submitted_job_make_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_submission(str(tmp_path), job="shop", run_id="r", started=1_700_000_000.0)
     on_its_way = {("read", ""): 3, ("routed", "order"): 3, ("accepted", "order"): 3}
     write_totals(StepCounts(on_its_way), str(tmp_path), 0)
@@ -46,6 +46,6 @@ def test_a_submitted_job_is_reported_on(tmp_path: Path, capsys: pytest.CaptureFi
     assert "shop" in capsys.readouterr().out
 
 
-def test_a_folder_without_totals_is_told(tmp_path: Path) -> None:
+def test_folder_without_totals_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot read run\.json: No such file"):
         read_report(str(tmp_path))

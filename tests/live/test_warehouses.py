@@ -96,7 +96,7 @@ def is_whole(backend: Backend, segments: int) -> None:
 
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("stage", sorted({stage for stages in STAGES.values() for stage in stages}))
-def test_a_connection_that_breaks_loses_and_doubles_nothing(
+def test_broken_connection_loads_every_row_once(
     backend: Backend, request: pytest.FixtureRequest, stage: str, kind: str
 ) -> None:
     stages = STAGES[request.node.callspec.params["make_backend"]]
@@ -113,7 +113,7 @@ def test_a_connection_that_breaks_loses_and_doubles_nothing(
     is_whole(backend, SEGMENTS)
 
 
-def test_a_worker_whose_connection_dies_in_silence_leaves_the_segment_to_the_next(backend: Backend) -> None:
+def test_segment_of_a_silent_connection_is_loaded_by_the_next_worker(backend: Backend) -> None:
     """Its server still holds the claim, for a while; whoever waits for it goes on when it is given up."""
     prepared(backend.url)
     assert backend.port is not None
@@ -125,7 +125,7 @@ def test_a_worker_whose_connection_dies_in_silence_leaves_the_segment_to_the_nex
     is_whole(backend, 1)
 
 
-def test_a_server_that_is_away_is_one_clear_line_without_the_password(backend: Backend) -> None:
+def test_unreachable_server_is_a_one_line_error_without_password(backend: Backend) -> None:
     warehouse = prepared(backend.url)
     assert backend.port is not None
     with tcp_proxy.start(backend.port) as between:
@@ -143,7 +143,7 @@ def test_a_server_that_is_away_is_one_clear_line_without_the_password(backend: B
     is_whole(backend, 2)
 
 
-def test_a_server_that_restarts_in_the_midst_of_loads_loses_and_doubles_nothing(backend: Backend) -> None:
+def test_server_restart_during_loads_loads_every_row_once(backend: Backend) -> None:
     prepared(backend.url)
     assert backend.restart is not None
     segments = 60
@@ -219,7 +219,7 @@ def make_any_backend(
         yield make
 
 
-def test_a_log_rebuilds_any_warehouse_as_duckdb_has_it(
+def test_log_rebuilds_every_warehouse_equal_to_duckdb(
     replayed: tuple[Path, dict[str, list[Any]]], make_any_backend: MakeBackend, tmp_path: Path
 ) -> None:
     folder, expected = replayed
@@ -233,7 +233,7 @@ def test_a_log_rebuilds_any_warehouse_as_duckdb_has_it(
     assert tables(backend) == expected
 
 
-def test_the_command_line_replays_a_history(
+def test_command_line_replays_history_into_every_warehouse(
     replayed: tuple[Path, dict[str, list[Any]]], make_any_backend: MakeBackend, tmp_path: Path
 ) -> None:
     _, expected = replayed

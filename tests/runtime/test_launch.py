@@ -19,7 +19,7 @@ def options() -> PipelineOptions:
     return PipelineOptions([f"--prism_location={require_program('prism')}"])
 
 
-def test_a_panic_of_prism_is_one_line(options: PipelineOptions) -> None:
+def test_panic_of_prism_is_a_one_line_error(options: PipelineOptions) -> None:
     with pytest.raises(WorkerError) as raised, _prism(options):
         raise RuntimeError(FAILED)
     assert str(raised.value) == (
@@ -28,14 +28,14 @@ def test_a_panic_of_prism_is_one_line(options: PipelineOptions) -> None:
     )
 
 
-def test_what_else_fails_is_left_as_it_is(options: PipelineOptions) -> None:
+def test_other_errors_are_raised_unchanged(options: PipelineOptions) -> None:
     failed = RuntimeError("Pipeline job-001 failed in state FAILED: a bug")
     with pytest.raises(RuntimeError) as raised, _prism(options):
         raise failed
     assert raised.value is failed
 
 
-def test_beam_prints_no_traceback_of_a_failed_bundle(
+def test_failed_bundle_prints_no_traceback_of_beam(
     options: PipelineOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with _prism(options):

@@ -27,19 +27,19 @@ def look_after(workers: list[int]) -> None:
         signal.signal(signal.SIGCHLD, before)
 
 
-def test_a_worker_that_ended_well_is_struck_off() -> None:
+def test_worker_that_exited_is_forgotten() -> None:
     workers = [ended(0)]
     look_after(workers)
     assert workers == []
 
 
-def test_a_worker_that_died_is_told() -> None:
+def test_worker_that_died_is_reported() -> None:
     message = "^a worker process died: exit code 3; what was written stays valid, run again$"
     with pytest.raises(WorkerError, match=message):
         look_after([ended(3)])
 
 
-def test_a_worker_that_the_handler_itself_has_waited_for_meanwhile_is_passed_over() -> None:
+def test_worker_reaped_by_the_handler_is_ignored() -> None:
     gone, other = ended(0), ended(0)
     os.waitpid(gone, 0)
     workers = [gone, other]

@@ -194,7 +194,7 @@ def shop(tmp_path: Path, scratch: Path) -> Shop:
     return Shop(tmp_path, scratch)
 
 
-def test_no_raw_value_leaves_decode_and_protected_letters_come_back(shop: Shop) -> None:
+def test_masked_values_leave_decode_and_masked_dead_letters_are_redelivered(shop: Shop) -> None:
     assert shop.figures("run") == (16, 2, 1, 13)
     assert (digest("ann.secret0@example.com"), "10.81.166.0", None) in shop.sql(
         "select email, ip, profile.phone from signups"
@@ -235,7 +235,7 @@ def test_no_raw_value_leaves_decode_and_protected_letters_come_back(shop: Shop) 
     )
 
 
-def test_without_its_key_a_job_does_not_start(shop: Shop) -> None:
+def test_job_without_masking_key_does_not_start(shop: Shop) -> None:
     line = one_line(shop.sluice("run", code=2, key=""), code=2)
     assert line.startswith(
         "sluice: SLUICE_PRIVACY_KEY: expected the key that protects properties of the contracts"
@@ -244,9 +244,7 @@ def test_without_its_key_a_job_does_not_start(shop: Shop) -> None:
     assert "short-secret" not in one_line(shop.sluice("run", code=2, key="short-secret"), code=2)
 
 
-def test_what_is_spilled_and_what_is_sent_to_workers_is_clean(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_spilled_and_shuffled_data_contain_no_raw_value(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_PRIVACY_KEY", KEY)
     job = load_job(str(shop.job))
     contract, letters = load_contract(str(shop.contract)), DeadLetterLog.at(job.dead_letters)

@@ -24,7 +24,7 @@ def not_draining() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_drains_and_the_second_ends_at_once(
+def test_first_signal_drains_and_second_interrupts(
     number: signal.Signals, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = signal.getsignal(number)
@@ -39,7 +39,7 @@ def test_the_first_signal_drains_and_the_second_ends_at_once(
     assert signal.getsignal(number) is before
 
 
-def test_a_drain_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drain_beyond_its_timeout_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "DRAIN_SECONDS", 0.01)
     with pytest.raises(WorkerError) as raised, draining_by_signal():
         signal.raise_signal(signal.SIGTERM)
@@ -49,7 +49,7 @@ def test_a_drain_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch
     )
 
 
-def test_metrics_and_health_are_served_while_the_run_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_and_health_are_served_during_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     pending_acks = PendingAcks(lambda: now[0])
     monkeypatch.setattr(watch, "PENDING_ACKS", pending_acks)
@@ -83,7 +83,7 @@ def _listens(port: int) -> bool:
     )
 
 
-def test_a_port_that_is_taken_is_the_users_mistake() -> None:
+def test_port_in_use_is_a_config_error() -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError) as raised, metrics_server(port, flush=10):
@@ -91,6 +91,6 @@ def test_a_port_that_is_taken_is_the_users_mistake() -> None:
     assert str(raised.value) == f"--metrics-port: cannot listen on port {port}: Address already in use"
 
 
-def test_without_a_port_nothing_is_served() -> None:
+def test_metrics_without_port_are_not_served() -> None:
     with metrics_server(None, flush=10):
         pass

@@ -441,7 +441,7 @@ def nine(number: int | Decimal) -> str:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_generated_history_gives_the_files_rows_counts_and_letters_worked_out_by_hand(
+def test_generated_history_gives_the_computed_files_rows_counts_and_dead_letters(
     replay: Replay, tmp_path: Path, seed: int
 ) -> None:
     truth, _ = write_history(tmp_path / "in", Shop(seed), 4000)
@@ -461,7 +461,7 @@ def test_a_generated_history_gives_the_files_rows_counts_and_letters_worked_out_
     assert (instant(made["first_event_time"]), instant(made["last_event_time"])) == (min(times), max(times))
 
 
-def test_the_sample_gives_what_is_expected_of_it_and_again_changes_nothing(replay: Replay) -> None:
+def test_sample_history_gives_the_expected_figures_and_rerun_changes_nothing(replay: Replay) -> None:
     expected = json.loads((SAMPLE / "expected.json").read_bytes())
     replay.run(SAMPLE / "history" / "*")
     made = replay.report()
@@ -481,7 +481,7 @@ def test_the_sample_gives_what_is_expected_of_it_and_again_changes_nothing(repla
     assert [(path, path.stat().st_ino) for path in sorted(replay.folder.rglob("*.parquet"))] == inodes
 
 
-def test_two_clean_runs_write_the_same_bytes(replay: Replay, tmp_path: Path, scratch: Path) -> None:
+def test_two_clean_runs_write_identical_bytes(replay: Replay, tmp_path: Path, scratch: Path) -> None:
     truth, _ = write_history(tmp_path / "in", Shop(4), 3000)
     other = Replay(tmp_path / "other", scratch)
     replay.run(tmp_path / "in")
@@ -490,7 +490,7 @@ def test_two_clean_runs_write_the_same_bytes(replay: Replay, tmp_path: Path, scr
     assert replay.state() == other.state()
 
 
-def test_a_second_history_adds_files_and_overwrites_none(replay: Replay, tmp_path: Path) -> None:
+def test_second_history_adds_files_and_overwrites_none(replay: Replay, tmp_path: Path) -> None:
     shop = Shop(5)
     first, sent = write_history(tmp_path / "one", shop, 2000)
     second, _ = write_history(tmp_path / "two", shop, 2000, old=sent)
@@ -523,7 +523,7 @@ def test_a_second_history_adds_files_and_overwrites_none(replay: Replay, tmp_pat
     assert {(kind, start): events for kind, start, _, events in tables["event_counts"]} == counted
 
 
-def test_a_new_warehouse_loaded_from_the_log_has_the_same_rows(replay: Replay, tmp_path: Path) -> None:
+def test_new_warehouse_loaded_from_the_log_has_the_same_rows(replay: Replay, tmp_path: Path) -> None:
     truth, _ = write_history(tmp_path / "in", Shop(6), 2000)
     replay.run(tmp_path / "in")
     rows = replay.tables("_ingested_at")
@@ -539,7 +539,7 @@ def test_a_new_warehouse_loaded_from_the_log_has_the_same_rows(replay: Replay, t
     assert replay.tables("_ingested_at") == rows
 
 
-def test_shards_share_the_numbers_of_a_minute(replay: Replay, tmp_path: Path) -> None:
+def test_shards_take_disjoint_numbers_of_a_minute(replay: Replay, tmp_path: Path) -> None:
     truth, _ = write_history(tmp_path / "in", Shop(7), 2000)
     replay.run(tmp_path / "in", "--windows.shards=4")
     events = {folder: Counter(lines) for folder, lines in truth.lines.items()}
@@ -552,7 +552,7 @@ def test_shards_share_the_numbers_of_a_minute(replay: Replay, tmp_path: Path) ->
     assert replay.figures()[1:3] == (0, truth.figure("accepted") + truth.figure("duplicates"))
 
 
-def test_many_small_files_are_one_history(replay: Replay, tmp_path: Path) -> None:
+def test_many_small_files_are_read_as_one_history(replay: Replay, tmp_path: Path) -> None:
     shop, truth = Shop(8), Truth()
     for number in range(3000):
         record = shop.record()
@@ -564,7 +564,7 @@ def test_many_small_files_are_one_history(replay: Replay, tmp_path: Path) -> Non
     matches(replay, truth)
 
 
-def test_empty_files_and_blank_lines_hold_no_records(replay: Replay, tmp_path: Path) -> None:
+def test_empty_files_and_blank_lines_contain_no_records(replay: Replay, tmp_path: Path) -> None:
     for name, data in {
         "a": b"",
         "b": b"\n\n\r\n",
@@ -579,7 +579,7 @@ def test_empty_files_and_blank_lines_hold_no_records(replay: Replay, tmp_path: P
     assert replay.tables() == {name: [] for name in (*TABLES.values(), "dead_letters", "event_counts")}
 
 
-def test_only_rejections_are_a_history_too(replay: Replay, tmp_path: Path) -> None:
+def test_history_of_only_rejected_records_succeeds(replay: Replay, tmp_path: Path) -> None:
     records = [b"%d {" % number for number in range(5000)]
     (tmp_path / "in").write_bytes(b"\n".join(records))
     replay.run(tmp_path / "in")

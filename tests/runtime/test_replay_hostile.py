@@ -219,7 +219,7 @@ def payload(letter: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_record_ends_as_an_event_or_a_letter_with_the_identical_bytes(outcome: Outcome, name: str) -> None:
+def test_record_becomes_an_event_or_a_dead_letter_with_identical_bytes(outcome: Outcome, name: str) -> None:
     case = CASES[name]
     as_event = {where: times for (where, line), times in outcome.lines.items() if line == case.record}
     as_letter = {code: times for (code, record), times in outcome.letters.items() if record == case.record}
@@ -229,7 +229,7 @@ def test_a_record_ends_as_an_event_or_a_letter_with_the_identical_bytes(outcome:
         assert (as_event, as_letter) == ({}, {case.verdict: 1})
 
 
-def test_nothing_is_lost_or_made_up(outcome: Outcome) -> None:
+def test_no_hostile_record_is_lost_or_added(outcome: Outcome) -> None:
     verdicts = Counter(case.verdict == ACCEPTED for case in CASES.values())
     assert outcome.replay.figures() == (len(CASES), verdicts[True], 0, verdicts[False], verdicts[True], 0)
     assert (outcome.lines.total(), outcome.letters.total()) == (verdicts[True], verdicts[False])
@@ -237,7 +237,7 @@ def test_nothing_is_lost_or_made_up(outcome: Outcome) -> None:
     assert outcome.replay.sql("select count(*) from dead_letters") == [(verdicts[False],)]
 
 
-def test_letters_say_where_their_record_begins(outcome: Outcome) -> None:
+def test_dead_letters_have_the_byte_offset_of_their_record(outcome: Outcome) -> None:
     at = 0
     for case in CASES.values():
         if case.verdict != ACCEPTED:
@@ -245,7 +245,7 @@ def test_letters_say_where_their_record_begins(outcome: Outcome) -> None:
         at += len(case.record) + 2
 
 
-def test_the_table_of_letters_holds_the_identical_bytes(outcome: Outcome) -> None:
+def test_dead_letter_table_has_identical_bytes(outcome: Outcome) -> None:
     rows = outcome.replay.sql("select code, payload, payload_base64 from dead_letters")
     loaded = Counter(
         (code, text.encode() if text is not None else base64.b64decode(packed)) for code, text, packed in rows
@@ -279,7 +279,7 @@ def test_times_are_stored_to_the_microsecond(outcome: Outcome) -> None:
             )
 
 
-def test_documents_and_packed_files_hold_hostile_records_too(tmp_path: Path) -> None:
+def test_hostile_records_in_documents_and_compressed_files_are_read(tmp_path: Path) -> None:
     elements = [
         event(1, b',"x":"\\"]}[{"'),
         event(2, b',"x":"\xff"'),
@@ -453,9 +453,7 @@ def valued(draw: st.DrawFn) -> bytes:
 @example([put(event(1), b"2025-02-08T13:09:00Z", b"9999-12-31T23:59:59-23:59")], 1)
 @example([put(event(1), b"2025-02-08T13:09:00Z", b"1000-01-01T00:00:59.999999Z")], 1)
 @example([put(event(1), b"2025-02-08T13:09:00Z", b"2025-02-08T13:09:59.9999999Z")], 1)
-def test_no_bytes_make_the_decoder_raise_and_what_it_accepts_becomes_a_row(
-    records: list[bytes], shards: int
-) -> None:
+def test_random_bytes_never_raise_and_accepted_records_become_rows(records: list[bytes], shards: int) -> None:
     accepted, rejected = hold(records, shards)
     assert Counter(accepted) + Counter(rejected) == Counter(records)
 
@@ -465,6 +463,6 @@ def test_no_bytes_make_the_decoder_raise_and_what_it_accepts_becomes_a_row(
 @given(
     st.lists(mutated() | valued() | st.binary(min_size=1), min_size=1, max_size=5), st.sampled_from((1, 3))
 )
-def test_no_bytes_at_length(records: list[bytes], shards: int) -> None:
+def test_many_random_bytes_never_raise(records: list[bytes], shards: int) -> None:
     accepted, rejected = hold(records, shards)
     assert Counter(accepted) + Counter(rejected) == Counter(records)
