@@ -264,3 +264,12 @@ def query(sql: str, warehouse: Path) -> str:
     """Return the result of a query as DuckDB prints it."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         return str(connection.sql(sql))
+
+
+def test_fault_matrix_names_existing_tests() -> None:
+    names = re.findall(
+        r"\| `(\w+)(?: and \w+)?` \|$", (ROOT / "docs/reliability.md").read_text(), re.MULTILINE
+    )
+    tests = "".join(path.read_text() for path in sorted((ROOT / "tests/live").glob("test_*.py")))
+    missing = [name for name in names if not re.search(rf"def test_\w*{name}", tests)]
+    assert (missing, len(names) > 20) == ([], True)
