@@ -94,7 +94,7 @@ def test_truncated_file_is_one_line_and_its_repair_completes_the_run(replay: Rep
     whole = gzip.compress("".join(EVENT % (number, number % 60) for number in range(600, 90_000)).encode())
     (source / "b.json.gz").write_bytes(whole[: len(whole) // 2])
     assert failure(replay, source=source) == (
-        f"{source / 'b.json.gz'}: cannot unpack gzip at byte {len(whole) // 2}: the file is cut off"
+        f"{source / 'b.json.gz'}: cannot decompress gzip at byte {len(whole) // 2}: the file is cut off"
     )
     for times in replay.events().values():
         assert set(times.values()) == {1}
@@ -113,7 +113,7 @@ def test_corrupt_gzip_block_is_one_line(replay: Replay, tmp_path: Path) -> None:
     whole[len(whole) // 2] ^= 0xFF
     (tmp_path / "in.gz").write_bytes(whole)
     assert re.fullmatch(
-        rf"{tmp_path}/in\.gz: cannot unpack gzip at byte \d+: Error -3 while decompressing data: .+",
+        rf"{tmp_path}/in\.gz: cannot decompress gzip at byte \d+: Error -3 while decompressing data: .+",
         failure(replay, source=tmp_path / "in.gz"),
     )
 

@@ -1,4 +1,4 @@
-"""What is done to a record before it is held against its contract."""
+"""Records become lines before they are validated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SALE = load_contract(str(SCHEMAS / "sale.odcs.yaml"))
 LOG = load_contract(str(SCHEMAS / "customer_log.odcs.yaml"))
 
 ARRIVAL = 1_736_503_200.5  # 2025-01-10T10:00:00.5Z
-STAMP = b'"snapshot_at":"2025-01-10T10:00:00.500000Z"'
+ARRIVAL_MEMBER = b'"snapshot_at":"2025-01-10T10:00:00.500000Z"'
 
 
 def decode(contract: Contract, *records: bytes, dialect: CsvDialect | None = None) -> Decoded:
@@ -30,11 +30,11 @@ def decode(contract: Contract, *records: bytes, dialect: CsvDialect | None = Non
 @pytest.mark.parametrize(
     ("record", "line"),
     [
-        (b'{"a":1}', b'{"a":1,' + STAMP + b"}"),
-        (b' {"a":1 } ', b' {"a":1,' + STAMP + b"}"),
-        (b"{}", b"{" + STAMP + b"}"),
-        (b'{"a":"snapshot_at"}', b'{"a":"snapshot_at",' + STAMP + b"}"),
-        (b'{"a":{"snapshot_at":1}}', b'{"a":{"snapshot_at":1},' + STAMP + b"}"),
+        (b'{"a":1}', b'{"a":1,' + ARRIVAL_MEMBER + b"}"),
+        (b' {"a":1 } ', b' {"a":1,' + ARRIVAL_MEMBER + b"}"),
+        (b"{}", b"{" + ARRIVAL_MEMBER + b"}"),
+        (b'{"a":"snapshot_at"}', b'{"a":"snapshot_at",' + ARRIVAL_MEMBER + b"}"),
+        (b'{"a":{"snapshot_at":1}}', b'{"a":{"snapshot_at":1},' + ARRIVAL_MEMBER + b"}"),
         (b'{"snapshot_at":null}', b'{"snapshot_at":null}'),
         (b'{"snapshot_at":"2025-01-01T00:00:00Z"}', b'{"snapshot_at":"2025-01-01T00:00:00Z"}'),
         (b'["snapshot_at"]', b'["snapshot_at"]'),
@@ -43,30 +43,30 @@ def decode(contract: Contract, *records: bytes, dialect: CsvDialect | None = Non
         (b"", b""),
     ],
 )
-def test_a_record_without_its_event_time_is_stamped(record: bytes, line: bytes) -> None:
-    assert Normalizer({"product": PRODUCT}, None).event_time_from_arrival(record, ARRIVAL) == line
+def test_record_without_event_time_gets_its_arrival(record: bytes, line: bytes) -> None:
+    assert Normalizer({"product": PRODUCT}, None).with_event_time(record, ARRIVAL) == line
 
 
-def test_records_that_need_nothing_are_left_as_they_are() -> None:
+def test_records_that_are_lines_already_are_not_copied() -> None:
     records = [b'{"user_id":"U1"}']
     lines, broken = Normalizer({"customer_log": LOG}, None).lines(RecordBatch("file", records, [0], ARRIVAL))
     assert lines is records
     assert broken == {}
 
 
-def test_a_stamped_product_lies_at_its_arrival() -> None:
+def test_record_with_default_event_time_is_in_the_minute_of_its_arrival() -> None:
     record = b'{"product_id":"P1","product_name":"Mug","category":"kitchen"}'
     decoded = decode(PRODUCT, record, record[:-1])
     [(key, lines)] = decoded.events.items()
     assert (key.event_type, key.minute, lines) == (
         "product",
         1_736_503_200,
-        [record[:-1] + b"," + STAMP + b"}"],
+        [record[:-1] + b"," + ARRIVAL_MEMBER + b"}"],
     )
     assert [each.record for each in decoded.rejected] == [record[:-1]]
 
 
-def test_a_folder_may_hold_a_day() -> None:
+def test_events_of_a_day_share_a_folder_if_the_contract_says_so() -> None:
     times = ("2025-01-10T00:00:00Z", "2025-01-10T09:59:59.9Z", "2025-01-09T23:59:59Z", "1969-12-31T23:00:00Z")
     records = [b'{"user_id":"U1","event_type":"view","timestamp":"%b"}' % time.encode() for time in times]
     decoded = decode(LOG, *records)
@@ -78,7 +78,7 @@ def test_a_folder_may_hold_a_day() -> None:
     assert (decoded.first, decoded.last) == (-3600.0, 1_736_503_199.9)
 
 
-def test_rows_are_rejected_as_they_came() -> None:
+def test_rejected_row_is_kept_as_received() -> None:
     dialect = CsvDialect(("sale_id", "product_id", "customer_id", "quantity", "date"), ",", "")
     records = [b"1,2,3,4,2025-01-10", b"1,2,3,x,2025-01-10\r", b"1,2", b"1,2,3,4,2999-01-01"]
     decoded = decode(SALE, *records, dialect=dialect)
@@ -99,7 +99,7 @@ def test_rows_are_rejected_as_they_came() -> None:
     ]
 
 
-def test_damaged_lines_are_mended_or_rejected_as_they_came() -> None:
+def test_malformed_line_is_repaired_or_rejected_as_received() -> None:
     good = "{'user_id':'U1','event_type':'view','timestamp':'2025-01-10T09:00:00Z'}"
     records = [
         good.encode(),

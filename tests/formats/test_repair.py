@@ -1,4 +1,4 @@
-"""Damaged lines: what is mended, by which rules, and what is left alone."""
+"""Malformed lines: which are repaired, by which rules, and which are not."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sluice.contracts import load_contract
-from sluice.formats.repair import MAX_LINE_BYTES, Mender, _Rules
+from sluice.formats.repair import MAX_LINE_BYTES, LineRepairer
 
 CONTRACT = load_contract(str(Path(__file__).parents[2] / "schemas/commerce/customer_log.odcs.yaml"))
-MENDER = Mender({"customer_log": CONTRACT}, None)
+REPAIRER = LineRepairer({"customer_log": CONTRACT}, None)
 
 EVENT = {
     "user_id": "U1",
@@ -27,11 +27,11 @@ WITHOUT = {**EVENT, "metadata": {"product_id": "P4"}}
 FLAT = "timestamp=2025-01-10T10:00:00Z user_id=U1 event_type=view product_id=P4 device=mobile"
 
 
-def mend(line: str) -> tuple[object, list[str]] | None:
-    mended = MENDER.mend(line.encode())
-    if mended is None:
+def repair(line: str) -> tuple[object, list[str]] | None:
+    repaired = REPAIRER.repair(line.encode())
+    if repaired is None:
         return None
-    event = json.loads(mended)
+    event = json.loads(repaired)
     mark = event.pop("_repaired")
     assert mark["line"] == line
     return event, mark["rules"]
@@ -76,13 +76,16 @@ def mend(line: str) -> tuple[object, list[str]] | None:
         (json.dumps(GOOD), "escaped"),
         (GOOD.replace('"', '\\"'), "escaped"),
         ("INFO " + GOOD.replace('"', '\\"'), "escaped text_around"),
+        (SINGLE[:-2] + ",}}", "single_quotes trailing_commas"),
+        (GOOD.replace('"user_id"', "user_id"), "bare_words"),
+        (f"12:00 INFO {FLAT}", "key_value text_around"),
         (GOOD.replace("}}", ', "old": None, "new": True}}'), "literals"),
     ],
 )
-def test_an_event_is_mended(line: str, rules: str) -> None:
-    mended = mend(line)
-    assert mended is not None
-    event, used = mended
+def test_malformed_event_is_repaired(line: str, rules: str) -> None:
+    repaired = repair(line)
+    assert repaired is not None
+    event, used = repaired
     if rules == "literals":
         assert event == {
             **EVENT,
@@ -136,8 +139,8 @@ def test_an_event_is_mended(line: str, rules: str) -> None:
         ),
     ],
 )
-def test_what_is_certain_is_kept(line: str, event: object, rules: str) -> None:
-    assert mend(line) == (event, rules.split())
+def test_only_certain_members_are_kept(line: str, event: object, rules: str) -> None:
+    assert repair(line) == (event, rules.split())
 
 
 @pytest.mark.parametrize(
@@ -168,28 +171,28 @@ def test_what_is_certain_is_kept(line: str, event: object, rules: str) -> None:
         '{"path": "C:\\dir", "user_id": "U1",}',
     ],
 )
-def test_nothing_is_guessed(line: str) -> None:
-    mended = MENDER.mend(line.encode())
-    if mended is not None:  # JSON that no decoder takes is no event either
+def test_ambiguous_line_is_not_repaired(line: str) -> None:
+    repaired = REPAIRER.repair(line.encode())
+    if repaired is not None:  # JSON that no decoder takes is no event either
         with pytest.raises(ValueError, match="escape"):
-            json.loads(mended)
+            json.loads(repaired)
 
 
-def test_what_is_not_text_or_too_long_is_left_alone() -> None:
-    assert MENDER.mend(SINGLE.replace("mobile", "\xe9").encode("latin-1")) is None
-    assert MENDER.mend(b"{'a': '" + b"x" * MAX_LINE_BYTES + b"'}") is None
+def test_record_that_is_no_text_or_too_long_is_not_repaired() -> None:
+    assert REPAIRER.repair(SINGLE.replace("mobile", "\xe9").encode("latin-1")) is None
+    assert REPAIRER.repair(b"{'a': '" + b"x" * MAX_LINE_BYTES + b"'}") is None
 
 
-def test_only_rules_of_the_contract_are_used(tmp_path: Path) -> None:
+def test_line_that_needs_a_rule_of_no_contract_is_not_repaired(tmp_path: Path) -> None:
     text = Path(CONTRACT.path).read_text().replace("          - single_quotes\n", "")
     path = tmp_path / "customer_log.odcs.yaml"
     path.write_text(text)
-    strict = Mender({"customer_log": load_contract(str(path))}, None)
-    assert strict.mend(SINGLE.encode()) is None
-    assert strict.mend(GOOD[:-1].encode()) is not None
+    strict = LineRepairer({"customer_log": load_contract(str(path))}, None)
+    assert strict.repair(SINGLE.encode()) is None
+    assert strict.repair(GOOD[:-1].encode()) is not None
 
 
-def test_a_pattern_that_matches_twice_is_not_used(tmp_path: Path) -> None:
+def test_pattern_that_matches_twice_is_not_used(tmp_path: Path) -> None:
     own = r"'user (?P<user_id>U\d+)'"
     text = Path(CONTRACT.path).read_text()
     at = text.index("          - name: line_time")
@@ -201,12 +204,12 @@ def test_a_pattern_that_matches_twice_is_not_used(tmp_path: Path) -> None:
         + "\n"
         + text[text.index("    properties:") :]
     )
-    mender = Mender({"customer_log": load_contract(str(path))}, None)
+    repairer = LineRepairer({"customer_log": load_contract(str(path))}, None)
     rest = "event_type=view timestamp=2025-01-10T10:00:00Z"
-    one = mender.mend(f"user U1 {rest}".encode())
+    one = repairer.repair(f"user U1 {rest}".encode())
     assert one is not None
     assert json.loads(one)["user_id"] == "U1"
-    two = mender.mend(f"user U1 user U2 {rest}".encode())
+    two = repairer.repair(f"user U1 user U2 {rest}".encode())
     assert two is not None
     assert "user_id" not in json.loads(two)
 
@@ -220,62 +223,9 @@ OBJECTS = st.dictionaries(
 
 
 @given(OBJECTS, st.integers(1, 400))
-def test_a_cut_never_changes_a_value(event: dict[str, object], cut: int) -> None:
+def test_line_cut_anywhere_keeps_only_values_of_the_event(event: dict[str, object], cut: int) -> None:
     line = json.dumps({**event, "user_id": "U1"}, ensure_ascii=False)
-    mended = mend(line[: max(len(line) - cut, 0)])
-    kept = {} if mended is None else mended[0]
-    assert isinstance(kept, dict)
-    assert all({**event, "user_id": "U1"}.get(key, kept) == value for key, value in kept.items())
-
-
-@given(OBJECTS, st.sampled_from(["'", "{", "}", ",", '"', " ", "=", ":", "user_id=U9 "]), st.integers(0, 200))
-def test_the_quick_way_agrees_with_the_grammar(event: dict[str, object], extra: str, at: int) -> None:
-    line = json.dumps(event, ensure_ascii=False)
-    line = line[:at] + extra + line[at:]
-    rules = _Rules(CONTRACT)
-    quick = MENDER._mend_quickly(line, rules)
-    slow = rules.write(MENDER._read(line), line)
-    if quick is not None and slow is not None:
-        fast, exact = json.loads(quick), json.loads(slow)
-        assert {**fast, "_repaired": None} == {**exact, "_repaired": None}
-
-
-WORDS = st.text("aU1-.:,@$'\"= Z", min_size=1, max_size=6) | st.sampled_from(
-    ["True", "nan", "2025-01-10 10:00:00", "-1.50"]
-)
-
-
-@given(
-    st.sampled_from(["", "INFO ", "2025-01-10T10:00:00Z INFO ", "{", "user_id "]),
-    st.lists(
-        st.tuples(st.sampled_from(["user_id", "event_type", "device", "session_id", "other"]), WORDS),
-        max_size=4,
-    ),
-    st.sampled_from(["", " ", "}", " and more"]),
-)
-def test_the_quick_way_agrees_with_the_grammar_on_pairs(
-    before: str, pairs: list[tuple[str, str]], behind: str
-) -> None:
-    line = before + " ".join(f"{key}={value}" for key, value in pairs) + behind
-    rules = _Rules(CONTRACT)
-    quick = MENDER._mend_quickly(line, rules)
-    assert quick in (None, rules.write(MENDER._read(line), line))
-
-
-@pytest.mark.parametrize(
-    ("line", "rules"),
-    [
-        (SINGLE, ["single_quotes"]),
-        (GOOD[:-2] + ",}}", ["trailing_commas"]),
-        (GOOD.replace('", "', '" "'), ["missing_commas"]),
-        (GOOD.replace('"user_id"', "user_id"), ["bare_words"]),
-        (SINGLE[:-2] + ",}}", ["single_quotes", "trailing_commas"]),
-        (GOOD[:-1], ["missing_braces"]),
-        (json.dumps(GOOD), ["escaped"]),
-        (f"12:00 INFO {FLAT}", ["key_value", "text_around"]),
-    ],
-)
-def test_common_damage_takes_the_quick_way(line: str, rules: list[str]) -> None:
-    quick = MENDER._mend_quickly(line, _Rules(CONTRACT))
-    assert quick is not None
-    assert json.loads(quick)["_repaired"] == {"rules": rules, "line": line}
+    repaired = repair(line[: max(len(line) - cut, 0)])
+    members = {} if repaired is None else repaired[0]
+    assert isinstance(members, dict)
+    assert all({**event, "user_id": "U1"}.get(key, members) == value for key, value in members.items())

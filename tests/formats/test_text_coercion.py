@@ -1,18 +1,24 @@
-"""Texts of a column -> JSON: a column at once is what each of its texts by itself would become."""
+"""Texts of a column -> JSON, one by one and all at once."""
 
 from __future__ import annotations
-
-from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sluice.contracts import Contract, Property, ValueType
+from sluice.contracts import VALUE_TYPES, Contract, Property, ValueType
 from sluice.formats.text_coercion import Column, Columns
 
-KINDS: tuple[ValueType, ...] = get_args(ValueType)
 COLUMNS = Columns(
-    Contract("row", "rows", "row", "1.0.0", "test", "", tuple(Property(kind, kind) for kind in KINDS), None)
+    Contract(
+        "row",
+        "rows",
+        "row",
+        "1.0.0",
+        "test",
+        "",
+        tuple(Property(value_type, value_type) for value_type in VALUE_TYPES),
+        None,
+    )
 )
 TEXTS = st.sampled_from(
     [
@@ -44,17 +50,17 @@ TEXTS = st.sampled_from(
 
 
 def written(column: Column) -> list[str]:
-    return [f'"{text}"' if column.quoted else text for text in column.texts]
+    return [f'"{text}"' if column.unquoted else text for text in column.texts]
 
 
-@given(st.sampled_from(KINDS), st.lists(TEXTS, min_size=1, max_size=9))
-def test_a_column_at_once_is_its_texts_one_by_one(kind: ValueType, texts: list[str]) -> None:
-    encode = COLUMNS.encoder((kind,))
-    assert written(COLUMNS.column_encoder((kind,))(texts)) == [encode(text) for text in texts]
+@given(st.sampled_from(VALUE_TYPES), st.lists(TEXTS, min_size=1, max_size=9))
+def test_whole_column_equals_its_texts_one_by_one(value_type: ValueType, texts: list[str]) -> None:
+    encode = COLUMNS.encoder((value_type,))
+    assert written(COLUMNS.column_encoder((value_type,))(texts)) == [encode(text) for text in texts]
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "quoted"),
+    ("value_type", "text", "unquoted"),
     [
         ("string", "a, b", True),
         ("uuid", "0b5e6e0e-1c9d-4c8e-9f60-5b1d54a4a001", True),
@@ -65,8 +71,8 @@ def test_a_column_at_once_is_its_texts_one_by_one(kind: ValueType, texts: list[s
         ("date", "2025-01-10", True),
     ],
 )
-def test_plain_texts_are_not_touched(kind: ValueType, text: str, quoted: bool) -> None:
+def test_canonical_texts_are_not_copied(value_type: ValueType, text: str, unquoted: bool) -> None:
     texts = [text, text]
-    column = COLUMNS.column_encoder((kind,))(texts)
+    column = COLUMNS.column_encoder((value_type,))(texts)
     assert column.texts is texts
-    assert column.quoted is quoted
+    assert column.unquoted is unquoted

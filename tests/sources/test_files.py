@@ -315,22 +315,22 @@ def fails(path: Path) -> str:
 @pytest.mark.parametrize(
     ("packed", "message"),
     [
-        (gzip.compress(LINES)[:5000], "cannot unpack gzip at byte 5000: the file is cut off"),
-        (zstd(LINES)[:5000], "cannot unpack zstd at byte 5000: the file is cut off"),
-        (bz2.compress(LINES)[:5000], "cannot unpack bzip2 at byte 5000: the file is cut off"),
+        (gzip.compress(LINES)[:5000], "cannot decompress gzip at byte 5000: the file is cut off"),
+        (zstd(LINES)[:5000], "cannot decompress zstd at byte 5000: the file is cut off"),
+        (bz2.compress(LINES)[:5000], "cannot decompress bzip2 at byte 5000: the file is cut off"),
         (
             gzip.compress(LINES[:5000])[:-8] + b"oops" * 2,
-            "cannot unpack gzip at byte 0: Error -3 while decompressing data: incorrect data check",
+            "cannot decompress gzip at byte 0: Error -3 while decompressing data: incorrect data check",
         ),
         (
             gzip.compress(b"{}\n") + b"oops",
-            "cannot unpack gzip at byte 23: Error -3 while decompressing data: incorrect header check",
+            "cannot decompress gzip at byte 23: Error -3 while decompressing data: incorrect header check",
         ),
         (
             b"\x28\xb5\x2f\xfd" + b"\xff" * 20,
-            "cannot unpack zstd at byte 0: zstd decompressor error: Unsupported frame parameter",
+            "cannot decompress zstd at byte 0: zstd decompressor error: Unsupported frame parameter",
         ),
-        (b"BZh91AY&SY" + b"\xff" * 2000, "cannot unpack bzip2 at byte 0: Invalid data stream"),
+        (b"BZh91AY&SY" + b"\xff" * 2000, "cannot decompress bzip2 at byte 0: Invalid data stream"),
     ],
     ids=["short gzip", "short zstd", "short bzip2", "gzip", "gzip tail", "zstd", "bzip2"],
 )

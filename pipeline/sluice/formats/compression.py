@@ -1,4 +1,4 @@
-"""Compressed files, told by their first bytes: gzip, zstd and bzip2, also several of them in a row."""
+"""Compressed files, detected by their magic bytes: gzip, zstd and bzip2, also several members one after the other."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sluice.errors import SourceError
 
 MAGIC_BYTES = 10
 
-_PACKED_BYTES = 128 << 10
-"""What is unpacked at once: events shrink to about an eighth, and a bomb of 1000:1 makes 128 MB, not more."""
+_COMPRESSED_BYTES = 128 << 10
+"""How much is decompressed at once: events compress to about an eighth; a bomb of 1000:1 makes 128 MB, not more."""
 
-_UNPACKED_BYTES = 512 << 10
-"""Less than this is held back: many small gzip members would otherwise give as many small batches."""
+_OUTPUT_BYTES = 512 << 10
+"""Smaller output is collected first: many small gzip members would otherwise make as many small batches."""
 
 _LONGEST_WINDOW = 1 << 31  # what `zstd --long=31` writes
 _CORRUPT = (zlib.error, zstandard.ZstdError, OSError, EOFError)
@@ -27,7 +27,7 @@ _CORRUPT = (zlib.error, zstandard.ZstdError, OSError, EOFError)
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How a compressed file begins, and what unpacks one member of it."""
+    """How a compressed file begins, and what makes the decompressor of one member."""
 
     name: str
     magic: tuple[bytes, ...]
@@ -51,44 +51,44 @@ CODECS = (
 
 
 def detect_codec(head: bytes) -> Codec | None:
-    """Return how a file that begins with `head` (MAGIC_BYTES suffice) is packed; None if it is not."""
+    """Return the codec of a file that begins with `head` (MAGIC_BYTES suffice); None if it is not compressed."""
     return next((codec for codec in CODECS if head.startswith(codec.magic)), None)
 
 
-def unpack(chunks: Iterable[bytes], codec: Codec, uri: str) -> Iterator[bytes]:
-    """Yield what is packed in `chunks`, in pieces of some 100 KiB to some MiB.
+def decompress(chunks: Iterable[bytes], codec: Codec, uri: str) -> Iterator[bytes]:
+    """Yield the decompressed content of `chunks`, in pieces of some 100 KiB to some MiB.
 
     Raises:
-        SourceError: the data is corrupt or cut off; names `uri`, the byte of the packed file and the reason.
+        SourceError: the data is corrupt or cut off; names `uri`, the byte of the compressed file and the reason.
 
     """
     member: Any = codec.member()
-    held: list[bytes] = []
+    output: list[bytes] = []
     at = size = 0
-    for packed in _sliced(chunks):
-        data = packed
+    for compressed in _sliced(chunks):
+        data = compressed
         while data := data if member is not None else data.lstrip(b"\0"):  # gzip files may be padded
             member = member or codec.member()
             try:
-                held.append(member.decompress(data))
+                output.append(member.decompress(data))
             except _CORRUPT as error:
-                message = f"{uri}: cannot unpack {codec.name} at byte {at + len(packed) - len(data)}: {error}"
+                message = f"{uri}: cannot decompress {codec.name} at byte {at + len(compressed) - len(data)}: {error}"
                 raise SourceError(message) from error
-            size += len(held[-1])
+            size += len(output[-1])
             data = member.unused_data if member.eof else b""
             member = None if member.eof else member
-        at += len(packed)
-        if size >= _UNPACKED_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
+        at += len(compressed)
+        if size >= _OUTPUT_BYTES:
+            yield b"".join(output)
+            output, size = [], 0
     if size:
-        yield b"".join(held)
+        yield b"".join(output)
     if member is not None:
-        message = f"{uri}: cannot unpack {codec.name} at byte {at}: the file is cut off"
+        message = f"{uri}: cannot decompress {codec.name} at byte {at}: the file is cut off"
         raise SourceError(message)
 
 
 def _sliced(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
-        for at in range(0, len(chunk), _PACKED_BYTES):
-            yield chunk[at : at + _PACKED_BYTES]
+        for at in range(0, len(chunk), _COMPRESSED_BYTES):
+            yield chunk[at : at + _COMPRESSED_BYTES]

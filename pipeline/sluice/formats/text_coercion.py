@@ -1,8 +1,8 @@
-"""Texts in named columns -> JSON objects as a contract describes them. For formats that have only texts.
+"""Texts in named columns -> JSON of the types that a contract declares, for formats whose values have no types.
 
-A text becomes what its property's kind asks for: `12` an integer, `19.90` a number, `yes` a boolean, a day the
-first instant of it. A text that does not fit stays a text, so that the contract refuses it in its own words.
-An empty one is null. Nothing is guessed: `1,234` may be either of two numbers and stays a text, too.
+A text becomes a value of its property's type: `12` an integer, `19.90` a number, `yes` a boolean, a day its first
+instant. A text that is no such value stays a string, which validation then rejects. An empty text is null. Nothing is
+guessed: `1,234` may be either of two numbers, and stays a string, too.
 """
 
 from __future__ import annotations
@@ -15,28 +15,25 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.contracts import Contract, Property, ValueType
-
-Path = tuple[str, ...]
-"""Where a value belongs: its key, behind the keys of the objects around it."""
+from sluice.contracts import Contract, Path, Property, ValueType, by_type
 
 Encode = Callable[[str], str]
 """Text -> JSON text."""
 
 
 class Column(NamedTuple):
-    """The texts of a column as JSON; `quoted`: still without the quotes around each."""
+    """The values of a column as JSON texts; `unquoted`: strings that still need quotes around each."""
 
     texts: Sequence[str]
-    quoted: bool
+    unquoted: bool
 
 
 class Columns:
-    """The columns of a contract, by the names that a format without nesting may call them."""
+    """The properties of a contract, by the names that columns of a format without nesting may have."""
 
     def __init__(self, contract: Contract | None) -> None:
-        """Without a contract all columns are texts."""
-        self._kinds: dict[Path, ValueType] = {}
+        """Without a contract all columns are strings."""
+        self._types: dict[Path, ValueType] = {}
         self._names: dict[str, Path] = {}
         self._aliases: dict[str, Path] = {}
         for prop in () if contract is None else contract.properties:
@@ -45,92 +42,90 @@ class Columns:
                 self._add((prop.name, inner.name), inner, flat=prop.flatten)
 
     def _add(self, path: Path, prop: Property, flat: bool = False) -> None:
-        self._kinds[path] = prop.type
-        self._names[_plain(".".join(path))] = path
+        self._types[path] = prop.type
+        self._names[_name_key(".".join(path))] = path
         if flat:
-            self._names[_plain(prop.name)] = path
+            self._names[_name_key(prop.name)] = path
         for alias in prop.aliases:
-            self._aliases[_plain(alias)] = path
+            self._aliases[_name_key(alias)] = path
 
     @property
     def names(self) -> Iterable[str]:
-        """Every name of a column, in lower case."""
+        """Every name that a column can have, in lower case."""
         return {**self._aliases, **self._names}
 
     def find(self, name: str, taken: Iterable[Path] = ()) -> Path:
-        """Return where a value called `name` belongs; an alias gives way to what is `taken`."""
-        plain = _plain(name)
-        if plain in self._names:
-            return self._names[plain]
-        if plain in self._aliases and self._aliases[plain] not in taken:
-            return self._aliases[plain]
+        """Return the path of a column called `name`; an alias does not count for a path that is `taken`."""
+        key = _name_key(name)
+        if key in self._names:
+            return self._names[key]
+        if key in self._aliases and self._aliases[key] not in taken:
+            return self._aliases[key]
         head, _, rest = name.partition(".")
-        return (head, rest) if rest and self._kinds.get((head,)) == "object" else (name,)
+        return (head, rest) if rest and self._types.get((head,)) == "object" else (name,)
 
     def encoder(self, path: Path) -> Encode:
-        """Return what writes a text as the JSON of the property at `path`; unknown ones are strings."""
-        return _ENCODERS[self._kinds.get(path, "string")]
+        """Return what converts a text to JSON of the type at `path`; a path outside the contract is a string."""
+        return _ENCODERS[self._types.get(path, "string")]
 
     def column_encoder(self, path: Path) -> Callable[[Sequence[str]], Column]:
-        """Return what does the same for many texts, at a fraction of the time where all are written plainly."""
-        return partial(_encode_column, self._kinds.get(path, "string"))
+        """Return what converts many texts at once, in a fraction of the time if all are canonical already."""
+        return partial(_encode_column, self._types.get(path, "string"))
 
     def place(self, names: Sequence[str]) -> list[Path]:
-        """Return where each column of a header belongs. A name beats an alias wherever it stands."""
-        exact = [self._names.get(_plain(name)) for name in names]
+        """Return the path of each column of a header. A name takes precedence over an alias, in any order."""
+        exact = [self._names.get(_name_key(name)) for name in names]
         taken = {path for path in exact if path is not None}
-        places: list[Path] = []
-        for name, found in zip(names, exact, strict=True):
-            places.append(self.find(name, taken) if found is None else found)
-            taken.add(places[-1])
-        return places
+        paths: list[Path] = []
+        for name, path in zip(names, exact, strict=True):
+            paths.append(self.find(name, taken) if path is None else path)
+            taken.add(paths[-1])
+        return paths
 
 
 def nested(values: Mapping[Path, str]) -> str:
-    """Return the JSON object of JSON texts by path, which are not looked at."""
-    members: dict[str, list[str]] = {}
+    """Return the JSON object that has `values` (path of one or two names -> JSON text), which are not checked."""
+    members: dict[str, str] = {}
+    objects: dict[str, list[str]] = {}
     for path, value in values.items():
-        inner = f"{quote(path[-1])}:{value}"
-        members.setdefault(path[0], []).append(inner if len(path) > 1 else value)
-    depth = {path[0]: len(path) for path in values}
-    return (
-        "{"
-        + ",".join(
-            f"{quote(key)}:{{{','.join(held)}}}" if depth[key] > 1 else f"{quote(key)}:{held[-1]}"
-            for key, held in members.items()
-        )
-        + "}"
-    )
+        if len(path) == 1:
+            members[path[0]] = value
+        else:
+            members[path[0]] = ""
+            objects.setdefault(path[0], []).append(f"{quote(path[-1])}:{value}")
+    for key, inner in objects.items():
+        members[key] = f"{{{','.join(inner)}}}"
+    return f"{{{','.join([f'{quote(key)}:{value}' for key, value in members.items()])}}}"
 
 
 @lru_cache(maxsize=4096)
-def _plain(name: str) -> str:
+def _name_key(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().casefold())
 
 
-class _Plain(NamedTuple):
-    """Texts that are JSON as they are, or as soon as they have quotes."""
+class _Canonical(NamedTuple):
+    """The texts of a type that no encoder would change, but for quotes around them."""
 
     match: Callable[[str], object]
-    """Whether texts are such, with line feeds between them."""
-    quoted: bool
+    """Matches such texts with line feeds between them."""
+    unquoted: bool
 
 
-def _plain_texts(pattern: str, *, quoted: bool) -> _Plain:
-    return _Plain(re.compile(rf"(?:{pattern}\n)*+{pattern}").fullmatch, quoted)
+def _canonical(pattern: str, *, unquoted: bool) -> _Canonical:
+    return _Canonical(re.compile(rf"(?:{pattern}\n)*+{pattern}").fullmatch, unquoted)
 
 
-def _encode_column(kind: ValueType, texts: Sequence[str]) -> Column:
-    plain, encode = _PLAIN.get(kind), _ENCODERS[kind]
-    if plain is not None:
+def _encode_column(value_type: ValueType, texts: Sequence[str]) -> Column:
+    canonical, encode = _CANONICAL[value_type], _ENCODERS[value_type]
+    if canonical is not None:
         joined = "\n".join(texts)
-        if plain.match(joined) and joined.count("\n") == len(texts) - 1:
-            return Column(texts, plain.quoted)
+        if canonical.match(joined) and joined.count("\n") == len(texts) - 1:
+            return Column(texts, canonical.unquoted)
     distinct = set(texts)
     if len(distinct) * 2 <= len(texts):
-        known = {text: encode(text) for text in distinct}
-        return Column([known[text] for text in texts], quoted=False)
-    return Column(list(map(encode, texts)), quoted=False)
+        encoded = {text: encode(text) for text in distinct}
+        return Column([encoded[text] for text in texts], unquoted=False)
+    return Column(list(map(encode, texts)), unquoted=False)
 
 
 _INTEGER = r"-?(?:0|[1-9][0-9]{0,17})"
@@ -143,9 +138,9 @@ _signed = re.compile(r"([+-]?)0*([0-9]+)").fullmatch
 _number_text = re.compile(_NUMBER).fullmatch
 _number = re.compile(r"([+-]?)0*([0-9]*)(?:\.([0-9]*))?([eE][+-]?[0-9]+)?").fullmatch
 _comma_decimal = re.compile(r"[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+),[0-9]{1,2}").fullmatch
-"""A decimal comma for certain: one or two digits behind it are no group of thousands."""
+"""Certainly a decimal comma: one or two digits behind it are no group of thousands."""
 _comma_groups = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+").fullmatch
-"""Commas between thousands for certain: there is a decimal point as well."""
+"""Certainly commas between thousands: there is a decimal point as well."""
 _time_text = re.compile(rf"{_TIME}({_OFFSET})?").fullmatch
 _day = re.compile(_DATE).fullmatch
 _to_the_minute = re.compile(rf"({_DATE}[T ][0-9]{{2}}:[0-9]{{2}})({_OFFSET})?").fullmatch
@@ -159,8 +154,8 @@ def _string(text: str) -> str:
 def _integer(text: str) -> str:
     if _integer_text(text):
         return text
-    found = _signed(text.strip())
-    return _otherwise(text) if found is None else f"{found[1].replace('+', '')}{found[2]}"
+    match = _signed(text.strip())
+    return _unconverted(text) if match is None else f"{match[1].replace('+', '')}{match[2]}"
 
 
 def _decimal(text: str) -> str:
@@ -171,26 +166,26 @@ def _decimal(text: str) -> str:
         bare = bare.replace(".", "").replace(",", ".")
     elif _comma_groups(bare):
         bare = bare.replace(",", "")
-    found = _number(bare)
-    if found is None or not (found[2] or found[3]):
-        return _otherwise(text)
-    sign, whole, part, power = (each or "" for each in found.groups())
-    return f"{sign.replace('+', '')}{whole or '0'}{'.' + part if part else ''}{power}"
+    match = _number(bare)
+    if match is None or not (match[2] or match[3]):
+        return _unconverted(text)
+    sign, whole, fraction, exponent = (group or "" for group in match.groups())
+    return f"{sign.replace('+', '')}{whole or '0'}{'.' + fraction if fraction else ''}{exponent}"
 
 
 def _boolean(text: str) -> str:
-    return _BOOLEANS.get(text.strip().lower()) or _otherwise(text)
+    return _BOOLEANS.get(text.strip().lower()) or _unconverted(text)
 
 
 def _timestamp(text: str) -> str:
-    if found := _time_text(text):
-        return f'"{text}"' if found[1] else f'"{text}Z"'
+    if match := _time_text(text):
+        return f'"{text}"' if match[1] else f'"{text}Z"'
     bare = text.strip()
     if _day(bare):
         return f'"{bare}T00:00:00Z"'
-    if found := _to_the_minute(bare):
-        return f'"{found[1]}:00{found[2] or "Z"}"'
-    return _otherwise(bare)
+    if match := _to_the_minute(bare):
+        return f'"{match[1]}:00{match[2] or "Z"}"'
+    return _unconverted(bare)
 
 
 def _date(text: str) -> str:
@@ -204,32 +199,39 @@ def _json(text: str) -> str:
         return quote(text)
 
 
-def _otherwise(text: str) -> str:
-    """Return the JSON of a text that is not what it should be: null if it is blank, else itself."""
+def _unconverted(text: str) -> str:
+    """Return the JSON of a text that is no value of its type: null if it is blank, else the text as a string."""
     return quote(text) if text.strip() else "null"
 
 
-_ENCODERS: Mapping[ValueType, Encode] = {
-    "string": _string,
-    "uuid": _date,
-    "integer": _integer,
-    "float": _decimal,
-    "decimal": _decimal,
-    "boolean": _boolean,
-    "timestamp": _timestamp,
-    "date": _date,
-    "object": _json,
-    "array": _json,
-    "json": _json,
-}
+_ENCODERS: Mapping[ValueType, Encode] = by_type(
+    {
+        "string": _string,
+        "uuid": _date,
+        "integer": _integer,
+        "float": _decimal,
+        "decimal": _decimal,
+        "boolean": _boolean,
+        "timestamp": _timestamp,
+        "date": _date,
+        "object": _json,
+        "array": _json,
+        "json": _json,
+    }
+)
 
-_PLAIN: Mapping[ValueType, _Plain] = {
-    "string": _plain_texts(r"[^\x00-\x1f\"\\]++", quoted=True),
-    "uuid": _plain_texts(r"[0-9A-Za-z-]++", quoted=True),
-    "integer": _plain_texts(_INTEGER, quoted=False),
-    "float": _plain_texts(_NUMBER, quoted=False),
-    "decimal": _plain_texts(_NUMBER, quoted=False),
-    "timestamp": _plain_texts(_TIME + _OFFSET, quoted=True),
-    "date": _plain_texts(_DATE, quoted=True),
-}
-"""Nothing among them that an encoder would change."""
+_CANONICAL: Mapping[ValueType, _Canonical | None] = by_type(
+    {
+        "string": _canonical(r"[^\x00-\x1f\"\\]++", unquoted=True),
+        "uuid": _canonical(r"[0-9A-Za-z-]++", unquoted=True),
+        "integer": _canonical(_INTEGER, unquoted=False),
+        "float": _canonical(_NUMBER, unquoted=False),
+        "decimal": _canonical(_NUMBER, unquoted=False),
+        "boolean": None,
+        "timestamp": _canonical(_TIME + _OFFSET, unquoted=True),
+        "date": _canonical(_DATE, unquoted=True),
+        "object": None,
+        "array": None,
+        "json": None,
+    }
+)

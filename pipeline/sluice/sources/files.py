@@ -27,8 +27,9 @@ from apache_beam.io.filesystems import FileSystems
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 from sluice.formats import FORMATS, HEAD_BYTES, Records, detect_format
-from sluice.formats.compression import MAGIC_BYTES, detect_codec, unpack
-from sluice.formats.csv_rows import Cut, detect_layout, find_cuts, read_rows
+from sluice.formats.compression import MAGIC_BYTES, decompress, detect_codec
+from sluice.formats.csv_dialect import detect_dialect
+from sluice.formats.csv_rows import FILE_START, RowStart, find_row_starts, read_rows
 
 BLOCK_BYTES = 512 << 10
 """What is read, and becomes a batch, at once: large enough for Beam, and twice as fast as 2 MiB (CPU cache)."""
@@ -199,14 +200,14 @@ def _unpacked(chunks: Iterator[bytes], piece: Piece) -> tuple[Iterator[bytes], i
     """Return the chunks of a whole file, and where they stop, if it is not packed."""
     head, chunks = _peek(chunks, MAGIC_BYTES)
     codec = detect_codec(head)
-    return (chunks, piece.stop) if codec is None else (unpack(chunks, codec, piece.file.uri), None)
+    return (chunks, piece.stop) if codec is None else (decompress(chunks, codec, piece.file.uri), None)
 
 
 def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
     file = piece.file
     chunks, stop = _unpacked(_chunks(reader, Piece(file, 0, file.size)), piece)
     head, chunks = _peek(chunks, HEAD_BYTES + 1)
-    dialect = detect_layout(head[:HEAD_BYTES], len(head) <= HEAD_BYTES)
+    dialect = detect_dialect(head[:HEAD_BYTES], len(head) <= HEAD_BYTES)
     if head.startswith(_UTF16):
         message = f"{file.uri}: expected CSV in UTF-8 or Windows-1252, got UTF-16; convert it"
         raise SourceError(message)
@@ -214,7 +215,7 @@ def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
         return
     if piece.start:
         chunks = _chunks(reader, piece)
-    for rows in read_rows(chunks, dialect.delimiter, Cut(piece.start, piece.line), stop):
+    for rows in read_rows(chunks, dialect.delimiter, RowStart(piece.start, piece.line), stop):
         yield RecordBatch(
             file.uri, rows.records, rows.offsets, file.modified, lines=rows.lines, dialect=dialect
         )
@@ -230,8 +231,8 @@ def _parts(piece: Piece, target: int) -> list[Piece]:
             return [piece]
         if _is_csv(file.uri):
             # All of it must be read, which a local disk's cache makes cheap: a line break may be in quotes.
-            dialect = detect_layout(head[:HEAD_BYTES], False) if _scheme(file.uri) == "file" else None
-            cuts = [Cut(0, 1)] if dialect is None else find_cuts(chunks, dialect.delimiter, target)
+            dialect = detect_dialect(head[:HEAD_BYTES], False) if _scheme(file.uri) == "file" else None
+            cuts = [FILE_START] if dialect is None else find_row_starts(chunks, dialect.delimiter, target)
             stops = [*(cut.offset for cut in cuts[1:]), piece.stop]
             return [Piece(file, cut.offset, stop, cut.line) for cut, stop in zip(cuts, stops, strict=True)]
     return _cut(piece, target) if detect_format(head[:HEAD_BYTES], False).splittable else [piece]

@@ -213,7 +213,7 @@ class RecordDecoder:
         """Return the mended line of a refused record and its event; or else why it is refused."""
         if broken is not None:
             return Explanation(None, None, None, (broken,))
-        mended = self._prepare.mended(batch, index)
+        mended = self._prepare.repaired(batch, index)
         if mended is None:
             return self._explain(line)
         try:

@@ -1,0 +1,154 @@
+"""CSV rows -> lines of JSON, whose texts are converted to the types that the contract declares."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+
+from sluice.contracts import Contract
+from sluice.elements import CsvDialect, Violation
+from sluice.formats.csv_dialect import WINDOWS
+from sluice.formats.text_coercion import Columns, nested
+
+_MIN_HALVED_ROWS = 16
+"""Fewer rows than this are read one by one, rather than in halves, when one of them is broken."""
+
+
+class RowConverter:
+    """Converts the rows of one dialect for the contracts of a job."""
+
+    def __init__(self, dialect: CsvDialect, contracts: Mapping[str, Contract], route_by: str | None) -> None:
+        """Compile what the header means to each contract; several are routed by the column `route_by`."""
+        self._dialect = dialect
+        self._width = len(dialect.columns)
+        self._route: int | None = None
+        if len(contracts) > 1:
+            names = [name.casefold() for name in dialect.columns]
+            route = str(route_by).casefold()
+            self._route = names.index(route) if route in names else None
+        self._writers = {name: _RowWriter(dialect.columns, contract) for name, contract in contracts.items()}
+        only = next(iter(contracts.values())) if len(contracts) == 1 else None
+        self._writer = _RowWriter(dialect.columns, only)
+
+    def convert(self, records: Sequence[bytes]) -> tuple[list[bytes], dict[int, Violation]]:
+        """Return a line for each row, and by index what is wrong with broken rows; their lines are empty."""
+        violations: dict[int, Violation] = {}
+        rows = list(self._rows(records, 0, violations))
+        if self._route is None and not violations:
+            return self._writer.lines(rows), violations
+        return self._routed_lines(rows, violations), violations
+
+    def _rows(
+        self, records: Sequence[bytes], start: int, violations: dict[int, Violation]
+    ) -> Iterable[Sequence[str]]:
+        """Return the fields of consecutive rows, of which the first has the index `start`.
+
+        All rows are parsed at once. Where that fails each half is tried, so that a broken row slows down only its
+        neighbours; one with too few or too many fields not even those.
+        """
+        rows = self._parse(records) if self._writer.fault is None else None
+        if rows is not None:
+            if {*map(len, rows)} - {self._width}:
+                for index, row in enumerate(rows):
+                    if len(row) != self._width:
+                        self._row(start + index, records[index], violations)
+            return rows
+        if self._writer.fault is None and len(records) > _MIN_HALVED_ROWS:
+            half = len(records) // 2
+            first = self._rows(records[:half], start, violations)
+            return chain(first, self._rows(records[half:], start + half, violations))
+        return [self._row(start + index, record, violations) for index, record in enumerate(records)]
+
+    def _parse(self, records: Sequence[bytes]) -> list[list[str]] | None:
+        """Return the fields of all rows; None if one of them is broken."""
+        try:
+            encoding = self._dialect.encoding or "utf-8"
+            texts = [record.decode(encoding) for record in records]
+            rows = list(csv.reader(texts, delimiter=self._dialect.delimiter, strict=True))
+        except (UnicodeDecodeError, csv.Error):
+            return None
+        return rows if len(rows) == len(records) else None
+
+    def _routed_lines(
+        self, rows: Sequence[Sequence[str]], violations: Mapping[int, Violation]
+    ) -> list[bytes]:
+        lines = [b""] * len(rows)
+        groups: dict[str, list[int]] = {}
+        for index, row in enumerate(rows):
+            if index not in violations:
+                groups.setdefault("" if self._route is None else row[self._route], []).append(index)
+        for name, indexes in groups.items():
+            writer = self._writer if self._route is None else self._writers.get(name, self._writer)
+            written = writer.lines([rows[index] for index in indexes])
+            for index, line in zip(indexes, written, strict=True):
+                lines[index] = line
+        return lines
+
+    def _row(self, index: int, record: bytes, violations: dict[int, Violation]) -> list[str]:
+        """Return the fields of one row; if it is broken, note its violation."""
+        fault = self._writer.fault
+        row: list[str] = []
+        try:
+            text = self._decode(record)
+            row = next(csv.reader([text], delimiter=self._dialect.delimiter, strict=True), [])
+        except UnicodeDecodeError as error:
+            name = "Windows-1252" if error.encoding == "charmap" else "UTF-8"
+            fault = fault or (f"text in {name}", f"byte 0x{record[error.start]:02x} (byte {error.start})")
+        except csv.Error as error:
+            fault = fault or ("fields whose quotes are closed, and doubled within", str(error))
+        if fault is None and len(row) != self._width:
+            fault = (f"{self._width} fields, as in the header", f"{len(row)}")
+        if fault is not None:
+            violations[index] = Violation("not_csv", "", *fault)
+        return row
+
+    def _decode(self, record: bytes) -> str:
+        if self._dialect.encoding == WINDOWS:
+            return record.decode(WINDOWS)
+        try:
+            return record.decode()
+        except UnicodeDecodeError:
+            if self._dialect.encoding:
+                raise
+            return record.decode(WINDOWS)
+
+
+class _RowWriter:
+    """Writes rows as the JSON of one contract; without a contract every value is a string.
+
+    `fault` is what was expected of the header and what it has, if two columns belong in one place.
+    """
+
+    def __init__(self, header: Sequence[str], contract: Contract | None) -> None:
+        columns = Columns(contract)
+        paths = columns.place(header)
+        self.fault: tuple[str, str] | None = None
+        for path, name in zip(paths, header, strict=True):
+            if paths.count(path) > 1 or any(path == other[:1] != other for other in paths):
+                self.fault = ("a header that names each column once", f"{name} several times")
+        self._encoders = [columns.column_encoder(path) for path in paths]
+        skeleton = nested({path: f"\0{index}\0" for index, path in enumerate(paths)})
+        self._skeleton = skeleton.replace("%", "%%")
+        self._order = [int(index) for index in _SLOT.findall(self._skeleton)]
+        self._templates: dict[tuple[bool, ...], str] = {}
+
+    def lines(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
+        """Return rows, each as wide as the header, as lines of JSON."""
+        texts, width = list(chain.from_iterable(rows)), len(self._encoders)
+        columns = [encode(texts[index::width]) for index, encode in enumerate(self._encoders)]
+        template = self._template(tuple(column.unquoted for column in columns))
+        ordered = [columns[index].texts for index in self._order]
+        return [(template % row).encode() for row in zip(*ordered, strict=True)]
+
+    def _template(self, unquoted: tuple[bool, ...]) -> str:
+        """Return the format of a line; it supplies the quotes of columns whose texts come without."""
+        if unquoted not in self._templates:
+            fields = ['"%s"' if is_unquoted else "%s" for is_unquoted in unquoted]
+            self._templates[unquoted] = _SLOT.sub(lambda slot: fields[int(slot[1])], self._skeleton)
+        return self._templates[unquoted]
+
+
+_SLOT = re.compile("\0([0-9]+)\0")
+"""Where the value of a column belongs, by its index; JSON text cannot contain this character."""

@@ -1,0 +1,133 @@
+"""CSV rows as lines of JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sluice.contracts import load_contract
+from sluice.elements import CsvDialect
+from sluice.formats.csv_conversion import RowConverter
+
+SCHEMAS = Path(__file__).parents[2] / "schemas/commerce"
+SALE = load_contract(str(SCHEMAS / "sale.odcs.yaml"))
+LOG = load_contract(str(SCHEMAS / "customer_log.odcs.yaml"))
+HEADER = ("sale_id", "product_id", "user_id", "quantity", "unit_price", "sale_date")
+
+
+def convert(
+    *records: bytes, header: tuple[str, ...] = HEADER, delimiter: str = ",", encoding: str = ""
+) -> list[object]:
+    lines, broken = RowConverter(CsvDialect(header, delimiter, encoding), {"sale": SALE}, None).convert(
+        records
+    )
+    return [
+        (broken[index].code, broken[index].expected, broken[index].got)
+        if index in broken
+        else json.loads(line)
+        for index, line in enumerate(lines)
+    ]
+
+
+def test_texts_become_values_of_the_declared_types() -> None:
+    sale = {"sale_id": "1", "product_id": "2", "user_id": "3", "quantity": 4, "unit_price": 5.5}
+    assert convert(b"1,2,3,4,5.50,2025-01-10") == [{**sale, "sale_date": "2025-01-10T00:00:00Z"}]
+    assert convert(b"1,2,3,+04, 5.50 ,2025-01-10 10:30") == [{**sale, "sale_date": "2025-01-10 10:30:00Z"}]
+    assert convert(b"1,2,3,4,5.5,2025-01-10T10:30:00+02:00") == [
+        {**sale, "sale_date": "2025-01-10T10:30:00+02:00"}
+    ]
+    assert convert(b'1,"2","3",,,') == [
+        {
+            "sale_id": "1",
+            "product_id": "2",
+            "user_id": "3",
+            "quantity": None,
+            "unit_price": None,
+            "sale_date": None,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("12,50", 12.5),
+        ("1.234,50", 1234.5),
+        ("1,234.50", 1234.5),
+        ("-.5", -0.5),
+        ("1e2", 100.0),
+        ("007.10", 7.1),
+        ("5.", 5),
+        ("1,234", "1,234"),
+        ("1.234.567", "1.234.567"),
+        ("12 EUR", "12 EUR"),
+        ("", None),
+        ("  ", None),
+        ("NaN", "NaN"),
+    ],
+)
+def test_ambiguous_number_stays_a_string(text: str, value: object) -> None:
+    [row] = convert(f"1;2;3;4;{text};x".encode(), delimiter=";")
+    assert isinstance(row, dict)
+    assert row["unit_price"] == value
+
+
+def test_broken_row_is_reported_with_its_reason() -> None:
+    assert convert(
+        b"1,2,3", b"1,2,3,4,5,6,7", b'1,2,3,4,5,"x', b'1,2,3,4,5,"x"y', b"1,2,3,4,5,\x81\xff", b"1,2,3,4,5,6"
+    ) == [
+        ("not_csv", "6 fields, as in the header", "3"),
+        ("not_csv", "6 fields, as in the header", "7"),
+        ("not_csv", "fields whose quotes are closed, and doubled within", "unexpected end of data"),
+        ("not_csv", "fields whose quotes are closed, and doubled within", "',' expected after '\"'"),
+        ("not_csv", "text in Windows-1252", "byte 0x81 (byte 10)"),
+        {"sale_id": "1", "product_id": "2", "user_id": "3", "quantity": 4, "unit_price": 5, "sale_date": "6"},
+    ]
+
+
+def test_row_is_decoded_by_the_encoding_of_its_dialect() -> None:
+    header = ("sale_id", "note")
+    assert convert(b"1,caf\xe9 \x80", header=header) == [{"sale_id": "1", "note": "caf\u00e9 \u20ac"}]
+    assert convert("1,caf\u00e9".encode(), header=header) == [{"sale_id": "1", "note": "caf\u00e9"}]
+    assert convert(b"1,\x93a\x94", header=header, encoding="cp1252") == [
+        {"sale_id": "1", "note": "\u201ca\u201d"}
+    ]
+    assert convert(b"1,caf\xe9", header=header, encoding="utf-8") == [
+        ("not_csv", "text in UTF-8", "byte 0xe9 (byte 5)")
+    ]
+
+
+def test_column_is_found_by_any_of_its_names() -> None:
+    header = ("Sale ID", "customer_id", "user_id", "Unit-Price", "100%", "Total")
+    assert convert(b"1,2,3,4,5,6", header=header) == [
+        {"sale_id": "1", "customer_id": "2", "user_id": "3", "unit_price": 4, "100%": "5", "amount": 6}
+    ]
+    assert convert(b"7", header=("customer_id",)) == [{"user_id": "7"}]
+    assert convert(b"1,2", header=("sale_id", "Sale_Id")) == [
+        ("not_csv", "a header that names each column once", "Sale_Id several times")
+    ]
+
+
+def test_columns_of_an_object_are_nested() -> None:
+    dialect = CsvDialect(("user_id", "device", "metadata.page", "metadata.campaign"), ",", "")
+    lines, broken = RowConverter(dialect, {"customer_log": LOG}, None).convert([b"U1,mobile,/,x"])
+    assert (lines, broken) == (
+        [b'{"user_id":"U1","metadata":{"device":"mobile","page":"/","campaign":"x"}}'],
+        {},
+    )
+    clash = CsvDialect(("metadata", "device"), ",", "")
+    _, broken = RowConverter(clash, {"customer_log": LOG}, None).convert([b"{},x"])
+    assert broken[0].got == "metadata several times"
+
+
+def test_row_is_converted_by_the_contract_that_it_is_routed_to() -> None:
+    orders = load_contract(str(SCHEMAS.parent / "backend_events/inventory.odcs.yaml"))
+    dialect = CsvDialect(("event_type", "quantity_change", "quantity"), ",", "")
+    converter = RowConverter(dialect, {"inventory": orders, "sale": SALE}, "event_type")
+    lines, _ = converter.convert([b"inventory,1,2", b"sale,1,2", b"other,1,2"])
+    assert lines == [
+        b'{"event_type":"inventory","quantity_change":1,"quantity":"2"}',
+        b'{"event_type":"sale","quantity_change":"1","quantity":2}',
+        b'{"event_type":"other","quantity_change":"1","quantity":"2"}',
+    ]
