@@ -61,15 +61,12 @@ VENDOR_CLIENTS = (
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 40
 
 UPWARD_FOR_NOW = {
-    ("sluice.arrow.from_json", "sluice.validation.batch_checks"),
     ("sluice.runtime.launch", "sluice.cli.console"),
     ("sluice.telemetry", "sluice.arrow.window_counts"),
     ("sluice.telemetry", "sluice.sources.acknowledgements"),
 }
 BEAM_FOR_NOW: set[str] = set()
 LONG_FOR_NOW = {
-    "sluice.arrow.from_json",
-    "sluice.formats.repair",
     "sluice.runtime.launch",
     "sluice.validation.masking",
     "sluice.config.job.load_job",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sluice.arrow.from_json import find_extras, read_lines, rewrite_lines, separate_lines, to_table
+from sluice.arrow.from_json import find_unknown, read_lines, read_with_unknown, rewrite_lines, to_table
 from sluice.arrow.schema import arrow_schema
 from sluice.contracts import Contract, Property, ValueType
 from sluice.elements import Segment
@@ -44,8 +44,8 @@ ORDER = Contract(
 START = b'{"event_type":"order","at":"2025-02-08T13:09:00Z"'
 
 
-def one_kind(kind: ValueType, *, required: bool = False) -> Contract:
-    properties = (Property("p", kind, required=required),)
+def one_property(value_type: ValueType, *, required: bool = False) -> Contract:
+    properties = (Property("p", value_type, required=required),)
     return Contract("t", "t", "t", "1.0.0", "d", "", properties, None)
 
 
@@ -57,7 +57,7 @@ def table(contract: Contract, *lines: bytes) -> tuple[pa.Table, list[tuple[int, 
     return to_table(contract, segment(*lines), [f"{index:032x}" for index in range(len(lines))], NOW)
 
 
-def test_a_plain_segment_becomes_a_table() -> None:
+def test_segment_becomes_a_table_with_the_schema_of_its_contract() -> None:
     made, row_errors = table(
         ORDER,
         START + b',"items":[{"product_id":"BEC49AB4-6fc8-40d2-982c-ba01600a6732","price":87.66}],'
@@ -77,7 +77,7 @@ def test_a_plain_segment_becomes_a_table() -> None:
     ]
 
 
-def test_no_lines_make_an_empty_table() -> None:
+def test_segment_without_lines_becomes_an_empty_table() -> None:
     made, row_errors = table(ORDER)
     assert (made.num_rows, row_errors) == (0, [])
     assert made.schema.equals(arrow_schema(ORDER), check_metadata=True)
@@ -101,7 +101,7 @@ EXTRAS = [
 
 
 @pytest.mark.parametrize(("members", "expected"), EXTRAS)
-def test_what_the_contract_does_not_know_is_kept_as_it_came(members: bytes, expected: str | None) -> None:
+def test_members_outside_the_contract_are_in_extra(members: bytes, expected: str | None) -> None:
     made, row_errors = table(ORDER, START + b"}", START + members + b"}", START + b',"count":7}')
     assert row_errors == []
     assert made["_extra"].to_pylist() == [None, expected, None]
@@ -138,11 +138,13 @@ VALUES: list[tuple[ValueType, bytes, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "text", "expected"), VALUES)
-def test_values_are_exact_whichever_way_they_take(kind: ValueType, text: bytes, expected: Any) -> None:
-    made, row_errors = table(one_kind(kind), b'{"p":%b}' % text, b'{"p":%b,"unknown":1}' % text, b"{}")
+@pytest.mark.parametrize(("value_type", "text", "expected"), VALUES)
+def test_value_is_exact_by_each_way_of_reading(value_type: ValueType, text: bytes, expected: Any) -> None:
+    made, row_errors = table(
+        one_property(value_type), b'{"p":%b}' % text, b'{"p":%b,"unknown":1}' % text, b"{}"
+    )
     assert (made["p"].to_pylist(), row_errors) == ([expected, expected, None], [])
-    alone, row_errors = table(one_kind(kind), b'{"p":%b}' % text)
+    alone, row_errors = table(one_property(value_type), b'{"p":%b}' % text)
     assert (alone["p"].to_pylist(), row_errors) == ([expected], [])
 
 
@@ -163,16 +165,18 @@ REFUSED: list[tuple[ValueType, bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "line", "message"), REFUSED)
-def test_a_line_that_cannot_become_a_row_is_refused_alone(kind: ValueType, line: bytes, message: str) -> None:
-    good = {"json": b'{"p":[]}', "string": b'{"p":"x"}'}.get(kind, b'{"p":7}')
-    made, row_errors = table(one_kind(kind, required=True), good, line, good, good, line)
+@pytest.mark.parametrize(("value_type", "line", "message"), REFUSED)
+def test_unconvertible_line_is_the_only_one_left_out(
+    value_type: ValueType, line: bytes, message: str
+) -> None:
+    good = {"json": b'{"p":[]}', "string": b'{"p":"x"}'}.get(value_type, b'{"p":7}')
+    made, row_errors = table(one_property(value_type, required=True), good, line, good, good, line)
     assert row_errors == [(1, message), (4, message)]
     assert made.num_rows == 3
     assert made["_event_id"].to_pylist() == [f"{index:032x}" for index in (0, 2, 3)]
 
 
-def test_the_delivery_identity_is_no_unknown_property() -> None:
+def test_delivery_identity_is_not_in_extra() -> None:
     delivered = Contract(
         "t", "t", "t", "1.0.0", "d", "", (Property("p", "integer"),), None, identity="delivery"
     )
@@ -220,14 +224,14 @@ def rows(columns: list[pa.Array]) -> list[list[Any]]:
 
 @settings(deadline=None)
 @given(st.lists(events(), min_size=1, max_size=5))
-def test_all_ways_give_the_same_rows(lines: list[bytes]) -> None:
+def test_all_ways_of_reading_give_the_same_rows(lines: list[bytes]) -> None:
     read = read_lines(ORDER, lines)
-    separated, beyond, _ = separate_lines(ORDER, [line[:-1] + b',"x":{"y":[0]}}' for line in lines])
-    rewritten, extra, row_errors = rewrite_lines(ORDER, find_extras(ORDER, lines))
+    separated, extras, _ = read_with_unknown(ORDER, [line[:-1] + b',"x":{"y":[0]}}' for line in lines])
+    rewritten, extra, row_errors = rewrite_lines(ORDER, find_unknown(ORDER, lines))
     assert (row_errors, extra.null_count) == ([], len(lines))
     assert read is not None
     assert rows(read) == rows(rewritten) == rows(separated)
-    assert beyond.to_pylist() == ['{"x":{"y":[0]}}'] * len(lines)
+    assert extras.to_pylist() == ['{"x":{"y":[0]}}'] * len(lines)
 
 
 @settings(deadline=None)
@@ -235,9 +239,9 @@ def test_all_ways_give_the_same_rows(lines: list[bytes]) -> None:
     events(),
     st.sampled_from([b'"x":0', b'"count":7', b'"total":0e400', b'"at":"2025-02-08t13:09:00.1234567z"']),
 )
-def test_a_line_that_must_be_rewritten_changes_no_other(line: bytes, member: bytes) -> None:
+def test_rewritten_line_changes_no_other_row(line: bytes, member: bytes) -> None:
     suspects = line[:-1] + b"," + member + b"}"
-    alone, _, _ = rewrite_lines(ORDER, find_extras(ORDER, [line]))
+    alone, _, _ = rewrite_lines(ORDER, find_unknown(ORDER, [line]))
     made, row_errors = table(ORDER, line, suspects, line)
     assert row_errors == []
     assert rows([made.column(i).combine_chunks()[:1] for i in range(9)]) == rows(alone)

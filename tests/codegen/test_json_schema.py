@@ -6,7 +6,7 @@ import jsonschema_rs
 import pytest
 from sluice.codegen.json_schema import DATE_PATTERN, TIMESTAMP_PATTERN, json_schema, property_schema
 from sluice.contracts import Property, load_contracts
-from sluice.validation.decoder import UUID_PATTERN
+from sluice.contracts.patterns import UUID_PATTERN
 
 EVENTS = load_contracts(str(Path(__file__).parents[2] / "schemas" / "backend_events"))
 

@@ -1,53 +1,72 @@
 """Contract -> Arrow schema of its table, as it is loaded into every warehouse.
 
-The columns are the contract's properties, in order, and then four that Sluice adds; see `ADDED`.
+The columns are the contract's properties, in order, followed by the four of `ADDED`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import pyarrow as pa
 
-from sluice.contracts import Contract, Property, ValueType
+from sluice.contracts import (
+    DECIMAL_PRECISION,
+    DECIMAL_SCALE,
+    EVENT_ID_COLUMN,
+    EXTRA_COLUMN,
+    INGESTED_AT_COLUMN,
+    LEAF_TYPES,
+    SEGMENT_ID_COLUMN,
+    Contract,
+    Property,
+    ValueType,
+    by_type,
+)
 from sluice.errors import ContractError
 
-KIND = b"kind"
-"""Field metadata: the contract's kind where the Arrow type alone does not tell it (`uuid`, `json`)."""
+VALUE_TYPE = b"kind"
+"""Field metadata: the contract's type where the Arrow type does not determine it (`uuid`, `json`); stored in files."""
 
 DESCRIPTION = b"description"
-"""Field metadata: what the contract says about the property."""
+"""Field metadata: the description of the property."""
 
-DECIMAL = pa.decimal128(38, 9)
+DECIMAL = pa.decimal128(DECIMAL_PRECISION, DECIMAL_SCALE)
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 ADDED: tuple[Property, ...] = (
-    Property("_extra", "json", description="Properties outside the contract, nested as they came, or null."),
-    Property("_event_id", "string", required=True, description="Identity of the event: 32 hex digits."),
-    Property("_segment_id", "string", required=True, description="Segment of the log that holds the event."),
-    Property("_ingested_at", "timestamp", required=True, description="When the event was loaded."),
+    Property(
+        EXTRA_COLUMN, "json", description="Properties outside the contract, nested as they came, or null."
+    ),
+    Property(EVENT_ID_COLUMN, "string", required=True, description="Identity of the event: 32 hex digits."),
+    Property(
+        SEGMENT_ID_COLUMN, "string", required=True, description="Segment of the log that holds the event."
+    ),
+    Property(INGESTED_AT_COLUMN, "timestamp", required=True, description="When the event was loaded."),
 )
-"""The columns that every table ends with; a contract cannot have properties of these names."""
+"""The last columns of every table; a contract cannot have properties with these names."""
 
-SCALARS: dict[ValueType, pa.DataType] = {
-    "string": pa.string(),
-    "uuid": pa.string(),
-    "integer": pa.int64(),
-    "float": pa.float64(),
-    "decimal": DECIMAL,
-    "boolean": pa.bool_(),
-    "timestamp": TIMESTAMP,
-    "date": pa.date32(),
-    "json": pa.string(),
-}
+_LEAVES: Mapping[ValueType, pa.DataType] = by_type(
+    {
+        "string": pa.string(),
+        "uuid": pa.string(),
+        "integer": pa.int64(),
+        "float": pa.float64(),
+        "decimal": DECIMAL,
+        "boolean": pa.bool_(),
+        "timestamp": TIMESTAMP,
+        "date": pa.date32(),
+        "json": pa.string(),
+    },
+    LEAF_TYPES,
+)
 
 
 @lru_cache(maxsize=256)
 def arrow_schema(contract: Contract) -> pa.Schema:
     """Return the table of `contract`, as loaded: its columns in order, then `ADDED`.
 
-    A `uuid` is a string as received; `json` is a string of compact JSON text (`KIND` says so in the field's
+    A `uuid` is a string as received; `json` is a string of compact JSON text (`VALUE_TYPE` says so in the field's
     metadata); a property is nullable unless it is required. The schema's metadata names contract and version.
 
     Raises:
@@ -81,7 +100,7 @@ def arrow_field(prop: Property, *, where: str) -> pa.Field:
     """Return one property as an Arrow field; `where` names the contract in the error's message."""
     metadata = {DESCRIPTION: prop.description.encode()} if prop.description else {}
     if prop.type in ("uuid", "json"):
-        metadata[KIND] = prop.type.encode()
+        metadata[VALUE_TYPE] = prop.type.encode()
     return pa.field(prop.name, _type(prop, where), nullable=not prop.required, metadata=metadata or None)
 
 
@@ -98,7 +117,7 @@ def _type(prop: Property, where: str) -> pa.DataType:
             raise ContractError(message)
         item = arrow_field(prop.items, where=here)
         return pa.list_(item.with_name("item"))
-    return SCALARS[prop.type]
+    return _LEAVES[prop.type]
 
 
 def _where(contract: Contract) -> str:
@@ -106,14 +125,14 @@ def _where(contract: Contract) -> str:
 
 
 def holds_forbidden_null(columns: Iterable[pa.Array], fields: Sequence[pa.Field]) -> bool:
-    """Tell whether some value is null although its field forbids it, at any depth.
+    """Tell whether a value is null although its field forbids it, at any depth.
 
-    `columns` lie under one parent without nulls of its own, one for each of `fields`.
+    `columns` are one for each of `fields`, members of one parent without nulls.
     """
-    return any(_forbidden(column, field) for column, field in zip(columns, fields, strict=True))
+    return any(_holds_forbidden_null(column, field) for column, field in zip(columns, fields, strict=True))
 
 
-def _forbidden(array: pa.Array, field: pa.Field) -> bool:
+def _holds_forbidden_null(array: pa.Array, field: pa.Field) -> bool:
     if array.null_count:
         if not field.nullable:
             return True
@@ -122,20 +141,22 @@ def _forbidden(array: pa.Array, field: pa.Field) -> bool:
     if pa.types.is_struct(field.type):
         return holds_forbidden_null(array.flatten(), list(field.type))
     if pa.types.is_list(field.type):
-        return _forbidden(array.flatten(), field.type.value_field)
+        return _holds_forbidden_null(array.flatten(), field.type.value_field)
     return False
 
 
 def retype(array: pa.Array, target: pa.DataType) -> pa.Array:
     """Return `array` as `target`, which differs only in nullability, metadata and the types of leaves.
 
-    What `target` forbids to be null must be null only within a parent that is: there it loses its own nulls, which
-    nobody sees, but for which Parquet's writer would refuse the column.
+    A value that `target` forbids to be null may be null only where its parent is. Such a null is not visible, but
+    Parquet's writer would refuse the column, so it is removed from the validity bitmap.
     """
     if array.type == target and not pa.types.is_nested(target):
         return array
     if pa.types.is_struct(target):
-        inner = [_member(array.field(index), target.field(index)) for index in range(target.num_fields)]
+        inner = [
+            _retype_member(array.field(index), target.field(index)) for index in range(target.num_fields)
+        ]
         validity = array.buffers()[:1]
         return pa.Array.from_buffers(target, len(array), validity, array.null_count, array.offset, inner)
     if pa.types.is_list(target):
@@ -146,14 +167,14 @@ def retype(array: pa.Array, target: pa.DataType) -> pa.Array:
     return array.cast(target)
 
 
-def _member(array: pa.Array, field: pa.Field) -> pa.Array:
+def _retype_member(array: pa.Array, field: pa.Field) -> pa.Array:
     array = retype(array, field.type)
     if field.nullable or not array.null_count:
         return array
     children = None
-    own = array.buffers()[1:]
+    buffers = array.buffers()[1:]
     if pa.types.is_struct(field.type):
-        own, children = [], [array.field(index) for index in range(field.type.num_fields)]
+        buffers, children = [], [array.field(index) for index in range(field.type.num_fields)]
     elif pa.types.is_list(field.type):
-        own, children = own[:1], [array.values]
-    return pa.Array.from_buffers(field.type, len(array), [None, *own], 0, array.offset, children)
+        buffers, children = buffers[:1], [array.values]
+    return pa.Array.from_buffers(field.type, len(array), [None, *buffers], 0, array.offset, children)

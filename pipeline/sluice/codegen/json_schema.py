@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sluice.contracts import INT64_MAX, INT64_MIN, Contract, Property
-from sluice.validation.decoder import UUID_PATTERN
+from sluice.contracts.patterns import UUID_PATTERN
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import re
 
+from sluice.contracts.value_types import DECIMAL_SCALE, DECIMAL_WHOLE_DIGITS
+
+UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+"""The one spelling of a UUID that contracts accept (RFC 9562), written as contracts write patterns."""
+
+UNSIGNED_DECIMAL_PATTERN = (
+    rf"(?:0|[1-9][0-9]{{0,{DECIMAL_WHOLE_DIGITS - 1}}})(?:\.[0-9]{{1,{DECIMAL_SCALE}}})?"
+)
+"""The usual spelling of a decimal that is not negative, for the whole text."""
+
+DECIMAL_PATTERN = f"-?{UNSIGNED_DECIMAL_PATTERN}"
+"""The usual spelling of a decimal. Numbers with other spellings, such as 1e2, may be valid decimals, too."""
+
 
 def python_pattern(pattern: str) -> str:
     r"""Translate the regular expression of a contract to Python's `re`, to be used with `re.search`.

@@ -24,10 +24,7 @@ from typing import Any
 import msgspec
 
 from sluice.contracts import Property
-
-_UNSIGNED_DECIMAL = r"(?:0|[1-9][0-9]{0,28})(?:\.[0-9]{1,9})?"
-PLAIN_DECIMAL = f"-?{_UNSIGNED_DECIMAL}"
-"""A number that DECIMAL(38,9) surely holds; others, such as 1e2, may fit too."""
+from sluice.contracts.patterns import DECIMAL_PATTERN, UNSIGNED_DECIMAL_PATTERN
 
 FindSuspects = Callable[[Sequence[Any]], list[int]]
 """Structs of one contract -> the indexes of those that are odd, in order."""
@@ -133,7 +130,7 @@ def _test(kind: _Kind) -> _Test:
         return _are_instants
     # The usual bounds of a price need no arithmetic.
     unsigned = kind.minimum == 0 and kind.maximum is None
-    number = _UNSIGNED_DECIMAL if unsigned else PLAIN_DECIMAL
+    number = UNSIGNED_DECIMAL_PATTERN if unsigned else DECIMAL_PATTERN
     each = f"(?:null|{number})" if kind.null else number
     are_plain = re.compile(f"(?:{each}\n)*+{each}".encode()).fullmatch
     if unsigned or (kind.minimum is None and kind.maximum is None):

@@ -22,9 +22,6 @@ from sluice.contracts.patterns import python_pattern
 from sluice.errors import ContractError
 from sluice.validation.batch_checks import FindSuspects, attribute_names, compile_suspects
 
-UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-"""The one spelling of a UUID that contracts accept, as contracts write patterns."""
-
 MAX_DEPTH = 256
 """How deep a record may nest: well below where any parser, at any depth of Python's stack, gives up."""
 

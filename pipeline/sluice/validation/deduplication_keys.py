@@ -15,17 +15,15 @@ from typing import Any
 import msgspec
 import xxhash
 
-from sluice.contracts import Contract, ValueType
+from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, DELIVERY_KEY, Contract, ValueType
 from sluice.validation.batch_checks import attribute_names
 from sluice.validation.decoder import compile_struct
 
 KeyFunction = Callable[[bytes], bytes]
 """A line of the event log -> its deduplication key, 16 bytes."""
 
-DELIVERY_KEY = "_id"
-"""Name of the member that stores where a record was delivered, in lines of contracts with `identity: delivery`."""
-
-_DECIMAL_DIGITS = Context(prec=38)
+_DECIMAL_DIGITS = Context(prec=DECIMAL_PRECISION)
+_DECIMAL_UNIT = Decimal(1).scaleb(-DECIMAL_SCALE)
 
 
 def compile_deduplication_key(contract: Contract) -> KeyFunction:
@@ -71,7 +69,7 @@ def _canonical(value: Any, value_type: ValueType) -> Any:
         return (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).astimezone(UTC)
     if value_type == "decimal":
         # Accepted decimals have at most 38 digits; `normalize` would round to the default context's 28.
-        exact = Decimal(bytes(value).decode()).quantize(Decimal("1e-9"), context=_DECIMAL_DIGITS)
+        exact = Decimal(bytes(value).decode()).quantize(_DECIMAL_UNIT, context=_DECIMAL_DIGITS)
         return format(exact, "f")
     return value
 

@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 
 from sluice.contracts import Contract, Mask, Property
-from sluice.contracts.patterns import python_pattern
+from sluice.contracts.patterns import UUID_PATTERN, python_pattern
 from sluice.elements import Rejected, Violation
 from sluice.errors import ConfigError
-from sluice.validation.decoder import UUID_PATTERN, too_deep
+from sluice.validation.decoder import too_deep
 
 PROTECTED = "a protected value"
 """What a violation says that it got, in the place of a value that is not to be seen."""

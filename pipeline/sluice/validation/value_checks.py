@@ -12,10 +12,9 @@ from typing import Any
 import msgspec
 
 from sluice.contracts import INT64_MAX, INT64_MIN, Property, ValueType
-from sluice.contracts.patterns import python_pattern
+from sluice.contracts.patterns import UUID_PATTERN, python_pattern
 from sluice.elements import Violation
 from sluice.errors import ContractError
-from sluice.validation.decoder import UUID_PATTERN
 
 Check = Callable[[Any, str, list[Violation]], None]
 """Value, its dotted path, and the list that violations are added to. The value is never absent or null."""

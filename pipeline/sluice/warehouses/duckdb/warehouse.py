@@ -26,7 +26,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.arrow.schema import KIND, TIMESTAMP, arrow_schema
+from sluice.arrow.schema import TIMESTAMP, VALUE_TYPE, arrow_schema
 from sluice.contracts import Contract
 from sluice.errors import WarehouseError
 from sluice.warehouses.duckdb.views import (
@@ -280,7 +280,9 @@ def _parts(load: SegmentLoad) -> pa.Table:
 def _parquet(table: pa.Table) -> pa.Buffer:
     """Write with a dictionary for texts only: numbers, times and identities differ in each row."""
     texts = [
-        each.name for each in table.schema if each.type == pa.string() and KIND not in (each.metadata or {})
+        each.name
+        for each in table.schema
+        if each.type == pa.string() and VALUE_TYPE not in (each.metadata or {})
     ]
     sink = pa.BufferOutputStream()
     pq.write_table(
