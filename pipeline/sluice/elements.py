@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from sluice.provenance import CsvDialect, CsvProvenance, Origin, Provenance, RedeliveryProvenance
+
 Acks = Mapping[int, int]
 """Ticket -> how many records of its batch are stored, or owed once something is. Empty where sources need none."""
 
@@ -28,70 +30,10 @@ INTERNAL_TYPES = frozenset({DEAD_LETTER, REDELIVERY, QUARANTINE})
 """What Sluice itself writes; not counted as events."""
 
 
-@dataclass(frozen=True, slots=True)
-class RedeliveryOrigin:
-    """The dead letter that a record is redelivered from: if the record is rejected again, it is the same dead letter.
-
-    `attempt` counts deliveries, this one included. `time` is that of the dead letter, and chooses its folder.
-    `run_started` is when the run that first rejected the record began, in epoch seconds; None if its source was
-    unbounded. A `quarantined` dead letter stays in the quarantine.
-    """
-
-    letter_id: str
-    attempt: int
-    time: datetime
-    run_started: float | None = None
-    quarantined: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where one record came from: enough to find it again, and part of a dead letter's deduplication key.
-
-    `offset` is the byte offset of the record in a file (decompressed), or its Kafka offset; `line` is 1-based
-    where it is known; `arrival` is when the source received the record, in epoch seconds: publish time, log
-    time or the file's modification time. `redelivery` is set on a record that is redelivered.
-    """
-
-    uri: str
-    arrival: float
-    partition: int | None = None
-    offset: int | None = None
-    line: int | None = None
-    message_id: str | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    redelivery: RedeliveryOrigin | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CsvDialect:
-    """How the rows of a CSV file become objects: the names in its header, its delimiter, its encoding.
-
-    `encoding` is utf-8, cp1252 (Windows-1252), or empty if the first rows are ASCII and could be either.
-    """
-
-    columns: tuple[str, ...]
-    delimiter: str
-    encoding: str
-
-
-@dataclass(frozen=True, slots=True)
-class RedeliveryBatch:
-    """What the records of a batch of dead letters have in common, and the first origin of each.
-
-    `started` is when the run that rejected them began, in epoch seconds; None if its source had no end. `protected`
-    are the paths of values that were protected then, such as `items[].email`.
-    """
-
-    origins: Sequence[Origin]
-    started: float | None
-    masked: frozenset[str] = frozenset()
-
-
 class OffsetSpan(NamedTuple):
-    """What a batch covers of its partition: all offsets from `start` up to `end`, also those that no record has.
+    """The offsets that a batch covers in its partition: from `start` up to `end`, including those without a record.
 
-    The next claim starts where this one ends; the `first` one, where the job began to read.
+    The next span starts where this one ends. The `first` one starts where the job began to read.
     """
 
     start: int
@@ -103,50 +45,42 @@ class OffsetSpan(NamedTuple):
 class RecordBatch:
     """Records as they arrived, and where each came from.
 
-    `records` are the exact bytes, without the line feed that ended them: JSON, or rows of a `layout`.
-    `offsets` holds one number a record
-    (see `Origin.offset`). `arrivals`, `lines`, `message_ids` and `attributes` are None where a source has no such
-    thing for each record; `arrival` then stands for all of them. `ticket` names the batch to its source, if that
-    acknowledges what is stored; on a cluster a batch may also have a `claim`, and then no records. `redelivered` is
-    set on a batch of dead letters.
+    `records` are the exact bytes, without the line feed that ended them: JSON, or rows of a `dialect`. `ack_token`
+    identifies the batch to a source that acknowledges what is stored. A source that acknowledges offsets on a cluster
+    adds an `offset_span`; such a batch may have no records.
     """
 
-    uri: str
     records: Sequence[bytes]
-    offsets: Sequence[int]
-    arrival: float
-    partition: int | None = None
-    arrivals: Sequence[float] | None = None
-    lines: Sequence[int] | None = None
-    message_ids: Sequence[str] | None = None
-    attributes: Sequence[Mapping[str, str]] | None = None
+    provenance: Provenance
     ack_token: int | None = None
     offset_span: OffsetSpan | None = None
-    dialect: CsvDialect | None = None
-    redelivered: RedeliveryBatch | None = None
 
     @property
     def size(self) -> int:
         """Bytes of all records."""
         return sum(map(len, self.records))
 
+    @property
+    def arrival(self) -> float:
+        """When the source received the first record, in epoch seconds."""
+        return self.provenance.arrival
+
+    @property
+    def dialect(self) -> CsvDialect | None:
+        """How the records are read, if they are rows of CSV."""
+        return (
+            self.provenance.dialect
+            if isinstance(self.provenance, CsvProvenance | RedeliveryProvenance)
+            else None
+        )
+
     def acks(self, records: int) -> Acks:
-        """Return what `records` of the batch owe to its source once they are stored."""
+        """Return the acks of `records` records of the batch, due once they are stored."""
         return {} if self.ack_token is None else {self.ack_token: records}
 
     def origin(self, index: int) -> Origin:
-        """Where record `index` (0-based) came from."""
-        if self.redelivered is not None:
-            return self.redelivered.origins[index]
-        return Origin(
-            uri=self.uri,
-            arrival=self.arrivals[index] if self.arrivals is not None else self.arrival,
-            partition=self.partition,
-            offset=self.offsets[index] if self.message_ids is None else None,
-            line=self.lines[index] if self.lines is not None else None,
-            message_id=self.message_ids[index] if self.message_ids is not None else None,
-            attributes=self.attributes[index] if self.attributes is not None else {},
-        )
+        """Return where record `index` (0-based) came from."""
+        return self.provenance.origin(index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import msgspec
 from sluice.contracts import Contract, Property
 from sluice.dead_letters.envelope import make_dead_letter, minute_of
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.elements import DEAD_LETTER, QUARANTINE, Origin, Rejected, Violation
+from sluice.elements import DEAD_LETTER, QUARANTINE, Rejected, Violation
+from sluice.provenance import Origin
 
 ARRIVAL = datetime(2025, 2, 8, 13, 9, 30, 123456, tzinfo=UTC).timestamp()
 CLICK = Contract(

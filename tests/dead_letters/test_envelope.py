@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from sluice.dead_letters.envelope import DeadLetter, dead_letter_contract, make_dead_letter
-from sluice.elements import DEAD_LETTER, Origin, Rejected, Violation
+from sluice.elements import DEAD_LETTER, Rejected, Violation
 from sluice.errors import REJECT_CODES
+from sluice.provenance import Origin
 
 NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
 ORIGIN = Origin("s3://b/k.json", arrival=1000.0, offset=77, attributes={"key": "v"})

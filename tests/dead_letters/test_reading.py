@@ -12,12 +12,14 @@ from sluice.dead_letters.envelope import DeadLetter, make_dead_letter, make_rede
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.dead_letters.reading import find_minutes, read_batches, read_minute
 from sluice.dead_letters.selection import Selection
-from sluice.elements import DEAD_LETTER, REDELIVERY, CsvDialect, Origin, RecordBatch, RedeliveryOrigin
+from sluice.elements import DEAD_LETTER, REDELIVERY, RecordBatch
 from sluice.errors import StorageError
+from sluice.provenance import CsvDialect, Origin, RedeliveryOrigin
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.records import RecordDecoder
 
 from tests.dead_letters.samples import ARRIVAL, CLICK, KAFKA, click, rejected_click, store
+from tests.origins import origins_of
 
 
 def read(log: DeadLetterLog, selection: Selection | None = None) -> list[RecordBatch]:
@@ -40,7 +42,7 @@ def test_redelivered_record_keeps_its_first_origin(tmp_path: Path) -> None:
     )
     batches = read(log)
     found = {
-        batch.origin(n).uri: (record, batch.origin(n), batch.arrivals, batch.dialect)
+        batch.origin(n).uri: (record, batch.origin(n), batch.provenance.arrivals, batch.dialect)
         for batch in batches
         for n, record in enumerate(batch.records)
     }
@@ -133,7 +135,7 @@ def test_row_rejected_by_the_warehouse_is_not_open(tmp_path: Path) -> None:
 
 def test_quarantined_dead_letter_is_read_from_its_own_folder(tmp_path: Path) -> None:
     log = store(tmp_path, rejected_click(click()), replace(rejected_click(b"{"), quarantine=b"hash"))
-    found = [origin for batch in read(log) if batch.redelivered for origin in batch.redelivered.origins]
+    found = [origin for batch in read(log) for origin in origins_of(batch)]
     assert [origin.redelivery.quarantined for origin in found if origin.redelivery is not None] == [
         False,
         True,

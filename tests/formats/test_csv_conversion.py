@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from sluice.contracts import load_contract
-from sluice.elements import CsvDialect
 from sluice.formats.csv_conversion import RowConverter
+from sluice.provenance import CsvDialect
 
 SCHEMAS = Path(__file__).parents[2] / "schemas/commerce"
 SALE = load_contract(str(SCHEMAS / "sale.odcs.yaml"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sluice.elements import CsvDialect
 from sluice.formats.csv_dialect import detect_dialect
+from sluice.provenance import CsvDialect
 
 
 @pytest.mark.parametrize(

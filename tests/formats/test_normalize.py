@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from sluice.contracts import Contract, load_contract
-from sluice.elements import CsvDialect, RecordBatch
+from sluice.elements import RecordBatch
 from sluice.formats.normalize import Normalizer
+from sluice.provenance import CsvDialect, CsvProvenance, FileProvenance
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.records import Decoded, RecordDecoder
 
@@ -22,7 +23,13 @@ ARRIVAL_MEMBER = b'"snapshot_at":"2025-01-10T10:00:00.500000Z"'
 
 
 def decode(contract: Contract, *records: bytes, dialect: CsvDialect | None = None) -> Decoded:
-    batch = RecordBatch("file", records, [0] * len(records), ARRIVAL, dialect=dialect)
+    offsets = [0] * len(records)
+    batch = RecordBatch(
+        records,
+        FileProvenance("file", ARRIVAL, offsets)
+        if dialect is None
+        else CsvProvenance("file", ARRIVAL, offsets, offsets, dialect),
+    )
     ages = AgeLimits(max_skew=600, allowed_lateness=0, started=ARRIVAL)
     return RecordDecoder({contract.event_type: contract}, None, ages, 1).decode(batch)
 
@@ -49,7 +56,9 @@ def test_record_without_event_time_gets_its_arrival(record: bytes, line: bytes) 
 
 def test_records_that_are_lines_already_are_not_copied() -> None:
     records = [b'{"user_id":"U1"}']
-    lines, broken = Normalizer({"customer_log": LOG}, None).lines(RecordBatch("file", records, [0], ARRIVAL))
+    lines, broken = Normalizer({"customer_log": LOG}, None).lines(
+        RecordBatch(records, FileProvenance("file", ARRIVAL, [0]))
+    )
     assert lines is records
     assert broken == {}
 

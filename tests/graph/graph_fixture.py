@@ -21,6 +21,7 @@ from sluice.eventlog.log import EventLog, TypeLog
 from sluice.graph.build import RunContext, build, build_load
 from sluice.graph.ledger import Report, make_report, read_totals
 from sluice.graph.windowing import Windowing
+from sluice.provenance import FileProvenance
 from sluice.retry import RetryPolicy
 from sluice.storage import open_store
 from sluice.tooling.tables import contracts_of, fit_to_table
@@ -126,7 +127,7 @@ class GraphRun:
 
 
 def batch(*records: bytes, arrival: float, offset: int = 0) -> RecordBatch:
-    return RecordBatch("topic", records, range(offset, offset + len(records)), arrival)
+    return RecordBatch(records, FileProvenance("topic", arrival, range(offset, offset + len(records))))
 
 
 def arriving(batches: Sequence[RecordBatch]) -> test_stream.TestStream:

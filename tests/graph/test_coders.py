@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sluice.elements import EventBatch, OrderedLines, Origin, RecordBatch, Rejected, Segment, Violation
+from sluice.elements import EventBatch, OrderedLines, RecordBatch, Rejected, Segment, Violation
 from sluice.eventlog.log import LoadRequest, StoredSegment
 from sluice.graph.coders import ElementCoder
+from sluice.provenance import FileProvenance, Origin
 
 PART = OrderedLines("file", 0, [b"12345", b"678"], {1: 2})
 MISSING = Violation("missing", "id", "an integer", "nothing")
@@ -14,7 +15,7 @@ MISSING = Violation("missing", "id", "an integer", "nothing")
 @pytest.mark.parametrize(
     ("element", "size"),
     [
-        (RecordBatch("file", [b"1234", b"56"], range(2), 1.0), 6),
+        (RecordBatch([b"1234", b"56"], FileProvenance("file", 1.0, range(2))), 6),
         (EventBatch([PART, PART]), 16),
         (Rejected(b"{}", Origin("file", 1.0), "decode", [MISSING]), 2),
         (

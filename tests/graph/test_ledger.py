@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sluice.elements import RecordBatch, StepCounts, add_step_counts
 from sluice.graph.ledger import count_read, make_report, read_totals, write_totals
+from sluice.provenance import FileProvenance
 
 GOOD = {
     ("read", ""): 10,
@@ -30,7 +31,7 @@ GOOD = {
 
 
 def test_a_batch_is_counted_with_its_bytes() -> None:
-    batch = RecordBatch("file", [b"abc", b"", b"d"], [0, 4, 5], 0.0)
+    batch = RecordBatch([b"abc", b"", b"d"], FileProvenance("file", 0.0, [0, 4, 5]))
     assert count_read(batch) == StepCounts({("read", ""): 3, ("bytes", ""): 4})
 
 

@@ -18,6 +18,7 @@ from sluice.sources.files import Piece, find_files, plan_reading, read_item
 from sluice.storage import open_store
 
 from devservers import gcs, s3
+from tests.origins import offsets_of
 
 BUCKET = "events"
 LINES = b"\n".join(b'{"n":%d,"text":"%s"}' % (number, b"x" * 200) for number in range(200_000))
@@ -88,7 +89,7 @@ def test_splits_contain_every_line_once(bucket: str) -> None:
     pieces: list[Piece] = sorted(piece for item in items for piece in item)
     batches = [batch for piece in pieces for batch in read_item((piece,))]
     assert [record for batch in batches for record in batch.records] == LINES.split(b"\n")
-    assert batches[-1].offsets[-1] == LINES.rindex(b"\n") + 1
+    assert offsets_of(batches[-1])[-1] == LINES.rindex(b"\n") + 1
 
 
 def test_file_removed_while_read_is_an_error(bucket: str) -> None:

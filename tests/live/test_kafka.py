@@ -24,6 +24,7 @@ from confluent_kafka import KafkaException, Producer
 from sluice.clock import system_clock
 from sluice.elements import OffsetSpan, RecordBatch
 from sluice.errors import SourceError
+from sluice.provenance import PartitionProvenance
 from sluice.sources import acknowledgements as live
 from sluice.sources import open_source
 from sluice.sources.kafka import reader as kafka_reader
@@ -34,6 +35,7 @@ from sluice.sources.kafka.source import FindPartitions, KafkaSource, ReadOffsetS
 
 from devservers import kafka, prism
 from devservers.kafka import KafkaBroker
+from tests.origins import offsets_of
 
 PATIENCE = 120
 DAY = 86_400_000
@@ -184,7 +186,7 @@ class Reading:
     def unsettled(self) -> list[RecordBatch]:
         """Batches that are not settled, by their offsets."""
         left = [] if self._settle else [each for each in self.batches if each not in self._stored]
-        return sorted(left, key=lambda batch: batch.offsets[0])
+        return sorted(left, key=lambda batch: batch.provenance.position)
 
     @property
     def batches(self) -> list[RecordBatch]:
@@ -265,11 +267,12 @@ def test_records_are_read_once_with_offset_and_log_time(broker: KafkaBroker) -> 
         until(lambda: [bus.committed(partition) for partition in range(3)] == [9_000] * 3)
     found: dict[int, dict[int, bytes]] = {0: {}, 1: {}, 2: {}}
     for batch in run.batches:
-        assert batch.uri == f"kafka://{bus.name}"
-        assert batch.partition is not None
-        assert set(batch.arrivals or ()) == {1_700_000_000 + batch.partition / 1000}
-        assert batch.attributes is None
-        found[batch.partition] |= dict(zip(batch.offsets, batch.records, strict=True))
+        assert isinstance(batch.provenance, PartitionProvenance)
+        partition = batch.provenance.partition
+        assert batch.provenance.uri == f"kafka://{bus.name}"
+        assert set(batch.provenance.arrivals) == {1_700_000_000 + partition / 1000}
+        assert batch.provenance.attributes is None
+        found[partition] |= dict(zip(offsets_of(batch), batch.records, strict=True))
     assert len(run.records()) == 27_000
     assert found == {partition: dict(enumerate(values)) for partition, values in sent.items()}
     assert sum(run.windowing()) == 27_000
@@ -290,7 +293,7 @@ def test_restart_continues_at_the_committed_prefix(
         assert sorted(run.records()) == sorted(numbered(0, 5_000))
         first, *others, last = run.unsettled
         run.store(*others, first)
-        until(lambda: bus.committed() == last.offsets[0])
+        until(lambda: bus.committed() == last.provenance.position)
     with reading(bus) as run:
         run.until(len(last.records))
     assert run.records() == last.records
@@ -367,7 +370,8 @@ def claimed(partition: int, start: int, end: int, *, gap: bool = False) -> Recor
     """Return what was read from one offset to another; a gap has no records."""
     offsets = [] if gap else list(range(start, end))
     offset_span = OffsetSpan(start, end, first=start == 0)
-    return RecordBatch("kafka://t", [b"{}"] * len(offsets), offsets, 0.0, partition, offset_span=offset_span)
+    provenance = PartitionProvenance("kafka://t", 0.0, partition, offsets, [0.0] * len(offsets))
+    return RecordBatch([b"{}"] * len(offsets), provenance, offset_span=offset_span)
 
 
 def test_added_partitions_are_read_from_their_beginning(broker: KafkaBroker) -> None:
@@ -378,7 +382,7 @@ def test_added_partitions_are_read_from_their_beginning(broker: KafkaBroker) -> 
         bus.grow(3)
         bus.send([b"new"], 2)
         run.until(2)
-        assert run.batches[-1].partition == 2
+        assert run.batches[-1].origin(0).partition == 2
     assert sorted(run.records()) == [b"new", b"old"]
 
 
@@ -425,7 +429,7 @@ def test_open_transactions_delay_and_aborted_transactions_are_skipped(broker: Ka
         run.until(4)
         until(lambda: bus.committed() == bus.end() == 8)
     assert run.records() == [b"0", b"1", b"2", b"3"]
-    assert [offset for batch in run.batches for offset in batch.offsets] == [0, 1, 5, 6]
+    assert [offset for batch in run.batches for offset in offsets_of(batch)] == [0, 1, 5, 6]
 
 
 def test_keys_headers_and_tombstones_become_attributes(broker: KafkaBroker) -> None:

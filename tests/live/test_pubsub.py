@@ -25,6 +25,7 @@ from sluice.sources.pubsub.subscriber import subscriber_of
 from devservers import prism, pubsub
 from devservers.ports import free_port
 from devservers.pubsub import PubSubEmulator, PubSubTopic
+from tests.origins import message_ids_of
 
 _NAMES = (f"topic-{number}" for number in count(1))
 
@@ -79,7 +80,7 @@ class Reading:
 
     @property
     def ids(self) -> list[str]:
-        return [each for batch in self.batches for each in batch.message_ids or ()]
+        return [each for batch in self.batches for each in message_ids_of(batch)]
 
 
 _READING: list[Reading] = []
@@ -173,7 +174,7 @@ def test_topic_is_read_through_its_own_subscription(
     with reading(source) as read:
         until(lambda: len(read.ids) >= 2)
     assert Counter(read.ids) == Counter(ids)
-    assert {batch.uri for batch in read.batches} == {f"pubsub://{topic.path}"}
+    assert {batch.provenance.uri for batch in read.batches} == {f"pubsub://{topic.path}"}
     assert len(topic.pull()) == 2  # another subscription
 
 

@@ -30,6 +30,7 @@ from sluice.graph.build import RunContext, build
 from sluice.graph.decode import DecodeRecords
 from sluice.graph.shuffle import Spill
 from sluice.graph.windowing import Windowing
+from sluice.provenance import FileProvenance
 from sluice.retry import RetryPolicy
 from sluice.storage import open_store
 from sluice.validation.age_limits import AgeLimits
@@ -267,7 +268,7 @@ def test_spilled_and_shuffled_data_contain_no_raw_value(shop: Shop, monkeypatch:
     assert KEY.encode() not in pickle.dumps(
         DecodeRecords(job.contracts, job.route_by, run.ages, 1, None, None)
     ) + pickle.dumps(run)
-    batch = RecordBatch("topic", SEARCHABLE, range(len(SEARCHABLE)), system_clock())
+    batch = RecordBatch(SEARCHABLE, FileProvenance("topic", system_clock(), range(len(SEARCHABLE))))
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
     build(pipeline | "Read" >> beam.Create([batch]), replace(job, name="shop"), run)
     assert KEY not in str(pipeline.to_runner_api())

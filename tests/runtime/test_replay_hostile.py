@@ -20,6 +20,7 @@ from sluice.arrow.from_json import to_table
 from sluice.config.job import load_job
 from sluice.dead_letters.envelope import DeadLetter, make_dead_letter
 from sluice.elements import RecordBatch, Segment
+from sluice.provenance import FileProvenance
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.validation.records import RecordDecoder
@@ -384,7 +385,9 @@ _PIECES = (
 
 def hold(records: Sequence[bytes], shards: int = 1) -> tuple[list[bytes], list[bytes]]:
     """Return accepted and rejected lines, after all that a run asks of them but the writing."""
-    decoded = _DECODERS[shards].decode(RecordBatch("u", records, list(range(len(records))), _STARTED))
+    decoded = _DECODERS[shards].decode(
+        RecordBatch(records, FileProvenance("u", _STARTED, range(len(records))))
+    )
     accepted: list[bytes] = []
     for key, lines in decoded.events.items():
         assert key.minute % 60 == 0

@@ -20,10 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
+from sluice.provenance import Origin
 from sluice.sources import files, open_source
 from sluice.sources.files import FoundFile, Piece, find_files, plan_reading, read_item
 
 from examples import generate
+from tests.origins import offsets_of, origins_of
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "backend_events"
 MODIFIED = 1_739_020_000.0
@@ -43,7 +45,7 @@ def write(path: Path, data: bytes) -> Path:
 def read(source: Path | str) -> list[tuple[int, bytes]]:
     """Offset and bytes of each record, in the order of the file."""
     batches = [batch for item in plan_reading(find_files(str(source))) for batch in read_item(item)]
-    return sorted((pair for batch in batches for pair in zip(batch.offsets, batch.records, strict=True)))
+    return sorted((pair for batch in batches for pair in zip(offsets_of(batch), batch.records, strict=True)))
 
 
 def lines(data: bytes) -> list[tuple[int, bytes]]:
@@ -228,8 +230,8 @@ def test_a_batch_says_where_its_records_are_from(tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", b"\n1\n2\n")
     (item,) = plan_reading(find_files(str(path)))
     (batch,) = read_item(item)
-    assert (batch.uri, batch.records, list(batch.offsets)) == (str(path), [b"1", b"2"], [1, 3])
-    assert (batch.arrival, batch.lines, batch.arrivals) == (MODIFIED, None, None)
+    assert batch.records == [b"1", b"2"]
+    assert origins_of(batch) == [Origin(str(path), MODIFIED, offset=1), Origin(str(path), MODIFIED, offset=3)]
     assert batch.origin(1).offset == 3
 
 
@@ -246,7 +248,7 @@ def test_any_content_in_any_pieces(
     file = FoundFile(str(path), len(data), MODIFIED)
     cuts = sorted({0, len(data), *(bound for bound in bounds if bound < len(data))})
     item = tuple(Piece(file, start, stop) for start, stop in zip(cuts, cuts[1:], strict=False))
-    found = [pair for batch in read_item(item) for pair in zip(batch.offsets, batch.records, strict=True)]
+    found = [pair for batch in read_item(item) for pair in zip(offsets_of(batch), batch.records, strict=True)]
     assert found == lines(data)
 
 
@@ -402,7 +404,10 @@ def test_a_folder_that_may_not_be_listed(public: Path) -> None:
 
 
 def flatten(batch: RecordBatch) -> Iterable[tuple[str, int, bytes]]:
-    return ((Path(batch.uri).name, *pair) for pair in zip(batch.offsets, batch.records, strict=True))
+    return (
+        (Path(batch.provenance.uri).name, *pair)
+        for pair in zip(offsets_of(batch), batch.records, strict=True)
+    )
 
 
 def test_the_source_in_a_pipeline(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sluice.contracts import load_contracts
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError
+from sluice.provenance import FileProvenance
 from sluice.tooling.fake_events import fake_events
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.records import RecordDecoder
@@ -24,7 +25,7 @@ def test_made_up_events_keep_their_contract(path: Path) -> None:
     route_by = "event_type" if len(contracts) > 1 else None
     records = list(islice(fake_events(contracts, route_by, lambda: NOW, seed=7), 3000))
     decoder = RecordDecoder(contracts, route_by, AgeLimits(0, 0), shards=1)
-    decoded = decoder.decode(RecordBatch("made", records, range(3000), NOW))
+    decoded = decoder.decode(RecordBatch(records, FileProvenance("made", NOW, range(3000))))
     assert decoded.rejected == []
     events = Counter[str]()
     for key, lines in decoded.events.items():

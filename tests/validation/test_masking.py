@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sluice.contracts import Contract, Property
-from sluice.elements import Origin, RecordBatch, RedeliveryBatch, Rejected
+from sluice.elements import RecordBatch, Rejected
 from sluice.errors import ConfigError
+from sluice.provenance import FileProvenance, Origin, PartitionProvenance, RedeliveryProvenance
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.validation.masking import PROTECTED, compile_masking, is_masked
@@ -88,7 +89,9 @@ def decoder(done: frozenset[str] = frozenset()) -> RecordDecoder:
 
 
 def rejected(record: bytes, **attributes: str) -> Rejected:
-    batch = RecordBatch("topic", [record], [7], STARTED, attributes=[attributes])
+    batch = RecordBatch(
+        [record], PartitionProvenance("topic", STARTED, 0, [7], [STARTED], attributes=[attributes])
+    )
     (found,) = decoder().decode(batch).rejected
     return found
 
@@ -154,7 +157,9 @@ def test_the_rest_of_a_line_keeps_its_text() -> None:
 )
 def test_values_are_found_wherever_they_strayed(stray: bytes) -> None:
     record = b"{" + stray + b"," + line()[1:]
-    (accepted,) = decoder().decode(RecordBatch("topic", [record], [0], STARTED)).events.values()
+    (accepted,) = (
+        decoder().decode(RecordBatch([record], FileProvenance("topic", STARTED, [0]))).events.values()
+    )
     assert b"ann@example.com" not in accepted[0]
     broken = rejected(b"{" + stray + b"," + line(plan="gold")[1:])
     assert b"ann@example.com" not in broken.record or broken.quarantine is not None
@@ -241,16 +246,11 @@ def test_a_protected_value_is_not_hashed_twice() -> None:
         ),
     )
     ages = AgeLimits(600, 3600, STARTED)
-    again = RecordBatch(
-        "topic",
-        [found.record],
-        [7],
-        STARTED,
-        redelivered=RedeliveryBatch([Origin("topic", STARTED, offset=7)], STARTED, found.masked),
-    )
+    origins = [Origin("topic", STARTED, offset=7)]
+    again = RecordBatch([found.record], RedeliveryProvenance(origins, STARTED, found.masked))
     redelivered = RecordDecoder({"signup": wider}, "type", ages, 1, KEY, found.masked).decode(again)
     direct = RecordDecoder({"signup": wider}, "type", ages, 1, KEY).decode(
-        RecordBatch("t", [record], [7], STARTED)
+        RecordBatch([record], FileProvenance("t", STARTED, [7]))
     )
     assert redelivered.rejected == []
     assert redelivered.events == direct.events
@@ -258,7 +258,7 @@ def test_a_protected_value_is_not_hashed_twice() -> None:
 
 def test_what_is_protected_since_is_protected_on_redelivery() -> None:
     payload = line(email=digest("a@b"), ip="10.81.166.94")
-    batch = RecordBatch("topic", [payload], [0], STARTED)
+    batch = RecordBatch([payload], FileProvenance("topic", STARTED, [0]))
     (lines,) = decoder(frozenset({"email", "user_id"})).decode(batch).events.values()
     made = json.loads(lines[0])
     assert (made["email"], made["user_id"], made["ip"]) == (digest("a@b"), USER, "10.81.166.0")
@@ -301,6 +301,6 @@ def test_no_value_of_a_protected_name_survives_in_any_record(members: dict[str, 
     assert found.quarantine is None
     kept = json.loads(found.record)
     assert not called(kept, {"email", "mail", "phone"})
-    again = RecordBatch("topic", [found.record], [7], STARTED)
+    again = RecordBatch([found.record], FileProvenance("topic", STARTED, [7]))
     (once_more,) = decoder(found.masked).decode(again).rejected
     assert (once_more.record, once_more.masked) == (found.record, found.masked)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from sluice.contracts import Contract, Property, load_contracts
 from sluice.elements import LogKey, RecordBatch, Violation
+from sluice.provenance import FileProvenance, MessageProvenance, PartitionProvenance
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.records import RecordDecoder
 
@@ -44,9 +45,10 @@ def line(event: dict[str, object], **changes: object) -> bytes:
 
 
 def batch(*records: bytes, arrivals: list[float] | None = None) -> RecordBatch:
-    return RecordBatch(
-        "in/a.json", records, range(0, 1000 * len(records), 1000), arrival=STARTED, arrivals=arrivals
-    )
+    offsets = range(0, 1000 * len(records), 1000)
+    if arrivals is None:
+        return RecordBatch(records, FileProvenance("in/a.json", STARTED, offsets))
+    return RecordBatch(records, PartitionProvenance("topic", min(arrivals), 0, offsets, arrivals))
 
 
 def decoder(ages: AgeLimits = BOUNDED, shards: int = 1) -> RecordDecoder:
@@ -165,7 +167,7 @@ def test_delivery_is_spliced_into_the_line_as_its_identity() -> None:
         b'{"time":"2025-02-08T13:09:00Z","_id":"in/a.json/0"}',
         b'{"time":"2025-02-08T13:09:00Z","_id":"in/a.json/1000"}',
     ]
-    sent = RecordBatch("pubsub://s", [record], [0], STARTED, message_ids=["m-1"])
+    sent = RecordBatch([record], MessageProvenance("pubsub://s", STARTED, ["m-1"], [STARTED]))
     (lines,) = clicks.decode(sent).events.values()
     assert lines == [b'{"time":"2025-02-08T13:09:00Z","_id":"m-1"}']
 

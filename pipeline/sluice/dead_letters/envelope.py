@@ -17,7 +17,8 @@ import msgspec
 import xxhash
 
 from sluice.contracts import Contract, load_contract
-from sluice.elements import RedeliveryOrigin, Rejected
+from sluice.elements import Rejected
+from sluice.provenance import RedeliveryOrigin
 from sluice.validation.explainer import violation_code
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

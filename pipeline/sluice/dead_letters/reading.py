@@ -17,18 +17,11 @@ import msgspec
 from sluice.dead_letters.envelope import DeadLetter, RedeliveryEntry, StoredDialect
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.dead_letters.selection import Selection
-from sluice.elements import (
-    DEAD_LETTER,
-    REDELIVERY,
-    CsvDialect,
-    Origin,
-    RecordBatch,
-    RedeliveryBatch,
-    RedeliveryOrigin,
-)
+from sluice.elements import DEAD_LETTER, REDELIVERY, RecordBatch
 from sluice.errors import StorageError
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_number
+from sluice.provenance import CsvDialect, Origin, RedeliveryOrigin, RedeliveryProvenance
 from sluice.validation.masking import PROTECTED
 
 BATCH_BYTES = 512 << 10
@@ -171,15 +164,13 @@ def read_batches(segments: MinuteSegments, log: DeadLetterLog, selection: Select
 def _batch(opened: Sequence[OpenDeadLetter], key: _BatchKey) -> RecordBatch:
     origins = [_origin(each, key.run_started) for each in opened]
     dialect = key.dialect
-    return RecordBatch(
-        uri=origins[0].uri,
-        records=[each.dead_letter.record for each in opened],
-        offsets=[origin.offset or 0 for origin in origins],
-        arrival=origins[0].arrival,
-        arrivals=[origin.arrival for origin in origins],
-        dialect=None if dialect is None else CsvDialect(dialect.columns, dialect.delimiter, dialect.encoding),
-        redelivered=RedeliveryBatch(origins, key.run_started, key.masked),
+    provenance = RedeliveryProvenance(
+        origins,
+        key.run_started,
+        key.masked,
+        CsvDialect(dialect.columns, dialect.delimiter, dialect.encoding) if dialect else None,
     )
+    return RecordBatch([each.dead_letter.record for each in opened], provenance)
 
 
 def _origin(opened: OpenDeadLetter, run_started: float | None) -> Origin:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from sluice.contracts import Contract
-from sluice.elements import CsvDialect, Violation
+from sluice.elements import Violation
 from sluice.formats.csv_dialect import WINDOWS
 from sluice.formats.text_coercion import Columns, nested
+from sluice.provenance import CsvDialect
 
 _MIN_HALVED_ROWS = 16
 """Fewer rows than this are read one by one, rather than in halves, when one of them is broken."""

@@ -6,8 +6,8 @@ import csv
 import re
 from collections.abc import Sequence
 
-from sluice.elements import CsvDialect
 from sluice.formats.csv_rows import BOM, RowJoiner
+from sluice.provenance import CsvDialect
 
 DELIMITERS = (",", ";", "\t", "|")
 WINDOWS = "cp1252"

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from sluice.contracts import Contract
-from sluice.elements import CsvDialect, RecordBatch, Violation
+from sluice.elements import RecordBatch, Violation
 from sluice.formats.csv_conversion import RowConverter
 from sluice.formats.repair import LineRepairer
+from sluice.provenance import CsvDialect
 
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

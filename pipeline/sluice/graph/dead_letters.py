@@ -21,11 +21,11 @@ from sluice.elements import (
     EventBatch,
     LogKey,
     OrderedLines,
-    Origin,
     Rejected,
     add_acks,
 )
 from sluice.graph.shuffle import BundleBuffer
+from sluice.provenance import Origin
 
 
 @with_output_types(tuple[LogKey, EventBatch])

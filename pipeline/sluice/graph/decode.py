@@ -23,6 +23,7 @@ from sluice.elements import (
 )
 from sluice.graph.progress import Progress
 from sluice.graph.shuffle import BundleBuffer
+from sluice.provenance import Provenance, RedeliveryProvenance
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.masking_key import read_privacy_key
 from sluice.validation.records import RecordDecoder, count_decoded
@@ -66,10 +67,11 @@ class DecodeRecords(beam.DoFn):
 
     def process(self, batch: RecordBatch) -> Iterator[Any]:
         """Decode one batch."""
-        decoded = self._decoder(batch).decode(batch)
+        origin = batch.provenance
+        decoded = self._decoder(origin).decode(batch)
         for key, lines in decoded.events.items():
             self._buffer.add(
-                key, key.minute, OrderedLines(batch.uri, batch.offsets[0], lines, batch.acks(len(lines)))
+                key, key.minute, OrderedLines(origin.uri, origin.position, lines, batch.acks(len(lines)))
             )
         if decoded.rejected:
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(decoded.rejected, batch.arrival))
@@ -79,9 +81,9 @@ class DecodeRecords(beam.DoFn):
             self._progress.add(size, len(batch.records), len(decoded.rejected))
         yield from self._buffer.flush_if_full()
 
-    def _decoder(self, batch: RecordBatch) -> RecordDecoder:
+    def _decoder(self, provenance: Provenance) -> RecordDecoder:
         """Return the decoder of records in which the same values are protected already: none, unless redelivered."""
-        done = frozenset[str]() if batch.redelivered is None else batch.redelivered.masked
+        done = provenance.masked if isinstance(provenance, RedeliveryProvenance) else frozenset[str]()
         if done not in self._decoders:
             self._decoders[done] = RecordDecoder(*self._arguments, self._key, done)
         return self._decoders[done]

@@ -55,11 +55,11 @@ def build_redelivery(
 def _make_entries(batch: RecordBatch, job: str, clock: Clock) -> tuple[int, bytes]:
     """Return the minute of the dead letters of a batch, and their entries, packed: they wait while the graph works."""
     now = clock()
-    origins = batch.redelivered.origins if batch.redelivered else ()
+    origins = map(batch.origin, range(len(batch.records)))
     redeliveries = [origin.redelivery for origin in origins if origin.redelivery is not None]
     lines = [msgspec.json.encode(make_redelivery_entry(each, job, now)) for each in redeliveries]
     minute = minute_of(redeliveries[0].time) if redeliveries else 0
-    return minute, pack(EventBatch([OrderedLines(batch.uri, batch.offsets[0], lines)]))
+    return minute, pack(EventBatch([OrderedLines(batch.provenance.uri, batch.provenance.position, lines)]))
 
 
 def _release_entries(

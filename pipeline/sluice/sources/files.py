@@ -30,6 +30,7 @@ from sluice.formats import FORMATS, HEAD_BYTES, Records, detect_format
 from sluice.formats.compression import MAGIC_BYTES, decompress, detect_codec
 from sluice.formats.csv_dialect import detect_dialect
 from sluice.formats.csv_rows import FILE_START, RowStart, find_row_starts, read_rows
+from sluice.provenance import CsvProvenance, FileProvenance
 
 BLOCK_BYTES = 512 << 10
 """What is read, and becomes a batch, at once: large enough for Beam, and twice as fast as 2 MiB (CPU cache)."""
@@ -185,7 +186,7 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
                 yield from _read_csv(reader, piece)
                 continue
             for records, offsets in _records(_chunks(reader, piece), piece):
-                yield RecordBatch(file.uri, records, offsets, file.modified)
+                yield RecordBatch(records, FileProvenance(file.uri, file.modified, offsets))
 
 
 def _records(chunks: Iterator[bytes], piece: Piece) -> Iterator[Records]:
@@ -216,9 +217,8 @@ def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
     if piece.start:
         chunks = _chunks(reader, piece)
     for rows in read_rows(chunks, dialect.delimiter, RowStart(piece.start, piece.line), stop):
-        yield RecordBatch(
-            file.uri, rows.records, rows.offsets, file.modified, lines=rows.lines, dialect=dialect
-        )
+        provenance = CsvProvenance(file.uri, file.modified, rows.offsets, rows.lines, dialect)
+        yield RecordBatch(rows.records, provenance)
 
 
 def _parts(piece: Piece, target: int) -> list[Piece]:

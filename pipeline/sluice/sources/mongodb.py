@@ -21,6 +21,7 @@ from sluice.config.durations import floor_to
 from sluice.config.urls import seconds, shown, split_options
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
+from sluice.provenance import MessageProvenance
 
 OPTIONS = ("snapshot",)
 
@@ -95,7 +96,7 @@ def read_collection(names: tuple[str, str, str], arrival: float) -> Iterator[Rec
         for raw in cursor:
             records, ids = to_json(raw)
             if records:
-                yield RecordBatch(shown(uri), records, [0] * len(records), arrival, message_ids=ids)
+                yield RecordBatch(records, MessageProvenance(shown(uri), arrival, ids, [arrival] * len(ids)))
 
 
 def to_json(raw: bytes) -> tuple[list[bytes], list[str]]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import repeat
 
 from sluice.elements import RecordBatch, Violation
+from sluice.provenance import RedeliveryProvenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,15 @@ class AgeLimits:
     def references(self, batch: RecordBatch) -> Iterable[float]:
         """Return, for each record of `batch`, the moment that its event's age is measured from."""
         started = self._started(batch)
-        if started is not None:
-            return repeat(started)
-        return batch.arrivals if batch.arrivals is not None else repeat(batch.arrival)
+        return batch.provenance.arrivals if started is None else repeat(started)
 
     def lateness(self, batch: RecordBatch) -> float:
         """How far back an event of `batch` may lie; without end in a bounded run."""
         return float("inf") if self._started(batch) is not None else self.allowed_lateness
 
     def _started(self, batch: RecordBatch) -> float | None:
-        return self.started if batch.redelivered is None else batch.redelivered.started
+        provenance = batch.provenance
+        return provenance.run_started if isinstance(provenance, RedeliveryProvenance) else self.started
 
     def violation(self, time: datetime, reference: float) -> Violation:
         """Return how an event at `time`, which is outside the limits around `reference`, breaks them."""

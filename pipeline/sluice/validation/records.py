@@ -16,15 +16,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sluice.contracts import Contract
-from sluice.elements import (
-    LogKey,
-    Origin,
-    RecordBatch,
-    Rejected,
-    StepCounts,
-    Violation,
-)
+from sluice.elements import LogKey, RecordBatch, Rejected, StepCounts, Violation
 from sluice.formats.normalize import Normalizer
+from sluice.provenance import Origin
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.decoder import MAX_DEPTH, compile_decoder, too_deep
 from sluice.validation.deduplication_keys import compile_deduplication_key, shard_of

@@ -21,6 +21,7 @@ from sluice.sources.http_api.pages import next_link
 from sluice.sources.http_api.source import HttpSource, parse_api, read_api
 
 from tests.live.job_fixture import figures, rows, run_job
+from tests.origins import message_ids_of
 
 NOW = 1_736_503_200.0  # 2025-01-10T10:00:00Z
 DAY = 1_736_467_200.0
@@ -163,7 +164,7 @@ def test_records_are_byte_by_byte_what_came() -> None:
     with serve(lambda *_: (200, {}, body)) as server:
         [batch] = read(server.url)
     assert batch.records == [b'{"a":  1.10, "b":"\\u00e9"}', b"7", b'{"c":[ ]}']
-    assert len(set(batch.message_ids or ())) == 3
+    assert len(set(message_ids_of(batch))) == 3
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_repeated_pages_are_read_as_they_come() -> None:
     with serve(answer) as server:
         batches = read(server.url + "?page=1")
     assert users(batches) == [*ALL[:10], *ALL[:10], *ALL[20:]]
-    assert batches[0].message_ids == batches[1].message_ids
+    assert message_ids_of(batches[0]) == message_ids_of(batches[1])
 
 
 def test_circles_are_noticed() -> None:
@@ -299,7 +300,7 @@ def test_secrets_of_the_query_are_not_shown() -> None:
     with serve(lambda *_: ok(EVENTS[:1])) as server:
         [batch] = read(server.url + "?api_key=s3cret&since=2025-01-10")
     assert "api_key=s3cret" in server.requests[0][0]
-    assert batch.uri == f"{server.url}?api_key=***&since=2025-01-10"
+    assert batch.provenance.uri == f"{server.url}?api_key=***&since=2025-01-10"
     assert "s3cret" not in str(batch.origin(0))
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sluice.clock import system_clock
 from sluice.errors import ConfigError, SourceError
+from sluice.provenance import PartitionProvenance
 from sluice.sources import open_source
 from sluice.sources.kafka.client import Outage, Topic, make_consumer
 from sluice.sources.kafka.reader import Prefix
@@ -167,9 +168,8 @@ def test_a_batch() -> None:
     sent = [Sent(b"a", 3, 5500), Sent(None, 4, 5600, b"k"), Sent(b"b", 7, 5250), Sent(b"c", 8, -1)]
     batch = make_batch("kafka://t", 2, sent, 5.0)
     assert batch is not None
-    assert (batch.uri, batch.partition, batch.records) == ("kafka://t", 2, [b"a", b"b", b"c"])
-    assert (batch.offsets, batch.arrivals, batch.arrival) == ([3, 7, 8], [5.5, 5.25, 5.0], 5.0)
-    assert batch.attributes is None
+    assert (batch.records, batch.arrival) == ([b"a", b"b", b"c"], 5.0)
+    assert batch.provenance == PartitionProvenance("kafka://t", 5.0, 2, [3, 7, 8], [5.5, 5.25, 5.0])
 
 
 def test_a_batch_of_tombstones_is_none() -> None:

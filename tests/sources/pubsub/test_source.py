@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 from apache_beam.internal import pickler
 from sluice.dead_letters.envelope import make_dead_letter
-from sluice.elements import Origin, RecordBatch, Rejected, Violation
+from sluice.elements import Rejected, Violation
+from sluice.provenance import Origin
 from sluice.sources import open_source
 from sluice.sources.pubsub.source import Message, PullAndFinalize, PullAndSettle, to_batch
+
+from tests.origins import message_ids_of, origins_of
 
 DAY = 86400.0
 PUBLISHED = 1_739_020_000.25
@@ -27,26 +30,22 @@ def message(number: int, published: float = PUBLISHED, **attributes: str) -> Mes
 def test_a_batch_is_in_the_order_of_publishing() -> None:
     batch = to_batch("pubsub://u", [message(2, PUBLISHED + 1), message(1), message(3, PUBLISHED + 1, a="b")])
     assert batch.records == [b"1", b"2", b"3"]
-    assert batch.message_ids == ["id-1", "id-2", "id-3"]
-    assert (batch.arrival, batch.arrivals) == (PUBLISHED, [PUBLISHED, PUBLISHED + 1, PUBLISHED + 1])
-    assert batch.attributes == [{}, {}, {"a": "b"}]
-    assert list(batch.offsets) == [1_739_020_000_250_000 + n for n in range(3)]
+    assert message_ids_of(batch) == ["id-1", "id-2", "id-3"]
+    assert batch.arrival == PUBLISHED
+    assert batch.provenance.arrivals == [PUBLISHED, PUBLISHED + 1, PUBLISHED + 1]
+    assert [origin.attributes for origin in origins_of(batch)] == [{}, {}, {"a": "b"}]
+    assert batch.provenance.position == 1_739_020_000_250_000
 
 
 def test_a_message_hardly_ever_counts_as_older_than_the_watermark() -> None:
     old, ancient = message(1, PUBLISHED - 30 * DAY), message(2, PUBLISHED - 32 * DAY)
     batch = to_batch("pubsub://u", [old, ancient], watermark=PUBLISHED)
-    assert batch.arrivals == [PUBLISHED - 31 * DAY, PUBLISHED - 30 * DAY]
+    assert batch.provenance.arrivals == [PUBLISHED - 31 * DAY, PUBLISHED - 30 * DAY]
 
 
 def test_a_message_is_found_again_by_its_id_alone() -> None:
     batch = to_batch("pubsub://u", [message(1), message(2, a="b")])
     assert batch.origin(1) == Origin("pubsub://u", PUBLISHED, message_id="id-2", attributes={"a": "b"})
-
-
-def test_records_without_ids_are_found_by_their_offsets() -> None:
-    batch = RecordBatch("topic", [b"1", b"2"], [7, 9], PUBLISHED, partition=3)
-    assert batch.origin(1) == Origin("topic", PUBLISHED, partition=3, offset=9)
 
 
 def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:

@@ -27,6 +27,7 @@ from sluice.config.durations import floor_to
 from sluice.config.urls import choice, seconds, shown, split_options
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
+from sluice.provenance import MessageProvenance
 from sluice.sources.http_api.pages import PAGINGS, Page, Rules, next_link, next_url, parse_page
 from sluice.storage import Store, open_store
 
@@ -200,14 +201,14 @@ class _Kept:
 def _batches(api: Api, page: Page, records: Any, arrival: float) -> Iterator[RecordBatch]:
     for at in range(0, len(records), _BATCH_RECORDS):
         part = records[at : at + _BATCH_RECORDS]
-        yield RecordBatch(
+        provenance = MessageProvenance(
             uri=shown(api.url),
-            records=part,
-            offsets=[0] * len(part),
             arrival=arrival,
             message_ids=[xxhash.xxh3_128_hexdigest(record) for record in part],
+            arrivals=[arrival] * len(part),
             attributes=[{"page": shown(page.url)}] * len(part),
         )
+        yield RecordBatch(part, provenance)
 
 
 def _token(api: Api) -> str:

@@ -19,6 +19,7 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec
 from apache_beam.utils.timestamp import Timestamp
 
 from sluice.elements import Acks, OffsetSpan, RecordBatch
+from sluice.provenance import PartitionProvenance
 from sluice.sources.kafka.client import Topic
 from sluice.sources.kafka.reader import Commits
 
@@ -72,8 +73,11 @@ class CommitStored(beam.PTransform):
 
 
 def _read(batch: RecordBatch) -> Iterator[tuple[int, list[CommitUpdate]]]:
-    if batch.partition is not None and batch.offset_span is not None:
-        yield batch.partition, [CommitUpdate(batch.offset_span.end, len(batch.records), batch.offset_span)]
+    if isinstance(batch.provenance, PartitionProvenance) and batch.offset_span is not None:
+        yield (
+            batch.provenance.partition,
+            [CommitUpdate(batch.offset_span.end, len(batch.records), batch.offset_span)],
+        )
 
 
 def _stored(acks: Acks) -> Iterable[tuple[int, list[CommitUpdate]]]:

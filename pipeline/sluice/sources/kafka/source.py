@@ -28,6 +28,7 @@ from apache_beam.utils.timestamp import Duration
 from sluice.clock import Clock, system_clock
 from sluice.elements import OffsetSpan, RecordBatch
 from sluice.errors import ConfigError
+from sluice.provenance import PartitionProvenance
 from sluice.sources.acknowledgements import DRAINING, PENDING_ACKS, is_full
 from sluice.sources.kafka.client import Topic, check_topic
 from sluice.sources.kafka.commits import CommitStored, ack_token_of
@@ -237,7 +238,7 @@ class _ReadPartition(_KafkaDoFn):
                     return
                 batch = make_batch(self._topic.uri, found.number, chunk, progress)
                 if batch is not None:
-                    reader.observe(max(batch.arrivals or ()))
+                    reader.observe(max(batch.provenance.arrivals))
                 yield batch, end
             if reader.position > end:
                 end = reader.position
@@ -306,7 +307,9 @@ class ReadOffsetSpans(_ReadPartition):
         progress = max(found.since, reader.progress, watermark_of(watermark))
         advance(watermark, progress)
         for read, end in self._read(found, reader, tracker, progress):
-            batch = read or RecordBatch(self._topic.uri, [], [], progress, found.number)
+            batch = read or RecordBatch(
+                [], PartitionProvenance(self._topic.uri, progress, found.number, [], [])
+            )
             offset_span = OffsetSpan(start, end, first=start == found.start)
             batch = replace(batch, ack_token=ack_token_of(found.number, end), offset_span=offset_span)
             yield TimestampedValue(batch, max(progress, batch.arrival))
@@ -335,15 +338,15 @@ def make_batch(uri: str, partition: int, messages: Sequence[Any], watermark: flo
         return None
     arrivals = arrivals_above([_time(message, watermark) for message in valued], watermark)
     attributes = [attributes_of(message.key(), message.headers()) for message in valued]
-    return RecordBatch(
+    provenance = PartitionProvenance(
         uri=uri,
-        records=[message.value() for message in valued],
-        offsets=[message.offset() for message in valued],
         arrival=min(arrivals),
         partition=partition,
+        offsets=[message.offset() for message in valued],
         arrivals=arrivals,
         attributes=attributes if any(attributes) else None,
     )
+    return RecordBatch([message.value() for message in valued], provenance)
 
 
 def _time(message: Any, watermark: float) -> float:

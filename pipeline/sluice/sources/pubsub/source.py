@@ -21,6 +21,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError
+from sluice.provenance import MessageProvenance
 from sluice.sources.acknowledgements import DRAINING, PENDING_ACKS, is_full
 from sluice.sources.pubsub.client import check_subscription, parse_address
 from sluice.sources.pubsub.subscriber import Lease, Pulled, subscriber_of
@@ -239,21 +240,19 @@ class Message(NamedTuple):
 def to_batch(uri: str, messages: Iterable[Message], watermark: float = float("-inf")) -> RecordBatch:
     """Return messages as a batch, in the order in which they were published; at least one.
 
-    Offsets say when the batch was published, in microseconds, so that batches can be put in order; they do not find
-    a record again, as its message id does.
+    The position of the batch is when it was published, in microseconds, so that batches can be put in order.
     """
     ordered = sorted(messages, key=lambda message: message.published)
     arrivals = arrivals_above((message.published for message in ordered), watermark)
-    first = int(ordered[0].published * 1e6)
-    return RecordBatch(
+    provenance = MessageProvenance(
         uri,
-        [message.data for message in ordered],
-        range(first, first + len(ordered)),
         arrivals[0],
-        arrivals=arrivals,
         message_ids=[message.message_id for message in ordered],
+        arrivals=arrivals,
         attributes=[message.attributes for message in ordered],
+        position=int(ordered[0].published * 1e6),
     )
+    return RecordBatch([message.data for message in ordered], provenance)
 
 
 def _messages(pulled: Sequence[Pulled]) -> Iterator[Message]:

@@ -1,0 +1,187 @@
+"""Where records came from: for each record of a batch enough to find it again, and to redeliver it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import repeat
+
+
+@dataclass(frozen=True, slots=True)
+class RedeliveryOrigin:
+    """The dead letter that a record is redelivered from: if the record is rejected again, it is the same dead letter.
+
+    `attempt` counts deliveries, this one included. `time` is that of the dead letter, and chooses its folder.
+    `run_started` is when the run that first rejected the record began, in epoch seconds; None if its source was
+    unbounded. A `quarantined` dead letter stays in the quarantine.
+    """
+
+    letter_id: str
+    attempt: int
+    time: datetime
+    run_started: float | None = None
+    quarantined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one record came from: enough to find it again, and part of a dead letter's deduplication key.
+
+    `offset` is the byte offset of the record in a file (decompressed), or its Kafka offset; `line` is 1-based
+    where it is known; `arrival` is when the source received the record, in epoch seconds: publish time, log
+    time or the file's modification time. `redelivery` is set on a record that is redelivered.
+    """
+
+    uri: str
+    arrival: float
+    partition: int | None = None
+    offset: int | None = None
+    line: int | None = None
+    message_id: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    redelivery: RedeliveryOrigin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CsvDialect:
+    """How the rows of a CSV file become objects: the names in its header, its delimiter, its encoding.
+
+    `encoding` is utf-8, cp1252 (Windows-1252), or empty if the first rows are ASCII and could be either.
+    """
+
+    columns: tuple[str, ...]
+    delimiter: str
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileProvenance:
+    """Records of one file: `offsets` are byte offsets in the decompressed file, `arrival` its modification time."""
+
+    uri: str
+    arrival: float
+    offsets: Sequence[int]
+
+    @property
+    def position(self) -> int:
+        """Where the batch begins in its source, to put batches in order."""
+        return self.offsets[0]
+
+    @property
+    def arrivals(self) -> Iterable[float]:
+        """The arrival of each record, in epoch seconds."""
+        return repeat(self.arrival)
+
+    def origin(self, index: int) -> Origin:
+        """Return where record `index` (0-based) came from."""
+        return Origin(self.uri, self.arrival, offset=self.offsets[index])
+
+
+@dataclass(frozen=True, slots=True)
+class CsvProvenance(FileProvenance):
+    """Rows of one CSV file: `lines` are the 1-based lines at which they begin."""
+
+    lines: Sequence[int]
+    dialect: CsvDialect
+
+    def origin(self, index: int) -> Origin:
+        """Return where row `index` (0-based) came from."""
+        return Origin(self.uri, self.arrival, offset=self.offsets[index], line=self.lines[index])
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionProvenance:
+    """Records of one partition of a topic, found again by their offsets.
+
+    `arrivals` are their log times and `arrival` is the earliest, in epoch seconds. `attributes` are their headers
+    and keys; None if no record has any.
+    """
+
+    uri: str
+    arrival: float
+    partition: int
+    offsets: Sequence[int]
+    arrivals: Sequence[float]
+    attributes: Sequence[Mapping[str, str]] | None = None
+
+    @property
+    def position(self) -> int:
+        """Where the batch begins in its source, to put batches in order."""
+        return self.offsets[0]
+
+    def origin(self, index: int) -> Origin:
+        """Return where record `index` (0-based) came from."""
+        return Origin(
+            self.uri,
+            self.arrivals[index],
+            partition=self.partition,
+            offset=self.offsets[index],
+            attributes=self.attributes[index] if self.attributes is not None else {},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MessageProvenance:
+    """Messages, documents or pages, found again by the identifier that their source gives each.
+
+    `arrivals` are their publish times and `arrival` is the earliest, in epoch seconds. `position` puts batches of
+    one source in order.
+    """
+
+    uri: str
+    arrival: float
+    message_ids: Sequence[str]
+    arrivals: Sequence[float]
+    attributes: Sequence[Mapping[str, str]] | None = None
+    position: int = 0
+
+    def origin(self, index: int) -> Origin:
+        """Return where message `index` (0-based) came from."""
+        return Origin(
+            self.uri,
+            self.arrivals[index],
+            message_id=self.message_ids[index],
+            attributes=self.attributes[index] if self.attributes is not None else {},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RedeliveryProvenance:
+    """Records of dead letters: the first origin of each, and what they have in common.
+
+    `run_started` is when the run that rejected them began, in epoch seconds; None if its source was unbounded.
+    `masked` are the paths of values that were masked then, such as `items[].email`.
+    """
+
+    origins: Sequence[Origin]
+    run_started: float | None
+    masked: frozenset[str] = frozenset()
+    dialect: CsvDialect | None = None
+
+    @property
+    def uri(self) -> str:
+        """The source of the first record."""
+        return self.origins[0].uri
+
+    @property
+    def arrival(self) -> float:
+        """The arrival of the first record, in epoch seconds."""
+        return self.origins[0].arrival
+
+    @property
+    def position(self) -> int:
+        """Where the batch begins in its source, to put batches in order."""
+        return self.origins[0].offset or 0
+
+    @property
+    def arrivals(self) -> Sequence[float]:
+        """The arrival of each record, in epoch seconds."""
+        return [origin.arrival for origin in self.origins]
+
+    def origin(self, index: int) -> Origin:
+        """Return where record `index` (0-based) came from at first."""
+        return self.origins[index]
+
+
+Provenance = FileProvenance | CsvProvenance | PartitionProvenance | MessageProvenance | RedeliveryProvenance
