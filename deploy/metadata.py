@@ -40,7 +40,7 @@ def metadata() -> dict[str, Any]:
 
 def _parameter(key: dataclasses.Field[Any], name: str) -> dict[str, Any]:
     text = str(key.metadata["help"])
-    if "example" in key.metadata:
+    if key.metadata.get("example"):
         text += f", such as {key.metadata['example']}"
     parameter = {"name": name, "label": name.replace("_", " ").capitalize(), "helpText": text}
     if name in PLACES:

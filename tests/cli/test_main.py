@@ -43,7 +43,7 @@ def test_help_shows_each_command_with_an_example() -> None:
         (
             ["rum"],
             "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'tables', 'publish', "
-            "'redeliver', 'check', 'generate', 'report')",
+            "'redeliver', 'check', 'generate', 'report', 'warehouses')",
         ),
         (["run"], "sluice run: error: the following arguments are required: JOB"),
         (["check", "--agains=x"], "sluice: error: unrecognized arguments: --agains=x"),

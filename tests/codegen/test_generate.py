@@ -12,7 +12,8 @@ import fastavro
 import jsonschema_rs
 import pytest
 import sqlglot
-from sluice.codegen.generate import BEGIN, DIAGRAM, END, check, domains, generate, run_generate, write
+from sluice.codegen.generate import BEGIN, DIAGRAM, check, domains, generate, run_generate, write
+from sluice.codegen.marked_blocks import END
 from sluice.errors import ConfigError, ContractError
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ def add_key_options(parser: argparse._ActionsContainer, keys: Collection[str] | 
     for name, key in option_keys().items():
         if keys is None or name in keys:
             flags = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}" if "." in name else ""))
-            example = f", such as {key.metadata['example']}" if "example" in key.metadata else ""
+            example = f", such as {key.metadata['example']}" if key.metadata.get("example") else ""
             parser.add_argument(
                 *filter(None, flags), dest=name, metavar="TEXT", help=f"{key.metadata['help']}{example}"
             )

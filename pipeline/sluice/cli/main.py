@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from sluice import __version__
 from sluice.cli.check import CHECK
 from sluice.cli.command import Command
+from sluice.cli.connectors import WAREHOUSES
 from sluice.cli.generate import GENERATE
 from sluice.cli.publish import PUBLISH
 from sluice.cli.report import REPORT
@@ -19,7 +20,17 @@ from sluice.cli.run import LOAD, REDELIVER, RUN
 from sluice.cli.tables import TABLES
 from sluice.errors import SluiceError
 
-COMMANDS: Sequence[Command] = (RUN, LOAD, TABLES, PUBLISH, REDELIVER, CHECK, GENERATE, REPORT)
+COMMANDS: Sequence[Command] = (
+    RUN,
+    LOAD,
+    TABLES,
+    PUBLISH,
+    REDELIVER,
+    CHECK,
+    GENERATE,
+    REPORT,
+    WAREHOUSES,
+)
 """In the order in which `--help` lists them."""
 
 _INTERRUPTED = 130

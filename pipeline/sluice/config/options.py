@@ -98,6 +98,17 @@ class OptionDescription:
     choices: tuple[str, ...]
     """The values that it can have; () if they cannot be listed."""
 
+    @property
+    def meaning(self) -> str:
+        """The help, the choices, and whether it is secret."""
+        choices = f": {', '.join(self.choices)}" if self.choices else ""
+        return f"{self.help}{choices}{' (secret)' if self.secret else ''}"
+
+    @property
+    def default_or_required(self) -> str:
+        """The default, or that a value is required."""
+        return "required" if self.required else self.default
+
 
 def declared(of: type) -> list[dataclasses.Field[Any]]:
     """Return the declared options among the fields of a dataclass, in order."""

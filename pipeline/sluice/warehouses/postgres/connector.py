@@ -55,16 +55,16 @@ class PostgresConnector(Connector[PostgresWarehouse]):
         example="customers,products",
         parse=_tables,
     )
-    connect_timeout: str = option("seconds", default="10")
-    keepalives_idle: str = option("seconds", default="30")
-    keepalives_interval: str = option("seconds", default="10")
-    keepalives_count: str = option("a number", default="3")
-    tcp_user_timeout: str = option("milliseconds", default="60000")
+    connect_timeout: str = option("seconds until an attempt to connect fails", default="10")
+    keepalives_idle: str = option("idle seconds before the first TCP keepalive", default="30")
+    keepalives_interval: str = option("seconds between TCP keepalives", default="10")
+    keepalives_count: str = option("lost TCP keepalives after which the connection is closed", default="3")
+    tcp_user_timeout: str = option("milliseconds that sent data may stay unacknowledged", default="60000")
     sslmode: str = option("how TLS is used; libpq's default without", default="", example="verify-full")
     sslrootcert: str = option("file with the certificates of authorities", default="")
     sslcert: str = option("file with the client's certificate", default="")
     sslkey: str = option("file with the client's key", default="")
-    passfile: str = option("file with passwords", default="")
+    passfile: str = option("file with passwords, as psql reads it", default="")
     application_name: str = option("name that the server shows", default="sluice")
 
     def open(self) -> PostgresWarehouse:
