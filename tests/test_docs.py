@@ -273,3 +273,46 @@ def test_fault_matrix_names_existing_tests() -> None:
     tests = "".join(path.read_text() for path in sorted((ROOT / "tests/live").glob("test_*.py")))
     missing = [name for name in names if not re.search(rf"def test_\w*{name}", tests)]
     assert (missing, len(names) > 20) == ([], True)
+
+
+_REPOSITORY_PATH = re.compile(
+    r"`((?:benchmarks|dbt|deploy|devservers|docs|examples|jobs|pipeline|scripts|terraform|tests)/[\w./-]*\w)(?=[`\s])"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_of_the_repository_exists(page: Path) -> None:
+    paths = _REPOSITORY_PATH.findall(
+        re.sub(r"^ *```.*?^ *```", "", page.read_text("utf-8"), flags=re.M | re.S)
+    )
+    theirs = {"jobs/parcels.yaml", "terraform/production.auto.tfvars"}  # files that users write
+    assert [path for path in paths if path not in theirs and not (ROOT / path).exists()] == []
+
+
+def test_the_architecture_page_finds_what_it_names() -> None:
+    rows = re.findall(
+        r"^\| [^|]+\? \| `([^`]+)` \| `([^`]+)`",
+        section(read("docs/architecture.md"), "Where is …"),
+        re.MULTILINE,
+    )
+    assert rows
+    assert [name for path, name in rows if not re.search(rf"\b{name}\b", read(path))] == []
+
+
+_QUOTED = re.compile(
+    r"<!--.*?begin.*?end.*?-->|^ *```.*?^ *```|`[^`]*`|\]\([^)]*\)", re.MULTILINE | re.DOTALL
+)
+_PRIVATE_WORDS = re.compile(
+    r"refus\w+|salvag\w+|\bmend\w*|unbalanced?|live jobs?|histories|(?<!dead[ -])\bletters\b", re.IGNORECASE
+)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name not in ("CHANGELOG.md", "0051-terms.md")],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_pages_use_the_words_of_the_glossary(page: Path) -> None:
+    """What is quoted, and the record of the renaming itself, may have earlier words."""
+    prose = " ".join(_QUOTED.sub("", page.read_text("utf-8")).split())
+    assert _PRIVATE_WORDS.findall(prose) == []

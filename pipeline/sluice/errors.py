@@ -47,7 +47,7 @@ class UnreconciledError(SluiceError):
 
 
 REJECT_CODES: dict[str, str] = {
-    "not_csv": "The row has not the fields of its file's header, or its quotes or its encoding are broken.",
+    "not_csv": "The row does not have the fields of its file's header, or its quotes or its encoding are broken.",
     "not_json": "The record is not one well-formed JSON value in UTF-8.",
     "not_an_object": "The record is JSON, but not an object.",
     "unknown_type": "No contract of the job has the record's event type.",
@@ -59,6 +59,6 @@ REJECT_CODES: dict[str, str] = {
     "length": "A string or an array is shorter or longer than its contract allows.",
     "too_late": "The event is older, at its arrival, than the job's allowed_lateness.",
     "in_future": "The event's time lies further ahead of its arrival than the job's max_skew.",
-    "rejected_by_warehouse": "The contract accepts the event, but the warehouse refused its row.",
+    "rejected_by_warehouse": "The contract accepts the event, but the warehouse rejected its row.",
 }
 """Code -> meaning. A dead letter's `code` is the first of these, in this order, among its violations."""
