@@ -18,6 +18,5 @@ def test_problems_are_printed(tmp_path: Path) -> None:
         "sluice: nowhere: expected a contract, a job file or a folder of them, got nothing there"
     )
     assert one_line(sluice("check", "--against", "no-such-revision"), 2) == (
-        "sluice: --against no-such-revision: expected a folder or a git revision; git rev-parse: there is none of "
-        "that name"
+        "sluice: --against no-such-revision: expected a folder or a git revision; git rev-parse: no such revision"
     )

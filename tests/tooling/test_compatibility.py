@@ -111,14 +111,14 @@ BREAKS: list[tuple[Contract, str]] = [
 
 
 @pytest.mark.parametrize(("new", "message"), BREAKS, ids=[message for _, message in BREAKS])
-def test_what_breaks(new: Contract, message: str) -> None:
+def test_breaking_change_is_found(new: Contract, message: str) -> None:
     assert [str(each) for each in breaking_changes({"order": ORDER}, {"order": new})] == [
         f"order 1.0.0 -> 1.1.0: {message}; breaks: finance dashboard"
     ]
 
 
 @pytest.mark.parametrize(("new", "message"), BREAKS, ids=[message for _, message in BREAKS])
-def test_a_new_major_version_may_break(new: Contract, message: str) -> None:
+def test_breaking_change_of_a_major_version_is_allowed(new: Contract, message: str) -> None:
     assert breaking_changes({"order": ORDER}, {"order": replace(new, version="2.0.0")}) == []
 
 
@@ -138,16 +138,16 @@ def test_a_new_major_version_may_break(new: Contract, message: str) -> None:
         replace(ORDER, cluster_by=("status",), description="Another.", consumers=()),
     ],
 )
-def test_what_breaks_nobody(new: Contract) -> None:
+def test_compatible_change_is_allowed(new: Contract) -> None:
     assert breaking_changes({"order": ORDER}, {"order": new}) == []
 
 
-def test_a_removed_event_type_and_a_new_one() -> None:
+def test_removed_event_type_breaks_and_new_one_does_not() -> None:
     changes = breaking_changes({"order": ORDER}, {"refund": replace(ORDER, event_type="refund")})
     assert [str(each) for each in changes] == ["order 1.0.0: event type removed; breaks: finance dashboard"]
 
 
-def test_every_change_names_all_consumers() -> None:
+def test_change_names_the_consumers_of_both_versions() -> None:
     new = replace(without("count"), event_time=None, consumers=("fraud", "finance dashboard"))
     assert [str(each) for each in breaking_changes({"order": ORDER}, {"order": new})] == [
         "order 1.0.0 -> 1.1.0: event time changed: at -> arrival; breaks: finance dashboard, fraud",
@@ -155,7 +155,7 @@ def test_every_change_names_all_consumers() -> None:
     ]
 
 
-def test_nobody_named() -> None:
+def test_change_without_consumers_says_so() -> None:
     old, new = replace(ORDER, consumers=()), replace(without("count"), consumers=())
     (change,) = breaking_changes({"order": old}, {"order": new})
     assert (
@@ -209,7 +209,7 @@ def remove_page(schemas: Path) -> None:
 REMOVED = "click 1.0.0 -> 1.0.0: page: property removed; breaks: reports"
 
 
-def test_against_a_git_revision(schemas: Path, git: Callable[..., None]) -> None:
+def test_git_revision_is_compared(schemas: Path, git: Callable[..., None]) -> None:
     git("add", ".")
     git("commit", "-qm", "first")
     git("tag", "released")
@@ -222,12 +222,12 @@ def test_against_a_git_revision(schemas: Path, git: Callable[..., None]) -> None
     assert [str(each) for each in breaking_changes_against("HEAD~1", schemas)] == [REMOVED]
 
 
-def test_against_a_revision_before_the_first_contract(schemas: Path, git: Callable[..., None]) -> None:
+def test_revision_before_the_first_contract_has_none(schemas: Path, git: Callable[..., None]) -> None:
     git("commit", "-q", "--allow-empty", "-m", "empty")
     assert contracts_at("HEAD", schemas) == {}
 
 
-def test_against_a_folder(schemas: Path, tmp_path: Path) -> None:
+def test_folder_is_compared(schemas: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     (old / "shop").mkdir(parents=True)
     (old / "shop" / "click.odcs.yaml").write_text(YAML)
@@ -239,7 +239,7 @@ def test_against_a_folder(schemas: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_a_removed_domain(schemas: Path, git: Callable[..., None]) -> None:
+def test_removed_domain_breaks(schemas: Path, git: Callable[..., None]) -> None:
     git("add", ".")
     git("commit", "-qm", "first")
     (schemas / "shop").rename(schemas / "store")
@@ -251,13 +251,15 @@ def test_a_removed_domain(schemas: Path, git: Callable[..., None]) -> None:
 @pytest.mark.parametrize(
     ("against", "message"),
     [
-        ("nothing", "git rev-parse: there is none of that name"),
+        ("nothing", "git rev-parse: no such revision"),
         ("HEAD:schemas", "got 'HEAD:schemas'"),
         ("--all", "got '--all'"),
         ("", "got ''"),
     ],
 )
-def test_a_wrong_revision(schemas: Path, git: Callable[..., None], against: str, message: str) -> None:
+def test_wrong_revision_is_an_error(
+    schemas: Path, git: Callable[..., None], against: str, message: str
+) -> None:
     git("commit", "-q", "--allow-empty", "-m", "empty")
     with pytest.raises(ConfigError) as raised:
         contracts_at(against, schemas)
@@ -265,7 +267,7 @@ def test_a_wrong_revision(schemas: Path, git: Callable[..., None], against: str,
     assert str(raised.value) == f"--against {against}: expected a folder or a git revision{end}"
 
 
-def test_no_repository(schemas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_outside_a_repository_is_an_error(schemas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(schemas.parent.parent))
     with pytest.raises(ConfigError) as raised:
         contracts_at("HEAD", schemas)
@@ -274,7 +276,7 @@ def test_no_repository(schemas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_a_revision_whose_contract_cannot_be_read(schemas: Path, git: Callable[..., None]) -> None:
+def test_wrong_contract_of_a_revision_is_an_error(schemas: Path, git: Callable[..., None]) -> None:
     file = schemas / "shop" / "click.odcs.yaml"
     file.write_text(YAML.replace("v3.2.0", "v1"))
     git("add", ".")

@@ -1,9 +1,8 @@
-"""What breaks between two versions of contracts, and for whom.
+"""Breaking changes between two versions of contracts, and which consumers they break.
 
-A change breaks if an event that the old contract accepts could be refused by the new one, or if a reader of
-the table would miss a column or find another type, key or time in it. Raising the contract's major version
-says that this is meant: its changes are then allowed. Removing an event type is never allowed that way, as
-nothing is left to carry the version.
+A change is breaking if the new contract could reject an event that the old one accepts, or if a reader of the
+table would miss a column or find another type, key or time in it. A higher major version declares that the changes
+are intended, and allows them. It does not allow to remove an event type: no contract is left to carry the version.
 """
 
 from __future__ import annotations
@@ -31,50 +30,52 @@ class Change:
     """One breaking change. `path` is dotted, as in `items[].price`, and '' for the contract itself."""
 
     event_type: str
-    was: str
-    """The old version."""
-    now: str | None
-    """The new version; None if the event type is gone."""
+    old_version: str
+    new_version: str | None
+    """None if the event type was removed."""
     path: str
-    what: str
-    """What was and what is, such as `enum narrowed: 'shipped' removed`."""
+    message: str
+    """The change, such as `enum narrowed: 'shipped' removed`."""
     consumers: tuple[str, ...]
-    """Who breaks, as both versions of the contract name them."""
+    """The consumers that break, as both versions of the contract name them."""
 
     def __str__(self) -> str:
         """`order 1.0.0 -> 1.1.0: status: enum narrowed: 'shipped' removed; breaks: finance dashboard`."""
-        versions = self.was if self.now is None else f"{self.was} -> {self.now}"
-        parts = [f"{self.event_type} {versions}", self.path, self.what]
+        old, new = self.old_version, self.new_version
+        versions = old if new is None else f"{old} -> {new}"
+        parts = [f"{self.event_type} {versions}", self.path, self.message]
         breaks = ", ".join(self.consumers) or "no consumer that the contract names"
         return f"{': '.join(part for part in parts if part)}; breaks: {breaks}"
 
 
 def breaking_changes(old: Contracts, new: Contracts) -> list[Change]:
-    """Return what breaks from `old` to `new` (event type -> contract), in the order of `old`. Pure."""
+    """Return the breaking changes from `old` to `new` (event type -> contract), in the order of `old`. Pure."""
     changes = []
-    for event_type, was in old.items():
-        now = new.get(event_type)
-        if now is None:
-            changes.append(Change(event_type, was.version, None, "", "event type removed", was.consumers))
+    for event_type, before in old.items():
+        after = new.get(event_type)
+        if after is None:
+            changes.append(
+                Change(event_type, before.version, None, "", "event type removed", before.consumers)
+            )
             continue
-        if major(now.version) > major(was.version):
+        if major(after.version) > major(before.version):
             continue
-        consumers = tuple(dict.fromkeys((*was.consumers, *now.consumers)))
+        consumers = tuple(dict.fromkeys((*before.consumers, *after.consumers)))
         changes += [
-            Change(event_type, was.version, now.version, path, what, consumers)
-            for path, what in _contract_changes(was, now)
+            Change(event_type, before.version, after.version, path, message, consumers)
+            for path, message in _contract_changes(before, after)
         ]
     return changes
 
 
 def major(version: str) -> int:
     """Return the first number of a version such as 2.1.0 or v2; 0 if it has none."""
-    found = re.match(r"v?(\d+)", version)
-    return int(found[1]) if found else 0
+    match = re.match(r"v?(\d+)", version)
+    return int(match[1]) if match else 0
 
 
 def breaking_changes_against(against: str, schemas: Path) -> list[Change]:
-    """Return what breaks from `against`, see `contracts_at`, to the contracts now under `schemas`.
+    """Return the breaking changes from `against`, see `contracts_at`, to the contracts now under `schemas`.
 
     Raises:
         ConfigError: `against` is neither folder nor revision, or contracts on either side cannot be read.
@@ -88,7 +89,7 @@ def breaking_changes_against(against: str, schemas: Path) -> list[Change]:
 def contracts_at(against: str, schemas: Path) -> dict[str, dict[str, Contract]]:
     """Return domain -> contracts as they are in `against`: a folder like `schemas`, or a git revision of it.
 
-    A folder wins over a revision of the same name. A revision without contracts gives {}: all is new.
+    A folder wins over a revision of the same name. A revision without contracts gives {}: all contracts are new.
 
     Raises:
         ConfigError: `against` is neither, or its contracts cannot be read.
@@ -108,15 +109,15 @@ def contracts_at(against: str, schemas: Path) -> dict[str, dict[str, Contract]]:
 
 
 def _load(folder: Path, schemas: Path) -> dict[str, dict[str, Contract]]:
-    """Load the domains of `folder`; if it holds contracts itself, it stands for `schemas` itself."""
+    """Load the domains of `folder`; if contracts lie in it directly, it corresponds to `schemas` itself."""
     return {
-        schemas.resolve().name if each.samefile(folder) else name: load_contracts(str(each))
-        for name, each in domains(folder).items()
+        schemas.resolve().name if domain.samefile(folder) else name: load_contracts(str(domain))
+        for name, domain in domains(folder).items()
     }
 
 
 def _check_out(revision: str, schemas: Path, into: Path) -> None:
-    """Write the contracts of a git revision below `into`; nothing in the working tree is touched."""
+    """Write the contracts of a git revision below `into`; the working tree stays as it is."""
     wrong = f"--against {revision}: expected a folder or a git revision"
     if revision.startswith("-") or ":" in revision or not revision:
         message = f"{wrong}, got {revision!r}"
@@ -142,94 +143,94 @@ def _git(place: Path, *arguments: str, wrong: str) -> bytes:
         message = f"{wrong}, but git cannot be run: {error.strerror}"
         raise ConfigError(message) from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        message = f"{wrong}; git {arguments[0]}: {said[0] if said else 'there is none of that name'}"
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        message = f"{wrong}; git {arguments[0]}: {lines[0] if lines else 'no such revision'}"
         raise ConfigError(message)
     return done.stdout
 
 
-Found = Iterator[tuple[str, str]]
-"""Path and what changed there."""
+PathChanges = Iterator[tuple[str, str]]
+"""Path and message of each change."""
 
 
-def _contract_changes(was: Contract, now: Contract) -> Found:
-    for what, old, new in (
-        ("table", was.table, now.table),
-        ("event time", was.event_time or "arrival", now.event_time or "arrival"),
-        ("identity", was.identity, now.identity),
-        ("span of folders", was.log_partition, now.log_partition),
+def _contract_changes(old: Contract, new: Contract) -> PathChanges:
+    for name, before, after in (
+        ("table", old.table, new.table),
+        ("event time", old.event_time or "arrival", new.event_time or "arrival"),
+        ("identity", old.identity, new.identity),
+        ("logPartition", old.log_partition, new.log_partition),
     ):
-        if old != new:
-            yield "", f"{what} changed: {old} -> {new}"
-    yield from _properties_changes(was.properties, now.properties, "")
+        if before != after:
+            yield "", f"{name} changed: {before} -> {after}"
+    yield from _properties_changes(old.properties, new.properties, "")
 
 
-def _properties_changes(was: tuple[Property, ...], now: tuple[Property, ...], prefix: str) -> Found:
-    old = {prop.name: prop for prop in was}
-    new = {prop.name: prop for prop in now}
-    for name, prop in old.items():
-        if name in new:
-            yield from _changes(prop, new[name], f"{prefix}{name}")
+def _properties_changes(old: tuple[Property, ...], new: tuple[Property, ...], prefix: str) -> PathChanges:
+    remaining = {prop.name: prop for prop in new}
+    for prop in old:
+        path = f"{prefix}{prop.name}"
+        if prop.name in remaining:
+            yield from _changes(prop, remaining.pop(prop.name), path)
         else:
-            yield f"{prefix}{name}", "property removed"
-    for name, prop in new.items():
-        if name not in old and prop.required:
+            yield path, "property removed"
+    for name, prop in remaining.items():
+        if prop.required:
             yield f"{prefix}{name}", "required property added"
 
 
-def _changes(was: Property, now: Property, path: str) -> Found:
-    if was.type != now.type:
-        yield path, f"type changed: {was.type} -> {now.type}"
+def _changes(old: Property, new: Property, path: str) -> PathChanges:
+    if old.type != new.type:
+        yield path, f"type changed: {old.type} -> {new.type}"
         return
-    if was.mask != now.mask:
-        yield path, f"protection changed: {was.mask or 'none'} -> {now.mask or 'none'}"
-    if was.flatten != now.flatten:
-        yield path, "flattened into columns" if now.flatten else "no longer flattened into columns"
-    if now.required and not was.required:
+    if old.mask != new.mask:
+        yield path, f"mask changed: {old.mask or 'none'} -> {new.mask or 'none'}"
+    if old.flatten != new.flatten:
+        yield path, "flattened into columns" if new.flatten else "no longer flattened into columns"
+    if new.required and not old.required:
         yield path, "made required"
-    if was.unique != now.unique:
-        yield path, "made unique" if now.unique else "no longer unique"
-    if _is_looser(was.classification, now.classification):
-        yield path, f"classification loosened: {was.classification} -> {now.classification or 'none'}"
-    yield from _enum_changes(was, now, path)
-    yield from _limit_changes(was, now, path)
-    if was.items is not None and now.items is not None:
-        yield from _changes(was.items, now.items, f"{path}[]")
-    yield from _properties_changes(was.properties, now.properties, f"{path}.")
+    if old.unique != new.unique:
+        yield path, "made unique" if new.unique else "no longer unique"
+    if _is_looser(old.classification, new.classification):
+        yield path, f"classification loosened: {old.classification} -> {new.classification or 'none'}"
+    yield from _enum_changes(old, new, path)
+    yield from _limit_changes(old, new, path)
+    if old.items is not None and new.items is not None:
+        yield from _changes(old.items, new.items, f"{path}[]")
+    yield from _properties_changes(old.properties, new.properties, f"{path}.")
 
 
-def _enum_changes(was: Property, now: Property, path: str) -> Found:
-    if was.enum:
-        gone = [repr(value) for value in was.enum if value not in now.enum]
-        if now.enum and gone:
-            yield path, f"enum narrowed: {', '.join(gone)} removed"
-    elif now.enum:
-        yield path, f"enum added: only {', '.join(map(repr, now.enum))}"
+def _enum_changes(old: Property, new: Property, path: str) -> PathChanges:
+    if old.enum:
+        removed = [repr(value) for value in old.enum if value not in new.enum]
+        if new.enum and removed:
+            yield path, f"enum narrowed: {', '.join(removed)} removed"
+    elif new.enum:
+        yield path, f"enum added: only {', '.join(map(repr, new.enum))}"
 
 
-def _limit_changes(was: Property, now: Property, path: str) -> Found:
-    for what, old, new in (
-        ("minimum", was.minimum, now.minimum),
-        ("minimum length", was.min_length, now.min_length or None),
+def _limit_changes(old: Property, new: Property, path: str) -> PathChanges:
+    for name, before, after in (
+        ("minimum", old.minimum, new.minimum),
+        ("minimum length", old.min_length, new.min_length or None),
     ):
-        if new is not None and (old is None or new > old):
-            yield path, f"{what} added: {new}" if old is None else f"{what} raised: {old} -> {new}"
-    for what, old, new in (
-        ("maximum", was.maximum, now.maximum),
-        ("maximum length", was.max_length, now.max_length),
+        if after is not None and (before is None or after > before):
+            yield path, f"{name} added: {after}" if before is None else f"{name} raised: {before} -> {after}"
+    for name, before, after in (
+        ("maximum", old.maximum, new.maximum),
+        ("maximum length", old.max_length, new.max_length),
     ):
-        if new is not None and (old is None or new < old):
-            yield path, f"{what} added: {new}" if old is None else f"{what} lowered: {old} -> {new}"
-    if now.pattern is not None and was.pattern != now.pattern:
-        if was.pattern is None:
-            yield path, f"pattern added: {now.pattern}"
+        if after is not None and (before is None or after < before):
+            yield path, f"{name} added: {after}" if before is None else f"{name} lowered: {before} -> {after}"
+    if new.pattern is not None and old.pattern != new.pattern:
+        if old.pattern is None:
+            yield path, f"pattern added: {new.pattern}"
         else:
-            yield path, f"pattern changed: {was.pattern} -> {now.pattern}"
+            yield path, f"pattern changed: {old.pattern} -> {new.pattern}"
 
 
-def _is_looser(was: str | None, now: str | None) -> bool:
-    if was is None or was == now or was == LEVELS[0]:
+def _is_looser(old: str | None, new: str | None) -> bool:
+    if old is None or old == new or old == LEVELS[0]:
         return False
-    if was in LEVELS and now in LEVELS:
-        return LEVELS.index(now) < LEVELS.index(was)
-    return now is None or was == LEVELS[-1]
+    if old in LEVELS and new in LEVELS:
+        return LEVELS.index(new) < LEVELS.index(old)
+    return new is None or old == LEVELS[-1]
