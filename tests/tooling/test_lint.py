@@ -57,7 +57,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def problems(root: Path) -> list[str]:
-    """What is wrong below `root`, with paths from there."""
+    """Return the problems below `root`, with paths relative to it."""
     return [each.replace(f"{root}/", "") for each in check_files([root / "schemas", root / "jobs"])]
 
 
@@ -67,12 +67,12 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_the_product_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_product_has_no_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert check_files(["schemas", "jobs"]) == []
 
 
-def test_nothing_is_wrong(root: Path) -> None:
+def test_right_contract_and_job_have_no_problems(root: Path) -> None:
     assert problems(root) == []
 
 
@@ -82,17 +82,17 @@ def test_nothing_is_wrong(root: Path) -> None:
         (
             ", description: Where.",
             "",
-            "click.page: description: expected a sentence, got nothing; say what it means",
+            "click.page: description: expected a sentence, got nothing; describe the property",
         ),
         (
             "string, description: One.",
             "string",
-            "click.tags[].word: description: expected a sentence, got nothing; say what it means",
+            "click.tags[].word: description: expected a sentence, got nothing; describe the property",
         ),
         (
             "    description: A click.\n",
             "",
-            "click: description: expected a sentence, got nothing; say what happened",
+            "click: description: expected a sentence, got nothing; describe the event",
         ),
         (
             "    customProperties: [{property: eventTime, value: at}]\n",
@@ -103,12 +103,12 @@ def test_nothing_is_wrong(root: Path) -> None:
         ("domain: shop", "domain: store", "domain: expected shop, as its folder, got 'store'"),
     ],
 )
-def test_contracts_that_load_but_say_too_little(root: Path, old: str, new: str, message: str) -> None:
+def test_incomplete_contract_is_a_problem(root: Path, old: str, new: str, message: str) -> None:
     change(root / "schemas/shop/click.odcs.yaml", old, new)
     assert problems(root) == [f"schemas/shop/click.odcs.yaml: {message}"]
 
 
-def test_a_contract_without_any_timestamp_is_placed_by_arrival(root: Path) -> None:
+def test_contract_without_timestamps_needs_no_event_time(root: Path) -> None:
     change(
         root / "schemas/shop/click.odcs.yaml",
         "    customProperties: [{property: eventTime, value: at}]\n",
@@ -119,7 +119,7 @@ def test_a_contract_without_any_timestamp_is_placed_by_arrival(root: Path) -> No
     assert problems(root) == []
 
 
-def test_examples(root: Path) -> None:
+def test_wrong_examples_are_problems(root: Path) -> None:
     examples = root / "schemas/shop/examples"
     (examples / "click.accepts.ndjson").write_text(ACCEPTED + "\n" + REJECTED)
     (examples / "click.rejects.ndjson").write_text(REJECTED + ACCEPTED + "nonsense\n")
@@ -134,11 +134,11 @@ def test_examples(root: Path) -> None:
     )
     assert found[2] == (
         "schemas/shop/examples/click.rejects.ndjson: line 3: expected to be rejected, got accepted;"
-        " move or mend it"
+        " move or fix it"
     )
 
 
-def test_missing_examples(root: Path) -> None:
+def test_missing_examples_are_problems(root: Path) -> None:
     (root / "schemas/shop/examples/click.accepts.ndjson").unlink()
     (root / "schemas/shop/examples/click.rejects.ndjson").write_text("\n")
     assert problems(root) == [
@@ -148,7 +148,7 @@ def test_missing_examples(root: Path) -> None:
     ]
 
 
-def test_every_problem_is_told(root: Path) -> None:
+def test_all_problems_are_found(root: Path) -> None:
     schemas, jobs = root / "schemas/shop", root / "jobs"
     (schemas / "broken.odcs.yaml").write_text(YAML.replace("v3.2.0", "v1"))
     change(schemas / "click.odcs.yaml", ", description: Where.", "")
@@ -160,13 +160,13 @@ def test_every_problem_is_told(root: Path) -> None:
     assert first == "schemas/shop/broken.odcs.yaml: apiVersion: expected v3.2.0, got 'v1'"
     assert second == (
         "schemas/shop/click.odcs.yaml: click.page: description: expected a sentence, got nothing;"
-        " say what it means"
+        " describe the property"
     )
     assert third.startswith("jobs/other.yaml: sauce: unknown key; expected one of name, contracts,")
     assert fourth.startswith("jobs/third.yaml: warehouse: expected a URL that starts with one of duckdb://")
 
 
-def test_two_files_with_the_same_event_type(root: Path) -> None:
+def test_event_type_in_two_files_is_a_problem(root: Path) -> None:
     (root / "schemas/shop/second.odcs.yaml").write_text(YAML)
     (found,) = problems(root)
     assert found == (
@@ -175,13 +175,13 @@ def test_two_files_with_the_same_event_type(root: Path) -> None:
     )
 
 
-def test_variables_need_not_be_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unset_variables_are_no_problem(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BUCKET", raising=False)
     change(root / "jobs/shop.yaml", "in/*.json", "s3://${BUCKET}/x")
     assert problems(root) == []
 
 
-def test_paths(root: Path) -> None:
+def test_missing_or_empty_path_is_an_error(root: Path) -> None:
     assert check_files([root / "jobs/shop.yaml", str(root / "schemas/shop/click.odcs.yaml")]) == []
     with pytest.raises(ConfigError) as raised:
         check_files([root / "nothing"])
@@ -196,6 +196,6 @@ def test_paths(root: Path) -> None:
 
 
 @pytest.mark.parametrize("event_type", ["inventory", "order", "user_activity"])
-def test_the_examples_of_the_product(event_type: str) -> None:
+def test_examples_of_the_product_are_right(event_type: str) -> None:
     folder = ROOT / "schemas/backend_events"
     assert check_examples(load_contracts(str(folder))[event_type], folder / "examples") == []

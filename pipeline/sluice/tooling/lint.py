@@ -1,4 +1,4 @@
-"""What is wrong with contracts, their examples and job files: all of it, not only the first mistake."""
+"""All problems of contracts, their examples and job files, not only the first one."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ def check_files(paths: Iterable[str | Path]) -> list[str]:
     problems = []
     for folder in dict.fromkeys(file.parent for file in contracts):
         problems += _check_domain(folder, [file for file in contracts if file.parent == folder])
-    # A job that uses a wrong contract says so in the contract's own words; once is enough.
+    # A job with a wrong contract reports the problem of the contract, which is in the list already.
     for file in files:
         if file not in contracts:
-            problems += [each for each in _check_job(file) if each not in problems]
+            problems += [problem for problem in _check_job(file) if problem not in problems]
     return problems
 
 
 def lint_contract(contract: Contract) -> list[str]:
-    """Return what could be better in a contract that loads: what is not described, and how time is told."""
+    """Return the problems of a contract that can be read: missing descriptions, and a missing event time."""
     where = f"{contract.path}: {contract.event_type}"
     problems = []
     if not contract.description:
-        problems.append(f"{where}: description: expected a sentence, got nothing; say what happened")
+        problems.append(f"{where}: description: expected a sentence, got nothing; describe the event")
     for path, prop in _walk(contract.properties, ""):
         if not prop.description:
             problems.append(
-                f"{where}.{path}: description: expected a sentence, got nothing; say what it means"
+                f"{where}.{path}: description: expected a sentence, got nothing; describe the property"
             )
     if contract.event_time is None and (times := _times(contract)):
         wanted = f"expected one of {', '.join(times)}, got nothing"
@@ -66,10 +66,10 @@ def lint_contract(contract: Contract) -> list[str]:
 
 
 def check_examples(contract: Contract, folder: Path) -> list[str]:
-    """Return which examples of a contract are missing, or not accepted or rejected as they say.
+    """Return which examples of a contract are missing, or not accepted or rejected as their file name says.
 
     `folder` holds `<event type>.accepts.ndjson` and `<event type>.rejects.ndjson`, a record on each line;
-    empty lines are no records.
+    empty lines are skipped.
     """
     explain = compile_explainer({contract.event_type: contract}, None).explain
     problems = []
@@ -85,11 +85,13 @@ def check_examples(contract: Contract, folder: Path) -> list[str]:
             violations = explain(record).violations
             if accepted and violations:
                 first = violations[0]
-                said = f"{first.path or 'the record'}: expected {first.expected}, got {first.got}"
-                problems.append(f"{path}: line {number}: expected to be accepted, got {first.code}: {said}")
+                details = f"{first.path or 'the record'}: expected {first.expected}, got {first.got}"
+                problems.append(
+                    f"{path}: line {number}: expected to be accepted, got {first.code}: {details}"
+                )
             if not accepted and not violations:
                 problems.append(
-                    f"{path}: line {number}: expected to be rejected, got accepted; move or mend it"
+                    f"{path}: line {number}: expected to be rejected, got accepted; move or fix it"
                 )
     return problems
 
@@ -158,7 +160,7 @@ def _read(path: Path) -> bytes:
 
 
 def _walk(properties: Iterable[Property], prefix: str) -> Iterator[tuple[str, Property]]:
-    """Yield every described thing with its path; the items of an array are described by the array."""
+    """Yield every property with its path; the description of an array is also that of its items."""
     for prop in properties:
         path, inner = f"{prefix}{prop.name}", prop
         yield path, prop
