@@ -163,7 +163,7 @@ def test_all_problems_are_found(root: Path) -> None:
         " describe the property"
     )
     assert third.startswith("jobs/other.yaml: sauce: unknown key; expected one of name, contracts,")
-    assert fourth.startswith("jobs/third.yaml: warehouse: expected a URL that starts with one of duckdb://")
+    assert fourth.startswith("jobs/third.yaml: warehouse: expected a URL with one of bigquery://")
 
 
 def test_event_type_in_two_files_is_a_problem(root: Path) -> None:
