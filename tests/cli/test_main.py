@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 from sluice import __version__
-from sluice.cli.main import COMMANDS
+from sluice.cli.command import Command
+from sluice.cli.main import COMMANDS, build_parser
 
 from devservers.sluice_process import SLUICE
 from tests.runtime.replay_fixture import ROOT, Replay, sluice
@@ -81,6 +83,11 @@ def test_closed_output_makes_no_traceback(replay: Replay, command: list[str]) ->
         )
     assert done.stderr.count("\n") <= 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_example_of_a_command_parses(command: Command) -> None:
+    assert build_parser().parse_args(shlex.split(command.example)[1:]).command is command
 
 
 def test_version_is_printed() -> None:

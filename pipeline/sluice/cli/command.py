@@ -29,16 +29,31 @@ class Command:
 
     def add_to(self, commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         """Add this command to the parser of `sluice`."""
-        more = ". Other options go to Beam, such as --runner=PrismRunner." if self.takes_beam_options else ""
+        more = "\nOther options go to Beam, such as --runner=PrismRunner." if self.takes_beam_options else ""
         parser = commands.add_parser(
             self.name,
             help=self.summary,
             description=f"{self.summary[0].upper()}{self.summary[1:]}.",
             epilog=f"Example: {self.example}{more}",
+            formatter_class=HelpFormatter,
             allow_abbrev=False,
         )
         parser.set_defaults(command=self)
         self.add_options(parser)
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Keeps an example on one line, so that it can be copied, and a command on the line of its summary."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """Widen the column of names for commands: argparse forgets that they are indented."""
+        super().add_argument(action)
+        for command in self._iter_indented_subactions(action):
+            width = self._current_indent + len(self._format_action_invocation(command))
+            self._action_max_length = max(self._action_max_length, width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("Example: ") else super()._fill_text(text, width, indent)
 
 
 def print_problems(problems: Sequence[str], otherwise: str) -> int:

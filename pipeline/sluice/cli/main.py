@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from sluice import __version__
 from sluice.cli.check import CHECK
-from sluice.cli.command import Command
+from sluice.cli.command import Command, HelpFormatter
 from sluice.cli.connectors import WAREHOUSES
 from sluice.cli.generate import GENERATE
 from sluice.cli.publish import PUBLISH
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="sluice",
         description="Turn raw events into trusted tables: one Beam graph, exactly-once files and rows, dead letters.",
         epilog="Example: sluice run jobs/backend_events.yaml --source 'history/*.json.gz' --report report.json",
-        formatter_class=_CommandsFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sluice {__version__}")
@@ -94,13 +94,3 @@ def _logging_to_standard_error() -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
-
-
-class _CommandsFormatter(argparse.HelpFormatter):
-    """Puts the summary of the longest command on its line: argparse forgets that commands are indented."""
-
-    def add_argument(self, action: argparse.Action) -> None:
-        super().add_argument(action)
-        for command in self._iter_indented_subactions(action):
-            width = self._current_indent + len(self._format_action_invocation(command))
-            self._action_max_length = max(self._action_max_length, width)
