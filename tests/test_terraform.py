@@ -21,6 +21,7 @@ from sluice import telemetry as metrics
 from sluice.contracts import load_contracts
 from sluice.elements import DEAD_LETTER
 from sluice.warehouses.bigquery import tables as bigquery_tables
+from sluice.warehouses.system_tables import COUNTS_VIEW
 
 from deploy.launch import keys
 from devservers.tools import require_path, require_program
@@ -137,7 +138,7 @@ class TestTables:
     def test_counts_view_matches_the_generated_view(self, evaluate: Any) -> None:
         (view,) = evaluate("local.views")["backend_events"].items()
         name, content = view
-        assert name == bigquery_tables.COUNTS
+        assert name == COUNTS_VIEW
         assert content["query"] == (
             "SELECT\n  event_type,\n  window_start,\n  window_end,\n  SUM(events) AS events\n"
             f"FROM `{PROJECT}.backend_events._event_counts`\nGROUP BY event_type, window_start, window_end"

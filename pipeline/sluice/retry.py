@@ -1,8 +1,9 @@
-"""Patience with what fails for a while: a full disk, a locked warehouse, a server that restarts."""
+"""Retries of what fails for a while: a full disk, a locked warehouse, a server that restarts."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,38 +14,49 @@ from sluice.errors import StorageError, WarehouseError
 
 _LOGGER = logging.getLogger("sluice")
 
-_FIRST_SECONDS = 0.5
-_LONGEST_SECONDS = 10.0
-"""Longest pause between two attempts: what comes back is noticed soon, and a server is not run down."""
-
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Calls an action again, with back-off and jitter, while a store or a warehouse fails, for `seconds`.
+    """Calls an action again, with exponential back-off and jitter, while it fails, for `seconds`.
 
-    The action must be safe to repeat, as `Log.append` and `Warehouse.load` are. Each failure is logged as a
-    warning; the last one is raised. With 0 seconds nothing is repeated.
+    The action must be safe to repeat, as `EventLog.append` and `Warehouse.load` are. Each failure is logged; the last
+    one is raised. With 0 seconds nothing is repeated.
     """
 
     seconds: float
+    errors: tuple[type[Exception], ...] = (StorageError, WarehouseError)
+    """What is retried; any other exception is raised at once."""
+    first_pause: float = 0.5
+    """Seconds: the longest possible first pause, which doubles from one attempt to the next."""
+    longest_pause: float = 10.0
+    """Seconds: a service that is back is noticed soon, and one that is not is not overloaded."""
+    log_level: int = logging.WARNING
+    sleep: Callable[[float], None] = time.sleep
 
     def __call__(self, action: Callable[[], Result]) -> Result:
         """Return what the action returns.
 
         Raises:
-            StorageError, WarehouseError: it still failed when the time was over.
+            StorageError, WarehouseError: it still failed when the time was over; or others of `errors`.
 
         """
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((StorageError, WarehouseError)),
-            wait=tenacity.wait_random_exponential(multiplier=_FIRST_SECONDS, max=_LONGEST_SECONDS),
+            retry=tenacity.retry_if_exception_type(self.errors),
+            wait=tenacity.wait_random_exponential(multiplier=self.first_pause, max=self.longest_pause),
             stop=tenacity.stop_after_delay(self.seconds),
-            before_sleep=self._warn,
+            before_sleep=self._log,
+            sleep=self.sleep,
             reraise=True,
         )(action)
 
-    def _warn(self, state: tenacity.RetryCallState) -> None:
+    def _log(self, state: tenacity.RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome is not None else None
-        _LOGGER.warning("%s; tried for %.0f s of %.0f s", failure, state.seconds_since_start, self.seconds)
+        _LOGGER.log(
+            self.log_level,
+            "%s; tried for %.0f s of %.0f s",
+            failure,
+            state.seconds_since_start,
+            self.seconds,
+        )

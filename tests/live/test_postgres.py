@@ -14,7 +14,8 @@ import pytest
 from sluice.contracts import Contract, Property
 from sluice.errors import ConfigError, ContractError, SluiceError, WarehouseError
 from sluice.warehouses import open_warehouse
-from sluice.warehouses.postgres.warehouse import PostgresWarehouse
+from sluice.warehouses.postgres import PostgresWarehouse
+from sluice.warehouses.postgres.tables import create_table_sql
 
 from devservers.tools import require_program
 from tests.runtime.replay_fixture import ROOT
@@ -320,20 +321,21 @@ def test_invalid_url_is_rejected(url: str, message: str) -> None:
     [
         (
             {"table": "event_counts"},
-            "order@1.0.0: table: expected at most 63 bytes and not event_counts; got 'event_counts'",
+            "order@1.0.0: table: expected another name than Sluice's own event_counts, got 'event_counts'; rename it",
         ),
         (
             {"table": "t" * 64},
-            f"order@1.0.0: table: expected at most 63 bytes and not event_counts; got '{'t' * 64}'",
+            "order@1.0.0: table: expected a table name for PostgreSQL (at most 63 bytes),"
+            f" got '{'t' * 64}'; rename it",
         ),
         (
             {"properties": (Property("xmin", "integer"),)},
-            "order@1.0.0: property xmin: expected at most 63 bytes and none of PostgreSQL's own columns"
-            " (cmax, cmin, ctid, tableoid, xmax, xmin); rename it",
+            "order@1.0.0: property xmin: expected a column name for PostgreSQL (at most 63 bytes, and none of"
+            " cmax, cmin, ctid, tableoid, xmax, xmin), got 'xmin'; rename it",
         ),
     ],
 )  # fmt: skip
 def test_contract_that_postgresql_cannot_store_is_rejected(changes: Any, message: str) -> None:
     with pytest.raises(ContractError) as error:
-        open_warehouse("postgresql://u@h/d").create_table_sql(replace(ORDER, **changes))
+        create_table_sql(replace(ORDER, **changes))
     assert str(error.value) == message

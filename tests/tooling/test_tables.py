@@ -7,99 +7,10 @@ from pathlib import Path
 
 import pytest
 from sluice.cli.main import main
-from sluice.contracts import Contract, Property
+from sluice.contracts import Property
 from sluice.tooling.tables import apply_contracts, contracts_of
-from sluice.warehouses.schema_diff import (
-    Column,
-    Difference,
-    TableSchema,
-    compare,
-    missing_columns,
-    without_columns,
-)
 
 from tests.graph.graph_fixture import MINUTE, GraphRun, batch, event
-
-ID = Column("id", "BIGINT", required=True)
-ITEMS = (Column("items", "STRUCT[]"), Column("items[].a", "TEXT"), Column("items[].a.b", "TEXT"))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found", "told"),
-    [
-        ([ID], [ID], []),
-        ([ID, *ITEMS], [*reversed(ITEMS), ID], []),
-        ([ID], [Column("ID", "BIGINT", required=True)], []),
-        ([*ITEMS], [], [("items", "expected items STRUCT[], got no such column", "added")]),
-        ([*ITEMS], [*ITEMS[:1]], [("items[].a", "expected items[].a TEXT, got no such column", "added")]),
-        ([ID], [], [("id", "expected id BIGINT NOT NULL, got no such column", "refused")]),
-        ([], [ID], [("id", "expected no such column, got id BIGINT NOT NULL", "refused")]),
-        ([], [*ITEMS], [("items", "expected no such column, got items STRUCT[]", "tolerated")]),
-        (
-            [ID],
-            [Column("id", "TEXT", required=True)],
-            [("id", "expected id BIGINT NOT NULL, got id TEXT NOT NULL", "refused")],
-        ),
-        (
-            [ID],
-            [Column("id", "BIGINT")],
-            [("id", "expected id BIGINT NOT NULL, got id BIGINT", "tolerated")],
-        ),
-        (
-            [Column("id", "BIGINT")],
-            [ID],
-            [("id", "expected id BIGINT, got id BIGINT NOT NULL", "refused")],
-        ),
-    ],
-)
-def test_every_difference_is_told_with_its_effect(
-    wanted: list[Column], found: list[Column], told: list[tuple[str, str, str]]
-) -> None:
-    differences = compare("t", TableSchema(wanted), TableSchema(found))
-    assert [(each.path, each.what, each.effect) for each in differences] == told
-
-
-def test_names_are_compared_as_the_warehouse_tells_them_apart() -> None:
-    upper = TableSchema([Column("ID", "BIGINT", required=True)])
-    assert missing_columns(compare("t", TableSchema([replace(ID, required=False)]), upper, str)) == ["id"]
-
-
-def test_the_layout_is_compared_where_it_is_wanted() -> None:
-    wanted = TableSchema([ID], {"partition": "DAY of at", "cluster": "id"})
-    found = TableSchema([ID], {"partition": "DAY of at", "expiry": "1d"})
-    (only,) = compare("t", wanted, found)
-    assert only == Difference("t", "", "cluster: expected id, got none", "tolerated")
-    assert str(only) == "t: cluster: expected id, got none"
-
-
-def test_a_contract_is_narrowed_at_any_depth() -> None:
-    leaf = Property("leaf", "object", properties=(Property("a", "string"), Property("b", "string")))
-    contract = Contract(
-        event_type="t",
-        table="t",
-        id="t",
-        version="1.0.0",
-        domain="d",
-        description="",
-        properties=(
-            Property("id", "integer", required=True),
-            Property("rows", "array", items=Property("item", "object", properties=(leaf,))),
-            Property(
-                "flat", "object", flatten=True, properties=(Property("x", "string"), Property("y", "string"))
-            ),
-        ),
-        event_time=None,
-        cluster_by=("x", "y"),
-    )
-    assert without_columns(contract, []) is contract
-    less = without_columns(contract, ["rows[].leaf.b", "x"])
-    assert [each.name for each in less.columns] == ["id", "rows", "y"]
-    items = less.properties[1].items
-    assert items is not None
-    assert items.properties == (replace(leaf, properties=leaf.properties[:1]),)
-    assert less.cluster_by == ("y",)
-    nothing_left = without_columns(contract, ["rows[].leaf.a", "rows[].leaf.b", "x", "y"])
-    assert [each.name for each in nothing_left.columns] == ["id"]
 
 
 def test_a_job_goes_on_when_its_contract_learns_a_property(tmp_path: Path) -> None:

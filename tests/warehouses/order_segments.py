@@ -1,4 +1,4 @@
-"""Events whose values are hard to keep, how to load them, and how to read them back from any warehouse."""
+"""Segments of orders whose values are hard to store, how to load them, and how to read them back."""
 
 from __future__ import annotations
 
@@ -129,11 +129,22 @@ def segment(number: int, *lines: bytes, event_type: str = "order") -> Segment:
     return Segment(f"{number:032x}", event_type, f"files/{event_type}/{number}.json", MINUTE, lines)
 
 
-def load(warehouse: Warehouse, contract: Contract, each: Segment) -> list[RowError]:
+def segment_load(
+    number: int, *lines: bytes, contract: Contract = ORDER, event_type: str = "order"
+) -> SegmentLoad:
+    """Return the load of a segment of these lines, as the step of the graph makes it."""
+    return _segment_load(contract, segment(number, *lines, event_type=event_type))
+
+
+def _segment_load(contract: Contract, stored: Segment) -> SegmentLoad:
+    identities = [f"{stored.id[-16:]}{number:016x}" for number in range(len(stored.lines))]
+    rows, row_errors = to_table(contract, stored, identities, NOW)
+    return SegmentLoad(contract, stored, rows, row_errors, count_windows(rows["at"]), NOW)
+
+
+def load(warehouse: Warehouse, contract: Contract, stored: Segment) -> list[RowError]:
     """Load as the step of the graph does."""
-    identities = [f"{each.id[-16:]}{number:016x}" for number in range(len(each.lines))]
-    table, row_errors = to_table(contract, each, identities, NOW)
-    return warehouse.load(SegmentLoad(contract, each, table, row_errors, count_windows(table["at"]), NOW))
+    return warehouse.load(_segment_load(contract, stored))
 
 
 def events(number: int) -> list[bytes]:

@@ -340,7 +340,7 @@ def test_a_new_optional_property_is_in_extra_until_its_column_is_added(backend: 
     load(warehouse, as_it_is, segment(2, order(**NEW_LINE), order()))
     differences = warehouse.differences(NEWER)
     assert differences is not None
-    assert [(each.path, each.effect) for each in differences] == [(each.name, "added") for each in NEW]
+    assert [(each.path, each.effect) for each in differences] == [(each.name, "addable") for each in NEW]
     changes = apply_contracts(warehouse, [NEWER, LETTER])
     assert (changes.left, changes.done) == ([], [f"order_events.{each.name}: added" for each in NEW])
     assert apply_contracts(warehouse, [NEWER, LETTER]) == Changes([], [])
@@ -405,8 +405,8 @@ def test_what_is_not_only_more_is_refused_and_left_alone(backend: Backend) -> No
     found = warehouse.differences(changed)
     assert found is not None
     assert [(each.path, each.effect) for each in found] == [
-        ("colour", "added"),
-        ("number", "refused"),
+        ("colour", "addable"),
+        ("number", "incompatible"),
         (found[2].path, "tolerated"),
     ]
     assert found[2].path.lower() == "paid"
@@ -428,7 +428,7 @@ def test_what_is_not_only_more_is_refused_and_left_alone(backend: Backend) -> No
     warehouse.prepare([changed])
     assert compare_tables(warehouse, [changed]).left == before
     required = replace(ORDER, properties=(Property("colour", "string", required=True), *ORDER.properties))
-    effect = "added" if backend.url.startswith("duckdb:") else "refused"  # a view requires nothing
+    effect = "addable" if backend.url.startswith("duckdb:") else "incompatible"  # a view requires nothing
     assert [each.effect for each in warehouse.differences(required) or []] == [effect]
 
 

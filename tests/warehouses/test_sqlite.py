@@ -202,14 +202,17 @@ def test_url_without_a_file_is_rejected(url: str, message: str) -> None:
     assert str(error.value) == f"warehouse: {message}"
 
 
-@pytest.mark.parametrize("table", ["Event_Counts", "sqlite_events"])
-def test_a_table_that_sqlite_cannot_hold_is_refused(table: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("Event_Counts", "expected another name than Sluice's own event_counts"),
+        ("SQLite_events", "expected a table name for SQLite (not beginning with sqlite_)"),
+    ],
+)
+def test_a_table_that_sqlite_cannot_hold_is_refused(table: str, message: str) -> None:
     with pytest.raises(ContractError) as error:
         sqlite.create_table_sql(replace(LETTER, table=table))
-    assert str(error.value) == (
-        "dead_letter@1.0.0: table: expected a name that is not event_counts and does not begin with sqlite_;"
-        f" got {table!r}"
-    )
+    assert str(error.value) == f"dead_letter@1.0.0: table: {message}, got {table!r}; rename it"
 
 
 def test_a_description_cannot_end_its_comment(backend: Backend) -> None:

@@ -25,8 +25,8 @@ from sluice.errors import ConfigError, ContractError
 from sluice.warehouses import sqlite
 from sluice.warehouses.bigquery import tables as bigquery
 from sluice.warehouses.duckdb import views as duckdb
-from sluice.warehouses.postgres import warehouse as postgres
-from sluice.warehouses.snowflake import warehouse as snowflake
+from sluice.warehouses.postgres import tables as postgres
+from sluice.warehouses.snowflake import tables as snowflake
 
 TABLE_JSON_MARK = '"generated_by": "sluice"'
 """The label that marks table JSON, where a comment is not allowed."""

@@ -32,7 +32,7 @@ def fit_to_table(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Co
     fitted = []
     for contract in contracts:
         differences = warehouse.differences(contract) or []
-        load_rejected = [each for each in differences if each.effect == "refused"]
+        load_rejected = [each for each in differences if each.effect == "incompatible"]
         if load_rejected:
             where = contract.path or contract.label
             more = (
@@ -79,7 +79,7 @@ def apply_contracts(warehouse: Warehouse, contracts: Sequence[Contract]) -> Chan
     left: list[str] = []
     for contract in contracts:
         differences = warehouse.differences(contract) or []
-        usable = all(each.effect != "refused" for each in differences)
+        usable = all(each.effect != "incompatible" for each in differences)
         if usable and (paths := missing_columns(differences)):
             warehouse.add_columns(contract, paths)
             differences = warehouse.differences(contract) or []
@@ -90,7 +90,7 @@ def apply_contracts(warehouse: Warehouse, contracts: Sequence[Contract]) -> Chan
 
 
 def _why_left(difference: Difference, *, usable: bool) -> str:
-    if difference.effect == "added":
+    if difference.effect == "addable":
         return (
             "the warehouse was asked to add it, and has not"
             if usable

@@ -1,4 +1,4 @@
-"""Warehouses: where segments become rows. One file for each kind, chosen by the scheme of its URL."""
+"""Warehouses: where segments become rows. One module or folder for each, chosen by the scheme of its URL."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Protocol, runtime_checkable
 from sluice.config.connectors import Connector, choose
 from sluice.config.urls import Url
 from sluice.contracts import Contract
-from sluice.warehouses.bigquery.connector import BigQueryConnector
-from sluice.warehouses.duckdb.connector import DuckDBConnector
-from sluice.warehouses.postgres.connector import PostgresConnector
+from sluice.warehouses.bigquery import BigQueryConnector
+from sluice.warehouses.duckdb import DuckDBConnector
+from sluice.warehouses.postgres import PostgresConnector
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference
 from sluice.warehouses.segment_load import SegmentLoad
-from sluice.warehouses.snowflake.connector import SnowflakeConnector
+from sluice.warehouses.snowflake import SnowflakeConnector
 from sluice.warehouses.sqlite import SQLiteConnector
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Warehouse(Protocol):
-    """A place for tables that loads each segment once, whoever offers it how often. Must pickle."""
+    """A place for tables that loads each segment at most once, however often it is offered. Must pickle."""
 
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create what is missing for `contracts`; called in the launcher, before Beam starts.
@@ -42,7 +42,7 @@ class Warehouse(Protocol):
         ...
 
     def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
-        """Return the lines refused when the segment was loaded, as `load` did; None if it is not loaded.
+        """Return the lines that were rejected when the segment was loaded, as `load` did; None if it is not loaded.
 
         `minute` is the segment's, in epoch seconds.
         """
@@ -78,17 +78,13 @@ class Warehouse(Protocol):
         """
         ...
 
-    def create_table_sql(self, contract: Contract) -> str:
-        """Return the DDL of the contract's table."""
-        ...
-
 
 @runtime_checkable
 class RateLimited(Protocol):
     """A warehouse that takes so many loads a day and no more."""
 
     def check_rate(self, types: int, shards: int, flush: float) -> None:
-        """Refuse a live job that would load more often.
+        """Check that a live job does not load more often.
 
         Args:
             types: event types of the job.

@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 from sluice.errors import WarehouseError
@@ -23,24 +24,24 @@ Connection = TypeVar("Connection", bound=Closable)
 Result = TypeVar("Result")
 
 
-class Held(Generic[Connection]):
-    """At most one connection of this process, opened when first needed; sent elsewhere, it goes without it."""
+class ConnectionCache(Generic[Connection]):
+    """At most one connection of this process, opened when first needed. A copy in another process opens its own."""
 
     def __init__(self) -> None:
-        """Hold nothing yet."""
+        """Start without a connection."""
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._process = 0
-        self._finalizer: weakref.finalize[..., Held[Connection]] | None = None
+        self._finalizer: weakref.finalize[..., ConnectionCache[Connection]] | None = None
 
-    def __reduce__(self) -> tuple[type[Held[Connection]], tuple[()]]:
-        """Pickle as one that holds nothing."""
-        return Held, ()
+    def __reduce__(self) -> tuple[type[ConnectionCache[Connection]], tuple[()]]:
+        """Pickle as one without a connection."""
+        return ConnectionCache, ()
 
     def use(self, connect: Callable[[], Connection], work: Callable[[Connection], Result]) -> Result:
-        """Do `work`, which may be repeated: once more if the connection had died since it was last used."""
+        """Do `work`, which must be safe to repeat: once more if the connection has died since its last use."""
         with self._lock:
-            if self._process != os.getpid():  # a process that was forked leaves its parent's alone
+            if self._process != os.getpid():  # a forked process must not touch its parent's connection
                 self._connection = None
             if self._connection is not None:
                 try:
@@ -51,7 +52,7 @@ class Held(Generic[Connection]):
                     self._drop()
                     raise
             self._connection, self._process = connect(), os.getpid()
-            self._finalizer = weakref.finalize(self, _close_quietly, self._connection, os.getpid())
+            self._finalizer = weakref.finalize(self, _close, self._connection, os.getpid())
             try:
                 return work(self._connection)
             except BaseException:
@@ -64,9 +65,7 @@ class Held(Generic[Connection]):
         self._connection = self._finalizer = None
 
 
-def _close_quietly(connection: Closable, process: int) -> None:
+def _close(connection: Closable, process: int) -> None:
     if os.getpid() == process:
-        try:
+        with suppress(WarehouseError):  # it may be closed already
             connection.close()
-        except WarehouseError:
-            pass  # it is gone, as it should be

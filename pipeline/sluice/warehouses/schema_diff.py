@@ -1,7 +1,7 @@
-"""What a table looks like: as its contract wants it, as a warehouse has it, and where the two differ.
+"""The schema of a table: as its contract has it, as the warehouse has it, and the differences between the two.
 
-Nothing here talks to a warehouse. Each describes its tables in its own types, so that two descriptions of the same
-thing are equal.
+Nothing here talks to a warehouse. Each warehouse describes both in its own types, so that two descriptions of the
+same table are equal.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Literal
 
 from sluice.contracts import Contract, Property
 
-Effect = Literal["added", "tolerated", "refused"]
-"""`added`: a run works, its values are in `_extra`, and `sluice tables --apply` adds it. `tolerated`: a run works.
-`refused`: a run cannot load into such a table."""
+Effect = Literal["addable", "tolerated", "incompatible"]
+"""What a difference means for a run. `addable`: the table lacks an optional column; its values are loaded into
+`_extra` until `sluice tables --apply` adds it. `tolerated`: a run loads into the table. `incompatible`: a run cannot
+load into the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,62 +41,73 @@ class TableSchema:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing in which a table is not as its contract wants it; `path` is '' for the table itself."""
+    """One difference of a table from its contract; `path` is '' for the table itself."""
 
     table: str
     path: str
-    what: str
+    message: str
     effect: Effect
 
     def __str__(self) -> str:
         """`orders.total: expected total NUMERIC, got no such column`."""
-        return f"{self.table}{'.' if self.path else ''}{self.path}: {self.what}"
+        return f"{self.table}{'.' if self.path else ''}{self.path}: {self.message}"
 
 
-Fold = Callable[[str], str]
-"""Makes names equal that the warehouse cannot tell apart."""
+FoldName = Callable[[str], str]
+"""Returns the same text for names that the warehouse cannot tell apart."""
 
 
-def compare(table: str, wanted: TableSchema, found: TableSchema, fold: Fold = str.lower) -> list[Difference]:
-    """Return how `found` differs from `wanted`: the contract's columns in order, then others, then the layout."""
-    there = {fold(each.path): each for each in found.columns}
+def compare(
+    table: str, expected: TableSchema, actual: TableSchema, fold_name: FoldName = str.lower
+) -> list[Difference]:
+    """Return how `actual` differs from `expected`: the contract's columns in order, then others, then the layout."""
+    actual_columns = {fold_name(column.path): column for column in actual.columns}
     differences: list[Difference] = []
-    gone: list[str] = []
-    for each in wanted.columns:
-        column = there.pop(fold(each.path), None)
-        if column is None:
-            if not _within(each.path, gone):
-                gone.append(each.path)
-                differences.append(_missing(table, each))
-        elif column.type != each.type or (column.required and not each.required):
-            differences.append(Difference(table, each.path, f"expected {each}, got {column}", "refused"))
-        elif column.required != each.required:
-            differences.append(Difference(table, each.path, f"expected {each}, got {column}", "tolerated"))
-    more: list[str] = []
-    for each in there.values():
-        if not _within(each.path, more):
-            more.append(each.path)
-            effect: Effect = "refused" if each.required else "tolerated"
-            differences.append(Difference(table, each.path, f"expected no such column, got {each}", effect))
-    for name, value in wanted.layout.items():
-        got = found.layout.get(name, "none")
+    missing: list[str] = []
+    for column in expected.columns:
+        other = actual_columns.pop(fold_name(column.path), None)
+        if other is not None:
+            differences += _compare_columns(table, column, other)
+        elif not _is_inside(column.path, missing):
+            missing.append(column.path)
+            differences.append(_missing(table, column))
+    unexpected: list[str] = []
+    for column in actual_columns.values():
+        if not _is_inside(column.path, unexpected):
+            unexpected.append(column.path)
+            differences.append(_unexpected(table, column))
+    for name, value in expected.layout.items():
+        got = actual.layout.get(name, "none")
         if got != value:
             differences.append(Difference(table, "", f"{name}: expected {value}, got {got}", "tolerated"))
     return differences
 
 
+def _compare_columns(table: str, expected: Column, actual: Column) -> Iterator[Difference]:
+    message = f"expected {expected}, got {actual}"
+    if actual.type != expected.type or (actual.required and not expected.required):
+        yield Difference(table, expected.path, message, "incompatible")
+    elif actual.required != expected.required:
+        yield Difference(table, expected.path, message, "tolerated")
+
+
 def _missing(table: str, column: Column) -> Difference:
-    effect: Effect = "refused" if column.required else "added"
+    effect: Effect = "incompatible" if column.required else "addable"
     return Difference(table, column.path, f"expected {column}, got no such column", effect)
 
 
-def _within(path: str, parents: Collection[str]) -> bool:
+def _unexpected(table: str, column: Column) -> Difference:
+    effect: Effect = "incompatible" if column.required else "tolerated"
+    return Difference(table, column.path, f"expected no such column, got {column}", effect)
+
+
+def _is_inside(path: str, parents: Collection[str]) -> bool:
     return any(path.startswith((f"{parent}.", f"{parent}[]")) for parent in parents)
 
 
 def missing_columns(differences: Sequence[Difference]) -> list[str]:
     """Return the paths that `sluice tables --apply` would add."""
-    return [each.path for each in differences if each.effect == "added"]
+    return [difference.path for difference in differences if difference.effect == "addable"]
 
 
 def without_columns(contract: Contract, paths: Collection[str]) -> Contract:
@@ -107,26 +119,28 @@ def without_columns(contract: Contract, paths: Collection[str]) -> Contract:
 
 
 def _without(properties: Sequence[Property], prefix: str, paths: Collection[str]) -> tuple[Property, ...]:
-    left = []
+    remaining = []
     for prop in properties:
         path = f"{prefix}{prop.name}"
         if path in paths and not prop.flatten:
             continue
-        below = prefix if prop.flatten else f"{path}."
-        kept = _narrow(prop, path, below, paths)
-        if kept is not None:
-            left.append(kept)
-    return tuple(left)
+        member_prefix = prefix if prop.flatten else f"{path}."
+        narrowed = _without_members(prop, path, member_prefix, paths)
+        if narrowed is not None:
+            remaining.append(narrowed)
+    return tuple(remaining)
 
 
-def _narrow(prop: Property, path: str, below: str, paths: Collection[str]) -> Property | None:
+def _without_members(
+    prop: Property, path: str, member_prefix: str, paths: Collection[str]
+) -> Property | None:
     """Return a property without the members at `paths`; None if nothing is left of an object."""
     if prop.items is not None:
-        items = _narrow(prop.items, f"{path}[]", f"{path}[].", paths)
+        items = _without_members(prop.items, f"{path}[]", f"{path}[].", paths)
         return None if items is None else replace(prop, items=items)
     if prop.type != "object":
         return prop
-    inner = _without(prop.properties, below, paths)
+    inner = _without(prop.properties, member_prefix, paths)
     return replace(prop, properties=inner) if inner else None
 
 

@@ -1,4 +1,4 @@
-"""SQLite: segments are inserted with their counts and their mark in one transaction of one file.
+"""SQLite: a segment's rows, its counts and its row of `_segments` are one transaction of one file.
 
 `sqlite:///out/w.db` (relative) or `sqlite:////data/w.db` (absolute), as in SQLAlchemy. Any number of workers on one
 machine take turns: the file is in WAL mode, so readers are never in their way, and a writer waits for the one before.
@@ -13,7 +13,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,80 +21,62 @@ from typing import Any
 
 import pyarrow as pa
 
-from sluice.arrow.schema import ADDED, arrow_schema
+from sluice.arrow.schema import ADDED
 from sluice.config.connectors import Connector
 from sluice.config.options import option
-from sluice.contracts import Contract, Property, ValueType
-from sluice.elements import DEAD_LETTER
-from sluice.errors import ConfigError, ContractError, WarehouseError
+from sluice.contracts import Contract, Property, ValueType, by_type
+from sluice.errors import ConfigError
+from sluice.warehouses.client_errors import client_errors, file_errors
+from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
 from sluice.warehouses.json_text import decimal_text, instant_text, json_text
 from sluice.warehouses.row_errors import RowError, RowsRejected
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare, missing_columns
 from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.system_tables import COUNTS_VIEW, TABLES, SystemTable, counts_query
 from sluice.warehouses.transactional import (
-    COUNT_PARTS,
-    COUNTS,
-    REFUSALS,
-    SEGMENTS,
+    InsertConflictClaim,
     load_segment,
     read_row_errors,
+    transaction,
 )
 
 BUSY_SECONDS = 60.0
 """How long a worker waits for another one's transaction."""
 
-SCALARS: dict[ValueType, str] = {
-    "string": "TEXT",
-    "uuid": "TEXT",
-    "integer": "INTEGER",
-    "float": "REAL",
-    "decimal": "TEXT",
-    "boolean": "INTEGER",
-    "timestamp": "TEXT",
-    "date": "TEXT",
-    "json": "TEXT",
-    "object": "TEXT",
-    "array": "TEXT",
-}
+DIALECT = Dialect(
+    name="SQLite",
+    types=by_type(
+        {
+            "string": "TEXT",
+            "uuid": "TEXT",
+            "integer": "INTEGER",
+            "float": "REAL",
+            "decimal": "TEXT",
+            "boolean": "INTEGER",
+            "timestamp": "TEXT",
+            "date": "TEXT",
+            "json": "TEXT",
+            "object": "TEXT",
+            "array": "TEXT",
+        }
+    ),
+    quote_name=double_quoted,
+    quote_text=single_quoted,
+    table_names=matching(r"(?i:(?!sqlite_).+)", "not beginning with sqlite_"),
+)
 
 SYSTEM = (
-    f"""CREATE TABLE IF NOT EXISTS {SEGMENTS} (
-    segment_id TEXT NOT NULL PRIMARY KEY,
-    event_type TEXT NOT NULL,
-    path TEXT NOT NULL,
-    minute TEXT NOT NULL,
-    events INTEGER NOT NULL,
-    refused INTEGER NOT NULL,
-    ingested_at TEXT NOT NULL
-) STRICT""",
-    f"""CREATE TABLE IF NOT EXISTS {REFUSALS} (
-    segment_id TEXT NOT NULL,
-    line INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    PRIMARY KEY (segment_id, line)
-) STRICT""",
-    f"""CREATE TABLE IF NOT EXISTS {COUNT_PARTS} (
-    segment_id TEXT NOT NULL,
-    event_type TEXT NOT NULL,
-    window_start TEXT NOT NULL,
-    window_end TEXT NOT NULL,
-    events INTEGER NOT NULL,
-    PRIMARY KEY (segment_id, window_start, event_type)
-) STRICT""",
-    f"""CREATE VIEW IF NOT EXISTS {COUNTS} AS
-SELECT event_type, window_start, window_end, sum(events) AS events
-FROM {COUNT_PARTS}
-WHERE event_type <> '{DEAD_LETTER}'
-GROUP BY event_type, window_start, window_end""",
+    *(DIALECT.create_system_table_sql(table, options=" STRICT") for table in TABLES),
+    f"CREATE VIEW IF NOT EXISTS {COUNTS_VIEW} AS\n{counts_query('sum(events)')}",
 )
-"""Tables and view that Sluice keeps beside those of the contracts."""
+"""What makes the tables and the view that Sluice keeps beside those of the contracts."""
 
 
 @dataclass(frozen=True, slots=True)
 class SQLiteWarehouse:
     """Tables in one file; `file` is its absolute path.
 
-    Guarantee: each segment is loaded once, whoever loads it how often: its row in `_segments` is in the same
+    Guarantee: each segment is loaded at most once, however often it is offered: its row of `_segments` is in the same
     transaction. A kill at any point leaves nothing of a segment, or all of it.
     """
 
@@ -109,34 +91,29 @@ class SQLiteWarehouse:
 
         """
         tables = [create_table_sql(contract) for contract in contracts]
-        with _clear_errors(self.file):
+        with file_errors(self.file):
             Path(self.file).parent.mkdir(parents=True, exist_ok=True)
         with self._connection() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in (*SYSTEM, *tables):
-                connection.execute(statement)
-            connection.execute("COMMIT")
+            with connection.transaction():
+                for statement in (*SYSTEM, *tables):
+                    connection.execute(statement)
 
     def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
-        """Return the lines refused when the segment was loaded; None if it is not loaded."""
+        """Return the lines that were rejected when the segment was loaded; None if it is not loaded."""
         del minute
         with self._connection() as connection:
             return read_row_errors(connection, segment_id)
 
     def load(self, load: SegmentLoad) -> list[RowError]:
-        """Load one segment in one transaction; return all refused lines, those that SQLite refused included.
+        """Load one segment in one transaction; return all rejected lines, those that SQLite rejected included.
 
         Raises:
             WarehouseError: the file is busy for longer than a minute, or cannot be written; nothing is loaded.
 
         """
         with self._connection() as connection:
-            # Immediate: a transaction that reads first and then wants to write is refused while another writes.
-            connection.execute("BEGIN IMMEDIATE")
-            done = load_segment(connection, load)
-            connection.execute("COMMIT")
-            return done
+            return load_segment(connection, load, InsertConflictClaim())
 
     def differences(self, contract: Contract) -> list[Difference] | None:
         """Return how the contract's table differs from what `prepare` would make; None if there is no table."""
@@ -145,28 +122,21 @@ class SQLiteWarehouse:
 
     def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
         """Add the columns at `paths`, which may be null."""
-        with self._connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            missing = missing_columns(_differences(connection, contract) or [])  # by now
-            for each in contract.columns:
-                if each.name in paths and each.name in missing:
-                    connection.execute(
-                        f"ALTER TABLE {_name(contract.table)} ADD COLUMN {_name(each.name)} {SCALARS[each.type]}"
-                    )
-            connection.execute("COMMIT")
-
-    def create_table_sql(self, contract: Contract) -> str:
-        """Return the DDL of the contract's table; see the function of this name."""
-        return create_table_sql(contract)
+        table = DIALECT.quote_name(contract.table)
+        with self._connection() as connection, connection.transaction():
+            missing = missing_columns(_differences(connection, contract) or [])  # others may have added some
+            for column in contract.columns:
+                if column.name in paths and column.name in missing:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {DIALECT.column(column)}")
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         """Open the file for one operation: closing it in the midst of a transaction rolls back."""
-        with _clear_errors(self.file):
+        with file_errors(self.file), _sqlite_errors(self.file):
             # Without isolation level the driver begins no transactions of its own.
             opened = sqlite3.connect(self.file, timeout=BUSY_SECONDS, isolation_level=None)
             with closing(opened):
-                yield Connection(opened)
+                yield Connection(self.file, opened)
 
 
 def _file(text: str, where: str) -> str:
@@ -198,17 +168,24 @@ class SQLiteConnector(Connector[SQLiteWarehouse]):
 class Connection:
     """An open file, whose transactions are begun and ended by SQL."""
 
-    def __init__(self, opened: sqlite3.Connection) -> None:
-        """Use a connection that is in autocommit mode."""
+    def __init__(self, file: str, opened: sqlite3.Connection) -> None:
+        """Use a connection that is in autocommit mode; `file` is named by errors."""
+        self._file = file
         self._opened = opened
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with `?` for each value; return its rows."""
         texts = [_instant(value) if isinstance(value, datetime) else value for value in values]
-        return self._opened.execute(sql, texts).fetchall()
+        with _sqlite_errors(self._file):
+            return self._opened.execute(sql, texts).fetchall()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit what the block does, or nothing of it."""
+        # Immediate: a transaction that reads first and then wants to write fails while another one writes.
+        return transaction(self, "BEGIN IMMEDIATE")
 
     def insert(self, contract: Contract, rows: pa.Table) -> None:
-        """Insert rows into the contract's table; raises RefusedRows for what they hold."""
+        """Insert rows into the contract's table; raises RowsRejected for what they hold."""
         columns = {
             prop.name: _STORED.get(prop.type, _same)(array, prop)
             for prop, array in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True)
@@ -218,19 +195,20 @@ class Connection:
         except (sqlite3.IntegrityError, sqlite3.DataError) as error:
             raise RowsRejected(str(error)) from error
 
-    def append(self, table: str, rows: pa.Table) -> None:
+    def append(self, table: SystemTable, rows: pa.Table) -> None:
         """Insert rows into one of Sluice's own tables."""
         named = zip(rows.column_names, rows.columns, strict=True)
         self._insert(
-            table,
+            table.name,
             {name: instant_text(each) if pa.types.is_timestamp(each.type) else each for name, each in named},
         )
 
     def _insert(self, table: str, columns: Mapping[str, pa.ChunkedArray]) -> None:
-        names = ", ".join(map(_name, columns))
-        places = ", ".join("?" * len(columns))
+        names = ", ".join(map(DIALECT.quote_name, columns))
+        placeholders = ", ".join("?" * len(columns))
         rows = zip(*(column.to_pylist() for column in columns.values()), strict=True)
-        self._opened.executemany(f"INSERT INTO {_name(table)} ({names}) VALUES ({places})", rows)
+        sql = f"INSERT INTO {DIALECT.quote_name(table)} ({names}) VALUES ({placeholders})"
+        self._opened.executemany(sql, rows)
 
 
 def _same(column: pa.ChunkedArray, _: Property) -> pa.ChunkedArray:
@@ -251,21 +229,29 @@ _STORED: Mapping[ValueType, Callable[[pa.ChunkedArray, Property], pa.ChunkedArra
 """How values are stored that SQLite has no type for; the others as they are, true as 1 and false as 0."""
 
 
+def _sqlite_errors(file: str) -> AbstractContextManager[None]:
+    return client_errors(file, "an SQLite database that can be written", (sqlite3.Error,))
+
+
 def _differences(connection: Connection, contract: Contract) -> list[Difference] | None:
     columns = (*contract.columns, *ADDED)
-    wanted = TableSchema(
-        [Column(each.name, SCALARS[each.type], each.required) for each in columns], PRIMARY_KEY
-    )
-    names = {each.name.lower() for each in columns}
+    expected = [Column(column.name, DIALECT.type_of(column), column.required) for column in columns]
+    names = {column.name.lower() for column in columns}
     rows = connection.execute(_COLUMNS, [contract.table])
     if not rows:
         return None
-    found = [
-        Column(name, kind, bool(required) and (name.lower() in names or default is None))
-        for name, kind, required, default, _ in rows
+    # A column that is not the contract's is only required of a load if it has no default.
+    actual = [
+        Column(name, sql_type, bool(not_null) and (name.lower() in names or default is None))
+        for name, sql_type, not_null, default, _ in rows
     ]
-    keys = ", ".join(name for name, *_, place in rows if place)
-    return compare(contract.table, wanted, TableSchema(found, {"primary key": keys or "none"}))
+    key = ", ".join(name for name, *_, key_position in rows if key_position)
+    return compare(
+        contract.table,
+        TableSchema(expected, PRIMARY_KEY),
+        TableSchema(actual, {"primary key": key or "none"}),
+        DIALECT.fold_name,
+    )
 
 
 PRIMARY_KEY = {"primary key": "_event_id"}
@@ -284,21 +270,12 @@ def create_table_sql(contract: Contract) -> str:
         ContractError: SQLite cannot hold a table of that name.
 
     """
-    where = contract.path or contract.label
-    if contract.table.lower() == COUNTS or contract.table.lower().startswith("sqlite_"):
-        message = (
-            f"{where}: table: expected a name that is not {COUNTS} and does not begin with sqlite_;"
-            f" got {contract.table!r}"
-        )
-        raise ContractError(message)
-    arrow_schema(contract)  # refuses reserved names and objects without properties
     columns = (*contract.columns, *ADDED)
-    kinds = [f"{SCALARS[each.type]}{' NOT NULL' if each.required else ''}" for each in columns]
-    lines = [
-        f"    {_name(each.name)} {kind},{_comment(each.description)}"
-        for each, kind in zip(columns, kinds, strict=True)
-    ]
-    head = f"CREATE TABLE IF NOT EXISTS {_name(contract.table)} ({_comment(contract.description)}"
+    DIALECT.check_contract(contract, columns)
+    lines = [f"    {DIALECT.column(column)},{_comment(column.description)}" for column in columns]
+    head = (
+        f"CREATE TABLE IF NOT EXISTS {DIALECT.quote_name(contract.table)} ({_comment(contract.description)}"
+    )
     return "\n".join([head, *lines, '    PRIMARY KEY ("_event_id")', ") STRICT;"]) + "\n"
 
 
@@ -306,24 +283,5 @@ def _comment(description: str) -> str:
     return f" -- {' '.join(description.split())}" if description else ""
 
 
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-@contextmanager
-def _clear_errors(file: str) -> Iterator[None]:
-    """Turn what disks and SQLite raise into one line that names the file."""
-    try:
-        yield
-    except OSError as error:
-        message = (
-            f"{error.filename or file}: expected to read or write the warehouse: {error.strerror or error}"
-        )
-        raise WarehouseError(message) from error
-    except sqlite3.Error as error:
-        message = f"{file}: expected an SQLite database that can be written: {error}"
-        raise WarehouseError(message) from error
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _instant(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,44 +1,49 @@
-"""Load a segment in one transaction: rows, counts, refused lines and the segment itself, or nothing of it.
+"""Load a segment in one transaction: rows, counts, row errors and its row of `_segments`, or nothing of it.
 
-For warehouses with transactions and keys. Beside the tables of the contracts they hold `_segments`, whose primary
-key lets of any number of workers one load a segment, `_refusals`, `_event_counts` and the view `event_counts`.
+For warehouses with transactions. Which of any number of workers loads a segment is decided by a claim: by a primary
+key where the warehouse enforces it, by the lock of a row where it does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from sluice.arrow.schema import TIMESTAMP
-from sluice.arrow.window_counts import WindowCount
 from sluice.contracts import Contract
-from sluice.elements import Segment
+from sluice.elements import DEAD_LETTER
+from sluice.errors import WarehouseError
 from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 from sluice.warehouses.segment_load import SegmentLoad
-
-SEGMENTS = "_segments"
-REFUSALS = "_refusals"
-COUNT_PARTS = "_event_counts"
-COUNTS = "event_counts"
-
-_REFUSALS_SCHEMA = pa.schema({"segment_id": pa.string(), "line": pa.int64(), "reason": pa.string()})
-_PARTS_SCHEMA = pa.schema(
-    {
-        "segment_id": pa.string(),
-        "event_type": pa.string(),
-        "window_start": TIMESTAMP,
-        "window_end": TIMESTAMP,
-        "events": pa.int64(),
-    }
+from sluice.warehouses.system_tables import (
+    LOAD_LOCK,
+    ROW_ERRORS,
+    SEGMENTS,
+    WINDOW_COUNTS,
+    SystemTable,
+    row_error_rows,
+    window_count_rows,
 )
 
-_CLAIM = f"""INSERT INTO {SEGMENTS} (segment_id, event_type, path, minute, events, refused, ingested_at)
-VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (segment_id) DO NOTHING RETURNING segment_id"""
-_RECOUNT = f"UPDATE {SEGMENTS} SET events = ?, refused = ? WHERE segment_id = ?"
-_KNOWN = f"SELECT refused FROM {SEGMENTS} WHERE segment_id = ?"
-_REFUSED = f"SELECT line, reason FROM {REFUSALS} WHERE segment_id = ? ORDER BY line"
+_SEGMENT_COLUMNS = ", ".join(SEGMENTS.columns)
+_VALUES = ", ".join("?" * len(SEGMENTS.columns))
+_IS_LOADED = f"SELECT refused FROM {SEGMENTS.name} WHERE segment_id = ?"
+_ROW_ERRORS_OF = f"SELECT line, reason FROM {ROW_ERRORS.name} WHERE segment_id = ? ORDER BY line"
+_INSERT_UNLESS_CONFLICT = f"""INSERT INTO {SEGMENTS.name} ({_SEGMENT_COLUMNS})
+VALUES ({_VALUES}) ON CONFLICT (segment_id) DO NOTHING RETURNING segment_id"""
+_CORRECT = f"UPDATE {SEGMENTS.name} SET events = ?, refused = ? WHERE segment_id = ?"
+_INSERT_UNLESS_THERE = f"""INSERT INTO {SEGMENTS.name} ({_SEGMENT_COLUMNS})
+SELECT {_VALUES}
+WHERE NOT EXISTS (SELECT 1 FROM {SEGMENTS.name} WHERE segment_id = ?)"""
+_LOCK = f"UPDATE {LOAD_LOCK.name} SET loads = loads + 1"
+
+CREATE_LOCK_ROW = (
+    f"INSERT INTO {LOAD_LOCK.name} (loads) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM {LOAD_LOCK.name})"
+)
+"""Makes the one row of the lock that `RowLockClaim` takes."""
 
 
 class Connection(Protocol):
@@ -48,68 +53,166 @@ class Connection(Protocol):
         """Run one statement with `?` for each value; return its rows."""
         ...
 
-    def insert(self, contract: Contract, rows: pa.Table) -> None:
-        """Insert rows into the contract's table; raises RefusedRows for what they hold."""
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit what the block does, or nothing of it if the block raises."""
         ...
 
-    def append(self, table: str, rows: pa.Table) -> None:
+    def insert(self, contract: Contract, rows: pa.Table) -> None:
+        """Insert rows into the contract's table; raises RowsRejected for what they hold."""
+        ...
+
+    def append(self, table: SystemTable, rows: pa.Table) -> None:
         """Insert rows into one of Sluice's own tables."""
         ...
 
 
+class Claim(Protocol):
+    """Decides within a transaction whether this worker is the one that loads the segment."""
+
+    def before_rows(self, connection: Connection, load: SegmentLoad) -> None:
+        """Raise AlreadyLoaded if another worker has loaded the segment."""
+        ...
+
+    def insert_rows(self, connection: Connection, load: SegmentLoad) -> SegmentLoad:
+        """Insert the rows; return the load without those that the warehouse rejects.
+
+        Raises:
+            RowsRejected: for what the rows hold, and the transaction cannot go on.
+
+        """
+        ...
+
+    def after_rows(self, connection: Connection, loaded: SegmentLoad) -> None:
+        """Record the segment as it is loaded; raise AlreadyLoaded if another worker has."""
+        ...
+
+
+class AlreadyLoaded(Exception):
+    """Another worker has committed the segment: this transaction is rolled back."""
+
+
+class _RollBack(Exception):
+    """Ends a transaction that was only a trial."""
+
+
+class InsertConflictClaim:
+    """For warehouses that enforce primary keys and have savepoints.
+
+    The segment's row comes first. Its insertion waits for another transaction that has inserted the same id.
+    """
+
+    def before_rows(self, connection: Connection, load: SegmentLoad) -> None:
+        """Insert the segment's row, unless it is there."""
+        if not connection.execute(_INSERT_UNLESS_CONFLICT, _segment_row(load)):
+            raise AlreadyLoaded
+
+    def insert_rows(self, connection: Connection, load: SegmentLoad) -> SegmentLoad:
+        """Insert the rows in savepoints, and correct the segment's row if some are rejected."""
+        rejected = insert_with_bisection(load.rows, partial(_insert_or_undo, connection, load.contract))
+        loaded = load.without_rows(rejected)
+        if rejected:
+            connection.execute(_CORRECT, [loaded.events, len(loaded.row_errors), load.segment.id])
+        return loaded
+
+    def after_rows(self, connection: Connection, loaded: SegmentLoad) -> None:
+        """Do nothing: the segment's row is there."""
+
+
+class RowLockClaim:
+    """For warehouses that enforce no primary keys and have no savepoints.
+
+    The segment's row comes last, after an update of the one row of `_load_lock`: it waits for the transaction that
+    has updated it and not ended, so the insertion sees every segment that was committed before.
+    """
+
+    def before_rows(self, connection: Connection, load: SegmentLoad) -> None:
+        """Do nothing: rows are copied without a lock."""
+
+    def insert_rows(self, connection: Connection, load: SegmentLoad) -> SegmentLoad:
+        """Insert all rows; raises RowsRejected if one of them is rejected."""
+        if load.rows.num_rows:
+            connection.insert(load.contract, load.rows)
+        return load
+
+    def after_rows(self, connection: Connection, loaded: SegmentLoad) -> None:
+        """Take the lock and insert the segment's row, unless it is there."""
+        connection.execute(_LOCK)
+        ((inserted,),) = connection.execute(_INSERT_UNLESS_THERE, [*_segment_row(loaded), loaded.segment.id])
+        if not inserted:
+            raise AlreadyLoaded
+
+
+def load_segment(connection: Connection, load: SegmentLoad, claim: Claim) -> list[RowError]:
+    """Load one segment in one transaction; return all rejected lines. One that is loaded stays as it is.
+
+    Raises:
+        WarehouseError: nothing of the segment is loaded, or all of it if the connection broke at the commit.
+
+    """
+    try:
+        try:
+            return _load(connection, load, claim)
+        except RowsRejected:
+            rejected = insert_with_bisection(load.rows, partial(_try_rows, connection, load.contract))
+        return _load(connection, load.without_rows(rejected), claim)
+    except AlreadyLoaded:
+        return read_row_errors(connection, load.segment.id) or []
+
+
+def _load(connection: Connection, load: SegmentLoad, claim: Claim) -> list[RowError]:
+    with connection.transaction():
+        claim.before_rows(connection, load)
+        loaded = claim.insert_rows(connection, load)
+        row_errors = [(line, reason.replace("\0", "\\0")) for line, reason in loaded.row_errors]
+        if row_errors:
+            connection.append(ROW_ERRORS, row_error_rows(load.segment, row_errors))
+        if loaded.window_counts and load.segment.event_type != DEAD_LETTER:
+            connection.append(WINDOW_COUNTS, window_count_rows(load.segment, loaded.window_counts))
+        claim.after_rows(connection, loaded)
+    return row_errors
+
+
 def read_row_errors(connection: Connection, segment_id: str) -> list[RowError] | None:
-    """Return the lines refused when the segment was loaded; None if it is not loaded."""
-    known = connection.execute(_KNOWN, [segment_id])
+    """Return the lines that were rejected when the segment was loaded; None if it is not loaded."""
+    known = connection.execute(_IS_LOADED, [segment_id])
     if not known:
         return None
-    rows = connection.execute(_REFUSED, [segment_id]) if known[0][0] else []
-    return [(line, reason) for line, reason in rows]
+    rows = connection.execute(_ROW_ERRORS_OF, [segment_id]) if known[0][0] else []
+    return [(int(line), reason) for line, reason in rows]
 
 
-def load_segment(connection: Connection, load: SegmentLoad) -> list[RowError]:
-    """Load one segment within a transaction that the caller has begun and ends; return all rejected lines.
+@contextmanager
+def transaction(connection: Connection, begin: str) -> Iterator[None]:
+    """Run a block between the statement `begin` and COMMIT; if it raises, roll back."""
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(WarehouseError):  # the connection may be what failed
+            connection.execute("ROLLBACK")
+        raise
 
-    One that is loaded stays as it is. One that another worker is just loading is waited for: the insertion of its
-    id blocks until that transaction has ended.
-    """
+
+def _insert_or_undo(connection: Connection, contract: Contract, rows: pa.Table) -> None:
+    connection.execute("SAVEPOINT before_rows")
+    try:
+        connection.insert(contract, rows)
+    except RowsRejected:
+        connection.execute("ROLLBACK TO SAVEPOINT before_rows")
+        raise
+    connection.execute("RELEASE SAVEPOINT before_rows")
+
+
+def _try_rows(connection: Connection, contract: Contract, rows: pa.Table) -> None:
+    """Raise RowsRejected if the warehouse does not take these rows; leave nothing of them."""
+    with suppress(_RollBack), connection.transaction():
+        connection.insert(contract, rows)
+        raise _RollBack
+
+
+def _segment_row(load: SegmentLoad) -> list[Any]:
+    """Return the values of the segment's row in the order of the columns of `SEGMENTS`."""
     segment = load.segment
-    mark = [segment.id, segment.event_type, segment.path, load.minute, load.events, len(load.row_errors)]
-    if not connection.execute(_CLAIM, [*mark, load.ingested_at]):
-        return read_row_errors(connection, segment.id) or []
-    rejected = insert_with_bisection(load.rows, _within_savepoints(connection, load.contract))
-    loaded = load.without_rows([(row, reason.replace("\0", "\\0")) for row, reason in rejected])
-    if rejected:
-        connection.execute(_RECOUNT, [loaded.events, len(loaded.row_errors), segment.id])
-    if loaded.row_errors:
-        rows = [
-            {"segment_id": segment.id, "line": line, "reason": reason} for line, reason in loaded.row_errors
-        ]
-        connection.append(REFUSALS, pa.Table.from_pylist(rows, _REFUSALS_SCHEMA))
-    if loaded.window_counts:
-        connection.append(COUNT_PARTS, _parts(segment, loaded.window_counts))
-    return list(loaded.row_errors)
-
-
-def _within_savepoints(connection: Connection, contract: Contract) -> Callable[[pa.Table], None]:
-    def insert(rows: pa.Table) -> None:
-        connection.execute("SAVEPOINT before_rows")
-        try:
-            connection.insert(contract, rows)
-        except RowsRejected:
-            connection.execute("ROLLBACK TO SAVEPOINT before_rows")
-            raise
-        connection.execute("RELEASE SAVEPOINT before_rows")
-
-    return insert
-
-
-def _parts(segment: Segment, windows: Sequence[WindowCount]) -> pa.Table:
-    columns = [
-        [segment.id] * len(windows),
-        [each.event_type or segment.event_type for each in windows],
-        [each.window_start for each in windows],
-        [each.window_end for each in windows],
-        [each.events for each in windows],
-    ]
-    arrays = [pa.array(values, each.type) for values, each in zip(columns, _PARTS_SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=_PARTS_SCHEMA)
+    numbers = (load.events, len(load.row_errors))
+    return [segment.id, segment.event_type, segment.path, load.minute, *numbers, load.ingested_at]

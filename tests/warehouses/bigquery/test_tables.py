@@ -359,7 +359,7 @@ ARRAYS = Property("a", "array", items=Property("item", "array", items=Property("
         ),
         (
             {"properties": (Property("Id", "string"), Property("id", "string")), "cluster_by": ()},
-            "property id: BigQuery cannot tell it from the column Id; rename one",
+            "property id: BigQuery cannot tell it from Id; rename one",
         ),
         (
             {"cluster_by": ("a", "b", "c", "d", "e")},

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
 from sluice.contracts import Property
 from sluice.errors import ConfigError, ContractError, WarehouseError
 from sluice.warehouses import open_warehouse
-from sluice.warehouses.snowflake.connection import Connection, credentials
-from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse, create_table_sql
+from sluice.warehouses.snowflake.connection import SnowflakeConnection, credentials
+from sluice.warehouses.snowflake.tables import create_table_sql
+from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse
 
 from devservers import tcp_proxy
 from devservers.ports import free_port
@@ -151,7 +152,7 @@ def test_the_ddl_as_text() -> None:
     [
         (
             {"table": "Event_Counts"},
-            "table: expected another name than Sluice's own event_counts, got 'Event_Counts'",
+            "table: expected another name than Sluice's own event_counts, got 'Event_Counts'; rename it",
         ),
         (
             {"properties": (Property("straße", "string"), Property("STRASSE", "string"))},
@@ -194,14 +195,15 @@ def test_a_key_pair_logs_in(backend: Backend, environment: pytest.MonkeyPatch) -
 
 
 def _kill_at(url: str, statement: str) -> None:
-    execute = Connection.execute
+    """Load a segment, but die of SIGKILL when a statement of its transaction begins."""
+    execute = SnowflakeConnection._execute
 
-    def execute_or_die(self: Connection, sql: str, values: Any = ()) -> Any:
+    def execute_or_die(self: SnowflakeConnection, sql: str, values: Any) -> Any:
         if statement in sql:
             os.kill(os.getpid(), signal.SIGKILL)
         return execute(self, sql, values)
 
-    Connection.execute = execute_or_die  # type: ignore[method-assign]
+    SnowflakeConnection._execute = execute_or_die  # type: ignore[method-assign]
     load(open_warehouse(url), ORDER, EACH)
 
 

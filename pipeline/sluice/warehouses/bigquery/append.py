@@ -1,8 +1,8 @@
 """BigQuery: rows appended through the Storage Write API, for tables that are to show them within seconds.
 
-What is appended to a table's default stream is seen at once, and at least once: nothing tells a request that is
-repeated from a new one. A request is taken as a whole or not at all. BigQuery says which of its rows were the
-reason, or only that some were; then the others, or each half, are sent again.
+Rows that are appended to a table's default stream can be queried at once, and are there at least once: BigQuery
+cannot tell a repeated request from a new one. A request is taken as a whole or not at all. BigQuery names the rows
+that were the reason, or only says that some were; then the others, or each half, are sent again.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ REQUEST_BYTES = 9_500_000
 
 
 def append(name: str, rows: pa.Table) -> list[RowError]:
-    """Append rows to the table `project.dataset.table`; return those that BigQuery refuses by their index, in order.
+    """Append rows to the table `project.dataset.table`; return the rejected ones by their index, in order.
 
-    The exceptions of the client come through. Whatever is raised, some of the rows may be in the table.
+    The client's exceptions are raised as they are. Whatever is raised, some of the rows may be in the table.
 
     Raises:
         WarehouseError: a request was not taken for another reason than what its rows hold.
@@ -38,7 +38,7 @@ def append(name: str, rows: pa.Table) -> list[RowError]:
 
 
 def _send(name: str, rows: pa.Table) -> None:
-    """Append rows in one request; raises RefusedRows if it was not taken for what they hold, or how much."""
+    """Append rows in one request; raises RowsRejected if it was not taken for what they hold, or how much."""
     from google.cloud.bigquery_storage_v1.types import AppendRowsRequest
 
     (batch,) = rows.combine_chunks().to_batches()
@@ -58,24 +58,24 @@ def _send(name: str, rows: pa.Table) -> None:
     )
     answers = client().append_rows(
         iter([request]),
-        retry=None,  # repeated by who loads the segment, so that a report shows it
+        retry=None,  # the load of the segment is retried as a whole, so that it is logged
         timeout=REQUEST_TIMEOUT,
         metadata=[("x-goog-request-params", f"write_stream={stream}")],  # leads to the table's region
     )
-    found = list(answers)
-    if not found:
+    responses = list(answers)
+    if not responses:
         message = f"{name}: expected BigQuery to answer an append, got the end of the stream"
         raise WarehouseError(message)
-    _judge(name, found[0], rows.num_rows)
+    _check_response(name, responses[0], rows.num_rows)
 
 
-def _judge(name: str, answer: Any, rows: int) -> None:
-    """Raise what the answer to a request says, if that was not taken.
+def _check_response(name: str, answer: Any, rows: int) -> None:
+    """Check that a request was taken.
 
-    What BigQuery says of table, stream or schema comes with a StorageError: no row is the reason of that.
+    An error of the table, the stream or the schema comes with a StorageError: no row is its reason.
 
     Raises:
-        RefusedRows: some of the rows are the reason.
+        RowsRejected: some of the rows are the reason that it was not.
         WarehouseError: something else is.
 
     """

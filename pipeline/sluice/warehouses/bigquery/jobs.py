@@ -1,16 +1,17 @@
-"""BigQuery's jobs: each of a fixed id, so that it runs once whoever submits it how often."""
+"""BigQuery's jobs: each has a fixed id, so that it runs once, however often it is submitted."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sluice.arrow.window_counts import WindowCount
 from sluice.errors import ConfigError, WarehouseError
+from sluice.warehouses.client_errors import client_errors
 from sluice.warehouses.timestamps import from_micros
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Failure = Mapping[str, str]
 
 
 class Jobs:
-    """Runs jobs for one dataset. Its exceptions are the client's; `errors` turns them into ours."""
+    """Runs jobs for one dataset. Its exceptions are the client's; `errors` turns them into started_here."""
 
     def __init__(self, project: str, dataset: str, location: str | None, retry_seconds: float) -> None:
         """Connect to nothing yet; `retry_seconds` is for how long a request is repeated."""
@@ -48,9 +49,13 @@ class Jobs:
 
         return {"timeout": REQUEST_TIMEOUT, "retry": DEFAULT_RETRY.with_timeout(self._retry_seconds)}
 
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turn what the client raises into one line that names the dataset."""
+    def errors(self) -> AbstractContextManager[None]:
+        """Raise what the client raises as WarehouseError that names the dataset.
+
+        Raises:
+            ConfigError: the client is not installed.
+
+        """
         try:
             from google.api_core.exceptions import GoogleAPIError
             from google.auth.exceptions import GoogleAuthError
@@ -58,19 +63,15 @@ class Jobs:
         except ImportError as error:
             message = f"{self._name}: its client is not installed: pip install 'sluice-beam[gcp]'"
             raise ConfigError(message) from error
-        try:
-            yield
-        except (GoogleAPIError, GoogleAuthError, RequestException, TimeoutError) as error:
-            said = str(error).strip() or type(error).__name__
-            message = f"{self._name}: expected BigQuery to answer: {said.splitlines()[0]}"
-            raise WarehouseError(message) from error
+        types = (GoogleAPIError, GoogleAuthError, RequestException, TimeoutError)
+        return client_errors(self._name, "BigQuery to answer", types)
 
     def query(self, sql: str, **values: Any) -> list[Any]:
         """Return the rows of a query, in which `@name` stands for a value."""
         from google.cloud.bigquery import QueryJobConfig
 
         config = QueryJobConfig(query_parameters=[parameter(*each) for each in values.items()])
-        found = self.client.query_and_wait(
+        rows = self.client.query_and_wait(
             sql,
             job_config=config,
             api_timeout=REQUEST_TIMEOUT,
@@ -78,59 +79,59 @@ class Jobs:
             retry=self.retry["retry"],
             job_retry=None,
         )
-        return list(found)
+        return list(rows)
 
     def run(
-        self, job_id: str, submit: Callable[[str], Any], is_done: Callable[[], bool], what: str
+        self, job_id: str, submit: Callable[[str], Any], is_done: Callable[[], bool], expected: str
     ) -> Failure | None:
-        """Run a job that must succeed once; return how it failed if that is its rows' fault.
+        """Run a job that must succeed once; return how it failed if its rows are the reason.
 
-        A failed job is followed by one with the next id, and so is a job whose work is no longer to be found.
+        A failed job is followed by one with the next id, and so is a job whose result is not there any more.
 
         Args:
-            job_id: beginning of the id, for ever the same for the same work.
-            submit: makes the job of an id.
-            is_done: whether the work is found to be done; asked after a job that was not ours.
-            what: of BigQuery was expected, for the message.
+            job_id: beginning of the id, always the same for the same work.
+            submit: starts the job of an id.
+            is_done: whether the result is there; asked after a job that another worker started.
+            expected: of BigQuery, for the message.
 
         Raises:
-            WarehouseError: our job failed for another reason.
+            WarehouseError: the job that this worker started failed for another reason.
 
         """
         attempt = 0
         while True:
-            ours, failure = self._attempt(f"{job_id}-{attempt}", submit)
+            started_here, failure = self._attempt(f"{job_id}-{attempt}", submit)
             if failure is None:
-                if ours or is_done():
+                if started_here or is_done():
                     return None
             elif _is_of_rows(failure):
                 return failure
-            elif ours:
+            elif started_here:
                 said = " ".join(failure.get("message", "").split())
-                message = f"{self._name}: expected {what}: {failure.get('reason')}: {said}"
+                message = f"{self._name}: expected {expected}: {failure.get('reason')}: {said}"
                 raise WarehouseError(message)
             attempt += 1
 
     def _attempt(self, job_id: str, submit: Callable[[str], Any]) -> tuple[bool, Failure | None]:
-        """Run a job, or wait for the one of this id; return whether it is ours, and how it failed."""
+        """Run a job, or wait for the one of this id; return whether this worker started it, and how it failed."""
         from google.api_core.exceptions import Conflict, GoogleAPICallError
 
         try:
-            job, ours = submit(job_id), True
+            job, started_here = submit(job_id), True
         except Conflict:
             where = self._location or self.client.get_dataset(self._name, **self.retry).location
-            job, ours = self.client.get_job(job_id, location=where, **self.retry), False
+            job, started_here = self.client.get_job(job_id, location=where, **self.retry), False
         try:
             job.result(**self.retry | {"timeout": JOB_TIMEOUT})
         except GoogleAPICallError:
-            job.reload(**self.retry)  # a failed query is told as a failed request
+            job.reload(**self.retry)  # a failed query is reported as a failed request
             if job.error_result is None:
                 raise
-        return ours, job.error_result
+        return started_here, job.error_result
 
 
 def _is_of_rows(failure: Failure) -> bool:
-    """Tell whether a load job failed because of its rows, so that a part of them may fare better."""
+    """Return whether a load job failed because of its rows, so that a job of fewer rows may succeed."""
     return failure.get("reason") == "invalid" and not failure.get("message", "").startswith("Provided Schema")
 
 

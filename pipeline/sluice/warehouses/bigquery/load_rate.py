@@ -16,7 +16,7 @@ MINUTES_A_DAY = 1440
 
 
 def check_rate(types: int, shards: int, flush: float) -> None:
-    """Refuse a live job that would load more often than BigQuery allows.
+    """Check that a live job does not load more often than BigQuery allows.
 
     Args:
         types: event types of the job; the table of dead letters is added.
@@ -42,7 +42,7 @@ def check_rate(types: int, shards: int, flush: float) -> None:
 def loads_a_day(types: int, shards: int, flush: float) -> tuple[int, int]:
     """Return how many load jobs a live job makes in a day at most: of one table, and of all.
 
-    Events of a minute are let go every `flush` seconds while it lasts, and once more at its end.
+    Events of a minute are written every `flush` seconds while it lasts, and once more at its end.
     """
     of_a_shard = MINUTES_A_DAY * (ceil(60 / flush) + 1)
     table = of_a_shard * shards

@@ -13,12 +13,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sluice.arrow.schema import ADDED, arrow_schema
-from sluice.contracts import Contract, Property, ValueType
+from sluice.arrow.schema import ADDED
+from sluice.contracts import LEAF_TYPES, Contract, Property, by_type
+from sluice.contracts.value_types import CLUSTERABLE_TYPES
 from sluice.errors import ContractError
+from sluice.warehouses.dialect import Dialect, NameRule
 from sluice.warehouses.schema_diff import Column, TableSchema
+from sluice.warehouses.system_tables import (
+    COUNTS_VIEW,
+    COUNTS_VIEW_DESCRIPTION,
+    ROW_ERRORS,
+    SEGMENTS,
+    WINDOW_COUNTS,
+)
 
 Field = dict[str, Any]
 """One column in table JSON: name, type, mode and, where there are any, description and fields."""
@@ -30,18 +40,39 @@ MAX_CLUSTERS = 4
 MAX_DESCRIPTION = 1024
 """BigQuery's limits: https://cloud.google.com/bigquery/quotas"""
 
-SCALARS: dict[ValueType, str] = {
-    "string": "STRING",
-    "uuid": "STRING",
-    "integer": "INTEGER",
-    "float": "FLOAT",
-    "decimal": "NUMERIC",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMP",
-    "date": "DATE",
-    "json": "STRING",
-}
-"""Types as the API names them; NUMERIC is exactly DECIMAL(38,9)."""
+_RESERVED = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+
+
+def quote_text(text: str) -> str:
+    """Return a text as GoogleSQL has it, which takes a JSON string: the same escapes in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+DIALECT = Dialect(
+    name="BigQuery",
+    types=by_type(
+        {
+            "string": "STRING",
+            "uuid": "STRING",
+            "integer": "INTEGER",
+            "float": "FLOAT",
+            "decimal": "NUMERIC",  # exactly DECIMAL(38,9)
+            "boolean": "BOOLEAN",
+            "timestamp": "TIMESTAMP",
+            "date": "DATE",
+            "json": "STRING",
+        },
+        LEAF_TYPES,
+    ),
+    quote_name=lambda name: f"`{name}`",
+    quote_text=quote_text,
+    column_names=NameRule(
+        lambda name: _NAME.fullmatch(name) is not None and not name.upper().startswith(_RESERVED),
+        f"letters, digits and _, not beginning with a digit or {', '.join(_RESERVED)}",
+    ),
+)
+"""Types are as the API names them; `SQL_TYPES` has those that SQL names otherwise."""
 
 SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 """Types that SQL names otherwise."""
@@ -49,80 +80,31 @@ SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 API_TYPES = {sql: api for api, sql in SQL_TYPES.items()} | {"STRUCT": "RECORD"}
 """The API itself answers with either."""
 
-NOT_CLUSTERED = frozenset({"float", "json", "object", "array"})
-
 DATASET_DESCRIPTION = "Trusted events, loaded by Sluice."
 
-SEGMENTS = "_segments"
-COUNTS = "event_counts"
-COUNT_PARTS = "_event_counts"
 ONCE = "_once"
 """What the name of a table is followed by in the name of the view that shows each of its events once."""
 
-COUNTS_DESCRIPTION = "Events by type and window, exact however often events come late or again."
+
+def _segments_with_row_errors() -> Contract:
+    """Return `_segments` with the row errors of each segment inside it, in place of a table of their own."""
+    columns = {prop.name: prop for prop in SEGMENTS.contract.properties}
+    order = ("segment_id", "event_type", "path", "minute", "ingested_at", "events", "refused")
+    members = tuple(prop for prop in ROW_ERRORS.contract.properties if prop.name != "segment_id")
+    item = Property("item", "object", required=True, properties=members)
+    refusals = Property("refusals", "array", description="Those lines.", items=item)
+    return replace(
+        SEGMENTS.contract,
+        properties=(*(columns[name] for name in order), refusals),
+        cluster_by=("event_type", "segment_id"),
+    )
+
 
 SYSTEM: dict[str, Contract] = {
-    SEGMENTS: Contract(
-        event_type=SEGMENTS,
-        table=SEGMENTS,
-        id="sluice_segments",
-        version="1.0.0",
-        domain="",
-        description="Segments of the log that are loaded, each once.",
-        properties=(
-            Property(
-                "segment_id", "string", required=True, description="Hash of event type, minute and content."
-            ),
-            Property("event_type", "string", required=True, description="Type of the segment's events."),
-            Property("path", "string", required=True, description="File of the log."),
-            Property("minute", "timestamp", required=True, description="Minute of the segment's events."),
-            Property("ingested_at", "timestamp", required=True, description="When the segment was loaded."),
-            Property("events", "integer", required=True, description="Rows that were loaded."),
-            Property("refused", "integer", required=True, description="Lines that could not become rows."),
-            Property(
-                "refusals",
-                "array",
-                description="Those lines.",
-                items=Property(
-                    "item",
-                    "object",
-                    required=True,
-                    properties=(
-                        Property(
-                            "line", "integer", required=True, description="Index in the segment, from 0."
-                        ),
-                        Property("reason", "string", required=True, description="Why it is not a row."),
-                    ),
-                ),
-            ),
-        ),
-        event_time="minute",
-        cluster_by=("event_type", "segment_id"),
-    ),
-    COUNT_PARTS: Contract(
-        event_type=COUNT_PARTS,
-        table=COUNT_PARTS,
-        id="sluice_event_counts",
-        version="1.0.0",
-        domain="",
-        description=f"What each segment adds to the counts; {COUNTS} sums them.",
-        properties=(
-            Property("segment_id", "string", required=True, description="Segment that holds the events."),
-            Property("event_type", "string", required=True, description="Type of the events."),
-            Property(
-                "window_start", "timestamp", required=True, description="Start of the window, inclusive."
-            ),
-            Property("window_end", "timestamp", required=True, description="End of the window, exclusive."),
-            Property("events", "integer", required=True, description="Events of the segment in the window."),
-        ),
-        event_time="window_start",
-        cluster_by=("event_type",),
-    ),
+    SEGMENTS.name: _segments_with_row_errors(),
+    WINDOW_COUNTS.name: replace(WINDOW_COUNTS.contract, cluster_by=("event_type",)),
 }
 """Tables that Sluice keeps beside those of the contracts, and that need no partition filter."""
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
-_RESERVED = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER")
 
 
 def create_table_sql(contract: Contract, dataset: str | None = None) -> str:
@@ -147,7 +129,7 @@ def table_json(contract: Contract, policy_tags: Mapping[str, str] | None = None)
     """
     columns = (*contract.columns, *ADDED)
     clusters = _clusters(contract, columns)
-    arrow_schema(contract)  # refuses reserved names and objects without properties
+    DIALECT.check_contract(contract, columns)
     return _resource(
         contract,
         columns,
@@ -171,8 +153,8 @@ def system_sql(dataset: str) -> str:
         "max_time_travel_hours": TIME_TRAVEL_HOURS,
     }
     tables = [_table_sql(system_json(name), f"{dataset}.{name}") for name in SYSTEM]
-    described = {"description": COUNTS_DESCRIPTION}
-    view = f"""CREATE OR REPLACE VIEW `{dataset}.{COUNTS}`
+    described = {"description": COUNTS_VIEW_DESCRIPTION}
+    view = f"""CREATE OR REPLACE VIEW `{dataset}.{COUNTS_VIEW}`
 {_options(described, "")} AS
 {counts_query(dataset)};
 """
@@ -187,7 +169,7 @@ def counts_query(dataset: str) -> str:
   window_start,
   window_end,
   SUM(events) AS events
-FROM `{dataset}.{COUNT_PARTS}`
+FROM `{dataset}.{WINDOW_COUNTS.name}`
 GROUP BY event_type, window_start, window_end"""
 
 
@@ -205,7 +187,7 @@ WHERE `{contract.event_time or "_ingested_at"}` >= TIMESTAMP '0001-01-01'
 QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY _ingested_at) = 1"""
 
 
-def shape(table: Mapping[str, Any]) -> TableSchema:
+def table_schema(table: Mapping[str, Any]) -> TableSchema:
     """Return what a table resource, ours or the API's, says of columns, partition and clusters."""
     partition = table.get("timePartitioning", {})
     layout = {"partition": f"{partition['type']} of {partition['field']}"} if "field" in partition else {}
@@ -246,7 +228,6 @@ def _resource(
     tags: Mapping[str, str],
 ) -> dict[str, Any]:
     where = contract.path or contract.label
-    _check_names(columns, f"{where}: property ")
     fields = [_field(column, column.name, f"{where}: property {column.name}", tags) for column in columns]
     table: dict[str, Any] = {"description": contract.description} if contract.description else {}
     table |= {
@@ -269,7 +250,7 @@ def _field(prop: Property, name: str, where: str, tags: Mapping[str, str], tag: 
                 f"{where}: BigQuery has no arrays of arrays; put an object between them, or make it json"
             )
             raise ContractError(message)
-    kind = "RECORD" if value.type == "object" else SCALARS[value.type]
+    kind = "RECORD" if value.type == "object" else DIALECT.type_of(value)
     field: Field = {"name": name, "type": kind, "mode": mode}
     if description := prop.description or value.description:
         field["description"] = _shortened(description)
@@ -283,24 +264,6 @@ def _field(prop: Property, name: str, where: str, tags: Mapping[str, str], tag: 
     return field
 
 
-def _check_names(properties: Sequence[Property], where: str) -> None:
-    seen: dict[str, str] = {}
-    for prop in properties:
-        name = prop.name
-        if not _NAME.fullmatch(name) or name.upper().startswith(_RESERVED):
-            message = (
-                f"{where}{name}: expected a column name for BigQuery (letters, digits and _, not beginning"
-                f" with a digit or {', '.join(_RESERVED)}), got {name!r}; rename it"
-            )
-            raise ContractError(message)
-        if other := seen.get(name.lower()):
-            message = f"{where}{name}: BigQuery cannot tell it from the column {other}; rename one"
-            raise ContractError(message)
-        seen[name.lower()] = name
-        inner = prop.items or prop
-        _check_names(inner.properties, f"{where}{name}.")
-
-
 def _clusters(contract: Contract, columns: Sequence[Property]) -> tuple[str, ...]:
     where = f"{contract.path or contract.label}: cluster columns"
     if len(contract.cluster_by) > MAX_CLUSTERS:
@@ -308,13 +271,13 @@ def _clusters(contract: Contract, columns: Sequence[Property]) -> tuple[str, ...
             f"{where}: expected at most {MAX_CLUSTERS}, as BigQuery does, got {len(contract.cluster_by)}"
         )
         raise ContractError(message)
-    kinds = {column.name: column.type for column in columns}
+    types = {column.name: column.type for column in columns}
     for name in contract.cluster_by:
-        if name not in kinds:
+        if name not in types:
             message = f"{where}: expected properties of the contract, got {name!r}"
             raise ContractError(message)
-        if kinds[name] in NOT_CLUSTERED:
-            message = f"{where}: BigQuery cannot cluster by {name}, which is {kinds[name]}; leave it out"
+        if types[name] not in CLUSTERABLE_TYPES:
+            message = f"{where}: BigQuery cannot cluster by {name}, which is {types[name]}; leave it out"
             raise ContractError(message)
     return contract.cluster_by
 
@@ -360,8 +323,7 @@ def _literal(value: object) -> str:
         return "TRUE" if value else "FALSE"
     if isinstance(value, dict):
         return "[" + ", ".join(f"({_literal(key)}, {_literal(each)})" for key, each in value.items()) + "]"
-    # A JSON string is a GoogleSQL string: the same escapes in double quotes.
-    return json.dumps(value, ensure_ascii=False)
+    return quote_text(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _shortened(text: str) -> str:

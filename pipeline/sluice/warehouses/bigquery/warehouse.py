@@ -1,23 +1,23 @@
-"""BigQuery: a segment is one load job of its Parquet, and a row of `_segments` says that it is loaded.
+"""BigQuery: a segment is one load job of its Parquet, and its row of `_segments` says that it is loaded.
 
 A load job is atomic and free, and BigQuery lets a job id be used once in a project. So the id of a job is made
-from the segment's, and whoever repeats a load, at once or after a kill, meets the job that is there (HTTP 409)
-and waits for its end. What was in doubt when a worker died:
+from the segment's: a load that is repeated, at once or after a kill, meets the job that is there (HTTP 409) and
+waits for its end. What a worker that died leaves, and what the next one does:
 
-| died | found by the next | and then |
+| died | what the next finds | what it does |
 | --- | --- | --- |
-| before the job, or in its upload | no job: an upload without its end makes none | it loads |
-| while the job runs | 409, a running job | it waits for it |
+| before the job, or in its upload | no job: an upload that is not completed makes none | it loads |
+| while the job runs | 409, a running job | it waits for its end |
 | after the job, before the counts | 409, a job that is done, its rows in the table | it counts and records |
-| between counts and `_segments` | counts of the segment | it leaves them and records |
-| after `_segments` | the row of `_segments` | nothing is done |
+| between counts and `_segments` | counts of the segment | it keeps them and records |
+| after `_segments` | the row of `_segments` | nothing |
 
-A job that failed loaded nothing, and its id is spent: the next attempt takes the next id, the same for all
-workers, so that only one of them runs it. A job that is done but whose rows are gone (somebody dropped the table,
-or deleted them to load them again) counts as failed. BigQuery forgets job ids after about six months; for events
-older than `REMEMBERED` the rows are looked for before a job is made.
+A job that failed loaded nothing, and its id cannot be used again: the next attempt takes the next id, the same for
+all workers, so that only one of them runs it. A job that is done but whose rows are gone (somebody dropped the
+table, or deleted them to load them again) counts as failed. BigQuery forgets job ids after about six months; for
+events older than `REMEMBERED` the rows are looked for before a job is made.
 
-With `method=storage_write` rows are appended instead, at least once; see `bigquery_append`.
+With `method=storage_write` rows are appended instead, at least once; see `sluice.warehouses.bigquery.append`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,11 +39,15 @@ from sluice.warehouses.bigquery import tables
 from sluice.warehouses.bigquery.append import append
 from sluice.warehouses.bigquery.jobs import REQUEST_TIMEOUT, Jobs, parameter, structs, window_structs
 from sluice.warehouses.bigquery.load_rate import check_rate
-from sluice.warehouses.bigquery.tables import COUNT_PARTS, COUNTS, SEGMENTS, SYSTEM
+from sluice.warehouses.bigquery.tables import SYSTEM
 from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 from sluice.warehouses.schema_diff import Difference, compare
 from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.system_tables import COUNTS_VIEW, COUNTS_VIEW_DESCRIPTION, SEGMENTS, WINDOW_COUNTS
 from sluice.warehouses.timestamps import from_micros
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery import LoadJobConfig
 
 REMEMBERED = timedelta(days=150)
 """For how long job ids are relied on; BigQuery keeps them for about six months."""
@@ -72,7 +76,7 @@ WHERE NOT EXISTS (SELECT 1 FROM `{segments}` AS known WHERE known.minute = @minu
 class BigQueryWarehouse:
     """Native tables of one dataset.
 
-    Guarantee: each segment is loaded once, whoever loads it how often, at once or after a kill at any point.
+    Guarantee: each segment is loaded at most once, however often it is offered, at once or after a kill at any point.
     Appended rows are there at least once, and once in the view beside their table; counts are exact all the same.
     """
 
@@ -102,7 +106,7 @@ class BigQueryWarehouse:
         return Jobs(self.project, self.dataset, self.location, self.retry_seconds)
 
     def check_rate(self, types: int, shards: int, flush: float) -> None:
-        """Refuse a live job that would load more often than BigQuery allows; see `load_rate`."""
+        """Check that a live job does not load more often than BigQuery allows; see `load_rate`."""
         if self.method == "load":
             check_rate(types, shards, flush)
 
@@ -117,27 +121,28 @@ class BigQueryWarehouse:
             WarehouseError: BigQuery cannot be reached, or refuses.
 
         """
-        wanted = {name: tables.system_json(name) for name in SYSTEM}
-        wanted |= {each.table: self._resource(each) for each in contracts}
+        resources = {name: tables.system_json(name) for name in SYSTEM}
+        resources |= {contract.table: self._resource(contract) for contract in contracts}
         with self.jobs.errors():
             self._prepare_dataset()
-            for name, resource in wanted.items():
+            for name, resource in resources.items():
                 self._prepare_table(name, resource)
-            self._create_view(COUNTS, tables.COUNTS_DESCRIPTION, tables.counts_query(self.name))
-            for each in contracts if self.method == "storage_write" else ():
-                about = f"Events of {each.table}, each once."
-                self._create_view(each.table + tables.ONCE, about, tables.once_query(each, self.name))
+            self._create_view(COUNTS_VIEW, COUNTS_VIEW_DESCRIPTION, tables.counts_query(self.name))
+            for contract in contracts if self.method == "storage_write" else ():
+                description = f"Events of {contract.table}, each once."
+                query = tables.once_query(contract, self.name)
+                self._create_view(contract.table + tables.ONCE, description, query)
 
     def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
-        """Return the lines refused when the segment was loaded; None if `_segments` does not know it."""
-        sql = f"""SELECT refusals FROM `{self.name}.{SEGMENTS}`
+        """Return the lines that were rejected when the segment was loaded; None if it is not in `_segments`."""
+        sql = f"""SELECT refusals FROM `{self.name}.{SEGMENTS.name}`
 WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         with self.jobs.errors():
-            found = self.jobs.query(sql, minute=from_micros(minute * MICROSECONDS), id=segment_id)
-        return [(each["line"], each["reason"]) for each in found[0]["refusals"]] if found else None
+            rows = self.jobs.query(sql, minute=from_micros(minute * MICROSECONDS), id=segment_id)
+        return [(line["line"], line["reason"]) for line in rows[0]["refusals"]] if rows else None
 
     def load(self, load: SegmentLoad) -> list[RowError]:
-        """Load the segment's rows, then its counts, then its row of `_segments`; return all refused lines.
+        """Load the segment's rows, then its counts, then its row of `_segments`; return all rejected lines.
 
         Raises:
             WarehouseError: a job or an append failed for another reason than the rows' content; what was loaded
@@ -163,28 +168,25 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
 
         with self.jobs.errors():
             try:
-                found = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.retry)
+                table = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.retry)
             except NotFound:
                 return None
-        wanted = tables.shape(self._resource(contract))
-        return compare(contract.table, wanted, tables.shape(found.to_api_repr()))
+        expected = tables.table_schema(self._resource(contract))
+        actual = tables.table_schema(table.to_api_repr())
+        return compare(contract.table, expected, actual, tables.DIALECT.fold_name)
 
     def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
         """Add to the contract's table the columns, or members of columns, at `paths`, which may be null."""
         from google.cloud.bigquery import SchemaField
 
         with self.jobs.errors():
-            found = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.retry)
-            there = found.to_api_repr()["schema"]["fields"]
-            fields = tables.with_fields(there, self._resource(contract)["schema"]["fields"], paths)
-            found.schema = [SchemaField.from_api_repr(each) for each in fields]
-            self.jobs.client.update_table(found, ["schema"], **self.jobs.retry)
+            table = self.jobs.client.get_table(f"{self.name}.{contract.table}", **self.jobs.retry)
+            existing = table.to_api_repr()["schema"]["fields"]
+            fields = tables.with_fields(existing, self._resource(contract)["schema"]["fields"], paths)
+            table.schema = [SchemaField.from_api_repr(field) for field in fields]
+            self.jobs.client.update_table(table, ["schema"], **self.jobs.retry)
 
-    def create_table_sql(self, contract: Contract) -> str:
-        """Return the DDL of the contract's table."""
-        return tables.create_table_sql(contract, self.dataset)
-
-    # What follows lets the client's exceptions through: `jobs.errors` is around all of it.
+    # The methods below raise the client's exceptions: their callers use `jobs.errors`.
 
     def _resource(self, contract: Contract) -> dict[str, Any]:
         """Return the table of a contract with what the URL says."""
@@ -201,38 +203,38 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
 
         client, retry = self.jobs.client, self.jobs.retry
         try:
-            found = client.get_dataset(self.name, **retry)
+            dataset = client.get_dataset(self.name, **retry)
         except NotFound:
             new = Dataset(self.name)
             new.description = tables.DATASET_DESCRIPTION
             new.location = self.location
             new.labels = dict(self.labels) | {"generated_by": "sluice"}
             new.max_time_travel_hours = self.time_travel or tables.TIME_TRAVEL_HOURS
-            found = client.create_dataset(new, exists_ok=True, **retry)
-        if self.location and found.location and found.location.upper() != self.location.upper():
-            message = f"{self.name}: expected a dataset in {self.location}, got one in {found.location}"
+            dataset = client.create_dataset(new, exists_ok=True, **retry)
+        if self.location and dataset.location and dataset.location.upper() != self.location.upper():
+            message = f"{self.name}: expected a dataset in {self.location}, got one in {dataset.location}"
             raise ConfigError(message)
-        if self.time_travel and str(found.max_time_travel_hours) != str(self.time_travel):
-            found.max_time_travel_hours = self.time_travel
-            client.update_dataset(found, ["max_time_travel_hours"], **retry)
+        if self.time_travel and str(dataset.max_time_travel_hours) != str(self.time_travel):
+            dataset.max_time_travel_hours = self.time_travel
+            client.update_dataset(dataset, ["max_time_travel_hours"], **retry)
 
     def _prepare_table(self, name: str, resource: dict[str, Any]) -> None:
         from google.api_core.exceptions import NotFound
 
         try:
-            found = self.jobs.client.get_table(f"{self.name}.{name}", **self.jobs.retry)
+            table = self.jobs.client.get_table(f"{self.name}.{name}", **self.jobs.retry)
         except NotFound:
-            found = self._create(name, resource)
+            table = self._create(name, resource)
         expiry = resource["timePartitioning"].get("expirationMs")
-        if expiry is not None and found.time_partitioning.expiration_ms != int(expiry):
-            found.time_partitioning.expiration_ms = int(expiry)
-            self.jobs.client.update_table(found, ["time_partitioning"], **self.jobs.retry)
+        if expiry is not None and table.time_partitioning.expiration_ms != int(expiry):
+            table.time_partitioning.expiration_ms = int(expiry)
+            self.jobs.client.update_table(table, ["time_partitioning"], **self.jobs.retry)
 
     def _create(self, name: str, resource: dict[str, Any]) -> Any:
         from google.cloud.bigquery import Table
 
-        place = {"projectId": self.project, "datasetId": self.dataset, "tableId": name}
-        table = Table.from_api_repr(resource | {"tableReference": place})
+        reference = {"projectId": self.project, "datasetId": self.dataset, "tableId": name}
+        table = Table.from_api_repr(resource | {"tableReference": reference})
         return self.jobs.client.create_table(table, exists_ok=True, **self.jobs.retry)
 
     def _create_view(self, name: str, description: str, query: str) -> None:
@@ -250,32 +252,20 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         return insert_with_bisection(load.rows, insert)
 
     def _load_rows(self, contract: Contract, segment: Segment, rows: pa.Table, *, whole: bool) -> None:
-        """Load rows of a segment in one job.
+        """Load rows of a segment in one job; `whole` if they are all of its rows.
 
         Raises:
-            RefusedRows: BigQuery took none of them because of what they hold.
+            RowsRejected: BigQuery took none of them because of what they hold.
 
         """
-        from google.cloud.bigquery import LoadJobConfig, ParquetOptions, SchemaField
-
-        options = ParquetOptions()
-        options.enable_list_inference = True
-        fields = tables.table_json(contract)["schema"]["fields"]
-        config = LoadJobConfig(
-            source_format="PARQUET",
-            schema=[SchemaField.from_api_repr(each) for each in fields],
-            create_disposition="CREATE_NEVER",
-            write_disposition="WRITE_APPEND",
-            parquet_options=options,
-        )
-        name = f"{self.name}.{contract.table}"
+        table = f"{self.name}.{contract.table}"
+        config = _load_job_config(contract)
 
         def submit(job_id: str) -> Any:
             data = _parquet(rows)
-            file = pa.BufferReader(data)
             return self.jobs.client.load_table_from_file(
-                file,
-                name,
+                pa.BufferReader(data),
+                table,
                 size=data.size,
                 num_retries=2,
                 job_id=job_id,
@@ -288,13 +278,13 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             f"sluice-{self.dataset}-{contract.table}-{segment.id}{part}",
             submit,
             lambda: self._holds(contract, segment, rows),
-            f"{name} to take segment {segment.id}",
+            f"{table} to take segment {segment.id}",
         )
         if failure is not None:
             raise RowsRejected(" ".join(failure.get("message", "").split()))
 
     def _holds(self, contract: Contract, segment: Segment, rows: pa.Table) -> bool:
-        """Tell whether the table holds all of `rows`."""
+        """Return whether the table holds all of `rows`."""
         values: dict[str, Any] = {"id": segment.id}
         days = "_ingested_at >= TIMESTAMP_SECONDS(0)"  # a filter on the partition is required
         if contract.event_time is not None:
@@ -329,10 +319,10 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
             parameters.append(window_structs("windows", windows, segment.event_type))
             values["first"], values["last"] = (from_micros(windows[at].window_start) for at in (0, -1))
         parameters += [parameter(*each) for each in values.items()]
-        text = sql.format(counts=f"{self.name}.{COUNT_PARTS}", segments=f"{self.name}.{SEGMENTS}")
+        text = sql.format(counts=f"{self.name}.{WINDOW_COUNTS.name}", segments=f"{self.name}.{SEGMENTS.name}")
         config = QueryJobConfig(query_parameters=parameters)
         failure = self.jobs.run(
-            f"sluice-{self.dataset}-{SEGMENTS}-{segment.id}",
+            f"sluice-{self.dataset}-{SEGMENTS.name}-{segment.id}",
             lambda job_id: self.jobs.client.query(
                 text, job_config=config, job_id=job_id, **self.jobs.retry, job_retry=None
             ),
@@ -342,6 +332,21 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
         if failure is not None:
             message = f"{self.name}: expected to record segment {segment.id}: {failure.get('message')}"
             raise WarehouseError(message)
+
+
+def _load_job_config(contract: Contract) -> LoadJobConfig:
+    from google.cloud.bigquery import LoadJobConfig, ParquetOptions, SchemaField
+
+    options = ParquetOptions()
+    options.enable_list_inference = True
+    fields = tables.table_json(contract)["schema"]["fields"]
+    return LoadJobConfig(
+        source_format="PARQUET",
+        schema=[SchemaField.from_api_repr(field) for field in fields],
+        create_disposition="CREATE_NEVER",
+        write_disposition="WRITE_APPEND",
+        parquet_options=options,
+    )
 
 
 def _parquet(table: pa.Table) -> pa.Buffer:

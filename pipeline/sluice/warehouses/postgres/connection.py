@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,12 @@ import pyarrow.compute as pc
 from sluice.arrow.schema import ADDED
 from sluice.contracts import Contract, Property, ValueType
 from sluice.errors import WarehouseError
+from sluice.warehouses.client_errors import client_errors
 from sluice.warehouses.json_text import json_text
+from sluice.warehouses.postgres.tables import DIALECT
 from sluice.warehouses.row_errors import RowsRejected
+from sluice.warehouses.system_tables import SystemTable
+from sluice.warehouses.transactional import transaction
 
 SETTINGS = (
     "SET standard_conforming_strings = on",
@@ -27,7 +31,7 @@ SETTINGS = (
     "SET tcp_keepalives_count = 3",
     "SET client_min_messages = warning",
 )
-"""The server, too, gives up a worker that has vanished, so that what it was loading is rolled back soon."""
+"""With these the server ends the connection of a worker that has vanished, and rolls back its transaction."""
 
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
@@ -39,73 +43,72 @@ _ROW_AS_DETAIL = ("23502", "23514")
 """A missing value and a broken check: the detail is the whole row, which the dead letter holds anyway."""
 
 
-class Connection:
+class PostgresConnection:
     """One connection, whose transactions are begun and ended by SQL."""
 
     def __init__(self, url: str, schema: str, options: Mapping[str, str]) -> None:
-        """Connect; raises WarehouseError, which names `url` and never the password among `options`."""
+        """Connect; raises WarehouseError, which names `url` and never the password of `options`."""
         from adbc_driver_postgresql import dbapi
 
-        self._url, self._schema, self._password = url, schema, options.get("password", "")
-        with self._clear_errors():
+        self._url, self._schema = url, schema
+        self._secrets = [options[key] for key in ("password",) if key in options]
+        with self._errors():
             self._adbc = dbapi.connect(_conninfo(options), autocommit=True)
         try:
             for statement in SETTINGS:
                 self.execute(statement)
-            self.execute(f"SET search_path TO {quoted_name(schema)}")
+            self.execute(f"SET search_path TO {DIALECT.quote_name(schema)}")
         except WarehouseError:
             self.close()
             raise
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with `?` for each value; return its rows."""
-        literals = iter(values)
-        with self._clear_errors(), self._adbc.cursor() as cursor:
+        if values:
+            literals = iter(values)
+            sql = re.sub(r"\?", lambda _: _literal(next(literals)), sql)
+        with self._errors(), self._adbc.cursor() as cursor:
             # Not bound: the driver would end a transaction that was begun by SQL, and it cannot go on after an
             # error in one that it began itself.
-            cursor.execute(re.sub(r"\?", lambda _: _literal(next(literals)), sql))
+            cursor.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit what the block does, or nothing of it."""
+        return transaction(self, "BEGIN")
+
     def insert(self, contract: Contract, rows: pa.Table) -> None:
-        """Copy rows into the contract's table; raises RefusedRows for what they hold."""
+        """Copy rows into the contract's table; raises RowsRejected for what they hold."""
         from adbc_driver_manager import Error
 
         binary = _binary(contract, rows)
-        with self._clear_errors():
+        with self._errors():
             try:
                 self._copy(contract.table, binary)
             except Error as error:
                 if not (error.sqlstate or "").startswith(_CONTENT):
                     raise
-                raise RowsRejected(_said(error)) from error
+                raise RowsRejected(_server_message(error)) from error
 
-    def append(self, table: str, rows: pa.Table) -> None:
-        """Copy rows into a table whose columns take their binary form."""
-        with self._clear_errors():
-            self._copy(table, rows)
+    def append(self, table: SystemTable, rows: pa.Table) -> None:
+        """Copy rows into one of Sluice's own tables, whose columns take their binary form."""
+        with self._errors():
+            self._copy(table.name, rows)
 
     def close(self) -> None:
         """End the connection, and with it a transaction that is open."""
-        with self._clear_errors():
+        with self._errors():
             self._adbc.close()
 
     def _copy(self, table: str, rows: pa.Table) -> None:
         with self._adbc.cursor() as cursor:
             cursor.adbc_ingest(table, rows, mode="append", db_schema_name=self._schema)
 
-    @contextmanager
-    def _clear_errors(self) -> Iterator[None]:
-        """Say what failed in the server's own words, without the password."""
+    def _errors(self) -> AbstractContextManager[None]:
         from adbc_driver_manager import Error
 
-        try:
-            yield
-        except Error as error:
-            said = _said(error)
-            if self._password:
-                said = said.replace(self._password, "***")
-            message = f"{self._url}: expected a PostgreSQL server that works: {said}"
-            raise WarehouseError(message) from error
+        expected = "a PostgreSQL server that works"
+        return client_errors(self._url, expected, (Error,), _server_message, secrets=self._secrets)
 
 
 def _binary(contract: Contract, rows: pa.Table) -> pa.Table:
@@ -150,7 +153,7 @@ def _conninfo(options: Mapping[str, str]) -> str:
     return " ".join(f"{key}='{value}'" for key, value in quoted.items())
 
 
-def _said(error: Any) -> str:
+def _server_message(error: Any) -> str:
     """Return PostgreSQL's message, detail and column in one line, or what ADBC says."""
     details = {key: value.decode("utf-8", "replace") for key, value in error.details}
     primary = details.get(b"PG_DIAG_MESSAGE_PRIMARY")
@@ -168,14 +171,4 @@ def _said(error: Any) -> str:
 def _literal(value: str | int | datetime) -> str:
     if isinstance(value, datetime):
         return f"TIMESTAMPTZ '{value.isoformat()}'"
-    return str(value) if isinstance(value, int) else quoted_text(value)
-
-
-def quoted_text(text: str) -> str:
-    """Return a text as SQL takes it, with standard_conforming_strings on."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quoted_name(name: str) -> str:
-    """Return a name as SQL takes it, in its own case."""
-    return '"' + name.replace('"', '""') + '"'
+    return str(value) if isinstance(value, int) else DIALECT.quote_text(value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,13 @@ import pyarrow.parquet as pq
 from sluice.arrow.schema import ADDED
 from sluice.contracts import Contract, Property, ValueType
 from sluice.errors import ConfigError, WarehouseError
+from sluice.warehouses.client_errors import client_errors
 from sluice.warehouses.json_text import json_text
 from sluice.warehouses.row_errors import RowsRejected
-
-STAGE = '"_SLUICE"'
-"""Where files wait to be copied; each is removed when it is."""
+from sluice.warehouses.snowflake.tables import DIALECT, STAGE
+from sluice.warehouses.system_tables import SystemTable
+from sluice.warehouses.timestamps import from_micros
+from sluice.warehouses.transactional import transaction
 
 SESSION = {
     "TIMEZONE": "UTC",
@@ -40,16 +42,19 @@ CONTENT = range(100_000, 101_000)
 """Numbers of the errors that data causes."""
 
 CONFLICTS = (625, 2002)
-"""Numbers of the errors that another worker causes: a lock was waited for in vain, an object exists by now."""
+"""Numbers of the errors that another worker causes: the wait for a lock ended, an object exists by now."""
+
+ROWS_PER_INSERT = 1000
+"""Rows in one INSERT with VALUES; Snowflake takes 16,384."""
 
 _INSTANT = "%Y-%m-%dT%H:%M:%S+00:00"
 
 
 class Conflict(WarehouseError):
-    """Another worker was in the way; after a pause the same may succeed."""
+    """Another worker changed the same at the same time; after a pause the action may succeed."""
 
 
-class Connection:
+class SnowflakeConnection:
     """One session; statements outside of `transaction` commit by themselves."""
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
@@ -59,7 +64,7 @@ class Connection:
         self._url = url
         secrets = credentials()
         self._secrets = [value for value in secrets.values() if isinstance(value, str)]
-        with self._clear_errors():
+        with self._errors():
             self._connection = connect(
                 **options,
                 **secrets,
@@ -71,27 +76,19 @@ class Connection:
             )
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement with `%s` for each value; return its rows."""
-        texts = [_text(each) if isinstance(each, datetime) else each for each in values]
-        with self._clear_errors(), self._connection.cursor() as cursor:
-            cursor.execute(sql, texts or None)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-            return rows
+        """Run one statement with `?` for each value; return its rows. Times must be with time zone."""
+        if values:
+            parts = sql.split("?")
+            casts = ["%s::TIMESTAMP_TZ" if isinstance(value, datetime) else "%s" for value in values]
+            sql = "".join(text for pair in zip(parts, [*casts, ""], strict=True) for text in pair)
+        return self._execute(sql, values)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Commit what the block does, or nothing of it. The block must not make or change tables."""
-        self.execute("BEGIN TRANSACTION")
-        try:
-            yield
-            self.execute("COMMIT")
-        except BaseException:
-            with suppress(WarehouseError):  # the connection may be what failed
-                self.execute("ROLLBACK")
-            raise
+        return transaction(self, "BEGIN TRANSACTION")
 
-    def copy(self, contract: Contract, rows: pa.Table) -> None:
-        """Append rows to the contract's table; raises RefusedRows for what they hold."""
+    def insert(self, contract: Contract, rows: pa.Table) -> None:
+        """Stage and copy rows to the contract's table; raises RowsRejected for what they hold."""
         from snowflake.connector.errors import Error
 
         columns = (*contract.columns, *ADDED)
@@ -99,42 +96,57 @@ class Connection:
         with tempfile.TemporaryDirectory(prefix="sluice-snowflake-") as folder:
             file = os.path.join(folder, name)
             pq.write_table(_staged(columns, rows), file, compression="zstd", compression_level=1)
-            self.execute(
-                f"PUT {quoted_text(f'file://{file}')} @{STAGE} AUTO_COMPRESS = FALSE OVERWRITE = TRUE"
-            )
-        into = ", ".join(quoted_name(each.name) for each in columns)
-        taken = ", ".join(_taken(each, f"$1:c{at}") for at, each in enumerate(columns))
+            uri = DIALECT.quote_text(f"file://{file}")
+            self.execute(f"PUT {uri} @{STAGE} AUTO_COMPRESS = FALSE OVERWRITE = TRUE")
+        into = ", ".join(DIALECT.quote_name(column.name) for column in columns)
+        values = ", ".join(_staged_value(column, f"$1:c{at}") for at, column in enumerate(columns))
         sql = (
-            f"COPY INTO {quoted_name(contract.table)} ({into}) FROM (SELECT {taken} FROM @{STAGE}/{name})"
-            " FILE_FORMAT = (TYPE = PARQUET) PURGE = TRUE"
+            f"COPY INTO {DIALECT.quote_name(contract.table)} ({into})"
+            f" FROM (SELECT {values} FROM @{STAGE}/{name}) FILE_FORMAT = (TYPE = PARQUET) PURGE = TRUE"
         )
-        with self._clear_errors(), self._connection.cursor() as cursor:
+        with self._errors(), self._connection.cursor() as cursor:
             try:
                 cursor.execute(sql)
             except Error as error:
                 if error.errno not in CONTENT:
                     raise
-                raise RowsRejected(_said(error)) from error
+                raise RowsRejected(_server_message(error)) from error
+
+    def append(self, table: SystemTable, rows: pa.Table) -> None:
+        """Insert rows into one of Sluice's own tables."""
+        values = list(zip(*map(_values, rows.columns), strict=True))
+        placeholders = f"({', '.join(['%s'] * len(table.columns))})"
+        for at in range(0, len(values), ROWS_PER_INSERT):
+            part = values[at : at + ROWS_PER_INSERT]
+            sql = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES "
+            self._execute(
+                sql + ", ".join([placeholders] * len(part)), [value for row in part for value in row]
+            )
+
+    def _execute(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run one statement with `%s` for each value; return its rows."""
+        texts = [_text(value) if isinstance(value, datetime) else value for value in values]
+        with self._errors(), self._connection.cursor() as cursor:
+            cursor.execute(sql, texts or None)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
 
     def close(self) -> None:
         """End the session, and with it a transaction that is open."""
-        with self._clear_errors():
+        with self._errors():
             self._connection.close()
 
-    @contextmanager
-    def _clear_errors(self) -> Iterator[None]:
-        """Say what failed in Snowflake's own words, without what is secret."""
+    def _errors(self) -> AbstractContextManager[None]:
         from snowflake.connector.errors import Error
 
-        try:
-            yield
-        except Error as error:
-            said = _said(error)
-            for secret in self._secrets:
-                said = said.replace(secret, "***")
-            message = f"{self._url}: expected Snowflake to answer: {said}"
-            # The chain is cut: the connector's own text could hold what was just replaced.
-            raise (Conflict if error.errno in CONFLICTS else WarehouseError)(message) from None
+        return client_errors(
+            self._url,
+            "Snowflake to answer",
+            (Error,),
+            _server_message,
+            secrets=self._secrets,
+            error_type=lambda error: Conflict if error.errno in CONFLICTS else WarehouseError,
+        )
 
 
 def credentials() -> dict[str, Any]:
@@ -188,51 +200,23 @@ _STAGED: Mapping[ValueType, Callable[[pa.Array, Property], pa.Array]] = {
     "array": json_text,
 }
 
-TYPES: Mapping[ValueType, str] = {
-    "string": "VARCHAR",
-    "uuid": "VARCHAR(36)",
-    "integer": "NUMBER(19,0)",
-    "float": "FLOAT",
-    "decimal": "NUMBER(38,9)",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMP_TZ",
-    "date": "DATE",
-    "json": "VARCHAR",
-    "object": "VARIANT",
-    "array": "VARIANT",
-}
-"""JSON of any shape is text: VARIANT would round numbers of more than 38 digits."""
+
+def _staged_value(prop: Property, source: str) -> str:
+    """Return the SQL that reads the value of a property from a staged file."""
+    sql_type = DIALECT.type_of(prop)
+    return f"PARSE_JSON({source}::VARCHAR)" if sql_type == "VARIANT" else f"{source}::{sql_type}"
 
 
-def listed_type(prop: Property) -> str:
-    """Return the type of a property as `family` names it."""
-    return TYPES[prop.type].replace("VARCHAR(36)", "VARCHAR")
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """Return the values of a column; times are cut to those that Python has."""
+    if pa.types.is_timestamp(column.type):
+        return [from_micros(value) for value in column.cast(pa.int64()).to_pylist()]
+    return column.to_pylist()  # type: ignore[no-any-return]
 
 
-def family(kind: str, precision: int | None, scale: int | None) -> str:
-    """Return a type that INFORMATION_SCHEMA lists as DDL names it; texts without their length."""
-    kind = "VARCHAR" if kind == "TEXT" else kind
-    return f"NUMBER({precision},{scale})" if kind == "NUMBER" else kind
-
-
-def _taken(prop: Property, place: str) -> str:
-    kind = TYPES[prop.type]
-    return f"PARSE_JSON({place}::VARCHAR)" if kind == "VARIANT" else f"{place}::{kind}"
-
-
-def _said(error: Any) -> str:
+def _server_message(error: Any) -> str:
     return " ".join(str(error.raw_msg or error).split())
 
 
 def _text(time: datetime) -> str:
     return time.astimezone(UTC).isoformat()
-
-
-def quoted_text(text: str) -> str:
-    """Return a text as Snowflake's SQL takes it, in which a backslash escapes."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-def quoted_name(name: str) -> str:
-    """Return a name in upper case, which SQL without quotes means by any case."""
-    return '"' + name.upper().replace('"', '""') + '"'
