@@ -46,7 +46,6 @@ WITH_BEAM = ("graph", "runtime", "sources", "telemetry")
 VENDOR_CLIENTS = (
     "adbc_driver_manager",
     "adbc_driver_postgresql",
-    "adbc_driver_sqlite",
     "boto3",
     "botocore",
     "confluent_kafka",
@@ -75,7 +74,6 @@ LONG_FOR_NOW = {
     "sluice.runtime.local_workers.forked_workers",
     "sluice.runtime.monitoring.draining_by_signal",
     "sluice.tooling.publish.publish",
-    "sluice.warehouses.bigquery.warehouse._load_rows",
 }
 NOQA_FOR_NOW = {
     "sluice.graph.coders",

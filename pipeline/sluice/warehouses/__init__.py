@@ -73,7 +73,7 @@ class Warehouse(Protocol):
         """Add to the contract's table the columns, or members of columns, at `paths`, which may be null.
 
         Raises:
-            WarehouseError: it cannot be reached, or refuses.
+            WarehouseError: it cannot be reached, or rejects the change.
 
         """
         ...

@@ -27,7 +27,9 @@ def json_text(array: pa.Array, prop: Property) -> pa.Array:
     `array` must not be a slice of a longer one.
     """
     if prop.type == "object":
-        members = [(each.name, json_text(array.field(at), each)) for at, each in enumerate(prop.properties)]
+        members = [
+            (member.name, json_text(array.field(at), member)) for at, member in enumerate(prop.properties)
+        ]
         return pc.if_else(array.is_valid(), json_object(members), _NULL)
     if prop.items is not None:
         items = pc.fill_null(json_text(array.values, prop.items), "null")
@@ -48,7 +50,7 @@ def decimal_text(array: pa.Array) -> pa.Array:
     """Return decimals in plain digits: Arrow writes those that are close to zero with an exponent."""
     text = array.cast(pa.string())
     small = pc.match_substring(text, "E")
-    return _mapped(text, small, lambda each: f"{Decimal(each):f}")
+    return _mapped(text, small, lambda decimal: f"{Decimal(decimal):f}")
 
 
 def instant_text(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
@@ -61,18 +63,18 @@ def instant_text(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArra
 def _string(array: pa.Array) -> pa.Array:
     quoted = _join('"', array, '"')
     _, _, data = array.buffers()
-    held = data.to_pybytes() if data is not None else b""
-    if len(held.translate(None, _SPECIAL_BYTES)) == len(held):
-        return quoted  # as nearly always, and fifteen times faster than to look at each string
+    characters = data.to_pybytes() if data is not None else b""
+    if len(characters.translate(None, _SPECIAL_BYTES)) == len(characters):
+        return quoted  # as nearly always: fifteen times faster than a look at every string
     special = pc.match_substring_regex(array, _SPECIAL)
-    return _mapped(quoted, special, lambda each: json.dumps(each[1:-1], ensure_ascii=False))
+    return _mapped(quoted, special, lambda quoted_text: json.dumps(quoted_text[1:-1], ensure_ascii=False))
 
 
 def _mapped(array: pa.Array, where: pa.Array, function: Callable[[str], str]) -> pa.Array:
-    """Return `array` with the texts `where` it is true replaced by what `function` makes of them."""
+    """Return `array` with `function` applied to the texts where `where` is true."""
     if not pc.any(where).as_py():
         return array
-    changed = pa.array([function(each) for each in array.filter(where).to_pylist()], pa.string())
+    changed = pa.array([function(text) for text in array.filter(where).to_pylist()], pa.string())
     return pc.replace_with_mask(array, pc.fill_null(where, False), changed)
 
 

@@ -200,7 +200,10 @@ class Connection:
         named = zip(rows.column_names, rows.columns, strict=True)
         self._insert(
             table.name,
-            {name: instant_text(each) if pa.types.is_timestamp(each.type) else each for name, each in named},
+            {
+                name: instant_text(column) if pa.types.is_timestamp(column.type) else column
+                for name, column in named
+            },
         )
 
     def _insert(self, table: str, columns: Mapping[str, pa.ChunkedArray]) -> None:

@@ -82,15 +82,15 @@ def _check_response(name: str, answer: Any, rows: int) -> None:
     from google.cloud.bigquery_storage_v1.types import StorageError
     from grpc import StatusCode
 
-    bad = {each.index: _line(each.message) for each in answer.row_errors if 0 <= each.index < rows}
+    bad = {row.index: _line(row.message) for row in answer.row_errors if 0 <= row.index < rows}
     said = _line(answer.error.message)
     if bad:
         raise RowsRejected(said, bad)
     if not answer.error.code:
         return
-    kinds = {each.type_url.rpartition("/")[2] for each in answer.error.details}
-    code = next(each for each in StatusCode if each.value[0] == answer.error.code)
-    if code is StatusCode.INVALID_ARGUMENT and StorageError.meta.full_name not in kinds:
+    types = {detail.type_url.rpartition("/")[2] for detail in answer.error.details}
+    code = next(status for status in StatusCode if status.value[0] == answer.error.code)
+    if code is StatusCode.INVALID_ARGUMENT and StorageError.meta.full_name not in types:
         raise RowsRejected(said)
     message = f"{name}: expected BigQuery to take an append: {code.name}: {said}"
     raise WarehouseError(message)
@@ -102,19 +102,19 @@ def _line(text: str) -> str:
 
 def with_empty_lists(rows: pa.Table) -> pa.Table:
     """Return rows with empty lists for null ones at any depth, which is how BigQuery takes them."""
-    columns = [_with_empty_lists(each.combine_chunks()) for each in rows.columns]
+    columns = [_with_empty_lists(column.combine_chunks()) for column in rows.columns]
     return pa.Table.from_arrays(columns, schema=rows.schema)
 
 
 def _with_empty_lists(array: pa.Array) -> pa.Array:
-    kind = array.type
-    if pa.types.is_struct(kind):
-        inner = [_with_empty_lists(array.field(index)) for index in range(kind.num_fields)]
-        return pa.StructArray.from_arrays(inner, fields=list(kind), mask=array.is_null())
-    if pa.types.is_list(kind):
+    arrow_type = array.type
+    if pa.types.is_struct(arrow_type):
+        inner = [_with_empty_lists(array.field(index)) for index in range(arrow_type.num_fields)]
+        return pa.StructArray.from_arrays(inner, fields=list(arrow_type), mask=array.is_null())
+    if pa.types.is_list(arrow_type):
         if array.null_count:
-            array = pc.if_else(array.is_valid(), array, pa.scalar([], kind))
-        return pa.ListArray.from_arrays(array.offsets, _with_empty_lists(array.values), kind)
+            array = pc.if_else(array.is_valid(), array, pa.scalar([], arrow_type))
+        return pa.ListArray.from_arrays(array.offsets, _with_empty_lists(array.values), arrow_type)
     return array
 
 

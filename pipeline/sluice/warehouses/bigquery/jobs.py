@@ -70,7 +70,7 @@ class Jobs:
         """Return the rows of a query, in which `@name` stands for a value."""
         from google.cloud.bigquery import QueryJobConfig
 
-        config = QueryJobConfig(query_parameters=[parameter(*each) for each in values.items()])
+        config = QueryJobConfig(query_parameters=[parameter(name, value) for name, value in values.items()])
         rows = self.client.query_and_wait(
             sql,
             job_config=config,
@@ -157,11 +157,11 @@ def parameter(name: str, value: Any) -> Any:
 
     if isinstance(value, list):
         return ArrayQueryParameter(name, "STRING", value)
-    kinds = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
-    return ScalarQueryParameter(name, kinds[type(value)], value)
+    types = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
+    return ScalarQueryParameter(name, types[type(value)], value)
 
 
-def structs(name: str, kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Any:
+def structs(name: str, types: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Any:
     """Return rows as a query's parameter, an array of structs with members of these names and types."""
     from google.cloud.bigquery import (
         ArrayQueryParameter,
@@ -171,19 +171,19 @@ def structs(name: str, kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) 
         StructQueryParameterType,
     )
 
-    kind = StructQueryParameterType(*(ScalarQueryParameterType(k, name=n) for n, k in kinds.items()))
+    struct_type = StructQueryParameterType(*(ScalarQueryParameterType(k, name=n) for n, k in types.items()))
     values = [
         StructQueryParameter(
-            None, *(ScalarQueryParameter(n, k, v) for (n, k), v in zip(kinds.items(), row, strict=True))
+            None, *(ScalarQueryParameter(n, k, v) for (n, k), v in zip(types.items(), row, strict=True))
         )
         for row in rows
     ]
-    return ArrayQueryParameter(name, kind, values)
+    return ArrayQueryParameter(name, struct_type, values)
 
 
 def window_structs(name: str, windows: Sequence[WindowCount], event_type: str) -> Any:
     """Return counts as a query's parameter; `event_type` is the segment's."""
-    kinds = {
+    types = {
         "event_type": "STRING",
         "window_start": "TIMESTAMP",
         "window_end": "TIMESTAMP",
@@ -191,11 +191,11 @@ def window_structs(name: str, windows: Sequence[WindowCount], event_type: str) -
     }
     rows = [
         (
-            each.event_type or event_type,
-            from_micros(each.window_start),
-            from_micros(each.window_end),
-            each.events,
+            count.event_type or event_type,
+            from_micros(count.window_start),
+            from_micros(count.window_end),
+            count.events,
         )
-        for each in windows
+        for count in windows
     ]
-    return structs(name, kinds, rows)
+    return structs(name, types, rows)

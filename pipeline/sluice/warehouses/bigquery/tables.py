@@ -1,10 +1,10 @@
 """BigQuery: contract -> table, as DDL and as the table JSON that Terraform, `bq` and the API take.
 
 Both come from one list of fields, so they cannot differ. Tables are partitioned by the UTC day of the event
-and clustered as the contract says, and refuse a query without a filter on the partition. No primary or
+and clustered as the contract says, and reject a query without a filter on the partition. No primary or
 foreign keys: BigQuery does not enforce them, but believes them when it rewrites joins.
 
-`json` is a STRING of JSON text: load jobs refuse a JSON column in Parquet, and the JSON type would round
+`json` is a STRING of JSON text: load jobs reject a JSON column in Parquet, and the JSON type would round
 numbers that the text keeps. `JSON_VALUE` and `JSON_QUERY` read the text as they read the type.
 """
 
@@ -178,7 +178,7 @@ def once_query(contract: Contract, dataset: str) -> str:
 
     Copies of an event differ in `_ingested_at` alone. They are looked for within one time of the event, so that a
     filter on it can pass the window and leave days unread. The view's own filter, which all rows pass, is for the
-    table, which refuses a query without one.
+    table, which rejects a query without one.
     """
     key = "_event_id" if contract.event_time is None else f"_event_id, `{contract.event_time}`"
     return f"""SELECT *
@@ -197,26 +197,27 @@ def table_schema(table: Mapping[str, Any]) -> TableSchema:
 
 
 def _columns(fields: Sequence[Field], prefix: str) -> Iterator[Column]:
-    for each in fields:
-        path, mode = f"{prefix}{each['name']}", each.get("mode", "NULLABLE")
-        kind = str(API_TYPES.get(each["type"], each["type"]))
-        duplicates = mode == "REPEATED"
-        yield Column(path, f"ARRAY<{kind}>" if duplicates else kind, mode == "REQUIRED")
-        yield from _columns(each.get("fields", ()), f"{path}[]." if duplicates else f"{path}.")
+    for field in fields:
+        path, mode = f"{prefix}{field['name']}", field.get("mode", "NULLABLE")
+        api_type = str(API_TYPES.get(field["type"], field["type"]))
+        is_array = mode == "REPEATED"
+        yield Column(path, f"ARRAY<{api_type}>" if is_array else api_type, mode == "REQUIRED")
+        yield from _columns(field.get("fields", ()), f"{path}[]." if is_array else f"{path}.")
 
 
 def with_fields(
-    there: Sequence[Field], wanted: Sequence[Field], paths: Collection[str], prefix: str = ""
+    existing: Sequence[Field], expected: Sequence[Field], paths: Collection[str], prefix: str = ""
 ) -> list[Field]:
-    """Return the fields that are there, as they are, with those of the `wanted` ones that `paths` names."""
-    fields = {each["name"].lower(): dict(each) for each in there}
-    for each in wanted:
-        path, name = f"{prefix}{each['name']}", each["name"].lower()
-        below = f"{path}[]." if each["mode"] == "REPEATED" else f"{path}."
+    """Return the existing fields, unchanged, with those of the expected ones that `paths` names."""
+    fields = {field["name"].lower(): dict(field) for field in existing}
+    for field in expected:
+        path, name = f"{prefix}{field['name']}", field["name"].lower()
+        below = f"{path}[]." if field["mode"] == "REPEATED" else f"{path}."
         if path in paths:
-            fields[name] = each
-        elif name in fields and "fields" in each:
-            fields[name]["fields"] = with_fields(fields[name].get("fields", ()), each["fields"], paths, below)
+            fields[name] = field
+        elif name in fields and "fields" in field:
+            members = fields[name].get("fields", ())
+            fields[name]["fields"] = with_fields(members, field["fields"], paths, below)
     return list(fields.values())
 
 
@@ -254,11 +255,12 @@ def _field(prop: Property, name: str, where: str, tags: Mapping[str, str], tag: 
     field: Field = {"name": name, "type": kind, "mode": mode}
     if description := prop.description or value.description:
         field["description"] = _shortened(description)
-    classes = [each for each in (prop.classification, value.classification) if each and each in tags]
+    classes = [name for name in (prop.classification, value.classification) if name and name in tags]
     tag = tags[classes[0]] if classes else tag
     if value.type == "object":  # BigQuery tags leaves only
-        inner = [(each, f"{where}.{each.name}") for each in value.properties]
-        field["fields"] = [_field(each, each.name, here, tags, tag) for each, here in inner]
+        field["fields"] = [
+            _field(member, member.name, f"{where}.{member.name}", tags, tag) for member in value.properties
+        ]
     elif tag is not None:
         field["policyTags"] = {"names": [tag]}
     return field
@@ -290,7 +292,7 @@ def _table_sql(table: dict[str, Any], name: str) -> str:
         f"PARTITION BY TIMESTAMP_TRUNC(`{partition}`, DAY)",
     ]
     if "clustering" in table:
-        lines.append("CLUSTER BY " + ", ".join(f"`{each}`" for each in table["clustering"]["fields"]))
+        lines.append("CLUSTER BY " + ", ".join(map(DIALECT.quote_name, table["clustering"]["fields"])))
     options = {"description": table["description"]} if "description" in table else {}
     options |= {"labels": table["labels"], "require_partition_filter": table["requirePartitionFilter"]}
     return "\n".join([*lines, _options(options, "")]) + ";\n"
@@ -308,7 +310,7 @@ def _column_sql(field: Field, indent: str) -> str:
 def _type_sql(field: Field, indent: str) -> str:
     kind = SQL_TYPES.get(field["type"], field["type"])
     if kind == "RECORD":
-        inner = ",\n".join(_column_sql(each, indent + "  ") for each in field["fields"])
+        inner = ",\n".join(_column_sql(member, indent + "  ") for member in field["fields"])
         kind = f"STRUCT<\n{inner}\n{indent}>"
     return f"ARRAY<{kind}>" if field["mode"] == "REPEATED" else str(kind)
 
@@ -322,7 +324,7 @@ def _literal(value: object) -> str:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, dict):
-        return "[" + ", ".join(f"({_literal(key)}, {_literal(each)})" for key, each in value.items()) + "]"
+        return "[" + ", ".join(f"({_literal(key)}, {_literal(item)})" for key, item in value.items()) + "]"
     return quote_text(value) if isinstance(value, str) else json.dumps(value)
 
 

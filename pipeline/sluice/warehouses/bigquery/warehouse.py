@@ -118,7 +118,7 @@ class BigQueryWarehouse:
         Raises:
             ConfigError: the URL or a contract asks for what BigQuery cannot hold, or for another location than
                 what is there has.
-            WarehouseError: BigQuery cannot be reached, or refuses.
+            WarehouseError: BigQuery cannot be reached, or rejects a statement.
 
         """
         resources = {name: tables.system_json(name) for name in SYSTEM}
@@ -291,12 +291,12 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             days = f"`{contract.event_time}` BETWEEN @first AND @last"
             span = pc.min_max(rows[contract.event_time]).as_py()
             values |= {"first": span["min"], "last": span["max"]}
-        sql = f"""SELECT COUNT(*) AS found FROM `{self.name}.{contract.table}`
+        sql = f"""SELECT COUNT(*) AS stored FROM `{self.name}.{contract.table}`
 WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
         ids = rows["_event_id"].to_pylist()
         parts = [ids[at : at + IDS_A_QUERY] for at in range(0, len(ids), IDS_A_QUERY)]
-        found: int = sum(self.jobs.query(sql, **values, ids=part)[0]["found"] for part in parts)
-        return found == len(ids)
+        stored: int = sum(self.jobs.query(sql, **values, ids=part)[0]["stored"] for part in parts)
+        return stored == len(ids)
 
     def _record(self, load: SegmentLoad) -> None:
         """Insert the counts and then the row of `_segments`, each unless it is there."""
@@ -318,7 +318,7 @@ WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
             sql = INSERT_COUNTS + INSERT_SEGMENT
             parameters.append(window_structs("windows", windows, segment.event_type))
             values["first"], values["last"] = (from_micros(windows[at].window_start) for at in (0, -1))
-        parameters += [parameter(*each) for each in values.items()]
+        parameters += [parameter(name, value) for name, value in values.items()]
         text = sql.format(counts=f"{self.name}.{WINDOW_COUNTS.name}", segments=f"{self.name}.{SEGMENTS.name}")
         config = QueryJobConfig(query_parameters=parameters)
         failure = self.jobs.run(

@@ -70,7 +70,9 @@ def create_table_sql(contract: Contract) -> str:
 def column_type(prop: Property) -> str:
     """Return the DuckDB type of a property."""
     if prop.type == "object":
-        inner = ", ".join(f"{DIALECT.quote_name(each.name)} {column_type(each)}" for each in prop.properties)
+        inner = ", ".join(
+            f"{DIALECT.quote_name(member.name)} {column_type(member)}" for member in prop.properties
+        )
         return f"STRUCT({inner})"
     if prop.items is not None:
         return f"{column_type(prop.items)}[]"

@@ -100,15 +100,17 @@ class DuckDBWarehouse:
             _write_empty(self.folder / SEGMENTS.name, MARKER, overwrite=False)
         with connect(self.file, self.lock_retry) as connection:
             with _duckdb_errors(self.file):
-                differences = {each.table: view_differences(connection, each) for each in contracts}
+                differences = {
+                    contract.table: view_differences(connection, contract) for contract in contracts
+                }
             self._create_views(
                 connection,
                 [
-                    without_columns(each, missing_columns(differences[each.table] or ()))
-                    for each in contracts
-                    if all(one.effect != "incompatible" for one in differences[each.table] or ())
+                    without_columns(contract, missing_columns(differences[contract.table] or ()))
+                    for contract in contracts
+                    if _is_usable(differences[contract.table] or ())
                 ],
-                new={table for table, found in differences.items() if found is None},
+                new={table for table, difference in differences.items() if difference is None},
             )
 
     def _create_views(
@@ -235,8 +237,13 @@ def _duckdb_errors(path: str | Path) -> Iterator[None]:
 
 
 def _views(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    found = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
-    return {name for (name,) in found}
+    rows = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+    return {name for (name,) in rows}
+
+
+def _is_usable(differences: Sequence[Difference]) -> bool:
+    """Return whether a run can load into a table that differs so from its contract."""
+    return all(difference.effect != "incompatible" for difference in differences)
 
 
 def _partition(minute: int) -> str:

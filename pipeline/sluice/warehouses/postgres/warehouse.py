@@ -59,7 +59,7 @@ class PostgresWarehouse:
 
         Raises:
             ConfigError: a contract asks for what PostgreSQL cannot hold.
-            WarehouseError: the server cannot be reached, or refuses.
+            WarehouseError: the server cannot be reached, or rejects a statement.
 
         """
         self._check_foreign_keys(contracts)

@@ -67,7 +67,7 @@ class SnowflakeWarehouse:
 
         Raises:
             ConfigError: a contract asks for what Snowflake cannot hold, or the environment has no credentials.
-            WarehouseError: Snowflake cannot be reached, or refuses.
+            WarehouseError: Snowflake cannot be reached, or rejects a statement.
 
         """
         tables = {contract.table: create_table_sql(contract).removesuffix(";\n") for contract in contracts}
