@@ -199,12 +199,14 @@ def test_pages_name_no_machine(page: Path) -> None:
 
 
 def test_every_decision_is_listed_dated_and_whole() -> None:
-    listed = re.findall(r"\((\d{4}-[\w-]+\.md)\)", read("docs/adr/README.md"))
+    listed = re.findall(
+        r"^\| \[\d{4}\]\((\d{4}-[\w-]+\.md)\) \| (.*) \| (.*) \| (.*) \|$", read("docs/adr/README.md"), re.M
+    )
     files = sorted((ROOT / "docs/adr").glob("[0-9]*.md"))
-    assert listed == [file.name for file in files]
-    for file in files:
+    assert [name for name, *_ in listed] == [file.name for file in files]
+    for file, (_, *row) in zip(files, listed, strict=True):
         title, _, date, *_ = file.read_text("utf-8").splitlines()
-        assert title.startswith(f"# {file.name[:4]}: ")
+        assert (title, date) == (f"# {file.name[:4]}: {row[0]}", f"{row[1]}, {row[2]}")
         assert re.fullmatch(r"\d{4}-\d{2}-\d{2}, (accepted|superseded by \d{4})", date)
         assert re.findall(r"^## (\w+)$", file.read_text("utf-8"), re.MULTILINE) == [
             "Context",
