@@ -10,7 +10,7 @@
     {{- "cast('" ~ run_started_at.strftime('%Y-%m-%d %H:%M:%S.%f+00:00') ~ "' as " ~ type_instant() ~ ')' -}}
 {% endmacro %}
 
-{# BigQuery refuses to read Sluice's tables without a filter on the partition. This one leaves nothing out. #}
+{# BigQuery rejects a query of Sluice's tables without a filter on the partition. All rows pass this filter. #}
 {% macro any_partition(column) %}
     {{- adapter.quote(column) ~ " >= '0001-01-01'" if target.type == 'bigquery' else 'true' -}}
 {% endmacro %}

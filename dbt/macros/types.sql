@@ -1,4 +1,4 @@
-{# The contract's kinds as types of the warehouse; see docs/contracts.md. #}
+{# The types of a contract as types of the warehouse; see docs/contracts.md. #}
 
 {% macro sluice_type(kind) %}
     {%- if kind in ('string', 'uuid') -%}{{ dbt.type_string() }}
