@@ -1,0 +1,22 @@
+"""What tests of whole runs share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.runtime.replay_fixture import Replay
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="replay") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def replay(tmp_path: Path, scratch: Path) -> Replay:
+    return Replay(tmp_path / "out", scratch)
