@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.live.job_fixture import ROOT, figures, rows, run_job
 
@@ -122,4 +124,15 @@ def test_user_log_script_prints_aggregates(tmp_path: Path, monkeypatch: pytest.M
     counted = rows(tmp_path, query)
     assert [(name, int(events)) for _, name, events in most] == [
         each for each in counted if each[1] == counted[0][1]
+    ]
+
+
+def test_reporting_metrics_descriptions_match_terraform() -> None:
+    table = json.loads((ROOT / "terraform/schemas/reporting_metrics.json").read_text())
+    (model,) = yaml.safe_load((ROOT / "dbt/models/commerce/reporting/reporting_metrics.yml").read_text())[
+        "models"
+    ]
+    assert model["description"] == table["description"]
+    assert [(each["name"], each["description"]) for each in model["columns"]] == [
+        (each["name"], each["description"]) for each in table["schema"]["fields"]
     ]

@@ -5,8 +5,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sluice.cli.main import main
 from sluice.elements import RecordBatch, StepCounts, add_step_counts
-from sluice.graph.ledger import count_read, make_report, read_totals, write_totals
+from sluice.errors import StorageError
+from sluice.graph.ledger import (
+    count_read,
+    make_report,
+    read_report,
+    read_totals,
+    write_submission,
+    write_totals,
+)
 from sluice.provenance import FileProvenance
 
 GOOD = {
@@ -110,3 +119,43 @@ def test_a_pane_that_is_written_again_makes_void_what_followed(
     for pane, number in panes:
         write_totals(StepCounts({("read", ""): number}), str(tmp_path), pane)
     assert read_totals(str(tmp_path)).counts == {("read", ""): read}
+
+
+def write_panes(folder: Path, *panes: tuple[int, int]) -> None:
+    for pane, read in panes:
+        write_totals(StepCounts({("read", ""): read}), str(folder), pane)
+
+
+@pytest.mark.parametrize(
+    ("panes", "read"),
+    [
+        ([(0, 1), (1, 10), (2, 100)], 111),
+        ([(0, 1), (1, 10), (1, 20), (2, 100)], 121),  # pane 1 is written again, with what came meanwhile
+        ([(0, 1), (1, 10), (2, 100), (1, 110)], 111),  # what filled two panes fills one after the recovery
+        ([(0, 1), (1, 10), (0, 11)], 11),  # there was no checkpoint yet
+        ([(0, 1), (1, 10), (1, 10), (2, 5), (1, 10), (2, 6)], 17),  # two recoveries
+    ],
+)
+def test_rewritten_pane_replaces_its_successors(
+    tmp_path: Path, panes: list[tuple[int, int]], read: int
+) -> None:
+    write_panes(tmp_path, *panes)
+    assert read_totals(str(tmp_path)) == StepCounts({("read", ""): read})
+
+
+def test_totals_of_a_submitted_job_make_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_submission(str(tmp_path), job="shop", run_id="r", started=1_700_000_000.0)
+    in_flight = {("read", ""): 3, ("routed", "order"): 3, ("accepted", "order"): 3}
+    write_totals(StepCounts(in_flight), str(tmp_path), 0)
+    assert main(["report", str(tmp_path)]) != 0
+    write_totals(StepCounts({("loaded", "order"): 3}), str(tmp_path), 1)
+    made = read_report(str(tmp_path))
+    assert (made.job, made.run_id, made.started) == ("shop", "r", "2023-11-14T22:13:20Z")
+    assert (made.read, made.accepted, made.loaded, made.reconciled) == (3, 3, 3, True)
+    assert main(["report", str(tmp_path)]) == 0
+    assert "shop" in capsys.readouterr().out
+
+
+def test_folder_without_totals_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot read run\.json: No such file"):
+        read_report(str(tmp_path))

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import yaml
 
 from devservers import bigquery as bigquery_emulator
 from devservers import postgres
+from devservers.process import PROGRAMS
 from devservers.tools import require_path
 from tests.live.expected_marts import SAMPLES, Backend, Shop, add_products, add_sales, read_log, samples
 from tests.live.job_fixture import ROOT, run_job
@@ -119,21 +119,6 @@ def postgres_place(_: Path) -> Iterator[Place]:
         yield Place(server.url, environment, query)
 
 
-EMULATED = """
-import sys, types
-from dbt.cli.main import dbtRunner
-from google.cloud import bigquery
-known = bigquery.Client.get_table
-
-def get_table(self, table, *rest, **named):
-    # The emulator does not tell where the rows of a `create table as` are, which dbt asks for to count them.
-    return types.SimpleNamespace(num_rows=0) if table is None else known(self, table, *rest, **named)
-
-bigquery.Client.get_table = get_table
-sys.exit(not dbtRunner().invoke(sys.argv[1:]).success)
-"""
-
-
 @contextmanager
 def bigquery_place(folder: Path) -> Iterator[Place]:
     (folder / "emulator").mkdir()
@@ -153,7 +138,7 @@ def bigquery_place(folder: Path) -> Iterator[Place]:
             "SLUICE_DBT_TARGET": "bigquery",
             "GOOGLE_CLOUD_PROJECT": "emulator",
         }
-        tool = ("dbt/bin/python", "-c", EMULATED)
+        tool = ("dbt/bin/python", str(PROGRAMS / "dbt_on_emulator.py"))
         yield Place("bigquery://emulator/commerce", environment, query, tool, folder / "profiles")
 
 
@@ -328,37 +313,7 @@ def check_alarms(place: Place, folder: Path) -> None:
     assert "Got 1 result, configured to fail if != 0" in said
 
 
-COMPILE = """
-import importlib, sys, types
-from dbt.cli.main import dbtRunner
-folder, target = sys.argv[1:]
-adapter = importlib.import_module(f"dbt.adapters.{target}").Plugin.adapter
-
-def opened(manager, connection):
-    connection.state, connection.handle = "open", types.SimpleNamespace(close=bool, is_closed=bool)
-    return connection
-
-def known(self, database, schema, identifier):
-    # Where a table is there already, incremental models are compiled as such.
-    named = dict(database=database, schema=schema, identifier=identifier, type="table")
-    return self.Relation.create(**named) if incremental else None
-
-adapter.ConnectionManager.open = classmethod(opened)
-adapter.get_relation = known
-shared = ["--log-level-file=none", "--quiet", "compile", "--target", target, "--no-introspect"]
-shared += ["--no-populate-cache", "--project-dir", "dbt", "--profiles-dir", "dbt"]
-for incremental, chosen in (
-    (False, ["commerce", "backend_events"]),
-    (True, [
-        "config.materialized:incremental,resource_type:model",
-        f"--partial-parse-file-path={folder}/False/partial_parse.msgpack",
-    ]),
-):
-    result = dbtRunner().invoke([*shared, "--select", *chosen, "--target-path", f"{folder}/{incremental}"])
-    if not result.success:
-        raise SystemExit(str(result.exception))
-"""
-"""Compiles for a warehouse that is not there, once as if it was empty and once as if it had all tables."""
+COMPILE = Path(__file__).with_name("compile_dbt.py")
 
 NOWHERE = {
     "bigquery": {"GOOGLE_CLOUD_PROJECT": "emulator"},
@@ -375,7 +330,7 @@ NOWHERE = {
 def test_compiled_sql_parses_in_every_dialect(dialect: str, tmp_path: Path) -> None:
     python = str(require_path("dbt/bin/python"))
     done = subprocess.run(
-        [python, "-c", COMPILE, str(tmp_path), dialect],
+        [python, str(COMPILE), str(tmp_path), dialect],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": "", **NOWHERE[dialect]},
         capture_output=True,
@@ -394,41 +349,3 @@ def test_compiled_sql_parses_in_every_dialect(dialect: str, tmp_path: Path) -> N
     for path in [*compiled, *again]:
         (statement,) = sqlglot.parse(path.read_text(), dialect=dialect)
         assert isinstance(statement, sqlglot.exp.Query), path
-
-
-@pytest.mark.long
-@pytest.mark.timeout(900)
-def test_demo(tmp_path: Path) -> None:
-    for name in ("jobs", "schemas", "examples", "dbt"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    require_path("dbt/bin/dbt")
-    done = subprocess.run(
-        [sys.executable, "-m", "examples.commerce_demo"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    for figures in (
-        "read 93 = accepted 85 + repeated 2 + rejected 6",
-        "accepted 73 + repeated 1 + rejected 6",
-    ):
-        assert figures in done.stdout
-    shown = [[cell.strip() for cell in line.split("\u2502")[1:-1]] for line in done.stdout.splitlines()]
-    assert ["lighting", "1", "P101", "Floor lamp", "26", "2314.00"] in shown
-    assert ["1", "U2", "10", "view", "8", "1407.80"] in shown
-    assert ["2025-01-12", "P101", "lighting"] == next(row for row in shown if "2025-01-12" in row)[:3]
-
-
-def test_reporting_metrics_descriptions_match_terraform() -> None:
-    table = json.loads((ROOT / "terraform/schemas/reporting_metrics.json").read_text())
-    (model,) = yaml.safe_load((ROOT / "dbt/models/commerce/reporting/reporting_metrics.yml").read_text())[
-        "models"
-    ]
-    assert model["description"] == table["description"]
-    assert [(each["name"], each["description"]) for each in model["columns"]] == [
-        (each["name"], each["description"]) for each in table["schema"]["fields"]
-    ]

@@ -195,7 +195,7 @@ class Reading:
     def records(self) -> list[bytes]:
         return [record for batch in list(self.batches) for record in batch.records]
 
-    def windowing(self) -> list[int]:
+    def pane_sizes(self) -> list[int]:
         return PANES[self.name]
 
     def until(self, number: int) -> None:
@@ -275,7 +275,7 @@ def test_records_are_read_once_with_offset_and_log_time(broker: KafkaBroker) -> 
         found[partition] |= dict(zip(offsets_of(batch), batch.records, strict=True))
     assert len(run.records()) == 27_000
     assert found == {partition: dict(enumerate(values)) for partition, values in sent.items()}
-    assert sum(run.windowing()) == 27_000
+    assert sum(run.pane_sizes()) == 27_000
 
 
 def test_restart_continues_at_the_committed_prefix(
@@ -391,7 +391,7 @@ def test_idle_partitions_do_not_delay_the_watermark(broker: KafkaBroker) -> None
     bus.send([b"a", b"b"], 1)
     with reading(bus) as run:
         run.until(2)
-        until(lambda: sum(run.windowing()) == 2)  # the window of the records has closed
+        until(lambda: sum(run.pane_sizes()) == 2)  # the window of the records has closed
 
 
 def test_watermark_follows_the_slowest_partition(broker: KafkaBroker) -> None:
@@ -402,7 +402,7 @@ def test_watermark_follows_the_slowest_partition(broker: KafkaBroker) -> None:
     bus.send([b"new"], 1)
     with reading(bus) as run:
         run.until(100_001)
-        until(lambda: sum(run.windowing()) == 100_001)  # the windows allow no lateness: none was dropped
+        until(lambda: sum(run.pane_sizes()) == 100_001)  # the windows allow no lateness: none was dropped
 
 
 def test_open_transactions_delay_and_aborted_transactions_are_skipped(broker: KafkaBroker) -> None:

@@ -119,10 +119,10 @@ def test_rejected_rows_keep_the_words_of_postgresql_and_others_are_loaded(
     lines = [order(second) for second in range(20)]
     lines[13] = line
     each = segment(1, *lines, b'{"at":7}')
-    load_rejected = load(warehouse, ORDER, each)
-    assert load_rejected[0] == (13, reason)
-    assert [number for number, _ in load_rejected] == [13, 20]
-    assert warehouse.row_errors(each.id, each.minute) == load_rejected
+    row_errors = load(warehouse, ORDER, each)
+    assert row_errors[0] == (13, reason)
+    assert [number for number, _ in row_errors] == [13, 20]
+    assert warehouse.row_errors(each.id, each.minute) == row_errors
     assert [row["at"].second for row in read_back(backend)] == [*range(13), *range(14, 20)]
     # The line that is refused is one of second 0, that it replaced was one of second 13.
     assert [events for *_, events in event_counts(backend)] == [10, 9]
@@ -132,8 +132,8 @@ def test_rejected_rows_keep_the_words_of_postgresql_and_others_are_loaded(
 def test_rows_that_break_a_user_constraint_are_rejected(backend: Backend) -> None:
     warehouse = prepared(backend.url)
     execute(backend, 'ALTER TABLE order_events ADD CONSTRAINT "few" CHECK (number < 10)')
-    load_rejected = load(warehouse, ORDER, segment(1, order(number=10), order(number=9)))
-    assert load_rejected == [(0, 'new row for relation "order_events" violates check constraint "few"')]
+    row_errors = load(warehouse, ORDER, segment(1, order(number=10), order(number=9)))
+    assert row_errors == [(0, 'new row for relation "order_events" violates check constraint "few"')]
     assert number_of(backend, "order_events") == 1
 
 
@@ -142,8 +142,8 @@ def test_existing_event_id_is_rejected(backend: Backend) -> None:
     warehouse = prepared(backend.url)
     load(warehouse, ORDER, segment(1, order()))
     execute(backend, "UPDATE order_events SET _event_id = '" + f"{2:016x}{1:016x}'")
-    load_rejected = load(warehouse, ORDER, segment(2, order(), order(1), order(2)))
-    assert load_rejected == [
+    row_errors = load(warehouse, ORDER, segment(2, order(), order(1), order(2)))
+    assert row_errors == [
         (
             1,
             'duplicate key value violates unique constraint "order_events_pkey"; '
