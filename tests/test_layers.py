@@ -70,7 +70,6 @@ LONG_FOR_NOW = {
     "sluice.validation.masking",
     "sluice.config.job.load_job",
     "sluice.config.options.option",
-    "sluice.validation.records.decode",
     "sluice.runtime.local_workers.forked_workers",
     "sluice.runtime.monitoring.draining_by_signal",
     "sluice.tooling.publish.publish",

@@ -1,4 +1,4 @@
-"""What travels between the steps of the graph. An element is a batch, never a single event.
+"""What passes between the steps of the graph. An element is a batch, never a single event.
 
 Beam costs microseconds for each element and msgspec less than one for each event, so records move in
 batches, and what crosses a shuffle is compressed.
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sluice.provenance import CsvDialect, CsvProvenance, Origin, Provenance, RedeliveryProvenance
 
 Acks = Mapping[int, int]
-"""Ticket -> how many records of its batch are stored, or owed once something is. Empty where sources need none."""
+"""Ack token of a batch -> how many of its records are stored, or will be once something is. Empty without tokens."""
 
 DEAD_LETTER = "dead_letter"
 """Event type of dead letters, which have a log and a table of their own."""
@@ -113,6 +113,29 @@ class Segment:
         return sum(map(len, self.lines))
 
 
+@dataclass(frozen=True, slots=True)
+class StoredSegment:
+    """A segment that is in the log; `EventLog.read` returns its lines. `path` is a full address."""
+
+    event_type: str
+    path: str
+    minute: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """Segments of one event type and minute that a warehouse may not have; `acks` are due once all are loaded."""
+
+    segments: Sequence[Segment | StoredSegment]
+    acks: Acks = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all lines in it, without line feeds."""
+        return sum(segment.size for segment in self.segments if isinstance(segment, Segment))
+
+
 class LogKey(NamedTuple):
     """What events must share to be appended together; `minute` is in epoch seconds, UTC."""
 
@@ -129,7 +152,7 @@ class OrderedLines:
     offset: int
     lines: list[bytes]
     acks: Acks = field(default_factory=dict)
-    """What is owed once the lines are stored."""
+    """Due once the lines are stored."""
 
     @property
     def size(self) -> int:
@@ -164,12 +187,12 @@ class Rejected:
     partition_minutes: int = 1
     """Minutes in one folder of its event type's log; the dead letter is placed as coarsely."""
     acks: Acks = field(default_factory=dict)
-    """What is owed once the record's dead letter is stored."""
+    """Due once the record's dead letter is stored."""
     dialect: CsvDialect | None = None
     masked: frozenset[str] = frozenset()
-    """Paths of the values that were protected, such as `items[].email`."""
+    """Paths of the values that are masked in it, such as `items[].email`."""
     quarantine: bytes | None = None
-    """Keyed hash of a record that cannot be searched for values to protect, and still has them."""
+    """Keyed hash of a record that cannot be searched for values to mask, and still has their raw values."""
 
     @property
     def size(self) -> int:
@@ -190,19 +213,19 @@ class StepCounts:
 
 
 def add_acks(acks: Iterable[Acks]) -> Acks:
-    """Return the sum of `receipts`, ticket by ticket."""
+    """Return the sum of `acks`, token by token."""
     total: Counter[int] = Counter()
-    for each in acks:
-        total.update(each)
+    for records in acks:
+        total.update(records)
     return total
 
 
-def add_step_counts(tallies: Iterable[StepCounts]) -> StepCounts:
-    """Return the sum of `tallies`: counts added up, the span of times widened. Associative, commutative."""
-    counts: Counter[tuple[str, str]] = Counter()
+def add_step_counts(step_counts: Iterable[StepCounts]) -> StepCounts:
+    """Return the sum of `step_counts`, with the earliest and the latest time. Associative and commutative."""
+    total: Counter[tuple[str, str]] = Counter()
     firsts, lasts = [], []
-    for tally in tallies:
-        counts.update(tally.counts)
-        firsts += [tally.first] if tally.first is not None else []
-        lasts += [tally.last] if tally.last is not None else []
-    return StepCounts(dict(counts), min(firsts, default=None), max(lasts, default=None))
+    for counts in step_counts:
+        total.update(counts.counts)
+        firsts += [counts.first] if counts.first is not None else []
+        lasts += [counts.last] if counts.last is not None else []
+    return StepCounts(dict(total), min(firsts, default=None), max(lasts, default=None))

@@ -28,8 +28,9 @@ from hypothesis.stateful import (
     rule,
 )
 from sluice.errors import StorageError
-from sluice.eventlog.log import AppendResult, EventLog, TypeLog
+from sluice.eventlog.log import AppendResult, EventLog
 from sluice.eventlog.paths import parse_segment_path
+from sluice.eventlog.type_log import TypeLog
 from sluice.storage import Names, Store, open_store
 from sluice.validation.deduplication_keys import shard_of
 
@@ -49,7 +50,7 @@ def content() -> Callable[[bytes], bytes]:
     return xxhash.xxh3_128_digest
 
 
-STREAMS = {name: TypeLog(name, name, "content", content) for name in TYPES}
+TYPE_LOGS = {name: TypeLog(name, name, "content", content) for name in TYPES}
 
 
 class CrashError(BaseException):
@@ -90,7 +91,7 @@ class Worker:
 
     def __init__(self, root: Path, shards: int) -> None:
         self.store = Faulty(open_store(str(root)))
-        self.log = EventLog(self.store, STREAMS, shards, cached_identities=CACHE)
+        self.log = EventLog(self.store, TYPE_LOGS, shards, max_cached_keys=CACHE)
 
 
 def crash() -> None:
@@ -205,9 +206,9 @@ class LogMachine(RuleBasedStateMachine):
         result = worker.log.append(event_type, minute, shard, list(lines))
         assert result.appended + result.duplicates == len(lines)
         assert result.appended == (len(result.segment.lines) if result.segment else 0)
-        reported = [worker.log.read(found.path) for found in result.found]
+        reported = [worker.log.read(found.path) for found in result.unloaded]
         assert [(each.id, each.path, each.minute) for each in reported] == [
-            (found.id, found.path, minute) for found in result.found
+            (found.id, found.path, minute) for found in result.unloaded
         ]
         new = [result.segment] if result.segment else []
         assert len({each.path for each in reported + new}) == len(reported + new)

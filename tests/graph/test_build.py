@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from sluice.elements import EventBatch, Rejected
-from sluice.eventlog.log import LoadRequest
+from sluice.elements import EventBatch, LoadRequest, Rejected
 
 from tests.graph.graph_fixture import MINUTE, GraphRun, batch, event
 

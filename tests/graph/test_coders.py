@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from sluice.elements import EventBatch, OrderedLines, RecordBatch, Rejected, Segment, Violation
-from sluice.eventlog.log import LoadRequest, StoredSegment
+from sluice.elements import (
+    EventBatch,
+    LoadRequest,
+    OrderedLines,
+    RecordBatch,
+    Rejected,
+    Segment,
+    StoredSegment,
+    Violation,
+)
 from sluice.graph.coders import ElementCoder
 from sluice.provenance import FileProvenance, Origin
 

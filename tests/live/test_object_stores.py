@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import xxhash
 from sluice.errors import StorageError
-from sluice.eventlog.log import AppendResult, EventLog, TypeLog
+from sluice.eventlog.log import AppendResult, EventLog
+from sluice.eventlog.type_log import TypeLog
 from sluice.storage import Store, open_store
 from sluice.storage.objects import CREATE_ATTEMPTS
 from sluice.validation.deduplication_keys import shard_of
@@ -235,7 +236,7 @@ def test_log_appends_and_deduplicates(root: str) -> None:
     assert first is not None
     assert result.segment is not None
     assert (result.segment.lines, result.duplicates) == ([b"3"], 1)
-    assert [found.id for found in result.found] == [first.id]
+    assert [found.id for found in result.unloaded] == [first.id]
     assert result.segment.path == f"{root}/order/2026/08/13/14/07/order_2026081314070002.json"
     paths = list(log.segments())
     assert [log.read(path) for path in paths] == [first, result.segment]

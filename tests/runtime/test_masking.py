@@ -25,7 +25,8 @@ from sluice.contracts import load_contract
 from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, RecordBatch
-from sluice.eventlog.log import EventLog, TypeLog
+from sluice.eventlog.log import EventLog
+from sluice.eventlog.type_log import TypeLog
 from sluice.graph.build import RunContext, build
 from sluice.graph.decode import DecodeRecords
 from sluice.graph.shuffle import Spill

@@ -12,7 +12,8 @@ import xxhash
 from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY
 from sluice.errors import StorageError
-from sluice.eventlog.log import AppendResult, EventLog, TypeLog
+from sluice.eventlog.log import AppendResult, EventLog
+from sluice.eventlog.type_log import TypeLog
 from sluice.storage import Store, open_store
 from sluice.storage.local import LocalStore
 from sluice.validation.deduplication_keys import KeyFunction

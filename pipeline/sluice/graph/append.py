@@ -12,8 +12,8 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints import with_output_types
 from apache_beam.utils.shared import Shared
 
-from sluice.elements import EventBatch, LogKey, Segment, StepCounts, add_acks
-from sluice.eventlog.log import EventLog, LoadRequest, StoredSegment
+from sluice.elements import EventBatch, LoadRequest, LogKey, Segment, StepCounts, StoredSegment, add_acks
+from sluice.eventlog.log import EventLog
 from sluice.graph.shuffle import Spill, pack, unpack
 from sluice.graph.windowing import Windowing
 from sluice.retry import RetryPolicy
@@ -96,7 +96,7 @@ class AppendPane(beam.DoFn):
         lines = [line for part in parts for line in part.lines]
         appended = self._retry(lambda: self._log.append(event_type, minute, shard, lines))
         counts = {("duplicates", event_type): appended.duplicates}
-        offered: list[Segment | StoredSegment] = [*appended.found]
+        offered: list[Segment | StoredSegment] = [*appended.unloaded]
         if appended.segment is not None:
             counts["accepted", event_type] = len(appended.segment.lines)
             counts["segments", event_type] = 1

@@ -15,8 +15,8 @@ import apache_beam as beam
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.contracts import Contract
-from sluice.elements import DEAD_LETTER, REDELIVERY, Acks, RecordBatch, Rejected, StepCounts
-from sluice.eventlog.log import EventLog, LoadRequest
+from sluice.elements import DEAD_LETTER, REDELIVERY, Acks, LoadRequest, RecordBatch, Rejected, StepCounts
+from sluice.eventlog.log import EventLog
 from sluice.graph import coders  # noqa: F401  they are registered there
 from sluice.graph.append import AppendToLog
 from sluice.graph.dead_letters import WrapDeadLetters
@@ -60,7 +60,7 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> 
         DecodeRecords(
             job.contracts, job.route_by, run.ages, job.windows.shards, run.progress, job.privacy_key
         )
-    ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.TALLIES, main="events")
+    ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.STEP_COUNTS, main="events")
     appended = {"events": decoded.events} | "Append events" >> AppendToLog(
         run.log, run.event_windowing, run.retry, run.spill
     )
@@ -70,7 +70,7 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> 
     kept = _write_dead_letters({"rejected": decoded.rejected, "load_rejected": loaded.rejected}, job, run)
     stored = {"stored events": loaded.acks, "stored letters": kept.acks}
     _ = {"read": records, **stored} | "Acknowledge" >> run.acknowledge
-    tallies = (read, decoded.tallies, appended["tallies"], loaded.tallies, *kept.tallies)
+    tallies = (read, decoded.step_counts, appended["tallies"], loaded.tallies, *kept.tallies)
     return _balance(tallies, run)
 
 

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 
 from apache_beam.coders import Coder, registry
 
-from sluice.elements import EventBatch, RecordBatch, Rejected
-from sluice.eventlog.log import LoadRequest
+from sluice.elements import EventBatch, LoadRequest, RecordBatch, Rejected
 
 
 class _Sized(Protocol):

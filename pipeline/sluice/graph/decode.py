@@ -29,17 +29,17 @@ from sluice.validation.masking_key import read_privacy_key
 from sluice.validation.records import RecordDecoder, count_decoded
 
 
-@with_output_types(tuple[LogKey, EventBatch], rejected=list[Rejected], tallies=StepCounts)
+@with_output_types(tuple[LogKey, EventBatch], rejected=list[Rejected], step_counts=StepCounts)
 class DecodeRecords(beam.DoFn):
-    """RecordBatch -> (LogKey, EventBatch) at its event minute; `rejected`; `tallies`.
+    """RecordBatch -> (LogKey, EventBatch) at its event minute; `rejected`; `step_counts`.
 
-    `rejected` are lists of Rejected, one for each batch that has any, at its arrival. Tallies carry `routed` and
-    `rejected` by event type (`unknown` where a record has none), rejections by code, what was `salvaged` of the
-    accepted, and the span of event times.
+    `rejected` are lists of Rejected, one for each batch that has any, at its arrival. The step counts are `routed` and
+    `rejected` by event type (`unknown` where a record has none), rejections by `code`, what was `repaired` of the
+    accepted, and the first and last event time.
     """
 
     REJECTED = "rejected"
-    TALLIES = "tallies"
+    STEP_COUNTS = "step_counts"
 
     def __init__(
         self,
@@ -48,48 +48,47 @@ class DecodeRecords(beam.DoFn):
         ages: AgeLimits,
         shards: int,
         progress: Progress | None,
-        secret: str | None,
+        privacy_key: str | None,
     ) -> None:
-        """Keep what the workers need; nothing is compiled here, and of the privacy key only the secret's name."""
+        """Keep the arguments for the workers, which compile them; `privacy_key` is the name of a secret."""
         self._arguments = (contracts, route_by, ages, shards)
-        self._secret = secret
+        self._privacy_key = privacy_key
         self._progress = progress
 
     def setup(self) -> None:
         """Compile the contracts."""
-        self._key = read_privacy_key(self._arguments[0].values(), self._secret)
+        self._key = read_privacy_key(self._arguments[0].values(), self._privacy_key)
         self._decoders = {frozenset[str](): RecordDecoder(*self._arguments, self._key)}
 
     def start_bundle(self) -> None:
-        """Begin with nothing held back."""
+        """Begin with an empty buffer."""
         self._buffer = BundleBuffer()
-        self._tally = StepCounts({})
+        self._counts = StepCounts({})
 
     def process(self, batch: RecordBatch) -> Iterator[Any]:
         """Decode one batch."""
-        origin = batch.provenance
-        decoded = self._decoder(origin).decode(batch)
+        provenance = batch.provenance
+        decoded = self._decoder(provenance).decode(batch)
         for key, lines in decoded.events.items():
-            self._buffer.add(
-                key, key.minute, OrderedLines(origin.uri, origin.position, lines, batch.acks(len(lines)))
-            )
+            ordered = OrderedLines(provenance.uri, provenance.position, lines, batch.acks(len(lines)))
+            self._buffer.add(key, key.minute, ordered)
         if decoded.rejected:
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(decoded.rejected, batch.arrival))
-        self._tally = add_step_counts([self._tally, count_decoded(decoded)])
+        self._counts = add_step_counts([self._counts, count_decoded(decoded)])
         if self._progress is not None:
             size = batch.size + len(batch.records)
             self._progress.add(size, len(batch.records), len(decoded.rejected))
         yield from self._buffer.flush_if_full()
 
     def _decoder(self, provenance: Provenance) -> RecordDecoder:
-        """Return the decoder of records in which the same values are protected already: none, unless redelivered."""
-        done = provenance.masked if isinstance(provenance, RedeliveryProvenance) else frozenset[str]()
-        if done not in self._decoders:
-            self._decoders[done] = RecordDecoder(*self._arguments, self._key, done)
-        return self._decoders[done]
+        """Return the decoder for records whose values are masked at some paths already, as redelivered ones are."""
+        masked = provenance.masked if isinstance(provenance, RedeliveryProvenance) else frozenset[str]()
+        if masked not in self._decoders:
+            self._decoders[masked] = RecordDecoder(*self._arguments, self._key, masked)
+        return self._decoders[masked]
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Let go of what is held back, and of the bundle's tally."""
+        """Emit what is left in the buffer, and the step counts of the bundle."""
         yield from self._buffer.flush()
-        if self._tally.counts:
-            yield pvalue.TaggedOutput(self.TALLIES, WindowedValue(self._tally, 0, (GlobalWindow(),)))
+        if self._counts.counts:
+            yield pvalue.TaggedOutput(self.STEP_COUNTS, WindowedValue(self._counts, 0, (GlobalWindow(),)))

@@ -17,8 +17,17 @@ from sluice.arrow.window_counts import count_events
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.contracts import Contract
-from sluice.elements import DEAD_LETTER, Acks, Rejected, Segment, StepCounts, Violation
-from sluice.eventlog.log import EventLog, LoadRequest, StoredSegment
+from sluice.elements import (
+    DEAD_LETTER,
+    Acks,
+    LoadRequest,
+    Rejected,
+    Segment,
+    StepCounts,
+    StoredSegment,
+    Violation,
+)
+from sluice.eventlog.log import EventLog
 from sluice.provenance import Origin
 from sluice.retry import RetryPolicy
 from sluice.sources.acknowledgements import PENDING_ACKS

@@ -38,7 +38,8 @@ from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError, WorkerError
-from sluice.eventlog.log import EventLog, TypeLog
+from sluice.eventlog.log import EventLog
+from sluice.eventlog.type_log import TypeLog
 from sluice.graph.build import RunContext, build, build_load
 from sluice.graph.ledger import Report, make_report, read_totals, write_submission
 from sluice.graph.progress import Progress

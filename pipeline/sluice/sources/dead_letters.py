@@ -15,7 +15,7 @@ from sluice.dead_letters.reading import find_minutes, read_batches
 from sluice.dead_letters.selection import Selection, make_selection
 from sluice.elements import QUARANTINE, RecordBatch
 from sluice.errors import SourceError
-from sluice.eventlog.log import LOG_FILE
+from sluice.eventlog.type_log import LOG_FILE
 
 SCHEME = "dead-letters"
 

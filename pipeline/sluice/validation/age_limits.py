@@ -15,9 +15,9 @@ from sluice.provenance import RedeliveryProvenance
 class AgeLimits:
     """How old or new an event may be when it arrives; all in seconds.
 
-    `started` (epoch seconds) stands in for every arrival in a bounded run: a history has no lateness, and its
-    events may not lie further ahead than the moment at which the run began. What is delivered again is judged by
-    its first arrival, or by the start of the bounded run that rejected it.
+    In a bounded run, age counts from `started` (epoch seconds) for every event: historical data is never late, and
+    an event may not lie further in the future than `max_skew` after the run began. The age of a redelivered record
+    counts from its first arrival, or from the start of the bounded run that rejected it.
     """
 
     max_skew: float
@@ -25,12 +25,12 @@ class AgeLimits:
     started: float | None = None
 
     def references(self, batch: RecordBatch) -> Iterable[float]:
-        """Return, for each record of `batch`, the moment that its event's age is measured from."""
+        """Return, for each record of `batch`, the moment from which the age of its event counts."""
         started = self._started(batch)
         return batch.provenance.arrivals if started is None else repeat(started)
 
     def lateness(self, batch: RecordBatch) -> float:
-        """How far back an event of `batch` may lie; without end in a bounded run."""
+        """How far back an event of `batch` may lie; infinite in a bounded run."""
         return float("inf") if self._started(batch) is not None else self.allowed_lateness
 
     def _started(self, batch: RecordBatch) -> float | None:

@@ -1,21 +1,21 @@
-"""Record + contract -> event or rejection: a pure core, and the thin step around it.
+"""Record + contract -> event or rejection.
 
-The hot path asks msgspec, and looks at the values of all of a batch's events that msgspec cannot tell. Only a record
-that msgspec refuses, or that holds an odd value, is looked at a second time, by the explainer, which names every
-violation.
+The hot path is msgspec, which decodes and validates a record at once, and checks over all events of a batch for what
+msgspec cannot express. Only a record that msgspec rejects, or that such a check suspects, is validated a second time
+by the explainer, which names every violation.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
-from sluice.contracts import Contract
+from sluice.contracts import DELIVERY_KEY, Contract
 from sluice.elements import LogKey, RecordBatch, Rejected, StepCounts, Violation
 from sluice.formats.normalize import Normalizer
 from sluice.provenance import Origin
@@ -42,29 +42,47 @@ class Decoded:
     events: dict[LogKey, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     rejected: list[Rejected] = field(default_factory=list)
     repaired: Counter[str] = field(default_factory=Counter)
-    """Accepted events that were mended, by event type."""
+    """Accepted events that were repaired, by event type."""
     first: float = float("inf")
     last: float = float("-inf")
+    """Earliest and latest event time of accepted events, in epoch seconds."""
 
 
-class _Kind(NamedTuple):
+class _ContractFacts(NamedTuple):
     """What the hot path needs to know of a contract."""
 
     contract: Contract
-    event_type: str
-    timed: bool
+    has_time: bool
     rewritten: bool
-    """What is stored differs from the record: protected, or with its delivery."""
+    """What is stored differs from the record: some values are masked, or its delivery is added."""
     seconds: int
-    """Of a folder of its log."""
+    """Of one partition of its log."""
 
 
-_SPANS = {"minute": 1, "hour": 60, "day": 1440}
-"""Minutes of a folder."""
+_Partitions = Mapping[type, tuple[_ContractFacts, dict[float, list[bytes]]]]
+"""Struct -> facts of its contract, and the accepted lines by the number of their log partition."""
+
+
+class _Lines(NamedTuple):
+    """The records of a batch as lines, and what was found out about all of them at once."""
+
+    lines: Sequence[bytes]
+    events: Sequence[Any]
+    """The struct of each line, or the Explanation of why it has none."""
+    repaired: Mapping[int, bytes]
+    """Index -> line of a record that was repaired."""
+    suspects: set[int]
+    """Indexes of events that the explainer must check."""
+    has_breaks: bool
+    """Some line has a line feed."""
+
+
+PARTITION_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
+"""`logPartition` of a contract -> minutes in one folder of its log."""
 
 
 class RecordDecoder:
-    """Holds every record of a batch against its contract. Pure: no Beam, no clock, no I/O."""
+    """Validates every record of a batch against its contract. Pure: no Beam, no clock, no I/O."""
 
     def __init__(
         self,
@@ -73,71 +91,61 @@ class RecordDecoder:
         ages: AgeLimits,
         shards: int,
         key: bytes | None = None,
-        done: frozenset[str] = frozenset(),
+        masked: frozenset[str] = frozenset(),
     ) -> None:
-        """Compile the contracts; done once a worker.
+        """Compile the contracts; once in each worker.
 
-        `key` is that of protected properties, if there are any. Values at the paths in `done` are protected already,
-        and are not held against limits that the raw ones have kept.
+        `key` is that of masked properties, if there are any. Values at the paths in `masked` are masked already; the
+        limits of their contracts do not apply to them, since the raw values have met them.
         """
-        contracts = (
-            {name: without_limits(contract, done) for name, contract in contracts.items()}
-            if done
-            else contracts
-        )
-        self._done = done
-        self._masking = compile_masking(contracts, route_by, key, done)
+        if masked:
+            contracts = {name: without_limits(contract, masked) for name, contract in contracts.items()}
+        self._masked = masked
+        self._masking = compile_masking(contracts, route_by, key, masked)
         self._mask = {} if self._masking is None else self._masking.lines
         compiled = compile_decoder(contracts, route_by)
         self._decode = compiled.decode
-        self._find_odd = compiled.suspects
-        self._kinds = {
-            struct: _Kind(
+        self._find_suspects = compiled.suspects
+        self._facts = {
+            struct: _ContractFacts(
                 contract,
-                contract.event_type,
-                contract.event_time is not None,
-                contract.identity == "delivery" or contract.event_type in self._mask,
-                60 * _SPANS[contract.log_partition],
+                has_time=contract.event_time is not None,
+                rewritten=contract.identity == "delivery" or contract.event_type in self._mask,
+                seconds=60 * PARTITION_MINUTES[contract.log_partition],
             )
             for struct, contract in compiled.contract_of.items()
         }
         self._explain = compile_explainer(contracts, route_by).explain
-        self._prepare = Normalizer(contracts, route_by)
+        self._normalizer = Normalizer(contracts, route_by)
         self._ages = ages
         self._shards = shards
-        self._identities = {name: compile_deduplication_key(contract) for name, contract in contracts.items()}
+        self._keys = {name: compile_deduplication_key(contract) for name, contract in contracts.items()}
 
     def decode(self, batch: RecordBatch) -> Decoded:
         """Return the events and the rejections of `batch`, each in the order of its records."""
-        result = Decoded()
-        kinds = {
-            struct: (kind, defaultdict[float, list[bytes]](list)) for struct, kind in self._kinds.items()
+        result, times = Decoded(), list[float]()
+        partitions: _Partitions = {
+            struct: (facts, defaultdict(list)) for struct, facts in self._facts.items()
         }
-        times: list[float] = []
         max_skew, lateness = self._ages.max_skew, self._ages.lateness(batch)
-        references = self._ages.references(batch)
-        lines, broken = self._prepare.lines(batch)
-        whole = b"".join(lines)  # what is rare is looked for in all lines at once, at a tenth of the time
-        events, mended = self._events(batch, lines, broken, is_ascii=whole.isascii())
-        suspects = self._suspects(events)
-        has_breaks = b"\n" in whole
-        for index, (record, event, reference) in enumerate(zip(lines, events, references, strict=False)):
+        lines, events, repaired, suspects, has_breaks = self._read(batch)
+        records = zip(lines, events, self._ages.references(batch), strict=False)
+        for index, (record, event, reference) in enumerate(records):
             if type(event) is Explanation:
                 result.rejected.append(self._rejected(batch, index, event))
                 continue
-            (contract, event_type, timed, rewritten, seconds), folders = kinds[type(event)]
-            if timed:
-                stamp = event.event_time_
-                if stamp.tzinfo is None:
-                    stamp = stamp.replace(tzinfo=UTC)
-                time = stamp.timestamp()
-                exact = -_EXACT < time < _EXACT
-                folder = time // seconds if exact else (stamp - _EPOCH) // timedelta(seconds=seconds)
+            (contract, has_time, rewritten, seconds), lines_of = partitions[type(event)]
+            if has_time:
+                instant = event.event_time_
+                if instant.tzinfo is None:
+                    instant = instant.replace(tzinfo=UTC)
+                time = instant.timestamp()
+                number = time // seconds if -_EXACT < time < _EXACT else _exact_partition(instant, seconds)
             else:
                 time = batch.origin(index).arrival
-                folder = time // seconds
+                number = time // seconds
             in_time = reference - lateness <= time <= reference + max_skew
-            line = mended.get(index, record)
+            line = repaired.get(index, record)
             if not in_time or index in suspects:
                 explanation = self._recheck(record, line, contract, None if in_time else reference, time)
                 if explanation.violations:
@@ -145,21 +153,32 @@ class RecordDecoder:
                     continue
             if rewritten or (has_breaks and b"\n" in line):
                 line = self._stored(line, contract, batch, index)
-            folders[folder].append(line)
+            lines_of[number].append(line)
             times.append(time)
-            if index in mended:
-                result.repaired[event_type] += 1
+            if index in repaired:
+                result.repaired[contract.event_type] += 1
         if times:
             result.first, result.last = min(times), max(times)
-        self._shard(kinds.values(), result)
+        self._assign_keys(partitions, result)
         return result
 
+    def _read(self, batch: RecordBatch) -> _Lines:
+        lines, csv_violations = self._normalizer.lines(batch)
+        whole = b"".join(lines)  # what is rare is searched in all lines at once, in a tenth of the time
+        events, repaired = self._events(batch, lines, csv_violations, is_ascii=whole.isascii())
+        return _Lines(lines, events, repaired, self._suspects(events), b"\n" in whole)
+
     def _events(
-        self, batch: RecordBatch, lines: Sequence[bytes], broken: Mapping[int, Violation], *, is_ascii: bool
+        self,
+        batch: RecordBatch,
+        lines: Sequence[bytes],
+        csv_violations: Mapping[int, Violation],
+        *,
+        is_ascii: bool,
     ) -> tuple[list[Any], dict[int, bytes]]:
-        """Return the event of each line, or why it has none, and by index the lines that were mended."""
+        """Return the event of each line, or why it has none, and by index the lines that were repaired."""
         events: list[Any] = []
-        mended: dict[int, bytes] = {}
+        repaired: dict[int, bytes] = {}
         decode = self._decode if is_ascii else self._decode_text
         for line in lines:
             try:
@@ -168,94 +187,102 @@ class RecordDecoder:
                 events.append(decode(line))
             except _UNDECODABLE:
                 index = len(events)
-                rescued = self._rescue(batch, index, broken.get(index), line)
+                rescued = self._rescue(batch, index, csv_violations.get(index), line)
                 if not isinstance(rescued, Explanation):
-                    mended[index], rescued = rescued
+                    repaired[index], rescued = rescued
                 events.append(rescued)
-        return events, mended
+        return events, repaired
 
     def _suspects(self, events: Sequence[Any]) -> set[int]:
-        """Return the indexes of the events that the explainer must be asked about."""
-        indexes: dict[type, list[int]] = {struct: [] for struct in self._find_odd}
+        """Return the indexes of the events that the explainer must check."""
+        indexes: dict[type, list[int]] = {struct: [] for struct in self._find_suspects}
         for index, event in enumerate(events):
             if type(event) in indexes:
                 indexes[type(event)].append(index)
         return {
             places[place]
             for struct, places in indexes.items()
-            for place in self._find_odd[struct]([events[index] for index in places])
+            for place in self._find_suspects[struct]([events[index] for index in places])
         }
 
     def _decode_text(self, record: bytes) -> Any:
-        record.decode()  # msgspec skips unknown properties without looking at their encoding
+        record.decode()  # msgspec skips unknown properties without checking that they are UTF-8
         return self._decode(record)
 
     def _rejected(self, batch: RecordBatch, index: int, explanation: Explanation) -> Rejected:
-        rejected = _rejected(batch, index, explanation, self._done)
+        rejected = _make_rejected(batch, index, explanation, self._masked)
         return rejected if self._masking is None else self._masking.rejected(rejected)
 
     def _stored(self, record: bytes, contract: Contract, batch: RecordBatch, index: int) -> bytes:
-        """Return the line of the log: no line feeds, values protected, with its origin if that is its identity."""
+        """Return the line of the log: without line feeds, values masked, its delivery added if that is its key."""
         line = record if b"\n" not in record else msgspec.json.format(record, indent=-1)
         if contract.event_type in self._mask:
             line = self._mask[contract.event_type](line)
         return _with_delivery(line, batch.origin(index)) if contract.identity == "delivery" else line
 
     def _rescue(
-        self, batch: RecordBatch, index: int, broken: Violation | None, line: bytes
+        self, batch: RecordBatch, index: int, csv_violation: Violation | None, line: bytes
     ) -> tuple[bytes, Any] | Explanation:
-        """Return the mended line of a refused record and its event; or else why it is refused."""
-        if broken is not None:
-            return Explanation(None, None, None, (broken,))
-        mended = self._prepare.repaired(batch, index)
-        if mended is None:
+        """Return the repaired line of an undecodable record and its event; or else why it is rejected."""
+        if csv_violation is not None:
+            return Explanation(None, None, None, (csv_violation,))
+        repaired = self._normalizer.repaired(batch, index)
+        if repaired is None:
             return self._explain(line)
         try:
-            return mended, self._decode(mended)
+            return repaired, self._decode(repaired)
         except _UNDECODABLE:
-            return self._explain_mended(line, mended)
+            return self._explain_repaired(line, repaired)
 
-    def _explain_mended(self, record: bytes, line: bytes) -> Explanation:
-        """Return what is wrong with `line`, and if anything is, with the record that it was before it was mended."""
-        found = self._explain(line)
-        if line is record or not found.violations:
-            return found
-        return replace(found, violations=(*self._explain(record).violations, *found.violations))
+    def _explain_repaired(self, record: bytes, line: bytes) -> Explanation:
+        """Return the violations of `line`; if there are any, with those of the record before it was repaired."""
+        explanation = self._explain(line)
+        if line is record or not explanation.violations:
+            return explanation
+        return replace(explanation, violations=(*self._explain(record).violations, *explanation.violations))
 
     def _recheck(
-        self, record: bytes, line: bytes, contract: Contract, late_for: float | None, time: float
+        self, record: bytes, line: bytes, contract: Contract, reference: float | None, time: float
     ) -> Explanation:
-        """Return what is wrong with an event that has odd values, or whose age, for `late_for`, is not right."""
-        explanation = self._explain_mended(record, line)
-        if late_for is None or explanation.violations:
+        """Return the violations of an event that is suspect, or outside the age limits around `reference`."""
+        explanation = self._explain_repaired(record, line)
+        if reference is None or explanation.violations:
             return explanation
-        stamp = explanation.event_time or datetime.fromtimestamp(time, UTC)
-        age = self._ages.violation(stamp, late_for)
+        instant = explanation.event_time or datetime.fromtimestamp(time, UTC)
+        age = self._ages.violation(instant, reference)
         return Explanation(contract.event_type, contract, explanation.event_time, (age,))
 
-    def _shard(self, kinds: Iterable[tuple[_Kind, Mapping[float, list[bytes]]]], result: Decoded) -> None:
-        for kind, folder, lines in [(kind, *each) for kind, folders in kinds for each in folders.items()]:
-            minute = int(folder) * kind.seconds
-            if self._shards == 1:
-                result.events[LogKey(kind.event_type, minute, 0)] = lines
-                continue
-            identity = self._identities[kind.event_type]
-            for line in lines:
-                key = LogKey(kind.event_type, minute, shard_of(identity(line), self._shards))
-                result.events[key].append(line)
+    def _assign_keys(self, partitions: _Partitions, result: Decoded) -> None:
+        """Put the accepted lines under their log keys."""
+        for facts, lines_of in partitions.values():
+            event_type = facts.contract.event_type
+            for number, lines in lines_of.items():
+                minute = int(number) * facts.seconds
+                if self._shards == 1:
+                    result.events[LogKey(event_type, minute, 0)] = lines
+                    continue
+                key_of = self._keys[event_type]
+                for line in lines:
+                    shard = shard_of(key_of(line), self._shards)
+                    result.events[LogKey(event_type, minute, shard)].append(line)
 
 
-def _rejected(batch: RecordBatch, index: int, explanation: Explanation, masked: frozenset[str]) -> Rejected:
+def _exact_partition(instant: datetime, seconds: int) -> int:
+    return (instant - _EPOCH) // timedelta(seconds=seconds)
+
+
+def _make_rejected(
+    batch: RecordBatch, index: int, explanation: Explanation, masked: frozenset[str]
+) -> Rejected:
+    contract = explanation.contract
     return Rejected(
         record=batch.records[index],
         origin=batch.origin(index),
         step="decode",
         violations=explanation.violations,
         event_type=explanation.event_type,
-        contract=explanation.contract.label if explanation.contract is not None else None,
-        partition_minutes=_SPANS[explanation.contract.log_partition]
-        if explanation.contract is not None
-        else 1,
+        contract=contract.label if contract is not None else None,
+        partition_minutes=PARTITION_MINUTES[contract.log_partition] if contract is not None else 1,
         event_time=explanation.event_time,
         acks=batch.acks(1),
         dialect=batch.dialect,
@@ -264,16 +291,15 @@ def _rejected(batch: RecordBatch, index: int, explanation: Explanation, masked: 
 
 
 def _with_delivery(line: bytes, origin: Origin) -> bytes:
-    """Splice where the record was delivered into the line, so that its identity can be read back from it."""
+    """Return the line with where it was delivered, from which its deduplication key is computed."""
     if origin.message_id is not None:
         delivery = origin.message_id
     else:
-        delivery = "/".join(
-            str(part) for part in (origin.uri, origin.partition, origin.offset) if part is not None
-        )
+        coordinates = (origin.uri, origin.partition, origin.offset)
+        delivery = "/".join(str(part) for part in coordinates if part is not None)
     body = line.rstrip()[:-1].rstrip()
     comma = b"" if body.endswith(b"{") else b","
-    return body + comma + b'"_id":' + msgspec.json.encode(delivery) + b"}"
+    return body + comma + b'"' + DELIVERY_KEY.encode() + b'":' + msgspec.json.encode(delivery) + b"}"
 
 
 def count_decoded(decoded: Decoded) -> StepCounts:

@@ -1,0 +1,90 @@
+"""One event type of an event log: its folder, its deduplication key, and the settings file that fixes both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from sluice.contracts import Contract
+from sluice.errors import ConfigError, StorageError
+from sluice.storage import Store
+from sluice.validation.deduplication_keys import KeyFunction, compile_deduplication_key
+
+FORMAT = 1
+"""Version of the layout that this package reads and writes."""
+
+LOG_FILE = "_log.json"
+"""Name of the settings file in the folder of an event type."""
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class TypeLog:
+    """One event type of a log: where its files lie, and which of its lines are the same event.
+
+    `compile_key` is called once in each process, when the first line arrives. It returns the function that computes
+    the deduplication key of a line. It must pickle, since a TypeLog travels to workers. `rule` describes the key in
+    the settings file, where it is fixed for the life of the log.
+    """
+
+    folder: str
+    name: str
+    rule: str
+    compile_key: Callable[[], KeyFunction]
+
+    def __post_init__(self) -> None:
+        """Reject names that would lie outside the folder of the log, or be hidden in it, with a ConfigError."""
+        for part in (self.name, *filter(None, self.folder.split("/"))):
+            if not _SAFE_NAME.fullmatch(part):
+                message = f"{part!r}: expected letters, digits, '_', '.' and '-' in an event type's name"
+                raise ConfigError(message)
+
+    @classmethod
+    def of(cls, contract: Contract, folder: str | None = None) -> TypeLog:
+        """Return the log of a contract's events, in the folder of that name or else named by the event type."""
+        unique = [prop.name for prop in contract.properties if prop.unique]
+        by_properties = contract.identity == "properties"
+        return cls(
+            folder=contract.event_type if folder is None else folder,
+            name=contract.event_type,
+            rule=f"properties {', '.join(unique)}" if by_properties else contract.identity,
+            compile_key=partial(compile_deduplication_key, contract),
+        )
+
+
+def open_type_log(store: Store, event_type: str, type_log: TypeLog, shards: int) -> None:
+    """Create the settings file of `type_log`, or check the one that exists.
+
+    Raises:
+        ConfigError: the log was created with other shards or another deduplication key than the job's.
+        StorageError: the store cannot be written, or the file is not a settings file.
+
+    """
+    path = f"{type_log.folder}/{LOG_FILE}" if type_log.folder else LOG_FILE
+    settings = {"format": FORMAT, "event_type": event_type, "identity": type_log.rule, "shards": shards}
+    text = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
+    if not store.create(path, text):
+        _check_settings(store.url(path), store.read(path), settings)
+
+
+def _check_settings(url: str, text: bytes, settings: Mapping[str, object]) -> None:
+    """Reject a job whose `settings` differ from the settings file with content `text`."""
+    try:
+        stored = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        message = f"{url}: expected a JSON object with {', '.join(settings)}, got {error}"
+        raise StorageError(message) from error
+    for key, value in settings.items():
+        if stored.get(key) != value:
+            expected = msgspec.json.encode(stored.get(key)).decode()
+            message = (
+                f"{url}: {key}: expected {expected}, as this log was created with, "
+                f"got {msgspec.json.encode(value).decode()} from the job; change the job, or use another folder"
+            )
+            raise ConfigError(message)

@@ -1,0 +1,148 @@
+"""The settings that an event log is created with, and that every later job must have."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import xxhash
+from sluice.contracts import Contract, Property
+from sluice.errors import ConfigError, StorageError
+from sluice.eventlog.log import EventLog
+from sluice.eventlog.type_log import TypeLog
+from sluice.storage import open_store
+
+
+def content() -> Callable[[bytes], bytes]:
+    return xxhash.xxh3_128_digest
+
+
+ORDER = TypeLog("order", "order", "content", content)
+KEYED = TypeLog("keyed", "keyed", "properties key", content)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    paths = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(paths)}
+
+
+def test_open_writes_settings_once_and_new_types_may_be_added(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    EventLog(store, {"order": ORDER}, shards=2).open()
+    before = contents(tmp_path)
+    assert before == {
+        "order/_log.json": b"""{
+  "format": 1,
+  "event_type": "order",
+  "identity": "content",
+  "shards": 2
+}
+"""
+    }
+    EventLog(store, {"order": ORDER, "keyed": KEYED}, shards=2).open()
+    after = contents(tmp_path)
+    assert sorted(after) == ["keyed/_log.json", "order/_log.json"]
+    assert after["order/_log.json"] == before["order/_log.json"]
+
+
+@pytest.mark.parametrize(
+    ("type_log", "name", "shards", "difference"),
+    [
+        (ORDER, "order", 4, "shards: expected 2, as this log was created with, got 4 from the job"),
+        (
+            TypeLog("order", "order", "delivery", content),
+            "order",
+            2,
+            'identity: expected "content", as this log was created with, got "delivery" from the job',
+        ),
+        (
+            TypeLog("order", "refund", "content", content),
+            "refund",
+            2,
+            'event_type: expected "order", as this log was created with, got "refund" from the job',
+        ),
+    ],
+)
+def test_open_rejects_a_job_with_other_settings(
+    tmp_path: Path, type_log: TypeLog, name: str, shards: int, difference: str
+) -> None:
+    store = open_store(str(tmp_path))
+    EventLog(store, {"order": ORDER}, shards=2).open()
+    with pytest.raises(ConfigError) as caught:
+        EventLog(store, {name: type_log}, shards).open()
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/order/_log.json: {difference}; change the job, or use another folder"
+    )
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"\xff"])
+def test_open_rejects_a_foreign_settings_file(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "order" / "_log.json"
+    path.parent.mkdir()
+    path.write_bytes(text)
+    with pytest.raises(StorageError) as caught:
+        EventLog(open_store(str(tmp_path)), {"order": ORDER}).open()
+    expected = f"{path}: expected a JSON object with format, event_type, identity, shards, got "
+    assert str(caught.value).startswith(expected)
+    assert path.read_bytes() == text
+
+
+def test_launchers_that_open_a_log_at_the_same_time_agree(tmp_path: Path) -> None:
+    barrier, failures = threading.Barrier(4), []
+
+    def launch() -> None:
+        barrier.wait()
+        try:
+            EventLog(open_store(str(tmp_path)), {"order": ORDER, "keyed": KEYED}).open()
+        except (ConfigError, StorageError) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=launch) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(contents(tmp_path)) == ["keyed/_log.json", "order/_log.json"]
+
+
+def contract(identity: str, event_type: str = "order") -> Contract:
+    return Contract(
+        event_type=event_type,
+        table="order_events",
+        id="order",
+        version="1.0.0",
+        domain="backend_events",
+        description="",
+        properties=(
+            Property("id", "uuid", unique=True),
+            Property("n", "integer"),
+            Property("k", "string", unique=True),
+        ),
+        event_time=None,
+        identity=identity,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("identity", "rule"),
+    [("content", "content"), ("delivery", "delivery"), ("properties", "properties id, k")],
+)
+def test_type_log_of_a_contract_has_its_folder_and_rule(identity: str, rule: str) -> None:
+    type_log = TypeLog.of(contract(identity))
+    assert (type_log.folder, type_log.name, type_log.rule) == ("order", "order", rule)
+    assert TypeLog.of(contract(identity), folder="").folder == ""
+    assert pickle.loads(pickle.dumps(type_log)).rule == rule
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "_log", "a/b", "..", "a b", "é"])
+def test_name_that_would_leave_the_folder_is_rejected(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TypeLog.of(contract("content", name), folder="order")
+    assert (
+        str(caught.value) == f"{name!r}: expected letters, digits, '_', '.' and '-' in an event type's name"
+    )
