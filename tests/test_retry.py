@@ -38,3 +38,22 @@ def test_other_failure_and_expired_time_are_not_retried(seconds: float, failure:
     with pytest.raises(type(failure), match=str(failure)):
         RetryPolicy(seconds)(action)
     assert calls == [1]
+
+
+def test_policy_retries_only_its_own_errors_and_logs_them_at_its_level(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pauses: list[float] = []
+    errors: list[Exception] = [KeyError("busy"), KeyError("busy"), WarehouseError("down")]
+
+    def action() -> None:
+        raise errors.pop(0)
+
+    policy = RetryPolicy(
+        60, errors=(KeyError,), longest_pause=0.25, log_level=logging.DEBUG, sleep=pauses.append
+    )
+    with caplog.at_level(logging.DEBUG, "sluice"), pytest.raises(WarehouseError, match="down"):
+        policy(action)
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "DEBUG"]
+    assert len(pauses) == 2
+    assert max(pauses) <= 0.25

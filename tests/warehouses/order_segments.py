@@ -114,6 +114,14 @@ LETTER = Contract(
 ID = "620e9530-8d35-4315-aaeb-1ce969de2672"
 
 
+EMPTY_ORDER: dict[str, Any] = {prop.name: None for prop in ORDER.properties} | {
+    "order_id": ID,
+    "at": datetime(2025, 2, 8, 13, 9, tzinfo=UTC),
+    "_extra": None,
+}
+"""What is read back of an order without optional properties; `_extra` included."""
+
+
 def order(second: float = 0, **properties: Any) -> bytes:
     """Return the line of an order; a property whose value is bytes stands there as that JSON text."""
     members = {"order_id": ID, "at": f"2025-02-08T13:09:{second:09.6f}Z", **properties}

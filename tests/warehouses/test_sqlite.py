@@ -47,7 +47,7 @@ def file_of(backend: Backend) -> str:
     return backend.url.removeprefix("sqlite:///")
 
 
-def test_a_missing_key_is_told_and_a_column_with_a_default_is_left_to_its_owner(tmp_path: Path) -> None:
+def test_missing_key_is_a_difference_and_a_column_with_a_default_is_tolerated(tmp_path: Path) -> None:
     warehouse = open_warehouse(f"sqlite:///{tmp_path}/w.db")
     own = create_table_sql(LETTER).replace(
         '    PRIMARY KEY ("_event_id")', "    own TEXT NOT NULL DEFAULT 'x'"
@@ -68,7 +68,7 @@ def test_a_missing_key_is_told_and_a_column_with_a_default_is_left_to_its_owner(
         assert connection.execute("SELECT payload, own FROM dead_letters").fetchall() == [("x", "x")]
 
 
-def test_values_without_a_type_of_their_own_are_exact_text(backend: Backend) -> None:
+def test_values_without_an_sqlite_type_are_stored_as_exact_text(backend: Backend) -> None:
     line = order(
         7.5,
         total=b"12345678901234567890.123456789",
@@ -98,7 +98,7 @@ def test_values_without_a_type_of_their_own_are_exact_text(backend: Backend) -> 
     ) == [(1739020147, "ž")]
 
 
-def test_tables_are_strict_and_keep_their_descriptions(backend: Backend) -> None:
+def test_tables_are_strict_and_contain_their_descriptions(backend: Backend) -> None:
     prepared(backend.url)
     (ddl,) = backend.query("SELECT sql FROM sqlite_master WHERE name = 'order_events'")[0]
     assert ddl.splitlines()[:3] == [
@@ -110,7 +110,7 @@ def test_tables_are_strict_and_keep_their_descriptions(backend: Backend) -> None
     assert backend.query("PRAGMA journal_mode") == [("wal",)]
 
 
-def test_what_sqlite_refuses_is_told_in_its_own_words_and_the_rest_is_loaded(backend: Backend) -> None:
+def test_row_that_sqlite_rejects_has_its_message_and_the_others_are_loaded(backend: Backend) -> None:
     warehouse = prepared(backend.url)
     load(warehouse, ORDER, segment(1, order()))
     with closing(sqlite3.connect(file_of(backend))) as connection:
@@ -125,7 +125,7 @@ def test_what_sqlite_refuses_is_told_in_its_own_words_and_the_rest_is_loaded(bac
     assert [events for *_, events in event_counts(backend)] == [10]
 
 
-def test_a_writer_waits_for_the_one_before_and_gives_up_with_one_clear_line(
+def test_writer_waits_for_the_transaction_before_and_fails_with_one_line(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse = prepared(backend.url)
@@ -159,7 +159,7 @@ def _killed_at(url: str, statement: str) -> None:
 @pytest.mark.parametrize(
     "statement", ["INSERT INTO _segments", 'INTO "order_events"', "_event_counts", "COMMIT"]
 )
-def test_a_load_that_was_killed_leaves_nothing_and_is_done_by_the_next(
+def test_load_that_was_killed_leaves_nothing_and_is_done_by_the_next(
     backend: Backend, statement: str
 ) -> None:
     prepared(backend.url)
@@ -175,9 +175,7 @@ def test_a_load_that_was_killed_leaves_nothing_and_is_done_by_the_next(
     )
 
 
-def test_a_relative_url_is_read_from_any_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_url_is_resolved_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     opened = open_warehouse("sqlite:///out/it's.db")
     assert opened == SQLiteWarehouse(f"{tmp_path}/out/it's.db")
@@ -209,13 +207,13 @@ def test_url_without_a_file_is_rejected(url: str, message: str) -> None:
         ("SQLite_events", "expected a table name for SQLite (not beginning with sqlite_)"),
     ],
 )
-def test_a_table_that_sqlite_cannot_hold_is_refused(table: str, message: str) -> None:
+def test_table_that_sqlite_cannot_store_is_rejected(table: str, message: str) -> None:
     with pytest.raises(ContractError) as error:
         sqlite.create_table_sql(replace(LETTER, table=table))
     assert str(error.value) == f"dead_letter@1.0.0: table: {message}, got {table!r}; rename it"
 
 
-def test_a_description_cannot_end_its_comment(backend: Backend) -> None:
+def test_description_cannot_end_its_comment(backend: Backend) -> None:
     prop = Property("note", "string", description='line one\n"evil" INTEGER, --\r\u2028x')
     prepared(backend.url)
     open_warehouse(backend.url).prepare(
@@ -225,7 +223,7 @@ def test_a_description_cannot_end_its_comment(backend: Backend) -> None:
     assert names == ["at", "payload", "note", "_extra", "_event_id", "_segment_id", "_ingested_at"]
 
 
-def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path) -> None:
+def test_file_that_is_no_database_fails_with_one_line(tmp_path: Path) -> None:
     file = tmp_path / "w.db"
     file.write_bytes(b"something else, longer than a header" * 500)
     with pytest.raises(WarehouseError) as error:
@@ -235,7 +233,7 @@ def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_fails_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(WarehouseError) as error:
         SQLiteWarehouse(str(tmp_path / "x" / "w.db")).prepare([ORDER])

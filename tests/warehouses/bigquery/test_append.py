@@ -90,7 +90,7 @@ def numbered(rows: int) -> pa.Table:
     return rows_of(*(order(text=f"row {number}") for number in range(rows)))
 
 
-def test_rows_arrive_as_they_are_but_for_null_arrays(service: StorageWrite) -> None:
+def test_appended_rows_are_unchanged_except_for_null_arrays(service: StorageWrite) -> None:
     sold = {"by": "é", "price": 1.5, "at": "2025-02-08T13:09:00.123456Z", "day": "2025-02-08", "gift": True}
     sold |= {"tags": [], "shop": {"id": 7}}
     table = rows_of(
@@ -117,7 +117,7 @@ def test_rows_arrive_as_they_are_but_for_null_arrays(service: StorageWrite) -> N
     assert batch.to_pylist()[1]["items"][1]["sizes"] == batch.to_pylist()[4]["sales"] == []
 
 
-def test_no_rows_are_no_request(service: StorageWrite) -> None:
+def test_no_rows_make_no_request(service: StorageWrite) -> None:
     assert append(NAME, numbered(1).slice(1)) == []
     assert service.requests == []
 
@@ -129,7 +129,7 @@ def test_requests_stay_below_ten_megabytes(service: StorageWrite) -> None:
     assert service.texts == texts
 
 
-def test_a_row_that_no_request_holds_is_refused(service: StorageWrite) -> None:
+def test_row_larger_than_a_request_is_rejected(service: StorageWrite) -> None:
     table = rows_of(order(text="a"), order(text="b" * 9_500_000), order(text="c"))
     ((row, reason),) = append(NAME, table)
     assert row == 1
@@ -155,7 +155,7 @@ def judging(most: int, bad: set[int]) -> Judge:
     ("most", "requests", "reason"),
     [(10, 2, "row {} is bad"), (1, 4, "row {} is bad"), (0, 17, "Some rows are bad")],
 )
-def test_rows_that_bigquery_refuses_are_told_and_the_others_appended(
+def test_rows_that_bigquery_rejects_are_returned_and_the_others_appended(
     service: StorageWrite, most: int, requests: int, reason: str
 ) -> None:
     service.judge = judging(most, {3, 4, 17})
@@ -164,7 +164,7 @@ def test_rows_that_bigquery_refuses_are_told_and_the_others_appended(
     assert len(service.requests) == requests
 
 
-def test_a_segment_may_have_no_good_row(service: StorageWrite) -> None:
+def test_all_rows_of_an_append_can_be_rejected(service: StorageWrite) -> None:
     service.judge = judging(10, {0, 1})
     assert append(NAME, numbered(2)) == [(0, "row 0 is bad"), (1, "row 1 is bad")]
     assert len(service.requests) == 1
@@ -191,7 +191,9 @@ MISMATCH = StorageError(code=StorageError.StorageErrorCode.SCHEMA_MISMATCH_EXTRA
         (lambda _: None, "answer an append, got the end of the stream"),
     ],
 )
-def test_what_is_no_rows_fault_fails_the_load(service: StorageWrite, judge: Judge, message: str) -> None:
+def test_error_that_is_not_about_rows_fails_the_append(
+    service: StorageWrite, judge: Judge, message: str
+) -> None:
     service.judge = judge
     with pytest.raises(WarehouseError) as error:
         append(NAME, numbered(3))
@@ -199,14 +201,14 @@ def test_what_is_no_rows_fault_fails_the_load(service: StorageWrite, judge: Judg
     assert len(service.requests) == 1
 
 
-def test_an_append_is_not_repeated_unseen(service: StorageWrite) -> None:
+def test_failed_append_is_not_retried_by_the_client(service: StorageWrite) -> None:
     service.judge = lambda _: grpc.StatusCode.UNAVAILABLE
     with pytest.raises(ServiceUnavailable, match="UNAVAILABLE of the test"):
         append(NAME, numbered(1))
     assert len(service.requests) == 1
 
 
-def test_an_emulator_must_be_named_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_append_needs_the_storage_emulator_beside_the_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:9050")
     monkeypatch.delenv("BIGQUERY_STORAGE_EMULATOR_HOST", raising=False)
     with pytest.raises(ConfigError) as error:

@@ -128,7 +128,7 @@ def while_the_record_runs() -> None:
 
 
 @pytest.mark.parametrize("at", [before_the_job, while_the_job_runs, before_the_record, while_the_record_runs])
-def test_a_worker_that_died_is_followed_by_one_that_completes_its_load(
+def test_load_of_a_killed_worker_is_completed_by_the_next(
     warehouse: BigQueryWarehouse, client: bigquery.Client, at: Callable[[], None]
 ) -> None:
     died(warehouse, at)
@@ -138,7 +138,7 @@ def test_a_worker_that_died_is_followed_by_one_that_completes_its_load(
     assert job_ids(client, warehouse) == [(f"{record}-0", False), (f"{rows}-0", False)]
 
 
-def test_counts_without_their_segment_are_not_added_again(
+def test_counts_of_an_unrecorded_segment_are_not_added_again(
     warehouse: BigQueryWarehouse, client: bigquery.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
@@ -158,9 +158,7 @@ def test_counts_without_their_segment_are_not_added_again(
     ]
 
 
-def test_the_id_of_a_failed_job_is_followed_by_the_next(
-    warehouse: BigQueryWarehouse, client: bigquery.Client
-) -> None:
+def test_failed_job_is_followed_by_the_next_id(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
     rows, record = ids()
     for attempt in range(2):
         failed = client.query(
@@ -238,7 +236,7 @@ def _die_in_the_middle(warehouse: BigQueryWarehouse) -> None:
     load_spoilt(warehouse)
 
 
-def test_rows_that_bigquery_refuses_are_found_and_the_others_loaded(
+def test_rows_that_bigquery_rejects_are_found_and_the_others_loaded(
     warehouse: BigQueryWarehouse, client: bigquery.Client
 ) -> None:
     process = SPAWN.Process(target=_die_in_the_middle, args=(warehouse,))
@@ -253,7 +251,7 @@ def test_rows_that_bigquery_refuses_are_found_and_the_others_loaded(
     assert load_spoilt(warehouse) == row_errors == warehouse.row_errors(f"{1:032x}", MINUTE)
 
 
-def test_a_server_that_is_not_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_server_fails_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
     warehouse = BigQueryWarehouse("emulator", "shop", retry_seconds=0.2)
     actions: list[Callable[[], Any]] = [
@@ -276,7 +274,7 @@ def between(server: str, warehouse: BigQueryWarehouse, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("kind", ["cut", "cut_after", "reset"])
 @pytest.mark.parametrize("stage", [b"order_events-0000", b"_segments-0000", b"SELECT refusals"])
-def test_a_connection_that_breaks_loses_and_doubles_nothing(
+def test_broken_connection_loses_and_duplicates_nothing(
     warehouse: BigQueryWarehouse, client: bigquery.Client, between: TcpProxy, stage: bytes, kind: str
 ) -> None:
     between.faults.append(Fault(containing(stage), kind))
@@ -290,7 +288,7 @@ def test_a_connection_that_breaks_loses_and_doubles_nothing(
     assert state(client, warehouse) == (2, 2, 1)
 
 
-def test_tables_are_made_as_contract_and_url_say(
+def test_tables_are_created_from_contract_and_url(
     warehouse: BigQueryWarehouse, client: bigquery.Client
 ) -> None:
     tag = "projects/p/locations/eu/taxonomies/1/policyTags/2"
@@ -337,9 +335,7 @@ def test_partition_and_clusters_are_compared(warehouse: BigQueryWarehouse) -> No
     )
 
 
-def test_a_large_segment_goes_through_a_resumable_upload(
-    warehouse: BigQueryWarehouse, client: bigquery.Client
-) -> None:
+def test_large_segment_is_uploaded_in_parts(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
     lines = [order(n % 60, text=os.urandom(3_000_000).hex()) for n in range(2)]
     assert load(warehouse, ORDER, segment(1, *lines)) == []
     assert state(client, warehouse) == (2, 2, 1)

@@ -76,7 +76,7 @@ def state(client: bigquery.Client, warehouse: BigQueryWarehouse) -> dict[str, in
     return dict(row)
 
 
-def test_a_segment_is_appended_counted_and_recorded(
+def test_segment_is_appended_counted_and_recorded(
     prepared: BigQueryWarehouse, client: bigquery.Client
 ) -> None:
     row_errors = load(prepared, ORDER, EACH)
@@ -87,7 +87,9 @@ def test_a_segment_is_appended_counted_and_recorded(
     assert [each for each in client.list_jobs() if each.job_type == "load"] == []
 
 
-def test_values_are_those_of_a_load_job(prepared: BigQueryWarehouse, client: bigquery.Client) -> None:
+def test_appended_values_equal_those_of_a_load_job(
+    prepared: BigQueryWarehouse, client: bigquery.Client
+) -> None:
     item = {"product_id": None, "price": 1.5, "since": "2025-02-08T13:09:00.123456Z", "sizes": [1, 2]}
     each = segment(
         1,
@@ -111,7 +113,7 @@ def test_values_are_those_of_a_load_job(prepared: BigQueryWarehouse, client: big
     assert len(rows[0]) == 4
 
 
-def test_a_segment_that_was_not_recorded_is_appended_again_and_seen_once(
+def test_unrecorded_segment_is_appended_again_and_in_the_view_once(
     prepared: BigQueryWarehouse, client: bigquery.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
@@ -141,7 +143,7 @@ def before_the_answer(target: str) -> AbstractContextManager[str]:
 
 
 @pytest.mark.parametrize(("broken", "appended"), [(before_the_rows, 2), (before_the_answer, 4)])
-def test_a_stream_that_breaks_fails_the_load_which_is_repeated(
+def test_broken_stream_fails_the_load_which_is_retried(
     prepared: BigQueryWarehouse,
     client: bigquery.Client,
     monkeypatch: pytest.MonkeyPatch,
@@ -167,7 +169,7 @@ def test_a_stream_that_breaks_fails_the_load_which_is_repeated(
     assert state(client, prepared) == {"appended": appended, "once": 2, "counted": 2, "segments": 1}
 
 
-def test_rows_that_the_table_does_not_take_are_refused_with_its_message(
+def test_rows_that_the_table_rejects_have_its_message(
     warehouse: BigQueryWarehouse, client: bigquery.Client
 ) -> None:
     number = tuple(
@@ -182,7 +184,7 @@ def test_rows_that_the_table_does_not_take_are_refused_with_its_message(
     assert warehouse.row_errors(each.id, MINUTE) == row_errors
 
 
-def test_a_table_that_is_gone_is_no_rows_fault(prepared: BigQueryWarehouse, client: bigquery.Client) -> None:
+def test_missing_table_rejects_no_rows(prepared: BigQueryWarehouse, client: bigquery.Client) -> None:
     client.delete_table(f"{prepared.name}.order_events")
     with pytest.raises(
         WarehouseError, match=f"^{prepared.name}: expected BigQuery to answer: 404 .*Not found"
@@ -192,7 +194,7 @@ def test_a_table_that_is_gone_is_no_rows_fault(prepared: BigQueryWarehouse, clie
 
 
 @pytest.mark.long
-def test_a_history_is_appended_by_a_run(
+def test_run_appends_historical_data(
     warehouse: BigQueryWarehouse, client: bigquery.Client, tmp_path: Path
 ) -> None:
     lines = (
@@ -237,7 +239,7 @@ def test_a_history_is_appended_by_a_run(
     assert all(wanted)
 
 
-def test_views_are_made_with_the_tables(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
+def test_views_are_created_with_the_tables(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
     plain = replace(warehouse, method="load")
     create_tables(plain, [ORDER])
     with pytest.raises(NotFound):
@@ -254,7 +256,7 @@ def test_views_are_made_with_the_tables(warehouse: BigQueryWarehouse, client: bi
     ("contract", "partition", "key"),
     [(ORDER, "at", ["_event_id", "at"]), (UNTIMED, "_ingested_at", ["_event_id"])],
 )
-def test_the_view_keeps_one_row_of_an_event(contract: Contract, partition: str, key: list[str]) -> None:
+def test_view_has_one_row_of_each_event(contract: Contract, partition: str, key: list[str]) -> None:
     query = sqlglot.parse_one(once_query(contract, "p.shop"), dialect="bigquery")
     assert isinstance(query, exp.Select)
     assert query.is_star

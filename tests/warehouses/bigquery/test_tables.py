@@ -103,7 +103,7 @@ def property_of(statement: exp.Expr, name: str) -> Any:
     return found.args["value"]
 
 
-def test_fields_are_added_at_any_depth_and_what_is_there_stays() -> None:
+def test_fields_are_added_at_any_depth_and_existing_ones_stay() -> None:
     there: list[Field] = [
         {"name": "Items", "type": "RECORD", "mode": "REPEATED", "fields": [{"name": "a", "type": "STRING"}]},
         {"name": "own", "type": "INTEGER"},
@@ -121,7 +121,7 @@ def test_fields_are_added_at_any_depth_and_what_is_there_stays() -> None:
     ]
 
 
-def test_every_kind_has_its_column() -> None:
+def test_every_value_type_has_its_column() -> None:
     (table,) = parse(create_table_sql(THING))
     assert table.find(exp.Table).sql("bigquery") == "`shop.things`"  # type: ignore[union-attr]
     assert columns(table) == [
@@ -140,7 +140,7 @@ def test_every_kind_has_its_column() -> None:
     ]
 
 
-def test_partition_clusters_and_options() -> None:
+def test_ddl_has_partition_clusters_and_options() -> None:
     (table,) = parse(create_table_sql(THING, "elsewhere"))
     assert table.find(exp.Table).sql("bigquery") == "`elsewhere.things`"  # type: ignore[union-attr]
     assert table.args["exists"] is True
@@ -172,7 +172,7 @@ def test_descriptions_survive_quotes_and_line_breaks() -> None:
     }
 
 
-def test_table_json() -> None:
+def test_table_json_has_every_part_of_the_contract() -> None:
     table = table_json(replace(THING, properties=(THING.properties[0], *THING.properties[8:]), cluster_by=()))
     table["schema"]["fields"] = table["schema"]["fields"][:-4]
     assert table == {
@@ -249,7 +249,7 @@ def test_policy_tags_follow_the_classification() -> None:
     assert "policyTags" not in fields["at"]
 
 
-def test_the_api_names_of_types() -> None:
+def test_table_json_has_the_api_names_of_types() -> None:
     fields = table_json(THING)["schema"]["fields"]
     assert [each["type"] for each in fields] == (
         [
@@ -270,11 +270,11 @@ def test_the_api_names_of_types() -> None:
     assert table_json(THING)["clustering"] == {"fields": ["id", "day"]}
 
 
-def test_without_an_event_time_the_load_places_the_row() -> None:
+def test_table_without_event_time_is_partitioned_by_load_time() -> None:
     assert table_json(replace(THING, event_time=None))["timePartitioning"]["field"] == "_ingested_at"
 
 
-def test_a_description_is_cut_at_what_bigquery_takes() -> None:
+def test_description_is_cut_at_the_limit() -> None:
     long = replace(
         THING, properties=(Property("at", "timestamp", required=True, description="x" * 2000),), cluster_by=()
     )
@@ -282,7 +282,7 @@ def test_a_description_is_cut_at_what_bigquery_takes() -> None:
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.event_type)
-def test_every_contract_of_the_product_makes_a_table(contract: Contract) -> None:
+def test_every_committed_contract_makes_a_table(contract: Contract) -> None:
     (table,) = parse(create_table_sql(contract))
     found = columns(table)
     assert [name for name, _, _ in found[:-4]] == [each.name for each in contract.properties]
@@ -292,7 +292,7 @@ def test_every_contract_of_the_product_makes_a_table(contract: Contract) -> None
     json.dumps(table_json(contract))
 
 
-def test_orders() -> None:
+def test_orders_have_repeated_items() -> None:
     (table,) = parse(create_table_sql(next(each for each in CONTRACTS if each.event_type == "order")))
     assert dict((name, kind) for name, kind, _ in columns(table))["items"] == (
         "ARRAY<STRUCT<product_id STRING NOT NULL, product_name STRING NOT NULL, quantity INT64 NOT NULL,"
@@ -300,7 +300,7 @@ def test_orders() -> None:
     )
 
 
-def test_what_sluice_keeps_in_a_dataset() -> None:
+def test_system_sql_makes_dataset_tables_and_view() -> None:
     schema, segments, counts, view = parse(system_sql("shop"))
     assert (schema.args["kind"], schema.this.sql("bigquery")) == ("SCHEMA", "`shop`")
     assert property_of(schema, "max_time_travel_hours").this == "168"
@@ -376,7 +376,7 @@ ARRAYS = Property("a", "array", items=Property("item", "array", items=Property("
         ({"cluster_by": ("nothing",)}, "cluster columns: expected properties of the contract, got 'nothing'"),
     ],
 )
-def test_what_bigquery_cannot_hold(change: dict[str, Any], message: str) -> None:
+def test_contract_that_bigquery_cannot_store_is_rejected(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ContractError) as raised:
         create_table_sql(replace(THING, **change))
     assert str(raised.value) == f"schemas/shop/thing.odcs.yaml: {message}"

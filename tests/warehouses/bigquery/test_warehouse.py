@@ -12,7 +12,7 @@ from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
 TAG = "projects/p/locations/eu/taxonomies/1/policyTags/2"
 
 
-def test_everything_a_url_can_say() -> None:
+def test_url_with_every_parameter_is_read() -> None:
     warehouse = open_warehouse(
         "bigquery://my-project/shop?location=EU&method=storage_write&partition_expiration=400d&time_travel=3d"
         f"&label.team=data&label.env=test&policy_tag.restricted={TAG}"
@@ -66,7 +66,7 @@ DURATION = "expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d,
         ),
     ],
 )
-def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
+def test_malformed_url_is_rejected(url: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         open_warehouse(url)
     assert str(error.value) == f"warehouse: {message}"
@@ -82,14 +82,16 @@ def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
         (1, 1, 0.5, (174_240, 348_480)),
     ],
 )
-def test_loads_a_day(types: int, shards: int, flush: float, loads: tuple[int, int]) -> None:
+def test_loads_a_day_follow_from_shards_and_flush(
+    types: int, shards: int, flush: float, loads: tuple[int, int]
+) -> None:
     assert loads_a_day(types, shards, flush) == loads
 
 
 @pytest.mark.parametrize(
     ("types", "shards", "flush"), [(3, 1, 10.0), (1, 1, 3.2), (12, 1, 15.0), (1, 10, 60.0)]
 )
-def test_a_rate_that_bigquery_takes(types: int, shards: int, flush: float) -> None:
+def test_rate_within_the_quota_is_accepted(types: int, shards: int, flush: float) -> None:
     BigQueryWarehouse("p", "d").check_rate(types, shards, flush)
 
 
@@ -113,11 +115,11 @@ def test_a_rate_that_bigquery_takes(types: int, shards: int, flush: float) -> No
         ),
     ],
 )
-def test_a_rate_that_bigquery_does_not_take(arguments: Any, message: str) -> None:
+def test_rate_above_the_quota_is_rejected(arguments: Any, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         BigQueryWarehouse("p", "d").check_rate(*arguments)
     assert str(error.value) == f"windows.flush: {message}"
 
 
-def test_appends_are_no_load_jobs_and_may_be_of_any_rate() -> None:
+def test_appends_have_no_rate_limit() -> None:
     BigQueryWarehouse("p", "d", method="storage_write").check_rate(2, 11, 0.5)

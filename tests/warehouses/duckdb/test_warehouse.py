@@ -7,107 +7,39 @@ import resource
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import duckdb
 import pytest
-from sluice.arrow.from_json import to_table
-from sluice.arrow.window_counts import count_windows
-from sluice.contracts import Contract, Property
-from sluice.elements import Segment
-from sluice.errors import ConfigError, ContractError, WarehouseError
-from sluice.retry import RetryPolicy
-from sluice.tooling.tables import apply_contracts
+from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses import SegmentLoad, open_warehouse
-from sluice.warehouses.duckdb.parquet_files import write_atomically
-from sluice.warehouses.duckdb.views import create_table_sql
 from sluice.warehouses.duckdb.warehouse import LOCK_RETRY, DuckDBWarehouse, connect
 
-NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
-MINUTE = 1739020140  # 2025-02-08T13:09:00Z
-ORDER = Contract(
-    event_type="order",
-    table="order_events",
-    id="order",
-    version="1.0.0",
-    domain="shop",
-    description="What the shop's customers order.",
-    properties=(
-        Property("order_id", "uuid", required=True, description="The order's own id."),
-        Property("at", "timestamp", required=True),
-        Property(
-            "items",
-            "array",
-            items=Property(
-                "item", "object", properties=(Property("product_id", "uuid"), Property("price", "decimal"))
-            ),
-        ),
-        Property("address", "object", properties=(Property("city", "string"),)),
-        Property("total", "decimal"),
-        Property("note", "json"),
-        Property("day", "date"),
-        Property("paid", "boolean"),
-        Property("ratio", "float"),
-        Property("count", "integer"),
-    ),
-    event_time="at",
+from tests.warehouses.duckdb.duckdb_orders import (
+    FULL,
+    ID,
+    LETTER,
+    MINUTE,
+    NOW,
+    ORDER,
+    line,
+    load,
+    query,
+    segment,
 )
-LETTER = Contract(
-    event_type="dead_letter",
-    table="dead_letters",
-    id="dead_letter",
-    version="1.0.0",
-    domain="sluice",
-    description="",
-    properties=(Property("at", "timestamp", required=True), Property("payload", "string")),
-    event_time="at",
-)
-ID = "620e9530-8d35-4315-aaeb-1ce969de2672"
-FULL = (
-    f'{{"order_id":"{ID}","at":"2025-02-08T13:09:07.5Z","items":[{{"product_id":"{ID}","price":87.66}}],'
-    '"address":{"city":"Riga"},"total":12345678901234567890.123456789,"note":{"a":[1.10,1e999]},'
-    '"day":"2024-02-29","paid":true,"ratio":0.1,"count":7,"foo":"a\\u0000b"}'
-).encode()
 
 
-def line(second: int, minute: str = "13:09") -> bytes:
-    return f'{{"order_id":"{ID}","at":"2025-02-08T{minute}:{second:02d}Z"}}'.encode()
-
-
-def segment(number: int, *lines: bytes, minute: int = MINUTE, event_type: str = "order") -> Segment:
-    return Segment(f"{number:032x}", event_type, f"files/{event_type}/{number}.json", minute, lines)
-
-
-def load(warehouse: DuckDBWarehouse, contract: Contract, each: Segment) -> list[tuple[int, str]]:
-    table, row_errors = to_table(contract, each, [f"{n:032x}" for n in range(len(each.lines))], NOW)
-    return warehouse.load(SegmentLoad(contract, each, table, row_errors, count_windows(table["at"]), NOW))
-
-
-def query(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(warehouse.file) as connection:
-        return connection.execute(sql).fetchall()
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path) -> DuckDBWarehouse:
-    opened = DuckDBWarehouse(str(tmp_path / "w.duckdb"), RetryPolicy(0))
-    opened.prepare([ORDER, LETTER])
-    return opened
-
-
-def test_fresh_views_are_empty(warehouse: DuckDBWarehouse) -> None:
+def test_prepared_views_are_empty(warehouse: DuckDBWarehouse) -> None:
     for view in ("order_events", "dead_letters", "event_counts", "_segments"):
         assert query(warehouse, f"SELECT * FROM {view}") == []
 
 
-def test_values_arrive_exactly(warehouse: DuckDBWarehouse) -> None:
+def test_values_have_duckdb_types(warehouse: DuckDBWarehouse) -> None:
     assert load(warehouse, ORDER, segment(1, FULL)) == []
     (row,) = query(warehouse, 'SELECT * EXCLUDE ("at", _ingested_at) FROM order_events')
     assert row == (
@@ -130,7 +62,7 @@ def test_values_arrive_exactly(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_counts_sum_over_segments_and_leave_dead_letters_out(warehouse: DuckDBWarehouse) -> None:
+def test_event_counts_sum_over_segments_without_dead_letters(warehouse: DuckDBWarehouse) -> None:
     load(warehouse, ORDER, segment(1, line(0), line(9), line(10)))
     load(warehouse, ORDER, segment(2, line(5)))
     letter = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
@@ -151,7 +83,7 @@ def test_counts_sum_over_segments_and_leave_dead_letters_out(warehouse: DuckDBWa
     assert query(warehouse, "SELECT payload FROM dead_letters") == [("x",)]
 
 
-def test_each_segment_is_one_row_of_segments(warehouse: DuckDBWarehouse) -> None:
+def test_loaded_segment_is_one_row_of_segments(warehouse: DuckDBWarehouse) -> None:
     load(warehouse, ORDER, segment(1, line(0), line(10), b'{"at":7}'))
     columns = (
         "segment_id, event_type, path, epoch(minute)::BIGINT, events, refused, epoch(ingested_at)::BIGINT"
@@ -162,7 +94,7 @@ def test_each_segment_is_one_row_of_segments(warehouse: DuckDBWarehouse) -> None
     assert len(query(warehouse, "DESCRIBE _segments")) == 7
 
 
-def test_a_segment_loaded_twice_is_there_once_and_tells_its_refused_lines_again(
+def test_segment_loaded_twice_is_stored_once_and_returns_its_row_errors_again(
     warehouse: DuckDBWarehouse,
 ) -> None:
     each = segment(1, line(0), b'{"at":7}')
@@ -174,7 +106,7 @@ def test_a_segment_loaded_twice_is_there_once_and_tells_its_refused_lines_again(
     assert query(warehouse, "SELECT count(*) FROM order_events") == [(1,)]
 
 
-def test_a_segment_of_refused_lines_only_is_loaded_without_rows(warehouse: DuckDBWarehouse) -> None:
+def test_segment_of_rejected_lines_alone_is_loaded_without_rows(warehouse: DuckDBWarehouse) -> None:
     each = segment(1, b'{"at":7}')
     assert len(load(warehouse, ORDER, each)) == 1
     assert warehouse.row_errors(each.id, each.minute) is not None
@@ -186,7 +118,7 @@ def test_a_segment_of_refused_lines_only_is_loaded_without_rows(warehouse: DuckD
     ("minute", "folder"),
     [(MINUTE, "2025-02-08"), (-60, "1969-12-31"), (0, "1970-01-01"), (86340, "1970-01-01")],
 )
-def test_files_lie_by_the_day_of_the_minute(warehouse: DuckDBWarehouse, minute: int, folder: str) -> None:
+def test_files_are_in_the_folder_of_their_day(warehouse: DuckDBWarehouse, minute: int, folder: str) -> None:
     load(warehouse, ORDER, segment(1, line(0), minute=minute))
     name = f"event_date={folder}/{1:032x}.parquet"
     assert (warehouse.folder / "order_events" / name).is_file()
@@ -194,52 +126,7 @@ def test_files_lie_by_the_day_of_the_minute(warehouse: DuckDBWarehouse, minute: 
     assert query(warehouse, "SELECT event_date FROM order_events") == [(date.fromisoformat(folder),)]
 
 
-def test_the_ddl_makes_a_table_of_the_views_columns_and_types(warehouse: DuckDBWarehouse) -> None:
-    view = [row[:2] for row in query(warehouse, "DESCRIBE order_events")]
-    with duckdb.connect() as connection:
-        connection.execute(create_table_sql(ORDER))
-        assert [row[:2] for row in connection.execute("DESCRIBE order_events").fetchall()] == view
-        comments = connection.execute(
-            "SELECT column_name, comment, is_nullable FROM duckdb_columns() WHERE NOT internal LIMIT 2"
-        ).fetchall()
-    assert comments == [("order_id", "The order's own id.", False), ("at", None, False)]
-    assert query(warehouse, "SELECT comment FROM duckdb_views() WHERE view_name = 'order_events'") == [
-        ("What the shop's customers order.",)
-    ]
-
-
-def test_the_ddl_as_text() -> None:
-    ddl, comments = create_table_sql(LETTER).split("COMMENT ON COLUMN", maxsplit=1)
-    assert ddl == textwrap.dedent("""\
-        CREATE TABLE "dead_letters" (
-            "at" TIMESTAMP WITH TIME ZONE NOT NULL,
-            "payload" VARCHAR,
-            "_extra" JSON,
-            "_event_id" VARCHAR NOT NULL,
-            "_segment_id" VARCHAR NOT NULL,
-            "_ingested_at" TIMESTAMP WITH TIME ZONE NOT NULL,
-            "event_date" DATE NOT NULL
-        );
-        """)
-    assert comments.splitlines()[-1] == (
-        """COMMENT ON COLUMN "dead_letters"."event_date" IS 'UTC day of the event, the partition.';"""
-    )
-
-
-def test_older_files_lack_what_the_contract_learnt_later(warehouse: DuckDBWarehouse) -> None:
-    load(warehouse, ORDER, segment(1, FULL))
-    city = Property("address", "object", properties=(Property("zip", "string"), Property("city", "string")))
-    properties = tuple(city if each.name == "address" else each for each in ORDER.properties)
-    newer = replace(ORDER, version="1.1.0", properties=(Property("channel", "string"), *properties))
-    apply_contracts(warehouse, [newer, LETTER])
-    load(warehouse, newer, segment(2, line(1)[:-1] + b',"channel":"web","address":{"zip":"LV-1"}}'))
-    assert query(warehouse, "SELECT channel, address FROM order_events ORDER BY channel NULLS FIRST") == [
-        (None, {"zip": None, "city": "Riga"}),
-        ("web", {"zip": "LV-1", "city": None}),
-    ]
-
-
-def test_file_and_folder_can_be_moved(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+def test_moved_file_and_folder_are_read_after_prepare(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     load(warehouse, ORDER, segment(1, line(0)))
     (tmp_path / "there").mkdir()
     for name in ("w", "w.duckdb"):
@@ -249,9 +136,7 @@ def test_file_and_folder_can_be_moved(warehouse: DuckDBWarehouse, tmp_path: Path
     assert query(moved, "SELECT count(*) FROM order_events") == [(1,)]
 
 
-def test_a_relative_url_is_read_from_any_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_url_is_resolved_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     opened = open_warehouse("duckdb:///out/it's.duckdb")
     assert opened == open_warehouse(f"duckdb:///{tmp_path}/out/it's.duckdb")
@@ -274,54 +159,10 @@ SUFFIX = "expected a path with a suffix, such as .duckdb, and without * ? [ ], g
         ("duckdb:///a*/w.duckdb", f"warehouse: duckdb:///a*/w.duckdb: path: {SUFFIX} 'a*/w.duckdb'"),
     ],
 )
-def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
+def test_malformed_url_is_rejected(url: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         open_warehouse(url)
     assert str(error.value) == message
-
-
-@pytest.mark.parametrize(
-    ("contract", "message"),
-    [
-        (
-            replace(LETTER, table="event_counts"),
-            "dead_letter@1.0.0: table: expected another name than Sluice's own event_counts, got 'event_counts';"
-            " rename it",
-        ),
-        (
-            replace(LETTER, table="a/b"),
-            "dead_letter@1.0.0: table: expected a table name for DuckDB (letters, digits and _, beginning with a"
-            " letter), got 'a/b'; rename it",
-        ),
-        (
-            replace(LETTER, properties=(Property("Event_Date", "date"),)),
-            "dead_letter@1.0.0: property event_date: DuckDB cannot tell it from Event_Date; rename one",
-        ),
-        (
-            replace(
-                LETTER,
-                properties=(
-                    Property("o", "object", properties=(Property("a", "date"), Property("A", "date"))),
-                ),
-            ),
-            "dead_letter@1.0.0: property o.A: DuckDB cannot tell it from a; rename one",
-        ),
-    ],
-)
-def test_a_contract_that_duckdb_cannot_hold_is_refused(
-    contract: Contract, message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ContractError) as error:
-        DuckDBWarehouse(str(tmp_path / "w.duckdb")).prepare([contract])
-    assert str(error.value) == message
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_duckdb_would_take_for_a_column_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "Total=1" / "w.duckdb"
-    with pytest.raises(ConfigError) as error:
-        DuckDBWarehouse(str(file)).prepare([ORDER])
-    assert str(error.value) == f"warehouse: {file}: expected no folder named like a column, got 'Total=1'"
 
 
 # What other processes do is done by these, so that locks and kills are real.
@@ -339,7 +180,9 @@ def holder(warehouse: DuckDBWarehouse) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_locked_file_is_one_clear_line(warehouse: DuckDBWarehouse, holder: subprocess.Popen[str]) -> None:
+def test_locked_file_fails_with_the_process_that_holds_it(
+    warehouse: DuckDBWarehouse, holder: subprocess.Popen[str]
+) -> None:
     with pytest.raises(WarehouseError) as error:
         warehouse.prepare([ORDER, LETTER])
     program = os.path.realpath(f"/proc/{holder.pid}/exe")
@@ -349,7 +192,9 @@ def test_a_locked_file_is_one_clear_line(warehouse: DuckDBWarehouse, holder: sub
     )
 
 
-def test_a_locked_file_is_waited_for(warehouse: DuckDBWarehouse, holder: subprocess.Popen[str]) -> None:
+def test_locked_file_is_opened_when_the_lock_ends(
+    warehouse: DuckDBWarehouse, holder: subprocess.Popen[str]
+) -> None:
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -361,7 +206,7 @@ def test_a_locked_file_is_waited_for(warehouse: DuckDBWarehouse, holder: subproc
     assert len(slept) == 2
 
 
-def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path) -> None:
+def test_file_that_is_no_database_fails_with_one_line(tmp_path: Path) -> None:
     file = tmp_path / "w.duckdb"
     file.write_bytes(b"something else, longer than a header" * 500)
     with pytest.raises(WarehouseError) as error:
@@ -370,7 +215,7 @@ def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_fails_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(b"")
     with pytest.raises(WarehouseError) as error:
         DuckDBWarehouse(str(tmp_path / "w.duckdb")).prepare([ORDER])
@@ -378,7 +223,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     assert str(error.value) == f"{path}: expected to read or write the warehouse: Not a directory"
 
 
-def test_a_damaged_mark_is_one_clear_line(warehouse: DuckDBWarehouse) -> None:
+def test_damaged_marker_fails_with_one_line(warehouse: DuckDBWarehouse) -> None:
     mark = warehouse.folder / "_segments" / "event_date=2025-02-08" / f"{1:032x}.parquet"
     mark.parent.mkdir()
     mark.write_bytes(b"PAR1")
@@ -414,7 +259,7 @@ def _killed_before(file: str, name: str) -> None:
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def test_two_processes_load_the_same_segments_at_once(warehouse: DuckDBWarehouse) -> None:
+def test_two_processes_load_the_same_segments_once(warehouse: DuckDBWarehouse) -> None:
     processes = [SPAWN.Process(target=_load_all, args=(warehouse.file, range(40))) for _ in range(2)]
     for process in processes:
         process.start()
@@ -426,7 +271,7 @@ def test_two_processes_load_the_same_segments_at_once(warehouse: DuckDBWarehouse
     assert list(warehouse.folder.rglob("*.tmp")) == []
 
 
-def test_two_runs_that_start_at_once_both_prepare(tmp_path: Path) -> None:
+def test_processes_can_prepare_at_the_same_time(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(str(tmp_path / "w.duckdb"))
     processes = [SPAWN.Process(target=warehouse.prepare, args=([ORDER, LETTER],)) for _ in range(3)]
     for process in processes:
@@ -438,7 +283,7 @@ def test_two_runs_that_start_at_once_both_prepare(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "rows"), [("order_events", 0), ("_segments", 2)])
-def test_a_load_that_was_killed_is_completed_by_the_next(
+def test_load_that_was_killed_is_completed_by_the_next(
     warehouse: DuckDBWarehouse, name: str, rows: int
 ) -> None:
     process = SPAWN.Process(target=_killed_before, args=(warehouse.file, name))
@@ -453,7 +298,7 @@ def test_a_load_that_was_killed_is_completed_by_the_next(
     assert query(warehouse, "SELECT sum(events) FROM event_counts") == [(2,)]
 
 
-def test_a_full_disk_is_one_clear_line_and_leaves_nothing(warehouse: DuckDBWarehouse, capfd: Any) -> None:
+def test_full_disk_fails_with_one_line_and_leaves_no_file(warehouse: DuckDBWarehouse, capfd: Any) -> None:
     process = SPAWN.Process(target=_full_disk, args=(warehouse.file,))
     process.start()
     process.join()
@@ -462,18 +307,3 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(warehouse: DuckDBWareh
     assert capfd.readouterr().err == f"{data}: expected to read or write the warehouse: File too large\n"
     assert list(data.parent.iterdir()) == []
     assert query(warehouse, "SELECT count(*) FROM order_events") == [(0,)]
-
-
-def test_views_do_not_see_hidden_files(warehouse: DuckDBWarehouse) -> None:
-    load(warehouse, ORDER, segment(1, line(0)))
-    (hidden,) = (warehouse.folder / "order_events" / "event_date=2025-02-08").iterdir()
-    hidden.with_name(f".{hidden.name}.0123456789abcdef.tmp").write_bytes(b"half")
-    assert query(warehouse, "SELECT count(*) FROM order_events") == [(1,)]
-
-
-def test_writing_replaces_the_whole_file(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b"
-    write_atomically(path, b"first, which is longer")
-    write_atomically(path, b"second")
-    assert path.read_bytes() == b"second"
-    assert list(path.parent.iterdir()) == [path]

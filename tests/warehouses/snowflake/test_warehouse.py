@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from sluice.contracts import Property
 from sluice.errors import ConfigError, ContractError, WarehouseError
 from sluice.warehouses import open_warehouse
-from sluice.warehouses.snowflake.connection import SnowflakeConnection, credentials
+from sluice.warehouses.snowflake.connection import Conflict, SnowflakeConnection, credentials
 from sluice.warehouses.snowflake.tables import create_table_sql
 from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse
 
@@ -46,7 +46,7 @@ EACH = segment(1, order(0, text="1"), order(11, text="2"), b'{"at":7}')
 SECRET = "s3cret-word"
 
 
-def test_everything_a_url_can_say() -> None:
+def test_url_with_every_parameter_is_read() -> None:
     url = "snowflake://ada@org-acct/EVENTS/raw?warehouse=LOAD&role=LOADER&host=h&port=1&protocol=http"
     warehouse = open_warehouse(url)
     assert isinstance(warehouse, SnowflakeWarehouse)
@@ -87,7 +87,7 @@ SHAPE = "expected snowflake://USER@ACCOUNT/DATABASE/SCHEMA?warehouse=NAME&role=N
         ),
     ],
 )
-def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
+def test_malformed_url_is_rejected(url: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         open_warehouse(url)
     assert str(error.value) == f"warehouse: {message}"
@@ -106,7 +106,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_the_key_comes_before_the_password(environment: pytest.MonkeyPatch) -> None:
+def test_private_key_is_used_before_the_password(environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError) as error:
         credentials()
     assert str(error.value) == (
@@ -125,7 +125,7 @@ def test_the_key_comes_before_the_password(environment: pytest.MonkeyPatch) -> N
     assert (found["authenticator"], found["private_key"][:2]) == ("SNOWFLAKE_JWT", b"\x30\x82")
 
 
-def test_the_ddl_as_text() -> None:
+def test_ddl_has_types_keys_and_comments() -> None:
     contract = replace(
         LETTER,
         description="Ada's \\ letters.",
@@ -160,7 +160,7 @@ def test_the_ddl_as_text() -> None:
         ),
     ],
 )
-def test_a_contract_that_snowflake_cannot_hold_is_refused(change: dict[str, Any], message: str) -> None:
+def test_contract_that_snowflake_cannot_store_is_rejected(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ContractError) as error:
         create_table_sql(replace(LETTER, **change))
     assert str(error.value) == f"dead_letter@1.0.0: {message}"
@@ -187,7 +187,7 @@ def state(backend: Backend) -> tuple[int, int, int]:
     )
 
 
-def test_a_key_pair_logs_in(backend: Backend, environment: pytest.MonkeyPatch) -> None:
+def test_login_with_a_key_pair(backend: Backend, environment: pytest.MonkeyPatch) -> None:
     environment.delenv("SNOWFLAKE_PASSWORD")
     environment.setenv("SNOWFLAKE_PRIVATE_KEY", pem())
     load(prepared(backend.url), ORDER, EACH)
@@ -208,7 +208,7 @@ def _kill_at(url: str, statement: str) -> None:
 
 
 @pytest.mark.parametrize("statement", ["PUT ", "INSERT INTO _event_counts", "UPDATE _load_lock"])
-def test_a_worker_killed_in_a_transaction_leaves_nothing_of_it(backend: Backend, statement: str) -> None:
+def test_worker_killed_in_a_transaction_leaves_nothing(backend: Backend, statement: str) -> None:
     warehouse = prepared(backend.url)
     process = SPAWN.Process(target=_kill_at, args=(backend.url, statement))
     process.start()
@@ -219,7 +219,7 @@ def test_a_worker_killed_in_a_transaction_leaves_nothing_of_it(backend: Backend,
     assert state(backend) == (2, 2, 1)
 
 
-def test_rows_that_snowflake_refuses_are_found_and_the_others_loaded(backend: Backend) -> None:
+def test_rows_that_snowflake_rejects_are_found_and_the_others_loaded(backend: Backend) -> None:
     warehouse = prepared(backend.url)
     backend.query("DROP TABLE order_events")
     backend.query(create_table_sql(ORDER).replace('"TEXT" VARCHAR', '"TEXT" NUMBER(9,0)').rstrip(";\n"))
@@ -233,9 +233,7 @@ def test_rows_that_snowflake_refuses_are_found_and_the_others_loaded(backend: Ba
     assert segment_rows(backend)[0][4:6] == (4, 3)
 
 
-def test_a_server_that_is_not_there_is_one_clear_line(
-    backend: Backend, environment: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_server_fails_with_one_line(backend: Backend, environment: pytest.MonkeyPatch) -> None:
     assert backend.url_at is not None
     url = backend.url_at(free_port())
     with pytest.raises(WarehouseError) as error:
@@ -244,6 +242,20 @@ def test_a_server_that_is_not_there_is_one_clear_line(
     assert "\n" not in str(error.value)
     assert SECRET not in str(error.value)
     assert error.value.__cause__ is None
+
+
+def test_snowflake_conflict_is_retried(backend: Backend) -> None:
+    warehouse = open_warehouse(backend.url)
+    assert isinstance(warehouse, SnowflakeWarehouse)
+    conflicts = [Conflict("a lock"), Conflict("an object exists")]
+
+    def work(connection: SnowflakeConnection) -> int:
+        if conflicts:
+            raise conflicts.pop()
+        return len(connection.execute("SELECT 1"))
+
+    prepared(backend.url)
+    assert warehouse._use(work) == 1
 
 
 @pytest.fixture
@@ -261,7 +273,7 @@ def between(backend: Backend) -> Iterator[TcpProxy]:
         ("cut_after", b"COMMIT"),
     ],
 )
-def test_a_connection_that_breaks_loses_and_doubles_nothing(
+def test_broken_connection_loses_and_duplicates_nothing(
     backend: Backend, between: TcpProxy, stage: bytes, kind: str
 ) -> None:
     assert backend.url_at is not None

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sluice.retry import RetryPolicy
+from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
+
+from tests.warehouses.duckdb.duckdb_orders import (
+    LETTER,
+    ORDER,
+)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> DuckDBWarehouse:
+    opened = DuckDBWarehouse(str(tmp_path / "w.duckdb"), RetryPolicy(0))
+    opened.prepare([ORDER, LETTER])
+    return opened

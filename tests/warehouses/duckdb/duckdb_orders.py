@@ -1,0 +1,88 @@
+"""Segments of orders for the embedded warehouse, how to load them, and how to query its file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+from sluice.arrow.from_json import to_table
+from sluice.arrow.window_counts import count_windows
+from sluice.contracts import Contract, Property
+from sluice.elements import Segment
+from sluice.warehouses import SegmentLoad
+from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
+
+NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
+
+
+MINUTE = 1739020140  # 2025-02-08T13:09:00Z
+
+
+ORDER = Contract(
+    event_type="order",
+    table="order_events",
+    id="order",
+    version="1.0.0",
+    domain="shop",
+    description="What the shop's customers order.",
+    properties=(
+        Property("order_id", "uuid", required=True, description="The order's own id."),
+        Property("at", "timestamp", required=True),
+        Property(
+            "items",
+            "array",
+            items=Property(
+                "item", "object", properties=(Property("product_id", "uuid"), Property("price", "decimal"))
+            ),
+        ),
+        Property("address", "object", properties=(Property("city", "string"),)),
+        Property("total", "decimal"),
+        Property("note", "json"),
+        Property("day", "date"),
+        Property("paid", "boolean"),
+        Property("ratio", "float"),
+        Property("count", "integer"),
+    ),
+    event_time="at",
+)
+
+
+LETTER = Contract(
+    event_type="dead_letter",
+    table="dead_letters",
+    id="dead_letter",
+    version="1.0.0",
+    domain="sluice",
+    description="",
+    properties=(Property("at", "timestamp", required=True), Property("payload", "string")),
+    event_time="at",
+)
+
+
+ID = "620e9530-8d35-4315-aaeb-1ce969de2672"
+
+
+FULL = (
+    f'{{"order_id":"{ID}","at":"2025-02-08T13:09:07.5Z","items":[{{"product_id":"{ID}","price":87.66}}],'
+    '"address":{"city":"Riga"},"total":12345678901234567890.123456789,"note":{"a":[1.10,1e999]},'
+    '"day":"2024-02-29","paid":true,"ratio":0.1,"count":7,"foo":"a\\u0000b"}'
+).encode()
+
+
+def line(second: int, minute: str = "13:09") -> bytes:
+    return f'{{"order_id":"{ID}","at":"2025-02-08T{minute}:{second:02d}Z"}}'.encode()
+
+
+def segment(number: int, *lines: bytes, minute: int = MINUTE, event_type: str = "order") -> Segment:
+    return Segment(f"{number:032x}", event_type, f"files/{event_type}/{number}.json", minute, lines)
+
+
+def load(warehouse: DuckDBWarehouse, contract: Contract, each: Segment) -> list[tuple[int, str]]:
+    table, row_errors = to_table(contract, each, [f"{n:032x}" for n in range(len(each.lines))], NOW)
+    return warehouse.load(SegmentLoad(contract, each, table, row_errors, count_windows(table["at"]), NOW))
+
+
+def query(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(warehouse.file) as connection:
+        return connection.execute(sql).fetchall()
