@@ -193,6 +193,19 @@ def test_missing_table_rejects_no_rows(prepared: BigQueryWarehouse, client: bigq
     assert prepared.row_errors(EACH.id, MINUTE) is None
 
 
+def stored_rows(client: bigquery.Client, warehouse: BigQueryWarehouse) -> list[int]:
+    """Return how many orders, inventory movements and dead letters are stored, and how many events are counted."""
+    times = {"order_events": "order_date", "inventory_events": "timestamp", "dead_letters": "time"}
+    numbers = [
+        f"(SELECT COUNT(*) FROM `{warehouse.name}.{table}_once` WHERE `{time}` >= TIMESTAMP '2000-01-01') AS {table}"
+        for table, time in times.items()
+    ]
+    (row,) = client.query_and_wait(
+        f"SELECT {', '.join(numbers)}, (SELECT SUM(events) FROM `{warehouse.name}.event_counts`) AS events"
+    )
+    return [int(number) for number in row.values()]
+
+
 @pytest.mark.long
 def test_run_appends_historical_data(
     warehouse: BigQueryWarehouse, client: bigquery.Client, tmp_path: Path
@@ -221,22 +234,14 @@ def test_run_appends_historical_data(
     assert report["reconciled"]
     assert again["loaded"] == again["backfilled"] == 0
     figures = report["by_type"]
-    wanted = [
+    expected = [
         figures["order"]["loaded"],
         figures["inventory"]["loaded"],
         report["rejected"],
         report["loaded"],
     ]
-    times = {"order_events": "order_date", "inventory_events": "timestamp", "dead_letters": "time"}
-    numbers = [
-        f"(SELECT COUNT(*) FROM `{warehouse.name}.{table}_once` WHERE `{time}` >= TIMESTAMP '2000-01-01') AS {table}"
-        for table, time in times.items()
-    ]
-    (row,) = client.query_and_wait(
-        f"SELECT {', '.join(numbers)}, (SELECT SUM(events) FROM `{warehouse.name}.event_counts`) AS events"
-    )
-    assert [int(each) for each in row.values()] == wanted
-    assert all(wanted)
+    assert stored_rows(client, warehouse) == expected
+    assert all(expected)
 
 
 def test_views_are_created_with_the_tables(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:

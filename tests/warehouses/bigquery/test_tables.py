@@ -172,53 +172,56 @@ def test_descriptions_survive_quotes_and_line_breaks() -> None:
     }
 
 
+TABLE_OF_THING = {
+    "description": THING.description,
+    "labels": {
+        "generated_by": "sluice",
+        "contract": "thing",
+        "contract_version": "1_2_0",
+        "domain": "shop",
+    },
+    "schema": {
+        "fields": [
+            {"name": "at", "type": "TIMESTAMP", "mode": "REQUIRED", "description": "When."},
+            {"name": "tags", "type": "STRING", "mode": "REPEATED"},
+            {
+                "name": "lines",
+                "type": "RECORD",
+                "mode": "REPEATED",
+                "description": "What was bought.",
+                "fields": [
+                    {
+                        "name": "sku",
+                        "type": "STRING",
+                        "mode": "REQUIRED",
+                        "description": 'It\'s "the" key.',
+                    },
+                    {"name": "sizes", "type": "INTEGER", "mode": "REPEATED"},
+                    {
+                        "name": "maker",
+                        "type": "RECORD",
+                        "mode": "NULLABLE",
+                        "fields": [{"name": "name", "type": "STRING", "mode": "NULLABLE"}],
+                    },
+                ],
+            },
+            {
+                "name": "place",
+                "type": "RECORD",
+                "mode": "REQUIRED",
+                "fields": [{"name": "city", "type": "STRING", "mode": "REQUIRED"}],
+            },
+        ]
+    },
+    "timePartitioning": {"type": "DAY", "field": "at"},
+    "requirePartitionFilter": True,
+}
+
+
 def test_table_json_has_every_part_of_the_contract() -> None:
     table = table_json(replace(THING, properties=(THING.properties[0], *THING.properties[8:]), cluster_by=()))
     table["schema"]["fields"] = table["schema"]["fields"][:-4]
-    assert table == {
-        "description": THING.description,
-        "labels": {
-            "generated_by": "sluice",
-            "contract": "thing",
-            "contract_version": "1_2_0",
-            "domain": "shop",
-        },
-        "schema": {
-            "fields": [
-                {"name": "at", "type": "TIMESTAMP", "mode": "REQUIRED", "description": "When."},
-                {"name": "tags", "type": "STRING", "mode": "REPEATED"},
-                {
-                    "name": "lines",
-                    "type": "RECORD",
-                    "mode": "REPEATED",
-                    "description": "What was bought.",
-                    "fields": [
-                        {
-                            "name": "sku",
-                            "type": "STRING",
-                            "mode": "REQUIRED",
-                            "description": 'It\'s "the" key.',
-                        },
-                        {"name": "sizes", "type": "INTEGER", "mode": "REPEATED"},
-                        {
-                            "name": "maker",
-                            "type": "RECORD",
-                            "mode": "NULLABLE",
-                            "fields": [{"name": "name", "type": "STRING", "mode": "NULLABLE"}],
-                        },
-                    ],
-                },
-                {
-                    "name": "place",
-                    "type": "RECORD",
-                    "mode": "REQUIRED",
-                    "fields": [{"name": "city", "type": "STRING", "mode": "REQUIRED"}],
-                },
-            ]
-        },
-        "timePartitioning": {"type": "DAY", "field": "at"},
-        "requirePartitionFilter": True,
-    }
+    assert table == TABLE_OF_THING
 
 
 def test_policy_tags_follow_the_classification() -> None:
