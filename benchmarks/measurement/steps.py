@@ -21,18 +21,18 @@ RATE = 200
 START = "start (imports, job, graph)"
 OTHER = "Beam between the steps"
 STEPS = (
-    (r"sluice/sources/|sluice/formats/", "read and split"),
+    (r"sluice/sources/|sluice/formats/|sluice/provenance", "read and split"),
     (
         r"sluice/graph/decode|sluice/validation/|sluice/contracts/patterns|sluice/elements",
         "decode, key, explain",
     ),
-    (r"sluice/graph/(shuffle|windowing)\.py", "compress and group"),
-    (r"sluice/graph/append|sluice/eventlog/|sluice/storage/", "identities and append"),
-    (r"sluice/arrow/(from_json|schema)", "JSON to Arrow"),
-    (r"sluice/warehouses/|sluice/graph/load", "Parquet and load"),
+    (r"sluice/graph/(shuffle|windowing|coders)\.py", "compress and group"),
+    (r"sluice/graph/append|sluice/eventlog/|sluice/storage/", "deduplicate and append"),
     (r"sluice/arrow/window_counts", "10-second counts"),
-    (r"sluice/(graph/)?dead_letters", "dead letters"),
-    (r"sluice/graph/(ledger|progress)|sluice/cli/console", "ledger and progress"),
+    (r"sluice/arrow/", "JSON to Arrow"),
+    (r"sluice/warehouses/|sluice/graph/load", "Parquet and load"),
+    (r"sluice/(graph/)?(dead_letters|redelivery)", "dead letters"),
+    (r"sluice/graph/(ledger|progress)|sluice/telemetry|sluice/cli/console", "ledger and progress"),
     (r"sluice/(runtime|config|cli|contracts)/|sluice/graph/build|sluice/__main__", START),
 )
 """Pattern of a frame -> step; the first that the deepest of Sluice's frames matches."""

@@ -1,0 +1,64 @@
+"""The tests mirror the product: the suite of a module lies at the module's place and has its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+PRODUCT = TESTS.parent / "pipeline" / "sluice"
+
+REPOSITORY_SUITES = {
+    "test_code_limits",
+    "test_commerce",
+    "test_dependencies",
+    "test_deploy",
+    "test_docs",
+    "test_layers",
+    "test_layout",
+    "test_public_api",
+    "test_run_state",
+    "test_schemas",
+    "test_terraform",
+}
+"""Suites of the repository as a whole; they belong to no module."""
+
+PACKAGE_SUITES = {
+    "validation/test_agreement",  # decoder, explainer and JSON Schema give the same verdict
+    "warehouses/bigquery/test_storage_write",  # the load method, from the URL to the rows
+    "warehouses/test_every_warehouse",  # one suite for all warehouses
+}
+"""Suites of several modules of a package, as `package/suite`."""
+
+END_TO_END = TESTS / "end_to_end"
+"""Whole runs of the command, without servers."""
+
+SERVER_SUITES = TESTS / "live"
+"""Suites that need a server; they follow the servers."""
+
+
+def suites() -> list[str]:
+    files = sorted(TESTS.rglob("test_*.py"))
+    return [
+        str(path.relative_to(TESTS).with_suffix(""))
+        for path in files
+        if not {SERVER_SUITES, END_TO_END} & set(path.parents)
+    ]
+
+
+def subjects(folder: Path) -> set[str]:
+    """Return the names of a package of the product, of its modules, and of the packages in it."""
+    modules = {path.stem for path in folder.glob("*.py")}
+    return modules | {path.parent.name for path in folder.glob("*/__init__.py")} | {folder.name}
+
+
+@pytest.mark.parametrize("suite", suites())
+def test_suite_has_the_place_and_name_of_its_module(suite: str) -> None:
+    """A long suite may be split: `test_log_model` is a suite of the module `log`, too."""
+    if suite in REPOSITORY_SUITES | PACKAGE_SUITES:
+        return
+    path = Path(suite)
+    words = path.name.removeprefix("test_").split("_")
+    prefixes = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
+    assert prefixes & subjects(PRODUCT / path.parent), f"no module of sluice/{path.parent} has this name"
