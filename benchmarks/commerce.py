@@ -30,47 +30,8 @@ HEADER = "sale_id,product_id,customer_id,quantity,unit_price,amount,currency,sal
 TARGETS = {"commerce_sales": 100_000, "commerce_logs": 50_000}
 """Records a second on two cores, by job."""
 
-DUCKDB = """
-import duckdb, sys
-source, out = sys.argv[1:]
-duckdb.sql(f'''
-    set threads = 2;
-    create table raw as from read_csv('{source}', all_varchar = true, header = true, store_rejects = true);
-    create table checked as
-    select *, try_cast(quantity as bigint) as n, try_cast(unit_price as decimal(38, 9)) as p,
-           try_cast(amount as decimal(38, 9)) as a, try_cast(sale_date as timestamptz) as t
-    from raw;
-    copy (select distinct sale_id, product_id, customer_id, n, p, a, currency, t, note from checked
-          where sale_id <> '' and product_id <> '' and customer_id <> '' and n is not null and t is not null
-            and (p is not null or unit_price is null) and (a is not null or amount is null)
-            and regexp_matches(currency, '^[A-Z]{3}$'))
-    to '{out}/sales.parquet';
-    copy (select * from checked where n is null or t is null or product_id is null) to '{out}/rejected.csv';
-''')
-"""
-
-TEXTBOOK = """
-import csv, json, sys
-from datetime import datetime
-from decimal import Decimal
-source, out = sys.argv[1:]
-seen = set()
-with open(source, newline="") as rows, open(out + "/sales.json", "w") as good, open(out + "/bad.json", "w") as bad:
-    for row in csv.DictReader(rows):
-        try:
-            row["quantity"] = int(row["quantity"])
-            row["unit_price"], row["amount"] = str(Decimal(row["unit_price"])), str(Decimal(row["amount"]))
-            datetime.fromisoformat(row["sale_date"])
-            if not row["product_id"]:
-                raise ValueError("product_id")
-        except (ArithmeticError, ValueError, TypeError) as error:
-            bad.write(json.dumps([row, str(error)]) + "\\n")
-            continue
-        line = json.dumps(row)
-        if line not in seen:
-            seen.add(line)
-            good.write(line + "\\n")
-"""
+PEERS = {"DuckDB script, CSV": "commerce_duckdb", "Python loop, CSV": "commerce_textbook"}
+"""What a peer is -> its module."""
 
 
 @dataclass(frozen=True)
@@ -201,9 +162,8 @@ def best(command: list[str], out: Path, runs: int) -> Measured:
     return min(measured, key=lambda run: run.seconds)
 
 
-def main() -> int:
-    """Generate, measure, check and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the CSV file")
     parser.add_argument("--lines", type=int, default=500_000, help="damaged lines of the log")
     parser.add_argument("--products", type=int, default=100_000, help="products of the catalog")
@@ -213,19 +173,37 @@ def main() -> int:
         "--docs", type=Path, default=ROOT / "docs/performance.md", help="the page to write to"
     )
     parser.add_argument("--no-docs", dest="docs", action="store_const", const=None, help="print only")
-    asked = parser.parse_args()
-    folder: Path = asked.data.absolute()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Generate, measure, check and print."""
+    options = _options()
+    folder: Path = options.data.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(ROOT)
     few = sales(folder / "few.csv", 3)
     cases = [
-        sales(folder / "sales.csv", asked.rows),
-        logs(folder / "web.log", asked.lines),
-        catalog(folder / "catalog.json", asked.products),
+        sales(folder / "sales.csv", options.rows),
+        logs(folder / "web.log", options.lines),
+        catalog(folder / "catalog.json", options.products),
     ]
-    out = folder / "out"
+    table, targets, wrong = measure_all(few, cases, folder / "out", options.runs)
+    machine = page.environment("apache-beam", "msgspec", "pyarrow", "duckdb")
+    fastest = f"; the fastest of {options.runs} runs." if options.runs > 1 else "; one run."
+    block = f"{machine}{fastest}\n\n{page.markdown(table)}\n\n{page.markdown(targets)}"
+    print(block, *wrong, sep="\n")
+    if options.docs is not None and not wrong:
+        page.write(options.docs, {"commerce": block})
+    return 1 if wrong else 0
+
+
+def measure_all(
+    few: Case, cases: list[Case], out: Path, runs: int
+) -> tuple[list[list[str]], list[list[str]], list[str]]:
+    """Return the rows of both tables, and the figures that are wrong; `few` has nothing to do but to start."""
     wrong: list[str] = []
-    start = best(sluice(few, out), out, asked.runs)
+    start = best(sluice(few, out), out, runs)
     table = [
         ["", "records", "seconds", "records/s", "after start-up", "CPU s", "records/CPU s", "peak MB"],
         ["---"] + ["---:"] * 7,
@@ -233,23 +211,17 @@ def main() -> int:
     ]
     targets = [["target", "wanted", "reached, after start-up", ""], ["---", "---:", "---:", "---"]]
     for case in cases:
-        run = best(sluice(case, out), out, asked.runs)
+        run = best(sluice(case, out), out, runs)
         rate = case.records / (run.seconds - start.seconds)
         table.append(_row(f"Sluice, {case.job}", case, run, rate))
         wrong += faults(case, out)
         if wanted := TARGETS.get(case.job):
             reached = [f"{rate:,.0f}", page.met(rate >= wanted)]
             targets.append([f"{case.job}, records/s", f"≥ {wanted:,}", *reached])
-    for title, program in (("DuckDB script, CSV", DUCKDB), ("Python loop, CSV", TEXTBOOK)):
-        command = [sys.executable, "-c", program, str(cases[0].path), str(out)]
-        table.append(_row(title, cases[0], best(command, out, asked.runs)))
-    machine = page.environment("apache-beam", "msgspec", "pyarrow", "duckdb")
-    fastest = f"; the fastest of {asked.runs} runs." if asked.runs > 1 else "; one run."
-    block = f"{machine}{fastest}\n\n{page.markdown(table)}\n\n{page.markdown(targets)}"
-    print(block, *wrong, sep="\n")
-    if asked.docs is not None and not wrong:
-        page.write(asked.docs, {"commerce": block})
-    return 1 if wrong else 0
+    for title, peer in PEERS.items():
+        command = [sys.executable, "-m", f"benchmarks.peers.{peer}", str(cases[0].path), str(out)]
+        table.append(_row(title, cases[0], best(command, out, runs)))
+    return table, targets, wrong
 
 
 def _row(title: str, case: Case, run: Measured, rate: float | None = None) -> list[str]:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -136,10 +137,10 @@ def compare_postgres(everything: list[Rows], runs: int, folder: Path) -> Iterato
             for _ in range(runs):
                 psql(f"TRUNCATE {table}, {own}")
                 psql("CHECKPOINT")
-                bare.append(seconds(lambda table=table, file=file: psql(f"\\copy {table} FROM '{file}'")))  # type: ignore[misc]
+                bare.append(seconds(partial(psql, f"\\copy {table} FROM '{file}'")))
                 psql(f"TRUNCATE {table}, {own}")
                 psql("CHECKPOINT")
-                ours.append(seconds(lambda rows=rows: load(warehouse, rows)))  # type: ignore[misc]
+                ours.append(seconds(partial(load, warehouse, rows)))
             yield report("postgresql", rows, ours, bare)
 
 
@@ -149,7 +150,7 @@ def compare_sqlite(everything: list[Rows], runs: int, folder: Path) -> Iterator[
         ours, bare = [], []
         for _ in range(runs):
             with _sqlite(folder, rows) as (file, warehouse):
-                ours.append(seconds(lambda warehouse=warehouse, rows=rows: load(warehouse, rows)))  # type: ignore[misc]
+                ours.append(seconds(partial(load, warehouse, rows)))
                 with closing(sqlite3.connect(file)) as connection:
                     tuples = connection.execute(f"SELECT * FROM {rows.contract.table}").fetchall()
             with _sqlite(folder, rows) as (file, _), closing(sqlite3.connect(file)) as connection:

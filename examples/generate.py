@@ -67,7 +67,7 @@ class Maker:
             return moment.astimezone(timezone(timedelta(hours=-5, minutes=-30))).isoformat(
                 timespec="milliseconds"
             )
-        if style == 2:  # noqa: PLR2004
+        if style == 2:  # noqa: PLR2004  one of the styles above
             return moment.replace(tzinfo=None).isoformat(timespec="microseconds")
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

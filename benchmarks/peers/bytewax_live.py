@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import bytewax.operators as op  # type: ignore[import-not-found]
-from bytewax.connectors.kafka import KafkaSource  # type: ignore[import-not-found]
-from bytewax.dataflow import Dataflow  # type: ignore[import-not-found]
-from bytewax.outputs import DynamicSink, StatelessSinkPartition  # type: ignore[import-not-found]
-from bytewax.testing import run_main  # type: ignore[import-not-found]
+import bytewax.operators as op  # type: ignore[import-not-found]  # in the environment of the peers
+from bytewax.connectors.kafka import KafkaSource  # type: ignore[import-not-found]  # in the environment of the peers
+from bytewax.dataflow import Dataflow  # type: ignore[import-not-found]  # in the environment of the peers
+from bytewax.outputs import DynamicSink, StatelessSinkPartition  # type: ignore[import-not-found]  # in the environment of the peers
+from bytewax.testing import run_main  # type: ignore[import-not-found]  # in the environment of the peers
 
 from benchmarks.peers.live_store import Checked, Store
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dlt  # type: ignore[import-not-found]
+import dlt  # type: ignore[import-not-found]  # in the environment of the peers
 import duckdb
 import orjson
 
@@ -27,7 +27,7 @@ def run(source: Path, out: Path) -> None:
     def table(event: dict[str, Any]) -> str:
         return TABLES.get(event.get("event_type", ""), "dead")
 
-    @dlt.resource(table_name=table)  # type: ignore[untyped-decorator]
+    @dlt.resource(table_name=table)  # type: ignore[untyped-decorator]  # as above
     def events() -> Iterator[list[dict[str, Any]]]:
         batch = []
         with source.open("rb") as lines:

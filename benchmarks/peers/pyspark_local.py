@@ -174,11 +174,8 @@ def violations() -> str:
       else array({unknown}) end, v -> v is not null)"""
 
 
-def run(source: Path, out: Path) -> None:
-    """Do all the work."""
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    from pyspark.sql import SparkSession  # type: ignore[import-not-found]  # noqa: PLC0415
-    from pyspark.sql import functions as f  # noqa: PLC0415
+def _session(out: Path) -> Any:
+    from pyspark.sql import SparkSession  # type: ignore[import-not-found]  # in the environment of the peers
 
     settings = {
         "spark.ui.enabled": "false",
@@ -195,6 +192,15 @@ def run(source: Path, out: Path) -> None:
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def run(source: Path, out: Path) -> None:
+    """Do all the work."""
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    from pyspark.sql import functions as f
+
+    spark = _session(out)
     judged = (
         spark.read.text(str(source))
         .withColumn("e", f.from_json("value", SHAPE))

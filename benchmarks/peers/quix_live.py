@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from quixstreams import Application  # type: ignore[import-not-found]
-from quixstreams.sinks import BatchingSink, SinkBatch  # type: ignore[import-not-found]
+from quixstreams import Application  # type: ignore[import-not-found]  # in the environment of the peers
+from quixstreams.sinks import BatchingSink, SinkBatch  # type: ignore[import-not-found]  # in the environment of the peers
 
 from benchmarks.peers.live_store import Checked, Store
 

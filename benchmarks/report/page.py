@@ -24,7 +24,7 @@ def write(path: Path, blocks: Mapping[str, str]) -> None:
         if not pattern.search(text):
             message = f"{path}: expected the lines {begin} and {end}, got a page without them"
             raise ValueError(message)
-        text = pattern.sub(lambda _, new=f"{begin}\n{block}\n{end}": new, text)  # type: ignore[misc]
+        text = pattern.sub(lambda _, new=f"{begin}\n{block}\n{end}": new, text)  # type: ignore[misc]  # mypy does not infer the default
     path.write_text(text)
 
 
