@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.runtime.replay_fixture import Replay
+from tests.end_to_end.replay_fixture import Replay
 
 
 @pytest.fixture

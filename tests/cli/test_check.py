@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.runtime.replay_fixture import JOB, one_line, sluice
+from tests.end_to_end.replay_fixture import JOB, one_line, sluice
 
 
 def test_problems_are_printed(tmp_path: Path) -> None:

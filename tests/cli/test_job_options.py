@@ -8,7 +8,7 @@ import pytest
 from sluice.warehouses import WAREHOUSES
 
 from tests.cli.failures import failure
-from tests.runtime.replay_fixture import Replay, one_line, sluice
+from tests.end_to_end.replay_fixture import Replay, one_line, sluice
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sluice.cli.command import Command
 from sluice.cli.main import COMMANDS, build_parser
 
 from devservers.sluice_process import SLUICE
-from tests.runtime.replay_fixture import ROOT, Replay, sluice
+from tests.end_to_end.replay_fixture import ROOT, Replay, sluice
 
 
 def test_help_shows_each_command_with_an_example() -> None:

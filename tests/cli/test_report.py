@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.failures import failure, history
-from tests.runtime.replay_fixture import ROOT, Replay, one_line, sluice
+from tests.end_to_end.replay_fixture import ROOT, Replay, one_line, sluice
 
 
 @pytest.mark.parametrize(

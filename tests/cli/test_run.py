@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.failures import EVENT, failure, history
-from tests.runtime.replay_fixture import ROOT, Replay, small_disk
+from tests.end_to_end.replay_fixture import ROOT, Replay, small_disk
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.runtime.replay_fixture import Finished, lines_of, one_line, sluice
+from tests.end_to_end.replay_fixture import Finished, lines_of, one_line, sluice
 
 CONTRACT = """\
 apiVersion: v3.2.0

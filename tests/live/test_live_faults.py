@@ -26,8 +26,8 @@ from devservers.pubsub import PubSubEmulator
 from devservers.record_feed import BackgroundPublisher, RecordFeed
 from devservers.sluice_process import SluiceProcess
 from devservers.topic import Topic
+from tests.end_to_end.replay_fixture import small_disk
 from tests.live.live_fixture import MakeJob, assert_stored_exactly_once, drain_and_check
-from tests.runtime.replay_fixture import small_disk
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 
 pytestmark = [

@@ -18,7 +18,7 @@ from sluice.warehouses.postgres import PostgresWarehouse
 from sluice.warehouses.postgres.tables import create_table_sql
 
 from devservers.tools import require_program
-from tests.runtime.replay_fixture import ROOT
+from tests.end_to_end.replay_fixture import ROOT
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
     ID,

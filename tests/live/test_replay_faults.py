@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from devservers.sluice_process import SluiceProcess
-from tests.runtime.replay_fixture import Replay
+from tests.end_to_end.replay_fixture import Replay
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 

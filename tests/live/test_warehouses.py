@@ -20,7 +20,7 @@ from sluice.warehouses import Warehouse, open_warehouse
 
 from devservers import tcp_proxy
 from devservers.tcp_proxy import Fault, Stage, after_bytes, containing
-from tests.runtime.replay_fixture import JOB, ROOT, sluice
+from tests.end_to_end.replay_fixture import JOB, ROOT, sluice
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
     ORDER,

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.expected_history import RULES, TIMES, Truth, expected_row, instant, shown
-from tests.runtime.random_history import Shop, write_history
-from tests.runtime.replay_fixture import ROOT, TABLES, Replay, lines_of
+from tests.end_to_end.expected_history import RULES, TIMES, Truth, expected_row, instant, shown
+from tests.end_to_end.random_history import Shop, write_history
+from tests.end_to_end.replay_fixture import ROOT, TABLES, Replay, lines_of
 
 SAMPLE = ROOT / "examples" / "backend_events"
 

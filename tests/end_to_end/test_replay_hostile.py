@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.runtime.hostile_records import ACCEPTED, CASES, event, nested
-from tests.runtime.replay_fixture import Replay, lines_of
+from tests.end_to_end.hostile_records import ACCEPTED, CASES, event, nested
+from tests.end_to_end.replay_fixture import Replay, lines_of
 
 
 class Outcome(NamedTuple):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from tests.runtime.expected_history import RULES, Truth
+from tests.end_to_end.expected_history import RULES, Truth
 
 START = datetime(2024, 12, 31, 23, 50, tzinfo=UTC)
 
