@@ -67,7 +67,6 @@ UPWARD_FOR_NOW = {
 BEAM_FOR_NOW: set[str] = set()
 LONG_FOR_NOW = {
     "sluice.runtime.launch",
-    "sluice.validation.masking",
     "sluice.config.job.load_job",
     "sluice.config.options.option",
     "sluice.runtime.local_workers.forked_workers",

@@ -19,7 +19,7 @@ from sluice.errors import ConfigError
 from sluice.provenance import FileProvenance, Origin, PartitionProvenance, RedeliveryProvenance
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.deduplication_keys import compile_deduplication_key
-from sluice.validation.masking import PROTECTED, compile_masking, is_masked
+from sluice.validation.masking import MASKED_VALUE, compile_masking, is_masked
 from sluice.validation.records import RecordDecoder
 
 KEY = b"a key that nobody must ever see"
@@ -75,9 +75,9 @@ def line(**changes: Any) -> bytes:
 
 
 def masked(record: bytes) -> dict[str, Any]:
-    protection = compile_masking({"signup": SIGNUP}, "type", KEY)
-    assert protection is not None
-    stored = protection.lines["signup"](record)
+    masking = compile_masking({"signup": SIGNUP}, "type", KEY)
+    assert masking is not None
+    stored = masking.lines["signup"](record)
     assert KEY not in stored
     found: dict[str, Any] = json.loads(stored)
     return found
@@ -96,7 +96,7 @@ def rejected(record: bytes, **attributes: str) -> Rejected:
     return found
 
 
-def test_each_method_replaces_its_values() -> None:
+def test_value_is_masked_by_its_method() -> None:
     made = masked(line(ip="10.81.166.94", note="call me", friends=[{"phone": "+371 2000", "since": 1}, {}]))
     assert made["email"] == digest("ann@example.com")
     assert UUID(made["user_id"]).version == 8
@@ -118,27 +118,27 @@ def test_each_method_replaces_its_values() -> None:
         ("10.1.2.3, 10.4.5.6", digest("10.1.2.3, 10.4.5.6")),
     ],
 )
-def test_an_address_becomes_its_network_and_anything_else_a_hash(address: str, network: str) -> None:
+def test_address_becomes_its_network_and_any_other_text_a_hash(address: str, network: str) -> None:
     assert masked(line(ip=address))["ip"] == network
     assert masked(line(ip=network))["ip"] == (
         network if ":" in network or "." in network else digest(network)
     )
 
 
-def test_a_line_without_values_to_protect_stays_as_it_came() -> None:
+def test_line_without_values_to_mask_is_not_changed() -> None:
     contract = replace(SIGNUP, properties=tuple(replace(p, required=False) for p in SIGNUP.properties))
-    protection = compile_masking({"signup": contract}, "type", KEY)
-    assert protection is not None
+    masking = compile_masking({"signup": contract}, "type", KEY)
+    assert masking is not None
     record = b'{ "type":"signup", "price": 1.10, "email": null }'
-    assert protection.lines["signup"](record) == record
+    assert masking.lines["signup"](record) == record
 
 
-def test_the_rest_of_a_line_keeps_its_text() -> None:
-    protection = compile_masking({"signup": SIGNUP}, "type", KEY)
-    assert protection is not None
+def test_other_members_of_a_masked_line_keep_their_text() -> None:
+    masking = compile_masking({"signup": SIGNUP}, "type", KEY)
+    assert masking is not None
     record = rb'{ "n": 1.10, "email" : "a@b", "t": "\u00e9\/", "o": {"b": 1e2,  "a": [ 1 ]} }'
     expected = rb'{"n":1.10,"email":"%b","t":"\u00e9\/","o":{"b":1e2,"a":[1]}}' % digest("a@b").encode()
-    assert protection.lines["signup"](record) == expected
+    assert masking.lines["signup"](record) == expected
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_the_rest_of_a_line_keeps_its_text() -> None:
         b'"_repaired":{"rules":["cut_off"],"line":"ann@example.com"}',
     ],
 )
-def test_values_are_found_wherever_they_strayed(stray: bytes) -> None:
+def test_value_in_an_undeclared_place_is_masked(stray: bytes) -> None:
     record = b"{" + stray + b"," + line()[1:]
     (accepted,) = (
         decoder().decode(RecordBatch([record], FileProvenance("topic", STARTED, [0]))).events.values()
@@ -165,7 +165,7 @@ def test_values_are_found_wherever_they_strayed(stray: bytes) -> None:
     assert b"ann@example.com" not in broken.record or broken.quarantine is not None
 
 
-def test_a_record_of_an_unknown_type_is_searched_by_name() -> None:
+def test_record_of_an_unknown_type_is_masked_by_names() -> None:
     found = rejected(line(type="oops", nested={"email": 42, "plan": "free"}))
     assert [each.code for each in found.violations] == ["unknown_type"]
     assert found.masked == {"email", "user_id", "nested.email"}
@@ -185,20 +185,20 @@ def test_a_record_of_an_unknown_type_is_searched_by_name() -> None:
         (line(friends=["+371 2000"]), "friends.0", "type"),
     ],
 )
-def test_violations_do_not_tell_what_is_protected(record: bytes, path: str, code: str) -> None:
+def test_violation_does_not_show_a_masked_value(record: bytes, path: str, code: str) -> None:
     found = rejected(record)
-    assert [(each.code, each.path, each.got) for each in found.violations] == [(code, path, PROTECTED)]
+    assert [(each.code, each.path, each.got) for each in found.violations] == [(code, path, MASKED_VALUE)]
     text = found.record + repr(found).encode()
     assert not any(raw in text for raw in (b"nobody", b"42,", b"3712000", b"+371"))
 
 
-def test_other_violations_still_say_what_came() -> None:
+def test_violation_of_another_property_shows_its_value() -> None:
     found = rejected(line(plan="gold", email=None))
     assert [(each.path, each.got) for each in found.violations] == [("email", "null"), ("plan", '"gold"')]
-    assert rejected(line(plan="for ann@example.com")).violations[0].got == PROTECTED
+    assert rejected(line(plan="for ann@example.com")).violations[0].got == MASKED_VALUE
 
 
-def test_attributes_are_protected_too() -> None:
+def test_attributes_are_masked() -> None:
     found = rejected(line(plan="gold"), key="ann@example.com", Email="x@y", trace="1-2")
     assert found.origin.attributes == {
         "key": digest("ann@example.com"),
@@ -218,13 +218,13 @@ def test_attributes_are_protected_too() -> None:
         b"[" * 999,
     ],
 )
-def test_what_cannot_be_searched_is_kept_apart_under_a_keyed_hash(record: bytes) -> None:
+def test_record_that_cannot_be_searched_is_quarantined_under_a_keyed_hash(record: bytes) -> None:
     found = rejected(record)
     assert found.record == record
     assert found.quarantine == hmac.new(KEY, record, hashlib.sha256).digest()
 
 
-def test_the_identity_is_that_of_the_protected_line() -> None:
+def test_deduplication_key_is_that_of_the_masked_line() -> None:
     limited = tuple(
         replace(each, pattern="^[0-9A-F-]+$") if each.name == "user_id" else each
         for each in SIGNUP.properties
@@ -234,7 +234,7 @@ def test_the_identity_is_that_of_the_protected_line() -> None:
     assert identify(first) == identify(again) != identify(line())
 
 
-def test_a_protected_value_is_not_hashed_twice() -> None:
+def test_masked_value_is_not_hashed_again_on_redelivery() -> None:
     record = line(plan="gold", ip="10.81.166.94", note="call me", details={"email": "a@b"})
     found = rejected(record)
     assert found.masked == {"email", "user_id", "ip", "note", "details.email"}
@@ -256,7 +256,7 @@ def test_a_protected_value_is_not_hashed_twice() -> None:
     assert redelivered.events == direct.events
 
 
-def test_what_is_protected_since_is_protected_on_redelivery() -> None:
+def test_value_masked_since_rejection_is_masked_on_redelivery() -> None:
     payload = line(email=digest("a@b"), ip="10.81.166.94")
     batch = RecordBatch([payload], FileProvenance("topic", STARTED, [0]))
     (lines,) = decoder(frozenset({"email", "user_id"})).decode(batch).events.values()
@@ -264,16 +264,14 @@ def test_what_is_protected_since_is_protected_on_redelivery() -> None:
     assert (made["email"], made["user_id"], made["ip"]) == (digest("a@b"), USER, "10.81.166.0")
 
 
-def test_without_protection_there_is_nothing_to_compile() -> None:
+def test_contracts_without_masks_compile_to_none() -> None:
     plain = replace(SIGNUP, properties=SIGNUP.properties[:2])
     assert not is_masked([plain])
     assert compile_masking({"signup": plain}, "type", None) is None
 
 
-def test_the_property_that_routes_cannot_be_protected() -> None:
-    with pytest.raises(
-        ConfigError, match="events are routed by it, so it cannot be protected, got protect: hash"
-    ):
+def test_masked_property_that_routes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="events are routed by it, so it cannot be masked, got mask: hash"):
         compile_masking({"signup": SIGNUP}, "email", KEY)
 
 
@@ -296,7 +294,7 @@ def called(value: Any, names: set[str], wanted: bool = False) -> bool:
 
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(NAMES, VALUES, max_size=5), st.sampled_from(["signup", "oops"]))
-def test_no_value_of_a_protected_name_survives_in_any_record(members: dict[str, Any], kind: str) -> None:
+def test_no_value_of_a_masked_name_is_left_in_any_record(members: dict[str, Any], kind: str) -> None:
     found = rejected(msgspec.json.encode({**members, "type": kind, "at": "never"}))
     assert found.quarantine is None
     kept = json.loads(found.record)

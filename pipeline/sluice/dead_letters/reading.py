@@ -22,7 +22,7 @@ from sluice.errors import StorageError
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_number
 from sluice.provenance import CsvDialect, Origin, RedeliveryOrigin, RedeliveryProvenance
-from sluice.validation.masking import PROTECTED
+from sluice.validation.masking import MASKED_VALUE
 
 BATCH_BYTES = 512 << 10
 """A batch ends with the record that brings it to this size, as batches of files do."""
@@ -95,7 +95,7 @@ def read_minute(segments: MinuteSegments, log: DeadLetterLog, selection: Selecti
             selected.load_rejected += 1
         elif dead_letter.letter_id in accepted:
             selected.accepted_before += 1
-        elif any(reason.got == PROTECTED for reason in dead_letter.violations):
+        elif any(reason.got == MASKED_VALUE for reason in dead_letter.violations):
             selected.undecidable += 1
         else:
             attempt = max(attempts.get(dead_letter.letter_id, 1), dead_letter.attempts) + 1

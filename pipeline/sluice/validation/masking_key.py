@@ -1,6 +1,6 @@
-"""The key of all hashes: from the environment, or, where workers have no environment of yours, from Secret Manager.
+"""The key of masked hashes: from the environment, or from Secret Manager where workers have no such environment.
 
-Every process that decodes records reads it itself, so that it is in nothing that is sent to workers.
+Every process that decodes records reads the key itself, so it is in nothing that is sent to workers.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from sluice.validation.masking import is_masked
 KEY_VARIABLE = "SLUICE_PRIVACY_KEY"
 """Environment variable with the key, unless the job's `privacy_key` names a secret."""
 
-LEAST_KEY_BYTES = 16
+MIN_KEY_BYTES = 16
 
 _SECRET = re.compile(r"(projects/[^/]+/secrets/[\w-]{1,255})(/versions/[\w-]+)?")
 _ANSWER_SECONDS = 60.0
 
 
 def read_privacy_key(contracts: Iterable[Contract], secret: str | None = None) -> bytes | None:
-    """Return the key if `contracts` protect anything, else None.
+    """Return the key if a property of `contracts` is masked, else None.
 
-    `secret` is `projects/P/secrets/S`, of which the latest version is taken, or one with `/versions/V`; without it the
+    `secret` is `projects/P/secrets/S`, for its latest version, or has `/versions/V`; without it the
     key is in the environment variable SLUICE_PRIVACY_KEY. A line end behind the key is not part of it.
 
     Raises:
@@ -41,11 +41,11 @@ def read_privacy_key(contracts: Iterable[Contract], secret: str | None = None) -
         place, hint = "", ""
         key = _from_secret_manager(secret)
     key = key.rstrip(b"\r\n")
-    if len(key) < LEAST_KEY_BYTES:
+    if len(key) < MIN_KEY_BYTES:
         got = "nothing" if not key else f"{len(key)} bytes"
         message = (
             f"{secret or KEY_VARIABLE}: expected the key that protects properties of the contracts, "
-            f"at least {LEAST_KEY_BYTES} bytes, {place}got {got}{hint}"
+            f"at least {MIN_KEY_BYTES} bytes, {place}got {got}{hint}"
         )
         raise ConfigError(message)
     return key
