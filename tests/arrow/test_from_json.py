@@ -192,7 +192,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 ZONES: Any = st.none() | st.builds(
     lambda minutes: timezone(timedelta(minutes=minutes)), st.integers(-1439, 1439)
 )
-TIMES = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=ZONES)  # noqa: DTZ001
+TIMES = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=ZONES)  # noqa: DTZ001  the zones are drawn, too
 NUMBERS = st.decimals(-(10**28), 10**28, allow_nan=False, places=9) | st.decimals(-9, 9, places=2)
 KNOWN: dict[str, st.SearchStrategy[str]] = {
     "items": st.lists(st.tuples(st.uuids(), NUMBERS), max_size=3).map(

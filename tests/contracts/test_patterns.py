@@ -51,5 +51,5 @@ def test_pattern_means_what_ecmascript_says(pattern: str, text: str, matches: bo
     ],
 )
 def test_unportable_pattern_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):  # noqa: PT011  its text is that of re
         python_pattern(pattern)

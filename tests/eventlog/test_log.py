@@ -64,11 +64,11 @@ class Recording:
     def url(self, path: str) -> str:
         return self.inner.url(path)
 
-    def list(self, folder: str):  # type: ignore[no-untyped-def]
+    def list(self, folder: str):  # type: ignore[no-untyped-def]  # as the class that it wraps
         self.calls.append("list")
         return self.listings.pop(0) if self.listings else self.inner.list(folder)
 
-    def walk(self, folder: str = ""):  # type: ignore[no-untyped-def]
+    def walk(self, folder: str = ""):  # type: ignore[no-untyped-def]  # as the class that it wraps
         return self.inner.walk(folder)
 
     def read(self, path: str) -> bytes:

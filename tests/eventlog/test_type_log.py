@@ -124,7 +124,7 @@ def contract(identity: str, event_type: str = "order") -> Contract:
             Property("k", "string", unique=True),
         ),
         event_time=None,
-        identity=identity,  # type: ignore[arg-type]
+        identity=identity,  # type: ignore[arg-type]  # passed on unchanged
     )
 
 

@@ -57,7 +57,7 @@ class Bus:
     """A topic of its own, and what a producer and an administrator do with it."""
 
     def __init__(self, broker: KafkaBroker, partitions: int = 1, **settings: Any) -> None:
-        from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+        from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its types
 
         self.broker = broker
         self.name = f"t{uuid.uuid4().hex}"
@@ -90,7 +90,7 @@ class Bus:
     )
     def grow(self, partitions: int) -> None:
         """Have more partitions."""
-        from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
+        from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]  # not in its types
 
         self.admin.create_partitions([NewPartitions(self.name, partitions)])[self.name].result()
         del self.producer  # it would look for new ones every five minutes

@@ -186,7 +186,7 @@ def kill_ten_times(job: LiveJob, feed: RecordFeed, victims: Sequence[str], dice:
         for victim in victims:
             running = job.start()
             moment, before = dice.uniform(0, 4), job.stored()
-            wait_until(lambda: job.stored() > before or running.process.poll() is not None)  # noqa: B023
+            wait_until(lambda: job.stored() > before or running.process.poll() is not None)  # noqa: B023  called in this round of the loop
             time.sleep(moment)  # the moment is what is random
             if victim == "everything":
                 with suppress(ProcessLookupError):
@@ -251,7 +251,7 @@ def test_source_outage_of_a_minute_loses_no_record(
         runs = [job.start() for job in jobs]
         for job, feed, running in zip(jobs, feeds, runs, strict=True):
             job.topic.publish(feed.take(2 * RATE))
-            wait_until(lambda: job.stored() > 0, running)  # noqa: B023
+            wait_until(lambda: job.stored() > 0, running)  # noqa: B023  called in this round of the loop
         broker.kill()
         other.freeze()
         emulator.freeze()
@@ -288,7 +288,7 @@ def test_warehouse_outage_of_a_minute_loses_no_row(
         runs = [job.start() for job in jobs]
         for job, feed, running in zip(jobs, feeds, runs, strict=True):
             job.topic.publish(feed.take(RATE))
-            wait_until(lambda: job.topic.unacknowledged() == 0, running)  # noqa: B023
+            wait_until(lambda: job.topic.unacknowledged() == 0, running)  # noqa: B023  called in this round of the loop
         with ExitStack() as present:
             for _, fault in faults:
                 present.enter_context(fault)

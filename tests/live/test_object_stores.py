@@ -167,7 +167,7 @@ class TestUncertainAnswers:
     def answer(
         self, monkeypatch: pytest.MonkeyPatch, store: Store, change: Callable[[Callable[[], bool]], bool]
     ) -> None:
-        put = store._put  # type: ignore[attr-defined]
+        put = store._put  # type: ignore[attr-defined]  # not in its types
         monkeypatch.setattr(store, "_put", lambda *arguments: change(lambda: put(*arguments)))
 
     def test_lost_answer_is_resolved_by_content(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

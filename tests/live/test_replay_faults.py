@@ -234,10 +234,10 @@ def test_ten_kills_of_a_replay_lose_nothing(
         aim = chance.choice(("spilled", "stored", "loaded", "letters"))
         more = chance.randrange(1, MINUTES)
         reached: Mapping[str, Callable[[], bool]] = {
-            "spilled": lambda more=more: replay.spilled() > more * 10_000,  # type: ignore[misc]
-            "stored": lambda at=stored + more: replay.segments_stored() > at,  # type: ignore[misc]
-            "loaded": lambda at=loaded + more: replay.segments_loaded() > at,  # type: ignore[misc]
-            "letters": lambda at=letters + more: replay.letters_stored() > at,  # type: ignore[misc]
+            "spilled": lambda more=more: replay.spilled() > more * 10_000,  # type: ignore[misc]  # mypy does not infer the default
+            "stored": lambda at=stored + more: replay.segments_stored() > at,  # type: ignore[misc]  # mypy does not infer the default
+            "loaded": lambda at=loaded + more: replay.segments_loaded() > at,  # type: ignore[misc]  # mypy does not infer the default
+            "letters": lambda at=letters + more: replay.letters_stored() > at,  # type: ignore[misc]  # mypy does not infer the default
         }
         running = replay.start(history)
         running.until(reached[aim])

@@ -151,7 +151,7 @@ def test_server_restart_during_loads_loads_every_row_once(backend: Backend) -> N
     for process in processes:
         process.start()
     for some in (10, 30):
-        wait_until(lambda some=some: number_of(backend, "_segments") >= some, processes)  # type: ignore[misc]
+        wait_until(lambda some=some: number_of(backend, "_segments") >= some, processes)  # type: ignore[misc]  # mypy does not infer the default
         backend.restart()
     for process in processes:
         process.join()

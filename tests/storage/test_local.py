@@ -92,8 +92,8 @@ def test_a_link_that_was_repeated_is_recognised_as_ones_own(
     link = os.link
 
     def link_twice(source: str, name: str, **kwargs: int) -> None:
-        link(source, name, **kwargs)  # type: ignore[arg-type]
-        link(source, name, **kwargs)  # type: ignore[arg-type]
+        link(source, name, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
+        link(source, name, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
 
     monkeypatch.setattr(os, "link", link_twice)
     assert open_store(str(tmp_path)).create("x.json", b"1\n") is True

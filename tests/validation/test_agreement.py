@@ -103,7 +103,7 @@ def string_text(draw: DrawFn, value: str) -> str:
 
 
 def moments() -> SearchStrategy[str]:
-    stems = st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 12, 31))  # noqa: DTZ001
+    stems = st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 12, 31))  # noqa: DTZ001  the zones are drawn, too
     offsets = st.sampled_from(["Z", "z", "", "+00:00", "-05:30", "+1400", "-00:00"])
     return st.builds(lambda stem, gap, end: stem.isoformat(gap) + end, stems, st.sampled_from("Tt "), offsets)
 

@@ -137,7 +137,7 @@ def test_a_secret_that_gives_no_key_is_a_clear_mistake(
 def test_without_credentials_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_credentials(*_: object, **__: object) -> None:
         message = "Your default credentials were not found."
-        raise DefaultCredentialsError(message)  # type: ignore[no-untyped-call]
+        raise DefaultCredentialsError(message)  # type: ignore[no-untyped-call]  # the client has no types
 
     monkeypatch.setattr("google.auth.default", no_credentials)
     with pytest.raises(ConfigError, match=f"^{SECRET}/versions/latest: .*, got Your default credentials"):

@@ -136,7 +136,7 @@ def bigquery_client(endpoint: str) -> bigquery.Client:
     """Return a client of the emulator at `endpoint`."""
     return bigquery.Client(
         project="emulator",
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]  # the client has no types
         client_options={"api_endpoint": endpoint},
     )
 

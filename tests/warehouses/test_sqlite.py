@@ -152,7 +152,7 @@ def _killed_at(url: str, statement: str) -> None:
         )
         return opened
 
-    sqlite3.connect = traced  # type: ignore[assignment]
+    sqlite3.connect = traced  # type: ignore[assignment]  # the connection is traced
     load_all_patiently(url, 1)
 
 

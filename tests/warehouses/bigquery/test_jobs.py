@@ -114,7 +114,7 @@ def while_the_job_runs() -> None:
 
 
 def before_the_record() -> None:
-    BigQueryWarehouse._record = _kill  # type: ignore[method-assign]
+    BigQueryWarehouse._record = _kill  # type: ignore[method-assign]  # the process ends inside it
 
 
 def while_the_record_runs() -> None:
@@ -232,7 +232,7 @@ def _die_in_the_middle(warehouse: BigQueryWarehouse) -> None:
             _kill()
         return run(*arguments)
 
-    Jobs.run = run_or_die  # type: ignore[assignment, method-assign]
+    Jobs.run = run_or_die  # type: ignore[assignment, method-assign]  # the process ends inside it
     load_spoilt(warehouse)
 
 

@@ -123,7 +123,7 @@ def test_fields_are_added_at_any_depth_and_existing_ones_stay() -> None:
 
 def test_every_value_type_has_its_column() -> None:
     (table,) = parse(create_table_sql(THING))
-    assert table.find(exp.Table).sql("bigquery") == "`shop.things`"  # type: ignore[union-attr]
+    assert table.find(exp.Table).sql("bigquery") == "`shop.things`"  # type: ignore[union-attr]  # there is one
     assert columns(table) == [
         ("at", "TIMESTAMP", True),
         ("id", "STRING", True),
@@ -142,7 +142,7 @@ def test_every_value_type_has_its_column() -> None:
 
 def test_ddl_has_partition_clusters_and_options() -> None:
     (table,) = parse(create_table_sql(THING, "elsewhere"))
-    assert table.find(exp.Table).sql("bigquery") == "`elsewhere.things`"  # type: ignore[union-attr]
+    assert table.find(exp.Table).sql("bigquery") == "`elsewhere.things`"  # type: ignore[union-attr]  # there is one
     assert table.args["exists"] is True
     partition = table.find(exp.PartitionedByProperty)
     assert partition is not None and partition.this.sql("bigquery") == "TIMESTAMP_TRUNC(`at`, DAY)"
@@ -324,7 +324,7 @@ def test_system_sql_makes_dataset_tables_and_view() -> None:
         ("window_end", "TIMESTAMP", True),
         ("events", "INT64", True),
     ]
-    assert (view.args["kind"], view.find(exp.Table).sql("bigquery")) == ("VIEW", "`shop.event_counts`")  # type: ignore[union-attr]
+    assert (view.args["kind"], view.find(exp.Table).sql("bigquery")) == ("VIEW", "`shop.event_counts`")  # type: ignore[union-attr]  # there is one
     select = view.expression
     assert [each.alias_or_name for each in select.expressions] == [
         "event_type",

@@ -203,7 +203,7 @@ def _kill_at(url: str, statement: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return execute(self, sql, values)
 
-    SnowflakeConnection._execute = execute_or_die  # type: ignore[method-assign]
+    SnowflakeConnection._execute = execute_or_die  # type: ignore[method-assign]  # the process ends inside it
     load(open_warehouse(url), ORDER, EACH)
 
 
