@@ -1,8 +1,8 @@
 """usage: commerce_demo.py: sales, logs and catalog of a shop from a CSV file, an API and MongoDB, to marts and reports.
 
-An HTTP server here pages the sample log, and turns the first request away; a server that speaks MongoDB's wire
+An HTTP server serves the sample log in pages, and throttles the first request. A server that speaks MongoDB's wire
 protocol has the catalog, if it is installed. `sluice run` reads the three, dbt builds and tests the marts, and the
-reports are shown.
+reports are printed.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def catalog(console: Console) -> Iterator[str]:
 
 
 def ingest(console: Console, job: str, source: str) -> None:
-    """Run a job, and print what came of its records."""
+    """Run a job, and print its figures."""
     console.print(f"[bold]sluice run jobs/{job}.yaml --source '{source}'[/]", soft_wrap=True)
     report = OUT / f"{job}.json"
     command = [sys.executable, "-m", "sluice", "run", f"jobs/{job}.yaml", f"--source={source}"]
@@ -122,7 +122,7 @@ def ingest(console: Console, job: str, source: str) -> None:
 
 
 def build(console: Console) -> None:
-    """Let dbt build and test the models of commerce."""
+    """Build and test the models of commerce with dbt."""
     console.print("[bold]scripts/dbt build --select commerce[/]")
     command = [str(TOOLS / "dbt/bin/dbt"), "--quiet", "--log-level-file=none", "build"]
     command += ["--select", "commerce", "--project-dir", "dbt", "--profiles-dir", "dbt"]

@@ -1,4 +1,4 @@
-"""usage: show.py WAREHOUSE.duckdb: what a run left in the embedded warehouse, asked for in plain SQL."""
+"""usage: show.py WAREHOUSE.duckdb: what a run has loaded into the embedded warehouse, in plain SQL."""
 
 from __future__ import annotations
 
