@@ -74,7 +74,6 @@ LONG_FOR_NOW = {
     "sluice.tooling.publish.publish",
 }
 NOQA_FOR_NOW = {
-    "sluice.graph.coders",
     "sluice.sources.kafka.reader",
     "sluice.tooling.fake_events",
     "sluice.validation.batch_checks",

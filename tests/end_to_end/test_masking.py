@@ -27,8 +27,9 @@ from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, RecordBatch
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.type_log import TypeLog
-from sluice.graph.build import RunContext, build
+from sluice.graph.build import build
 from sluice.graph.decode import DecodeRecords
+from sluice.graph.run_context import RunContext
 from sluice.graph.shuffle import Spill
 from sluice.graph.windowing import Windowing
 from sluice.provenance import FileProvenance

@@ -19,8 +19,9 @@ from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, RecordBatch
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.type_log import TypeLog
-from sluice.graph.build import RunContext, build, build_load
+from sluice.graph.build import build, build_load
 from sluice.graph.ledger import Report, make_report, read_totals
+from sluice.graph.run_context import RunContext
 from sluice.graph.windowing import Windowing
 from sluice.provenance import FileProvenance
 from sluice.retry import RetryPolicy

@@ -45,13 +45,13 @@ STEPS = [
     "Append events",
     "Load events",
     "Wrap rejected",
-    "Wrap refused",
-    "Append letters",
-    "Load letters",
+    "Wrap load_rejected",
+    "Append dead letters",
+    "Load dead letters",
     "Acknowledge",
-    "Gather tallies",
+    "Gather step counts",
     "Measure",
-    "Balance ledger",
+    "Reconcile ledger",
 ]
 PUBSUB_READ = "beam:transform:pubsub_read:v1"
 JOB_TYPE_BATCH, JOB_TYPE_STREAMING, WORKER_IP_PRIVATE = 1, 2, 2  # as the API numbers them

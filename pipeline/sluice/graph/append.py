@@ -1,4 +1,4 @@
-"""Append to the log: the step around `log.Log`, with the windows that feed it."""
+"""Append events to a log: the step around `EventLog.append`, with the windows that group its input."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from sluice.retry import RetryPolicy
 
 @dataclass(eq=False)  # Beam sets the label of a transform
 class AppendToLog(beam.PTransform):
-    """(LogKey, EventBatch) of each input, by name -> `offers`: segments, new or maybe not loaded; `tallies`.
+    """(LogKey, EventBatch) of each input, by name -> `load_requests`; `step_counts`.
 
-    Each input is packed before they meet, so that nothing but packed bytes leaves a worker. Both outputs are in
-    the global window, so that they can be flattened with what has no windows.
+    Each input is packed before the inputs are flattened, so that only packed bytes leave a worker. Both outputs are
+    in the global window, so that they can be flattened with what has no windows.
 
-    The events of one key meet in one pane and are appended in the order of their origin, so the same input
-    makes the same segments. Exactly once whatever is retried, regrouped or run again: see `log.Log.append`.
+    The events of one key are grouped in one pane and appended in the order of their origin, so the same input makes
+    the same segments. Events are stored exactly once, whatever is retried, regrouped or run again: see
+    `EventLog.append`.
     """
 
     log: EventLog
@@ -38,24 +39,24 @@ class AppendToLog(beam.PTransform):
     def expand(self, inputs: dict[str, beam.PCollection[Any]]) -> dict[str, beam.PCollection[Any]]:
         """Group by minute and append."""
         packed = [
-            each
+            batches
             | f"Pack {name}"
             >> beam.Map(_pack, self.spill).with_output_types(tuple[tuple[str, int, int], bytes])
-            for name, each in inputs.items()
+            for name, batches in inputs.items()
         ]
         appended = (
             packed
-            | "Gather" >> beam.Flatten()
+            | "Flatten inputs" >> beam.Flatten()
             | "Window by minute" >> self.windowing.by_minute()
-            | "Group by folder" >> beam.GroupByKey()
-            | "Append"
+            | "Group by log key" >> beam.GroupByKey()
+            | "Append panes"
             >> beam.ParDo(AppendPane(self.log, self.retry, self.spill)).with_outputs(
-                AppendPane.TALLIES, main="load_requests"
+                AppendPane.STEP_COUNTS, main="load_requests"
             )
         )
         return {
-            name: appended[name] | f"Forget minutes of {name}" >> beam.WindowInto(GlobalWindows())
-            for name in ("load_requests", AppendPane.TALLIES)
+            name: appended[name] | f"Leave the windows of {name}" >> beam.WindowInto(GlobalWindows())
+            for name in ("load_requests", AppendPane.STEP_COUNTS)
         }
 
 
@@ -66,40 +67,39 @@ def _pack(keyed: tuple[LogKey, EventBatch], spill: Spill | None) -> tuple[tuple[
     return (key.event_type, key.minute, key.shard), packed if spill is None else spill.put(packed)
 
 
-@with_output_types(LoadRequest, tallies=StepCounts)
+@with_output_types(LoadRequest, step_counts=StepCounts)
 class AppendPane(beam.DoFn):
-    """One pane of a folder -> an Offer of what the log made of it; `tallies`: accepted, repeated, segments.
+    """One pane of a log key -> a LoadRequest of its segments; `step_counts`: accepted, duplicates, segments.
 
-    A store that fails is asked again for as long as `patience` lasts; then the bundle fails.
+    A store that fails is asked again as `retry` says; then the bundle fails.
     """
 
-    TALLIES = "tallies"
+    STEP_COUNTS = "step_counts"
 
     def __init__(self, log: EventLog, retry: RetryPolicy, spill: Spill | None = None) -> None:
-        """`log` has been opened by the launcher; `spill` is the one that packed the pane's batches."""
+        """`log` has been opened by the launcher; `spill` is the one that the batches were put into."""
         self._log = log
         self._retry = retry
         self._spill = spill
         self._shared = Shared()
 
     def setup(self) -> None:
-        """Have one log, and so one cache, for all threads of a process."""
+        """Share one log, and so one cache, among all threads of a process."""
         self._log = self._shared.acquire(lambda: self._log)
 
     def process(self, pane: tuple[tuple[str, int, int], Iterable[bytes]]) -> Iterator[Any]:
         """Append one pane."""
         (event_type, minute, shard), shuffled = pane
-        batches = (unpack(each if self._spill is None else self._spill.get(each)) for each in shuffled)
-        parts = sorted(
-            (part for batch in batches for part in batch.parts), key=lambda part: (part.uri, part.offset)
-        )
+        packed = shuffled if self._spill is None else map(self._spill.get, shuffled)
+        parts = [part for batch in map(unpack, packed) for part in batch.parts]
+        parts.sort(key=lambda part: (part.uri, part.offset))
         lines = [line for part in parts for line in part.lines]
         appended = self._retry(lambda: self._log.append(event_type, minute, shard, lines))
         counts = {("duplicates", event_type): appended.duplicates}
-        offered: list[Segment | StoredSegment] = [*appended.unloaded]
+        segments: list[Segment | StoredSegment] = [*appended.unloaded]
         if appended.segment is not None:
             counts["accepted", event_type] = len(appended.segment.lines)
             counts["segments", event_type] = 1
-            offered.append(appended.segment)
-        yield pvalue.TaggedOutput(self.TALLIES, StepCounts(counts))
-        yield LoadRequest(offered, add_acks(part.acks for part in parts))
+            segments.append(appended.segment)
+        yield pvalue.TaggedOutput(self.STEP_COUNTS, StepCounts(counts))
+        yield LoadRequest(segments, add_acks(part.acks for part in parts))

@@ -1,4 +1,4 @@
-"""How elements are coded where they leave a worker, and how large they are said to be where they do not."""
+"""How elements are encoded when they leave a worker, and what size is reported for those that do not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from apache_beam.coders import Coder, registry
 
-from sluice.elements import EventBatch, LoadRequest, RecordBatch, Rejected
+from sluice.elements import EventBatch, LoadRequest, RecordBatch, Rejected, Segment
 
 
 class _Sized(Protocol):
@@ -27,13 +27,13 @@ class ElementCoder(Coder):
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
     def decode(self, encoded: bytes) -> Any:
-        """Return the element that was encoded, by this product: runners keep what they hold to themselves."""
-        return pickle.loads(encoded)  # noqa: S301
+        """Return the element that `encode` was given."""
+        return pickle.loads(encoded)  # noqa: S301  a worker of this run encoded it
 
     def estimate_size(self, value: _Sized) -> int:
         """Return about how many bytes the element has when it is encoded."""
         return value.size
 
 
-for _element in (RecordBatch, EventBatch, Rejected, LoadRequest):
+for _element in (RecordBatch, EventBatch, Rejected, LoadRequest, Segment):
     registry.register_coder(_element, ElementCoder)

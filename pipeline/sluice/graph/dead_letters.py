@@ -1,9 +1,9 @@
-"""Wrap rejected records into dead letters."""
+"""Write rejected records as dead letters: wrap them, append them to their log, load them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -12,6 +12,7 @@ from apache_beam.typehints import with_output_types
 from apache_beam.utils.timestamp import Timestamp
 
 from sluice.clock import Clock
+from sluice.config.job import Job
 from sluice.dead_letters.envelope import make_dead_letter, make_redelivery_entry, minute_of
 from sluice.elements import (
     DEAD_LETTER,
@@ -22,8 +23,12 @@ from sluice.elements import (
     LogKey,
     OrderedLines,
     Rejected,
+    StepCounts,
     add_acks,
 )
+from sluice.graph.append import AppendToLog
+from sluice.graph.load import LoadDeadLetters
+from sluice.graph.run_context import RunContext
 from sluice.graph.shuffle import BundleBuffer
 from sluice.provenance import Origin
 
@@ -92,3 +97,27 @@ class _Line(NamedTuple):
     data: bytes
     origin: Origin
     acks: Acks
+
+
+class WrittenDeadLetters(NamedTuple):
+    """What the steps of the dead letters counted, and the acks of the records whose dead letters are stored."""
+
+    step_counts: tuple[beam.PCollection[StepCounts], ...]
+    acks: beam.PCollection[Acks]
+
+
+def write_dead_letters(
+    rejected: Mapping[str, beam.PCollection[Sequence[Rejected]]], job: Job, run: RunContext
+) -> WrittenDeadLetters:
+    """Append the rejected records of each input, by name, to the log of dead letters, and load them."""
+    redeliveries = REDELIVERY in run.letters.type_logs
+    appended = {
+        name: records
+        | f"Wrap {name}"
+        >> beam.ParDo(WrapDeadLetters(job.name, run.clock, run.ages.started, redeliveries=redeliveries))
+        for name, records in rejected.items()
+    } | "Append dead letters" >> AppendToLog(run.letters, run.dead_letter_windowing, run.retry, run.spill)
+    loaded = appended["load_requests"] | "Load dead letters" >> beam.ParDo(
+        LoadDeadLetters(run.dead_letter_loader(job))
+    ).with_outputs(LoadDeadLetters.ACKS, main="step_counts")
+    return WrittenDeadLetters((appended["step_counts"], loaded.step_counts), loaded.acks)

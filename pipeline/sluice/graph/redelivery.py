@@ -26,8 +26,9 @@ from sluice.elements import (
     add_step_counts,
 )
 from sluice.graph.append import AppendToLog
-from sluice.graph.build import RunContext, build
+from sluice.graph.build import build
 from sluice.graph.ledger import make_report
+from sluice.graph.run_context import RunContext
 from sluice.graph.shuffle import pack, unpack
 
 

@@ -40,10 +40,11 @@ from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError, WorkerError
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.type_log import TypeLog
-from sluice.graph.build import RunContext, build, build_load
+from sluice.graph.build import build, build_load
 from sluice.graph.ledger import Report, make_report, read_totals, write_submission
 from sluice.graph.progress import Progress
 from sluice.graph.redelivery import build_redelivery
+from sluice.graph.run_context import RunContext
 from sluice.graph.shuffle import Spill
 from sluice.graph.windowing import Windowing
 from sluice.retry import RetryPolicy

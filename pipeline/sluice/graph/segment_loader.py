@@ -1,0 +1,152 @@
+"""Segment -> rows, counts and row errors, and those into a warehouse; without Beam, for the steps in `load`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sluice.arrow.from_json import to_table
+from sluice.arrow.window_counts import WindowCount, count_events
+from sluice.clock import Clock
+from sluice.config.job import Job
+from sluice.contracts import Contract
+from sluice.elements import DEAD_LETTER, Rejected, Segment, StepCounts, StoredSegment, Violation
+from sluice.eventlog.log import EventLog
+from sluice.provenance import Origin
+from sluice.retry import RetryPolicy
+from sluice.validation.deduplication_keys import compile_deduplication_key
+from sluice.warehouses import RowError, SegmentLoad, Warehouse
+
+
+class SegmentConverter:
+    """Converts the lines of segments into what a warehouse loads. Pure: no Beam, no clock, no I/O.
+
+    A job may load counts without rows, or rows without counts; for the ledger, events are loaded if either is.
+    """
+
+    def __init__(self, job: Job, tables: Mapping[str, Contract]) -> None:
+        """Compile `tables`: event type -> its contract as its table takes it, see `tables.fit_to_table`."""
+        self._tables = tables
+        self._loads_rows = "events" in job.load
+        self._loads_counts = "counts" in job.load
+        self._window = job.windows.counts
+        # A table may lack a property that its contract has, so the key is that of the contract itself.
+        contracts = {**tables, **job.contracts}
+        self._keys = {name: compile_deduplication_key(contract) for name, contract in contracts.items()}
+
+    def convert(self, segment: Segment, ingested_at: datetime) -> tuple[SegmentLoad, Sequence[WindowCount]]:
+        """Return what to load of a segment, and the counts of its events by window, loaded or not."""
+        contract, key_of = self._tables[segment.event_type], self._keys[segment.event_type]
+        event_ids = [key_of(line).hex() for line in segment.lines]
+        table, row_errors = to_table(contract, segment, event_ids, ingested_at)
+        windows = count_events(contract, table, self._window)
+        rows = table if self._loads_rows or segment.event_type == DEAD_LETTER else table.slice(0, 0)
+        loaded_windows = windows if self._loads_counts else []
+        return SegmentLoad(contract, segment, rows, row_errors, loaded_windows, ingested_at), windows
+
+    def rejected(self, segment: Segment, row_errors: Sequence[RowError]) -> list[Rejected]:
+        """Return the lines of a segment whose rows could not be loaded, as rejected records."""
+        contract = self._tables[segment.event_type]
+        expected = f"a row that {contract.table} takes"
+        return [
+            Rejected(
+                record=segment.lines[index],
+                origin=Origin(uri=segment.path, arrival=segment.minute, line=index + 1, offset=index),
+                step="load",
+                violations=(Violation("rejected_by_warehouse", "", expected, reason),),
+                event_type=segment.event_type,
+                contract=contract.label,
+                event_time=datetime.fromtimestamp(segment.minute, UTC),
+            )
+            for index, reason in row_errors
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSegment:
+    """What became of one segment: its figures, its rejected rows, and the counts of what was loaded just now."""
+
+    event_type: str
+    counts: StepCounts
+    rejected: Sequence[Rejected]
+    windows: Sequence[WindowCount]
+
+
+class SegmentLoader:
+    """Loads segments of one event log into a warehouse, each at most once.
+
+    A warehouse or store that fails is asked again as `retry` says; then the exception is raised. Rows that the
+    warehouse rejected are returned again when the segment is loaded already, so that a crash between the load and
+    the dead letters loses none.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        tables: Mapping[str, Contract],
+        log: EventLog,
+        job: Job,
+        clock: Clock,
+        retry: RetryPolicy,
+    ) -> None:
+        """`tables` are the contracts as their tables take them; `job` says what is loaded; `clock` when it is."""
+        self._warehouse = warehouse
+        self._tables = {
+            name: contract
+            for name, contract in tables.items()
+            if name != DEAD_LETTER or "dead_letters" in job.load
+        }
+        self._log = log
+        self._job = job
+        self._clock = clock
+        self._retry = retry
+
+    def compile(self) -> None:
+        """Compile the contracts; once in each worker, before the first segment."""
+        self._converter = SegmentConverter(self._job, self._tables)
+
+    def loads(self, event_type: str) -> bool:
+        """Tell whether the job loads this event type; others, such as redelivery entries, stay in the log alone."""
+        return event_type in self._tables
+
+    def load(self, segment: Segment) -> LoadedSegment:
+        """Load a segment of this run: its events count as `loaded` and `load_rejected`."""
+        row_errors, windows = self._row_errors(segment), list[WindowCount]()
+        if row_errors is None:
+            row_errors, windows = self._retry(lambda: self._load(segment))
+        event_type = segment.event_type
+        counts = {
+            ("loaded", event_type): len(segment.lines) - len(row_errors),
+            ("load_rejected", event_type): len(row_errors),
+        }
+        rejected = self._converter.rejected(segment, row_errors)
+        return LoadedSegment(event_type, StepCounts(counts), rejected, windows)
+
+    def backfill(self, stored: Segment | StoredSegment) -> LoadedSegment | None:
+        """Load a segment of an earlier run: its events count as `backfilled` and `backfill_rejected`.
+
+        None if the warehouse has it already, and rejected none of its rows.
+        """
+        row_errors, windows = self._row_errors(stored), list[WindowCount]()
+        if row_errors is not None and not row_errors:
+            return None
+        segment = self._retry(lambda: self._read(stored))
+        backfilled = 0
+        if row_errors is None:
+            row_errors, windows = self._retry(lambda: self._load(segment))
+            backfilled = len(segment.lines) - len(row_errors)
+        event_type = segment.event_type
+        counts = {("backfilled", event_type): backfilled, ("backfill_rejected", event_type): len(row_errors)}
+        rejected = self._converter.rejected(segment, row_errors)
+        return LoadedSegment(event_type, StepCounts(counts), rejected, windows)
+
+    def _row_errors(self, segment: Segment | StoredSegment) -> list[RowError] | None:
+        return self._retry(lambda: self._warehouse.row_errors(segment.id, segment.minute))
+
+    def _read(self, segment: Segment | StoredSegment) -> Segment:
+        return segment if isinstance(segment, Segment) else self._log.read(segment.path)
+
+    def _load(self, segment: Segment) -> tuple[list[RowError], list[WindowCount]]:
+        load, windows = self._converter.convert(segment, datetime.fromtimestamp(self._clock(), UTC))
+        return self._warehouse.load(load), list(windows)
