@@ -1,9 +1,15 @@
-"""Tables by value type are complete."""
+"""Value types: every table by type in the code is complete, since `by_type` built it."""
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
+import sluice
 from sluice.contracts import LEAF_TYPES, SCALAR_TYPES, VALUE_TYPES, by_type
+
+PACKAGE = Path(sluice.__file__).parent
 
 
 def test_table_with_an_entry_for_each_type_is_returned_as_it_is() -> None:
@@ -19,3 +25,23 @@ def test_table_without_an_entry_for_a_type_is_refused() -> None:
 def test_table_with_an_entry_too_many_is_refused() -> None:
     with pytest.raises(ValueError, match=r"got none for \[\] and unexpected ones for \['array'\]$"):
         by_type({**dict.fromkeys(LEAF_TYPES, 1), "array": 1}, LEAF_TYPES)
+
+
+def tables_by_type(source: str) -> list[tuple[str, bool]]:
+    """Return the names annotated as mappings from ValueType, and whether `by_type` makes the value."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            if ast.unparse(node.annotation).startswith(("Mapping[ValueType", "dict[ValueType")):
+                made_by = node.value.func if isinstance(node.value, ast.Call) else None
+                found.append(
+                    (ast.unparse(node.target), made_by is not None and ast.unparse(made_by) == "by_type")
+                )
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_every_table_by_type_is_exhaustive(path: Path) -> None:
+    assert [name for name, complete in tables_by_type(path.read_text("utf-8")) if not complete] == []

@@ -15,26 +15,39 @@ from uuid import UUID
 
 import msgspec
 
-from sluice.contracts import Contract, Property, ValueType
+from sluice.contracts import (
+    DECIMAL_PRECISION,
+    DECIMAL_SCALE,
+    LEAF_TYPES,
+    Contract,
+    Property,
+    ValueType,
+    by_type,
+)
 from sluice.errors import ContractError
 
 Schema = Any
 """An Avro schema as JSON: a name, a list (union) or a dict."""
 
-PRECISION = 38
-SCALE = 9
-
-SCALARS: dict[ValueType, Schema] = {
-    "string": "string",
-    "uuid": {"type": "string", "logicalType": "uuid"},
-    "integer": "long",
-    "float": "double",
-    "decimal": {"type": "bytes", "logicalType": "decimal", "precision": PRECISION, "scale": SCALE},
-    "boolean": "boolean",
-    "timestamp": {"type": "long", "logicalType": "timestamp-micros"},
-    "date": {"type": "int", "logicalType": "date"},
-    "json": "string",
-}
+SCALARS: Mapping[ValueType, Schema] = by_type(
+    {
+        "string": "string",
+        "uuid": {"type": "string", "logicalType": "uuid"},
+        "integer": "long",
+        "float": "double",
+        "decimal": {
+            "type": "bytes",
+            "logicalType": "decimal",
+            "precision": DECIMAL_PRECISION,
+            "scale": DECIMAL_SCALE,
+        },
+        "boolean": "boolean",
+        "timestamp": {"type": "long", "logicalType": "timestamp-micros"},
+        "date": {"type": "int", "logicalType": "date"},
+        "json": "string",
+    },
+    LEAF_TYPES,
+)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -68,7 +81,7 @@ def to_avro(contract: Contract, event: Mapping[str, Any]) -> dict[str, Any]:
             keep more than 15 digits of a decimal.
 
     Returns:
-        UUID, Decimal, datetime (UTC) and date for their kinds, compact JSON text for `json`, None for what is
+        UUID, Decimal, datetime (UTC) and date for their types, compact JSON text for `json`, None for what is
         absent.
 
     """
@@ -152,12 +165,12 @@ def _to_value(prop: Property, value: Any) -> Any:
     if prop.items is not None:
         items = prop.items
         return [_to_value(items, each) for each in value]
-    convert = _CONVERT.get(prop.type)
+    convert = _CONVERT[prop.type]
     return value if convert is None else convert(value)
 
 
-_exact = Context(prec=PRECISION, traps=[Inexact, InvalidOperation])
-_unit = Decimal(1).scaleb(-SCALE)
+_exact = Context(prec=DECIMAL_PRECISION, traps=[Inexact, InvalidOperation])
+_unit = Decimal(1).scaleb(-DECIMAL_SCALE)
 
 
 def _decimal(value: Any) -> Decimal:
@@ -178,13 +191,18 @@ def _text(value: Any) -> str:
     return _encode(value).decode()
 
 
-_CONVERT: dict[ValueType, Any] = {
-    "uuid": UUID,
-    "float": float,
-    "integer": int,
-    "decimal": _decimal,
-    "timestamp": _timestamp,
-    "date": date.fromisoformat,
-    "json": _text,
-}
-"""What has to be done to a value of JSON for Avro; kinds that are not here stay as they are."""
+_CONVERT: Mapping[ValueType, Any] = by_type(
+    {
+        "uuid": UUID,
+        "float": float,
+        "integer": int,
+        "decimal": _decimal,
+        "timestamp": _timestamp,
+        "date": date.fromisoformat,
+        "json": _text,
+        "string": None,
+        "boolean": None,
+    },
+    LEAF_TYPES,
+)
+"""What has to be done to a value of JSON for Avro; None: it stays as it is."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from sluice.clock import Clock
-from sluice.contracts import Contract, Property, ValueType
+from sluice.contracts import Contract, Property, ValueType, by_type
 from sluice.errors import ConfigError
 
 _WORDS = (
@@ -76,19 +76,21 @@ class _Maker:
     def __init__(self, source: random.Random, clock: Clock) -> None:
         self._random = source
         self._clock = clock
-        self._kinds: Mapping[ValueType, Callable[[Property], Any]] = {
-            "string": self._string,
-            "uuid": lambda _: str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
-            "integer": lambda each: self._random.randint(*map(int, _bounds(each))),
-            "float": lambda each: round(self._random.uniform(*_bounds(each)), 3),
-            "decimal": self._decimal,
-            "boolean": lambda _: self._random.random() < 0.5,  # noqa: PLR2004
-            "timestamp": lambda _: self.now(),
-            "date": lambda _: self.now()[:10],
-            "object": lambda each: self.object(each.properties),
-            "array": self._array,
-            "json": lambda _: {self._word(): self._random.randint(0, _SPAN)},
-        }
+        self._makers: Mapping[ValueType, Callable[[Property], Any]] = by_type(
+            {
+                "string": self._string,
+                "uuid": lambda _: str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
+                "integer": lambda each: self._random.randint(*map(int, _bounds(each))),
+                "float": lambda each: round(self._random.uniform(*_bounds(each)), 3),
+                "decimal": self._decimal,
+                "boolean": lambda _: self._random.random() < 0.5,  # noqa: PLR2004
+                "timestamp": lambda _: self.now(),
+                "date": lambda _: self.now()[:10],
+                "object": lambda each: self.object(each.properties),
+                "array": self._array,
+                "json": lambda _: {self._word(): self._random.randint(0, _SPAN)},
+            }
+        )
 
     def now(self) -> str:
         """Return the clock's time as JSON has it."""
@@ -103,7 +105,7 @@ class _Maker:
         }
 
     def _value(self, wanted: Property) -> Any:
-        return self._random.choice(wanted.enum) if wanted.enum else self._kinds[wanted.type](wanted)
+        return self._random.choice(wanted.enum) if wanted.enum else self._makers[wanted.type](wanted)
 
     def _word(self) -> str:
         return f"{self._random.choice(_WORDS)}-{self._random.randint(1, 99)}"

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from sluice.contracts import INT64_MAX, INT64_MIN, Contract, Property, ValueType
+from sluice.contracts import INT64_MAX, INT64_MIN, LEAF_TYPES, Contract, Property, ValueType, by_type
 from sluice.contracts.patterns import python_pattern
 from sluice.errors import ContractError
 from sluice.validation.batch_checks import FindSuspects, attribute_names, compile_suspects
@@ -28,17 +28,20 @@ MAX_DEPTH = 256
 TIME_FIELD = "event_time_"
 """Attribute that holds the event time, whatever the contract calls it."""
 
-_TYPES: Mapping[ValueType, Any] = {
-    "string": str,
-    "uuid": str,
-    "integer": int,
-    "float": float,
-    "boolean": bool,
-    "timestamp": datetime,
-    "date": date,
-    "decimal": msgspec.Raw,  # msgspec's Decimal would accept strings, and round nothing but check nothing
-    "json": dict[str, Any],
-}
+_TYPES: Mapping[ValueType, Any] = by_type(
+    {
+        "string": str,
+        "uuid": str,
+        "integer": int,
+        "float": float,
+        "boolean": bool,
+        "timestamp": datetime,
+        "date": date,
+        "decimal": msgspec.Raw,  # msgspec's Decimal would accept strings, and round nothing but check nothing
+        "json": dict[str, Any],
+    },
+    LEAF_TYPES,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
-from sluice.contracts import INT64_MAX, INT64_MIN, Property, ValueType
+from sluice.contracts import (
+    DECIMAL_SCALE,
+    DECIMAL_WHOLE_DIGITS,
+    INT64_MAX,
+    INT64_MIN,
+    Property,
+    ValueType,
+    by_type,
+)
 from sluice.contracts.patterns import UUID_PATTERN, python_pattern
 from sluice.elements import Violation
 from sluice.errors import ContractError
@@ -102,26 +110,26 @@ def compile_object(properties: Iterable[Property]) -> Check:
 
 
 def _compile(prop: Property) -> Check:
-    if prop.type == "object":
-        return compile_object(prop.properties)
     if prop.enum:
         return _enum(prop)
     return _COMPILERS[prop.type](prop)
 
 
-_NAMES: dict[ValueType, str] = {
-    "string": "a string",
-    "uuid": "a UUID such as 123e4567-e89b-12d3-a456-426614174000",
-    "integer": "an integer",
-    "float": "a number",
-    "decimal": "a number",
-    "boolean": "true or false",
-    "timestamp": "a timestamp such as 2025-02-08T13:09:00Z",
-    "date": "a date such as 2025-02-08",
-    "object": "an object",
-    "array": "an array",
-    "json": "an object",
-}
+_NAMES: Mapping[ValueType, str] = by_type(
+    {
+        "string": "a string",
+        "uuid": "a UUID such as 123e4567-e89b-12d3-a456-426614174000",
+        "integer": "an integer",
+        "float": "a number",
+        "decimal": "a number",
+        "boolean": "true or false",
+        "timestamp": "a timestamp such as 2025-02-08T13:09:00Z",
+        "date": "a date such as 2025-02-08",
+        "object": "an object",
+        "array": "an array",
+        "json": "an object",
+    }
+)
 
 
 def expectation(prop: Property) -> str:
@@ -215,8 +223,7 @@ def _is_double(value: int | Number) -> bool:
 
 
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
-_WHOLE, _SCALE = 29, 9
-_DECIMAL = f"a number with at most {_WHOLE} digits before the point and {_SCALE} after"
+_DECIMAL = f"a number with at most {DECIMAL_WHOLE_DIGITS} digits before the point and {DECIMAL_SCALE} after"
 
 
 def _decimal(prop: Property) -> Check:
@@ -244,7 +251,11 @@ def _fitting(value: int | Number) -> Decimal | None:
         digits = "" if isinstance(value, int) else value.text.lower().partition("e")[0]
         return Decimal(0) if not digits.strip("-0.") else None
     exponent = number.as_tuple().exponent
-    fits = isinstance(exponent, int) and exponent >= -_SCALE and (not number or number.adjusted() < _WHOLE)
+    fits = (
+        isinstance(exponent, int)
+        and exponent >= -DECIMAL_SCALE
+        and (not number or number.adjusted() < DECIMAL_WHOLE_DIGITS)
+    )
     return number if fits else None
 
 
@@ -337,15 +348,18 @@ def _json(prop: Property) -> Check:
     return check
 
 
-_COMPILERS: dict[ValueType, Callable[[Property], Check]] = {
-    "string": _string,
-    "uuid": _string,
-    "integer": _integer,
-    "float": _float,
-    "decimal": _decimal,
-    "boolean": _boolean,
-    "timestamp": _timestamp,
-    "date": _date,
-    "array": _array,
-    "json": _json,
-}
+_COMPILERS: Mapping[ValueType, Callable[[Property], Check]] = by_type(
+    {
+        "object": lambda prop: compile_object(prop.properties),
+        "string": _string,
+        "uuid": _string,
+        "integer": _integer,
+        "float": _float,
+        "decimal": _decimal,
+        "boolean": _boolean,
+        "timestamp": _timestamp,
+        "date": _date,
+        "array": _array,
+        "json": _json,
+    }
+)

@@ -13,7 +13,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.contracts import Property, ValueType
+from sluice.contracts import LEAF_TYPES, Property, ValueType, by_type
 
 _SPECIAL = r'["\\\x00-\x1f]'
 _SPECIAL_BYTES = bytes([*range(0x20), *b'"\\'])
@@ -93,14 +93,17 @@ def _quoted(array: pa.Array) -> pa.Array:
 
 _NULL = pa.scalar(None, pa.string())
 
-_SCALARS: Mapping[ValueType, Callable[[pa.Array], pa.Array]] = {
-    "string": _string,
-    "uuid": _string,
-    "integer": _text,
-    "float": _text,
-    "decimal": decimal_text,
-    "boolean": _text,
-    "timestamp": lambda array: _quoted(instant_text(array)),
-    "date": _quoted,
-    "json": _text,
-}
+_SCALARS: Mapping[ValueType, Callable[[pa.Array], pa.Array]] = by_type(
+    {
+        "string": _string,
+        "uuid": _string,
+        "integer": _text,
+        "float": _text,
+        "decimal": decimal_text,
+        "boolean": _text,
+        "timestamp": lambda array: _quoted(instant_text(array)),
+        "date": _quoted,
+        "json": _text,
+    },
+    LEAF_TYPES,
+)

@@ -187,7 +187,7 @@ class Connection:
     def insert(self, contract: Contract, rows: pa.Table) -> None:
         """Insert rows into the contract's table; raises RowsRejected for what they hold."""
         columns = {
-            prop.name: _STORED.get(prop.type, _same)(array, prop)
+            prop.name: _STORED[prop.type](array, prop)
             for prop, array in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True)
         }
         try:
@@ -222,13 +222,21 @@ def _json(column: pa.ChunkedArray, prop: Property) -> pa.Array:
     return json_text(column.chunk(0), prop) if column.num_chunks else pa.nulls(0, pa.string())
 
 
-_STORED: Mapping[ValueType, Callable[[pa.ChunkedArray, Property], pa.ChunkedArray | pa.Array]] = {
-    "decimal": lambda column, _: decimal_text(column.combine_chunks()),
-    "timestamp": lambda column, _: instant_text(column),
-    "date": lambda column, _: column.cast(pa.string()),
-    "object": _json,
-    "array": _json,
-}
+_STORED: Mapping[ValueType, Callable[[pa.ChunkedArray, Property], pa.ChunkedArray | pa.Array]] = by_type(
+    {
+        "decimal": lambda column, _: decimal_text(column.combine_chunks()),
+        "timestamp": lambda column, _: instant_text(column),
+        "date": lambda column, _: column.cast(pa.string()),
+        "object": _json,
+        "array": _json,
+        "string": _same,
+        "uuid": _same,
+        "integer": _same,
+        "float": _same,
+        "boolean": _same,
+        "json": _same,
+    }
+)
 """How values are stored that SQLite has no type for; the others as they are, true as 1 and false as 0."""
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract, Property, ValueType
+from sluice.contracts import Contract, Property, ValueType, by_type
 from sluice.errors import WarehouseError
 from sluice.warehouses.client_errors import client_errors
 from sluice.warehouses.json_text import json_text
@@ -116,7 +116,7 @@ def _binary(contract: Contract, rows: pa.Table) -> pa.Table:
     columns = {}
     for prop, column in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True):
         array = column.chunk(0) if column.num_chunks else pa.array([], column.type)
-        convert = _BINARY.get(prop.type)
+        convert = _BINARY[prop.type]
         columns[prop.name] = array if convert is None else convert(array, prop)
     return pa.table(columns)
 
@@ -139,12 +139,21 @@ def _jsonb(array: pa.Array, prop: Property) -> pa.Array:
     return pc.binary_join_element_wise(pa.scalar(_JSONB), text, pa.scalar(b""))
 
 
-_BINARY: Mapping[ValueType, Callable[[pa.Array, Property], pa.Array]] = {
-    "uuid": _uuids,
-    "json": _jsonb,
-    "object": _jsonb,
-    "array": _jsonb,
-}
+_BINARY: Mapping[ValueType, Callable[[pa.Array, Property], pa.Array] | None] = by_type(
+    {
+        "uuid": _uuids,
+        "json": _jsonb,
+        "object": _jsonb,
+        "array": _jsonb,
+        "string": None,
+        "integer": None,
+        "float": None,
+        "decimal": None,
+        "boolean": None,
+        "timestamp": None,
+        "date": None,
+    }
+)
 
 
 def _conninfo(options: Mapping[str, str]) -> str:

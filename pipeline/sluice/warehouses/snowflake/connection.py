@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract, Property, ValueType
+from sluice.contracts import Contract, Property, ValueType, by_type
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.client_errors import client_errors
 from sluice.warehouses.json_text import json_text
@@ -188,17 +188,26 @@ def _staged(columns: Sequence[Property], rows: pa.Table) -> pa.Table:
     arrays = {}
     for at, (prop, column) in enumerate(zip(columns, rows.combine_chunks().columns, strict=True)):
         array = column.chunk(0) if column.num_chunks else pa.array([], column.type)
-        convert = _STAGED.get(prop.type)
+        convert = _STAGED[prop.type]
         arrays[f"c{at}"] = array if convert is None else convert(array, prop)
     return pa.table(arrays)
 
 
-_STAGED: Mapping[ValueType, Callable[[pa.Array, Property], pa.Array]] = {
-    "timestamp": lambda array, _: pc.strftime(array, _INSTANT),
-    "date": lambda array, _: array.cast(pa.string()),
-    "object": json_text,
-    "array": json_text,
-}
+_STAGED: Mapping[ValueType, Callable[[pa.Array, Property], pa.Array] | None] = by_type(
+    {
+        "timestamp": lambda array, _: pc.strftime(array, _INSTANT),
+        "date": lambda array, _: array.cast(pa.string()),
+        "object": json_text,
+        "array": json_text,
+        "string": None,
+        "uuid": None,
+        "integer": None,
+        "float": None,
+        "decimal": None,
+        "boolean": None,
+        "json": None,
+    }
+)
 
 
 def _staged_value(prop: Property, source: str) -> str:
