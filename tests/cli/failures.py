@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.end_to_end.replay_fixture import ROOT, Replay
+from devservers.tools import ROOT
+from tests.end_to_end.replay_fixture import Replay
 
 EVENT = (
     '{"event_type":"inventory","inventory_id":"9e107d9d-0000-4000-8000-%012x","quantity_change":1,'

@@ -14,7 +14,8 @@ from sluice.cli.command import Command
 from sluice.cli.main import COMMANDS, build_parser
 
 from devservers.sluice_process import SLUICE
-from tests.end_to_end.replay_fixture import ROOT, Replay, sluice
+from devservers.tools import ROOT
+from tests.end_to_end.replay_fixture import Replay, sluice
 
 
 def test_help_shows_each_command_with_an_example() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from devservers.tools import ROOT
 from tests.cli.failures import failure, history
-from tests.end_to_end.replay_fixture import ROOT, Replay, one_line, sluice
+from tests.end_to_end.replay_fixture import Replay, one_line, sluice
 
 
 @pytest.mark.parametrize(

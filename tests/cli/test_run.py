@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from devservers.tools import ROOT
 from tests.cli.failures import EVENT, failure, history
-from tests.end_to_end.replay_fixture import ROOT, Replay, small_disk
+from tests.end_to_end.replay_fixture import Replay, small_disk
 
 
 @pytest.mark.parametrize(

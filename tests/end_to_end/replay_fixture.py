@@ -5,28 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
-import signal
 import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 
-ROOT = Path(__file__).parents[2]
-SLUICE = str(Path(sys.executable).with_name("sluice"))
+from devservers.live_job import TABLES
+from devservers.sluice_process import EXIT_SECONDS, SLUICE, SluiceProcess
+from devservers.tools import ROOT
+
 JOB = "jobs/backend_events.yaml"
-TABLES = {"order": "order_events", "inventory": "inventory_events", "user_activity": "user_activity_events"}
 AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else list[str]()
-"""Has root, too, read and write only what a file's mode allows."""
-SECONDS = 280
-"""Longer than any command takes; pytest gives up after 300."""
-ORPHAN_SECONDS = 20
-"""What a killed command started must have ended within this time."""
+"""With it, root too reads and writes only what the mode of a file allows."""
 
 _STORED = re.compile(
     r"(?:(order|inventory|user_activity)/)?(\d{4})/(\d\d)/(\d\d)/(\d\d)/(\d\d)/"
@@ -42,88 +36,6 @@ class Finished(NamedTuple):
     err: str
 
 
-class Process(NamedTuple):
-    """One process of a run; `role` is launcher, worker, messenger or runner (Prism)."""
-
-    pid: int
-    role: str
-
-
-class Running:
-    """A `sluice` command that runs, in a session of its own, so that everything it starts can be found."""
-
-    def __init__(self, command: Sequence[str], environment: dict[str, str], errors: Path) -> None:
-        self._errors = errors
-        with errors.open("wb") as file:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True
-            )
-
-    def processes(self) -> list[Process]:
-        """Return the living processes of the session."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and (words := _stat(entry)) and words[3] == str(self.process.pid):
-                pid = int(entry.name)
-                role = "worker" if words[1] == str(self.process.pid) else "messenger"
-                command = _read(entry / "cmdline").split("\0")
-                role = "messenger" if any(word in ("-c", "-S") for word in command) else role
-                role = "runner" if command[0].endswith("prism") else role
-                found.append(Process(pid, "launcher" if pid == self.process.pid else role))
-        return found
-
-    def until(self, reached: Callable[[], bool]) -> bool:
-        """Wait until something is `reached`; False if the command ended before."""
-        for _ in range(SECONDS * 200):
-            if reached():
-                return self.process.poll() is None
-            try:
-                self.process.wait(0.005)
-            except subprocess.TimeoutExpired:
-                continue
-            return False
-        raise AssertionError(self.output())
-
-    def kill(self, *roles: str, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the processes of these roles; without roles to the whole group, as a terminal does."""
-        with suppress(ProcessLookupError):  # it may have ended by itself, just now
-            if not roles:
-                os.killpg(self.process.pid, number)
-            for each in [each for each in self.processes() if each.role in roles]:
-                os.kill(each.pid, number)
-
-    def finish(self) -> int:
-        """Wait for the end of the command and of all that it started; return the exit code."""
-        code = self.process.wait(SECONDS)
-        for each in self.processes():
-            with suppress(ProcessLookupError):
-                ended = os.pidfd_open(each.pid)
-                select.select([ended], [], [], ORPHAN_SECONDS)
-                os.close(ended)
-        left = self.processes()
-        if left:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        assert not left, self.output()
-        return code
-
-    def output(self) -> str:
-        """Return what was printed so far, both streams."""
-        return _read(self._errors)
-
-
-def _stat(process: Path) -> list[str] | None:
-    """Return state, parent, group, session and so on of a living process."""
-    words = _read(process / "stat").rpartition(")")[2].split()
-    return words if words and words[0] not in "ZX" else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:  # the process has ended
-        return ""
-
-
 def sluice(*arguments: str, environment: dict[str, str] | None = None) -> Finished:
     """Run one command to its end."""
     done = subprocess.run(
@@ -131,7 +43,7 @@ def sluice(*arguments: str, environment: dict[str, str] | None = None) -> Finish
         cwd=ROOT,
         env={**os.environ, **(environment or {})},
         capture_output=True,
-        timeout=SECONDS,
+        timeout=EXIT_SECONDS,
         check=False,
     )
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -165,9 +77,9 @@ class Replay:
         assert (done.code, done.err.count("\n")) == (code, 1 if code else 0), done.err[-3000:]
         return done
 
-    def start(self, source: object, *flags: str) -> Running:
+    def start(self, source: object, *flags: str) -> SluiceProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
-        return Running(
+        return SluiceProcess(
             [SLUICE, *self.arguments(source, *flags)],
             {**os.environ, "TMPDIR": str(self.scratch)},
             self.folder / "printed.txt",

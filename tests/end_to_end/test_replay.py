@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from devservers.live_job import TABLES
+from devservers.tools import ROOT
 from tests.end_to_end.expected_history import RULES, TIMES, Truth, expected_row, instant, shown
 from tests.end_to_end.random_history import Shop, write_history
-from tests.end_to_end.replay_fixture import ROOT, TABLES, Replay, lines_of
+from tests.end_to_end.replay_fixture import Replay, lines_of
 
 SAMPLE = ROOT / "examples" / "backend_events"
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.replay_fixture import ROOT, sluice
+from devservers.tools import ROOT
+from tests.end_to_end.replay_fixture import sluice
 from tests.warehouses.backends import BACKENDS, Backend
 
 HISTORY = ROOT / "examples/backend_events/history/orders_and_stock.ndjson"

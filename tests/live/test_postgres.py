@@ -17,8 +17,7 @@ from sluice.warehouses import open_warehouse
 from sluice.warehouses.postgres import PostgresWarehouse
 from sluice.warehouses.postgres.tables import create_table_sql
 
-from devservers.tools import require_program
-from tests.end_to_end.replay_fixture import ROOT
+from devservers.tools import ROOT, require_program
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
     ID,

@@ -20,7 +20,8 @@ from sluice.warehouses import Warehouse, open_warehouse
 
 from devservers import tcp_proxy
 from devservers.tcp_proxy import Fault, Stage, after_bytes, containing
-from tests.end_to_end.replay_fixture import JOB, ROOT, sluice
+from devservers.tools import ROOT
+from tests.end_to_end.replay_fixture import JOB, sluice
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
     ORDER,

@@ -20,8 +20,9 @@ from sluice.validation.age_limits import AgeLimits
 from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.validation.records import RecordDecoder
 
+from devservers.tools import ROOT
 from tests.end_to_end.hostile_records import UUID_TEXT, event
-from tests.end_to_end.replay_fixture import JOB, ROOT
+from tests.end_to_end.replay_fixture import JOB
 
 _JOB = load_job(str(ROOT / JOB), {"contracts": str(ROOT / "schemas" / "backend_events")})
 _STARTED = 1_790_000_000.0
