@@ -23,7 +23,7 @@ REJECTED = Rejected(
 )
 
 
-def test_a_letter_holds_all_that_redelivery_needs() -> None:
+def test_dead_letter_has_all_that_redelivery_needs() -> None:
     letter = make_dead_letter(REJECTED, "shop", NOW.timestamp())
     assert msgspec.json.decode(msgspec.json.encode(letter)) == {
         "letter_id": letter.letter_id,
@@ -47,7 +47,7 @@ def test_a_letter_holds_all_that_redelivery_needs() -> None:
 
 
 @pytest.mark.parametrize("record", [b"", b"\x00", "é\u2028\n".encode(), b"\xff\xfe", b"\xed\xa0\x80", b"\r"])
-def test_any_bytes_survive_in_a_letter(record: bytes) -> None:
+def test_any_bytes_survive_in_a_dead_letter(record: bytes) -> None:
     letter = make_dead_letter(replace(REJECTED, record=record), "shop", 0.0)
     encoded = msgspec.json.encode(letter)
     assert b"\n" not in encoded
@@ -55,12 +55,12 @@ def test_any_bytes_survive_in_a_letter(record: bytes) -> None:
 
 
 @pytest.mark.parametrize(("record", "text"), [(b'{"a":"\\u0000"', True), (b"a\0b", False), (b"\xff", False)])
-def test_a_letter_is_text_where_every_warehouse_can_hold_it(record: bytes, text: bool) -> None:
+def test_payload_is_text_if_every_warehouse_can_store_it(record: bytes, text: bool) -> None:
     letter = make_dead_letter(replace(REJECTED, record=record), "shop", 0.0)
     assert ((letter.payload is not None), (letter.payload_base64 is None)) == (text, text)
 
 
-def test_the_same_failure_is_the_same_letter_whenever_it_is_met() -> None:
+def test_same_failure_is_the_same_dead_letter_at_any_time() -> None:
     first = make_dead_letter(REJECTED, "shop", 1.0)
     again = make_dead_letter(replace(REJECTED, origin=replace(ORIGIN, arrival=2000.0)), "other", 2.0)
     assert (first.letter_id, first.time) == (again.letter_id, again.time)
@@ -79,19 +79,19 @@ def test_the_same_failure_is_the_same_letter_whenever_it_is_met() -> None:
         (1440, None, datetime(1970, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_letters_are_placed_as_coarsely_as_their_events(
+def test_dead_letters_are_placed_as_coarsely_as_their_events(
     minutes: int, time: datetime | None, placed: datetime
 ) -> None:
     letter = make_dead_letter(replace(REJECTED, event_time=time, partition_minutes=minutes), "shop", 0.0)
     assert (letter.time, letter.event_time) == (placed, time)
 
 
-def test_without_an_event_time_the_sources_time_places_a_letter() -> None:
+def test_dead_letter_without_an_event_time_is_placed_by_its_arrival() -> None:
     letter = make_dead_letter(replace(REJECTED, event_time=None), "shop", 0.0)
     assert (letter.time, letter.event_time) == (datetime(1970, 1, 1, 0, 16, 40, tzinfo=UTC), None)
 
 
-def test_the_contract_of_letters_is_that_of_the_struct() -> None:
+def test_contract_of_dead_letters_has_the_fields_of_the_struct() -> None:
     contract = dead_letter_contract()
     assert (contract.event_type, contract.table) == (DEAD_LETTER, "dead_letters")
     fields = {each.encode_name: each.required for each in msgspec.structs.fields(DeadLetter)}

@@ -21,7 +21,7 @@ MINUTE = 1_786_630_020  # 2026-08-13T14:07:00Z
         ("a_202608131407", -60, 1, "a", "a/1969/12/31/23/59/a_202608131407_1969123123590001.json"),
     ],
 )
-def test_segment_path_and_back(name: str, minute: int, number: int, folder: str, path: str) -> None:
+def test_segment_path_is_parsed_back(name: str, minute: int, number: int, folder: str, path: str) -> None:
     assert segment_path(name, minute, number, folder) == path
     assert parse_segment_path(path) == SegmentName(name, minute, number, folder)
 
@@ -43,16 +43,16 @@ def test_segment_path_and_back(name: str, minute: int, number: int, folder: str,
         "2026/08/13/order_2026081314070001.json",
     ],
 )
-def test_parse_segment_path_refuses_what_it_would_not_write(path: str) -> None:
+def test_parse_segment_path_rejects_other_paths(path: str) -> None:
     assert parse_segment_path(path) is None
 
 
-def test_a_minute_is_a_whole_minute() -> None:
+def test_minute_that_is_not_whole_is_rejected() -> None:
     with pytest.raises(ValueError, match="minute: expected epoch seconds that are a multiple of 60, got 61"):
         segment_path("order", 61, 1)
 
 
-def test_segment_id_hashes_type_and_content() -> None:
+def test_segment_id_hashes_type_minute_and_content() -> None:
     assert segment_id("order", 60, b"a\n") == xxhash.xxh3_128_hexdigest(b"order\x0060\0a\n")
     assert segment_id("order", 60, b"a\n") != segment_id("user", 60, b"a\n")
     assert segment_id("order", 60, b"a\n") != segment_id("order", 120, b"a\n")

@@ -10,7 +10,9 @@ from sluice.elements import EventBatch, LoadRequest, Rejected
 from tests.graph.graph_fixture import MINUTE, GraphRun, batch, event
 
 
-def test_bounded_input_makes_one_segment_a_minute_in_the_order_of_its_origin(graph_run: GraphRun) -> None:
+def test_bounded_input_makes_one_segment_for_each_minute_in_the_order_of_its_origin(
+    graph_run: GraphRun,
+) -> None:
     first, second = [event(n, MINUTE + n) for n in range(4)], [event(n, MINUTE + n) for n in range(4, 8)]
     broken = b"{"
     made = graph_run.run(
@@ -26,7 +28,7 @@ def test_bounded_input_makes_one_segment_a_minute_in_the_order_of_its_origin(gra
     assert made.reconciled
 
 
-def test_running_again_changes_no_byte_and_no_row(graph_run: GraphRun) -> None:
+def test_second_run_changes_no_byte_and_no_row(graph_run: GraphRun) -> None:
     events = [event(n, MINUTE + 25 * n, kind) for n in range(10) for kind in ("click", "view")]
     history = batch(*events, b"[]", arrival=MINUTE)
     first = graph_run.run(history)
@@ -48,7 +50,7 @@ def test_running_again_changes_no_byte_and_no_row(graph_run: GraphRun) -> None:
     )
 
 
-def test_counts_are_exact_per_type_and_ten_seconds(graph_run: GraphRun) -> None:
+def test_window_counts_are_exact_by_type_and_ten_seconds(graph_run: GraphRun) -> None:
     times = [MINUTE + seconds for seconds in (0, 9.999999, 10, 59.999999, 60)]
     events = [event(n, at, kind) for n, at in enumerate(times) for kind in ("click", "view")]
     graph_run.run(batch(*events, arrival=MINUTE))
@@ -59,7 +61,7 @@ def test_counts_are_exact_per_type_and_ten_seconds(graph_run: GraphRun) -> None:
     assert sorted(counted) == sorted((kind, start, start + 10, n) for (kind, start), n in expected.items())
 
 
-def test_what_an_interrupted_run_stored_but_did_not_load_is_recovered(graph_run: GraphRun) -> None:
+def test_segment_that_an_interrupted_run_did_not_load_is_backfilled(graph_run: GraphRun) -> None:
     lost = [event(n, MINUTE + n) for n in range(3)]
     graph_run.log.open()
     graph_run.log.append("click", MINUTE, 0, lost)
@@ -71,7 +73,7 @@ def test_what_an_interrupted_run_stored_but_did_not_load_is_recovered(graph_run:
 
 
 @pytest.mark.parametrize("element", [EventBatch, Rejected, LoadRequest])
-def test_what_stays_in_a_worker_is_not_encoded_to_know_its_size(
+def test_element_that_stays_in_a_worker_is_not_encoded_for_its_size(
     graph_run: GraphRun, monkeypatch: pytest.MonkeyPatch, element: type
 ) -> None:
     def refuse(self: object, protocol: object) -> None:

@@ -35,7 +35,7 @@ MISSING = Violation("missing", "id", "an integer", "nothing")
     ],
     ids=lambda each: type(each).__name__,
 )
-def test_an_element_comes_back_as_it_was(element: object, size: int) -> None:
+def test_decoded_element_equals_the_encoded_one(element: object, size: int) -> None:
     coder = ElementCoder()
     assert coder.decode(coder.encode(element)) == element  # type: ignore[arg-type]  # passed on unchanged
     assert coder.estimate_size(element) == size  # type: ignore[arg-type]  # passed on unchanged

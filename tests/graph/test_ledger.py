@@ -39,12 +39,12 @@ GOOD = {
 }
 
 
-def test_a_batch_is_counted_with_its_bytes() -> None:
+def test_batch_is_counted_with_its_bytes() -> None:
     batch = RecordBatch([b"abc", b"", b"d"], FileProvenance("file", 0.0, [0, 4, 5]))
     assert count_read(batch) == StepCounts({("read", ""): 3, ("bytes", ""): 4})
 
 
-def test_a_balanced_report() -> None:
+def test_report_of_complete_counts_reconciles() -> None:
     made = make_report(StepCounts(GOOD, 0.5, 60.0), job="shop", run_id="r1", started=1e9, seconds=2.0)
     assert made.reconciled
     assert (made.read, made.accepted, made.duplicates, made.rejected) == (10, 5, 2, 3)
@@ -63,13 +63,13 @@ def test_a_balanced_report() -> None:
     "figure",
     [key for key in GOOD if key[0] not in ("bytes", "code", "segments") and key != ("loaded", "dead_letter")],
 )
-def test_a_record_lost_or_doubled_anywhere_unbalances(figure: tuple[str, str]) -> None:
+def test_report_of_a_lost_or_doubled_record_does_not_reconcile(figure: tuple[str, str]) -> None:
     for change in (-1, 1):
         counts = {**GOOD, figure: GOOD[figure] + change}
         assert not make_report(StepCounts(counts), job="shop", run_id="r", started=0, seconds=1).reconciled
 
 
-def test_nothing_read_is_balanced() -> None:
+def test_report_of_an_empty_run_reconciles() -> None:
     made = make_report(StepCounts({}), job="shop", run_id="r", started=0, seconds=0)
     assert (made.reconciled, made.read, made.records_per_second, made.first_event_time) == (
         True,
@@ -79,7 +79,7 @@ def test_nothing_read_is_balanced() -> None:
     )
 
 
-TALLIES = st.builds(
+STEP_COUNTS = st.builds(
     StepCounts,
     counts=st.dictionaries(st.tuples(st.sampled_from("ab"), st.sampled_from("xy")), st.integers(1, 9)),
     first=st.none() | st.integers(0, 9).map(float),
@@ -87,8 +87,8 @@ TALLIES = st.builds(
 )
 
 
-@given(st.lists(TALLIES), st.lists(TALLIES))
-def test_tallies_add_up_in_any_grouping(some: list[StepCounts], others: list[StepCounts]) -> None:
+@given(st.lists(STEP_COUNTS), st.lists(STEP_COUNTS))
+def test_step_counts_add_up_in_any_grouping(some: list[StepCounts], others: list[StepCounts]) -> None:
     assert add_step_counts([add_step_counts(others), add_step_counts(some)]) == add_step_counts(
         [*some, *others]
     )
@@ -113,7 +113,7 @@ def test_totals_written_in_parts_add_up(tmp_path: Path) -> None:
         ([(None, 1), (None, 20), (0, 300), (0, 4000)], 4021),
     ],
 )
-def test_a_pane_that_is_written_again_makes_void_what_followed(
+def test_pane_written_again_replaces_later_panes(
     tmp_path: Path, panes: list[tuple[int | None, int]], read: int
 ) -> None:
     for pane, number in panes:

@@ -37,7 +37,7 @@ def fussy_run(graph_run: GraphRun) -> GraphRun:
 LETTERS = "select payload, code, step, violations[1].got, source.line from dead_letters order by source.line"
 
 
-def test_refused_rows_are_dead_letters_and_the_books_balance(fussy_run: GraphRun) -> None:
+def test_rejected_rows_become_dead_letters_and_counts_reconcile(fussy_run: GraphRun) -> None:
     events = [event(n, MINUTE + n) for n in range(5)]
     made = fussy_run.run(batch(*events, b"{", arrival=MINUTE))
     assert (made.read, made.accepted, made.rejected) == (6, 5, 1)
@@ -50,7 +50,7 @@ def test_refused_rows_are_dead_letters_and_the_books_balance(fussy_run: GraphRun
     assert fussy_run.stored() == events
 
 
-def test_refused_rows_are_told_again_until_their_letters_are_stored_but_stored_once(
+def test_rejected_rows_are_reported_again_but_stored_once(
     fussy_run: GraphRun,
 ) -> None:
     events = [event(n, MINUTE + n) for n in range(4)]
@@ -68,7 +68,7 @@ def test_refused_rows_are_told_again_until_their_letters_are_stored_but_stored_o
     assert len(fussy_run.stored("dead")) == 2
 
 
-def test_counts_alone_are_loaded_and_the_books_balance(fussy_run: GraphRun) -> None:
+def test_job_that_loads_counts_alone_reconciles(fussy_run: GraphRun) -> None:
     fussy_run.job = replace(fussy_run.job, load=("counts",))
     fussy_run.warehouse = open_warehouse(fussy_run.job.warehouse)
     events = [event(n, MINUTE + n) for n in range(11)]
@@ -89,7 +89,7 @@ def test_counts_alone_are_loaded_and_the_books_balance(fussy_run: GraphRun) -> N
     assert fussy_run.sql(counted) == [("click", 10), ("click", 1)]
 
 
-def test_load_fills_an_empty_warehouse_from_the_log_and_keeps_what_it_refuses(fussy_run: GraphRun) -> None:
+def test_load_fills_an_empty_warehouse_and_keeps_rejected_rows(fussy_run: GraphRun) -> None:
     fussy_run.log.open()
     fussy_run.log.append("click", MINUTE, 0, [event(n, MINUTE + n) for n in range(4)])
     fussy_run.log.append("view", MINUTE, 0, [event(0, MINUTE, "view")])

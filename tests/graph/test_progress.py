@@ -7,7 +7,7 @@ from pathlib import Path
 from sluice.graph.progress import Progress, Totals
 
 
-def test_totals_of_all_workers_add_up(tmp_path: Path) -> None:
+def test_progress_of_all_workers_adds_up(tmp_path: Path) -> None:
     progress = Progress(str(tmp_path))
     assert progress.totals() == Totals(0, 0, 0)
     progress.add(100, 10, 1)
@@ -19,7 +19,7 @@ def test_totals_of_all_workers_add_up(tmp_path: Path) -> None:
     assert progress.totals() == Totals(1150, 115, 8)
 
 
-def test_a_worker_writes_its_totals_five_times_a_second(tmp_path: Path) -> None:
+def test_worker_writes_its_progress_five_times_a_second(tmp_path: Path) -> None:
     now = [0.0]
     progress = Progress(str(tmp_path), lambda: now[0])
     progress.add(1, 1, 0)

@@ -113,7 +113,7 @@ def shop(tmp_path: Path, scratch: Path) -> Shop:
     return Shop(tmp_path, scratch)
 
 
-def test_a_new_enum_value_is_redelivered_once_its_contract_is_widened(shop: Shop) -> None:
+def test_new_enum_value_is_redelivered_after_its_contract_is_widened(shop: Shop) -> None:
     old, new = [order(n) for n in range(500)], [order(n, "gifted") for n in range(500, 1500)]
     shop.send(*old, *new, b"{")
     assert shop.figures("run") == (1501, 500, 0, 1001, 500)
@@ -153,7 +153,7 @@ def test_a_new_enum_value_is_redelivered_once_its_contract_is_widened(shop: Shop
     ]
 
 
-def test_what_fails_again_stays_the_same_letter_and_counts_its_attempts(shop: Shop) -> None:
+def test_record_rejected_again_stays_the_same_dead_letter_and_counts_attempts(shop: Shop) -> None:
     shop.send(order(1, "gifted"), order(2, "stolen"), b"[]")
     shop.sluice("run")
     letters = shop.letters()
@@ -174,7 +174,7 @@ def test_what_fails_again_stays_the_same_letter_and_counts_its_attempts(shop: Sh
     assert (stolen, 5, "accepted") in [(m["letter_id"], m["attempt"], m["outcome"]) for m in shop.marks()]
 
 
-def test_the_place_of_first_delivery_stays_the_identity(tmp_path: Path, scratch: Path) -> None:
+def test_redelivered_record_keeps_its_delivery_key(tmp_path: Path, scratch: Path) -> None:
     shop = Shop(tmp_path, scratch, identity="delivery")
     same = order(1, "gifted")
     shop.send(order(1), same, same)
@@ -187,7 +187,7 @@ def test_the_place_of_first_delivery_stays_the_identity(tmp_path: Path, scratch:
     assert sorted(stored) == sorted(f"{shop.source}/{offset}" for offset in (0, first, second))
 
 
-def test_a_contract_can_be_set_for_one_redelivery(shop: Shop) -> None:
+def test_contract_can_be_replaced_for_one_redelivery(shop: Shop) -> None:
     shop.send(order(1, "gifted"))
     shop.sluice("run")
     wider = shop.folder / "wider.odcs.yaml"
@@ -195,7 +195,7 @@ def test_a_contract_can_be_set_for_one_redelivery(shop: Shop) -> None:
     assert shop.figures("redeliver", f"--set=contract={wider}") == (1, 1, 0, 0, 1)
 
 
-def test_a_letter_whose_event_came_by_another_way_is_a_repeat(shop: Shop) -> None:
+def test_redelivered_record_whose_event_is_stored_is_a_duplicate(shop: Shop) -> None:
     shop.send(order(1, "gifted"))
     shop.sluice("run")
     shop.allow("new", "paid", "gifted")
@@ -204,7 +204,7 @@ def test_a_letter_whose_event_came_by_another_way_is_a_repeat(shop: Shop) -> Non
     assert [mark["outcome"] for mark in shop.marks()] == ["accepted"]
 
 
-def test_letters_are_a_source_as_any_other_but_without_marks(shop: Shop) -> None:
+def test_run_over_dead_letters_appends_no_redelivery_entries(shop: Shop) -> None:
     shop.send(order(1, "gifted"), order(2, "stolen"))
     shop.sluice("run")
     shop.allow("new", "paid", "gifted")
@@ -242,16 +242,16 @@ def test_letters_are_a_source_as_any_other_but_without_marks(shop: Shop) -> None
         ),
     ],
 )
-def test_a_mistake_is_told_in_one_line(shop: Shop, flags: list[str], line: str) -> None:
+def test_mistake_in_flags_is_reported_in_one_line(shop: Shop, flags: list[str], line: str) -> None:
     assert one_line(shop.sluice("redeliver", *flags, code=2), code=2) == line
 
 
-def test_without_letters_there_is_nothing_to_redeliver(shop: Shop) -> None:
+def test_redelivery_without_dead_letters_does_nothing(shop: Shop) -> None:
     line = f"sluice: {shop.folder}/dead: expected the dead letters of a job, got no _log.json"
     assert one_line(shop.sluice("redeliver", code=1)) == line
 
 
-def test_since_chooses_by_the_time_of_rejection(shop: Shop) -> None:
+def test_since_selects_by_the_time_of_rejection(shop: Shop) -> None:
     shop.send(order(1, "gifted"))
     shop.sluice("run")
     assert "1 dead letters" in shop.sluice("redeliver", "--since=1h", "--dry-run").out

@@ -21,11 +21,11 @@ PARTS = st.builds(
 
 
 @given(st.lists(PARTS, min_size=1))
-def test_a_packed_batch_comes_back_as_it_was(parts: list[OrderedLines]) -> None:
+def test_unpacked_batch_equals_the_packed_one(parts: list[OrderedLines]) -> None:
     assert unpack(pack(EventBatch(parts))) == EventBatch(parts)
 
 
-def test_a_claim_brings_back_its_bytes_in_another_process(tmp_path: Path) -> None:
+def test_spill_reference_returns_its_bytes_in_another_process(tmp_path: Path) -> None:
     spill = Spill(str(tmp_path))
     claims = [spill.put(data) for data in (b"first", b"", b"x" * 100_000)]
     assert max(map(len, claims)) < 200
@@ -35,7 +35,7 @@ def test_a_claim_brings_back_its_bytes_in_another_process(tmp_path: Path) -> Non
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_spill_that_cannot_be_written_says_where(tmp_path: Path) -> None:
+def test_spill_that_cannot_be_written_names_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     with pytest.raises(StorageError) as raised:
         Spill(str(folder)).put(b"1234")

@@ -72,7 +72,7 @@ def test_events_are_grouped_by_type_and_minute_as_received() -> None:
     assert (decoded.first, decoded.last) == (MINUTE + 30, MINUTE + 60)
 
 
-def test_a_record_of_several_lines_becomes_one_line_with_its_numbers_untouched() -> None:
+def test_record_of_several_lines_becomes_one_line_with_the_same_numbers() -> None:
     pretty = json.dumps(ORDER, indent=2).replace("0.1", "1.10").encode()
     (lines,) = decoder().decode(batch(pretty)).events.values()
     assert b"\n" not in lines[0]
@@ -92,7 +92,7 @@ def test_a_record_of_several_lines_becomes_one_line_with_its_numbers_untouched()
         (line(ORDER, total_amount=0.1234567891), ("range",), "order"),
     ],
 )
-def test_a_broken_record_is_rejected_whole(
+def test_broken_record_is_rejected_whole(
     record: bytes, violations: tuple[str, ...], event_type: str | None
 ) -> None:
     decoded = decoder().decode(batch(line(INVENTORY), record))
@@ -105,12 +105,12 @@ def test_a_broken_record_is_rejected_whole(
 
 
 @pytest.mark.parametrize("text", ["1e2", "1.5000000000000", "12345678901234567890123456789.123456789"])
-def test_a_decimal_that_fits_exactly_is_accepted_however_it_is_written(text: str) -> None:
+def test_decimal_that_fits_exactly_is_accepted_in_any_notation(text: str) -> None:
     record = line(ORDER).replace(b'"total_amount":0.1', b'"total_amount":' + text.encode())
     assert list(decoder().decode(batch(record)).events.values()) == [[record]]
 
 
-def test_in_a_bounded_run_age_counts_from_its_start() -> None:
+def test_age_in_a_bounded_run_counts_from_its_start() -> None:
     ancient = line(INVENTORY, timestamp="1999-01-01T00:00:00Z")
     edge = line(INVENTORY, timestamp="2025-02-08T14:10:00Z")
     beyond = line(INVENTORY, timestamp="2025-02-08T14:10:00.000001Z")
@@ -123,7 +123,7 @@ def test_in_a_bounded_run_age_counts_from_its_start() -> None:
     assert rejected.event_time == datetime(2025, 2, 8, 14, 10, 0, 1, tzinfo=UTC)
 
 
-def test_in_a_live_run_age_counts_from_each_arrival() -> None:
+def test_age_in_a_live_run_counts_from_each_arrival() -> None:
     record = line(INVENTORY)
     arrivals = [MINUTE + 30 + 3600.0, MINUTE + 30 + 3600.5, MINUTE + 30 - 600.0, MINUTE + 30 - 600.5]
     decoded = decoder(LIVE).decode(batch(record, record, record, record, arrivals=arrivals))
@@ -133,13 +133,13 @@ def test_in_a_live_run_age_counts_from_each_arrival() -> None:
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"])
-def test_a_time_outside_the_calendar_in_utc_is_rejected(time: str) -> None:
+def test_time_outside_the_calendar_in_utc_is_rejected(time: str) -> None:
     record = line(INVENTORY, timestamp=time)
     (rejected,) = decoder().decode(batch(record)).rejected
     assert [each.code for each in rejected.violations] == ["range"]
 
 
-def test_shards_divide_a_minute_by_identity() -> None:
+def test_events_of_a_minute_are_sharded_by_deduplication_key() -> None:
     records = [line(INVENTORY, quantity_change=n) for n in range(50)]
     first, again = (decoder(shards=3).decode(batch(*order)).events for order in (records, records[::-1]))
     assert {key.shard for key in first} == {0, 1, 2}
@@ -159,7 +159,7 @@ CLICK = Contract(
 )
 
 
-def test_delivery_is_spliced_into_the_line_as_its_identity() -> None:
+def test_delivery_is_added_to_the_line_as_its_deduplication_key() -> None:
     clicks = RecordDecoder({"click": CLICK}, None, BOUNDED, 1)
     record = b'{"time":"2025-02-08T13:09:00Z"} '
     (lines,) = clicks.decode(batch(record, record)).events.values()
@@ -193,7 +193,7 @@ SIGNUP = replace(
         ('"user":"5f0c1d9e-0b1f-4c55-8d1e-000000000001","fee":1e2', []),
     ],
 )  # fmt: skip
-def test_a_mended_record_that_is_no_event_is_rejected_for_what_it_was_and_what_it_is(
+def test_repaired_record_that_is_invalid_is_rejected_with_the_violations_of_both_forms(
     member: str, violations: list[tuple[str, str]]
 ) -> None:
     record = f'{{"time":"2025-02-08T13:09:00Z",{member},}}'.encode()

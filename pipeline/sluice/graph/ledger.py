@@ -1,7 +1,7 @@
-"""The ledger: totals from every step, and whether they add up.
+"""The ledger: the counts of every step, and whether they reconcile.
 
 Each figure comes from the step that did the work: what the source read, what decode decided, what the logs
-stored, what the warehouse acknowledged. A record lost between two steps therefore unbalances the books.
+stored, what the warehouse loaded. If a record is lost between two steps, the counts do not reconcile.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def count_read(batch: RecordBatch) -> StepCounts:
 class Figures(msgspec.Struct, kw_only=True):
     """What became of the records of a run, or of one event type in it.
 
-    read = accepted + duplicates + rejected, and accepted = loaded + load_rejected. `recovered` are events of earlier,
-    interrupted runs that this one loaded; they are in no other figure. `salvaged` are damaged records that were
-    mended and then accepted or found to be repeats.
+    read = accepted + duplicates + rejected, and accepted = loaded + load_rejected. `backfilled` are events of earlier,
+    interrupted runs that this one loaded; they are in no other figure. `repaired` are malformed records that were
+    repaired, and then accepted or found to be duplicates.
     """
 
     read: int
@@ -71,32 +71,34 @@ class Report(Figures, kw_only=True):
     first_event_time: str | None
     last_event_time: str | None
     rejections: dict[str, int]
-    """Reject code -> rejected records; each record counts once, under the code of its letter."""
+    """Reject code -> rejected records; each record counts once, under the code of its dead letter."""
     by_type: dict[str, Figures]
-    """Event type -> figures; `unknown` holds records whose type could not be told."""
+    """Event type -> figures; `unknown` has the records whose type cannot be read."""
 
 
 def make_report(total: StepCounts, *, job: str, run_id: str, started: float, seconds: float) -> Report:
-    """Return the report of a run from the sum of its tallies."""
+    """Return the report of a run from the sum of its step counts."""
     counts = Counter(total.counts)
     types = sorted({name for figure, name in counts if figure == "routed"})
     by_type = {name: _figures(counts, name) for name in types if name not in INTERNAL_TYPES}
     sums = {
         figure: sum(
-            number for (each, name), number in counts.items() if each == figure and name not in INTERNAL_TYPES
+            number
+            for (counted, name), number in counts.items()
+            if counted == figure and name not in INTERNAL_TYPES
         )
         for figure in _FIGURES
     }
     read = counts["read", ""]
-    letters = sum(
+    dead_letters = sum(
         counts[figure, name] for figure in ("accepted", "duplicates") for name in (DEAD_LETTER, QUARANTINE)
     )
     backfill_rejected = sum(number for (figure, _), number in counts.items() if figure == "backfill_rejected")
     reconciled = (
-        all(each.reconciled for each in by_type.values())
-        and read == sum(each.read for each in by_type.values())
+        all(figures.reconciled for figures in by_type.values())
+        and read == sum(figures.read for figures in by_type.values())
         and _adds_up(read, sums)
-        and letters == sums["rejected"] + sums["load_rejected"] + backfill_rejected
+        and dead_letters == sums["rejected"] + sums["load_rejected"] + backfill_rejected
     )
     return Report(
         job=job,
@@ -134,37 +136,37 @@ def _utc(seconds: float) -> str:
 
 @dataclass(eq=False)  # Beam sets the label of a transform
 class ReconcileLedger(beam.PTransform):
-    """Tallies of all steps -> their sum below `url`, for the launcher to report on; a live run's in parts."""
+    """StepCounts of all steps -> their sum, written below `url` for the launcher; that of a live run in parts."""
 
     url: str
     windowing: Windowing
 
-    def expand(self, tallies: beam.PCollection[StepCounts]) -> beam.PCollection[StepCounts]:
+    def expand(self, step_counts: beam.PCollection[StepCounts]) -> beam.PCollection[StepCounts]:
         """Sum and write."""
         return (
-            tallies
-            | "Take parts" >> self.windowing.overall()
-            | "Sum tallies" >> beam.CombineGlobally(add_step_counts).without_defaults()
+            step_counts
+            | "Window for all time" >> self.windowing.overall()
+            | "Sum step counts" >> beam.CombineGlobally(add_step_counts).without_defaults()
             | "Write totals" >> beam.Map(_write_pane, self.url, self.windowing.live)
         )
 
 
 class _Part(msgspec.Struct, array_like=True):
-    """What a pane brought to the totals."""
+    """What one pane adds to the totals."""
 
     flat: list[tuple[str, str, int]]
     first: float | None
     last: float | None
     pane: int | None
 
-    def tally(self) -> StepCounts:
+    def step_counts(self) -> StepCounts:
         return StepCounts(
             {(figure, name): number for figure, name, number in self.flat}, self.first, self.last
         )
 
 
 class _Submission(msgspec.Struct):
-    """What a submitted run leaves beside its totals, so that they can be reported on."""
+    """What a submitted run stores beside its totals, for the report."""
 
     job: str
     run_id: str
@@ -175,17 +177,17 @@ _SUBMISSION = "run.json"
 
 
 def _write_pane(total: StepCounts, url: str, live: bool, pane: Any = beam.DoFn.PaneInfoParam) -> StepCounts:
-    """Write; the one pane of bounded input is number 0, so that a runner that tries again does not add to it."""
-    told = pane.index if pane.timing != PaneInfoTiming.UNKNOWN else None
-    write_totals(total, url, told if live else 0)
+    """Write one pane. That of bounded input has number 0, so that a runner's second attempt replaces the first."""
+    number = pane.index if pane.timing != PaneInfoTiming.UNKNOWN else None
+    write_totals(total, url, number if live else 0)
     return total
 
 
 def write_totals(total: StepCounts, url: str, pane: int | None = None) -> None:
-    """Store a part of a run's totals where the launcher looks for it; `pane` is its number, where runners tell it.
+    """Store a part of a run's totals where the launcher looks for it; `pane` is its number, if the runner gives one.
 
-    The name tells the time. A pane is written by one worker at a time, so names are in the order of writing, as
-    long as the clocks of two workers differ by less than it takes the runner to replace one by the other.
+    The file name begins with the time. A pane is written by one worker at a time, so names are in the order of
+    writing, as long as the clocks of two workers differ by less than it takes the runner to replace one by the other.
     """
     flat = [(figure, name, number) for (figure, name), number in total.counts.items()]
     stored = msgspec.json.encode(_Part(flat, total.first, total.last, pane))
@@ -195,9 +197,9 @@ def write_totals(total: StepCounts, url: str, pane: int | None = None) -> None:
 def read_totals(url: str) -> StepCounts:
     """Return the sum of all that `write_totals` stored and that still counts.
 
-    A runner that recovers goes back to a checkpoint and counts on from there: a pane that is written again makes
-    void all from that pane on that were written before. One that only comes late does not: Prism writes panes that
-    were ready at the same time in any order.
+    A runner that recovers goes back to a checkpoint and counts on from there: a pane that is written again replaces
+    the earlier one and all with a higher number that were written before. A pane that is written late for the first
+    time does not: Prism writes panes that are ready at the same time in any order.
     """
     return _add_parts(part for _, part in _read_parts(url))
 
@@ -217,18 +219,18 @@ def _add_parts(parts: Iterable[_Part]) -> StepCounts:
             others.append(part)
             continue
         if part.pane in panes:
-            panes = {number: each for number, each in panes.items() if number < part.pane}
+            panes = {number: earlier for number, earlier in panes.items() if number < part.pane}
         panes[part.pane] = part
-    return add_step_counts(part.tally() for part in (*others, *panes.values()))
+    return add_step_counts(part.step_counts() for part in (*others, *panes.values()))
 
 
 def write_submission(url: str, *, job: str, run_id: str, started: float) -> None:
-    """Leave, beside the totals of a run that is submitted, what `read_report` needs."""
+    """Write what `read_report` needs of a submitted run, beside its totals."""
     open_store(url).create(_SUBMISSION, msgspec.json.encode(_Submission(job, run_id, started)))
 
 
 def read_report(url: str) -> Report:
-    """Return the report of a submitted run so far. It balances when nothing is on its way.
+    """Return the report of a submitted run so far. Its counts reconcile when no record is between two steps.
 
     Raises:
         StorageError: there are no totals, or they cannot be read.

@@ -1,7 +1,7 @@
-"""What crosses a shuffle: batches packed into bytes, and on one machine a claim on those bytes instead.
+"""What crosses a shuffle: batches packed into bytes, or on one machine a reference to those bytes.
 
-Runners on one machine keep everything between two stages in memory. There the packed bytes are spilled to a
-file and only a claim of some 60 bytes is shuffled, so that memory does not grow with the history.
+Runners on one machine keep everything between two stages in memory. There the packed bytes are spilled to a file and
+only a reference of some 60 bytes is shuffled, so that memory does not grow with the input.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import zstandard
@@ -22,35 +23,35 @@ from apache_beam.utils.windowed_value import WindowedValue
 from sluice.elements import EventBatch, LogKey, OrderedLines
 from sluice.errors import StorageError
 
-_HELD_BYTES = 16 << 20
-"""Lines that a worker holds back at the most; more makes batches no cheaper, and memory matters."""
+_BUFFER_BYTES = 16 << 20
+"""Bytes of lines in a buffer, at most; more would make batches no cheaper, and take memory."""
 
 _LEVEL = 1
 """zstd level: 1 packs event JSON three- to eightfold at about 400 MB/s; higher levels cost more than they save."""
 
 
 class BundleBuffer:
-    """Lines held back within a bundle, by log key and window, so that few, large batches are shuffled."""
+    """Lines of one bundle by log key and window, buffered so that few, large batches are shuffled."""
 
     def __init__(self) -> None:
-        """Begin with nothing held back."""
+        """Begin with an empty buffer."""
         self._parts: dict[tuple[LogKey, int], list[OrderedLines]] = defaultdict(list)
         self._bytes = 0
 
     def add(self, key: LogKey, window: int, part: OrderedLines) -> None:
-        """Hold `part` back; `window` is the minute, in epoch seconds, in whose window it is to be grouped."""
+        """Buffer `part`; it is grouped in the window of the minute `window`, in epoch seconds."""
         self._parts[key, window].append(part)
         self._bytes += part.size
 
     def flush_if_full(self) -> Iterator[TimestampedValue]:
         """Emit everything if the buffer is full."""
-        if self._bytes > _HELD_BYTES:
+        if self._bytes > _BUFFER_BYTES:
             yield from self._emit()
 
     def flush(self) -> Iterator[WindowedValue]:
         """Emit everything, at the end of a bundle."""
-        for each in self._emit():
-            yield WindowedValue(each.value, each.timestamp, (GlobalWindow(),))
+        for batch in self._emit():
+            yield WindowedValue(batch.value, batch.timestamp, (GlobalWindow(),))
 
     def _emit(self) -> Iterator[TimestampedValue]:
         for (key, window), parts in self._parts.items():
@@ -60,7 +61,7 @@ class BundleBuffer:
 
 
 def pack(batch: EventBatch) -> bytes:
-    """Return `batch` as msgpack [[[uri, offset, line count, receipts], …], zstd of its lines, one a line]."""
+    """Return `batch` as msgpack [[[uri, offset, line count, acks], …], zstd of its lines, one a line]."""
     heads = [(part.uri, part.offset, len(part.lines), part.acks) for part in batch.parts]
     body = b"\n".join([line for part in batch.parts for line in part.lines])
     return msgspec.msgpack.encode((heads, zstandard.ZstdCompressor(level=_LEVEL).compress(body)))
@@ -81,17 +82,25 @@ def unpack(packed: bytes) -> EventBatch:
     )
 
 
+class SpillReference(NamedTuple):
+    """Where spilled bytes are: the name of a file in the spill's folder, the first byte, and how many there are."""
+
+    file: str
+    start: int
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Spill:
-    """Bytes kept in files below `folder`, one file a worker thread, for as long as the run lasts."""
+    """Bytes kept in files below `folder`, one file for each worker thread, as long as the run lasts."""
 
     folder: str
 
     def put(self, data: bytes) -> bytes:
-        """Keep `data`; return the claim that `get` takes, in any process.
+        """Store `data`; return its packed SpillReference, which `get` takes in any process.
 
         Raises:
-            StorageError: the disk is full, for instance.
+            StorageError: it cannot be written; the disk may be full.
 
         """
         path = Path(self.folder) / f"{os.getpid()}-{threading.get_ident()}.spill"
@@ -102,11 +111,11 @@ class Spill:
         except OSError as error:
             message = f"{self.folder}: cannot spill {len(data)} bytes: {error.strerror}; TMPDIR chooses another disk"
             raise StorageError(message) from error
-        return msgspec.msgpack.encode((path.name, start, len(data)))
+        return msgspec.msgpack.encode(SpillReference(path.name, start, len(data)))
 
-    def get(self, claim: bytes) -> bytes:
-        """Return the bytes that `put` answered `claim` for."""
-        name, start, size = msgspec.msgpack.decode(claim, type=tuple[str, int, int])
+    def get(self, reference: bytes) -> bytes:
+        """Return the bytes for which `put` returned `reference`."""
+        name, start, size = msgspec.msgpack.decode(reference, type=SpillReference)
         with (Path(self.folder) / name).open("rb") as file:
             file.seek(start)
             return file.read(size)

@@ -1,4 +1,4 @@
-"""When groups are handed on: the windows and triggers of live and of bounded input, side by side."""
+"""When groups are emitted: the windows and triggers of live and of bounded input."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MINUTE = 60
 
 @dataclass(frozen=True, slots=True)
 class Windowing:
-    """When what was grouped is handed on. `flush` and `lateness` are in seconds.
+    """When groups are emitted. `flush` and `lateness` are in seconds.
 
-    Live: at most `flush` after an event came, before and after the watermark passes its minute. Bounded input
+    Live: at most `flush` after an event arrived, before and after the watermark passes its minute. Bounded input
     has one pane a minute: runners cannot fire by processing time in batch.
     """
 
@@ -33,16 +33,16 @@ class Windowing:
         """Return the windows of the log: one minute of event time each."""
         if not self.live:
             return beam.WindowInto(FixedWindows(_MINUTE))
-        soon = trigger.AfterProcessingTime(self._delay)
+        after_flush = trigger.AfterProcessingTime(self._delay)
         return beam.WindowInto(
             FixedWindows(_MINUTE),
-            trigger=trigger.AfterWatermark(early=soon, late=soon),
+            trigger=trigger.AfterWatermark(early=after_flush, late=after_flush),
             accumulation_mode=trigger.AccumulationMode.DISCARDING,
             allowed_lateness=self.lateness + _MINUTE,
         )
 
     def overall(self) -> beam.WindowInto:
-        """Return the window of the ledger: all time, in parts that add up."""
+        """Return the window of the ledger: all time, emitted in parts that add up."""
         if not self.live:
             return beam.WindowInto(GlobalWindows())
         return beam.WindowInto(
