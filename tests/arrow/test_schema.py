@@ -39,18 +39,18 @@ TYPES = [
 
 
 @pytest.mark.parametrize(("prop", "expected"), TYPES, ids=[prop.type for prop, _ in TYPES])
-def test_each_kind_has_its_type(prop: Property, expected: pa.DataType) -> None:
+def test_property_of_each_type_has_its_arrow_type(prop: Property, expected: pa.DataType) -> None:
     assert arrow_schema(contract(prop)).field("p").type == expected
 
 
-def test_columns_are_the_properties_in_order_and_then_what_sluice_adds() -> None:
+def test_columns_are_the_properties_in_order_followed_by_the_added_ones() -> None:
     schema = arrow_schema(contract(Property("z", "string"), Property("a", "integer", required=True)))
     assert schema.names == ["at", "z", "a", *ADDED]
     assert [field.nullable for field in schema] == [False, True, False, True, False, False, False]
     assert schema.metadata == {b"contract": b"thing@1.2.0"}
 
 
-def test_metadata_holds_the_description_and_what_the_type_does_not_tell() -> None:
+def test_field_metadata_has_description_and_value_type() -> None:
     schema = arrow_schema(contract(Property("a", "json", description="Anything."), Property("b", "uuid")))
     assert schema.field("a").metadata == {b"description": b"Anything.", b"kind": b"json"}
     assert schema.field("b").metadata == {b"kind": b"uuid"}
@@ -72,7 +72,7 @@ def test_metadata_holds_the_description_and_what_the_type_does_not_tell() -> Non
         ),
     ],
 )
-def test_what_no_table_can_hold_is_refused(prop: Property, message: str) -> None:
+def test_property_that_no_table_can_hold_is_refused(prop: Property, message: str) -> None:
     with pytest.raises(ContractError) as error:
         arrow_schema(contract(prop, path="c.yaml"))
     assert str(error.value) == message

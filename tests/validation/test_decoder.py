@@ -23,7 +23,7 @@ def contract(
     return Contract("sale", "sales", "sale", "1", "shop", "", properties, event_time, identity)
 
 
-def test_the_tag_chooses_the_contract() -> None:
+def test_event_is_decoded_by_the_contract_of_its_tag() -> None:
     decoder = compile_decoder(EVENTS, "event_type")
     event = decoder.decode(LINE)
     assert decoder.contract_of[type(event)] is EVENTS["inventory"]
@@ -35,14 +35,14 @@ def test_the_tag_chooses_the_contract() -> None:
 
 @pytest.mark.parametrize("contracts", [EVENTS, {"inventory": EVENTS["inventory"]}], ids=["several", "single"])
 @pytest.mark.parametrize("tag", [b'"oops"', b"null", b"5", None])
-def test_an_unknown_tag_is_refused(contracts: dict[str, Contract], tag: bytes | None) -> None:
+def test_event_with_an_unknown_tag_is_refused(contracts: dict[str, Contract], tag: bytes | None) -> None:
     member = b'"event_type":"inventory",'
     line = LINE.replace(member, b"" if tag is None else b'"event_type":%s,' % tag)
     with pytest.raises(msgspec.ValidationError):
         compile_decoder(contracts, "event_type").decode(line)
 
 
-def test_names_need_not_be_identifiers() -> None:
+def test_property_whose_name_is_no_identifier_is_decoded() -> None:
     names = ["class", "a b", "é", "event_time_", "property_0_", "_x", "__init__", "$", "plain"]
     decoder = compile_decoder({"sale": contract(*(Property(name, "integer") for name in names))}, None)
     event = decoder.decode(msgspec.json.encode({name: index for index, name in enumerate(names)}))
@@ -58,7 +58,7 @@ def test_names_need_not_be_identifiers() -> None:
         ('"1"', False), ("1e999", False),
     ],
 )  # fmt: skip
-def test_a_decimal_is_plain_or_odd(text: str, plain: bool) -> None:
+def test_decimal_with_unusual_spelling_is_a_suspect(text: str, plain: bool) -> None:
     decoder = compile_decoder({"sale": contract(Property("price", "decimal", required=True))}, None)
     event = decoder.decode(f'{{"price": {text} }}'.encode())
     assert decoder.suspects[type(event)]([event]) == ([] if plain else [0])
@@ -89,7 +89,7 @@ def test_a_decimal_is_plain_or_odd(text: str, plain: bool) -> None:
         ('{"id":""}', False),
     ],
 )
-def test_what_is_odd_is_found_in_everything(record: str, plain: bool) -> None:
+def test_suspect_value_is_found_at_any_depth(record: str, plain: bool) -> None:
     fee = Property("fee", "decimal", minimum=-1, maximum=0.1)
     inner = Property("row", "array", items=Property("item", "decimal"))
     properties = (
@@ -104,7 +104,7 @@ def test_what_is_odd_is_found_in_everything(record: str, plain: bool) -> None:
     assert decoder.suspects[type(event)]([event]) == ([] if plain else [0])
 
 
-def test_the_odd_are_found_wherever_they_lie_among_many() -> None:
+def test_suspects_are_found_anywhere_among_many_events() -> None:
     # The name is none of Python's, and the tag stands before it.
     tag = Property("event_type", "string", required=True, enum=("sale",))
     contracts = {"sale": contract(tag, Property("é", "decimal", required=True), Property("id", "uuid"))}
@@ -121,7 +121,7 @@ def test_the_odd_are_found_wherever_they_lie_among_many() -> None:
     assert find_odd(events[1:15]) == find_odd([]) == []
 
 
-def test_structs_without_uuids_decimals_or_timestamps_need_no_second_look() -> None:
+def test_contract_without_uuids_decimals_or_timestamps_has_no_suspects() -> None:
     decoder = compile_decoder({"sale": contract(Property("count", "integer"))}, None)
     assert decoder.suspects == {}
 
@@ -150,7 +150,9 @@ def test_structs_without_uuids_decimals_or_timestamps_need_no_second_look() -> N
         ),
     ],
 )
-def test_what_cannot_be_compiled(contracts: dict[str, Contract], route_by: str | None, message: str) -> None:
+def test_contracts_that_cannot_be_routed_are_refused(
+    contracts: dict[str, Contract], route_by: str | None, message: str
+) -> None:
     with pytest.raises(ContractError) as raised:
         compile_decoder(contracts, route_by)
     assert str(raised.value) == message
@@ -166,5 +168,5 @@ def test_what_cannot_be_compiled(contracts: dict[str, Contract], route_by: str |
         (b'{"a":' * 300 + b"1" + b"}" * 300, True),
     ],
 )
-def test_too_deep(record: bytes, deep: bool) -> None:
+def test_record_nested_deeper_than_the_limit_is_too_deep(record: bytes, deep: bool) -> None:
     assert too_deep(record) is deep

@@ -26,7 +26,7 @@ def inventory(**changes: str | None) -> bytes:
     return ("{" + ",".join(f'"{name}":{text}' for name, text in members.items()) + "}").encode()
 
 
-def test_an_acceptable_record_has_no_violation() -> None:
+def test_valid_record_has_no_violation() -> None:
     explanation = EXPLAIN(inventory())
     assert explanation.violations == ()
     assert (explanation.event_type, explanation.contract) == ("inventory", EVENTS["inventory"])
@@ -49,7 +49,7 @@ def test_an_acceptable_record_has_no_violation() -> None:
         (b"\xef\xbb\xbf{}", "invalid character (byte 0)"),
     ],
 )
-def test_not_json(record: bytes, reason: str) -> None:
+def test_record_that_is_no_json_is_explained_by_its_place(record: bytes, reason: str) -> None:
     explanation = EXPLAIN(record)
     assert explanation.violations == (Violation("not_json", "", "one JSON value in UTF-8", reason),)
     assert (explanation.event_type, explanation.contract, explanation.event_time) == (None, None, None)
@@ -58,7 +58,7 @@ def test_not_json(record: bytes, reason: str) -> None:
 @pytest.mark.parametrize(
     "text", ["[]", '"é"', "1.50", "null", "true", "[1e999]", "123456789012345678901234567890"]
 )
-def test_not_an_object(text: str) -> None:
+def test_record_that_is_no_object_is_explained(text: str) -> None:
     assert EXPLAIN(text.encode()).violations == (Violation("not_an_object", "", "an object", text),)
 
 
@@ -66,7 +66,7 @@ def test_not_an_object(text: str) -> None:
     ("tag", "got"),
     [(None, "nothing"), ("null", "null"), ('"oops"', '"oops"'), ("1.0", "1.0"), ('["order"]', '["order"]')],
 )
-def test_unknown_type(tag: str | None, got: str) -> None:
+def test_record_of_an_unknown_type_is_explained(tag: str | None, got: str) -> None:
     explanation = EXPLAIN(inventory(event_type=tag))
     expected = "one of inventory, order, user_activity"
     assert explanation.violations == (Violation("unknown_type", "event_type", expected, got),)
@@ -98,7 +98,9 @@ TIMESTAMP = "a timestamp such as 2025-02-08T13:09:00Z"
          '"0001-01-01T00:00:00+01:00"'),
     ],
 )  # fmt: skip
-def test_one_violation(name: str, text: str | None, code: str, expected: str, got: str) -> None:
+def test_invalid_value_has_one_violation(
+    name: str, text: str | None, code: str, expected: str, got: str
+) -> None:
     explanation = EXPLAIN(inventory(**{name: text}))
     assert explanation.violations == (Violation(code, name, expected, got),)
     assert explanation.event_type == "inventory"
@@ -157,12 +159,12 @@ DOUBLE = "a number within the range of a double"
         (f'"price":1,"other":{"1" * 5000}', []),
     ],
 )  # fmt: skip
-def test_every_kind(members: str, found: list[tuple[str, str, str, str]]) -> None:
+def test_value_of_every_type_is_checked(members: str, found: list[tuple[str, str, str, str]]) -> None:
     explanation = SALE(f"{{{members}}}".encode())
     assert explanation.violations == tuple(Violation(*each) for each in found)
 
 
-def test_every_violation_is_listed() -> None:
+def test_record_with_several_violations_lists_them_all() -> None:
     record = inventory(inventory_id="5", quantity_change="500", reason='"x"', timestamp=None)
     assert [(each.code, each.path) for each in EXPLAIN(record).violations] == [
         ("type", "inventory_id"),
@@ -184,10 +186,10 @@ def test_every_violation_is_listed() -> None:
         ('"reason":"sale","unknown":1,"unknown":2', []),
     ],
 )
-def test_every_value_of_a_repeated_key_counts(duplicates: str, found: list[Violation]) -> None:
+def test_every_value_of_a_repeated_key_is_checked(duplicates: str, found: list[Violation]) -> None:
     assert list(EXPLAIN(b"{" + duplicates.encode() + b"," + inventory()[1:]).violations) == found
 
 
-def test_the_first_code_in_order_stands_for_all() -> None:
+def test_code_of_violations_is_the_first_in_order() -> None:
     found = [Violation(code, "a", "", "") for code in ("length", "missing", "type")]
     assert violation_code(found) == "missing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract, Property
+from sluice.contracts import Contract, Property, innermost_items, walk
 
 _KEYWORDS = frozenset({"pk", "fk", "uk"})
 """Words that Mermaid takes for keys wherever they stand in an entity."""
@@ -27,7 +27,7 @@ def mermaid(contracts: Iterable[Contract]) -> str:
         _add_entity(contract.table, columns, entities, relations)
     outside: dict[str, dict[str, str]] = {}
     for contract in ordered:
-        for prop in _all(contract.columns):
+        for _, prop in walk(contract.columns):
             table, _, column = (prop.references or "").partition(".")
             if table and table not in tables:
                 outside.setdefault(table, {})
@@ -47,7 +47,7 @@ def _add_entity(
     attributes = entities[entity] = []
     for column in columns:
         attributes.append(_attribute(column))
-        inner = _innermost(column)
+        _, inner = innermost_items(column)
         if referred := column.references or inner.references:
             one = "}o" if column.items else "||" if column.required else "|o"
             relations.append(f"{_name(referred.partition('.')[0])} {one}--o{{ {_relation(entity, column)}")
@@ -66,7 +66,7 @@ def _relation(entity: str, column: Property) -> str:
 
 
 def _attribute(column: Property) -> str:
-    inner = _innermost(column)
+    _, inner = innermost_items(column)
     brackets = "[]" if column.items else ""
     keys = [
         key
@@ -91,16 +91,6 @@ def _comment(column: Property) -> str:
     ]
     text = "; ".join(note.rstrip(".") for note in notes if note)
     return f'"{_unquoted(text)}"' if text else ""
-
-
-def _innermost(prop: Property) -> Property:
-    return prop if prop.items is None else _innermost(prop.items)
-
-
-def _all(properties: Iterable[Property]) -> Iterable[Property]:
-    for prop in properties:
-        yield prop
-        yield from _all((*prop.properties, *((prop.items,) if prop.items else ())))
 
 
 def _name(text: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sluice.config.job import load_job
-from sluice.contracts import Contract, Property, load_contracts
+from sluice.contracts import ITEM, Contract, load_contracts, path_text, walk
 from sluice.errors import ConfigError
 from sluice.validation.explainer import compile_explainer
 from sluice.warehouses import open_warehouse
@@ -54,10 +54,10 @@ def lint_contract(contract: Contract) -> list[str]:
     problems = []
     if not contract.description:
         problems.append(f"{where}: description: expected a sentence, got nothing; describe the event")
-    for path, prop in _walk(contract.properties, ""):
-        if not prop.description:
+    for path, prop in walk(contract.properties):
+        if not prop.description and path[-1] != ITEM:  # the array describes its items
             problems.append(
-                f"{where}.{path}: description: expected a sentence, got nothing; describe the property"
+                f"{where}.{path_text(path)}: description: expected a sentence, got nothing; describe the property"
             )
     if contract.event_time is None and (times := _times(contract)):
         wanted = f"expected one of {', '.join(times)}, got nothing"
@@ -157,16 +157,6 @@ def _stand_ins(file: Path) -> dict[str, str]:
 
 def _read(path: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
-
-
-def _walk(properties: Iterable[Property], prefix: str) -> Iterator[tuple[str, Property]]:
-    """Yield every property with its path; the description of an array is also that of its items."""
-    for prop in properties:
-        path, inner = f"{prefix}{prop.name}", prop
-        yield path, prop
-        while inner.items is not None:
-            path, inner = f"{path}[]", inner.items
-        yield from _walk(inner.properties, f"{path}.")
 
 
 def _times(contract: Contract) -> list[str]:

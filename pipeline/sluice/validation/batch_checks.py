@@ -1,9 +1,9 @@
-"""Decoded events of one contract -> which of them are odd, told for many events at once.
+"""Decoded events of one contract -> which of them need a second, exact validation; checked for many events at once.
 
-An event is plain if what msgspec cannot say of it, or says slowly, is as it nearly always is: a UUID has its one
-spelling, a decimal at most 29 digits before the point and 9 after, an instant lies well within the years 0001 to
-9999. The values of many events are put together and looked at in one go, which takes a tenth of the time of looking
-at each. What is odd is left to the explainer, which decides exactly.
+Some rules msgspec cannot express, or checks slowly. For these a quick test accepts the usual spelling: a UUID, a
+decimal of at most 29 digits before the point and 9 after, an instant well within the years 0001 to 9999. The values of
+many events are joined and tested together, which takes a tenth of the time of single tests. An event that fails is a
+suspect: it may still be valid, and the explainer decides exactly.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from sluice.contracts import Property
 from sluice.contracts.patterns import DECIMAL_PATTERN, UNSIGNED_DECIMAL_PATTERN
 
 FindSuspects = Callable[[Sequence[Any]], list[int]]
-"""Structs of one contract -> the indexes of those that are odd, in order."""
+"""Structs of one contract -> the indexes of the suspects, in order."""
 
 _Reach = Callable[[Iterable[Any]], Iterable[Any]]
 """Events -> all values of one property in them, without those that are absent."""
 
 _Test = Callable[[Sequence[Any]], bool]
-"""Values -> whether all of them are plain."""
+"""Values -> whether all of them have the usual spelling."""
 
 
 def attribute_names(properties: Iterable[Property]) -> dict[str, str]:
-    """Return property name -> attribute name, the same wherever it is a fit identifier."""
+    """Return property name -> attribute name, which is the same where that is an identifier."""
     attributes: dict[str, str] = {}
     for index, prop in enumerate(properties):
         plain = prop.name.isascii() and prop.name.isidentifier() and not keyword.iskeyword(prop.name)
@@ -47,14 +47,14 @@ def attribute_names(properties: Iterable[Property]) -> dict[str, str]:
 
 
 def compile_suspects(properties: Iterable[Property], names: Mapping[str, str]) -> FindSuspects | None:
-    """Compile what finds the odd among structs whose attributes are `names`; None if none can be odd.
+    """Compile what finds the suspects among structs, whose attributes are `names` by property; None if none can be one.
 
-    Members of objects have the attributes that `attribute_names` says.
+    Members of objects have the attributes of `attribute_names`.
     """
-    columns: dict[_Kind, list[_Reach]] = defaultdict(list)
-    for kind, reach in _columns(properties, names, iter):
-        columns[kind].append(reach)
-    tests = [(_test(kind), reaches) for kind, reaches in columns.items()]
+    columns: dict[_Rule, list[_Reach]] = defaultdict(list)
+    for rule, reach in _columns(properties, names, iter):
+        columns[rule].append(reach)
+    tests = [(_test(rule), reaches) for rule, reaches in columns.items()]
     return partial(_suspects, tests) if tests else None
 
 
@@ -62,20 +62,20 @@ _Tests = Sequence[tuple[_Test, Sequence[_Reach]]]
 
 
 def _suspects(tests: _Tests, events: Sequence[Any]) -> list[int]:
-    """Look at all events at once; where that fails at a few at a time, and at each of those few."""
-    failed = [each for each in tests if not _are_plain([each], events)]
+    """Test all events at once; where that fails, groups of a few, and each event of the groups that fail."""
+    failed = [test for test in tests if not _pass([test], events)]
     if not failed:
         return []
-    few = (range(start, min(start + _FEW, len(events))) for start in range(0, len(events), _FEW))
-    doubted = (each for each in few if not _are_plain(failed, events[each.start : each.stop]))
-    return [index for each in doubted for index in each if not _are_plain(failed, [events[index]])]
+    groups = (range(start, min(start + _FEW, len(events))) for start in range(0, len(events), _FEW))
+    suspected = (group for group in groups if not _pass(failed, events[group.start : group.stop]))
+    return [index for group in suspected for index in group if not _pass(failed, [events[index]])]
 
 
 _FEW = 16
-"""Halving costs more where one in a hundred is odd, and little else where it is one in a thousand."""
+"""Halving instead costs more where one event in a hundred is a suspect, and no less where one in a thousand is."""
 
 
-def _are_plain(tests: _Tests, events: Sequence[Any]) -> bool:
+def _pass(tests: _Tests, events: Sequence[Any]) -> bool:
     columns = (
         (test, list(chain.from_iterable(reach(events) for reach in reaches))) for test, reaches in tests
     )
@@ -83,8 +83,8 @@ def _are_plain(tests: _Tests, events: Sequence[Any]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """What values are tested for; bounds and `null` are those of decimals."""
+class _Rule:
+    """What values are tested for; bounds and `null` apply to decimals."""
 
     name: str
     minimum: Any = None
@@ -94,17 +94,17 @@ class _Kind:
 
 def _columns(
     properties: Iterable[Property], names: Mapping[str, str], reach: _Reach
-) -> Iterator[tuple[_Kind, _Reach]]:
+) -> Iterator[tuple[_Rule, _Reach]]:
     for prop in properties:
         if prop.name in names:
             yield from _column(prop, _present(prop, _values(reach, names[prop.name])))
 
 
-def _column(prop: Property, reach: _Reach) -> Iterator[tuple[_Kind, _Reach]]:
+def _column(prop: Property, reach: _Reach) -> Iterator[tuple[_Rule, _Reach]]:
     if prop.type == "decimal":
-        yield _Kind("decimal", prop.minimum, prop.maximum, not prop.required), reach
+        yield _Rule("decimal", prop.minimum, prop.maximum, not prop.required), reach
     elif prop.type in ("uuid", "timestamp"):
-        yield _Kind(prop.type), reach
+        yield _Rule(prop.type), reach
     elif prop.type == "object":
         yield from _columns(prop.properties, attribute_names(prop.properties), reach)
     elif prop.items is not None:
@@ -123,26 +123,26 @@ def _present(prop: Property, reach: _Reach) -> _Reach:
     return lambda events: [value for value in reach(events) if value is not None]
 
 
-def _test(kind: _Kind) -> _Test:
-    if kind.name == "uuid":
+def _test(rule: _Rule) -> _Test:
+    if rule.name == "uuid":
         return _are_uuids
-    if kind.name == "timestamp":
+    if rule.name == "timestamp":
         return _are_instants
     # The usual bounds of a price need no arithmetic.
-    unsigned = kind.minimum == 0 and kind.maximum is None
+    unsigned = rule.minimum == 0 and rule.maximum is None
     number = UNSIGNED_DECIMAL_PATTERN if unsigned else DECIMAL_PATTERN
-    each = f"(?:null|{number})" if kind.null else number
-    are_plain = re.compile(f"(?:{each}\n)*+{each}".encode()).fullmatch
-    if unsigned or (kind.minimum is None and kind.maximum is None):
-        return lambda values: are_plain(b"\n".join(values)) is not None
-    low, high = (None if bound is None else Decimal(str(bound)) for bound in (kind.minimum, kind.maximum))
+    value = f"(?:null|{number})" if rule.null else number
+    match = re.compile(f"(?:{value}\n)*+{value}".encode()).fullmatch
+    if unsigned or (rule.minimum is None and rule.maximum is None):
+        return lambda values: match(b"\n".join(values)) is not None
+    low, high = (None if bound is None else Decimal(str(bound)) for bound in (rule.minimum, rule.maximum))
     return lambda values: (
-        are_plain(b"\n".join(values)) is not None and all(_within(value, low, high) for value in values)
+        match(b"\n".join(values)) is not None and all(_within(value, low, high) for value in values)
     )
 
 
 def _within(value: msgspec.Raw, low: Decimal | None, high: Decimal | None) -> bool:
-    """Whether a plain decimal, or null, is within bounds."""
+    """Tell whether a decimal in its usual spelling, or null, is within bounds."""
     text = bytes(value).decode()
     if text == "null":
         return True
@@ -159,7 +159,7 @@ _UUID = b"00000000-0000-0000-0000-000000000000"
 _UUID_SHAPE = bytes(
     ord("0") if chr(byte) in string.hexdigits else byte if byte in b"-\n" else 0 for byte in range(256)
 )
-"""Every hexadecimal digit becomes a zero character, and what no UUID has a byte of value 0."""
+"""Translates every hexadecimal digit to the character 0, and what no UUID contains to a byte of value 0."""
 
 
 def _are_instants(times: Sequence[datetime]) -> bool:

@@ -1,7 +1,7 @@
 """Contract -> msgspec decoder: the hot path, which decides in a microsecond whether a line is an event.
 
-msgspec checks types, enums, patterns, lengths and bounds while it parses. What it cannot say, or says slowly, is left
-to `odd`: see `plain`.
+msgspec checks types, enums, patterns, lengths and bounds while it parses. What it cannot express, or
+checks slowly, is left to `suspects`: see `sluice.validation.batch_checks`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TYPES: Mapping[ValueType, Any] = by_type(
         "boolean": bool,
         "timestamp": datetime,
         "date": date,
-        "decimal": msgspec.Raw,  # msgspec's Decimal would accept strings, and round nothing but check nothing
+        "decimal": msgspec.Raw,  # msgspec's Decimal would accept strings
         "json": dict[str, Any],
     },
     LEAF_TYPES,
@@ -49,10 +49,10 @@ class EventDecoder:
     """Decodes the events of some contracts; see `compile_decoder`.
 
     Attributes:
-        decode: one record (bytes) -> its struct, whose class tells the contract. Raises
-            msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError or RecursionError. What no
-            contract knows is skipped without a look at its UTF-8 or depth (`too_deep`): check those before.
-        odd: class -> what finds, among structs of it, those of which the explainer must be asked. Only classes with
+        decode: one record (bytes) -> its struct, whose class determines the contract. Raises
+            msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError or RecursionError. The UTF-8 and the
+            depth of members outside the contract are not checked: do so before (`too_deep`).
+        suspects: class -> what finds, among structs of it, those that the explainer must validate. Only classes with
             UUIDs, decimals or timestamps are in it.
         contract_of: class -> its contract.
 
@@ -64,7 +64,7 @@ class EventDecoder:
 
 
 def compile_decoder(contracts: Mapping[str, Contract], route_by: str | None) -> EventDecoder:
-    """Compile `contracts` (event type -> contract), which the property `route_by` tells apart.
+    """Compile `contracts` (event type -> contract), which are routed by the property `route_by`.
 
     Without `route_by` there must be one contract. Every struct of a contract with an event time has it as
     `event_time_`, a datetime; one without an offset is in UTC. Other attributes have the properties' names
@@ -78,8 +78,13 @@ def compile_decoder(contracts: Mapping[str, Contract], route_by: str | None) -> 
     if not contracts or (route_by is None and len(contracts) > 1):
         message = f"expected {'contracts' if route_by else 'one contract, or route_by'}, got {len(contracts)}"
         raise ContractError(message)
-    structs = {_event_struct(each, route_by, tagged=len(contracts) > 1): each for each in contracts.values()}
-    suspects = {struct: compile_suspects(each.properties, _names(struct)) for struct, each in structs.items()}
+    structs = {
+        _event_struct(contract, route_by, tagged=len(contracts) > 1): contract
+        for contract in contracts.values()
+    }
+    suspects = {
+        struct: compile_suspects(contract.properties, _names(struct)) for struct, contract in structs.items()
+    }
     return EventDecoder(
         decode=msgspec.json.Decoder(reduce(operator.or_, structs)).decode,
         suspects={struct: function for struct, function in suspects.items() if function is not None},
@@ -88,7 +93,7 @@ def compile_decoder(contracts: Mapping[str, Contract], route_by: str | None) -> 
 
 
 def too_deep(record: bytes) -> bool:
-    """Whether `record` nests deeper than `MAX_DEPTH`; only a record longer than twice that can.
+    """Tell whether `record` nests deeper than `MAX_DEPTH`; only a record longer than twice that can.
 
     Brackets in strings do not count. On well-formed JSON the answer is exact.
     """
@@ -104,7 +109,7 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEP)
 
 
 def routed_properties(contract: Contract, route_by: str | None) -> tuple[Property, ...]:
-    """Return the properties without the one that routes; raises ContractError if that one is odd."""
+    """Return the properties without the one that routes; raises ContractError if records cannot be routed by it."""
     for prop in contract.properties:
         if prop.name == route_by and (prop.enum != (contract.event_type,) or not prop.required):
             message = (
