@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
-from sluice import telemetry as metrics
 from sluice.contracts import load_contracts
 from sluice.elements import DEAD_LETTER
+from sluice.runtime import prometheus
 from sluice.warehouses.bigquery import tables as bigquery_tables
 from sluice.warehouses.system_tables import COUNTS_VIEW
 
@@ -240,7 +240,7 @@ class TestNames:
     def test_alerts_use_metrics_that_jobs_export(self) -> None:
         text = (TERRAFORM / "modules/monitoring/main.tf").read_text("utf-8")
         (figures,) = re.findall(r"for figure in \[(.*?)\]", text)
-        counted = metrics._HELP
+        counted = prometheus._HELP
         assert {each.strip(' "') for each in figures.split(",")} < set(counted)
         assert f"${{figure}}.{DEAD_LETTER}" in text
 

@@ -200,16 +200,27 @@ class Rejected:
         return len(self.record)
 
 
+class WindowEvents(NamedTuple):
+    """How many events of a type a step loaded into one window; `start` and `end` are in microseconds."""
+
+    start: int
+    end: int
+    event_type: str
+    events: int
+
+
 @dataclass(frozen=True, slots=True)
 class StepCounts:
     """What one step counted: `counts` maps (figure, event type or reject code) to a number.
 
-    `first` and `last` are the earliest and latest event time of accepted events, in epoch seconds.
+    `first` and `last` are the earliest and latest event time of accepted events, in epoch seconds. `windows` are
+    those of the events that were loaded; they are shown while the run lasts, and not summed up.
     """
 
     counts: Mapping[tuple[str, str], int]
     first: float | None = None
     last: float | None = None
+    windows: Sequence[WindowEvents] = ()
 
 
 def add_acks(acks: Iterable[Acks]) -> Acks:

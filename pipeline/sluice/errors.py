@@ -5,11 +5,32 @@ Messages say what was expected, what came and where. Names of secrets may appear
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Iterator
+
+import msgspec
+
+_MARK = "sluice-error:"
+"""Precedes the data of an error in the text of a traceback."""
+
 
 class SluiceError(Exception):
-    """Base of all errors that a user can mend; the command line prints it as one line."""
+    """Base of all errors that a user can fix; the command line prints it as one line.
+
+    Runners hand on an exception of a worker as the text of its traceback. So that the launcher can raise it again as
+    what it was, its class and its text are in a note, which Python prints behind the exception: see `decode_error`.
+    """
 
     exit_code = 1
+
+    _tagged_with_step = True
+    """Beam would otherwise raise a copy with the step's name in its text."""
+
+    def __init__(self, message: str) -> None:
+        """`message` is one line: what was expected, what came, where."""
+        super().__init__(message)
+        self.add_note(_encode(self))
 
 
 class ConfigError(SluiceError):
@@ -44,6 +65,40 @@ class WorkerError(SluiceError):
 
 class UnreconciledError(SluiceError):
     """The run ended, but its ledger does not add up: some record is unaccounted for."""
+
+
+class _ErrorData(msgspec.Struct, array_like=True):
+    classes: list[str]
+    """The name of the error's class, and of those above it: a class may be unknown where the data is read."""
+    message: str
+
+
+def _encode(error: SluiceError) -> str:
+    data = _ErrorData([above.__name__ for above in type(error).__mro__], str(error))
+    return _MARK + base64.urlsafe_b64encode(msgspec.json.encode(data)).decode()
+
+
+def decode_error(text: str) -> SluiceError | None:
+    """Return the last error of ours whose data is in `text`, such as a traceback; None if there is none."""
+    _, mark, rest = text.rpartition(_MARK)
+    if not mark:
+        return None
+    encoded = rest[: next((at for at, byte in enumerate(rest) if byte not in _ALPHABET), len(rest))]
+    try:
+        data = msgspec.json.decode(base64.urlsafe_b64decode(encoded), type=_ErrorData)
+    except (binascii.Error, msgspec.DecodeError):  # the runner has cut the text off
+        return None
+    known = {known.__name__: known for known in _subclasses(SluiceError)}
+    return next(known[name] for name in data.classes if name in known)(data.message)
+
+
+_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=")
+
+
+def _subclasses(base: type[SluiceError]) -> Iterator[type[SluiceError]]:
+    yield base
+    for below in base.__subclasses__():
+        yield from _subclasses(below)
 
 
 REJECT_CODES: dict[str, str] = {

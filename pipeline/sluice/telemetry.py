@@ -1,45 +1,27 @@
-"""Figures of a run while it lasts: Beam metrics on every runner, Prometheus metrics in this process.
+"""Figures of a run while it lasts: Beam metrics on every runner, and running totals in the process of the steps.
 
-Every step already says what it did in tallies; here each tally becomes metrics, in one place. On runners
-that keep workers elsewhere, their Beam metrics are what can be seen.
+Every step reports what it did as step counts; `measure` turns them into both, in one place. On runners that keep
+workers elsewhere, only their Beam metrics can be seen.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from apache_beam.metrics import Metrics
-from prometheus_client import CollectorRegistry
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-from sluice.arrow.window_counts import MICROSECONDS, WindowCount
 from sluice.elements import INTERNAL_TYPES, StepCounts
-from sluice.sources.acknowledgements import BACKLOG, PENDING_ACKS
 
-_NAMESPACE = "sluice"
-
-_HELP = {
-    "read": "Records that the source handed over.",
-    "bytes": "Bytes of records that the source handed over.",
-    "accepted": "Events appended to the log, by event type.",
-    "duplicates": "Events that were in the log already, by event type.",
-    "rejected": "Records that broke their contract, by event type.",
-    "code": "Records that broke their contract, by the code of their dead letter.",
-    "loaded": "Events loaded into the warehouse, by event type.",
-    "load_rejected": "Events that the warehouse refused, by event type.",
-    "backfilled": "Events of earlier runs loaded into the warehouse, by event type.",
-    "segments": "Segments appended to the log, by event type.",
-}
-"""Figure of a tally -> what it counts."""
+NAMESPACE = "sluice"
+"""Of all metrics, those of Beam and those of Prometheus."""
 
 _KEPT_WINDOWS = 60
 
 
-class Figures:
-    """Running sums of what all steps of this process did, and the latest windows that were loaded."""
+class RunTotals:
+    """Running totals of what the steps of a run did in this process, and the latest windows that were loaded."""
 
     def __init__(self) -> None:
         """Begin with nothing counted."""
@@ -47,22 +29,19 @@ class Figures:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._windows: dict[tuple[int, int], Counter[str]] = {}
 
-    def add(self, tally: StepCounts) -> None:
+    def add(self, step_counts: StepCounts) -> None:
         """Add what one step did."""
         with self._lock:
-            self._counts.update(tally.counts)
-
-    def add_windows(self, event_type: str, windows: Iterable[WindowCount]) -> None:
-        """Add the counts of a segment that was loaded."""
-        with self._lock:
-            for each in windows:
-                key = (each.window_start, each.window_end)
-                self._windows.setdefault(key, Counter())[each.event_type or event_type] += each.events
+            self._counts.update(step_counts.counts)
+            for window in step_counts.windows:
+                self._windows.setdefault((window.start, window.end), Counter())[window.event_type] += (
+                    window.events
+                )
             for key in sorted(self._windows)[:-_KEPT_WINDOWS]:
                 del self._windows[key]
 
     def counts(self) -> Counter[tuple[str, str]]:
-        """Return (figure, event type or code) -> number; letters are not among the events."""
+        """Return (figure, event type or code) -> number; dead letters are not among the events."""
         with self._lock:
             return Counter({key: n for key, n in self._counts.items() if key[1] not in INTERNAL_TYPES})
 
@@ -77,50 +56,9 @@ class Figures:
             return [(*key, Counter(self._windows[key])) for key in latest]
 
 
-FIGURES = Figures()
-"""Those of this process."""
-
-
-def measure(tally: StepCounts) -> StepCounts:
-    """Count a tally in Beam's metrics and in this process's, and hand it on."""
-    for (figure, name), number in tally.counts.items():
-        Metrics.counter(_NAMESPACE, f"{figure}.{name}" if name else figure).inc(number)
-    FIGURES.add(tally)
-    return tally
-
-
-class _RunCollector(Collector):
-    def collect(self) -> Iterator[Metric]:
-        counts = FIGURES.counts()
-        for figure, text in _HELP.items():
-            found = sorted((name, n) for (each, name), n in counts.items() if each == figure)
-            label = "code" if figure == "code" else "event_type"
-            name = "rejected_by_code" if figure == "code" else figure
-            labels = [] if figure in ("read", "bytes") else [label]
-            family = CounterMetricFamily(f"{_NAMESPACE}_{name}", text, labels=labels)
-            for value, number in found or ([("", 0)] if not labels else []):
-                family.add_metric([value] if labels else [], number)
-            yield family
-        outstanding = PENDING_ACKS.outstanding()
-        yield _gauge("unacknowledged_records", "Records handed over and not stored yet.", outstanding.records)
-        yield _gauge("unacknowledged_bytes", "Bytes handed over and not stored yet.", outstanding.bytes)
-        yield _gauge("oldest_unacknowledged_seconds", "Age of the oldest of them.", outstanding.seconds)
-        waiting = BACKLOG.total()
-        if waiting is not None:
-            yield _gauge("backlog_records", "Records that wait at the source, unread.", waiting)
-        latest = FIGURES.windows(1)
-        end = latest[0][1] / MICROSECONDS if latest else 0.0
-        yield _gauge(
-            "loaded_until_seconds", "End of the latest window with loaded events, epoch seconds.", end
-        )
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"{_NAMESPACE}_{name}", text, value=value)
-
-
-def registry() -> CollectorRegistry:
-    """Return what a Prometheus endpoint of this process serves."""
-    made = CollectorRegistry()
-    made.register(_RunCollector())
-    return made
+def measure(step_counts: StepCounts, totals: RunTotals) -> StepCounts:
+    """Add step counts to Beam's metrics and to the run's totals in this process, and return them."""
+    for (figure, name), number in step_counts.counts.items():
+        Metrics.counter(NAMESPACE, f"{figure}.{name}" if name else figure).inc(number)
+    totals.add(step_counts)
+    return step_counts

@@ -81,10 +81,11 @@ def test_log_with_another_shard_count_is_rejected(replay: Replay) -> None:
     assert replay.log() == log
 
 
-def test_long_path_of_temporary_folder_is_one_line(replay: Replay, scratch: Path) -> None:
+def test_temporary_folder_may_have_a_long_path(replay: Replay, scratch: Path, tmp_path: Path) -> None:
     replay.scratch = scratch / ("x" * 120)
     replay.scratch.mkdir()
-    assert failure(replay, code=2) == f"TMPDIR: expected a path of at most 68 bytes, got {replay.scratch}"
+    replay.run(history(tmp_path / "in"))
+    assert replay.report()["reconciled"]
     assert list(replay.scratch.iterdir()) == []
 
 
@@ -148,7 +149,7 @@ def test_full_disk_is_one_line_and_more_room_completes_the_run(
         file.write(b"".join(b"%032x\n" % number * 2 for number in range(20_000)))
     clean = Replay(tmp_path / "clean", replay.scratch)
     clean.run(source)
-    folder = replay.scratch / "disk"  # tmp_path may be too long for a TMPDIR
+    folder = replay.scratch / "disk"
     try:
         with small_disk(folder, "1m") as disk:
             whole = replay.scratch

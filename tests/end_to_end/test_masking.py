@@ -27,6 +27,7 @@ from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, RecordBatch
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.type_log import TypeLog
+from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.build import build
 from sluice.graph.decode import DecodeRecords
 from sluice.graph.run_context import RunContext
@@ -34,6 +35,7 @@ from sluice.graph.shuffle import Spill
 from sluice.graph.windowing import Windowing
 from sluice.provenance import FileProvenance
 from sluice.retry import RetryPolicy
+from sluice.run_state import RunHandle
 from sluice.storage import open_store
 from sluice.validation.age_limits import AgeLimits
 from sluice.warehouses import open_warehouse
@@ -254,6 +256,7 @@ def test_spilled_and_shuffled_data_contain_no_raw_value(shop: Shop, monkeypatch:
     (shop.folder / "spill").mkdir()
     warehouse = open_warehouse(job.warehouse)
     warehouse.prepare([contract, dead_letter_contract()])
+    handle = RunHandle()
     run = RunContext(
         log=EventLog(open_store(job.files), {"signup": TypeLog.of(contract)}),
         letters=letters,
@@ -265,6 +268,8 @@ def test_spilled_and_shuffled_data_contain_no_raw_value(shop: Shop, monkeypatch:
         totals_url=str(shop.folder / "totals"),
         clock=system_clock,
         retry=RetryPolicy(0),
+        handle=handle,
+        acknowledge=CompleteAcks(handle),
         spill=Spill(str(shop.folder / "spill")),
     )
     assert KEY.encode() not in pickle.dumps(

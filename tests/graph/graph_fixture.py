@@ -19,12 +19,14 @@ from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, RecordBatch
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.type_log import TypeLog
+from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.build import build, build_load
 from sluice.graph.ledger import Report, make_report, read_totals
 from sluice.graph.run_context import RunContext
 from sluice.graph.windowing import Windowing
 from sluice.provenance import FileProvenance
 from sluice.retry import RetryPolicy
+from sluice.run_state import RunHandle
 from sluice.storage import open_store
 from sluice.tooling.tables import contracts_of, fit_to_table
 from sluice.validation.age_limits import AgeLimits
@@ -96,6 +98,7 @@ class GraphRun:
         contracts = contracts_of(self.job)
         self.warehouse.prepare(contracts)
         tables = {each.event_type: each for each in fit_to_table(self.warehouse, contracts)}
+        handle = RunHandle()
         run = RunContext(
             log=self.log,
             letters=self.letters,
@@ -107,6 +110,8 @@ class GraphRun:
             totals_url=str(totals),
             clock=lambda: MINUTE + HOUR,
             retry=RetryPolicy(0),
+            handle=handle,
+            acknowledge=CompleteAcks(handle),
         )
         with beam.Pipeline(options=PipelineOptions(list(self.runner), streaming=self.live)) as pipeline:
             attach(pipeline, run)

@@ -21,17 +21,19 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.window import FixedWindows
 from confluent_kafka import KafkaException, Producer
+from sluice import acknowledgements
 from sluice.clock import system_clock
 from sluice.elements import OffsetSpan, RecordBatch
 from sluice.errors import SourceError
 from sluice.provenance import PartitionProvenance
-from sluice.sources import acknowledgements as live
+from sluice.run_state import RunHandle, RunState
 from sluice.sources import open_source
 from sluice.sources.kafka import reader as kafka_reader
 from sluice.sources.kafka.client import Topic, find_start, make_consumer
 from sluice.sources.kafka.commits import CommitStored, ack_token_of
 from sluice.sources.kafka.reader import Readers
 from sluice.sources.kafka.source import FindPartitions, KafkaSource, ReadOffsetSpans, parse_url
+from sluice.sources.streaming import StreamingSource
 
 from devservers import kafka, prism
 from devservers.kafka import KafkaBroker
@@ -123,15 +125,16 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 class Take(beam.DoFn):
-    """Keep what comes, and settle it if the test does not want to."""
+    """Keep what comes, and acknowledge it if the test does not want to."""
 
-    def __init__(self, name: str, settle: bool) -> None:
+    def __init__(self, name: str, settle: bool, handle: RunHandle) -> None:
         self.name = name
         self.settle = settle
+        self.handle = handle
 
     def process(self, batch: RecordBatch) -> Iterator[int]:
         if self.settle:
-            live.PENDING_ACKS.settle(batch.acks(len(batch.records)))
+            self.handle.state.acks.complete(batch.acks(len(batch.records)))
         TAKEN[self.name].append(batch)
         yield len(batch.records)
 
@@ -143,8 +146,9 @@ def keep_pane(records: int, name: str) -> None:
 class Reading:
     """A job that reads `source` and does nothing else; it drains when the block ends."""
 
-    def __init__(self, source: beam.PTransform, *, settle: bool = True) -> None:
+    def __init__(self, source: StreamingSource, *, settle: bool = True) -> None:
         self.name = uuid.uuid4().hex
+        self.handle = source.handle
         self._settle = settle
         self._source = source
         self._stored: list[RecordBatch] = []
@@ -157,7 +161,7 @@ class Reading:
         _ = (
             pipeline
             | "Read" >> self._source
-            | "Take" >> beam.ParDo(Take(self.name, self._settle))
+            | "Take" >> beam.ParDo(Take(self.name, self._settle, self.handle))
             | "Window" >> beam.WindowInto(FixedWindows(1))
             | "Sum" >> beam.CombineGlobally(sum).without_defaults()
             | "Keep" >> beam.Map(keep_pane, self.name)
@@ -166,20 +170,18 @@ class Reading:
         return self
 
     def __exit__(self, *_: object) -> None:
-        live.DRAINING.set()
+        self.handle.state.draining.set()
         try:
             with self._runner:
                 self._result.wait_until_finish()
                 self._metrics = self._result.metrics()
         finally:
-            live.CLOSING.close()
-            live.DRAINING.clear()
-            self.store(*self.unsettled)  # they stand for a crash; other tests share the process
+            self.handle.state.resources.close()
 
     def store(self, *batches: RecordBatch) -> None:
         """Settle batches that were not settled at once."""
         for batch in batches:
-            live.PENDING_ACKS.settle(batch.acks(len(batch.records)))
+            self.handle.state.acks.complete(batch.acks(len(batch.records)))
             self._stored.append(batch)
 
     @property
@@ -303,10 +305,10 @@ def test_restart_continues_at_the_committed_prefix(
         run.until(1)
     assert run.records() == [b"one more"]
     assert bus.committed() == 5_001
-    assert live.PENDING_ACKS.outstanding().records == 0
+    assert run.handle.state.acks.outstanding().records == 0
 
 
-class ReadOnCluster(beam.PTransform):
+class ReadOnCluster(StreamingSource):
     """A source as on a cluster; tickets are not those of this process."""
 
     def __init__(self, topic: Topic) -> None:
@@ -314,7 +316,7 @@ class ReadOnCluster(beam.PTransform):
         self._topic = topic
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
-        arguments = (self._topic, uuid.uuid4().hex, system_clock)
+        arguments = (self._topic, system_clock, self.handle)
         return (
             begin
             | beam.Impulse()
@@ -564,7 +566,7 @@ def test_deleted_offsets_are_skipped_with_a_warning(
     bus = Bus(broker)
     bus.send(numbered(0, 10))
     delete_below(bus, 7)
-    readers = Readers(parse_url(bus.url()), system_clock)
+    readers = Readers(parse_url(bus.url()), system_clock, RunState())
     reader = readers.reader(0, 2)
     found: list[int] = []
 
@@ -597,7 +599,7 @@ def test_last_commit_is_retried_until_the_broker_answers(
     caplog.set_level(logging.WARNING, "sluice")
     bus = Bus(broker)
     bus.send(numbered(0, 10))
-    readers = Readers(parse_url(bus.url()), system_clock)
+    readers = Readers(parse_url(bus.url()), system_clock, RunState())
     readers.commits.want(0, 3)
     assert readers.commits.finish()
     reader = readers.reader(0, 3)
@@ -634,13 +636,13 @@ def commit(bus: Bus, offset: int) -> None:
 def test_source_pauses_while_too_many_records_are_outstanding(
     broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MAX_OUTSTANDING_RECORDS", 10)
+    monkeypatch.setattr(acknowledgements, "MAX_OUTSTANDING_RECORDS", 10)
     bus = Bus(broker)
     bus.send(numbered(0, 10))
     with reading(bus, settle=False) as run:
         run.until(10)
         bus.send(numbered(10, 20))
-        assert live.is_full()
+        assert run.handle.state.acks.is_full()
         for batch in run.unsettled:
             assert len(run.records()) == 10
             run.store(batch)

@@ -14,13 +14,14 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from sluice import acknowledgements
 from sluice.elements import RecordBatch
 from sluice.errors import SourceError
+from sluice.run_state import RunState
 from sluice.sources import Source, open_source
-from sluice.sources import acknowledgements as live
-from sluice.sources.acknowledgements import CLOSING, DRAINING, PENDING_ACKS
 from sluice.sources.pubsub.source import NativeRead, PullAndFinalize
-from sluice.sources.pubsub.subscriber import subscriber_of
+from sluice.sources.pubsub.subscriber import open_subscriber
+from sluice.sources.streaming import StreamingSource
 
 from devservers import prism, pubsub
 from devservers.ports import free_port
@@ -54,8 +55,9 @@ def until(reached: Callable[[], object], seconds: float = 60) -> None:
 class Reading:
     """What a source hands over on Prism, whose workers are threads of this process."""
 
-    def __init__(self, settling: bool) -> None:
+    def __init__(self, settling: bool, run: RunState) -> None:
         self.settling = settling
+        self.run = run
         self.batches: list[RecordBatch] = []
         self._owed: list[RecordBatch] = []
         self._lock = threading.Lock()
@@ -72,7 +74,7 @@ class Reading:
         with self._lock:
             owed, self._owed = self._owed, []
         for batch in owed:
-            PENDING_ACKS.settle(batch.acks(len(batch.records)))
+            self.run.acks.complete(batch.acks(len(batch.records)))
 
     @property
     def records(self) -> list[bytes]:
@@ -95,22 +97,23 @@ def reading(
     source: beam.PTransform | Source, settling: bool = True, draining: bool = True
 ) -> Iterator[Reading]:
     """Read in the background; drain, or cancel, and close when the block ends."""
+    assert isinstance(source, StreamingSource)
+    run = source.handle.state
     with prism.start() as runner:
-        _READING.append(Reading(settling))
+        _READING.append(Reading(settling, run))
         pipeline = beam.Pipeline(options=PipelineOptions(runner.options, streaming=True))
         _ = pipeline | "Read" >> source | "Take" >> beam.Map(_take)
         result: Any = pipeline.run()
         try:
             yield _READING[-1]
             if draining:
-                DRAINING.set()
+                run.draining.set()
                 result.wait_until_finish()
             else:
                 result.cancel()
         finally:
-            CLOSING.close()
-            DRAINING.clear()
-            _READING.pop().settle()
+            run.resources.close()
+            _READING.pop()
 
 
 def test_messages_are_read_once_with_attributes_and_publish_time(topic: PubSubTopic) -> None:
@@ -181,15 +184,15 @@ def test_topic_is_read_through_its_own_subscription(
 def test_source_pauses_while_too_many_messages_are_unstored(
     topic: PubSubTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MAX_OUTSTANDING_RECORDS", 2000)
+    monkeypatch.setattr(acknowledgements, "MAX_OUTSTANDING_RECORDS", 2000)
     monkeypatch.setattr("sluice.sources.pubsub.subscriber._ENOUGH_MESSAGES", 500)
     ids = topic.publish(b"%d" % n for n in range(12_000))
     with reading(open_source(topic.source), settling=False) as read:
-        until(lambda: PENDING_ACKS.outstanding().records >= 2000)
-        full = PENDING_ACKS.outstanding().records
+        until(lambda: read.run.acks.outstanding().records >= 2000)
+        full = read.run.acks.outstanding().records
         begun = time.monotonic()
         until(lambda: time.monotonic() > begun + 2)
-        assert PENDING_ACKS.outstanding().records == full < 8000
+        assert read.run.acks.outstanding().records == full < 8000
         read.settling = True
         read.settle()
         until(lambda: len(read.ids) >= 12_000)
@@ -266,28 +269,27 @@ def test_finalized_bundles_are_acknowledged(topic: PubSubTopic) -> None:
     """As on runners that keep what they have taken over; their steps settle no receipts."""
     ids = topic.publish(b"%d" % n for n in range(3000))
     with reading(Finalizing(topic.source, topic.subscription), draining=False) as read:
-        subscriber = subscriber_of(topic.subscription, None)
+        subscriber = open_subscriber(topic.subscription, None, read.run)
         until(lambda: len(read.ids) >= 3000 and not subscriber.outstanding())
-    subscriber.close()
     assert {batch.ack_token for batch in read.batches} == {None}
     assert Counter(read.ids) == Counter(ids)
     assert topic.pull() == []
 
 
-class Finalizing(beam.PTransform):
+class Finalizing(StreamingSource):
     def __init__(self, uri: str, subscription: str) -> None:
         super().__init__()
         self._arguments = (uri, subscription)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
-        return begin | beam.Create([0]) | beam.ParDo(PullAndFinalize(*self._arguments))
+        return begin | beam.Create([0]) | beam.ParDo(PullAndFinalize(*self._arguments, self.handle))
 
 
 @pytest.mark.long
 def test_native_source_reads_the_same_records(topic: PubSubTopic) -> None:
     plain = topic.publish((b"%d" % n for n in range(30)), source="web")
     keyed = topic.publish([b"first"], ordering_key="user-7")
-    _READING.append(Reading(settling=True))
+    _READING.append(Reading(settling=True, run=RunState()))
     options = PipelineOptions(["--runner=BundleBasedDirectRunner"], streaming=True)
     pipeline = beam.Pipeline(options=options)
     _ = pipeline | "Read" >> NativeRead(topic.source, topic.subscription) | "Take" >> beam.Map(_take)

@@ -77,7 +77,6 @@ def replay(tmp_path: Path, scratch: Path) -> Replay:
 
 
 MOMENTS: Mapping[str, Callable[[Replay], bool]] = {
-    "workers wait": lambda replay: any(replay.scratch.glob("sluice-run-*/workers.socket")),
     "the warehouse is made": lambda replay: replay.warehouse.exists(),
     "records are read": lambda replay: replay.spilled() > 0,
     "half is read": lambda replay: replay.spilled() > 1_000_000,

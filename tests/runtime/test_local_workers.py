@@ -1,47 +1,46 @@
 from __future__ import annotations
 
-import os
-import signal
+import json
 import subprocess
 import sys
-import threading
+from pathlib import Path
 
 import pytest
-from sluice.errors import WorkerError
-from sluice.runtime.local_workers import on_sigchld
+from apache_beam.options.pipeline_options import PipelineOptions
+from sluice.runtime.local_workers import local_workers
+
+ROOT = Path(__file__).parents[2]
+
+LOST = "what was written stays valid, run again"
 
 
-def ended(code: int) -> int:
-    """Return the id of a process that ended with `code` and has not been waited for."""
-    process = subprocess.Popen([sys.executable, "-S", "-E", "-c", f"raise SystemExit({code})"])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    process.returncode = code  # subprocess shall not wait for it
-    return process.pid
+@pytest.mark.parametrize(
+    ("kind", "step", "raised"),
+    [
+        ("forked", "work", ""),
+        (
+            "forked",
+            "be_killed",
+            f"WorkerError: a worker process died: killed by SIGKILL, as a full memory would; {LOST}",
+        ),
+        ("forked", "leave", f"WorkerError: a worker process died: exit code 3; {LOST}"),
+        ("forked", "die_before_start", f"WorkerError: a worker process died: killed by SIGTERM; {LOST}"),
+        ("spawned", "leave", f"WorkerError: a worker process died: exit code 3; {LOST}"),
+    ],
+)
+def test_worker_that_dies_ends_the_run_and_no_worker_outlives_it(kind: str, step: str, raised: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.runtime.worker_run", kind, step],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"raised": raised, "ended": True}
 
 
-def look_after(workers: list[int]) -> None:
-    before = signal.getsignal(signal.SIGCHLD)
-    try:
-        on_sigchld(workers, threading.Event(), signal.SIGCHLD, None)
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-
-
-def test_worker_that_exited_is_forgotten() -> None:
-    workers = [ended(0)]
-    look_after(workers)
-    assert workers == []
-
-
-def test_worker_that_died_is_reported() -> None:
-    message = "^a worker process died: exit code 3; what was written stays valid, run again$"
-    with pytest.raises(WorkerError, match=message):
-        look_after([ended(3)])
-
-
-def test_worker_reaped_by_the_handler_is_ignored() -> None:
-    gone, other = ended(0), ended(0)
-    os.waitpid(gone, 0)
-    workers = [gone, other]
-    look_after(workers)
-    assert workers == [gone]
+def test_workers_that_nobody_starts_end_with_the_context() -> None:
+    with local_workers(2, PipelineOptions([])):
+        pass

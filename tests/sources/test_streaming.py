@@ -1,4 +1,4 @@
-"""What live sources share: trackers, watermarks, arrivals, and who is told what is stored."""
+"""What streaming sources share: trackers, watermarks, arrivals, and where acknowledgements are completed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 from apache_beam.io.restriction_trackers import OffsetRange
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.options.pipeline_options import PipelineOptions
-from sluice.sources.acknowledgements import MAX_BEHIND_WATERMARK
 from sluice.sources.streaming import (
     EARLIEST,
     END,
+    MAX_BEHIND_WATERMARK,
     EndlessTracker,
     SharedWatermark,
     acknowledges_in_process,
@@ -33,7 +33,7 @@ DAY = 86400.0
         (["--runner=DataflowRunner"], False),
     ],
 )
-def test_receipts_are_settled_on_prism_alone(arguments: list[str], expected: bool) -> None:
+def test_acks_are_completed_on_prism_alone(arguments: list[str], expected: bool) -> None:
     assert acknowledges_in_process(PipelineOptions(arguments, streaming=True)) is expected
 
 

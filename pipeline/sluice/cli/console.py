@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -23,8 +23,8 @@ from sluice.config.urls import Url
 from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
 from sluice.graph.progress import Progress
-from sluice.sources.acknowledgements import BACKLOG, DRAINING, PENDING_ACKS
-from sluice.telemetry import FIGURES
+from sluice.run_state import RunState
+from sluice.telemetry import RunTotals
 from sluice.tooling.redelivery_plan import RedeliveryPlan
 
 _LOGGER = logging.getLogger("sluice")
@@ -34,6 +34,20 @@ _LIVE_SECONDS = 1.0
 _LOG_SECONDS = 60.0
 _SHOWN_WINDOWS = 3
 _WIDTH = 110
+
+
+class ConsoleObserver:
+    """Shows a run on standard error while it lasts."""
+
+    def watch_batch(
+        self, job: Job, size: int | None, progress: Progress | None
+    ) -> AbstractContextManager[None]:
+        """Show a progress bar."""
+        return progress_bar(f"sluice {job.name}", size, progress)
+
+    def watch_streaming(self, job: Job, run: RunState, clock: Clock) -> AbstractContextManager[None]:
+        """Show a status line."""
+        return live_status(f"sluice {job.name}", run, clock)
 
 
 @contextmanager
@@ -77,18 +91,18 @@ def record_counter(title: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def live_status(title: str, clock: Clock) -> Iterator[None]:
+def live_status(title: str, run: RunState, clock: Clock) -> Iterator[None]:
     """Show the figures of a streaming run on standard error: a changing line on a terminal, else a line a minute."""
     console = Console(stderr=True)
     rate = _ReadRate()
     if not console.is_terminal:
-        with _repeatedly(_LOG_SECONDS, lambda: _LOGGER.info("%s: %s", title, _status(rate, clock))):
+        with _repeatedly(_LOG_SECONDS, lambda: _LOGGER.info("%s: %s", title, _status(run, rate, clock))):
             yield
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
         def show() -> None:
-            lines = [f"{title}: {_status(rate, clock)}", *_window_lines(_SHOWN_WINDOWS)]
+            lines = [f"{title}: {_status(run, rate, clock)}", *_window_lines(run.totals, _SHOWN_WINDOWS)]
             live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
 
         with _repeatedly(_LIVE_SECONDS, show):
@@ -108,22 +122,23 @@ class _ReadRate:
         return rate
 
 
-def _status(rate: _ReadRate, clock: Clock) -> str:
-    read, rejected = FIGURES.total("read"), FIGURES.total("rejected")
-    outstanding = PENDING_ACKS.outstanding()
-    latest = FIGURES.windows(1)
-    waiting = BACKLOG.total()
+def _status(run: RunState, rate: _ReadRate, clock: Clock) -> str:
+    totals = run.totals
+    read, rejected = totals.total("read"), totals.total("rejected")
+    outstanding = run.acks.outstanding()
+    latest = totals.windows(1)
+    waiting = run.backlog.total()
     backlog = f"backlog {waiting:,}, " if waiting is not None else ""
     lag = f"{max(clock() - latest[0][1] / MICROSECONDS, 0):,.0f} s" if latest else "-"
     return (
-        f"{rate.update(read):,.0f} records/s, {read:,} read, {FIGURES.total('accepted'):,} accepted, "
-        f"{FIGURES.total('duplicates'):,} duplicates, {rejected:,} rejected, {outstanding.records:,} unacknowledged, "
-        f"{backlog}event-time lag {lag}{', draining' if DRAINING.is_set() else ''}"
+        f"{rate.update(read):,.0f} records/s, {read:,} read, {totals.total('accepted'):,} accepted, "
+        f"{totals.total('duplicates'):,} duplicates, {rejected:,} rejected, {outstanding.records:,} unacknowledged, "
+        f"{backlog}event-time lag {lag}{', draining' if run.draining.is_set() else ''}"
     )
 
 
-def _window_lines(number: int) -> Iterator[str]:
-    for start, end, events in reversed(FIGURES.windows(number)):
+def _window_lines(totals: RunTotals, number: int) -> Iterator[str]:
+    for start, end, events in reversed(totals.windows(number)):
         counts = ", ".join(f"{name} {count:,}" for name, count in sorted(events.items()))
         yield f"  {_time(start)} to {_time(end)}  {counts}"
 

@@ -14,25 +14,28 @@ from sluice.errors import ConfigError, UnreconciledError
 
 if TYPE_CHECKING:
     from sluice.graph.ledger import Report
-    from sluice.runtime.launch import Submitted
+    from sluice.runtime.submit import Submitted
 
 
 def _run(options: Options, beam_options: list[str]) -> int:
+    from sluice.cli.console import ConsoleObserver
     from sluice.runtime.launch import run_job
 
     job = _read_job(options, beam_options)
-    return _finish(run_job(job, beam_options, metrics_port=options.metrics_port), job, options)
+    outcome = run_job(job, beam_options, metrics_port=options.metrics_port, observer=ConsoleObserver())
+    return _finish(outcome, job, options)
 
 
 def _load(options: Options, beam_options: list[str]) -> int:
+    from sluice.cli.console import ConsoleObserver
     from sluice.runtime.launch import load_log
 
     job = _read_job(options, beam_options)
-    return _finish(load_log(job, beam_options), job, options)
+    return _finish(load_log(job, beam_options, observer=ConsoleObserver()), job, options)
 
 
 def _redeliver(options: Options, beam_options: list[str]) -> int:
-    from sluice.cli.console import print_plan
+    from sluice.cli.console import ConsoleObserver, print_plan
     from sluice.clock import system_clock
     from sluice.runtime.launch import redeliver_dead_letters
     from sluice.sources.dead_letters import DeadLetterSource, source_url
@@ -47,7 +50,8 @@ def _redeliver(options: Options, beam_options: list[str]) -> int:
     print_plan(plan, job, source.url)
     if options.dry_run or not plan.open:
         return 0
-    return _finish(redeliver_dead_letters(job, source, beam_options), job, options)
+    outcome = redeliver_dead_letters(job, source, beam_options, observer=ConsoleObserver())
+    return _finish(outcome, job, options)
 
 
 def _read_job(options: Options, beam_options: list[str]) -> Job:
@@ -72,7 +76,7 @@ def _contract_file(setting: str) -> str:
 def _finish(outcome: Report | Submitted, job: Job, options: Options) -> int:
     """Print and save the report of a run that ended, or say where that of a submitted one will be."""
     from sluice.cli.console import print_report
-    from sluice.runtime.launch import Submitted
+    from sluice.runtime.submit import Submitted
 
     if isinstance(outcome, Submitted):
         name = f" as {outcome.job_id}" if outcome.job_id else ""

@@ -7,23 +7,28 @@ from typing import Any
 import apache_beam as beam
 
 from sluice.elements import Acks
-from sluice.sources.acknowledgements import PENDING_ACKS
+from sluice.run_state import RunHandle
 
 
 class CompleteAcks(beam.PTransform):
-    """`read`: ignored; by any other name Acks: completes them, which acknowledges the batches at their source.
+    """`read`: ignored; by any other name Acks: completes them in the run's state, which acknowledges the batches.
 
     Where sources issue no ack tokens there is nothing to complete.
     """
 
+    def __init__(self, handle: RunHandle) -> None:
+        """`handle` finds the state of the run whose source issued the ack tokens."""
+        super().__init__()
+        self._handle = handle
+
     def expand(self, inputs: dict[str, beam.PCollection[Any]]) -> tuple[beam.PCollection[None], ...]:
         """Complete what each step has stored."""
         return tuple(
-            acks | f"Complete {name}" >> beam.Map(_complete)
+            acks | f"Complete {name}" >> beam.Map(_complete, self._handle)
             for name, acks in inputs.items()
             if name != "read"
         )
 
 
-def _complete(acks: Acks) -> None:
-    PENDING_ACKS.settle(acks)  # looked up in the worker: it does not travel
+def _complete(acks: Acks, handle: RunHandle) -> None:
+    handle.state.acks.complete(acks)

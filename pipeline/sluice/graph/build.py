@@ -18,6 +18,7 @@ from sluice.graph.decode import DecodeRecords
 from sluice.graph.ledger import ReconcileLedger, count_read
 from sluice.graph.load import BackfillSegments, LoadSegments
 from sluice.graph.run_context import RunContext
+from sluice.run_state import RunHandle
 from sluice.telemetry import measure
 
 
@@ -77,12 +78,16 @@ def _read_segment(path: str, log: EventLog) -> Segment:
     return log.read(path)
 
 
+def _measure(step_counts: StepCounts, handle: RunHandle) -> StepCounts:
+    return measure(step_counts, handle.state.totals)
+
+
 def _reconcile(
     step_counts: tuple[beam.PCollection[StepCounts], ...], run: RunContext
 ) -> beam.PCollection[StepCounts]:
     return (
         step_counts
         | "Gather step counts" >> beam.Flatten()
-        | "Measure" >> beam.Map(measure)
+        | "Measure" >> beam.Map(_measure, run.handle)
         | "Reconcile ledger" >> ReconcileLedger(run.totals_url, run.event_windowing)
     )

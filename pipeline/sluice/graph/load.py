@@ -15,9 +15,8 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.typehints import with_output_types
 
 from sluice.clock import Clock
-from sluice.elements import Acks, LoadRequest, Rejected, Segment, StepCounts, StoredSegment
+from sluice.elements import Acks, LoadRequest, Rejected, Segment, StepCounts, StoredSegment, WindowEvents
 from sluice.graph.segment_loader import LoadedSegment, SegmentLoader
-from sluice.telemetry import FIGURES
 
 
 class _LoadStep(beam.DoFn):
@@ -60,8 +59,7 @@ class LoadSegments(_LoadStep):
         """Load the segments of one request that the warehouse does not have."""
         rejected: list[Rejected] = []
         for loaded in filter(None, map(self._load, request.segments)):
-            FIGURES.add_windows(loaded.event_type, loaded.windows)
-            yield loaded.counts
+            yield _with_windows(loaded)
             rejected += loaded.rejected
         if rejected:
             rejected[0] = replace(rejected[0], acks=request.acks)
@@ -103,7 +101,17 @@ class BackfillSegments(_LoadStep):
         loaded = self._loader.backfill(segment) if self._loader.loads(segment.event_type) else None
         if loaded is None:
             return
-        FIGURES.add_windows(loaded.event_type, loaded.windows)
-        yield loaded.counts
+        yield _with_windows(loaded)
         if loaded.rejected:
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(list(loaded.rejected), self._clock()))
+
+
+def _with_windows(loaded: LoadedSegment) -> StepCounts:
+    """Return the counts of a segment with the windows of its events, which are shown while the run lasts."""
+    windows = [
+        WindowEvents(
+            count.window_start, count.window_end, count.event_type or loaded.event_type, count.events
+        )
+        for count in loaded.windows
+    ]
+    return replace(loaded.counts, windows=windows)

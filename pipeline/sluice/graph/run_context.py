@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import apache_beam as beam
 
@@ -12,12 +12,12 @@ from sluice.config.job import Job
 from sluice.contracts import Contract
 from sluice.elements import DEAD_LETTER
 from sluice.eventlog.log import EventLog
-from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.progress import Progress
 from sluice.graph.segment_loader import SegmentLoader
 from sluice.graph.shuffle import Spill
 from sluice.graph.windowing import Windowing
 from sluice.retry import RetryPolicy
+from sluice.run_state import RunHandle
 from sluice.validation.age_limits import AgeLimits
 from sluice.warehouses import Warehouse
 
@@ -37,10 +37,11 @@ class RunContext:
     totals_url: str
     clock: Clock
     retry: RetryPolicy
+    handle: RunHandle
+    acknowledge: beam.PTransform
+    """Takes what was `read`, and the acks of what is stored; acknowledges it at the source."""
     progress: Progress | None = None
     spill: Spill | None = None
-    acknowledge: beam.PTransform = field(default_factory=CompleteAcks)
-    """Takes what was `read`, and the acks of what is stored; acknowledges it at the source."""
 
     def event_loader(self, job: Job) -> SegmentLoader:
         """Return what loads the segments of events."""

@@ -1,11 +1,12 @@
-"""Options of the command line that are for Beam: every one of them must be known."""
+"""Beam's pipeline options: those that its Python SDK lacks, what the user chose, and what Beam would not know."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from sluice.errors import ConfigError
 
@@ -28,3 +29,28 @@ def check_beam_options(arguments: Sequence[str]) -> None:
             f"{' '.join(unknown)}: neither a key of the job file nor an option of Beam; see sluice run --help"
         )
         raise ConfigError(message)
+
+
+class FlinkOptions(PipelineOptions):
+    """Options of Flink's job server that Beam's Python SDK has no name for, and that a streaming job there needs."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--checkpointing_interval", type=int, help="Milliseconds between checkpoints.")
+        parser.add_argument("--max_bundle_size", type=int, help="Elements of a bundle, at most.")
+
+
+def runner_chosen(options: PipelineOptions) -> bool:
+    """Return whether the user named a runner."""
+    return "runner" in options.get_all_options(drop_default=True)
+
+
+def makes_template(options: PipelineOptions) -> bool:
+    """Return whether the pipeline is only to be stored, for Dataflow to run later."""
+    return options.view_as(GoogleCloudOptions).template_location is not None
+
+
+def temporary_folder(options: PipelineOptions) -> str | None:
+    """Return Beam's folder that all workers reach, without a slash at its end; None if there is none."""
+    location = options.view_as(GoogleCloudOptions).temp_location
+    return None if location is None else str(location).rstrip("/")

@@ -1,170 +1,254 @@
 """Worker processes on one machine that start at once, because they are forked from a launcher that has Beam.
 
-Beam's own way of starting local workers is a command that imports everything anew, seconds for each core. Here
-the launcher forks its workers before it has threads or connections; Beam's command is then only a messenger
-that hands a waiting worker its environment and stays until that worker is done.
+Beam's own way of starting local workers is a command that imports everything anew, seconds for each core. Here the
+launcher forks its workers before it has threads or connections, and Beam's local runner finds them through a worker
+handler, as it finds its own. A process that has threads, as one that has run a pipeline before, cannot be forked: it
+spawns its workers. Launcher and worker share a pair of sockets: the launcher sends the worker's settings, the worker
+answers when its work is done, and the end of the connection tells each that the other has died.
 """
 
 from __future__ import annotations
 
-import gc
-import json
 import os
-import select
-import shlex
 import signal
 import socket
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 import msgspec
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import GrpcWorkerHandler, WorkerHandler
 from apache_beam.runners.worker import sdk_worker_main
-from apache_beam.transforms.environments import SubprocessSDKEnvironment
+from apache_beam.transforms.environments import Environment, python_sdk_capabilities
+from grpc import RpcError
 
 from sluice.errors import WorkerError
+from sluice.runtime.process_settings import broken_connections_ignored, heap_frozen
 
-_PATIENCE = 100
-"""Hundredths of a second."""
+_URN = "sluice:env:local_worker:v1"
 
-_MESSENGERS_THREAD = "run_worker"
-"""Name of the threads in which Beam's local runner waits for the messengers."""
+_DONE = b"0"
 
-_MESSENGER = """\
-import json, os, socket, sys
-try:
-    with socket.socket(socket.AF_UNIX) as worker:
-        worker.connect(sys.argv[1])
-        worker.sendall(json.dumps(dict(os.environ)).encode())
-        worker.shutdown(socket.SHUT_WR)
-        sys.exit(int(worker.recv(8) or 1))
-except OSError:
-    sys.exit(1)
-"""
-"""Beam runs this with the worker's addresses in the environment; the answer is the worker's exit code."""
+_FAIL_SECONDS = 0.1
+"""Between two looks for requests that wait for a dead worker."""
+
+_DEATH_SECONDS = 5.0
+"""From a broken connection until the death that broke it must be known."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A worker process, as the launcher sees it."""
+
+    pid: int
+    connection: socket.socket
+
+    def start(self, settings: Mapping[str, str]) -> None:
+        """Have it work. If it has died, its handler learns that from the connection."""
+        with suppress(OSError):
+            self.connection.sendall(msgspec.json.encode(settings) + b"\n")
+
+    def cause_of_death(self) -> str | None:
+        """Wait until its work is done or it dies; return None, or what ended it."""
+        if self._answer() == _DONE:
+            return None
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        if code >= 0:
+            return f"exit code {code}"
+        name = signal.Signals(-code).name
+        return f"killed by {name}, as a full memory would" if -code == signal.SIGKILL else f"killed by {name}"
+
+    def _answer(self) -> bytes:
+        with suppress(OSError):
+            return self.connection.recv(1)
+        return b""
+
+    def end(self, *, at_once: bool) -> None:
+        """Wait until it has ended; a worker that nobody started ends when its connection does."""
+        self.connection.close()
+        with suppress(ProcessLookupError, ChildProcessError):  # its handler has waited for it
+            if at_once:
+                os.kill(self.pid, signal.SIGKILL)  # it would wait for a runner that has given up
+            os.waitpid(self.pid, 0)
+
+
+class _LostWorker:
+    """The error of the first worker of a run that died, once one has."""
+
+    def __init__(self) -> None:
+        self._known = threading.Event()
+        self._error: WorkerError | None = None
+
+    def add(self, cause: str) -> WorkerError:
+        error = WorkerError(f"a worker process died: {cause}; what was written stays valid, run again")
+        self._error = self._error or error
+        self._known.set()
+        return error
+
+    def wait(self, seconds: float) -> WorkerError | None:
+        self._known.wait(seconds)
+        return self._error
+
+
+class _LocalWorkerHandler(GrpcWorkerHandler):
+    """Starts one worker for Beam's local runner, and fails the runner's requests when the worker dies."""
+
+    def __init__(
+        self, worker: _Worker, settings: Mapping[str, str], lost: _LostWorker, *arguments: Any
+    ) -> None:
+        """Take environment variables for the worker, and the arguments that Beam gives to every handler."""
+        super().__init__(*arguments)
+        self._worker = worker
+        self._settings = settings
+        self._lost = lost
+        self._stopped = threading.Event()
+
+    def start_worker(self) -> None:
+        """Send the worker where the runner listens, and watch it."""
+        from google.protobuf import text_format
+
+        control = text_format.MessageToString(self.control_api_service_descriptor())
+        self._worker.start(
+            {**self._settings, "CONTROL_API_SERVICE_DESCRIPTOR": control, "WORKER_ID": self.worker_id}
+        )
+        self._watcher = threading.Thread(target=self._watch, name="sluice-worker", daemon=True)
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        cause = self._worker.cause_of_death()
+        if cause is None:
+            return
+        error = "\n".join(self._lost.add(cause).__notes__)
+        while not self._stopped.wait(_FAIL_SECONDS):
+            self._fail_requests(error)
+
+    def _fail_requests(self, error: str) -> None:
+        """Answer as the worker would if it had failed: what aborts a request leaves one waiting for its data."""
+        for number, request in list(self.control_conn._futures_by_id.items()):
+            request.set(beam_fn_api_pb2.InstructionResponse(instruction_id=number, error=error))
+
+    def close(self) -> None:
+        """End the conversation with the worker, be it alive or not."""
+        try:
+            with suppress(RpcError):  # the conversation has ended with the worker
+                super().close()
+        finally:
+            self.stop_worker()
+
+    def stop_worker(self) -> None:
+        """Wait until the worker's work is done, or its death is known."""
+        self._stopped.set()
+        self._watcher.join()
+
+
+@Environment.register_urn(_URN, bytes)
+class _LocalEnvironment(Environment):
+    """Where steps run: in the local workers of this run."""
+
+    def to_runner_api_parameter(self, _context: Any) -> tuple[str, bytes]:
+        return _URN, b""
+
+    @staticmethod
+    def from_runner_api_parameter(
+        _payload: bytes,
+        capabilities: Iterable[str],
+        artifacts: Iterable[Any],
+        resource_hints: Mapping[str, bytes],
+        _context: Any,
+    ) -> _LocalEnvironment:
+        return _LocalEnvironment(capabilities, artifacts, resource_hints)
 
 
 @contextmanager
-def forked_workers(count: int, folder: Path, options: PipelineOptions) -> Iterator[SubprocessSDKEnvironment]:
-    """Fork `count` waiting workers; yield the environment in which Beam wakes them, each once.
+def local_workers(count: int, options: PipelineOptions) -> Iterator[Environment]:
+    """Make waiting workers; yield the environment in which Beam starts them, each once.
 
-    `options` are for the workers' file systems; Beam's local runner does not hand them over itself. Call it in
-    the main thread, before anything starts threads: they do not survive a fork. The workers end when their work
-    is done, when this context ends or when the launcher dies, whichever is first. What Beam prints in them
-    is not shown: their exceptions reach the launcher by themselves.
+    `options` are for the workers' file systems; Beam's local runner does not hand them over itself. The workers end
+    when their work is done, when this context ends or when the launcher dies, whichever is first. What Beam prints
+    in them is not shown: their exceptions reach the launcher by themselves.
 
     Raises:
-        WorkerError: inside the context, when a worker dies or cannot be reached; Beam would wait for ever.
+        WorkerError: inside the context, when a worker dies; Beam would wait for ever.
 
     """
-    address = str(folder / "workers.socket")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
-        listener.listen(count)
-        alive, launcher = os.pipe()
-        settings = json.dumps({"options": options.get_all_options(drop_default=True)})
-        gc.freeze()  # what is imported stays; collecting it again and again costs workers a tenth of their time
-        try:
-            workers = [_fork(listener, alive, launcher, settings) for _ in range(count)]
-        finally:
-            gc.unfreeze()
-        os.close(alive)
-        # Ctrl-C is for the launcher: neither the shell in which Beam runs this nor the messenger shall end of it.
-        command = "trap '' INT; exec " + shlex.join([sys.executable, "-S", "-E", "-c", _MESSENGER, address])
-        unreachable = threading.Event()
-        hook, threading.excepthook = threading.excepthook, partial(_thread_failed, unreachable)
-        before = signal.signal(signal.SIGCHLD, partial(on_sigchld, workers, unreachable))
-        finished = False
-        try:
-            yield SubprocessSDKEnvironment.from_command_string(command)
+    given = msgspec.json.encode({"options": options.get_all_options(drop_default=True)})
+    settings = {"PIPELINE_OPTIONS": given.decode()}
+    make = _fork if threading.active_count() == 1 else _spawn
+    lost = _LostWorker()
+    workers: list[_Worker] = []
+    finished = False
+    try:
+        with heap_frozen():  # collecting what is imported again and again costs workers a tenth of their time
+            for _ in range(count):
+                workers.append(make([worker.connection for worker in workers]))
+        waiting = iter(tuple(workers))
+
+        def make_handler(_payload: bytes, *arguments: Any) -> _LocalWorkerHandler:
+            return _LocalWorkerHandler(next(waiting), settings, lost, *arguments)
+
+        WorkerHandler.register_environment(_URN, bytes)(make_handler)  # Beam keeps that of the latest run
+        with broken_connections_ignored():
+            yield _LocalEnvironment(python_sdk_capabilities(), ())
             finished = True
-        finally:
-            signal.signal(signal.SIGCHLD, before)
-            threading.excepthook = hook
-            os.close(launcher)  # wakes the workers that nobody called for
-            for worker in list(workers):
-                with suppress(ProcessLookupError, ChildProcessError):  # it has just been waited for
-                    if not finished:
-                        os.kill(worker, signal.SIGKILL)  # it would wait for a runner that has given up
-                    os.waitpid(worker, 0)
+    except RpcError as broken:
+        error = lost.wait(_DEATH_SECONDS)
+        if error is None:
+            raise
+        raise error from broken
+    finally:
+        for worker in workers:
+            worker.end(at_once=not finished)
 
 
-def _thread_failed(unreachable: threading.Event, failed: threading.ExceptHookArgs) -> None:
-    """Have the main thread raise the reason why one of the runner's threads failed; it knows it, or looks."""
-    if failed.thread is not None and failed.thread.name == _MESSENGERS_THREAD:
-        unreachable.set()
-        os.kill(os.getpid(), signal.SIGCHLD)
-
-
-def on_sigchld(
-    workers: list[int], unreachable: threading.Event, _signal: int, _frame: FrameType | None
-) -> None:
-    """Raise in the main thread, which waits for the runner, when a worker has died before its time; once."""
-    reasons: list[str] = []
-    # A dying worker's socket closes a moment before the worker can be waited for, and its death is the reason.
-    for _ in range(_PATIENCE if unreachable.is_set() else 1):
-        reasons += _deaths(workers)
-        if reasons:
-            break
-        time.sleep(0.01)
-    if unreachable.is_set():
-        reasons.append("a worker process cannot be reached")
-    if reasons:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # what follows from it would only hide the reason
-        message = f"{reasons[0]}; what was written stays valid, run again"
-        raise WorkerError(message)
-
-
-def _deaths(workers: list[int]) -> Iterator[str]:
-    """Yield how each worker ended that ended badly, and strike off all that ended."""
-    for worker in list(workers):
-        try:
-            ended, status = os.waitpid(worker, os.WNOHANG)
-        except ChildProcessError:
-            continue  # when two end at once, the handler interrupts itself: it has been waited for meanwhile
-        if ended:
-            workers.remove(worker)
-            if code := os.waitstatus_to_exitcode(status):
-                yield f"a worker process died: {_cause(code)}"
-
-
-def _cause(code: int) -> str:
-    return (
-        f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}, as a full memory would"
-    )
-
-
-def _fork(listener: socket.socket, alive: int, launcher: int, settings: str) -> int:
-    worker = os.fork()
-    if worker:
-        return worker
-    os.close(launcher)
+def _fork(others: Iterable[socket.socket]) -> _Worker:
+    """Fork a worker that waits for its settings; `others` are the launcher's connections with earlier ones."""
+    launchers, workers = socket.socketpair()
+    pid = os.fork()
+    if pid:
+        workers.close()
+        return _Worker(pid, launchers)
     code = 1
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the launcher, which ends its workers
+        for connection in (launchers, *others):
+            connection.close()  # else the launcher's death would not end it
         with Path(os.devnull).open("wb") as nothing:  # a file could be on a full disk: Beam would hang
             os.dup2(nothing.fileno(), sys.stderr.fileno())
-        code = _serve(listener, alive, settings)
+        code = serve(workers)
     finally:
         os._exit(code)  # a forked child must not run the launcher's clean-up
 
 
-def _serve(listener: socket.socket, alive: int, settings: str) -> int:
-    """Wait for one messenger, work, and tell it the exit code."""
-    ready, _, _ = select.select([listener.fileno(), alive], [], [])
-    if listener.fileno() not in ready:
-        return 0
-    messenger, _ = listener.accept()
-    listener.close()
-    with messenger, messenger.makefile("rb") as request:
-        os.environ.update(msgspec.json.decode(request.read(), type=dict[str, str]))
-        os.environ["PIPELINE_OPTIONS"] = settings
-        sdk_worker_main.main([])
-        messenger.sendall(b"0")
+def _spawn(_others: Iterable[socket.socket]) -> _Worker:
+    """Start a worker that imports everything anew, which takes seconds; its standard input is the connection."""
+    launchers, workers = socket.socketpair()
+    program = f"import socket, sys; from {__name__} import serve; sys.exit(serve(socket.socket(fileno=0)))"
+    with workers:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-c", program],
+            {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, workers.fileno(), 0),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            ],
+        )
+    return _Worker(pid, launchers)
+
+
+def serve(connection: socket.socket) -> int:
+    """Wait for settings, work, and answer when it is done; return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the launcher, which ends its workers
+    with connection.makefile("rb") as request:
+        settings = request.readline()
+    if not settings:
+        return 0  # the launcher has no work for it, or has died
+    os.environ.update(msgspec.json.decode(settings, type=dict[str, str]))
+    sdk_worker_main.main([])
+    connection.sendall(_DONE)
     return 0

@@ -1,4 +1,4 @@
-"""What all live sources share: who is told what is stored, endless restrictions, and the time of a record."""
+"""What all streaming sources share: the state of their run, endless restrictions, and the time of a record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.utils.timestamp import Timestamp
 
-from sluice.sources.acknowledgements import MAX_BEHIND_WATERMARK
+from sluice.run_state import RunHandle
 
 TRACKER: Any = beam.DoFn.RestrictionParam()
 WATERMARK: Any = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
@@ -26,9 +26,29 @@ EARLIEST = 0.0
 END = sys.maxsize
 """Where an endless restriction stops; no offset ever reaches it."""
 
+MAX_BEHIND_WATERMARK = 31 * 86400.0
+"""Seconds that a record's arrival may lie behind its source's watermark: as long as Pub/Sub keeps a message. The
+runner's windows are kept that much longer than `allowed_lateness`, so that only our own age rule rejects anything;
+what a source delivers even later counts as arrived just then."""
+
+
+class StreamingSource(beam.PTransform):
+    """A source without an end; what it shares with the steps behind it is in the state of its run."""
+
+    bounded = False
+
+    def __init__(self) -> None:
+        """Begin as the source of a run of its own; the launcher sets `handle` to that of its run."""
+        super().__init__()
+        self.handle = RunHandle()
+
+    def size(self) -> int | None:
+        """Return None: a source without an end has no size."""
+        return None
+
 
 def acknowledges_in_process(options: PipelineOptions) -> bool:
-    """Tell whether the job's steps settle `live.RECEIPTS` in the process of its sources.
+    """Return whether the steps of the job complete acknowledgements in the process of its source.
 
     They do on Prism, which the launcher chooses for live jobs and which keeps nothing when it dies. Any other
     runner must keep what it has taken over: there bundle finalization tells the source.

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sluice.clock import system_clock
 from sluice.errors import ConfigError, SourceError
 from sluice.provenance import PartitionProvenance
+from sluice.run_state import RunHandle
 from sluice.sources import open_source
 from sluice.sources.kafka.client import Outage, Topic, make_consumer
 from sluice.sources.kafka.reader import Prefix
@@ -101,7 +102,7 @@ def test_what_workers_get_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hush")
     topic = Topic("b", "t", "g", "latest")
     for each in (FindPartitions, ReadAndAcknowledge, ReadOffsetSpans):
-        packed = pickle.dumps(each(topic, "source", system_clock))
+        packed = pickle.dumps(each(topic, system_clock, RunHandle()))
         assert b"hush" not in packed
         assert type(pickle.loads(packed)) is each
     assert "hush" not in repr(vars(KafkaSource("kafka://b/t?group=g")))
@@ -201,12 +202,12 @@ def test_an_outage_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture
     now = [0.0]
     outage = Outage("kafka://t", lambda: now[0])
     for now[0] in (0.0, 30.0, 59.0):
-        outage.failed(0, "load_rejected")
-        outage.failed(1, "load_rejected")
+        outage.failed(0, "refused")
+        outage.failed(1, "refused")
     assert caplog.messages == []
     for now[0] in (60.0, 61.0, 200.0):
-        outage.failed(1, "load_rejected")
-        outage.failed(0, "load_rejected")
+        outage.failed(1, "refused")
+        outage.failed(0, "refused")
     assert caplog.messages == ["kafka://t, partition 1: not reached for 60 s: refused; trying on"]
     outage.worked(0)
     outage.worked(2)
@@ -215,7 +216,7 @@ def test_an_outage_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture
     outage.worked(1)
     assert caplog.messages[1:] == ["kafka://t: reached again"]
     now[0] = 300.0
-    outage.failed(1, "load_rejected")
+    outage.failed(1, "refused")
     now[0] = 310.0
     outage.worked(1)
     assert len(caplog.messages) == 2

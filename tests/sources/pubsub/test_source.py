@@ -9,6 +9,7 @@ from apache_beam.internal import pickler
 from sluice.dead_letters.envelope import make_dead_letter
 from sluice.elements import Rejected, Violation
 from sluice.provenance import Origin
+from sluice.run_state import RunHandle
 from sluice.sources import open_source
 from sluice.sources.pubsub.source import Message, PullAndFinalize, PullAndSettle, to_batch
 
@@ -75,5 +76,5 @@ def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:
 
 @pytest.mark.parametrize("kind", [PullAndSettle, PullAndFinalize])
 def test_a_reader_can_be_sent_to_workers(kind: type[PullAndSettle | PullAndFinalize]) -> None:
-    sent = pickler.loads(pickler.dumps(kind("pubsub://u", "projects/p/subscriptions/s")))
+    sent = pickler.loads(pickler.dumps(kind("pubsub://u", "projects/p/subscriptions/s", RunHandle())))
     assert type(sent).__name__ == kind.__name__

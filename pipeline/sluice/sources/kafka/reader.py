@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.clock import Clock
 from sluice.errors import SourceError
-from sluice.sources.acknowledgements import BACKLOG, CLOSING, DRAINING
+from sluice.run_state import Backlog, RunState
 from sluice.sources.kafka.client import (
     ANSWER_SECONDS,
     Outage,
@@ -165,7 +165,7 @@ class Commits:
 class PartitionReader:
     """Reads one partition, from any offset on. Used by one bundle at a time."""
 
-    def __init__(self, topic: Topic, partition: int, outage: Outage, clock: Clock) -> None:
+    def __init__(self, topic: Topic, partition: int, outage: Outage, clock: Clock, backlog: Backlog) -> None:
         """Connect to nothing yet."""
         from confluent_kafka import TopicPartition
 
@@ -182,6 +182,7 @@ class PartitionReader:
         self._partition = partition
         self._outage = outage
         self._clock = clock
+        self._backlog = backlog
         self._reason = "no answer"
         self._consumer = make_consumer(topic, self._told)
         self._part = TopicPartition(topic.name, partition)
@@ -275,7 +276,7 @@ class PartitionReader:
         _, latest = self._consumer.get_watermark_offsets(self._part, cached=True) or (0, 0)
         if latest >= 0:
             self.waiting = max(0, latest - self.position)
-            BACKLOG.set(self._topic.uri, self._partition, self.waiting)
+            self._backlog.set(self._topic.uri, self._partition, self.waiting)
         if anything or time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LOOK_SECONDS
@@ -303,14 +304,15 @@ class PartitionReader:
 
 
 class Readers:
-    """All readers of one source in this process."""
+    """All readers of one run in this process."""
 
-    def __init__(self, topic: Topic, clock: Clock) -> None:
+    def __init__(self, topic: Topic, clock: Clock, run: RunState) -> None:
         """Connect to nothing yet."""
         self.watermark = SharedWatermark()
         self.commits = Commits(topic)
         self._topic = topic
         self._clock = clock
+        self._run = run
         self._outage = Outage(topic.uri)
         self._lock = threading.Lock()
         self._readers: dict[int, PartitionReader] = {}
@@ -334,20 +336,22 @@ class Readers:
         """Return where to begin with a partition; if no broker answers, wait until one does or the run drains."""
         from confluent_kafka import KafkaException
 
-        while not DRAINING.is_set():
+        while not self._run.draining.is_set():
             try:
                 return find_start(self._inquirer, self._topic, partition, new=new)
             except KafkaException as error:
                 self._inquirer.poll(0)  # has what went wrong told
                 self._outage.failed(partition, f"{reason_of(error)}: {self._reason}")
-                DRAINING.wait(_LOOK_SECONDS)
+                self._run.draining.wait(_LOOK_SECONDS)
         return END
 
     def reader(self, partition: int, offset: int) -> PartitionReader:
         """Return the reader of a partition, at an offset."""
         with self._lock:
             if partition not in self._readers:
-                self._readers[partition] = PartitionReader(self._topic, partition, self._outage, self._clock)
+                self._readers[partition] = PartitionReader(
+                    self._topic, partition, self._outage, self._clock, self._run.backlog
+                )
             reader = self._readers[partition]
         reader.seek(offset)
         return reader
@@ -364,18 +368,6 @@ class Readers:
         self._inquirer.close()
 
 
-_OPEN: dict[str, Readers] = {}
-_OPENING = threading.Lock()
-
-
-def open_readers(topic: Topic, source: str, clock: Clock) -> Readers:
-    """Return this process's readers of a source, by its unique name; `live.CLOSING` closes them."""
-    with _OPENING:
-        if source not in _OPEN:
-            _OPEN[source] = Readers(topic, clock)
-            CLOSING.add(partial(_close, source))
-        return _OPEN[source]
-
-
-def _close(source: str) -> None:
-    _OPEN.pop(source).close()
+def open_readers(topic: Topic, clock: Clock, run: RunState) -> Readers:
+    """Return the readers that a run has in this process; they are closed with it."""
+    return run.resources.get(topic, lambda: Readers(topic, clock, run))

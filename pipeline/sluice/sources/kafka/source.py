@@ -12,7 +12,6 @@ import base64
 import importlib
 import re
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -29,7 +28,7 @@ from sluice.clock import Clock, system_clock
 from sluice.elements import OffsetSpan, RecordBatch
 from sluice.errors import ConfigError
 from sluice.provenance import PartitionProvenance
-from sluice.sources.acknowledgements import DRAINING, PENDING_ACKS, is_full
+from sluice.run_state import RunHandle
 from sluice.sources.kafka.client import Topic, check_topic
 from sluice.sources.kafka.commits import CommitStored, ack_token_of
 from sluice.sources.kafka.reader import WATERMARK_SLACK, PartitionReader, Readers, open_readers
@@ -38,6 +37,7 @@ from sluice.sources.streaming import (
     TRACKER,
     WATERMARK,
     EndlessRestrictions,
+    StreamingSource,
     acknowledges_in_process,
     advance,
     arrivals_above,
@@ -69,7 +69,7 @@ _DISCOVERY = Duration(seconds=1)
 _TOMBSTONES = Metrics.counter("sluice", "tombstones")
 
 
-class KafkaSource(beam.PTransform):
+class KafkaSource(StreamingSource):
     """PBegin -> RecordBatch: the records of a topic, at their log time.
 
     Offsets are Kafka's, attributes are headers and key, the arrival of a record is its log time (`CreateTime` or
@@ -77,8 +77,6 @@ class KafkaSource(beam.PTransform):
     where nothing is left to read it follows the clock. At least once: what is stored is committed for the group, and
     what is read twice is recognized by the log.
     """
-
-    bounded = False
 
     def __init__(self, url: str, clock: Clock = system_clock) -> None:
         """Take the URL above; ConfigError if it is wrong, or the client is not installed."""
@@ -95,17 +93,13 @@ class KafkaSource(beam.PTransform):
         """Raise SourceError if no broker answers, or the topic is not there."""
         check_topic(self.topic)
 
-    def size(self) -> int | None:
-        """Return None: a topic has no end."""
-        return None
-
     def acknowledge(self) -> beam.PTransform:
         """Return what commits the offsets of what is stored, where that is not known in the source's process."""
         return CommitStored(self.topic)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Find the partitions, also those to come, and read each."""
-        arguments = (self.topic, uuid.uuid4().hex, self._clock)
+        arguments = (self.topic, self._clock, self.handle)
         read = ReadAndAcknowledge if acknowledges_in_process(begin.pipeline.options) else ReadOffsetSpans
         return (
             begin
@@ -173,16 +167,16 @@ class Found(NamedTuple):
 
 
 class _KafkaDoFn(beam.DoFn, EndlessRestrictions):
-    """A splittable DoFn with the process's readers."""
+    """A splittable DoFn with the readers that its run has in this process."""
 
-    def __init__(self, topic: Topic, source: str, clock: Clock) -> None:
-        """`source` names this source among all of the process."""
+    def __init__(self, topic: Topic, clock: Clock, handle: RunHandle) -> None:
+        """`handle` finds the state of the run."""
         self._topic = topic
-        self._source = source
         self._clock = clock
+        self._handle = handle
 
     def _readers(self) -> Readers:
-        return open_readers(self._topic, self._source, self._clock)
+        return open_readers(self._topic, self._clock, self._handle.state)
 
 
 class FindPartitions(_KafkaDoFn):
@@ -200,7 +194,7 @@ class FindPartitions(_KafkaDoFn):
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
         """Look once."""
-        if DRAINING.is_set():
+        if self._handle.state.draining.is_set():
             finish(tracker)
             return
         readers = self._readers()
@@ -267,21 +261,22 @@ class ReadAndAcknowledge(_ReadPartition):
     ) -> Iterator[TimestampedValue]:
         """Read what has come; end when the run drains."""
         readers = self._readers()
-        if DRAINING.is_set():
+        if self._handle.state.draining.is_set():
             readers.watermark.leave(found.number)
             finish(tracker)
             return
         reader = readers.reader(found.number, tracker.current_restriction().start)
         progress = max(found.since, reader.progress)
         advance(watermark, readers.watermark.move(found.number, progress))
-        full = is_full()
+        acks = self._handle.state.acks
+        full = acks.is_full()
         if not full:
             for batch, end in self._read(found, reader, tracker, progress):
                 settled = reader.prefix.add(end)
                 if batch is None:
                     settled()
                     continue
-                ack_token = PENDING_ACKS.issue(len(batch.records), batch.size, settled)
+                ack_token = acks.issue(len(batch.records), batch.size, settled)
                 yield TimestampedValue(replace(batch, ack_token=ack_token), max(progress, batch.arrival))
         readers.commits.want(found.number, reader.prefix.stored)
         readers.commits.go_on()
@@ -299,7 +294,7 @@ class ReadOffsetSpans(_ReadPartition):
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
         """Read what has come; end when the run drains."""
-        if DRAINING.is_set():
+        if self._handle.state.draining.is_set():
             finish(tracker)
             return
         start = tracker.current_restriction().start

@@ -22,13 +22,14 @@ from apache_beam.utils.windowed_value import WindowedValue
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError
 from sluice.provenance import MessageProvenance
-from sluice.sources.acknowledgements import DRAINING, PENDING_ACKS, is_full
+from sluice.run_state import RunHandle
 from sluice.sources.pubsub.client import check_subscription, parse_address
-from sluice.sources.pubsub.subscriber import Lease, Pulled, subscriber_of
+from sluice.sources.pubsub.subscriber import Lease, Pulled, open_subscriber
 from sluice.sources.streaming import (
     TRACKER,
     WATERMARK,
     EndlessRestrictions,
+    StreamingSource,
     acknowledges_in_process,
     advance,
     arrivals_above,
@@ -59,14 +60,12 @@ _BATCH_BYTES = 1 << 20
 """What the native source puts into one batch at the most; a bundle often holds less."""
 
 
-class PubSubSource(beam.PTransform):
+class PubSubSource(StreamingSource):
     """A subscription -> RecordBatches, each record with its message id, publish time and attributes.
 
     Acknowledged once they are stored; see `docs/how-to/pubsub.md`. Batches come at the publish time of their oldest
     message. The watermark follows publish times.
     """
-
-    bounded = False
 
     def __init__(self, url: str) -> None:
         """Take the URL; ConfigError if it is none of Pub/Sub, or the client is not installed."""
@@ -82,10 +81,6 @@ class PubSubSource(beam.PTransform):
         """Find the subscription, or make it for a topic; SourceError says what is missing."""
         check_subscription(self._address)
 
-    def size(self) -> int | None:
-        """Return None: a subscription has no end."""
-        return None
-
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Read as the runner can best."""
         uri, subscription = self._address.uri, self._address.subscription
@@ -97,7 +92,8 @@ class PubSubSource(beam.PTransform):
             begin
             | "Name readers" >> beam.Create(range(1 if in_process else _READERS))
             | "Spread readers" >> beam.Reshuffle()
-            | "Pull messages" >> beam.ParDo(pull(uri, subscription)).with_output_types(RecordBatch)
+            | "Pull messages"
+            >> beam.ParDo(pull(uri, subscription, self.handle)).with_output_types(RecordBatch)
         )
 
 
@@ -106,20 +102,21 @@ class _Pull(beam.DoFn, EndlessRestrictions):
 
     longest_lease: float | None = None
 
-    def __init__(self, uri: str, subscription: str) -> None:
-        """Keep what the workers need; nothing is connected here."""
+    def __init__(self, uri: str, subscription: str, handle: RunHandle) -> None:
+        """Keep what the workers need; nothing is connected here. `handle` finds the state of the run."""
         self._uri = uri
         self._subscription = subscription
+        self._handle = handle
 
     def setup(self) -> None:
         """Connect."""
-        self._subscriber = subscriber_of(self._subscription, self.longest_lease)
+        self._subscriber = open_subscriber(self._subscription, self.longest_lease, self._handle.state)
 
     def _read(
         self, tracker: Any, watermark: ManualWatermarkEstimator
     ) -> Iterator[tuple[RecordBatch, list[Lease]]]:
         """Yield what was pulled since the last bundle, as one batch, and ask to be called again."""
-        if is_full() or self._subscriber.is_full():
+        if self._handle.state.acks.is_full() or self._subscriber.is_full():
             tracker.defer_remainder(_PAUSE)
             return
         if not tracker.try_claim(tracker.current_restriction().start):
@@ -144,13 +141,14 @@ class PullAndSettle(_Pull):
         self, _reader: int, tracker: Any = TRACKER, watermark: Any = WATERMARK
     ) -> Iterator[TimestampedValue]:
         """Pull what has come; end when the run drains."""
-        if DRAINING.is_set():
+        if self._handle.state.draining.is_set():
             self._subscriber.stop_pulling()
             finish(tracker)
             return
         for batch, leases in self._read(tracker, watermark):
             settled = partial(self._subscriber.settle, leases)
-            ack_token = PENDING_ACKS.issue(len(batch.records), sum(lease.size for lease in leases), settled)
+            size = sum(lease.size for lease in leases)
+            ack_token = self._handle.state.acks.issue(len(batch.records), size, settled)
             yield TimestampedValue(replace(batch, ack_token=ack_token), batch.arrival)
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
+from sluice.acknowledgements import MAX_OUTSTANDING_BYTES, MAX_OUTSTANDING_RECORDS
 from sluice.clock import Clock, system_clock
-from sluice.sources.acknowledgements import CLOSING, MAX_OUTSTANDING_BYTES, MAX_OUTSTANDING_RECORDS
+from sluice.run_state import RunState
 from sluice.sources.pubsub.client import in_requests, left_over, method, open_client, refusals_of
 
 _LOGGER = logging.getLogger("sluice")
@@ -348,18 +349,9 @@ class Subscriber:
         return left
 
 
-_SUBSCRIBERS: dict[str, Subscriber] = {}
-_LOCK = threading.Lock()
+def open_subscriber(subscription: str, longest: float | None, run: RunState) -> Subscriber:
+    """Return the one subscriber of `subscription` that a run has in this process; it is closed with the run.
 
-
-def subscriber_of(subscription: str, longest: float | None) -> Subscriber:
-    """Return this process's one subscriber of `subscription`.
-
-    With None for `longest` leases end with the run: `live.CLOSING` closes the subscriber.
+    With None for `longest`, leases end with the run.
     """
-    with _LOCK:
-        if subscription not in _SUBSCRIBERS:
-            if longest is None:
-                CLOSING.add(lambda: _SUBSCRIBERS.pop(subscription).close())
-            _SUBSCRIBERS[subscription] = Subscriber(subscription, longest or float("inf"))
-        return _SUBSCRIBERS[subscription]
+    return run.resources.get(subscription, lambda: Subscriber(subscription, longest or float("inf")))

@@ -4,7 +4,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.worker import sdk_worker
 from sluice.errors import WorkerError
-from sluice.runtime.launch import _prism
+from sluice.runtime.runners import streaming_runner
 
 from devservers.tools import require_program
 
@@ -20,7 +20,7 @@ def options() -> PipelineOptions:
 
 
 def test_panic_of_prism_is_a_one_line_error(options: PipelineOptions) -> None:
-    with pytest.raises(WorkerError) as raised, _prism(options):
+    with pytest.raises(WorkerError) as raised, streaming_runner(options):
         raise RuntimeError(FAILED)
     assert str(raised.value) == (
         "Prism, the runner of live jobs, failed: runtime error: invalid memory address or nil pointer dereference; "
@@ -30,7 +30,7 @@ def test_panic_of_prism_is_a_one_line_error(options: PipelineOptions) -> None:
 
 def test_other_errors_are_raised_unchanged(options: PipelineOptions) -> None:
     failed = RuntimeError("Pipeline job-001 failed in state FAILED: a bug")
-    with pytest.raises(RuntimeError) as raised, _prism(options):
+    with pytest.raises(RuntimeError) as raised, streaming_runner(options):
         raise failed
     assert raised.value is failed
 
@@ -38,7 +38,7 @@ def test_other_errors_are_raised_unchanged(options: PipelineOptions) -> None:
 def test_failed_bundle_prints_no_traceback_of_beam(
     options: PipelineOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with _prism(options):
+    with streaming_runner(options):
         sdk_worker.print("a traceback")
     assert capsys.readouterr() == ("", "")
     assert "print" not in vars(sdk_worker)

@@ -1,0 +1,70 @@
+"""What a graph needs besides its job: logs and warehouse are opened, and what is wrong with them ends the run."""
+
+from __future__ import annotations
+
+from sluice.clock import Clock
+from sluice.config.job import Job
+from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.dead_letters.log import DeadLetterLog
+from sluice.elements import DEAD_LETTER
+from sluice.eventlog.log import EventLog
+from sluice.eventlog.type_log import TypeLog
+from sluice.graph.acknowledge import CompleteAcks
+from sluice.graph.run_context import RunContext
+from sluice.graph.windowing import Windowing
+from sluice.retry import RetryPolicy
+from sluice.run_state import RunHandle
+from sluice.runtime.run_folder import SharedFolders
+from sluice.sources.streaming import MAX_BEHIND_WATERMARK
+from sluice.storage import open_store
+from sluice.tooling.tables import contracts_of, fit_to_table
+from sluice.validation.age_limits import AgeLimits
+from sluice.validation.masking import is_masked
+from sluice.warehouses import open_warehouse
+
+_DEAD_LETTER_LATENESS = 10 * 365 * 86400.0
+"""A dead letter is never too late: a runner must not drop what is already the record of a failure."""
+
+_STREAMING_RETRY_FOR = 600.0
+
+
+def open_run(
+    job: Job, handle: RunHandle, folders: SharedFolders, started: float, clock: Clock, *, live: bool
+) -> RunContext:
+    """Open the logs and the warehouse of `job`, so that a problem with them is reported before Beam starts.
+
+    `started` is in epoch seconds.
+
+    Raises:
+        SluiceError: a log or the warehouse cannot be opened, or is not as the job says.
+
+    """
+    type_logs = {name: TypeLog.of(contract) for name, contract in job.contracts.items()}
+    log = EventLog(open_store(job.files), type_logs, job.windows.shards)
+    letters = DeadLetterLog.at(job.dead_letters, job.quarantine)
+    warehouse = open_warehouse(job.warehouse)
+    log.open()
+    letters.open()
+    if is_masked(job.contracts.values()):
+        letters.open_quarantine()
+    contracts = contracts_of(job)
+    warehouse.prepare(contracts)
+    tables = {contract.event_type: contract for contract in fit_to_table(warehouse, contracts)}
+    windows = job.windows
+    retry_for = job.retry_for if job.retry_for is not None else (_STREAMING_RETRY_FOR if live else 0.0)
+    return RunContext(
+        log=log,
+        letters=letters,
+        warehouse=warehouse,
+        tables={**job.contracts, DEAD_LETTER: dead_letter_contract(), **tables},
+        ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live else started),
+        event_windowing=Windowing(live, windows.flush, windows.allowed_lateness + MAX_BEHIND_WATERMARK),
+        dead_letter_windowing=Windowing(live, windows.flush, _DEAD_LETTER_LATENESS),
+        totals_url=folders.totals,
+        clock=clock,
+        retry=RetryPolicy(retry_for),
+        handle=handle,
+        acknowledge=CompleteAcks(handle),
+        progress=folders.progress,
+        spill=folders.spill,
+    )

@@ -1,0 +1,109 @@
+"""Settings of the process that a run changes while it lasts, each restored when its context ends."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from apache_beam.runners.worker import sdk_worker
+from grpc import RpcError
+
+_NEW_OBJECTS = 50_000
+"""Until Python looks for cycles among them."""
+
+
+@contextmanager
+def logging_disabled(level: int) -> Iterator[None]:
+    """Log nothing of `level` and below: what Beam logs as an error comes as an exception as well."""
+    before = logging.root.manager.disable
+    logging.disable(max(level, before))
+    try:
+        with _root_handlers_restored():
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def root_log_level(level: int) -> Iterator[None]:
+    """Let libraries log nothing below `level`; the product's own logger has a level of its own."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(level)
+    try:
+        with _root_handlers_restored():
+            yield
+    finally:
+        root.setLevel(before)
+
+
+@contextmanager
+def _root_handlers_restored() -> Iterator[None]:
+    """Remove the handler that Python adds when a library logs through the root logger, which has none."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
+
+
+@contextmanager
+def heap_frozen() -> Iterator[None]:
+    """Have Python look for no cycles among the objects that exist now, unless the program does so already."""
+    freeze = gc.get_freeze_count() == 0  # who has frozen objects before would find them unfrozen
+    if freeze:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if freeze:
+            gc.unfreeze()
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Have Python look for cycles among many new objects at once.
+
+    By itself it looks after every 700, and a batch of Kafka's messages are 20,000 that are all alive.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(_NEW_OBJECTS, *before[1:])
+    try:
+        with heap_frozen():
+            yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@contextmanager
+def broken_connections_ignored() -> Iterator[None]:
+    """Print no traceback of a thread of Beam's whose gRPC connection breaks: the run reports why it broke."""
+    before = threading.excepthook
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        if not issubclass(failed.exc_type, RpcError):
+            before(failed)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+@contextmanager
+def bundle_tracebacks_discarded() -> Iterator[None]:
+    """Print no traceback of a failed bundle: it comes as an exception as well."""
+    sdk_worker.print = discard
+    try:
+        yield
+    finally:
+        del sdk_worker.print
+
+
+def discard(*_: object, **__: object) -> None:
+    """Stand in for `print` where a library prints. On a full disk that would fail, and hang the run."""

@@ -1,0 +1,72 @@
+"""The state of a run as Prometheus metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from sluice.arrow.window_counts import MICROSECONDS
+from sluice.run_state import RunState
+from sluice.telemetry import NAMESPACE, RunTotals
+
+_HELP = {
+    "read": "Records that the source handed over.",
+    "bytes": "Bytes of records that the source handed over.",
+    "accepted": "Events appended to the log, by event type.",
+    "duplicates": "Events that were in the log already, by event type.",
+    "rejected": "Records that broke their contract, by event type.",
+    "code": "Records that broke their contract, by the code of their dead letter.",
+    "loaded": "Events loaded into the warehouse, by event type.",
+    "load_rejected": "Events that the warehouse rejected, by event type.",
+    "backfilled": "Events of earlier runs loaded into the warehouse, by event type.",
+    "segments": "Segments appended to the log, by event type.",
+}
+"""Figure of step counts -> what it counts."""
+
+_WITHOUT_LABELS = frozenset({"read", "bytes"})
+
+
+def registry_of(run: RunState) -> CollectorRegistry:
+    """Return what a Prometheus endpoint serves of `run`."""
+    registry = CollectorRegistry()
+    registry.register(_RunCollector(run))
+    return registry
+
+
+class _RunCollector(Collector):
+    def __init__(self, run: RunState) -> None:
+        self._run = run
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _counters(self._run.totals)
+        outstanding = self._run.acks.outstanding()
+        yield _gauge("unacknowledged_records", "Records handed over and not stored yet.", outstanding.records)
+        yield _gauge("unacknowledged_bytes", "Bytes handed over and not stored yet.", outstanding.bytes)
+        yield _gauge("oldest_unacknowledged_seconds", "Age of the oldest of them.", outstanding.seconds)
+        waiting = self._run.backlog.total()
+        if waiting is not None:
+            yield _gauge("backlog_records", "Records that wait at the source, unread.", waiting)
+        latest = self._run.totals.windows(1)
+        end = latest[0][1] / MICROSECONDS if latest else 0.0
+        yield _gauge(
+            "loaded_until_seconds", "End of the latest window with loaded events, epoch seconds.", end
+        )
+
+
+def _counters(totals: RunTotals) -> Iterator[Metric]:
+    counts = totals.counts()
+    for figure, text in _HELP.items():
+        labels = [] if figure in _WITHOUT_LABELS else ["code" if figure == "code" else "event_type"]
+        name = "rejected_by_code" if figure == "code" else figure
+        family = CounterMetricFamily(f"{NAMESPACE}_{name}", text, labels=labels)
+        values = sorted((label, number) for (key, label), number in counts.items() if key == figure)
+        for value, number in values or ([("", 0)] if not labels else []):
+            family.add_metric([value] if labels else [], number)
+        yield family
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{NAMESPACE}_{name}", text, value=value)

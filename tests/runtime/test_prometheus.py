@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+from sluice.acknowledgements import PendingAcks
+from sluice.elements import StepCounts, WindowEvents
+from sluice.run_state import RunState
+from sluice.runtime.prometheus import registry_of
+
+SECOND = 1_000_000
+
+
+def test_state_of_a_run_is_served() -> None:
+    run = RunState(acks=PendingAcks(lambda: 5.0))
+    run.acks.issue(4, 40, lambda: None)
+    run.backlog.set("kafka://t", 0, 7)
+    counts = {("read", ""): 9, ("accepted", "order"): 3, ("code", "enum"): 2}
+    run.totals.add(StepCounts(counts, windows=[WindowEvents(10 * SECOND, 20 * SECOND, "order", 3)]))
+    served = generate_latest(registry_of(run)).decode().splitlines()
+    assert [line for line in served if not line.startswith("#")] == [
+        "sluice_read_total 9.0",
+        "sluice_bytes_total 0.0",
+        'sluice_accepted_total{event_type="order"} 3.0',
+        'sluice_rejected_by_code_total{code="enum"} 2.0',
+        "sluice_unacknowledged_records 4.0",
+        "sluice_unacknowledged_bytes 40.0",
+        "sluice_oldest_unacknowledged_seconds 0.0",
+        "sluice_backlog_records 7.0",
+        "sluice_loaded_until_seconds 20.0",
+    ]
+
+
+def test_backlog_that_the_source_does_not_report_is_left_out() -> None:
+    assert b"backlog" not in generate_latest(registry_of(RunState()))
