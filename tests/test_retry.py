@@ -5,7 +5,7 @@ import re
 
 import pytest
 from sluice.errors import ConfigError, StorageError, WarehouseError
-from sluice.retry import RetryPolicy
+from sluice.retry import RetryPolicy, wait_until
 
 
 def test_temporary_failure_is_retried_and_reported(
@@ -57,3 +57,13 @@ def test_policy_retries_only_its_own_errors_and_logs_them_at_its_level(
     assert [record.levelname for record in caplog.records] == ["DEBUG", "DEBUG"]
     assert len(pauses) == 2
     assert max(pauses) <= 0.25
+
+
+def test_condition_that_comes_true_is_waited_for() -> None:
+    answers = [False, False, True]
+    assert wait_until(lambda: answers.pop(0), seconds=60, pause=0.001)
+    assert answers == []
+
+
+def test_condition_that_stays_false_is_given_up() -> None:
+    assert not wait_until(lambda: False, seconds=0.01, pause=0.001)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import not_
 from typing import TypeVar
 
 import tenacity
@@ -60,3 +61,14 @@ class RetryPolicy:
             state.seconds_since_start,
             self.seconds,
         )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, pause: float) -> bool:
+    """Return whether `condition` becomes true within `seconds`; look every `pause` seconds."""
+    reached: bool = tenacity.Retrying(
+        retry=tenacity.retry_if_result(not_),
+        wait=tenacity.wait_fixed(pause),
+        stop=tenacity.stop_after_delay(seconds),
+        retry_error_callback=lambda _state: False,
+    )(condition)
+    return reached

@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,11 +20,13 @@ from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOpt
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 
 from sluice.errors import ConfigError, WorkerError
+from sluice.retry import wait_until
 
 _IN_CHECKOUT = Path(".tools/bin/prism")
 """Where scripts/tools builds it."""
 
 _START_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
 
 _GUARD = """\
 import subprocess, sys, threading
@@ -125,12 +126,12 @@ def _free_port() -> int:
 
 
 def _wait_until_listening(running: Prism, port: int) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
+    def listens() -> bool:
         running.check()
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        if time.monotonic() > deadline:
-            message = f"Prism, the runner of live jobs, did not listen within {_START_SECONDS:g} s"
-            raise WorkerError(message)
-        time.sleep(0.05)
+            return True
+        return False
+
+    if not wait_until(listens, _START_SECONDS, _LOOK_SECONDS):
+        message = f"Prism, the runner of live jobs, did not listen within {_START_SECONDS:g} s"
+        raise WorkerError(message)

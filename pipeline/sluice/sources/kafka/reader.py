@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.clock import Clock
 from sluice.errors import SourceError
+from sluice.retry import wait_until
 from sluice.run_state import Backlog, RunState
 from sluice.sources.kafka.client import (
     ANSWER_SECONDS,
@@ -360,9 +361,7 @@ class Readers:
         """Commit what is stored, if that is known here, and disconnect."""
         for partition in self.commits.partitions():
             self.commits.want(partition, self._readers[partition].prefix.stored)
-        until = time.monotonic() + _CLOSE_SECONDS
-        while not self.commits.finish() and time.monotonic() < until:
-            time.sleep(_CLOSE_PAUSE_SECONDS)
+        wait_until(self.commits.finish, _CLOSE_SECONDS, _CLOSE_PAUSE_SECONDS)
         for reader in self._readers.values():
             reader.close()
         self._inquirer.close()

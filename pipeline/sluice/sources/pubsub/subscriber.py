@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from sluice.acknowledgements import MAX_OUTSTANDING_BYTES, MAX_OUTSTANDING_RECORDS
 from sluice.clock import Clock, system_clock
+from sluice.retry import wait_until
 from sluice.run_state import RunState
 from sluice.sources.pubsub.client import in_requests, left_over, method, open_client, refusals_of
 
@@ -225,11 +226,7 @@ class Subscriber:
         self.stop_pulling()
         self._closing.set()
         self._keeper.join()
-        until = time.monotonic() + _CLOSE_SECONDS
-        self._send_acks()
-        while self._acks and time.monotonic() < until:
-            time.sleep(_FIRST_PAUSE)
-            self._send_acks()
+        wait_until(self._send_all_acks, _CLOSE_SECONDS, _FIRST_PAUSE)
         with self._changed:
             inflight = list(self._inflight)
         for call in inflight:
@@ -317,6 +314,10 @@ class Subscriber:
         left = self._send(self._acknowledge, self._ack_request, ack_ids)
         with self._changed:
             self._acks += left
+
+    def _send_all_acks(self) -> bool:
+        self._send_acks()
+        return not self._acks
 
     def _renew(self, now: float) -> None:
         with self._changed:
