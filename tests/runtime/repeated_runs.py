@@ -24,6 +24,12 @@ from sluice.runtime.submit import Submitted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
+EVENT = (
+    '{"event_type":"inventory","inventory_id":"9e107d9d-0000-4000-8000-%012x","quantity_change":1,'
+    '"product_id":"9e107d9d-0000-4000-8000-00000000002a","reason":"sale",'
+    '"warehouse_id":"9e107d9d-0000-4000-8000-00000000002a","timestamp":"2025-02-08T13:09:00Z"}'
+)
+
 
 def process_settings() -> dict[str, Any]:
     """Return what of the process a run might leave changed."""
@@ -70,10 +76,7 @@ def run(folder: Path, source: str) -> str:
 def main(folder: Path) -> None:
     tempfile.gettempdir()  # chosen once, by whoever asks first
     history = folder / "history.json"
-    event = '{"event_type":"inventory","inventory_id":"9e107d9d-0000-4000-8000-%012x","quantity_change":1,'
-    event += '"product_id":"9e107d9d-0000-4000-8000-00000000002a","reason":"sale",'
-    event += '"warehouse_id":"9e107d9d-0000-4000-8000-00000000002a","timestamp":"2025-02-08T13:09:00Z"}\n'
-    history.write_text("".join(event % number for number in range(3)))
+    history.write_text("".join(f"{EVENT % number}\n" for number in range(3)))
     (folder / "cut.json.gz").write_bytes(b"\x1f\x8b\x08\x00")
     sources = (history, folder / "cut.json.gz", history, folder / "missing.json")
     print(json.dumps([run(folder, str(source)) for source in sources]))
