@@ -38,7 +38,7 @@ def test_error_of_a_forked_worker_arrives_as_itself(name: str, raised: Mapping[s
     assert raised[name] == [name, TEXT]
 
 
-@pytest.mark.parametrize("known", subclasses(), ids=lambda known: known.__name__)
+@pytest.mark.parametrize("known", list(subclasses()), ids=lambda known: known.__name__)
 @pytest.mark.parametrize("text", ["", "two\nlines", "sluice-error:", "ü \\ \" ' %s"])
 def test_error_is_decoded_from_its_traceback(known: type[SluiceError], text: str) -> None:
     error = decode_error("".join(traceback.format_exception(known(text))))

@@ -22,7 +22,7 @@ from sluice.runtime.beam_options import makes_template
 from sluice.runtime.metrics_server import metrics_server
 from sluice.runtime.observers import RunObserver, SilentObserver
 from sluice.runtime.open_run import open_run
-from sluice.runtime.process_settings import rare_collections
+from sluice.runtime.process_settings import rare_collections, root_handlers_restored
 from sluice.runtime.run_folder import SharedFolders, run_folder
 from sluice.runtime.runners import batch_runner, streaming_runner
 from sluice.runtime.signals import drain_on_signals
@@ -64,6 +64,7 @@ GraphBuilder = Callable[[beam.Pipeline, Callable[[], RunContext]], int | None]
 """Builds a graph, opening its run once its source is known to be there; returns the bytes to read, if known."""
 
 
+@root_handlers_restored()
 def run_job(
     job: Job,
     beam_args: Sequence[str] = (),
@@ -108,6 +109,7 @@ def _check_rate(job: Job) -> None:
         warehouse.check_rate(len(job.contracts), job.windows.shards, job.windows.flush)
 
 
+@root_handlers_restored()
 def load_log(
     job: Job,
     beam_args: Sequence[str] = (),
@@ -128,6 +130,7 @@ def load_log(
     return _run_batch(Launch(job, beam_args, clock, observer), build_graph)
 
 
+@root_handlers_restored()
 def redeliver_dead_letters(
     job: Job,
     source: DeadLetterSource,

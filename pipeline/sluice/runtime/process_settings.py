@@ -21,8 +21,7 @@ def logging_disabled(level: int) -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(max(level, before))
     try:
-        with _root_handlers_restored():
-            yield
+        yield
     finally:
         logging.disable(before)
 
@@ -34,14 +33,13 @@ def root_log_level(level: int) -> Iterator[None]:
     before = root.level
     root.setLevel(level)
     try:
-        with _root_handlers_restored():
-            yield
+        yield
     finally:
         root.setLevel(before)
 
 
 @contextmanager
-def _root_handlers_restored() -> Iterator[None]:
+def root_handlers_restored() -> Iterator[None]:
     """Remove the handler that Python adds when a library logs through the root logger, which has none."""
     root = logging.getLogger()
     before = list(root.handlers)
