@@ -28,7 +28,7 @@ def test_resource_is_opened_by_the_first_step_that_asks() -> None:
 def test_resources_are_closed_once_and_the_latest_first() -> None:
     resources, closed = RunResources(), list[str]()
     for name in ("first", "second"):
-        resources.get(name, lambda name=name: Connection(name, closed))  # type: ignore[misc]
+        resources.get(name, lambda name=name: Connection(name, closed))  # type: ignore[misc]  # mypy does not infer a lambda with a default
     resources.close()
     resources.close()
     assert closed == ["second", "first"]

@@ -54,7 +54,7 @@ def kill_first_worker() -> None:
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         start(worker, settings)
 
-    local_workers._Worker.start = kill  # type: ignore[assignment,method-assign]
+    local_workers._Worker.start = kill  # type: ignore[assignment,method-assign]  # for this process only
 
 
 def run(step: Callable[[int], None]) -> None:
