@@ -11,9 +11,11 @@ from uuid import UUID
 
 import fastavro
 import pytest
-from sluice.codegen.avro import avro_name, avro_schema, to_avro
+from sluice.codegen.avro import avro_name, avro_schema
 from sluice.contracts import Contract, Property, load_contract, load_contracts
 from sluice.errors import ContractError
+
+from tests.codegen.avro_records import to_avro
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "schemas" / "backend_events"
@@ -75,7 +77,7 @@ def written_and_read(contract: Contract, events: list[dict[str, Any]]) -> list[A
     return list(fastavro.reader(file))
 
 
-def test_schema_of_every_kind() -> None:
+def test_schema_has_every_value_type() -> None:
     schema = avro_schema(THING)
     assert {key: schema[key] for key in ("type", "name", "namespace", "doc")} == {
         "type": "record",
@@ -135,7 +137,7 @@ def test_schema_of_every_kind() -> None:
     ]
 
 
-def test_an_event_is_written_and_read() -> None:
+def test_event_is_written_and_read() -> None:
     line = (
         b'{"at":"2025-02-08T13:09:00.123456+01:00","id":"0AE1C7B2-7C1D-4B61-9F5B-0123456789ab","price":'
         b'12345678901234567890123456789.123456789,"count":-3,"weight":1,"sold":true,"day":"2025-02-08",'
@@ -163,7 +165,7 @@ def test_an_event_is_written_and_read() -> None:
     assert written_and_read(THING, [event]) == [expected]
 
 
-def test_what_is_absent_is_null() -> None:
+def test_absent_property_is_null() -> None:
     event = to_avro(THING, {"at": "1969-12-31T23:59:59Z", "id": str(UUID(int=1)), "size": "s", "tags": ["a"]})
     assert written_and_read(THING, [event]) == [event]
     assert event["at"] == datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -183,21 +185,21 @@ def test_what_is_absent_is_null() -> None:
         (Decimal("-0.000000001"), "-0.000000001"),
     ],
 )
-def test_decimals_are_exact(value: Any, expected: str) -> None:
+def test_decimal_is_exact(value: Any, expected: str) -> None:
     event = {"at": "2025-02-08T13:09:00", "id": str(UUID(int=1)), "size": "s", "tags": [], "price": value}
     (read,) = written_and_read(THING, [to_avro(THING, event)])
     assert read["price"] == Decimal(expected)
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
-def test_every_accepted_example_is_written_and_read(contract: Contract) -> None:
+def test_accepted_example_is_written_and_read(contract: Contract) -> None:
     lines = (SCHEMAS / "examples" / f"{contract.event_type}.accepts.ndjson").read_bytes().splitlines()
     assert lines
     events = [to_avro(contract, decode(line)) for line in lines]
     assert written_and_read(contract, events) == events
 
 
-def test_an_order() -> None:
+def test_order_is_written_and_read() -> None:
     line = (
         b'{"event_type":"order","order_id":"0ae1c7b2-7c1d-4b61-9f5b-0123456789ab","customer_id":"00000000-0000-0000-'
         b'0000-000000000001","order_date":"2025-02-08T13:09:00Z","status":"shipped","items":[{"product_id":"00000000-'
@@ -219,7 +221,7 @@ def test_an_order() -> None:
     }
 
 
-def test_dead_letters_have_a_schema_too() -> None:
+def test_dead_letters_have_a_schema() -> None:
     fastavro.parse_schema(avro_schema(LETTERS))
 
 
@@ -241,7 +243,7 @@ def test_names_of_types_are_unique() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"), [("plain", "plain"), ("user-id", "user_id"), ("1st", "_1st"), ("é", "_"), ("", "_")]
 )
-def test_names(name: str, expected: str) -> None:
+def test_name_becomes_one_that_avro_allows(name: str, expected: str) -> None:
     assert avro_name(name) == expected
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract, Property, ValueType
+from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, Contract, Property, ValueType
 
 ITEM = "item"
 """What the hand-written macros call an element of an array."""
@@ -98,8 +98,8 @@ def _table(contract: Contract) -> dict[str, Any]:
     table: dict[str, Any] = {"name": contract.table}
     if contract.description:
         table["description"] = contract.description
-    time = contract.event_time or "_ingested_at"
-    table["config"] = {"loaded_at_field": "_ingested_at", "meta": {"partitioned_by": time}}
+    time = contract.event_time or INGESTED_AT_COLUMN
+    table["config"] = {"loaded_at_field": INGESTED_AT_COLUMN, "meta": {"partitioned_by": time}}
     table["columns"] = [_column(each) for each in (*contract.columns, *ADDED)]
     return table
 
@@ -107,7 +107,7 @@ def _table(contract: Contract) -> dict[str, Any]:
 def _column(prop: Property) -> dict[str, Any]:
     """Return a column, quoted but on Snowflake, where Sluice's names are in upper case, as unquoted ones are."""
     tests: list[Any] = []
-    if prop.unique or prop.name == "_event_id":
+    if prop.unique or prop.name == EVENT_ID_COLUMN:
         tests.append("unique")
     if prop.required:
         tests.append("not_null")
@@ -132,10 +132,10 @@ def _selected(properties: Iterable[Property], parents: tuple[str, ...]) -> Itera
         yield _expression(path, prop.type, alias)
 
 
-def _expression(path: tuple[str, ...], kind: ValueType, alias: str) -> str:
+def _expression(path: tuple[str, ...], value_type: ValueType, alias: str) -> str:
     if len(path) == 1:
-        return f"{{{{ sluice_column({path[0]!r}, {kind!r}) }}}} as {alias}"
-    return f"{{{{ sluice_member({list(path)!r}, {kind!r}) }}}} as {alias}"
+        return f"{{{{ sluice_column({path[0]!r}, {value_type!r}) }}}} as {alias}"
+    return f"{{{{ sluice_member({list(path)!r}, {value_type!r}) }}}} as {alias}"
 
 
 def _described(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract, Property, innermost_items, walk
+from sluice.contracts import EVENT_ID_COLUMN, Contract, Property, innermost_items, walk
 
 _KEYWORDS = frozenset({"pk", "fk", "uk"})
 """Words that Mermaid takes for keys wherever they stand in an entity."""
@@ -71,7 +71,7 @@ def _attribute(column: Property) -> str:
     keys = [
         key
         for key, holds in (
-            ("PK", column.name == "_event_id"),
+            ("PK", column.name == EVENT_ID_COLUMN),
             ("FK", bool(column.references or inner.references)),
             ("UK", column.unique),
         )

@@ -65,8 +65,8 @@ def _members(properties: tuple[Property, ...]) -> dict[str, Any]:
 
 def property_schema(prop: Property) -> dict[str, Any]:
     """Return the schema of one property's value; null is allowed unless the property is required."""
-    kind = _JSON_TYPES.get(prop.type, prop.type)
-    schema: dict[str, Any] = {"type": kind if prop.required else [kind, "null"]}
+    json_type = _JSON_TYPES.get(prop.type, prop.type)
+    schema: dict[str, Any] = {"type": json_type if prop.required else [json_type, "null"]}
     if prop.description:
         schema = {"description": prop.description, **schema}
     if prop.enum:
