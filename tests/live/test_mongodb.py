@@ -17,7 +17,7 @@ from bson import Decimal128, Int64, ObjectId, Regex, Timestamp
 from bson.binary import Binary, UuidRepresentation
 from sluice.errors import ConfigError, SourceError
 from sluice.sources import open_source
-from sluice.sources.mongodb import MongoSource, read_collection, to_json
+from sluice.sources.mongodb.source import MongoSource, read_collection, to_json
 
 from devservers import mongodb
 from devservers.ports import free_port

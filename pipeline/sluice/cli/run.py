@@ -38,7 +38,7 @@ def _redeliver(options: Options, beam_options: list[str]) -> int:
     from sluice.cli.console import ConsoleObserver, print_plan
     from sluice.clock import system_clock
     from sluice.runtime.launch import redeliver_dead_letters
-    from sluice.sources.dead_letters import DeadLetterSource, source_url
+    from sluice.sources.dead_letters.source import DeadLetterSource, source_url
     from sluice.tooling.redelivery_plan import plan_redelivery, read_selection
 
     job = _read_job(options, beam_options)

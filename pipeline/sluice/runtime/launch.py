@@ -29,7 +29,7 @@ from sluice.runtime.signals import drain_on_signals
 from sluice.runtime.submit import Submitted, submit
 from sluice.runtime.worker_errors import worker_errors
 from sluice.sources import Acknowledging, open_source
-from sluice.sources.dead_letters import DeadLetterSource
+from sluice.sources.dead_letters.source import DeadLetterSource
 from sluice.sources.streaming import StreamingSource, acknowledges_in_process
 from sluice.validation.masking_key import read_privacy_key
 from sluice.warehouses import RateLimited, open_warehouse

@@ -10,11 +10,11 @@ import apache_beam as beam
 
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError
-from sluice.sources.dead_letters import DeadLetterSource
-from sluice.sources.files import FileSource
+from sluice.sources.dead_letters.source import DeadLetterSource
+from sluice.sources.files.source import FileSource
 from sluice.sources.http_api.source import HttpSource
 from sluice.sources.kafka.source import KafkaSource
-from sluice.sources.mongodb import MongoSource
+from sluice.sources.mongodb.source import MongoSource
 from sluice.sources.pubsub.source import PubSubSource
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")

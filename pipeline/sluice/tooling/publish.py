@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sluice.clock import system_clock
 from sluice.config.job import Job
 from sluice.errors import ConfigError, PublishError
-from sluice.sources.files import find_files, plan_reading, read_item
+from sluice.sources.files.source import find_files, plan_reading, read_item
 from sluice.tooling.fake_events import fake_events
 
 _RATE = re.compile(r"(\d+)/s")

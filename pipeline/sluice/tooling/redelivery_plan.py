@@ -11,7 +11,7 @@ from sluice.config.durations import duration
 from sluice.dead_letters.reading import find_minutes, read_minute
 from sluice.dead_letters.selection import SELECTABLE_FIELDS, Selection, make_selection, parse_time
 from sluice.errors import ConfigError
-from sluice.sources.dead_letters import DeadLetterSource
+from sluice.sources.dead_letters.source import DeadLetterSource
 
 
 def read_selection(where: Sequence[str], since: str | None, now: float) -> Selection:

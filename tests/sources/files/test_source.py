@@ -21,13 +21,14 @@ from hypothesis import strategies as st
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 from sluice.provenance import Origin
-from sluice.sources import files, open_source
-from sluice.sources.files import FoundFile, Piece, find_files, plan_reading, read_item
+from sluice.sources import open_source
+from sluice.sources.files import source as files
+from sluice.sources.files.source import FoundFile, Piece, find_files, plan_reading, read_item
 
 from examples import generate
 from tests.origins import offsets_of, origins_of
 
-SAMPLE = Path(__file__).parents[2] / "examples" / "backend_events"
+SAMPLE = Path(__file__).parents[3] / "examples" / "backend_events"
 MODIFIED = 1_739_020_000.0
 MIB = 1 << 20
 NOBODY = 65534

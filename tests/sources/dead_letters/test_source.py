@@ -12,7 +12,7 @@ from sluice.dead_letters.selection import make_selection
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 from sluice.sources import open_source
-from sluice.sources.dead_letters import DeadLetterSource, source_url
+from sluice.sources.dead_letters.source import DeadLetterSource, source_url
 
 from tests.dead_letters.samples import click, rejected_click, store
 

@@ -1,0 +1,1 @@
+"""Files as a source, on a local disk or in a bucket."""

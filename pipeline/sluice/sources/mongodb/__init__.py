@@ -1,0 +1,1 @@
+"""A MongoDB collection as a source."""
