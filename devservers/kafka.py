@@ -12,6 +12,7 @@ from typing import Any
 import tenacity
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # not in its stubs
+from sluice.config.urls import Url
 from sluice.tooling.publish import KafkaPublisher
 
 from devservers.errors import MissingTool
@@ -129,7 +130,7 @@ class KafkaTopic:
         self.name = f"events-{uuid.uuid4().hex[:8]}"
         self.group = f"sluice-{self.name}"
         self._partitions = partitions
-        self._publisher = KafkaPublisher(self.url)
+        self._publisher = KafkaPublisher(Url(self.url))
         admin = self._admin()
         new = NewTopic(self.name, partitions, 1, config={"max.message.bytes": "20000000", **settings})
         admin.create_topics([new])[self.name].result(_ANSWER_SECONDS)

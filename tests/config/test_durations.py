@@ -31,7 +31,7 @@ def test_duration_over_ten_years_is_rejected() -> None:
 
 def test_time_needs_an_offset() -> None:
     assert time_with_offset("2025-02-08T13:09:00Z", "x") == datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
-    for text in ("2025-02-08T13:09:00", "yesterday"):
+    for text in ("2025-02-08T13:09:00", "yesterday", ""):
         with pytest.raises(ConfigError) as caught:
             time_with_offset(text, "x")
         assert str(caught.value) == (

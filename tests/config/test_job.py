@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from sluice.config.job import Windows, load_job
+from sluice.config.urls import Url
 from sluice.errors import ConfigError
 
 CONTRACTS = str(Path(__file__).parents[2] / "schemas" / "backend_events")
@@ -29,7 +30,7 @@ def job_file(tmp_path: Path) -> Path:
 
 def test_a_job_file_becomes_a_job(job_file: Path) -> None:
     job = load_job(str(job_file))
-    assert (job.name, job.route_by, job.source) == ("shop", "event_type", "in/*.json")
+    assert (job.name, job.route_by, job.source) == ("shop", "event_type", Url("in/*.json"))
     assert sorted(job.contracts) == ["inventory", "order", "user_activity"]
     assert job.windows == Windows(counts=30, flush=0.5, allowed_lateness=7200, max_skew=60, shards=2)
 
@@ -43,13 +44,13 @@ def test_windows_have_defaults(job_file: Path) -> None:
 
 def test_a_flag_overrides_its_key(job_file: Path) -> None:
     job = load_job(str(job_file), {"source": "other/*", "windows.counts": "10s", "windows.shards": "4"})
-    assert (job.source, job.windows.counts, job.windows.shards) == ("other/*", 10, 4)
+    assert (job.source, job.windows.counts, job.windows.shards) == (Url("other/*"), 10, 4)
     assert (job.retry_for, load_job(str(job_file), {"retry_for": "2m"}).retry_for) == (None, 120)
 
 
 def test_a_missing_key_can_come_from_a_flag(job_file: Path) -> None:
     job_file.write_text(JOB.replace("source: in/*.json\n", ""))
-    assert load_job(str(job_file), {"source": "x"}).source == "x"
+    assert load_job(str(job_file), {"source": "x"}).source == Url("x")
     with pytest.raises(ConfigError) as raised:
         load_job(str(job_file))
     assert str(raised.value) == f"{job_file}: source: expected this key, got nothing; add it or pass --source"
@@ -77,14 +78,14 @@ def test_what_is_loaded_is_a_list_or_a_flag_with_commas(job_file: Path) -> None:
 def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job_file.write_text(JOB.replace("in/*.json", "'${BUCKET}/x'"))
     monkeypatch.setenv("BUCKET", "s3://b")
-    assert load_job(str(job_file)).source == "s3://b/x"
+    assert load_job(str(job_file)).source == Url("s3://b/x")
     monkeypatch.delenv("BUCKET")
     with pytest.raises(ConfigError) as raised:
         load_job(str(job_file))
     assert str(raised.value) == (
         f"{job_file}: source: expected the environment variable BUCKET, got nothing; set it"
     )
-    assert load_job(str(job_file), unused=["source"]).source == "BUCKET/x"
+    assert load_job(str(job_file), unused=["source"]).source == Url("BUCKET/x")
 
 
 @pytest.mark.parametrize(
@@ -164,3 +165,12 @@ def test_a_file_that_is_no_job(tmp_path: Path) -> None:
     path.write_text("a: [\n")
     with pytest.raises(ConfigError, match=r"job.yaml: expected YAML, got: .*line 2"):
         load_job(str(path))
+
+
+def test_address_prints_without_its_secrets_and_knows_where_it_was_given(job_file: Path) -> None:
+    secret = "s3cr3t"
+    job_file.write_text(JOB.replace("in/*.json", f"mongodb://u:{secret}@h/d.c"))
+    job = load_job(str(job_file), {"warehouse": f"postgresql://u:{secret}@h/d"})
+    assert (job.source.where, job.warehouse.where) == (f"{job_file}: source", "--warehouse")
+    assert secret not in f"{job} {job!r} {job.source} {job.warehouse}"
+    assert job.warehouse.reveal() == f"postgresql://u:{secret}@h/d"

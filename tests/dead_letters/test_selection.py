@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 from sluice.dead_letters.reading import find_minutes, read_minute
-from sluice.dead_letters.selection import make_selection, parse_time
-from sluice.errors import ConfigError
+from sluice.dead_letters.selection import make_selection
 
 from tests.dead_letters.samples import KAFKA, click, rejected_click, store
 
@@ -35,12 +34,3 @@ def test_selection_needs_every_field_and_any_of_its_values(
     selection = make_selection(conditions, "test")
     selected = [read_minute(minute, log, selection).open for minute in find_minutes(log)]
     assert {each.dead_letter.source.offset for minute in selected for each in minute} == offsets
-
-
-@pytest.mark.parametrize("text", ["yesterday", "2025-02-08T13:09:00", ""])
-def test_time_without_an_offset_is_rejected(text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse_time(text, "--since")
-    assert str(caught.value) == (
-        f"--since: expected a time with its offset, such as 2025-02-08T13:09:00Z, got {text!r}"
-    )

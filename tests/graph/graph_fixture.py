@@ -13,6 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_stream
 from apache_beam.transforms.window import TimestampedValue
 from sluice.config.job import Job, Windows
+from sluice.config.urls import Url
 from sluice.contracts import Contract, Property
 from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.dead_letters.log import DeadLetterLog
@@ -69,10 +70,10 @@ class GraphRun:
             name="test",
             contracts=CONTRACTS,
             route_by="event_type",
-            source="none",
-            files=str(folder / "files"),
-            warehouse=f"duckdb:///{folder}/w.duckdb",
-            dead_letters=str(folder / "dead"),
+            source=Url("none"),
+            files=Url(str(folder / "files")),
+            warehouse=Url(f"duckdb:///{folder}/w.duckdb"),
+            dead_letters=Url(str(folder / "dead")),
             windows=Windows(max_skew=60, allowed_lateness=HOUR),
         )
         self.letter_contract = dead_letter_contract()

@@ -14,7 +14,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from sluice.elements import RecordBatch
 from sluice.errors import SourceError
 from sluice.sources import open_source
-from sluice.sources.files.source import Piece, find_files, plan_reading, read_item
+from sluice.sources.files.listing import find_files
+from sluice.sources.files.source import Piece, plan_reading, read_item
 from sluice.storage import open_store
 
 from devservers import gcs, s3

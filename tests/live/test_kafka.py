@@ -31,8 +31,9 @@ from sluice.sources import open_source
 from sluice.sources.kafka import reader as kafka_reader
 from sluice.sources.kafka.client import Topic, find_start, make_consumer
 from sluice.sources.kafka.commits import CommitStored, ack_token_of
+from sluice.sources.kafka.connector import KafkaConnector
 from sluice.sources.kafka.reader import Readers
-from sluice.sources.kafka.source import FindPartitions, KafkaSource, ReadOffsetSpans, parse_url
+from sluice.sources.kafka.source import FindPartitions, KafkaSource, ReadOffsetSpans
 from sluice.sources.streaming import StreamingSource
 
 from devservers import kafka, prism
@@ -329,7 +330,7 @@ class ReadOnCluster(StreamingSource):
 def test_batches_on_a_cluster_claim_contiguous_offsets(broker: KafkaBroker) -> None:
     bus = Bus(broker)
     bus.send([*numbered(0, 3_000), None])
-    with Reading(ReadOnCluster(parse_url(bus.url()))) as run:
+    with Reading(ReadOnCluster(KafkaConnector.parse(bus.url()).topic)) as run:
         run.until(3_000)
         bus.send([None, *numbered(0, 10)])
         run.until(3_010)
@@ -364,7 +365,7 @@ def test_cluster_commits_only_stored_records(broker: KafkaBroker) -> None:
         _ = {
             "read": pipeline | "Read" >> beam.Create(read),
             "stored": pipeline | "Store" >> beam.Create(stored),
-        } | CommitStored(parse_url(bus.url()))
+        } | CommitStored(KafkaConnector.parse(bus.url()).topic)
     assert (bus.committed(0), bus.committed(1)) == (5, 10)
 
 
@@ -525,7 +526,7 @@ def test_start_option_selects_the_first_offset(broker: KafkaBroker, caplog: pyte
     delete_below(bus, 1)
 
     def start(text: str, *, new: bool = False) -> int:
-        topic = parse_url(bus.url(start=text))
+        topic = KafkaConnector.parse(bus.url(start=text)).topic
         consumer = make_consumer(topic, lambda reason: None)
         try:
             return find_start(consumer, topic, 0, new=new)
@@ -566,7 +567,7 @@ def test_deleted_offsets_are_skipped_with_a_warning(
     bus = Bus(broker)
     bus.send(numbered(0, 10))
     delete_below(bus, 7)
-    readers = Readers(parse_url(bus.url()), system_clock, RunState())
+    readers = Readers(KafkaConnector.parse(bus.url()).topic, system_clock, RunState())
     reader = readers.reader(0, 2)
     found: list[int] = []
 
@@ -599,7 +600,7 @@ def test_last_commit_is_retried_until_the_broker_answers(
     caplog.set_level(logging.WARNING, "sluice")
     bus = Bus(broker)
     bus.send(numbered(0, 10))
-    readers = Readers(parse_url(bus.url()), system_clock, RunState())
+    readers = Readers(KafkaConnector.parse(bus.url()).topic, system_clock, RunState())
     readers.commits.want(0, 3)
     assert readers.commits.finish()
     reader = readers.reader(0, 3)

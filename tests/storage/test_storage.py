@@ -36,11 +36,15 @@ def test_addresses(url: str, root: str, address: str) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("azure://box/x", f"azure://box/x: expected {SUPPORTED}, got the scheme 'azure'"),
-        ("", f"'': expected {SUPPORTED}, got no path"),
-        ("file://", f"'file://': expected {SUPPORTED}, got no path"),
-        ("gs://", f"'gs://': expected {SUPPORTED}, got no bucket"),
-        ("s3:///prefix", f"'s3:///prefix': expected {SUPPORTED}, got no bucket"),
+        ("azure://K:s3cr3t@box/x?sig=s3cr3t", f"expected {SUPPORTED}, got 'azure://box/x'"),
+        ("", f"expected {SUPPORTED}, got ''"),
+        ("file://", f"expected {SUPPORTED}, got 'file://'"),
+        ("gs://", f"expected {SUPPORTED}, got 'gs://'"),
+        ("s3:///prefix", f"expected {SUPPORTED}, got 's3:///prefix'"),
+        (
+            "s3://KEY:s3/cr3t@bucket/x",
+            "s3://bucket/x: expected no user or password in the URL; they come from the environment",
+        ),
     ],
 )
 def test_urls_that_lead_nowhere(url: str, message: str) -> None:

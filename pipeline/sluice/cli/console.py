@@ -26,6 +26,7 @@ from sluice.graph.progress import Progress
 from sluice.run_state import RunState
 from sluice.telemetry import RunTotals
 from sluice.tooling.redelivery_plan import RedeliveryPlan
+from sluice.warehouses import parse_warehouse
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -191,7 +192,12 @@ def print_report(report: Report, job: Job | None = None) -> None:
         verdict if report.reconciled else "[bold red]NOT RECONCILED[/]: some record is unaccounted for"
     )
     if job is not None:
-        _print_places(console, files=job.files, warehouse=job.warehouse, dead_letters=job.dead_letters)
+        _print_places(
+            console,
+            files=job.files,
+            warehouse=parse_warehouse(job.warehouse).url,
+            dead_letters=job.dead_letters,
+        )
 
 
 _COLUMNS = ("read", "accepted", "duplicates", "rejected", "loaded", "load_rejected", "segments")
@@ -220,7 +226,7 @@ def _rejections_table(report: Report) -> Table:
     return table
 
 
-def print_plan(plan: RedeliveryPlan, job: Job, source: str) -> None:
+def print_plan(plan: RedeliveryPlan, job: Job, source: Url) -> None:
     """Print what a redelivery would process, from where and where to, and what it would leave alone."""
     console = wide_console()
     if plan.open:
@@ -240,10 +246,12 @@ def print_plan(plan: RedeliveryPlan, job: Job, source: str) -> None:
         )
     if plan.undecidable:
         console.print(f"{plan.undecidable:,} broke their contract in a masked value, which was not kept")
-    _print_places(console, **{"from": source, "files": job.files, "warehouse": job.warehouse})
+    _print_places(
+        console, **{"from": source, "files": job.files, "warehouse": parse_warehouse(job.warehouse).url}
+    )
 
 
-def _print_places(console: Console, **places: str | Url) -> None:
+def _print_places(console: Console, **places: Url) -> None:
     """Print each place on a line, without its secrets."""
     for name, place in places.items():
-        console.print(f"{name.replace('_', ' ')}: {Url.of(place)}", soft_wrap=True, highlight=False)
+        console.print(f"{name.replace('_', ' ')}: {place}", soft_wrap=True, highlight=False)

@@ -22,17 +22,18 @@ def _publish(options: Options, _: list[str]) -> int:
         raise ConfigError(message)
     rate = None if options.rate is None else parse_rate(options.rate)
     job = load_job(options.job, unused=_OTHER_PLACES)
+    topic = job.source if options.to is None else Url(options.to, where="--to")
     with record_counter(f"sluice publish {job.name}") as show:
         sent = publish(
             job,
-            to=options.to,
+            to=topic,
             source=options.source,
             rate=rate,
             loop=options.loop,
             count=options.count,
             on_progress=show,
         )
-    print(f"{job.name}: {sent:,} records published to {Url.of(options.to or job.source)}")
+    print(f"{job.name}: {sent:,} records published to {topic}")
     return 0
 
 

@@ -38,14 +38,14 @@ def _redeliver(options: Options, beam_options: list[str]) -> int:
     from sluice.cli.console import ConsoleObserver, print_plan
     from sluice.clock import system_clock
     from sluice.runtime.launch import redeliver_dead_letters
-    from sluice.sources.dead_letters.source import DeadLetterSource, source_url
+    from sluice.sources.dead_letters.source import DeadLetterSource
     from sluice.tooling.redelivery_plan import plan_redelivery, read_selection
 
     job = _read_job(options, beam_options)
     for setting in options.set:
         job = with_contract(job, _contract_file(setting))
     selection = read_selection(options.where, options.since, system_clock())
-    source = DeadLetterSource(source_url(job.dead_letters, selection, job.quarantine))
+    source = DeadLetterSource(job.dead_letters, selection, job.quarantine)
     plan = plan_redelivery(source)
     print_plan(plan, job, source.url)
     if options.dry_run or not plan.open:

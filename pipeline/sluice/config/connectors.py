@@ -55,8 +55,11 @@ class Client:
         try:
             importlib.import_module(self.module)
         except ImportError as error:
-            message = f"{where}: its client is not installed: pip install 'sluice-beam[{self.extra}]'"
-            raise ConfigError(message) from error
+            raise self.missing(where) from error
+
+    def missing(self, where: object) -> ConfigError:
+        """Return the error that says that the client is not installed, and how to install it."""
+        return ConfigError(f"{where}: its client is not installed: pip install 'sluice-beam[{self.extra}]'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,7 @@ class Connector(ABC, Generic[Opened_co]):
             [declaration] = [each for each in declared(cls) if each.name == name]
             if declaration.metadata["part"]:
                 raise _wrong_shape(cls, shown)
-            message = f"{_at(shown)}: {name}: expected {declaration.metadata['help']}, got nothing"
+            message = f"{shown.label}: {name}: expected {declaration.metadata['help']}, got nothing"
             raise ConfigError(message)
         return cls(url=url.showing(cls.mask(url.reveal(), cls.harmless(values))), **values)
 
@@ -146,11 +149,11 @@ def _read(cls: type[Connector[Any]], url: Url) -> dict[str, Any]:
     for each in declared(cls):
         given = match.groupdict().get(each.name)
         if given:
-            values[each.name] = each.metadata["parse"](given, f"{_at(url)}: {each.name}")
+            values[each.name] = each.metadata["parse"](given, f"{url.label}: {each.name}")
     options = [each for each in declared(cls) if not each.metadata["part"]]
     names = ", ".join(written_name(each) for each in options)
     expected = f"options among {names} behind {cls.options_after}" if names else "no options"
-    return values | parse_pairs(options, pairs, _at(url), expected)
+    return values | parse_pairs(options, pairs, url.label, expected)
 
 
 def _split_options(cls: type[Connector[Any]], url: Url, rest: str) -> tuple[str, list[tuple[str, str]]]:
@@ -170,7 +173,7 @@ def _pairs(url: Url, text: str) -> Iterator[tuple[str, str]]:
     for pair in filter(None, text.split("&")):
         name, separator, value = pair.partition("=")
         if not separator:
-            message = f"{_at(url)}: expected options as NAME=VALUE, joined by &, got one without ="
+            message = f"{url.label}: expected options as NAME=VALUE, joined by &, got one without ="
             raise ConfigError(message)
         yield unquote(name), unquote(value)
 
@@ -180,13 +183,13 @@ def _take_credentials(cls: type[Connector[Any]], url: Url, rest: str, values: di
     found = split_credentials(rest, passwords=not cls.credentials)
     names = {each.name for each in declared(cls)}
     if found.user and "user" not in names:
-        message = f"{_at(url)}: expected no user or password in the URL; {cls.credentials}"
+        message = f"{url.label}: expected no user or password in the URL; {cls.credentials}"
         raise ConfigError(message)
     if found.password is not None and "password" not in names:
-        message = f"{_at(url)}: expected no password in the URL; {cls.credentials}"
+        message = f"{url.label}: expected no password in the URL; {cls.credentials}"
         raise ConfigError(message)
     if found.ambiguous:
-        message = f"{_at(url)}: expected {cls.shape}, with user, password and options percent-encoded"
+        message = f"{url.label}: expected {cls.shape}, with user, password and options percent-encoded"
         raise ConfigError(message)
     if found.user:
         values["user"] = unquote(found.user)
@@ -196,12 +199,7 @@ def _take_credentials(cls: type[Connector[Any]], url: Url, rest: str, values: di
 
 
 def _wrong_shape(cls: type[Connector[Any]], url: Url) -> ConfigError:
-    where = f"{url.where}: " if url.where else ""
-    return ConfigError(f"{where}expected {cls.shape}, got {str(url)!r}")
-
-
-def _at(url: Url) -> str:
-    return f"{url.where}: {url}" if url.where else str(url)
+    return ConfigError(f"{url.prefix}expected {cls.shape}, got {str(url)!r}")
 
 
 def choose(
@@ -220,9 +218,8 @@ def choose(
     if otherwise and not _WITH_SCHEME.match(text):
         return connectors[otherwise]
     known = ", ".join(f"{scheme}{connectors[scheme].separator}" for scheme in sorted(connectors))
-    where = f"{url.where}: " if url.where else ""
     message = (
-        f"{where}expected {'a path or ' if otherwise else ''}a URL with one of {known}, got {str(url)!r}"
+        f"{url.prefix}expected {'a path or ' if otherwise else ''}a URL with one of {known}, got {str(url)!r}"
     )
     raise ConfigError(message)
 

@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 
 from sluice.config.durations import limited_duration
+from sluice.config.options import declared, missing_options, option, text
+from sluice.config.urls import Url
 from sluice.contracts import Contract, load_contracts
 from sluice.errors import ConfigError
 
@@ -25,85 +27,114 @@ LOADS = ("events", "counts", "dead_letters")
 """What a warehouse can be sent; the files of the log hold events and dead letters in any case."""
 
 
+def _whole_part_of_a_minute(value: Any, where: str) -> float:
+    seconds = limited_duration(value, where)
+    if seconds < 1 or 60 % seconds:  # noqa: PLR2004  a window must not cross a minute's file
+        message = f"{where}: expected a whole part of a minute, such as 5s, 10s, 30s or 1m, got {value!r}"
+        raise ConfigError(message)
+    return seconds
+
+
+def _shards(value: Any, where: str) -> int:
+    shards = int(value) if str(value).isascii() and str(value).isdigit() else 0
+    if not 1 <= shards <= _MAX_SHARDS:
+        message = f"{where}: expected a whole number from 1 to {_MAX_SHARDS}, got {value!r}"
+        raise ConfigError(message)
+    return shards
+
+
+def _url(value: Any, where: str) -> Url:
+    return Url(text(value, where), where=where)
+
+
+def _loads(value: Any, where: str) -> tuple[str, ...]:
+    """Read a list, or, as a flag gives it, its members with commas between them."""
+    given = value.split(",") if isinstance(value, str) else value
+    names = given if isinstance(given, list) else []
+    if not ("events" in names or "counts" in names) or any(name not in LOADS for name in names):
+        message = (
+            f"{where}: expected a list of {', '.join(LOADS)}, among them events or counts; got {value!r}"
+        )
+        raise ConfigError(message)
+    return tuple(name for name in LOADS if name in names)
+
+
 @dataclass(frozen=True, slots=True)
 class Windows:
     """How events are grouped in time. All durations are in seconds."""
 
-    counts: float = field(
-        default=10.0,
-        metadata={"help": "width of the windows in which events are counted by type", "example": "10s"},
+    counts: float = option(
+        "width of the windows in which events are counted by type",
+        default="10s",
+        example="10s",
+        parse=_whole_part_of_a_minute,
     )
-    flush: float = field(
-        default=10.0,
-        metadata={"help": "live jobs: longest time an event waits before it is written", "example": "10s"},
+    flush: float = option(
+        "streaming jobs: longest time that an event waits before it is written",
+        default="10s",
+        example="10s",
+        parse=limited_duration,
     )
-    allowed_lateness: float = field(
-        default=7 * 86400.0,
-        metadata={"help": "live jobs: older events are rejected as too_late", "example": "7d"},
+    allowed_lateness: float = option(
+        "streaming jobs: older events are rejected as too_late",
+        default="7d",
+        example="7d",
+        parse=limited_duration,
     )
-    max_skew: float = field(
-        default=600.0,
-        metadata={"help": "events further in the future are rejected as in_future", "example": "10m"},
+    max_skew: float = option(
+        "events further in the future are rejected as in_future",
+        default="10m",
+        example="10m",
+        parse=limited_duration,
     )
-    shards: int = field(
-        default=1,
-        metadata={"help": "writers of one type and minute; fixed for the life of a log", "example": "1"},
+    shards: int = option(
+        "writers of one type and minute; fixed for the life of a log", default="1", example="1", parse=_shards
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything a run needs to know; URLs are as the user wrote them, contracts are compiled objects."""
+    """Everything a run needs to know; addresses print without their secrets, contracts are compiled objects."""
 
-    name: str = field(metadata={"help": "name of the job, kept in every dead letter"})
-    contracts: Mapping[str, Contract] = field(
-        metadata={"help": "folder of contracts, or one contract", "example": "schemas/backend_events"}
+    name: str = option("name of the job, kept in every dead letter")
+    contracts: Mapping[str, Contract] = option(
+        "folder of contracts, or one contract", example="schemas/backend_events"
     )
-    source: str = field(
-        metadata={"help": "where records come from", "example": "'s3://bucket/history/*.json.gz'"}
+    source: Url = option("where records come from", example="'s3://bucket/history/*.json.gz'", parse=_url)
+    files: Url = option(
+        "folder of the event log: time-sharded files", example="gs://bucket/output", parse=_url
     )
-    files: str = field(
-        metadata={"help": "folder of the log: time-sharded files", "example": "gs://bucket/output"}
+    warehouse: Url = option("where tables are kept", example="duckdb:///out/warehouse.duckdb", parse=_url)
+    dead_letters: Url = option(
+        "folder where rejected records are kept", example="gs://bucket/dead_letters", parse=_url
     )
-    warehouse: str = field(
-        metadata={"help": "where tables are kept", "example": "duckdb:///out/warehouse.duckdb"}
+    route_by: str | None = option(
+        "property that names a record's event type; needed with several contracts", default=None
     )
-    dead_letters: str = field(
-        metadata={"help": "folder where rejected records are kept", "example": "gs://bucket/dead_letters"}
-    )
-    route_by: str | None = field(
+    retry_for: float | None = option(
+        "how long a failing store or warehouse is tried again (default: streaming jobs 10m, others 0s)",
         default=None,
-        metadata={"help": "property that names a record's event type; needed with several contracts"},
+        example="10m",
+        parse=limited_duration,
     )
-    retry_for: float | None = field(
+    quarantine: Url | None = option(
+        "folder of rejected records that cannot be searched for masked values"
+        " (default: quarantine, below dead_letters)",
         default=None,
-        metadata={
-            "help": "how long a failing store or warehouse is tried again (default: live jobs 10m, others 0s)",
-            "example": "10m",
-        },
+        example="gs://restricted-bucket/quarantine",
+        parse=_url,
     )
-    quarantine: str | None = field(
+    privacy_key: str | None = option(
+        "secret of Google Secret Manager with the key of masked properties"
+        " (default: the environment variable SLUICE_PRIVACY_KEY)",
         default=None,
-        metadata={
-            "help": "folder of rejected records that cannot be searched for protected values"
-            " (default: quarantine, below dead_letters)",
-            "example": "gs://restricted-bucket/quarantine",
-        },
+        example="projects/my-project/secrets/sluice-privacy-key",
     )
-    privacy_key: str | None = field(
-        default=None,
-        metadata={
-            "help": "secret of Google Secret Manager with the key of protected properties"
-            " (default: the environment variable SLUICE_PRIVACY_KEY)",
-            "example": "projects/my-project/secrets/sluice-privacy-key",
-        },
-    )
-    load: tuple[str, ...] = field(
-        default=LOADS,
-        metadata={
-            "help": f"what goes to the warehouse, of {', '.join(LOADS)} (default: all)",
-            "example": "counts,dead_letters",
-        },
+    load: tuple[str, ...] = option(
+        f"what goes to the warehouse, of {', '.join(LOADS)} (default: all)",
+        default=",".join(LOADS),
+        example="counts,dead_letters",
+        parse=_loads,
     )
     windows: Windows = field(default_factory=Windows, metadata={"help": "see the keys below"})
     path: str = field(default="", metadata={"internal": True})
@@ -132,35 +163,46 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Coll
     keys = _flatten(path, _read_yaml(path))
     for name, value in (overrides or {}).items():
         keys[name] = (value, f"--{name.replace('_', '-')}")
-    windows: dict[str, Any] = {
-        each.name: _window(each.name, *keys.pop(f"windows.{each.name}"))
-        for each in option_fields(Windows)
-        if f"windows.{each.name}" in keys
-    }
-    retry_for = limited_duration(*keys.pop("retry_for")) if "retry_for" in keys else None
-    load = _load(*keys.pop("load")) if "load" in keys else LOADS
-    texts = {name: _text(value, where, needed=name not in unused) for name, (value, where) in keys.items()}
-    for required in ("name", "contracts", "source", "files", "warehouse", "dead_letters"):
-        if required not in texts:
-            message = (
-                f"{path}: {required}: expected this key, got nothing; add it or pass --{_flag(required)}"
-            )
-            raise ConfigError(message)
-    contracts = load_contracts(texts.pop("contracts"))
-    if len(contracts) > 1 and "route_by" not in texts:
-        types = ", ".join(sorted(contracts))
-        message = f"{path}: route_by: expected the property that tells {types} apart, got nothing"
+    values = _parse(Job, "", keys, unused)
+    for required in missing_options(declared(Job), values):
+        message = f"{path}: {required}: expected this key, got nothing; add it or pass --{_flag(required)}"
         raise ConfigError(message)
-    event_time_from_arrival = [
-        name for name, contract in contracts.items() if contract.event_time_from_arrival
-    ]
-    if event_time_from_arrival and len(contracts) > 1:
-        expected = f"expected {event_time_from_arrival[0]} alone, whose event time is the arrival"
-        message = f"{path}: contracts: {expected}, got {len(contracts)}"
-        raise ConfigError(message)
-    return Job(
-        contracts=contracts, retry_for=retry_for, load=load, windows=Windows(**windows), path=path, **texts
+    contracts = load_contracts(values.pop("contracts"))
+    job = Job(
+        contracts=contracts, windows=Windows(**_parse(Windows, "windows.", keys, unused)), path=path, **values
     )
+    _check_contracts(job)
+    return job
+
+
+def _parse(
+    of: type[Job] | type[Windows], prefix: str, keys: Mapping[str, tuple[Any, str]], unused: Collection[str]
+) -> dict[str, Any]:
+    """Return field name -> value of the declared options that are among `keys`, whose names begin with `prefix`."""
+    values = {}
+    for each in declared(of):
+        name = f"{prefix}{each.name}"
+        if name in keys:
+            value, where = keys[name]
+            values[each.name] = each.metadata["parse"](
+                _expand(value, where, needed=name not in unused), where
+            )
+    return values
+
+
+def _check_contracts(job: Job) -> None:
+    """Raise ConfigError if the job cannot tell its contracts apart, or one must be its only one."""
+    if len(job.contracts) > 1 and job.route_by is None:
+        types = ", ".join(sorted(job.contracts))
+        message = f"{job.path}: route_by: expected the property that tells {types} apart, got nothing"
+        raise ConfigError(message)
+    alone = [name for name, contract in job.contracts.items() if contract.event_time_from_arrival]
+    if alone and len(job.contracts) > 1:
+        message = (
+            f"{job.path}: contracts: expected {alone[0]} alone, whose event time is the arrival, "
+            f"got {len(job.contracts)}"
+        )
+        raise ConfigError(message)
 
 
 def with_contract(job: Job, path: str) -> Job:
@@ -170,12 +212,9 @@ def with_contract(job: Job, path: str) -> Job:
         ConfigError: they are wrong, or the job cannot tell them from the others.
 
     """
-    contracts = {**job.contracts, **load_contracts(path)}
-    if len(contracts) > 1 and job.route_by is None:
-        types = ", ".join(sorted(contracts))
-        message = f"{job.path}: route_by: expected the property that tells {types} apart, got nothing"
-        raise ConfigError(message)
-    return dataclasses.replace(job, contracts=contracts)
+    changed = dataclasses.replace(job, contracts={**job.contracts, **load_contracts(path)})
+    _check_contracts(changed)
+    return changed
 
 
 def _flag(name: str) -> str:
@@ -213,36 +252,10 @@ def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     return {key: (value, f"{path}: {key}") for key, value in found.items()}
 
 
-def _window(name: str, value: Any, where: str) -> float | int:
-    if name != "shards":
-        seconds = limited_duration(value, where)
-        if name == "counts" and (seconds < 1 or 60 % seconds):  # noqa: PLR2004  a window must not cross a minute's file
-            message = f"{where}: expected a whole part of a minute, such as 5s, 10s, 30s or 1m, got {value!r}"
-            raise ConfigError(message)
-        return seconds
-    shards = int(value) if str(value).isascii() and str(value).isdigit() else 0
-    if not 1 <= shards <= _MAX_SHARDS:
-        message = f"{where}: expected a whole number from 1 to {_MAX_SHARDS}, got {value!r}"
-        raise ConfigError(message)
-    return shards
-
-
-def _load(value: Any, where: str) -> tuple[str, ...]:
-    """Read a list, or, as a flag gives it, its members with commas between them."""
-    given = value.split(",") if isinstance(value, str) else value
-    names = given if isinstance(given, list) else []
-    if not ("events" in names or "counts" in names) or any(each not in LOADS for each in names):
-        message = (
-            f"{where}: expected a list of {', '.join(LOADS)}, among them events or counts; got {value!r}"
-        )
-        raise ConfigError(message)
-    return tuple(each for each in LOADS if each in names)
-
-
-def _text(value: Any, where: str, *, needed: bool) -> str:
-    if not isinstance(value, str) or not value:
-        message = f"{where}: expected text, got {value!r}"
-        raise ConfigError(message)
+def _expand(value: Any, where: str, *, needed: bool) -> Any:
+    """Return a text with the values of its environment variables; what is no text is returned as it is."""
+    if not isinstance(value, str):
+        return value
 
     def variable(match: re.Match[str]) -> str:
         if needed and match[1] not in os.environ:

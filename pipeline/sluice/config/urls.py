@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
-
-from sluice.config.durations import duration
-from sluice.errors import ConfigError
+from urllib.parse import unquote
 
 _AUTHORITY = re.compile(r"[^/?#]*")
 _HOSTS = re.compile(r"(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?(,(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?)*")
@@ -53,6 +50,20 @@ class Url:
     def reveal(self) -> str:
         """Return the whole address, with its secrets: for a client that connects, never for a message."""
         return self._text
+
+    @property
+    def label(self) -> str:
+        """Where the address was given, and the address without its secrets: the beginning of a message about it."""
+        return f"{self.prefix}{self}"
+
+    @property
+    def prefix(self) -> str:
+        """Where the address was given, with a colon and a space; '' if that is not known."""
+        return f"{self.where}: " if self.where else ""
+
+    def child(self, name: str) -> Url:
+        """Return the address of a folder in the one at this address."""
+        return Url(f"{self._text.rstrip('/')}/{name}", where=self.where)
 
     def showing(self, shown: str) -> Url:
         """Return the same address that prints as `shown`."""
@@ -104,12 +115,17 @@ def mask(text: str, harmless: Collection[str] = (), *, user: bool = False, passw
     scheme, separator, rest = text.partition("://")
     if not separator:
         prefix = _SCHEME.match(text)
-        return f"{prefix[0]}{text.rpartition('@')[2]}" if prefix and "@" in text else text
+        return f"{prefix[0]}{_place(text[prefix.end() :].rpartition('@')[2])}" if prefix else text
     credentials = split_credentials(rest, passwords=passwords)
-    place, _, query = credentials.rest.partition("#")[0].partition("?")
-    shown = "&".join(_mask_option(each) for each in query.split("&") if _name(each) in harmless)
+    query = credentials.rest.partition("#")[0].partition("?")[2]
     name = f"{credentials.user}@" if user and credentials.user and not credentials.ambiguous else ""
-    return f"{scheme}://{name}{place}{'?' if shown else ''}{shown}"
+    return f"{scheme}://{name}{_place(credentials.rest)}{mask_query(query, harmless)}"
+
+
+def mask_query(query: str, harmless: Collection[str]) -> str:
+    """Return the harmless options of a query, with the `?` before them; '' if there are none."""
+    shown = "&".join(_mask_option(each) for each in query.split("&") if _name(each) in harmless)
+    return f"?{shown}" if shown else ""
 
 
 def split_credentials(rest: str, *, passwords: bool = True) -> Credentials:
@@ -131,6 +147,11 @@ def split_credentials(rest: str, *, passwords: bool = True) -> Credentials:
     return Credentials(user, password if colon else None, rest[end + 1 :], ambiguous)
 
 
+def _place(rest: str) -> str:
+    """Return what stands before query and fragment."""
+    return rest.partition("#")[0].partition("?")[0]
+
+
 def _name(pair: str) -> str:
     """Return the name of an option up to its first dot; '' if it has no value."""
     name, separator, _ = pair.partition("=")
@@ -142,52 +163,3 @@ def _mask_option(pair: str) -> str:
     name, _, value = pair.partition("=")
     plain = unquote(value)
     return f"{name}={mask(plain)}" if "://" in plain else pair
-
-
-_SECRET = re.compile(r"key|token|secret|passw|sig|auth|credential", re.IGNORECASE)
-
-
-def split_options(url: str, known: Iterable[str]) -> tuple[str, dict[str, str]]:
-    """Return the URL without what stands behind `#`, and that as options, by name.
-
-    Raises:
-        ConfigError: an option is not `known`, has no value, or is given twice.
-
-    """
-    plain, _, fragment = url.partition("#")
-    options: dict[str, str] = {}
-    for part in fragment.split("&") if fragment else ():
-        name, _, value = part.partition("=")
-        if name not in known or not value or name in options:
-            expected = f"expected options {', '.join(f'{each}=…' for each in known)}, each once, behind #"
-            message = f"{shown(plain)}: {expected}; got {name!r}"
-            raise ConfigError(message)
-        options[name] = value
-    return plain, options
-
-
-def shown(url: str) -> str:
-    """Return `url` as messages and dead letters may quote it: without user, password, and secrets in its query."""
-    parts = urlsplit(url)
-    query = urlencode(
-        [(name, "***" if _SECRET.search(name) else value) for name, value in parse_qsl(parts.query, True)],
-        safe="*:/,",
-    )
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query, fragment="").geturl()
-
-
-def seconds(url: str, options: Mapping[str, str], name: str, default: str) -> float:
-    """Return the duration that an option names."""
-    return duration(options.get(name, default), f"{shown(url)}: {name}")
-
-
-def choice(
-    url: str, options: Mapping[str, str], name: str, allowed: Mapping[str, Any] | Iterable[str]
-) -> str:
-    """Return an option's value, which must be one of `allowed`; the first of them if it is not given."""
-    values = list(allowed)
-    value = options.get(name, values[0])
-    if value not in values:
-        message = f"{shown(url)}: {name}: expected one of {', '.join(values)}, got {value!r}"
-        raise ConfigError(message)
-    return value

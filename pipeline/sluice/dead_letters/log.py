@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import xxhash
 
+from sluice.config.urls import Url
 from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY
 from sluice.errors import StorageError
@@ -28,8 +29,10 @@ class DeadLetterLog(EventLog):
     quarantine: EventLog
 
     @classmethod
-    def at(cls, url: str, quarantine: str | None = None, *, redeliveries: bool = False) -> DeadLetterLog:
-        """Return the log at `url`, with `redeliveries` in its folder `redelivery`; nothing is read or written yet.
+    def at(
+        cls, address: str | Url, quarantine: str | Url | None = None, *, redeliveries: bool = False
+    ) -> DeadLetterLog:
+        """Return the log at `address`, with `redeliveries` in its folder `redelivery`; nothing is read or written yet.
 
         The quarantine is the folder `quarantine` in it, unless its address is given.
         """
@@ -38,8 +41,9 @@ class DeadLetterLog(EventLog):
         if redeliveries:
             rule = "properties letter_id, attempt"
             type_logs[REDELIVERY] = TypeLog(REDELIVERY, REDELIVERY, rule, _compile_entry_key)
+        url = Url.of(address)
         log = cls(open_store(url), type_logs)
-        store = open_store(quarantine if quarantine is not None else f"{url.rstrip('/')}/{QUARANTINE}")
+        store = open_store(url.child(QUARANTINE) if quarantine is None else quarantine)
         log.quarantine = EventLog(store, {QUARANTINE: dead_letters})
         return log
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sluice.config.durations import time_with_offset
 from sluice.dead_letters.envelope import DeadLetter
 from sluice.errors import ConfigError
 
@@ -39,23 +40,11 @@ def make_selection(conditions: Iterable[tuple[str, str]], where: str) -> Selecti
     since = None
     for name, value in conditions:
         if name == "since":
-            since = parse_time(value, f"{where}: since")
+            since = time_with_offset(value, f"{where}: since")
         elif name in SELECTABLE_FIELDS:
             values[name].add(value)
         else:
             known = ", ".join(SELECTABLE_FIELDS)
-            message = f"{where}: expected some of {known}, since and quarantine, got {name!r}"
+            message = f"{where}: expected some of {known} and since, got {name!r}"
             raise ConfigError(message)
     return Selection({name: frozenset(alternatives) for name, alternatives in values.items()}, since)
-
-
-def parse_time(text: str, where: str) -> datetime:
-    """Return the time in `text`, which must have an offset; ConfigError, which begins with `where`, otherwise."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        message = f"{where}: expected a time with its offset, such as 2025-02-08T13:09:00Z, got {text!r}"
-        raise ConfigError(message)
-    return time

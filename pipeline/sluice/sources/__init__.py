@@ -1,90 +1,52 @@
-"""Sources: where records come from. One file for each kind, chosen by the scheme of its URL."""
+"""Sources: where records come from. A folder for each kind, chosen by the scheme of its URL."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from sluice.config.connectors import Connector, choose
+from sluice.config.urls import Url
+from sluice.sources.dead_letters.connector import DeadLettersConnector
+from sluice.sources.files.connector import GcsFilesConnector, LocalFilesConnector, S3FilesConnector
+from sluice.sources.http_api.connector import HttpConnector
+from sluice.sources.kafka.connector import KafkaConnector
+from sluice.sources.mongodb.connector import MongoConnector
+from sluice.sources.pubsub.connector import PubSubConnector
+from sluice.sources.source import Acknowledging, Source
 
-import apache_beam as beam
+__all__ = ["SOURCES", "Acknowledging", "Source", "open_source", "parse_source"]
 
-from sluice.elements import RecordBatch
-from sluice.errors import ConfigError
-from sluice.sources.dead_letters.source import DeadLetterSource
-from sluice.sources.files.source import FileSource
-from sluice.sources.http_api.source import HttpSource
-from sluice.sources.kafka.source import KafkaSource
-from sluice.sources.mongodb.source import MongoSource
-from sluice.sources.pubsub.source import PubSubSource
-
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
-
-
-class Source(Protocol):
-    """A PTransform from the pipeline's begin to RecordBatches; `pipeline | label >> source` reads it."""
-
-    bounded: bool
-    """It has an end, so that a run of it has one, too."""
-
-    def check(self) -> None:
-        """Make sure that there is something to read; called in the launcher, before Beam starts.
-
-        Raises:
-            SourceError: there is not, in one line.
-
-        """
-        ...
-
-    def size(self) -> int | None:
-        """Return the bytes of records to read, for a progress bar; None if they are not known."""
-        ...
-
-    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
-        """Apply the transform."""
-        ...
-
-    def __rrshift__(self, label: str) -> beam.PTransform:
-        """Name the step: `"Read" >> source`."""
-        ...
-
-
-@runtime_checkable
-class Acknowledging(Protocol):
-    """A source that the graph can tell what is stored, where its steps do not share a process with it."""
-
-    def acknowledge(self) -> beam.PTransform:
-        """Return the step for `graph.Run.acknowledge`."""
-        ...
-
-
-SOURCES: dict[str, Callable[[str], Source]] = {
-    "dead-letters": DeadLetterSource,
-    "file": FileSource,
-    "gs": FileSource,
-    "http": HttpSource,
-    "https": HttpSource,
-    "kafka": KafkaSource,
-    "mongodb": MongoSource,
-    "mongodb+srv": MongoSource,
-    "pubsub": PubSubSource,
-    "s3": FileSource,
+SOURCES: dict[str, type[Connector[Source]]] = {
+    "dead-letters": DeadLettersConnector,
+    "file": LocalFilesConnector,
+    "gs": GcsFilesConnector,
+    "http": HttpConnector,
+    "https": HttpConnector,
+    "kafka": KafkaConnector,
+    "mongodb": MongoConnector,
+    "mongodb+srv": MongoConnector,
+    "pubsub": PubSubConnector,
+    "s3": S3FilesConnector,
 }
-"""Scheme -> source. What has no scheme is a local path."""
+"""Scheme -> connector. What has no scheme is a local path."""
 
 
-def open_source(url: str) -> Source:
-    """Return the source at `url`. Touches nothing yet: see `Source.check`.
+def parse_source(address: str | Url) -> Connector[Source]:
+    """Return the connector for an address; it needs no client.
 
     Raises:
-        ConfigError: the scheme is unknown, or its client is not installed.
+        ConfigError: the scheme is unknown, or the address is not as its connector declares.
 
     """
-    match = _SCHEME.match(url)
-    scheme = match[1] if match is not None else "file"
-    if scheme in SOURCES:
-        return SOURCES[scheme](url)
-    if match is not None and match[2]:
-        known = ", ".join(f"{name}{':' if name == 'dead-letters' else '://'}" for name in sorted(SOURCES))
-        message = f"{url}: expected a path or one of {known}, got the scheme {scheme!r}"
-        raise ConfigError(message)
-    return SOURCES["file"](url)  # a path may hold a colon
+    url = Url.of(address)
+    return choose(SOURCES, url, otherwise="file").parse(url)
+
+
+def open_source(address: str | Url) -> Source:
+    """Return the source at an address. Nothing is connected to yet: see `Source.check`.
+
+    Raises:
+        ConfigError: as of `parse_source`, or the client is not installed.
+
+    """
+    connector = parse_source(address)
+    connector.check_client()
+    return connector.open()

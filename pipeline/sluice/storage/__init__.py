@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from sluice.config.urls import Url, split_credentials
 from sluice.errors import ConfigError
 from sluice.storage.base import Names
 
@@ -75,19 +76,23 @@ STORES: dict[str, Callable[[str], Store]] = {"file": _local, "gs": _gcs, "s3": _
 """Scheme -> what makes such a store of its URL, or of a local path; it imports that store's module alone."""
 
 
-def open_store(url: str) -> Store:
-    """Return the store at `url`: a relative or absolute path, file://, gs:// or s3://. Touches nothing yet.
+def open_store(address: str | Url) -> Store:
+    """Return the store at a relative or absolute path, file://, gs:// or s3:// address. Touches nothing yet.
 
     Raises:
-        ConfigError: the scheme is none of these, or a bucket or path is missing.
+        ConfigError: the scheme is none of these, a bucket or path is missing, or the address has a user or password.
+
     """
-    scheme, separator, rest = url.partition("://")
+    url = Url.of(address)
+    scheme, separator, rest = url.reveal().partition("://")
     if not separator:
-        scheme, rest = "file", url
-    if scheme not in STORES:
-        message = f"{url}: expected {SUPPORTED}, got the scheme {scheme!r}"
+        scheme, rest = "file", url.reveal()
+    if scheme not in STORES or not (rest if scheme == "file" else rest.partition("/")[0]):
+        message = f"{url.prefix}expected {SUPPORTED}, got {str(url)!r}"
         raise ConfigError(message)
-    if not (rest if scheme == "file" else rest.partition("/")[0]):
-        message = f"{url!r}: expected {SUPPORTED}, got no {'path' if scheme == 'file' else 'bucket'}"
+    if scheme == "file":
+        return STORES[scheme](rest)
+    if split_credentials(rest).user:
+        message = f"{url.label}: expected no user or password in the URL; they come from the environment"
         raise ConfigError(message)
-    return STORES[scheme](rest if scheme == "file" else url)
+    return STORES[scheme](url.reveal())

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from sluice.storage.objects import CONTENT_TYPE, WRITER, ObjectStore, missing_client
+from sluice.config.connectors import Client
+from sluice.storage.objects import CONTENT_TYPE, WRITER, ObjectStore
+
+CLIENT = Client("google.cloud.storage", "gcp")
 
 
 class GcsStore(ObjectStore):
@@ -31,7 +34,7 @@ class GcsStore(ObjectStore):
             from google.cloud.storage.exceptions import DataCorruption
             from requests.exceptions import RequestException
         except ImportError as error:
-            raise missing_client(self.root, "gcp") from error
+            raise CLIENT.missing(self.root) from error
         return GoogleAPIError, GoogleAuthError, DataCorruption, RequestException
 
     def _names(self, prefix: str, delimiter: str | None) -> Iterator[str]:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sluice.errors import ConfigError, StorageError
+from sluice.errors import StorageError
 from sluice.storage.base import Names, Rooted, failure, is_visible
 
 CREATE_ATTEMPTS = 5
@@ -94,8 +94,3 @@ class ObjectStore(Rooted, ABC):
                 raise failed
         message = f"{self.url(path)}: cannot create: the service says that it exists, but it cannot be found"
         raise StorageError(message)
-
-
-def missing_client(root: str, extra: str) -> ConfigError:
-    """Say which extra brings the client that the store at `root` needs."""
-    return ConfigError(f"{root}: its client is not installed: pip install 'sluice-beam[{extra}]'")

@@ -8,7 +8,10 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from sluice.storage.objects import CONTENT_TYPE, WRITER, ObjectStore, missing_client
+from sluice.config.connectors import Client
+from sluice.storage.objects import CONTENT_TYPE, WRITER, ObjectStore
+
+CLIENT = Client("obstore", "aws")
 
 RETRY_TIMEOUT = timedelta(seconds=60)
 """How long obstore retries a request by itself; its default of 3 minutes hides an unreachable endpoint."""
@@ -40,7 +43,7 @@ class S3Store(ObjectStore):
         try:
             from obstore.exceptions import BaseError
         except ImportError as error:
-            raise missing_client(self.root, "aws") from error
+            raise CLIENT.missing(self.root) from error
         return BaseError, OSError  # what is not found is Python's own FileNotFoundError
 
     def _names(self, prefix: str, delimiter: str | None) -> Iterator[str]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from sluice.config.job import load_job
+from sluice.config.job import load_job, option_fields
 from sluice.contracts import ITEM, Contract, load_contracts, path_text, walk
 from sluice.errors import ConfigError
+from sluice.sources import parse_source
+from sluice.storage import open_store
 from sluice.validation.explainer import compile_explainer
-from sluice.warehouses import open_warehouse
+from sluice.warehouses import parse_warehouse
 
 CONTRACT = ".odcs.yaml"
 
@@ -130,29 +128,24 @@ def _check_domain(folder: Path, files: Iterable[Path]) -> list[str]:
 
 
 def _check_job(file: Path) -> list[str]:
+    """Check a job file and all its addresses; environment variables need not be set, their names stand in for them."""
     try:
-        job = load_job(str(file), _stand_ins(file))
+        job = load_job(str(file), unused=[each.name for each in option_fields()])
     except ConfigError as error:
         return [str(error)]
-    try:
-        open_warehouse(job.warehouse)
-    except ConfigError as error:
-        return [f"{file}: {error}"]
-    return []
-
-
-def _stand_ins(file: Path) -> dict[str, str]:
-    """Return the keys whose text has variables that are not set, with the names in their place."""
-    try:
-        document: Any = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return {}  # load_job says it in its own words
-    keys: Mapping[Any, Any] = document if isinstance(document, dict) else {}
-    return {
-        str(key): _VARIABLE.sub(lambda found: os.environ.get(found[1], found[1]), value)
-        for key, value in keys.items()
-        if isinstance(value, str) and any(name not in os.environ for name in _VARIABLE.findall(value))
-    }
+    problems = []
+    stores = [job.files, job.dead_letters, *([job.quarantine] if job.quarantine is not None else ())]
+    checks = [
+        (parse_source, job.source),
+        (parse_warehouse, job.warehouse),
+        *((open_store, url) for url in stores),
+    ]
+    for check, url in checks:
+        try:
+            check(url)
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _read(path: Path) -> bytes:

@@ -10,8 +10,13 @@ from typing import Any, Protocol
 
 from sluice.clock import system_clock
 from sluice.config.job import Job
+from sluice.config.urls import Url
 from sluice.errors import ConfigError, PublishError
-from sluice.sources.files.source import find_files, plan_reading, read_item
+from sluice.sources import open_source
+from sluice.sources.files.listing import find_files
+from sluice.sources.files.source import FileSource, plan_reading, read_item
+from sluice.sources.kafka.connector import KafkaConnector
+from sluice.sources.pubsub.connector import PubSubConnector
 from sluice.tooling.fake_events import fake_events
 
 _RATE = re.compile(r"(\d+)/s")
@@ -44,7 +49,7 @@ class Publisher(Protocol):
 def publish(  # noqa: PLR0913  each is one flag of the command
     job: Job,
     *,
-    to: str | None = None,
+    to: Url | None = None,
     source: str | None = None,
     rate: float | None = None,
     loop: bool = False,
@@ -95,7 +100,11 @@ def parse_rate(text: str) -> float:
 
 
 def _history(source: str) -> Iterator[bytes]:
-    for item in plan_reading(find_files(source)):
+    files = open_source(Url(source, where="--source"))
+    if not isinstance(files, FileSource):
+        message = f"--source: expected files, got {Url(source)}"
+        raise ConfigError(message)
+    for item in plan_reading(find_files(files.url)):
         for batch in read_item(item):
             yield from batch.records
 
@@ -115,14 +124,15 @@ def _paced(records: Iterable[bytes], rate: float | None) -> Iterator[list[bytes]
 class KafkaPublisher:
     """Sends to a topic of Kafka; connection settings from the environment, as the source's."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: Url) -> None:
         """Connect to the brokers of `url`."""
+        connector = KafkaConnector.parse(url, group="sluice-publish")
+        connector.check_client()
         from confluent_kafka import Producer
 
         from sluice.sources.kafka.client import client_settings
-        from sluice.sources.kafka.source import parse_url
 
-        topic = parse_url(url, group="sluice-publish")
+        topic = connector.topic
         self._topic = topic.name
         settings: dict[str, Any] = {"enable.idempotence": True, "linger.ms": 20, "compression.type": "lz4"}
         settings["message.max.bytes"] = _LARGEST_RECORD
@@ -156,15 +166,18 @@ class KafkaPublisher:
 class PubSubPublisher:
     """Sends to a topic of Pub/Sub; `…/subscriptions/S` means the topic of that subscription."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: Url) -> None:
         """Look up the topic of `url`."""
+        connector = PubSubConnector.parse(url)
+        connector.check_client()
         from google.cloud import pubsub_v1
 
-        path = url.removeprefix("pubsub://").partition("?")[0]
-        if "/subscriptions/" in path:
+        address = connector.address
+        if address.topic is None:
             with pubsub_v1.SubscriberClient() as subscriber:
-                path = subscriber.get_subscription(subscription=path).topic
-        self._topic = path
+                self._topic = subscriber.get_subscription(subscription=address.subscription).topic
+        else:
+            self._topic = address.topic
         self._client = pubsub_v1.PublisherClient(
             batch_settings=pubsub_v1.types.BatchSettings(max_messages=1000, max_latency=0.05)
         )
@@ -197,19 +210,19 @@ class PubSubPublisher:
 
 _PENDING = 10_000
 
-PUBLISHERS: Mapping[str, Callable[[str], Publisher]] = {"kafka": KafkaPublisher, "pubsub": PubSubPublisher}
+PUBLISHERS: Mapping[str, Callable[[Url], Publisher]] = {"kafka": KafkaPublisher, "pubsub": PubSubPublisher}
 """Scheme of a topic's URL -> what sends to it."""
 
 
-def open_publisher(url: str) -> Publisher:
+def open_publisher(url: Url) -> Publisher:
     """Return what sends to the topic at `url`.
 
     Raises:
         ConfigError: nothing can be published there.
 
     """
-    scheme, separator, _ = url.partition("://")
-    if not separator or scheme not in PUBLISHERS:
+    scheme = url.reveal().partition("://")[0]
+    if scheme not in PUBLISHERS:
         known = ", ".join(f"{name}://" for name in PUBLISHERS)
         message = f"{url}: expected a topic, one of {known}; name it with --to"
         raise ConfigError(message)

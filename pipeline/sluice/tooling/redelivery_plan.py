@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from sluice.config.durations import duration
+from sluice.config.durations import duration, time_with_offset
 from sluice.dead_letters.reading import find_minutes, read_minute
-from sluice.dead_letters.selection import SELECTABLE_FIELDS, Selection, make_selection, parse_time
+from sluice.dead_letters.selection import SELECTABLE_FIELDS, Selection, make_selection
 from sluice.errors import ConfigError
 from sluice.sources.dead_letters.source import DeadLetterSource
 
@@ -38,7 +38,7 @@ def read_selection(where: Sequence[str], since: str | None, now: float) -> Selec
 def _since(text: str, now: float) -> datetime:
     if text[:1].isdigit() and "-" not in text:
         return datetime.fromtimestamp(now - duration(text, "--since"), UTC)
-    return parse_time(text, "--since")
+    return time_with_offset(text, "--since")
 
 
 @dataclass(slots=True)

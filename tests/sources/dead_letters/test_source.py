@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import apache_beam as beam
 import pytest
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that
+from sluice.config.urls import Url
 from sluice.dead_letters.selection import make_selection
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 from sluice.sources import open_source
-from sluice.sources.dead_letters.source import DeadLetterSource, source_url
+from sluice.sources.dead_letters.connector import DeadLettersConnector
 
 from tests.dead_letters.samples import click, rejected_click, store
 
@@ -25,15 +27,15 @@ from tests.dead_letters.samples import click, rejected_click, store
         [("since", "2025-02-08T14:09:31.123457+01:00")],
     ],
 )
-def test_source_url_brings_its_selection_and_folder_back(conditions: list[tuple[str, str]]) -> None:
-    selection = make_selection(conditions, "test")
-    source = DeadLetterSource(source_url("out/a folder?", selection))
-    assert (source.selection, source.url) == (selection, "out/a folder?")
+def test_address_names_folder_and_selection(conditions: list[tuple[str, str]]) -> None:
+    query = "&".join(f"{name}={quote(value)}" for name, value in conditions)
+    source = DeadLettersConnector.parse(f"dead-letters:out/a%20folder%3F?{query}").open()
+    assert (source.selection, source.url) == (make_selection(conditions, "test"), Url("out/a folder?"))
 
 
-def test_source_url_brings_the_quarantine_back(tmp_path: Path) -> None:
-    source = DeadLetterSource(source_url("out", make_selection([], "test"), str(tmp_path / "apart")))
-    assert source.log.quarantine.store.root == str(tmp_path / "apart")
+def test_address_names_the_quarantine(tmp_path: Path) -> None:
+    source = DeadLettersConnector.parse(f"dead-letters:out?quarantine={quote(str(tmp_path / 'a&b'))}").open()
+    assert source.log.quarantine.store.root == str(tmp_path / "a&b")
 
 
 def test_source_reads_the_records_of_its_selection(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_unknown_field_in_the_url_is_rejected() -> None:
     with pytest.raises(ConfigError) as unknown:
         open_source("dead-letters:x?colour=red")
     assert str(unknown.value) == (
-        "dead-letters:x?colour=red: expected some of code, event_type, job, step, contract, since and quarantine, "
+        "dead-letters:x: expected options among code, event_type, job, step, contract, since, quarantine behind ?, "
         "got 'colour'"
     )
 

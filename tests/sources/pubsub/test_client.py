@@ -9,7 +9,8 @@ import pytest
 from google.cloud.pubsub_v1 import types
 from sluice.errors import ConfigError, SourceError
 from sluice.sources import open_source
-from sluice.sources.pubsub.client import Address, in_requests, left_over, parse_address
+from sluice.sources.pubsub.client import Address, in_requests, left_over
+from sluice.sources.pubsub.connector import PubSubConnector
 
 from devservers import fake_pubsub
 from devservers.fake_pubsub import FakePubSub, error_status
@@ -52,7 +53,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePubSub]:
     ],
 )
 def test_an_address_names_a_subscription(url: str, address: Address) -> None:
-    assert parse_address(url) == address
+    assert PubSubConnector.parse(url).address == address
 
 
 @pytest.mark.parametrize(
@@ -69,14 +70,18 @@ def test_another_form_is_refused(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_source(url)
     assert str(caught.value) == (
-        f"{url}: expected pubsub://projects/PROJECT/subscriptions/NAME or pubsub://projects/PROJECT/topics/NAME"
+        "expected pubsub://projects/PROJECT/subscriptions/NAME or pubsub://projects/PROJECT/topics/NAME, "
+        f"got {url!r}"
     )
 
 
 def test_a_password_is_not_repeated() -> None:
     with pytest.raises(ConfigError) as caught:
         open_source("pubsub://user:secret@projects/p/subscriptions/s")
-    assert str(caught.value).startswith("pubsub://…@…: expected ")
+    assert str(caught.value) == (
+        "pubsub://projects/p/subscriptions/s: expected no user or password in the URL; "
+        "they are Google's application default credentials"
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,19 +89,23 @@ def test_a_password_is_not_repeated() -> None:
     [
         (
             "pubsub://projects/p/subscriptions/s?subscription=t",
-            "nothing behind the name, got ?subscription=t",
+            "subscription: expected this option for a topic alone, got a subscription",
         ),
-        ("pubsub://projects/p/topics/t?name=s", "only ?subscription=NAME behind the name, got ?name=s"),
-        (
-            "pubsub://projects/p/topics/t?subscription=",
-            "only ?subscription=NAME behind the name, got ?subscription=",
-        ),
+        ("pubsub://projects/p/topics/t?subscription=", "subscription: expected a value, got nothing"),
     ],
 )
-def test_an_unknown_option_is_refused(url: str, expected: str) -> None:
+def test_option_without_use_or_value_is_rejected(url: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_source(url)
-    assert str(caught.value) == f"{url}: expected {expected}"
+    assert str(caught.value) == f"{url}: {expected}"
+
+
+def test_unknown_option_is_rejected() -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_source("pubsub://projects/p/topics/t?name=s")
+    assert str(caught.value) == (
+        "pubsub://projects/p/topics/t: expected options among subscription behind ?, got 'name'"
+    )
 
 
 def test_ids_are_sent_in_parts_that_the_service_takes() -> None:

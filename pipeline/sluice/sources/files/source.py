@@ -9,28 +9,21 @@ below it. `*` stays within a folder, `**` does not.
 
 from __future__ import annotations
 
-import glob
-import importlib
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from functools import cache
 from itertools import chain
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import apache_beam as beam
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from sluice.elements import RecordBatch
-from sluice.errors import ConfigError, SourceError
+from sluice.errors import SourceError
 from sluice.formats import FORMATS, HEAD_BYTES, Records, detect_format
 from sluice.formats.compression import MAGIC_BYTES, decompress, detect_codec
 from sluice.formats.csv_dialect import detect_dialect
 from sluice.formats.csv_rows import FILE_START, RowStart, find_row_starts, read_rows
 from sluice.provenance import CsvProvenance, FileProvenance
+from sluice.sources.files.listing import FoundFile, find_files, open_file, reporting, scheme_of
 
 BLOCK_BYTES = 512 << 10
 """What is read, and becomes a batch, at once: large enough for Beam, and twice as fast as 2 MiB (CPU cache)."""
@@ -52,16 +45,6 @@ _PACKED_WEIGHT = 8
 _PACKED_SUFFIXES = (".gz", ".bz2", ".zst")
 _CSV_SUFFIXES = (".csv", ".tsv")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_CLIENTS = {"gs": ("google.cloud.storage", "gcp"), "s3": ("boto3", "aws")}
-"""Scheme -> module that its file system needs, and the extra that installs it."""
-
-
-class FoundFile(NamedTuple):
-    """A file that a pattern matches; `size` in bytes as stored, `modified` in epoch seconds."""
-
-    uri: str
-    size: int
-    modified: float
 
 
 class Piece(NamedTuple):
@@ -100,16 +83,9 @@ class FileSource(beam.PTransform):
     bounded = True
 
     def __init__(self, url: str) -> None:
-        """Take a path, a folder or a glob; ConfigError if the client for its scheme is not installed."""
+        """Take a path, a folder or a glob."""
         super().__init__()
         self.url = url
-        if _scheme(url) in _CLIENTS:
-            module, extra = _CLIENTS[_scheme(url)]
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                message = f"{url}: its client is not installed: pip install 'sluice-beam[{extra}]'"
-                raise ConfigError(message) from error
 
     def check(self) -> None:
         """Raise SourceError if no file matches, or the folder cannot be listed."""
@@ -132,25 +108,10 @@ class FileSource(beam.PTransform):
         )
 
 
-def find_files(url: str) -> list[FoundFile]:
-    """Return the files that `url` means, in order of name.
-
-    Raises:
-        SourceError: there is none, or they cannot be listed.
-
-    """
-    with _reporting(url, "list"):
-        files = _find_local(url.removeprefix("file://")) if _scheme(url) == "file" else _find_remote(url)
-    if not files:
-        message = f"no file matches {url!r}"
-        raise SourceError(message)
-    return sorted(files)
-
-
 def plan_reading(files: Sequence[FoundFile]) -> list[WorkItem]:
     """Cut large files of plain lines, put small files together, and return work items of about equal cost."""
     whole = [Piece(file, 0, file.size) for file in files if file.size]
-    least = max((_MIN_SPLIT_BYTES[_scheme(piece.file.uri)] for piece in whole), default=1)
+    least = max((_MIN_SPLIT_BYTES[scheme_of(piece.file.uri)] for piece in whole), default=1)
     target = min(max(sum(piece.weight for piece in whole) // _SPLITS, least), _MAX_SPLIT_BYTES)
     large = [piece for piece in whole if piece.stop > target]
     with ThreadPoolExecutor(16) as pool:  # a look at an object is a request, and there may be thousands
@@ -181,7 +142,7 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
     """
     for piece in item:
         file = piece.file
-        with _opened(file.uri) as reader:
+        with open_file(file.uri) as reader:
             if _is_csv(file.uri):
                 yield from _read_csv(reader, piece)
                 continue
@@ -224,14 +185,14 @@ def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
 def _parts(piece: Piece, target: int) -> list[Piece]:
     """Return the piece, or its parts: decided once, so that all of them agree on what the file is."""
     file = piece.file
-    with _opened(file.uri) as reader:
+    with open_file(file.uri) as reader:
         chunks = _chunks(reader, piece)
         head, chunks = _peek(chunks, HEAD_BYTES)
         if detect_codec(head) is not None:
             return [piece]
         if _is_csv(file.uri):
             # All of it must be read, which a local disk's cache makes cheap: a line break may be in quotes.
-            dialect = detect_dialect(head[:HEAD_BYTES], False) if _scheme(file.uri) == "file" else None
+            dialect = detect_dialect(head[:HEAD_BYTES], False) if scheme_of(file.uri) == "file" else None
             cuts = [FILE_START] if dialect is None else find_row_starts(chunks, dialect.delimiter, target)
             stops = [*(cut.offset for cut in cuts[1:]), piece.stop]
             return [Piece(file, cut.offset, stop, cut.line) for cut, stop in zip(cuts, stops, strict=True)]
@@ -265,10 +226,10 @@ def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
 def _chunks(reader: BinaryIO, piece: Piece) -> Iterator[bytes]:
     """Yield what a format wants: from the byte before `start` (see `read_lines`), past `stop` to the end."""
     uri, at = piece.file.uri, max(piece.start - 1, 0)
-    with _reporting(uri, f"read at byte {at}"):
+    with reporting(uri, f"read at byte {at}"):
         reader.seek(at)
     while True:
-        with _reporting(uri, f"read at byte {at}"):
+        with reporting(uri, f"read at byte {at}"):
             chunk = reader.read(min(BLOCK_BYTES, piece.stop - at) if at < piece.stop else _TAIL_BYTES)
         if not chunk:
             break
@@ -277,111 +238,3 @@ def _chunks(reader: BinaryIO, piece: Piece) -> Iterator[bytes]:
     if at < piece.stop:
         message = f"{uri}: cannot read at byte {at}: expected {piece.file.size} bytes, the file has shrunk"
         raise SourceError(message)
-
-
-def _scheme(url: str) -> str:
-    scheme = url.partition("://")[0]
-    return scheme if scheme in _CLIENTS else "file"
-
-
-def _find_local(path: str) -> list[FoundFile]:
-    if os.path.isdir(path):
-        paths = list(_walk(path))
-    elif os.path.lexists(path):
-        paths = [path]  # a name may hold what would be a wildcard
-    else:
-        paths = [found for found in glob.glob(path, recursive=True) if not os.path.isdir(found)]
-    return [_found_local(os.path.abspath(found)) for found in paths]
-
-
-def _walk(folder: str) -> Iterator[str]:
-    def fail(error: OSError) -> None:
-        raise error
-
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(parent, name) for name in names if not name.startswith("."))
-
-
-def _found_local(path: str) -> FoundFile:
-    with _reporting(path, "read"):
-        status = os.stat(path)
-    name = path.encode("utf-8", "replace").decode()
-    if name != path or not stat.S_ISREG(status.st_mode):
-        what = "a name in UTF-8" if name != path else "a file"
-        message = f"{name}: cannot read: expected {what}"
-        raise SourceError(message)
-    return FoundFile(path, status.st_size, status.st_mtime)
-
-
-def _find_remote(url: str) -> list[FoundFile]:
-    bucket_alone = "/" not in url.partition("://")[2].rstrip("/")
-    _skip_credentials(url)
-    matched = []
-    if not bucket_alone and not url.endswith("/"):
-        matched = FileSystems.match([url])[0].metadata_list
-    if not matched and not any(wildcard in url for wildcard in "*?["):
-        matched = FileSystems.match([f"{url.rstrip('/')}/**"])[0].metadata_list
-    return [
-        FoundFile(each.path, each.size_in_bytes, float(each.last_updated_in_seconds or 0))
-        for each in matched
-        if not each.path.endswith("/") and ("/." in url or "/." not in each.path)
-    ]
-
-
-def _skip_credentials(uri: str) -> None:
-    """Keep Beam from looking for credentials on an emulator: where there are none it tries for 25 s.
-
-    Its option --no_auth would mean that, but its client for GCS does not ask for it.
-    """
-    if _scheme(uri) == "gs" and os.environ.get("STORAGE_EMULATOR_HOST"):
-        from apache_beam.internal.gcp.auth import _Credentials
-
-        _Credentials._credentials_init = True
-
-
-@contextmanager
-def _opened(uri: str) -> Iterator[BinaryIO]:
-    with _reporting(uri, "open"):
-        if _scheme(uri) == "file":
-            handle: Any = open(uri, "rb", buffering=0)  # noqa: SIM115  closed below; blocks need no buffer
-        else:
-            _skip_credentials(uri)
-            handle = FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED)
-    with closing(handle):
-        # Beam's buffer for S3 fetches 16 MiB at every start; below it are plain ranged requests.
-        yield getattr(handle, "raw", handle)
-
-
-@contextmanager
-def _reporting(uri: str, action: str) -> Iterator[None]:
-    """Turn what a file system raises into one line that names the file, what was tried, and the reason."""
-    failures = _failures(_scheme(uri))
-    try:
-        yield
-    except failures as error:
-        message = f"{uri}: cannot {action}: {_reason(error)}"
-        raise SourceError(message) from error
-
-
-@cache
-def _failures(scheme: str) -> tuple[type[Exception], ...]:
-    if scheme == "gs":
-        from google.api_core.exceptions import GoogleAPIError
-        from google.auth.exceptions import GoogleAuthError
-        from requests.exceptions import RequestException
-
-        return OSError, GoogleAPIError, GoogleAuthError, RequestException, NotImplementedError
-    if scheme == "s3":
-        from apache_beam.io.aws.clients.s3.messages import S3ClientError
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        return OSError, S3ClientError, BotoCoreError, ClientError
-    return (OSError,)
-
-
-def _reason(error: Exception) -> str:
-    while isinstance(error, BeamIOError) and error.exception_details:
-        error = next(iter(error.exception_details.values()))
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()) or type(error).__name__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import msgspec
 
-from sluice.config.urls import shown
+from sluice.config.urls import mask
 from sluice.errors import SourceError
 from sluice.formats import FORMATS, HEAD_BYTES, detect_format
 
@@ -46,6 +45,9 @@ _NEXTS = {
 }
 """Where APIs put what leads to the next page, and the query's parameter that takes it, if it is no URL."""
 
+PLACES_IN_PAGES = ("page", "offset", "limit", *sorted(set(_NEXTS.values())))
+"""Parameters of a query that say which page it is: messages may show them."""
+
 _MORE = ("has_more", "hasMore", "meta.has_more", "pagination.has_more")
 _BOM = b"\xef\xbb\xbf"
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -62,6 +64,12 @@ class Rules:
     """Dotted path of what leads to the next page."""
     param: str = ""
     """Parameter of the query for the cursor, the page's number or the offset."""
+    harmless: tuple[str, ...] = PLACES_IN_PAGES
+    """Parameters of the query that messages may show."""
+
+    def shown(self, url: str) -> str:
+        """Return what messages and dead letters may show of a page's URL."""
+        return mask(url, self.harmless, passwords=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,7 @@ def parse_page(page: Page, rules: Rules) -> Parsed:
         return Parsed(_pieces(body), None)
     if not body.strip():
         return Parsed([], document)
-    raw = _list(msgspec.Raw(body), rules.items, page.url)
+    raw = _list(msgspec.Raw(body), rules.items, rules.shown(page.url))
     if raw is None:
         return Parsed([body.strip()] if document else [], document)
     return Parsed([bytes(each) for each in msgspec.json.decode(raw, type=list[msgspec.Raw])], document)
@@ -116,7 +124,7 @@ def next_url(page: Page, parsed: Parsed, rules: Rules) -> str | None:
     if any(_at(parsed.document, path) is False for path in _MORE):
         return None
     if paging == "link":
-        return _followed(page, page.link) if page.link else None
+        return _followed(page, page.link, rules) if page.link else None
     if paging == "cursor":
         return _by_cursor(page, parsed, rules)
     if paging in ("page", "offset") and parsed.records:
@@ -124,7 +132,7 @@ def next_url(page: Page, parsed: Parsed, rules: Rules) -> str | None:
         first = 1 if paging == "page" else 0
         at = dict(parse_qsl(urlsplit(page.url).query, True)).get(param, str(first))
         if not at.isdigit():
-            message = f"{shown(page.url)}: {param}: expected a number, got {at!r}"
+            message = f"{rules.shown(page.url)}: {param}: expected a number, got {at!r}"
             raise SourceError(message)
         return _with_param(page.url, param, str(int(at) + (1 if paging == "page" else len(parsed.records))))
     return None
@@ -138,17 +146,6 @@ def detect_paging(page: Page, parsed: Parsed) -> str:
         return "cursor"
     names = dict(parse_qsl(urlsplit(page.url).query, True))
     return next((each for each in ("page", "offset") if each in names), "none")
-
-
-def next_link(header: str) -> str:
-    """Return the URL of `rel="next"` in a Link header (RFC 8288); '' if there is none."""
-    for url, parameters in _LINK.findall(header):
-        if re.search(r"""(?i);\s*rel\s*=\s*(?:"[^"]*\bnext\b[^"]*"|next\b)""", parameters):
-            return str(url)
-    return ""
-
-
-_LINK = re.compile(r"""<([^>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]+))?)*)""")
 
 
 class _Nothing:
@@ -168,7 +165,7 @@ def _at(document: Any, path: str) -> Any:
 
 def _by_cursor(page: Page, parsed: Parsed, rules: Rules) -> str | None:
     if parsed.document is None:
-        message = f"{shown(page.url)}: expected JSON that leads to the next page, got a damaged answer"
+        message = f"{rules.shown(page.url)}: expected JSON that leads to the next page, got a damaged answer"
         raise SourceError(message)
     paths = (
         [rules.next]
@@ -179,20 +176,24 @@ def _by_cursor(page: Page, parsed: Parsed, rules: Rules) -> str | None:
     if value in (None, "", False) or value is _NOTHING:
         return None
     if not isinstance(value, str | int):
-        message = f"{shown(page.url)}: {paths[0]}: expected a text or a number, got {type(value).__name__}"
+        message = (
+            f"{rules.shown(page.url)}: {paths[0]}: expected a text or a number, got {type(value).__name__}"
+        )
         raise SourceError(message)
     text = str(value)
     if text.startswith(("http://", "https://", "/", "?")):
-        return _followed(page, text)
+        return _followed(page, text, rules)
     return _with_param(page.url, rules.param or _NEXTS.get(paths[0], "cursor"), text)
 
 
-def _followed(page: Page, link: str) -> str:
+def _followed(page: Page, link: str, rules: Rules) -> str:
     """Return the URL behind a link, on the same server only: a token must not be sent to another one."""
     url = urljoin(page.url, link)
     here, there = urlsplit(page.url), urlsplit(url)
     if (here.scheme, here.netloc) != (there.scheme, there.netloc):
-        message = f"{shown(page.url)}: expected the next page on the same server, got {shown(url)}"
+        message = (
+            f"{rules.shown(page.url)}: expected the next page on the same server, got {rules.shown(url)}"
+        )
         raise SourceError(message)
     return there._replace(fragment="").geturl()
 
@@ -203,7 +204,7 @@ def _with_param(url: str, name: str, value: str) -> str:
     return parts._replace(query=urlencode([*query, (name, value)])).geturl()
 
 
-def _list(raw: msgspec.Raw, path: str, url: str) -> msgspec.Raw | None:
+def _list(raw: msgspec.Raw, path: str, where: str) -> msgspec.Raw | None:
     """Return the list of records in a document: at `path`, or where APIs put it; None: it is one record itself."""
     if bytes(raw).lstrip()[:1] != b"{":
         return raw if bytes(raw).lstrip()[:1] == b"[" else None
@@ -212,12 +213,12 @@ def _list(raw: msgspec.Raw, path: str, url: str) -> msgspec.Raw | None:
     name, _, rest = path.partition(".")
     if path:
         if name not in members or (not rest and kinds[name] != b"["):
-            message = f"{shown(url)}: expected a list of records at {path!r}, got an object without it"
+            message = f"{where}: expected a list of records at {path!r}, got an object without it"
             raise SourceError(message)
-        return _list(members[name], rest, url)
+        return _list(members[name], rest, where)
     for name in _LISTS:
         if kinds.get(name) in (b"[", b"{"):
-            return _list(members[name], "", url)
+            return _list(members[name], "", where)
         if name in members and bytes(members[name]) == b"null":
             return msgspec.Raw(b"[]")
     lists = [members[name] for name, kind in kinds.items() if kind == b"["]

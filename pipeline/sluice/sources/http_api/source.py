@@ -1,21 +1,14 @@
-"""A JSON API as a source: `https://host/path?query[#options]`, page by page.
-
-Options stand behind the `#`, joined by `&`: `paging`, `items`, `next`, `param` (see `http_pages.Rules`),
-`token=ENVIRONMENT_VARIABLE` for a bearer token, `timeout=30s`, `retry_for=5m`, `snapshot=1d`, and `keep=FOLDER`,
-where pages are kept so that a run that was stopped goes on where it was.
-"""
+"""A JSON API as a source, page by page."""
 
 from __future__ import annotations
 
 import email.utils
-import importlib
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import msgspec
@@ -24,14 +17,15 @@ import xxhash
 
 from sluice.clock import Clock, system_clock
 from sluice.config.durations import floor_to
-from sluice.config.urls import choice, seconds, shown, split_options
+from sluice.config.urls import Url
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 from sluice.provenance import MessageProvenance
-from sluice.sources.http_api.pages import PAGINGS, Page, Rules, next_link, next_url, parse_page
+from sluice.sources.http_api.pages import Page, Rules, next_url, parse_page
 from sluice.storage import Store, open_store
 
-OPTIONS = ("paging", "items", "next", "param", "token", "timeout", "retry_for", "snapshot", "keep")
+if TYPE_CHECKING:
+    import httpx
 
 _LOGGER = logging.getLogger("sluice")
 _OK = 200
@@ -49,36 +43,14 @@ _BATCH_RECORDS = 10_000
 class Api:
     """What to ask, and how. `token` is the name of an environment variable; times are in seconds."""
 
-    url: str
+    url: Url
+    """Of the first page."""
     rules: Rules
     token: str
     timeout: float
     retry_for: float
     snapshot: float
-    keep: str
-
-
-def parse_api(url: str) -> Api:
-    """Return what `url` means; ConfigError if it is not as the module's first lines say."""
-    plain, options = split_options(url, OPTIONS)
-    parts = urlsplit(plain)
-    if "@" in parts.netloc or not parts.hostname:
-        message = f"{shown(plain)}: expected a host without user or password; name a variable with #token="
-        raise ConfigError(message)
-    return Api(
-        url=plain,
-        rules=Rules(
-            choice(plain, options, "paging", PAGINGS),
-            options.get("items", ""),
-            options.get("next", ""),
-            options.get("param", ""),
-        ),
-        token=options.get("token", ""),
-        timeout=seconds(plain, options, "timeout", "30s"),
-        retry_for=seconds(plain, options, "retry_for", "5m"),
-        snapshot=seconds(plain, options, "snapshot", "1d"),
-        keep=options.get("keep", ""),
-    )
+    keep: Url | None
 
 
 class HttpSource(beam.PTransform):
@@ -91,15 +63,10 @@ class HttpSource(beam.PTransform):
 
     bounded = True
 
-    def __init__(self, url: str, clock: Clock = system_clock) -> None:
-        """Take the URL above; ConfigError if it is wrong, or the client is not installed."""
+    def __init__(self, api: Api, clock: Clock = system_clock) -> None:
+        """Read the pages of `api`."""
         super().__init__()
-        try:
-            importlib.import_module("httpx")
-        except ImportError as error:
-            message = f"{shown(url)}: its client is not installed: pip install 'sluice-beam[api]'"
-            raise ConfigError(message) from error
-        self.api = parse_api(url)
+        self.api = api
         self._clock = clock
 
     def check(self) -> None:
@@ -126,10 +93,10 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
         SourceError: the API failed for `retry_for`, refused, or its pages lead nowhere or in a circle.
 
     """
-    kept = _Kept(open_store(api.keep), api.url) if api.keep else None
+    kept = _Kept(open_store(api.keep), api) if api.keep else None
     arrival = floor_to(started, api.snapshot)
     with _Client(api, sleep) as client:
-        url: str | None = api.url
+        url: str | None = api.url.reveal()
         seen: set[str] = set()
         before, same, number = b"", 0, 0
         while url is not None:
@@ -143,9 +110,8 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
             yield from _batches(api, page, parsed.records, stored.arrival)
             same = same + 1 if page.body == before and parsed.records else 0
             if same >= _SAME_PAGES:
-                message = (
-                    f"{shown(page.url)}: expected another page, got the same {same + 1} times; check #paging="
-                )
+                problem = f"expected another page, got the same {same + 1} times; check #paging="
+                message = f"{api.rules.shown(page.url)}: {problem}"
                 raise SourceError(message)
             before, number = page.body, number + 1
             if kept is not None and kept.is_last(number - 1) and client.has_changed(page):
@@ -154,6 +120,7 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
             seen.add(page.url)
             following = next_url(page, parsed, api.rules)
             if following in seen and following != page.url:
+                shown = api.rules.shown
                 message = f"{shown(page.url)}: expected a new page to follow, got one that was read: {shown(following)}"
                 raise SourceError(message)
             url = None if following == page.url else following  # a last page may lead to itself, for later
@@ -169,14 +136,13 @@ class StoredPage(msgspec.Struct):
 class _Kept:
     """Pages of earlier runs in a folder, a file each, and those of this one."""
 
-    def __init__(self, store: Store, url: str) -> None:
+    def __init__(self, store: Store, api: Api) -> None:
         self._store = store
         self._names = store.list("")
         self._first = len(self._names)
-        if self._names and self._load(0).page.url != url:
-            message = (
-                f"{store.root}: expected pages of {shown(url)}, got those of {shown(self._load(0).page.url)}"
-            )
+        first = self._load(0).page.url if self._names else api.url.reveal()
+        if first != api.url.reveal():
+            message = f"{store.root}: expected pages of {api.url}, got those of {api.rules.shown(first)}"
             raise ConfigError(message)
 
     def is_last(self, number: int) -> bool:
@@ -202,20 +168,18 @@ def _batches(api: Api, page: Page, records: Any, arrival: float) -> Iterator[Rec
     for at in range(0, len(records), _BATCH_RECORDS):
         part = records[at : at + _BATCH_RECORDS]
         provenance = MessageProvenance(
-            uri=shown(api.url),
+            uri=str(api.url),
             arrival=arrival,
             message_ids=[xxhash.xxh3_128_hexdigest(record) for record in part],
             arrivals=[arrival] * len(part),
-            attributes=[{"page": shown(page.url)}] * len(part),
+            attributes=[{"page": api.rules.shown(page.url)}] * len(part),
         )
         yield RecordBatch(part, provenance)
 
 
 def _token(api: Api) -> str:
     if api.token and not os.environ.get(api.token):
-        message = (
-            f"{shown(api.url)}: expected a bearer token in the environment variable {api.token}, got nothing"
-        )
+        message = f"{api.url}: expected a bearer token in the environment variable {api.token}, got nothing"
         raise ConfigError(message)
     return os.environ.get(api.token, "") if api.token else ""
 
@@ -260,7 +224,7 @@ class _Client:
         try:
             return self._retry.copy()(self._get, url)
         except _AgainError as error:
-            message = f"{shown(url)}: {error}; tried for {self._api.retry_for:g} s"
+            message = f"{self._api.rules.shown(url)}: {error}; tried for {self._api.retry_for:g} s"
             raise SourceError(message) from error
 
     def has_changed(self, page: Page) -> bool:
@@ -274,22 +238,28 @@ class _Client:
             reason = f"expected an answer, got {type(error).__name__}: {error}".rstrip(": ")
             raise _AgainError(reason) from error
         except self._mistakes as error:
-            message = f"{shown(url)}: expected an answer, got {type(error).__name__}: {error}"
+            message = f"{self._api.rules.shown(url)}: expected an answer, got {type(error).__name__}: {error}"
             raise SourceError(message) from error
         status = f"{answer.status_code} {answer.reason_phrase}".strip()
         if answer.status_code in _PASSING:
             reason = f"expected status {_OK}, got {status}"
             raise _AgainError(reason, _retry_after(answer.headers.get("Retry-After", "")))
         if answer.status_code != _OK:
-            message = f"{shown(url)}: expected status {_OK}, got {status}"
+            message = f"{self._api.rules.shown(url)}: expected status {_OK}, got {status}"
             raise SourceError(message)
         kind = answer.headers.get("Content-Type", "")
         lines = any(name in kind for name in ("ndjson", "jsonl", "json-seq", "json-lines"))
-        return Page(url, answer.content, next_link(answer.headers.get("Link", "")), lines)
+        return Page(url, answer.content, next_link(answer), lines)
 
     def _warn(self, state: tenacity.RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome is not None else None
-        _LOGGER.warning("%s: %s; trying again", shown(self._api.url), failure)
+        _LOGGER.warning("%s: %s; trying again", self._api.url, failure)
+
+
+def next_link(answer: httpx.Response) -> str:
+    """Return the URL of `rel="next"` among the links of an answer's header; '' if there is none."""
+    links = [{name.lower(): value for name, value in link.items()} for link in answer.links.values()]
+    return next((link["url"] for link in links if "next" in link.get("rel", "").split()), "")
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

@@ -9,14 +9,10 @@ counted in the metric `tombstones` and left out.
 from __future__ import annotations
 
 import base64
-import importlib
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange
@@ -26,7 +22,6 @@ from apache_beam.utils.timestamp import Duration
 
 from sluice.clock import Clock, system_clock
 from sluice.elements import OffsetSpan, RecordBatch
-from sluice.errors import ConfigError
 from sluice.provenance import PartitionProvenance
 from sluice.run_state import RunHandle
 from sluice.sources.kafka.client import Topic, check_topic
@@ -47,9 +42,6 @@ from sluice.sources.streaming import (
 
 KEY = "kafka.key"
 """Attribute that holds a record's key, beside those that hold its headers."""
-
-_STARTS = ("committed", "earliest", "latest")
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 _BATCH_RECORDS = 2_000
 _BATCH_BYTES = 4 << 20
@@ -78,15 +70,10 @@ class KafkaSource(StreamingSource):
     what is read twice is recognized by the log.
     """
 
-    def __init__(self, url: str, clock: Clock = system_clock) -> None:
-        """Take the URL above; ConfigError if it is wrong, or the client is not installed."""
+    def __init__(self, topic: Topic, clock: Clock = system_clock) -> None:
+        """Read `topic`."""
         super().__init__()
-        try:
-            importlib.import_module("confluent_kafka")
-        except ImportError as error:
-            message = f"{url}: its client is not installed: pip install 'sluice-beam[kafka]'"
-            raise ConfigError(message) from error
-        self.topic = parse_url(url)
+        self.topic = topic
         self._clock = clock
 
     def check(self) -> None:
@@ -108,54 +95,6 @@ class KafkaSource(StreamingSource):
             | "Spread partitions" >> beam.Reshuffle()
             | "Read partitions" >> beam.ParDo(read(*arguments)).with_output_types(RecordBatch)
         )
-
-
-def parse_url(url: str, group: str = "") -> Topic:
-    """Return what `url` means; `group` stands in where it names none.
-
-    Raises:
-        ConfigError: it is not as the module's first line says.
-
-    """
-    parts = urlsplit(url)
-    if "@" in parts.netloc:
-        message = (
-            "kafka://: expected no user or password in the URL; they come from KAFKA_SASL_USERNAME and "
-            "KAFKA_SASL_PASSWORD"
-        )
-        raise ConfigError(message)
-    name = parts.path.removeprefix("/")
-    if not parts.netloc or not _TOPIC.fullmatch(name):
-        message = (
-            f"{url}: expected kafka://host:9092/topic?group=NAME, got topic {name!r} at {parts.netloc!r}"
-        )
-        raise ConfigError(message)
-    query = dict(each.partition("=")[::2] for each in parts.query.split("&") if each)
-    unknown = sorted(query.keys() - {"group", "start"})
-    if unknown:
-        message = f"{url}: expected group and start behind the question mark, got {unknown[0]!r}"
-        raise ConfigError(message)
-    group = unquote(query.get("group", group))
-    if not group:
-        message = f"{url}: expected ?group=NAME, the consumer group that remembers what is stored, got none"
-        raise ConfigError(message)
-    return Topic(parts.netloc, name, group, _parse_start(url, unquote(query.get("start", "committed"))))
-
-
-def _parse_start(url: str, text: str) -> str | float:
-    if text in _STARTS:
-        return text
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        message = (
-            f"{url}: start: expected one of {', '.join(_STARTS)} or a time with its offset, such as "
-            f"2025-02-08T13:09:00Z, got {text!r}"
-        )
-        raise ConfigError(message)
-    return time.timestamp()
 
 
 class Found(NamedTuple):

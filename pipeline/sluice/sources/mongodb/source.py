@@ -1,31 +1,34 @@
-"""A MongoDB collection as a source: `mongodb://[user:password@]host[,host…]/db.collection[?options][#snapshot=1d]`.
-
-What stands before the `#` is MongoDB's own connection string, `mongodb+srv://` included.
-"""
+"""A MongoDB collection as a source: every document as JSON."""
 
 from __future__ import annotations
 
 import base64
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import msgspec
 
 from sluice.clock import Clock, system_clock
 from sluice.config.durations import floor_to
-from sluice.config.urls import seconds, shown, split_options
+from sluice.config.urls import Url
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 from sluice.provenance import MessageProvenance
 
-OPTIONS = ("snapshot",)
-
 _BATCH_DOCUMENTS = 5_000
+
+
+class Collection(NamedTuple):
+    """What is read. `url` is MongoDB's own connection string; `snapshot`, in seconds, is the span of an arrival."""
+
+    url: Url
+    database: str
+    name: str
+    snapshot: float
 
 
 class MongoSource(beam.PTransform):
@@ -42,30 +45,19 @@ class MongoSource(beam.PTransform):
 
     bounded = True
 
-    def __init__(self, url: str, clock: Clock = system_clock) -> None:
-        """Take the URL above; ConfigError if it is wrong, or the client is not installed."""
+    def __init__(self, collection: Collection, clock: Clock = system_clock) -> None:
+        """Read `collection`."""
         super().__init__()
-        try:
-            importlib.import_module("pymongo")
-        except ImportError as error:
-            message = f"{shown(url)}: its client is not installed: pip install 'sluice-beam[mongodb]'"
-            raise ConfigError(message) from error
-        self.uri, options = split_options(url, OPTIONS)
-        self._snapshot = seconds(self.uri, options, "snapshot", "1d")
+        self._collection = collection
         self._clock = clock
-        self.database, _, self.collection = self.uri.partition("?")[0].rpartition("/")[2].partition(".")
-        if not self.collection or "//" not in self.uri.rpartition("/")[0]:
-            message = f"{shown(self.uri)}: expected mongodb://host/db.collection, got no collection"
-            raise ConfigError(message)
 
     def check(self) -> None:
         """Raise SourceError if the server does not answer, or has no such collection."""
-        with _connected(self.uri) as client:
-            names = client[self.database].list_collection_names(filter={"name": self.collection})
+        of = self._collection
+        with _connected(of.url) as client:
+            names = client[of.database].list_collection_names(filter={"name": of.name})
         if not names:
-            message = (
-                f"{shown(self.uri)}: expected a collection {self.collection} in {self.database}, got none"
-            )
+            message = f"{of.url}: expected a collection {of.name} in {of.database}, got none"
             raise SourceError(message)
 
     def size(self) -> int | None:
@@ -74,29 +66,29 @@ class MongoSource(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Read with one cursor."""
-        arrival = floor_to(self._clock(), self._snapshot)
-        names = (self.uri, self.database, self.collection)
+        arrival = floor_to(self._clock(), self._collection.snapshot)
         return (
             begin
-            | "Name collection" >> beam.Create([names])
+            | "Name collection" >> beam.Create([self._collection])
             | "Read documents" >> beam.FlatMap(read_collection, arrival).with_output_types(RecordBatch)
         )
 
 
-def read_collection(names: tuple[str, str, str], arrival: float) -> Iterator[RecordBatch]:
-    """Yield the documents of a collection, given by URI, database and name; all arrive at `arrival`.
+def read_collection(collection: Collection, arrival: float) -> Iterator[RecordBatch]:
+    """Yield the documents of a collection; all arrive at `arrival`.
 
     Raises:
         SourceError: the server cannot be reached, refuses, or fails.
 
     """
-    uri, database, collection = names
-    with _connected(uri) as client:
-        cursor = client[database][collection].find_raw_batches({}, batch_size=_BATCH_DOCUMENTS).sort("_id", 1)
-        for raw in cursor:
+    with _connected(collection.url) as client:
+        documents = client[collection.database][collection.name]
+        for raw in documents.find_raw_batches({}, batch_size=_BATCH_DOCUMENTS).sort("_id", 1):
             records, ids = to_json(raw)
             if records:
-                yield RecordBatch(records, MessageProvenance(shown(uri), arrival, ids, [arrival] * len(ids)))
+                yield RecordBatch(
+                    records, MessageProvenance(str(collection.url), arrival, ids, [arrival] * len(ids))
+                )
 
 
 def to_json(raw: bytes) -> tuple[list[bytes], list[str]]:
@@ -179,19 +171,19 @@ def _number(value: Any) -> msgspec.Raw | str:
 
 
 @contextmanager
-def _connected(uri: str) -> Iterator[Any]:
+def _connected(url: Url) -> Iterator[Any]:
     import pymongo
     from pymongo.errors import InvalidURI, PyMongoError
 
     try:
-        client: Any = pymongo.MongoClient(uri, appname="sluice")
+        client: Any = pymongo.MongoClient(url.reveal(), appname="sluice")
         with client:
             yield client
     except (InvalidURI, pymongo.errors.ConfigurationError) as error:
-        message = f"{shown(uri)}: expected a connection string of MongoDB: {_reason(error)}"
+        message = f"{url}: expected a connection string of MongoDB: {_reason(error)}"
         raise ConfigError(message) from error
     except PyMongoError as error:
-        message = f"{shown(uri)}: cannot read: {_reason(error)}"
+        message = f"{url}: cannot read: {_reason(error)}"
         raise SourceError(message) from error
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
 
-from sluice.errors import ConfigError, SourceError
-
-_EXPECTED = "pubsub://projects/PROJECT/subscriptions/NAME or pubsub://projects/PROJECT/topics/NAME"
-_URL = re.compile(r"pubsub://projects/([^/?]+)/(subscriptions|topics)/([^/?]+)(?:\?(.*))?")
+from sluice.errors import SourceError
 
 _CHECK_SECONDS = 10.0
 _ACK_SECONDS = 30
@@ -45,37 +40,11 @@ _PASSING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a URL means: `topic` is None where it names a subscription; both are full names."""
+    """What is read: `topic` is None where a subscription is named; both are full names."""
 
     uri: str
     subscription: str
     topic: str | None
-
-
-def parse_address(url: str) -> Address:
-    """Return what `url` means.
-
-    Raises:
-        ConfigError: it is not an address of Pub/Sub.
-
-    """
-    match = _URL.fullmatch(url)
-    if match is None:
-        got = url if "@" not in url else "pubsub://…@…"  # whatever a password may have been put into
-        message = f"{got}: expected {_EXPECTED}"
-        raise ConfigError(message)
-    project, kind, name, query = match.groups()
-    options = dict(parse_qsl(query or "", keep_blank_values=True))
-    allowed = {"subscription"} if kind == "topics" else set()
-    if not options.keys() <= allowed or "" in options.values():
-        expected = "only ?subscription=NAME" if allowed else "nothing"
-        message = f"{url}: expected {expected} behind the name, got ?{query}"
-        raise ConfigError(message)
-    uri = f"pubsub://projects/{project}/{kind}/{name}"
-    if kind == "subscriptions":
-        return Address(uri, f"projects/{project}/subscriptions/{name}", None)
-    own = options.get("subscription", f"sluice-{name}")
-    return Address(uri, f"projects/{project}/subscriptions/{own}", f"projects/{project}/topics/{name}")
 
 
 def open_client() -> Any:

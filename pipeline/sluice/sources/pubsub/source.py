@@ -7,7 +7,6 @@ that acknowledges nothing before it is stored.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,10 +19,9 @@ from apache_beam.utils.timestamp import Duration
 from apache_beam.utils.windowed_value import WindowedValue
 
 from sluice.elements import RecordBatch
-from sluice.errors import ConfigError
 from sluice.provenance import MessageProvenance
 from sluice.run_state import RunHandle
-from sluice.sources.pubsub.client import check_subscription, parse_address
+from sluice.sources.pubsub.client import Address, check_subscription
 from sluice.sources.pubsub.subscriber import Lease, Pulled, open_subscriber
 from sluice.sources.streaming import (
     TRACKER,
@@ -67,15 +65,10 @@ class PubSubSource(StreamingSource):
     message. The watermark follows publish times.
     """
 
-    def __init__(self, url: str) -> None:
-        """Take the URL; ConfigError if it is none of Pub/Sub, or the client is not installed."""
+    def __init__(self, address: Address) -> None:
+        """Read the subscription at `address`."""
         super().__init__()
-        self._address = parse_address(url)
-        try:
-            importlib.import_module("google.cloud.pubsub_v1")
-        except ImportError as error:
-            message = f"{url}: its client is not installed: pip install 'sluice-beam[gcp]'"
-            raise ConfigError(message) from error
+        self._address = address
 
     def check(self) -> None:
         """Find the subscription, or make it for a topic; SourceError says what is missing."""
