@@ -163,7 +163,25 @@ def test_all_problems_are_found(root: Path) -> None:
         " describe the property"
     )
     assert third.startswith("jobs/other.yaml: sauce: unknown key; expected one of name, contracts,")
-    assert fourth.startswith("jobs/third.yaml: warehouse: expected a URL with one of bigquery://")
+    assert fourth.startswith("jobs/third.yaml: warehouse: expected a URL with one of bigquery://, duckdb://")
+
+
+def test_every_wrong_address_of_a_job_is_reported(root: Path) -> None:
+    job = JOB.format(contracts=root / "schemas/shop/click.odcs.yaml")
+    lines = [
+        line for line in job.splitlines() if line.partition(":")[0] not in ("source", "files", "dead_letters")
+    ]
+    addresses = {
+        "source": "kafka://h/t",
+        "files": "s4://b/x",
+        "dead_letters": "gs://",
+        "quarantine": "s3://K:S@b/x",
+    }
+    (root / "jobs/other.yaml").write_text(
+        "\n".join([*lines, *(f"{key}: {url}" for key, url in addresses.items())])
+    )
+    found = [problem for problem in problems(root) if problem.startswith("jobs/other.yaml")]
+    assert [problem.split(": ")[1] for problem in found] == list(addresses)
 
 
 def test_event_type_in_two_files_is_a_problem(root: Path) -> None:
