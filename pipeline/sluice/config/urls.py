@@ -124,7 +124,9 @@ def mask(text: str, harmless: Collection[str] = (), *, user: bool = False, passw
 
 def mask_query(query: str, harmless: Collection[str]) -> str:
     """Return the harmless options of a query, with the `?` before them; '' if there are none."""
-    shown = "&".join(_mask_option(each) for each in query.split("&") if _name(each) in harmless)
+    shown = "&".join(
+        _mask_option(each) for each in query.split("&") if (name := _name(each)) and name in harmless
+    )
     return f"?{shown}" if shown else ""
 
 
