@@ -16,24 +16,28 @@ from tests.end_to_end.replay_fixture import Replay, one_line, sluice
     [
         (
             ["--source=ftp://host/x"],
-            "ftp://host/x: expected a path or one of dead-letters:, file://, gs://, http://, https://, kafka://, "
-            "mongodb://, mongodb+srv://, pubsub://, s3://, got the scheme 'ftp'",
+            "--source: expected a path or a URL with one of dead-letters:, file://, gs://, http://, https://, "
+            "kafka://, mongodb://, mongodb+srv://, pubsub://, s3://, got 'ftp://host/x'",
         ),
         (
             ["--files=ftp://host/x"],
-            "ftp://host/x: expected a local path, file:///path, gs://bucket/prefix or s3://bucket/prefix, "
-            "got the scheme 'ftp'",
+            "--files: expected a local path, file:///path, gs://bucket/prefix or s3://bucket/prefix, "
+            "got 'ftp://host/x'",
         ),
         (
             ["--files=gs://"],
-            "'gs://': expected a local path, file:///path, gs://bucket/prefix or s3://bucket/prefix, got no bucket",
+            "--files: expected a local path, file:///path, gs://bucket/prefix or s3://bucket/prefix, got 'gs://'",
         ),
         (
             ["--warehouse=oracle://host/db"],
-            "warehouse: expected a URL that starts with one of"
-            f" {', '.join(f'{scheme}://' for scheme in WAREHOUSES)}; got 'oracle://host/db'",
+            "--warehouse: expected a URL with one of"
+            f" {', '.join(f'{scheme}://' for scheme in WAREHOUSES)}, got 'oracle://host/db'",
         ),
-        (["--warehouse=duckdb:///w"], "warehouse: expected duckdb:///PATH.duckdb, got 'duckdb:///w'"),
+        (
+            ["--warehouse=duckdb:///w"],
+            "--warehouse: duckdb:///w: path: expected a path with a suffix, such as .duckdb, and without * ? [ ], "
+            "got 'w'",
+        ),
         (
             ["--windows.counts=10"],
             "--windows.counts: expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got '10'",

@@ -18,7 +18,7 @@ from sluice.sources import SOURCES, open_source, parse_source
 from sluice.storage import open_store
 from sluice.warehouses import WAREHOUSES, open_warehouse, parse_warehouse
 
-from tests.runtime.replay_fixture import sluice
+from tests.end_to_end.replay_fixture import sluice
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "schemas" / "commerce" / "product.odcs.yaml"
