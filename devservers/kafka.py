@@ -13,7 +13,7 @@ import tenacity
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # not in its stubs
 from sluice.config.urls import Url
-from sluice.tooling.publish import KafkaPublisher
+from sluice.tooling.publishers import KafkaPublisher
 
 from devservers.errors import MissingTool
 from devservers.ports import restart_port

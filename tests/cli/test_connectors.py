@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from sluice.cli.main import main
-from sluice.config.connectors import describe
+from sluice.config.connectors import Connector, describe
+from sluice.sources import SOURCES
 from sluice.warehouses import WAREHOUSES
 
+KINDS: list[tuple[str, Mapping[str, type[Connector[Any]]]]] = [
+    ("sources", SOURCES),
+    ("warehouses", WAREHOUSES),
+]
+CONNECTORS = [(command, scheme, connector) for command, found in KINDS for scheme, connector in found.items()]
 
-def test_every_warehouse_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["warehouses"]) == 0
-    listed = capsys.readouterr().out
-    assert [scheme for scheme in WAREHOUSES if f"{scheme}://" not in listed] == []
 
-
-@pytest.mark.parametrize("scheme", WAREHOUSES)
-def test_warehouse_is_shown_with_every_option(scheme: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["warehouses", scheme]) == 0
-    shown = capsys.readouterr().out
-    assert f"URL: {WAREHOUSES[scheme].shape}\n" in shown
-    connector = describe(WAREHOUSES[scheme])
+@pytest.mark.parametrize(("command", "connectors"), KINDS)
+def test_every_connector_is_listed(
+    command: str, connectors: Mapping[str, type[Connector[Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command]) == 0
+    listed = "".join(capsys.readouterr().out.split())
     assert [
-        option.name for option in (*connector.parts, *connector.options) if option.name not in shown
+        scheme for scheme, each in connectors.items() if "".join(each.shape.split())[:12] not in listed
     ] == []
+
+
+@pytest.mark.parametrize(("command", "scheme", "connector"), CONNECTORS)
+def test_connector_is_shown_with_every_option(
+    command: str, scheme: str, connector: type[Connector[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, scheme]) == 0
+    shown = capsys.readouterr().out
+    declared = describe(connector)
+    assert f"URL: {declared.shape}\n" in shown
+    assert [option.name for option in (*declared.parts, *declared.options) if option.name not in shown] == []
 
 
 def test_unknown_scheme_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

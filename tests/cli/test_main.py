@@ -46,7 +46,7 @@ def test_help_shows_each_command_with_an_example() -> None:
         (
             ["rum"],
             "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'tables', 'publish', "
-            "'redeliver', 'check', 'generate', 'report', 'warehouses')",
+            "'redeliver', 'check', 'generate', 'report', 'sources', 'warehouses')",
         ),
         (["run"], "sluice run: error: the following arguments are required: JOB"),
         (["check", "--agains=x"], "sluice: error: unrecognized arguments: --agains=x"),

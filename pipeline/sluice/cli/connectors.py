@@ -8,10 +8,17 @@ from typing import Any
 
 from sluice.cli.command import Command, Options
 from sluice.config.connectors import Connector, ConnectorDescription, describe
+from sluice.config.urls import Url
 from sluice.errors import ConfigError
 
 Connectors = Mapping[str, type[Connector[Any]]]
 """Scheme of a URL -> connector."""
+
+
+def _sources(options: Options, _: list[str]) -> int:
+    from sluice.sources import SOURCES
+
+    return _print(SOURCES, "source", options.scheme)
 
 
 def _warehouses(options: Options, _: list[str]) -> int:
@@ -28,7 +35,7 @@ def _print(connectors: Connectors, kind: str, scheme: str | None) -> int:
     elif scheme in connectors:
         print_connector(describe(connectors[scheme]))
     else:
-        message = f"{scheme}: expected the scheme of a {kind}, one of {', '.join(connectors)}"
+        message = f"{Url(scheme)}: expected the scheme of a {kind}, one of {', '.join(connectors)}"
         raise ConfigError(message)
     return 0
 
@@ -48,6 +55,14 @@ def _scheme_option(example: str) -> Callable[[argparse.ArgumentParser], None]:
 
     return add_options
 
+
+SOURCES = Command(
+    name="sources",
+    summary="list the sources that a job can read, or show one with its options",
+    example="sluice sources kafka",
+    add_options=_scheme_option("kafka"),
+    run=_sources,
+)
 
 WAREHOUSES = Command(
     name="warehouses",

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from sluice import __version__
 from sluice.cli.check import CHECK
 from sluice.cli.command import Command, HelpFormatter
-from sluice.cli.connectors import WAREHOUSES
+from sluice.cli.connectors import SOURCES, WAREHOUSES
 from sluice.cli.generate import GENERATE
 from sluice.cli.publish import PUBLISH
 from sluice.cli.report import REPORT
 from sluice.cli.run import LOAD, REDELIVER, RUN
 from sluice.cli.tables import TABLES
+from sluice.config.urls import mask_arguments
 from sluice.errors import SluiceError
 
 COMMANDS: Sequence[Command] = (
@@ -29,6 +30,7 @@ COMMANDS: Sequence[Command] = (
     CHECK,
     GENERATE,
     REPORT,
+    SOURCES,
     WAREHOUSES,
 )
 """In the order in which `--help` lists them."""
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = parser.parse_known_args(arguments)
     command: Command = options.command
     if rest and not command.takes_beam_options:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        parser.error(f"unrecognized arguments: {mask_arguments(rest)}")
     with _logging_to_standard_error():
         return _run(command, options, rest)
 

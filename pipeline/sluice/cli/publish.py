@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 
 from sluice.cli.command import Command, Options
 from sluice.cli.job_options import add_job_argument
 from sluice.config.job import load_job
+from sluice.config.urls import Url
 from sluice.errors import ConfigError
 
 _OTHER_PLACES = ("files", "warehouse", "dead_letters", "quarantine")
@@ -14,8 +16,10 @@ _OTHER_PLACES = ("files", "warehouse", "dead_letters", "quarantine")
 
 def _publish(options: Options, _: list[str]) -> int:
     from sluice.cli.console import record_counter
-    from sluice.config.urls import Url
-    from sluice.tooling.publish import parse_rate, publish
+    from sluice.clock import system_clock
+    from sluice.tooling.fake_events import fake_events
+    from sluice.tooling.publish import file_records, parse_rate, publish
+    from sluice.tooling.publishers import open_publisher
 
     if (options.source is None) != options.generate:
         message = "publish: expected either --source FILES or --generate"
@@ -23,16 +27,13 @@ def _publish(options: Options, _: list[str]) -> int:
     rate = None if options.rate is None else parse_rate(options.rate)
     job = load_job(options.job, unused=_OTHER_PLACES)
     topic = job.source if options.to is None else Url(options.to, where="--to")
+    publisher = open_publisher(topic)
+    if options.generate:
+        records = fake_events(job.contracts, job.route_by, system_clock)
+    else:
+        records = file_records(options.source, loop=options.loop)
     with record_counter(f"sluice publish {job.name}") as show:
-        sent = publish(
-            job,
-            to=topic,
-            source=options.source,
-            rate=rate,
-            loop=options.loop,
-            count=options.count,
-            on_progress=show,
-        )
+        sent = publish(islice(records, options.count), publisher, rate, show)
     print(f"{job.name}: {sent:,} records published to {topic}")
     return 0
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 _AUTHORITY = re.compile(r"[^/?#]*")
 _HOSTS = re.compile(r"(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?(,(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?)*")
+_FLAG_VALUE = re.compile(r"(?<==).*|^[^-].*", re.DOTALL)
+"""What follows the first = of a flag, or an argument that is no flag."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -120,6 +122,13 @@ def mask(text: str, harmless: Collection[str] = (), *, user: bool = False, passw
     query = credentials.rest.partition("#")[0].partition("?")[2]
     name = f"{credentials.user}@" if user and credentials.user and not credentials.ambiguous else ""
     return f"{scheme}://{name}{_place(credentials.rest)}{mask_query(query, harmless)}"
+
+
+def mask_arguments(arguments: Iterable[str]) -> str:
+    """Return arguments of a command line, such as `--source=URL`, with the addresses in them masked."""
+    return " ".join(
+        _FLAG_VALUE.sub(lambda value: mask(value[0]), argument, count=1) for argument in arguments
+    )
 
 
 def mask_query(query: str, harmless: Collection[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
+from sluice.config.urls import mask_arguments
 from sluice.errors import ConfigError
 
 
@@ -25,9 +26,8 @@ def check_beam_options(arguments: Sequence[str]) -> None:
         options._add_argparse_args(parser)
     _, unknown = parser.parse_known_args(arguments)
     if unknown:
-        message = (
-            f"{' '.join(unknown)}: neither a key of the job file nor an option of Beam; see sluice run --help"
-        )
+        given = mask_arguments(unknown)
+        message = f"{given}: neither a key of the job file nor an option of Beam; see sluice run --help"
         raise ConfigError(message)
 
 
