@@ -170,7 +170,7 @@ SHAPE = "expected mongodb://HOST/DATABASE.COLLECTION, got"
     ],
 )
 def test_wrong_addresses(url: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ConfigError, match=f"(?m)^{re.escape(message)}$"):
         open_source(url)
 
 

@@ -196,7 +196,7 @@ class TestUncertainAnswers:
             raise StorageError(message)
 
         self.answer(monkeypatch, store, refuse)
-        with pytest.raises(StorageError, match="^connection refused$"):
+        with pytest.raises(StorageError, match="(?m)^connection refused$"):
             store.create("x.json", b"1")
         assert store.list("") == []
 

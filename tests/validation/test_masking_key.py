@@ -130,7 +130,7 @@ def test_a_secret_that_gives_no_key_is_a_clear_mistake(
     manager: SecretManager, secret: str, message: str
 ) -> None:
     manager.secrets[f"{SECRET}/versions/1"] = b"short"
-    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ConfigError, match=f"(?m)^{re.escape(message)}$"):
         read_privacy_key([SIGNUP], secret)
 
 

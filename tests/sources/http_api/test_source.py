@@ -226,12 +226,12 @@ def test_what_passes_is_tried_again() -> None:
 def test_what_does_not_pass_ends_the_run() -> None:
     with serve(lambda *_: (503, {"Retry-After": "400"}, b"")) as server:
         message = f"{server.url}: expected status 200, got 503 Service Unavailable; tried for 300 s"
-        with pytest.raises(SourceError, match=f"^{re.escape(message)}$"):
+        with pytest.raises(SourceError, match=f"(?m)^{re.escape(message)}$"):
             read(server.url)
     assert len(server.requests) == 1
     with (
         serve(lambda *_: (401, {}, b"")) as server,
-        pytest.raises(SourceError, match="got 401 Unauthorized$"),
+        pytest.raises(SourceError, match="(?m)got 401 Unauthorized$"),
     ):
         read(server.url)
     assert len(server.requests) == 1
@@ -273,11 +273,11 @@ def test_circles_are_noticed() -> None:
 
     with serve(circle) as server:
         message = f"{server.url}?cursor=c: expected a new page to follow, got one that was read: {server.url}?cursor=b"
-        with pytest.raises(SourceError, match=f"^{re.escape(message)}$"):
+        with pytest.raises(SourceError, match=f"(?m)^{re.escape(message)}$"):
             read(server.url)
     with serve(lambda *_: ok(EVENTS)) as server:
         message = f"{server.url}?page=11: expected another page, got the same 11 times; check #paging="
-        with pytest.raises(SourceError, match=f"^{re.escape(message)}$"):
+        with pytest.raises(SourceError, match=f"(?m)^{re.escape(message)}$"):
             read(server.url + "?page=1")
     with serve(lambda *_: ok({"data": EVENTS, "next_cursor": "z"})) as server:
         assert users(read(server.url)) == ALL + ALL  # the last page leads to itself
@@ -290,7 +290,7 @@ def test_a_token_goes_to_its_server_only(monkeypatch: pytest.MonkeyPatch) -> Non
     assert {token for _, token in server.requests} == {"Bearer s3cret"}
     with serve(lambda *_: ok({"data": EVENTS, "next": "http://example.org/logs"})) as server:
         message = f"{server.url}: expected the next page on the same server, got http://example.org/logs"
-        with pytest.raises(SourceError, match=f"^{re.escape(message)}$"):
+        with pytest.raises(SourceError, match=f"(?m)^{re.escape(message)}$"):
             read(server.url + "#token=SHOP_TOKEN")
     monkeypatch.delenv("SHOP_TOKEN")
     with pytest.raises(
@@ -409,7 +409,7 @@ def test_link_headers(header: str, url: str) -> None:
     ],
 )
 def test_wrong_address_is_rejected(url: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ConfigError, match=f"(?m)^{re.escape(message)}$"):
         open_source(url)
 
 
