@@ -6,10 +6,8 @@ import pytest
 from sluice.retry import RetryPolicy
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
-from tests.warehouses.duckdb.duckdb_orders import (
-    LETTER,
-    ORDER,
-)
+from tests.warehouses.duckdb.duckdb_orders import ORDER
+from tests.warehouses.order_segments import LETTER
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -13,11 +12,7 @@ from sluice.elements import Segment
 from sluice.warehouses import SegmentLoad
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
-NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
-
-
-MINUTE = 1739020140  # 2025-02-08T13:09:00Z
-
+from tests.warehouses.order_segments import ID, MINUTE, NOW
 
 ORDER = Contract(
     event_type="order",
@@ -46,21 +41,6 @@ ORDER = Contract(
     ),
     event_time="at",
 )
-
-
-LETTER = Contract(
-    event_type="dead_letter",
-    table="dead_letters",
-    id="dead_letter",
-    version="1.0.0",
-    domain="sluice",
-    description="",
-    properties=(Property("at", "timestamp", required=True), Property("payload", "string")),
-    event_time="at",
-)
-
-
-ID = "620e9530-8d35-4315-aaeb-1ce969de2672"
 
 
 FULL = (

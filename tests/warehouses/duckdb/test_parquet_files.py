@@ -5,13 +5,7 @@ from pathlib import Path
 from sluice.warehouses.duckdb.parquet_files import write_atomically
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
-from tests.warehouses.duckdb.duckdb_orders import (
-    ORDER,
-    line,
-    load,
-    query,
-    segment,
-)
+from tests.warehouses.duckdb.duckdb_orders import ORDER, line, load, query, segment
 
 
 def test_views_do_not_see_hidden_files(warehouse: DuckDBWarehouse) -> None:

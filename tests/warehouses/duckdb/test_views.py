@@ -12,15 +12,8 @@ from sluice.tooling.tables import apply_contracts
 from sluice.warehouses.duckdb.views import create_table_sql
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
-from tests.warehouses.duckdb.duckdb_orders import (
-    FULL,
-    LETTER,
-    ORDER,
-    line,
-    load,
-    query,
-    segment,
-)
+from tests.warehouses.duckdb.duckdb_orders import FULL, ORDER, line, load, query, segment
+from tests.warehouses.order_segments import LETTER
 
 
 def test_the_ddl_makes_a_table_of_the_views_columns_and_types(warehouse: DuckDBWarehouse) -> None:

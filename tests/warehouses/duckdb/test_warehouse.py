@@ -20,18 +20,8 @@ from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses import SegmentLoad, open_warehouse
 from sluice.warehouses.duckdb.warehouse import LOCK_RETRY, DuckDBWarehouse, connect
 
-from tests.warehouses.duckdb.duckdb_orders import (
-    FULL,
-    ID,
-    LETTER,
-    MINUTE,
-    NOW,
-    ORDER,
-    line,
-    load,
-    query,
-    segment,
-)
+from tests.warehouses.duckdb.duckdb_orders import FULL, ORDER, line, load, query, segment
+from tests.warehouses.order_segments import ID, LETTER, MINUTE, NOW
 
 
 def test_prepared_views_are_empty(warehouse: DuckDBWarehouse) -> None:
