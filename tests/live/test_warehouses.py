@@ -226,7 +226,7 @@ def test_log_rebuilds_every_warehouse_equal_to_duckdb(
     folder, expected = replayed
     backend = make_any_backend(tmp_path)
     printed = run("load", folder, backend.url)
-    assert "recovered: 3,950 events" in printed
+    assert "backfilled: 3,950 events" in printed
     assert "%" not in printed  # the password, as the URL has it
     assert tables(backend) == expected
     run("load", folder, backend.url)
