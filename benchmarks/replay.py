@@ -74,7 +74,7 @@ PEERS: dict[str, Peer] = {
     "pyspark": Peer(
         "PySpark, local[2]",
         f"{_NO_LOG}; a warehouse (Parquet files without one); dead letters with their source;"
-        " telling a number from a string that looks like one",
+        " distinguishing a number from a string that looks like one",
         _foreign("pyspark_local"),
     ),
     "dlt": Peer(

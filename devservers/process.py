@@ -21,6 +21,8 @@ LIFETIME = 1800.0
 START_TIMEOUT = 120.0
 """Seconds within which a server must answer."""
 
+_END_INTERVAL = 0.01
+
 PROGRAMS = Path(__file__).with_name("programs")
 
 
@@ -66,17 +68,23 @@ class ServerProcess:
         if code is not None:
             message = f"{self._command[0]}: ended with code {code} before it listened"
             raise ServerError(message)
+        return self._accepts_connections()
+
+    def _accepts_connections(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1):
             return True
         return False
 
     def kill(self) -> None:
-        """Kill it with SIGKILL, and everything that it started."""
+        """Kill it with SIGKILL, with everything that it started, and wait until the port is free."""
         if self._process is not None:
             with suppress(ProcessLookupError):  # it ended by itself
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+            wait_until(
+                lambda: not self._accepts_connections(), f"{self._command[0]}: end", interval=_END_INTERVAL
+            )
 
     def freeze(self) -> None:
         """Stop it with SIGSTOP: connections stay open, nothing answers."""

@@ -14,6 +14,7 @@ REPOSITORY_SUITES = {
     "test_commerce",
     "test_dependencies",
     "test_deploy",
+    "test_devservers",
     "test_docs",
     "test_layers",
     "test_layout",

@@ -1,8 +1,8 @@
-"""usage: guard.py SECONDS COMMAND…: runs a command, and ends it after so many seconds at the latest."""
+"""usage: guard.py SECONDS COMMAND…: runs a command, and kills it after so many seconds; exits with its code."""
 
 import subprocess
 import sys
 
 if __name__ == "__main__":
-    with_limit = float(sys.argv[1])
-    subprocess.run(sys.argv[2:], timeout=with_limit, check=False)
+    seconds, command = float(sys.argv[1]), sys.argv[2:]
+    sys.exit(subprocess.run(command, timeout=seconds, check=False).returncode)
