@@ -67,8 +67,6 @@ LONG_FOR_NOW = {
 }
 NOQA_FOR_NOW = {
     "sluice.sources.kafka.reader",
-    "sluice.tooling.fake_events",
-    "sluice.validation.batch_checks",
 }
 
 

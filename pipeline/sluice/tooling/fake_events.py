@@ -83,7 +83,7 @@ class _Maker:
                 "integer": lambda each: self._random.randint(*map(int, _bounds(each))),
                 "float": lambda each: round(self._random.uniform(*_bounds(each)), 3),
                 "decimal": self._decimal,
-                "boolean": lambda _: self._random.random() < 0.5,  # noqa: PLR2004
+                "boolean": lambda _: self._random.choice((False, True)),
                 "timestamp": lambda _: self.now(),
                 "date": lambda _: self.now()[:10],
                 "object": lambda each: self.object(each.properties),

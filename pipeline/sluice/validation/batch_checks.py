@@ -108,13 +108,16 @@ def _column(prop: Property, reach: _Reach) -> Iterator[tuple[_Rule, _Reach]]:
     elif prop.type == "object":
         yield from _columns(prop.properties, attribute_names(prop.properties), reach)
     elif prop.items is not None:
-        items: _Reach = lambda events: chain.from_iterable(reach(events))  # noqa: E731
-        yield from _column(prop.items, _present(prop.items, items))
+        yield from _column(prop.items, _present(prop.items, _items(reach)))
 
 
 def _values(reach: _Reach, name: str) -> _Reach:
     get = operator.attrgetter(name)
     return lambda events: map(get, reach(events))
+
+
+def _items(reach: _Reach) -> _Reach:
+    return lambda events: chain.from_iterable(reach(events))
 
 
 def _present(prop: Property, reach: _Reach) -> _Reach:
