@@ -17,10 +17,10 @@ QUESTIONS = {
     """,
     "top reasons for rejection (dead_letters)": """
         select code, coalesce(event_type, '?') || '.' || regexp_replace(reason.path, '[0-9]+', '*', 'g') as property,
-               count(distinct letter_id) as letters, any_value(reason.expected) as expected,
+               count(distinct letter_id) as dead_letters, any_value(reason.expected) as expected,
                any_value(reason.got) as got
         from (select *, unnest(violations) as reason from dead_letters)
-        group by all order by letters desc, code, property limit 8
+        group by all order by dead_letters desc, code, property limit 8
     """,
     "revenue by status (order_events)": """
         select status, count(*) as orders, sum(total_amount)::decimal(18, 2) as total_amount

@@ -14,7 +14,7 @@ module "sluice" {
       domains        = ["backend_events"]
       shared         = { order_events = ["shipping_address"], inventory_events = [], user_activity_events = ["ip_address", "user_agent"] }
       shared_readers = keys(var.analysts)
-      # Events are kept for ever, refused records for a year.
+      # Events are kept for ever, dead letters for a year.
       partition_expiration_days = { dead_letters = 365 }
     }
   }
