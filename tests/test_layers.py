@@ -59,16 +59,6 @@ VENDOR_CLIENTS = (
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 40
 
-BEAM_FOR_NOW: set[str] = set()
-LONG_FOR_NOW = {
-    "sluice.config.job.load_job",
-    "sluice.config.options.option",
-    "sluice.tooling.publish.publish",
-}
-NOQA_FOR_NOW = {
-    "sluice.sources.kafka.reader",
-}
-
 
 class Import(NamedTuple):
     """An import statement of a module."""
@@ -168,9 +158,7 @@ def test_beam_is_imported_only_where_it_runs() -> None:
     misplaced = [
         place(each)
         for each in imports()
-        if each.imported.split(".")[0] == "apache_beam"
-        and layer(each.module) not in WITH_BEAM
-        and each.module not in BEAM_FOR_NOW
+        if each.imported.split(".")[0] == "apache_beam" and layer(each.module) not in WITH_BEAM
     ]
     assert misplaced == []
 
@@ -186,7 +174,7 @@ def test_vendor_clients_are_imported_inside_functions() -> None:
 
 def test_files_are_short() -> None:
     lines = {name: len(path.read_bytes().splitlines()) for name, path in modules().items()}
-    assert {name for name, number in lines.items() if number > MOST_LINES} <= LONG_FOR_NOW
+    assert {name for name, number in lines.items() if number > MOST_LINES} == set()
 
 
 def test_functions_are_short() -> None:
@@ -197,7 +185,7 @@ def test_functions_are_short() -> None:
                 first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
                 if (number := (node.end_lineno or first) - first + 1) > MOST_LINES_OF_A_FUNCTION:
                     long[f"{module}.{node.name}"] = number
-    assert set(long) <= LONG_FOR_NOW
+    assert set(long) == set()
 
 
 def test_every_noqa_has_a_reason() -> None:
@@ -205,8 +193,7 @@ def test_every_noqa_has_a_reason() -> None:
         f"{module}:{number}"
         for module, path in modules().items()
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
-        if module not in NOQA_FOR_NOW
-        and re.search(r"# (noqa|type: ignore)", line)
+        if re.search(r"# (noqa|type: ignore)", line)
         and not re.search(r"# (noqa: [A-Z0-9, ]+  \S|type: ignore\[)", line)
     ]
     assert without == []

@@ -55,8 +55,8 @@ def option(
 
     Args:
         help: what it means, as a fragment of a sentence.
-        default: as a user would write it, if it is a text, else the value itself, which documentation does not
-            mention. Without a default the option is required.
+        default: a text as a user writes it, or the value itself, which documentation does not mention. Without a
+            default the option is required.
         example: a value as a user writes it.
         parse: turns the value as given into the field's value.
         secret: its value is never printed.
@@ -76,10 +76,9 @@ def option(
         "many": many,
         "family": family,
     }
-    if many or family:
-        default = ()
-    elif isinstance(default, str) and default:
+    if isinstance(default, str) and default:
         default = parse(default, "default")
+    default = () if many or family else default
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 

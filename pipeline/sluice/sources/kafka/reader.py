@@ -124,7 +124,7 @@ class Commits:
             new = {each: at for each, at in self._wanted.items() if self._asked.get(each) != at}
             if new:
                 self._ask(new)
-                assert self._answer is not None  # noqa: S101
+                assert self._answer is not None
                 self._take(self._answer)
             return self._asked == self._wanted
 
