@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sluice.warehouses import WAREHOUSES
 
 from tests.cli.failures import failure
 from tests.end_to_end.replay_fixture import Replay, one_line, sluice
@@ -30,8 +29,8 @@ from tests.end_to_end.replay_fixture import Replay, one_line, sluice
         ),
         (
             ["--warehouse=oracle://host/db"],
-            "--warehouse: expected a URL with one of"
-            f" {', '.join(f'{scheme}://' for scheme in WAREHOUSES)}, got 'oracle://host/db'",
+            "--warehouse: expected a URL with one of bigquery://, duckdb://, postgresql://, snowflake://, sqlite://, "
+            "got 'oracle://host/db'",
         ),
         (
             ["--warehouse=duckdb:///w"],
