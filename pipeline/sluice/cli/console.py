@@ -20,6 +20,7 @@ from sluice.arrow.window_counts import MICROSECONDS
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.config.urls import Url
+from sluice.contracts import REPAIRED_KEY
 from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
 from sluice.graph.progress import Progress
@@ -185,7 +186,7 @@ def print_report(report: Report, job: Job | None = None) -> None:
         )
     if report.repaired:
         console.print(
-            f"repaired: {report.repaired:,} malformed records were repaired; their events are marked _repaired"
+            f"repaired: {report.repaired:,} malformed records were repaired; their events are marked {REPAIRED_KEY}"
         )
     verdict = "reconciled: read = accepted + duplicates + rejected, accepted = loaded + load_rejected"
     console.print(

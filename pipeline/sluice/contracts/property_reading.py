@@ -11,7 +11,14 @@ from open_data_contract_standard.model import SchemaProperty
 from sluice.contracts.model import Mask, Property, Scalar
 from sluice.contracts.odcs import KeyPath, choice, custom_properties, names, show
 from sluice.contracts.patterns import python_pattern
-from sluice.contracts.value_types import INT64_MAX, INT64_MIN, SCALAR_TYPES, ValueType
+from sluice.contracts.value_types import (
+    DECIMAL_PRECISION,
+    DECIMAL_SCALE,
+    INT64_MAX,
+    INT64_MIN,
+    SCALAR_TYPES,
+    ValueType,
+)
 
 _LOGICAL_TYPES = ("string", "integer", "number", "boolean", "timestamp", "date", "object", "array")
 _OPTIONS: Mapping[str, Mapping[str, str]] = {
@@ -21,7 +28,7 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "array": {"minItems": "min_length", "maxItems": "max_length"},
 }
 """logicalType -> its logicalTypeOptions -> the field of Property that each fills."""
-_DECIMALS = ("DECIMAL(38,9)", "NUMERIC(38,9)", "NUMERIC")
+_DECIMALS = (*(f"{name}({DECIMAL_PRECISION},{DECIMAL_SCALE})" for name in ("DECIMAL", "NUMERIC")), "NUMERIC")
 _FLOATS = ("DOUBLE", "FLOAT64", "FLOAT")
 _NAME = re.compile(r"[^\"\\\x00-\x1f]+")
 _REFERENCE = re.compile(r"\w+\.\w+")

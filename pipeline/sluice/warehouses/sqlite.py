@@ -24,7 +24,7 @@ import pyarrow as pa
 from sluice.arrow.schema import ADDED
 from sluice.config.connectors import Connector
 from sluice.config.options import option
-from sluice.contracts import Contract, Property, ValueType, by_type
+from sluice.contracts import EVENT_ID_COLUMN, Contract, Property, ValueType, by_type
 from sluice.errors import ConfigError
 from sluice.warehouses.client_errors import client_errors, file_errors
 from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
@@ -265,7 +265,7 @@ def _differences(connection: Connection, contract: Contract) -> list[Difference]
     )
 
 
-PRIMARY_KEY = {"primary key": "_event_id"}
+PRIMARY_KEY = {"primary key": EVENT_ID_COLUMN}
 _COLUMNS = 'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?) ORDER BY cid'
 
 
@@ -287,7 +287,10 @@ def create_table_sql(contract: Contract) -> str:
     head = (
         f"CREATE TABLE IF NOT EXISTS {DIALECT.quote_name(contract.table)} ({_comment(contract.description)}"
     )
-    return "\n".join([head, *lines, '    PRIMARY KEY ("_event_id")', ") STRICT;"]) + "\n"
+    return (
+        "\n".join([head, *lines, f"    PRIMARY KEY ({DIALECT.quote_name(EVENT_ID_COLUMN)})", ") STRICT;"])
+        + "\n"
+    )
 
 
 def _comment(description: str) -> str:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import LEAF_TYPES, Contract, Property, by_type
+from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, LEAF_TYPES, Contract, Property, by_type
 from sluice.contracts.value_types import CLUSTERABLE_TYPES
 from sluice.errors import ContractError
 from sluice.warehouses.dialect import Dialect, NameRule
@@ -180,11 +180,11 @@ def once_query(contract: Contract, dataset: str) -> str:
     filter on it can pass the window and leave days unread. The view's own filter, which all rows pass, is for the
     table, which rejects a query without one.
     """
-    key = "_event_id" if contract.event_time is None else f"_event_id, `{contract.event_time}`"
+    key = EVENT_ID_COLUMN if contract.event_time is None else f"{EVENT_ID_COLUMN}, `{contract.event_time}`"
     return f"""SELECT *
 FROM `{dataset}.{contract.table}`
-WHERE `{contract.event_time or "_ingested_at"}` >= TIMESTAMP '0001-01-01'
-QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY _ingested_at) = 1"""
+WHERE `{contract.event_time or INGESTED_AT_COLUMN}` >= TIMESTAMP '0001-01-01'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {INGESTED_AT_COLUMN}) = 1"""
 
 
 def table_schema(table: Mapping[str, Any]) -> TableSchema:
@@ -234,7 +234,7 @@ def _resource(
     table |= {
         "labels": {key: _label(value) for key, value in {"generated_by": "sluice", **labels}.items()},
         "schema": {"fields": fields},
-        "timePartitioning": {"type": "DAY", "field": contract.event_time or "_ingested_at"},
+        "timePartitioning": {"type": "DAY", "field": contract.event_time or INGESTED_AT_COLUMN},
     }
     if clusters:
         table["clustering"] = {"fields": list(clusters)}

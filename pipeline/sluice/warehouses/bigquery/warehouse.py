@@ -32,7 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.arrow.window_counts import MICROSECONDS
-from sluice.contracts import Contract
+from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, SEGMENT_ID_COLUMN, Contract
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.bigquery import tables
@@ -273,7 +273,7 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
                 timeout=REQUEST_TIMEOUT,
             )
 
-        part = "" if whole else f"-{rows.num_rows}-{rows['_event_id'][0].as_py()}"
+        part = "" if whole else f"-{rows.num_rows}-{rows[EVENT_ID_COLUMN][0].as_py()}"
         failure = self.jobs.run(
             f"sluice-{self.dataset}-{contract.table}-{segment.id}{part}",
             submit,
@@ -286,14 +286,14 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
     def _holds(self, contract: Contract, segment: Segment, rows: pa.Table) -> bool:
         """Return whether the table holds all of `rows`."""
         values: dict[str, Any] = {"id": segment.id}
-        days = "_ingested_at >= TIMESTAMP_SECONDS(0)"  # a filter on the partition is required
+        days = f"{INGESTED_AT_COLUMN} >= TIMESTAMP_SECONDS(0)"  # a filter on the partition is required
         if contract.event_time is not None:
             days = f"`{contract.event_time}` BETWEEN @first AND @last"
             span = pc.min_max(rows[contract.event_time]).as_py()
             values |= {"first": span["min"], "last": span["max"]}
         sql = f"""SELECT COUNT(*) AS stored FROM `{self.name}.{contract.table}`
-WHERE {days} AND _segment_id = @id AND _event_id IN UNNEST(@ids)"""
-        ids = rows["_event_id"].to_pylist()
+WHERE {days} AND {SEGMENT_ID_COLUMN} = @id AND {EVENT_ID_COLUMN} IN UNNEST(@ids)"""
+        ids = rows[EVENT_ID_COLUMN].to_pylist()
         parts = [ids[at : at + IDS_A_QUERY] for at in range(0, len(ids), IDS_A_QUERY)]
         stored: int = sum(self.jobs.query(sql, **values, ids=part)[0]["stored"] for part in parts)
         return stored == len(ids)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.arrow.schema import VALUE_TYPE
+from sluice.contracts import EVENT_ID_COLUMN
 
 
 def parquet(table: pa.Table) -> pa.Buffer:
@@ -25,7 +26,7 @@ def parquet(table: pa.Table) -> pa.Buffer:
         sink,
         compression="zstd",
         compression_level=1,
-        use_dictionary=[name for name in texts if name != "_event_id"],
+        use_dictionary=[name for name in texts if name != EVENT_ID_COLUMN],
     )
     return sink.getvalue()
 

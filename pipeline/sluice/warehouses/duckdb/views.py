@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import LEAF_TYPES, Contract, Property, by_type
+from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, LEAF_TYPES, Contract, Property, by_type
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError
 from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
@@ -26,7 +26,7 @@ DIALECT = Dialect(
             "uuid": "UUID",
             "integer": "BIGINT",
             "float": "DOUBLE",
-            "decimal": "DECIMAL(38,9)",
+            "decimal": f"DECIMAL({DECIMAL_PRECISION},{DECIMAL_SCALE})",
             "boolean": "BOOLEAN",
             "timestamp": "TIMESTAMP WITH TIME ZONE",
             "date": "DATE",

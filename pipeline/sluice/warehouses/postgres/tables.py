@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract, by_type
+from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, EVENT_ID_COLUMN, Contract, by_type
 from sluice.errors import ConfigError
 from sluice.warehouses.dialect import Dialect, NameRule, double_quoted, single_quoted
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare
@@ -35,7 +35,7 @@ DIALECT = Dialect(
             "uuid": "uuid",
             "integer": "bigint",
             "float": "double precision",
-            "decimal": "numeric(38,9)",
+            "decimal": f"numeric({DECIMAL_PRECISION},{DECIMAL_SCALE})",
             "boolean": "boolean",
             "timestamp": "timestamptz",
             "date": "date",
@@ -65,7 +65,7 @@ SYSTEM = (
 )
 """What makes the tables and the view that Sluice keeps beside those of the contracts."""
 
-PRIMARY_KEY = {"primary key": "_event_id"}
+PRIMARY_KEY = {"primary key": EVENT_ID_COLUMN}
 
 _COLUMNS = """SELECT attname, format_type(atttypid, atttypmod), attnotnull, NOT atthasdef AND attidentity = ''
 FROM pg_attribute WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
@@ -98,7 +98,10 @@ def table_statements(contract: Contract) -> list[str]:
     columns = (*contract.columns, *ADDED)
     DIALECT.check_contract(contract, columns)
     table = DIALECT.quote_name(contract.table)
-    lines = [*(f"    {DIALECT.column(column)}" for column in columns), '    PRIMARY KEY ("_event_id")']
+    lines = [
+        *(f"    {DIALECT.column(column)}" for column in columns),
+        f"    PRIMARY KEY ({DIALECT.quote_name(EVENT_ID_COLUMN)})",
+    ]
     statements = [f"CREATE TABLE IF NOT EXISTS {table} (\n" + ",\n".join(lines) + "\n)"]
     if contract.description:
         statements.append(f"COMMENT ON TABLE {table} IS {DIALECT.quote_text(contract.description)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract, Property, by_type
+from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, INGESTED_AT_COLUMN, Contract, Property, by_type
 from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.system_tables import (
     COUNTS_VIEW,
@@ -37,7 +37,7 @@ DIALECT = Dialect(
             "uuid": "VARCHAR(36)",
             "integer": "NUMBER(19,0)",
             "float": "FLOAT",
-            "decimal": "NUMBER(38,9)",
+            "decimal": f"NUMBER({DECIMAL_PRECISION},{DECIMAL_SCALE})",
             "boolean": "BOOLEAN",
             "timestamp": "TIMESTAMP_TZ",
             "date": "DATE",
@@ -88,7 +88,7 @@ def create_table_sql(contract: Contract) -> str:
     columns = (*contract.columns, *ADDED)
     DIALECT.check_contract(contract, columns)
     lines = [f"    {column_sql(column)}" for column in columns]
-    day = f"TO_DATE({_quote_name(contract.event_time or '_ingested_at')})"
+    day = f"TO_DATE({_quote_name(contract.event_time or INGESTED_AT_COLUMN)})"
     clusters = ", ".join([day, *map(_quote_name, contract.cluster_by)])
     sql = f"CREATE TABLE IF NOT EXISTS {_quote_name(contract.table)} (\n" + ",\n".join(lines) + "\n)"
     sql += f"\nCLUSTER BY ({clusters})"
