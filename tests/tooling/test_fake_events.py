@@ -44,7 +44,7 @@ def test_the_same_seed_makes_the_same_events() -> None:
     assert dates == {"2025-11-01T12:26:40.250000Z"}
 
 
-def test_a_pattern_is_refused_because_nothing_can_be_made_of_it() -> None:
+def test_required_property_with_a_pattern_is_rejected() -> None:
     contracts = load_contracts("schemas/backend_events")
     order = contracts["order"]
     status = next(each for each in order.properties if each.name == "status")

@@ -13,10 +13,19 @@ from typing import Any
 import yaml
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, Contract, Property, ValueType
+from sluice.contracts import (
+    EVENT_ID_COLUMN,
+    INGESTED_AT_COLUMN,
+    ITEM,
+    Contract,
+    Path,
+    Property,
+    ValueType,
+    walk,
+)
 
-ITEM = "item"
-"""What the hand-written macros call an element of an array."""
+_ELEMENT = "item"
+"""Name of an element of an array in the macros that are written by hand."""
 
 _SEGMENTS = {
     "name": "_segments",
@@ -70,8 +79,9 @@ def docs_markdown(domain: str, contracts: Iterable[Contract]) -> str:
     blocks = []
     for contract in contracts:
         described: dict[str, str] = {}
-        for name, prop in _described((*contract.columns, *ADDED)):
-            described.setdefault(name, prop.description)
+        for path, prop in walk((*contract.columns, *ADDED)):
+            if prop.type != "object" and path[-1] != ITEM:
+                described.setdefault(_alias(path), prop.description)
         for name, description in described.items():
             block = f"{_name(domain, contract)}__{name}"
             blocks.append(f"{{% docs {block} %}}\n{description}\n{{% enddocs %}}\n")
@@ -87,10 +97,12 @@ def select_macros(domain: str, contracts: Iterable[Contract]) -> str:
     for contract in contracts:
         name = _name(domain, contract)
         columns = (*contract.columns, *ADDED)
-        macros.append(_macro(f"{name}_columns", _selected(columns, ())))
-        for path, array in _arrays(columns):
-            inner = "_".join((name, *path))
-            macros.append(_macro(f"{inner}_columns", _selected(array.properties, (ITEM,))))
+        macros.append(_macro(f"{name}_columns", _select_list(columns)))
+        for path, prop in walk(columns):
+            *array, last = path
+            if prop.type == "object" and last == ITEM and ITEM not in array:
+                macro = f"{name}_{_alias(path)}_columns"
+                macros.append(_macro(macro, _select_list(prop.properties, (_ELEMENT,))))
     return "\n\n".join(macros) + "\n"
 
 
@@ -121,44 +133,21 @@ def _column(prop: Property) -> dict[str, Any]:
     return column | ({"data_tests": tests} if tests else {})
 
 
-def _selected(properties: Iterable[Property], parents: tuple[str, ...]) -> Iterator[str]:
-    """Yield an expression for each column; its alias is the path below the table or below the array's item."""
-    for prop in properties:
-        path = (*parents, prop.name)
-        if prop.type == "object":
-            yield from _selected(prop.properties, path)
-            continue
-        alias = _word("_".join(path[1:] if path[0] == ITEM else path))
-        yield _expression(path, prop.type, alias)
+def _select_list(properties: Iterable[Property], parents: Path = ()) -> Iterator[str]:
+    """Yield an expression for each value outside arrays; its alias is its path below the table or the element."""
+    for path, prop in walk(properties):
+        if prop.type != "object" and ITEM not in path:
+            yield _expression((*parents, *path), prop.type, _alias(path))
 
 
-def _expression(path: tuple[str, ...], value_type: ValueType, alias: str) -> str:
+def _expression(path: Path, value_type: ValueType, alias: str) -> str:
     if len(path) == 1:
         return f"{{{{ sluice_column({path[0]!r}, {value_type!r}) }}}} as {alias}"
     return f"{{{{ sluice_member({list(path)!r}, {value_type!r}) }}}} as {alias}"
 
 
-def _described(
-    properties: Iterable[Property], parents: tuple[str, ...] = ()
-) -> Iterator[tuple[str, Property]]:
-    for prop in properties:
-        path = (*parents, prop.name)
-        if prop.type == "object":
-            yield from _described(prop.properties, path)
-            continue
-        yield _word("_".join(path)), prop
-        if prop.items is not None and prop.items.type == "object":
-            yield from _described(prop.items.properties, path)
-
-
-def _arrays(
-    properties: Iterable[Property], parents: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Property]]:
-    for prop in properties:
-        path = (*parents, prop.name)
-        yield from _arrays(prop.properties, path)
-        if prop.items is not None and prop.items.type == "object":
-            yield tuple(_word(each) for each in path), prop.items
+def _alias(path: Path) -> str:
+    return _word("_".join(name for name in path if name != ITEM))
 
 
 def _macro(name: str, expressions: Iterable[str]) -> str:

@@ -1,4 +1,9 @@
-"""Walks over the properties of a contract, at any depth."""
+"""Walks over the properties of a contract, at any depth.
+
+A walk collects facts about properties, or their paths. Code that builds a nested result (a JSON Schema, an Avro record,
+a column type, a compiled check) or that compares two contracts recurses on its own: each needs other context on its
+way down, such as the names already taken, and one shared fold would have more parameters than it saves lines.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +38,7 @@ def _walk_value(path: Path, prop: Property) -> Iterator[tuple[Path, Property]]:
 
 def path_text(path: Path) -> str:
     """Return a path as messages show it, such as `lines[].sku`."""
-    return ".".join(path).replace(f".{ITEM}", ITEM)
+    return "".join(part if part == ITEM else f".{part}" for part in path).removeprefix(".")
 
 
 def innermost_items(prop: Property) -> tuple[Path, Property]:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from sluice.clock import Clock
-from sluice.contracts import Contract, Property, ValueType, by_type
+from sluice.contracts import Contract, Property, ValueType, by_type, path_text, walk
 from sluice.errors import ConfigError
 
 _WORDS = (
@@ -49,7 +49,7 @@ def fake_events(
     """
     maker = _Maker(random.Random(seed), clock)
     for contract in contracts.values():
-        _check(contract.properties, contract.path)
+        _check_patterns(contract)
     while True:
         for contract in contracts.values():
             event = maker.object(contract.properties)
@@ -60,16 +60,14 @@ def fake_events(
             yield msgspec.json.encode(event)
 
 
-def _check(properties: tuple[Property, ...], path: str) -> None:
-    for each in properties:
-        if each.pattern is not None and each.required:
+def _check_patterns(contract: Contract) -> None:
+    for path, prop in walk(contract.properties):
+        if prop.pattern is not None and prop.required:
             message = (
-                f"{path}: {each.name}: expected no pattern where a value is required, got {each.pattern!r}; "
-                "publish --source"
+                f"{contract.path}: {path_text(path)}: expected no pattern where a value is required, "
+                f"got {prop.pattern!r}; publish --source"
             )
             raise ConfigError(message)
-        _check(each.properties, path)
-        _check((each.items,) if each.items is not None else (), path)
 
 
 class _Maker:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from sluice.contracts import Contract, Property
+from sluice.contracts import ITEM, Contract, Property, path_text, walk
 
 Effect = Literal["addable", "tolerated", "incompatible"]
 """What a difference means for a run. `addable`: the table lacks an optional column; its values are loaded into
@@ -144,14 +144,10 @@ def _without_members(
     return replace(prop, properties=inner) if inner else None
 
 
-def members(
-    columns: Sequence[Property], type_of: Callable[[Property], str], prefix: str = ""
-) -> Iterator[Column]:
-    """Yield columns and, behind each, its members, for a warehouse that has types for objects and arrays."""
-    for prop in columns:
-        path = f"{prefix}{prop.name}"
-        yield Column(path, type_of(prop), prop.required)
-        inner = prop
-        while inner.items is not None:
-            inner, path = inner.items, f"{path}[]"
-        yield from members(inner.properties, type_of, f"{path}.")
+def columns_and_members(columns: Sequence[Property], type_of: Callable[[Property], str]) -> list[Column]:
+    """Return columns, each followed by its members, for a warehouse that has types for objects and arrays."""
+    return [
+        Column(path_text(path), type_of(prop), prop.required)
+        for path, prop in walk(columns)
+        if path[-1] != ITEM
+    ]

@@ -13,7 +13,7 @@ from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, LEAF_TYPES, Contr
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError
 from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
-from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare, members
+from sluice.warehouses.schema_diff import Column, Difference, TableSchema, columns_and_members, compare
 from sluice.warehouses.system_tables import COUNTS_VIEW, SEGMENTS
 
 EVENT_DATE = Property("event_date", "date", required=True, description="UTC day of the event, the partition.")
@@ -163,7 +163,7 @@ def expected_schema(contract: Contract) -> TableSchema:
             return f"{type_of(prop.items)}[]"
         return "STRUCT" if prop.type == "object" else column_type(prop)
 
-    columns = members(_columns(contract), type_of)
+    columns = columns_and_members(_columns(contract), type_of)
     return TableSchema([Column(column.path, column.type) for column in columns])
 
 
