@@ -243,7 +243,7 @@ def test_masked_values_leave_decode_and_masked_dead_letters_are_redelivered(shop
 def test_job_without_masking_key_does_not_start(shop: Shop) -> None:
     line = one_line(shop.sluice("run", code=2, key=""), code=2)
     assert line.startswith(
-        "sluice: SLUICE_PRIVACY_KEY: expected the key that protects properties of the contracts"
+        "sluice: SLUICE_PRIVACY_KEY: expected the key that masks properties of the contracts"
     )
     assert not (shop.folder / "out").exists()
     assert "short-secret" not in one_line(shop.sluice("run", code=2, key="short-secret"), code=2)
@@ -259,7 +259,7 @@ def test_spilled_and_shuffled_data_contain_no_raw_value(shop: Shop, monkeypatch:
     handle = RunHandle()
     run = RunContext(
         log=EventLog(open_store(job.files), {"signup": TypeLog.of(contract)}),
-        letters=letters,
+        dead_letters=letters,
         warehouse=warehouse,
         tables={**job.contracts, DEAD_LETTER: dead_letter_contract()},
         ages=AgeLimits(600, 3600, system_clock()),

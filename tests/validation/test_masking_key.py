@@ -44,7 +44,7 @@ def test_contracts_that_protect_nothing_need_no_key(monkeypatch: pytest.MonkeyPa
 def test_a_missing_or_short_key_is_a_clear_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLUICE_PRIVACY_KEY", raising=False)
     wanted = (
-        "SLUICE_PRIVACY_KEY: expected the key that protects properties of the contracts, "
+        "SLUICE_PRIVACY_KEY: expected the key that masks properties of the contracts, "
         "at least 16 bytes, in this environment variable, got "
     )
     with pytest.raises(ConfigError) as missing:
@@ -116,12 +116,12 @@ def test_the_key_comes_from_secret_manager(manager: SecretManager, secret: str, 
         ),
         (
             SECRET,
-            f"{SECRET}/versions/latest: expected the key that protects properties of the contracts, "
+            f"{SECRET}/versions/latest: expected the key that masks properties of the contracts, "
             f"got 404 Secret Version [{SECRET}/versions/latest] not found.",
         ),
         (
             f"{SECRET}/versions/1",
-            f"{SECRET}/versions/1: expected the key that protects properties of the contracts, "
+            f"{SECRET}/versions/1: expected the key that masks properties of the contracts, "
             "at least 16 bytes, got 5 bytes",
         ),
     ],

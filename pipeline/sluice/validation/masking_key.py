@@ -44,7 +44,7 @@ def read_privacy_key(contracts: Iterable[Contract], secret: str | None = None) -
     if len(key) < MIN_KEY_BYTES:
         got = "nothing" if not key else f"{len(key)} bytes"
         message = (
-            f"{secret or KEY_VARIABLE}: expected the key that protects properties of the contracts, "
+            f"{secret or KEY_VARIABLE}: expected the key that masks properties of the contracts, "
             f"at least {MIN_KEY_BYTES} bytes, {place}got {got}{hint}"
         )
         raise ConfigError(message)
@@ -68,6 +68,6 @@ def _from_secret_manager(secret: str) -> bytes:
         answer = SecretManagerServiceClient().access_secret_version(name=version, timeout=_ANSWER_SECONDS)
     except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
         first = str(error).splitlines()[0]
-        message = f"{version}: expected the key that protects properties of the contracts, got {first}"
+        message = f"{version}: expected the key that masks properties of the contracts, got {first}"
         raise ConfigError(message) from error
     return bytes(answer.payload.data)
