@@ -164,12 +164,12 @@ class OrderedLines:
 class EventBatch:
     """Accepted lines on their way to one folder of the log, with enough origin to put them in order again."""
 
-    parts: Sequence[OrderedLines]
+    ordered_lines: Sequence[OrderedLines]
 
     @property
     def size(self) -> int:
         """Bytes of all lines, without line feeds."""
-        return sum(part.size for part in self.parts)
+        return sum(group.size for group in self.ordered_lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +191,8 @@ class Rejected:
     dialect: CsvDialect | None = None
     masked: frozenset[str] = frozenset()
     """Paths of the values that are masked in it, such as `items[].email`."""
-    quarantine: bytes | None = None
-    """Keyed hash of a record that cannot be searched for values to mask, and still has their raw values."""
+    quarantine_hash: bytes | None = None
+    """Keyed hash of a record for the quarantine: it cannot be searched for values to mask, so they are raw in it."""
 
     @property
     def size(self) -> int:

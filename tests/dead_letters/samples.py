@@ -46,6 +46,6 @@ def store(folder: Path, *rejected: Rejected, started: float | None = None) -> De
     log.open()
     for record in rejected:
         dead_letter = make_dead_letter(record, "job", ARRIVAL + 1, started)
-        event_type = DEAD_LETTER if record.quarantine is None else QUARANTINE
+        event_type = DEAD_LETTER if record.quarantine_hash is None else QUARANTINE
         log.append(event_type, minute_of(dead_letter.time), 0, [msgspec.json.encode(dead_letter)])
     return log

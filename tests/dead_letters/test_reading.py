@@ -134,7 +134,7 @@ def test_row_rejected_by_the_warehouse_is_not_open(tmp_path: Path) -> None:
 
 
 def test_quarantined_dead_letter_is_read_from_its_own_folder(tmp_path: Path) -> None:
-    log = store(tmp_path, rejected_click(click()), replace(rejected_click(b"{"), quarantine=b"hash"))
+    log = store(tmp_path, rejected_click(click()), replace(rejected_click(b"{"), quarantine_hash=b"hash"))
     found = [origin for batch in read(log) for origin in origins_of(batch)]
     assert [origin.redelivery.quarantined for origin in found if origin.redelivery is not None] == [
         False,

@@ -102,7 +102,7 @@ class GraphRun:
         handle = RunHandle()
         run = RunContext(
             log=self.log,
-            letters=self.letters,
+            dead_letters=self.letters,
             warehouse=self.warehouse,
             tables={**self.job.contracts, DEAD_LETTER: self.letter_contract, **tables},
             ages=AgeLimits(60, HOUR, started=None if self.live else MINUTE + HOUR),

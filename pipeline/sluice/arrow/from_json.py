@@ -2,7 +2,7 @@
 
 Three ways lead to the table, from fast to slow, and all end in pyarrow's JSON reader, so they cannot differ in a value:
 
-1. The reader takes the whole segment with the contract's schema. It refuses what it does not know (a member outside
+1. The reader takes the whole segment with the contract's schema. It rejects what it does not know (a member outside
    the contract, a repeated key, a seventh decimal of a second) rather than misread it.
 2. Members outside the contract are collected line by line, and the reader ignores them.
 3. Each line is rewritten in the canonical form that the reader takes.
@@ -38,7 +38,7 @@ RowError = tuple[int, str]
 
 
 def to_table(
-    contract: Contract, segment: Segment, identities: Sequence[str], ingested_at: datetime
+    contract: Contract, segment: Segment, event_ids: Sequence[str], ingested_at: datetime
 ) -> tuple[pa.Table, list[RowError]]:
     """Return the rows of `segment` in the order of its lines, with the schema `arrow_schema(contract)`.
 
@@ -49,7 +49,7 @@ def to_table(
     Args:
         contract: whose decoder accepted the lines.
         segment: the lines.
-        identities: deduplication key of each line, for `_event_id`.
+        event_ids: deduplication key of each line, for `_event_id`.
         ingested_at: time of the load, for `_ingested_at`; must have an offset.
 
     Returns:
@@ -63,7 +63,7 @@ def to_table(
         columns, extra, errors = read_with_unknown(contract, segment.lines)
         unconvertible = {index for index, _ in errors}
         rows = [index for index in rows if index not in unconvertible]
-    ids = identities if not errors else [identities[index] for index in rows]
+    ids = event_ids if not errors else [event_ids[index] for index in rows]
     added = [
         extra,
         pa.array(ids, pa.string()),
@@ -77,7 +77,7 @@ def to_table(
 def read_lines(
     contract: Contract, lines: Sequence[bytes], *, ignore_unknown: bool = False
 ) -> list[pa.Array] | None:
-    """Return the contract's properties of `lines`, read at once; None if the reader refuses any of them."""
+    """Return the contract's properties of `lines`, read at once; None if the reader rejects any of them."""
     target = event_fields(contract)
     if not lines:
         return [pa.array([], field.type) for field in target]

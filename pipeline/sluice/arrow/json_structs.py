@@ -20,7 +20,7 @@ from sluice.contracts import (
 )
 
 RAW_TYPES: frozenset[ValueType] = frozenset({"decimal", "json"})
-"""Types whose JSON text is kept as it is, null included."""
+"""Types whose JSON text is stored as it is, null included."""
 
 NULL = msgspec.Raw(b"null")
 
@@ -58,7 +58,7 @@ class UnconvertibleLine(ValueError):
 
 
 def line_object(contract: Contract) -> Property:
-    """Return a stored line as an object: the contract's properties and, where lines have it, the delivery identity."""
+    """Return a stored line as an object: the contract's properties and, where lines have it, the place of delivery."""
     has_delivery = contract.identity == "delivery" and all(
         prop.name != DELIVERY_KEY for prop in contract.properties
     )
@@ -67,7 +67,7 @@ def line_object(contract: Contract) -> Property:
 
 
 def struct_of(prop: Property, *, strict: bool) -> type[msgspec.Struct]:
-    """Return a struct with an attribute for each member of `prop`, see `attribute`; `strict` refuses other members."""
+    """Return a struct with an attribute for each member of `prop`, see `attribute`; `strict` rejects other members."""
     fields: list[Any] = []
     for index, member in enumerate(prop.properties):
         decoded = decoded_type(member, strict=strict)

@@ -149,7 +149,7 @@ def retype(array: pa.Array, target: pa.DataType) -> pa.Array:
     """Return `array` as `target`, which differs only in nullability, metadata and the types of leaves.
 
     A value that `target` forbids to be null may be null only where its parent is. Such a null is not visible, but
-    Parquet's writer would refuse the column, so it is removed from the validity bitmap.
+    Parquet's writer would reject the column, so it is removed from the validity bitmap.
     """
     if array.type == target and not pa.types.is_nested(target):
         return array

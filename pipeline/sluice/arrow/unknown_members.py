@@ -94,20 +94,20 @@ def _finder(prop: Property) -> _Finder | None:
 
 
 def _suspicious_finder(prop: Property) -> _Finder | None:
-    """Return the same, which searches only values that a strict decoder refuses, since most have nothing unknown."""
+    """Return a finder that searches only values that a strict decoder rejects: most have no unknown members."""
     find = _finder(prop)
     if find is None:
         return None
     decode_known = msgspec.json.Decoder(decoded_type(prop, strict=True)).decode
 
-    def find_if_refused(raw: bytes | msgspec.Raw) -> bytes | None:
+    def find_if_rejected(raw: bytes | msgspec.Raw) -> bytes | None:
         try:
             decode_known(raw)
         except msgspec.ValidationError:
             return find(raw)
         return None
 
-    return find_if_refused
+    return find_if_rejected
 
 
 def _object(members: list[bytes]) -> bytes | None:

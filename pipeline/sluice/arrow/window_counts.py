@@ -62,7 +62,7 @@ def count_windows(
         WindowCount(number * width, (number + 1) * width, events, event_type)
         for number, event_type, events in _values(window, types)
     )
-    return sorted(counted, key=lambda each: (each.window_start, each.event_type or ""))
+    return sorted(counted, key=lambda window: (window.window_start, window.event_type or ""))
 
 
 def count_events(contract: Contract, rows: pa.Table, window_seconds: float) -> list[WindowCount]:
@@ -75,7 +75,7 @@ def count_events(contract: Contract, rows: pa.Table, window_seconds: float) -> l
 
 def events_in(rows: int, windows: Sequence[WindowCount]) -> int:
     """Return how many events were loaded, be it as rows or in counts alone."""
-    return rows or sum(each.events for each in windows)
+    return rows or sum(window.events for window in windows)
 
 
 def _values(
@@ -85,6 +85,6 @@ def _values(
     if types is None:
         types = pa.nulls(len(windows), pa.string())
     table = pa.table({"window": windows, "type": types}).filter(pc.is_valid(windows))
-    found = table.group_by(["window", "type"]).aggregate([([], "count_all")])
-    columns = (found.column(name).to_pylist() for name in ("window", "type", "count_all"))
+    groups = table.group_by(["window", "type"]).aggregate([([], "count_all")])
+    columns = (groups.column(name).to_pylist() for name in ("window", "type", "count_all"))
     yield from zip(*columns, strict=True)

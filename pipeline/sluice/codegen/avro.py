@@ -111,8 +111,8 @@ def _record(path: str, properties: Iterable[Property], names: _Names, where: str
 
 
 def _nullable(prop: Property, path: str, names: _Names, where: str) -> Schema:
-    plain = _type(prop, path, names, where)
-    return plain if prop.required else ["null", plain]
+    avro_type = _type(prop, path, names, where)
+    return avro_type if prop.required else ["null", avro_type]
 
 
 def _type(prop: Property, path: str, names: _Names, where: str) -> Schema:

@@ -112,7 +112,7 @@ def _table(contract: Contract) -> dict[str, Any]:
         table["description"] = contract.description
     time = contract.event_time or INGESTED_AT_COLUMN
     table["config"] = {"loaded_at_field": INGESTED_AT_COLUMN, "meta": {"partitioned_by": time}}
-    table["columns"] = [_column(each) for each in (*contract.columns, *ADDED)]
+    table["columns"] = [_column(column) for column in (*contract.columns, *ADDED)]
     return table
 
 

@@ -14,7 +14,7 @@ _KEYWORDS = frozenset({"pk", "fk", "uk"})
 def mermaid(contracts: Iterable[Contract]) -> str:
     """Return an `erDiagram` of the tables of `contracts`, ended by a line feed.
 
-    An entity is a table, with its columns, or an object in one, named by its path. `PK` marks the identity of
+    An entity is a table, with its columns, or an object in one, named by its path. `PK` marks the key of
     a row, `UK` what the contract calls unique, `FK` what it refers to. What is referred to but is no table of
     these contracts is an entity with just that column.
     """
@@ -37,7 +37,7 @@ def mermaid(contracts: Iterable[Contract]) -> str:
         entities[table] = [columns_of[column] for column in sorted(columns_of)]
     lines = ["erDiagram", *(f"    {relation}" for relation in relations)]
     for entity, attributes in entities.items():
-        lines += [f"    {_name(entity)} {{", *(f"        {each}" for each in attributes), "    }"]
+        lines += [f"    {_name(entity)} {{", *(f"        {attribute}" for attribute in attributes), "    }"]
     return "\n".join(lines) + "\n"
 
 
@@ -94,14 +94,17 @@ def _comment(column: Property) -> str:
 
 
 def _name(text: str) -> str:
-    """Quote a name: many plain words, such as those that begin with `to`, mean something to Mermaid."""
-    plain = _unquoted(text).translate({ord("%"): "_", ord("\\"): "_"})
-    return f'"{plain}"'
+    """Quote a name: many words, such as those that begin with `to`, mean something to Mermaid."""
+    word = _unquoted(text).translate({ord("%"): "_", ord("\\"): "_"})
+    return f'"{word}"'
 
 
 def _word(text: str) -> str:
     """Return `text` as the name of an attribute, which cannot be quoted."""
-    word = "".join(each if each.isascii() and (each.isalnum() or each in "_-") else "_" for each in text)
+    word = "".join(
+        character if character.isascii() and (character.isalnum() or character in "_-") else "_"
+        for character in text
+    )
     return f"_{word}" if not word or word[0] in "0123456789-" or word.lower() in _KEYWORDS else word
 
 

@@ -55,8 +55,8 @@ def domains(schemas: Path) -> dict[str, Path]:
         ConfigError: there is none.
 
     """
-    found = [schemas, *sorted(schemas.iterdir())] if schemas.is_dir() else []
-    folders = {folder.resolve().name: folder for folder in found if any(folder.glob("*.odcs.yaml"))}
+    candidates = [schemas, *sorted(schemas.iterdir())] if schemas.is_dir() else []
+    folders = {folder.resolve().name: folder for folder in candidates if any(folder.glob("*.odcs.yaml"))}
     if not folders:
         message = f"{schemas}: expected contracts in schemas/<domain>/<type>.odcs.yaml, got none"
         raise ConfigError(message)
@@ -75,17 +75,17 @@ def generate(root: Path, schemas: Path | None = None) -> Files:
     """
     made: Files = {}
     makers: dict[Path, str] = {}
-    letters = _dead_letters()
-    found = _read_domains(root, schemas or root / "schemas")
-    for domain in found:
+    dead_letters = _dead_letters()
+    all_domains = _read_domains(root, schemas or root / "schemas")
+    for domain in all_domains:
         for target in TARGETS.values():
-            for path, text in target(domain, letters).items():
+            for path, text in target(domain, dead_letters).items():
                 maker = makers.setdefault(path, domain.source)
                 if made.setdefault(path, text) != text:
                     by = f"made by {maker} and by {domain.source}"
                     message = f"{path.as_posix()}: {by}; give one table another physicalName"
                     raise ConfigError(message)
-    made[DIAGRAM] = _with_diagram(root / DIAGRAM, found)
+    made[DIAGRAM] = _with_diagram(root / DIAGRAM, all_domains)
     made |= connector_pages(root)
     return dict(sorted(made.items()))
 
@@ -134,42 +134,42 @@ def run_generate(schemas: Path, root: Path, check_only: bool = False) -> list[st
     return check(root, schemas) if check_only else write(root, schemas)
 
 
-def _duckdb(domain: Domain, letters: Contract) -> Files:
-    return _tables("duckdb", domain, letters, duckdb.create_table_sql)
+def _duckdb(domain: Domain, dead_letters: Contract) -> Files:
+    return _tables("duckdb", domain, dead_letters, duckdb.create_table_sql)
 
 
-def _postgres(domain: Domain, letters: Contract) -> Files:
+def _postgres(domain: Domain, dead_letters: Contract) -> Files:
     own = {
         Path("ddl/postgres/_system.sql"): _sql("pipeline/sluice/warehouses/postgres", postgres.system_sql())
     }
-    return own | _tables("postgres", domain, letters, postgres.create_table_sql)
+    return own | _tables("postgres", domain, dead_letters, postgres.create_table_sql)
 
 
-def _sqlite(domain: Domain, letters: Contract) -> Files:
+def _sqlite(domain: Domain, dead_letters: Contract) -> Files:
     own = {Path("ddl/sqlite/_system.sql"): _sql("pipeline/sluice/warehouses/sqlite.py", sqlite.system_sql())}
-    return own | _tables("sqlite", domain, letters, sqlite.create_table_sql)
+    return own | _tables("sqlite", domain, dead_letters, sqlite.create_table_sql)
 
 
-def _snowflake(domain: Domain, letters: Contract) -> Files:
+def _snowflake(domain: Domain, dead_letters: Contract) -> Files:
     own = {
         Path("ddl/snowflake/_system.sql"): _sql(
             "pipeline/sluice/warehouses/snowflake", snowflake.system_sql()
         )
     }
-    return own | _tables("snowflake", domain, letters, snowflake.create_table_sql)
+    return own | _tables("snowflake", domain, dead_letters, snowflake.create_table_sql)
 
 
 def _tables(
-    name: str, domain: Domain, letters: Contract, create_table_sql: Callable[[Contract], str]
+    name: str, domain: Domain, dead_letters: Contract, create_table_sql: Callable[[Contract], str]
 ) -> Files:
     """Return a file for each table; what Sluice keeps beside them is in `_system.sql`."""
     return {
         Path(f"ddl/{name}/{contract.table}.sql"): _sql(_source(domain, contract), create_table_sql(contract))
-        for contract in (*domain.contracts.values(), letters)
+        for contract in (*domain.contracts.values(), dead_letters)
     }
 
 
-def _bigquery(domain: Domain, letters: Contract) -> Files:
+def _bigquery(domain: Domain, dead_letters: Contract) -> Files:
     """Tables in files of their own; `_<domain>.sql` makes the dataset and what Sluice keeps in it."""
     folder = Path("ddl/bigquery")
     made = {}
@@ -177,9 +177,9 @@ def _bigquery(domain: Domain, letters: Contract) -> Files:
         text = bigquery.create_table_sql(contract, domain.name)
         made[folder / f"{contract.table}.sql"] = _sql(_source(domain, contract), text)
         made[folder / f"{contract.table}.json"] = _json(bigquery.table_json(contract))
-    own = f"{bigquery.system_sql(domain.name)}\n{bigquery.create_table_sql(letters, domain.name)}"
+    own = f"{bigquery.system_sql(domain.name)}\n{bigquery.create_table_sql(dead_letters, domain.name)}"
     made[folder / f"_{domain.name}.sql"] = _sql(domain.source, own)
-    made[folder / f"{letters.table}.json"] = _json(bigquery.table_json(letters))
+    made[folder / f"{dead_letters.table}.json"] = _json(bigquery.table_json(dead_letters))
     for name in bigquery.SYSTEM:
         made[folder / f"{name}.json"] = _json(bigquery.system_json(name))
     return made
@@ -206,11 +206,11 @@ def _avro(domain: Domain, _: Contract) -> Files:
     return made
 
 
-def _dbt(domain: Domain, letters: Contract) -> Files:
+def _dbt(domain: Domain, dead_letters: Contract) -> Files:
     contracts = [*domain.contracts.values()]
     staging = Path(f"dbt/models/{domain.name}/staging")
     comment = _comment(domain.source)
-    sources = sources_yaml(domain.name, [*contracts, letters])
+    sources = sources_yaml(domain.name, [*contracts, dead_letters])
     return {
         staging / f"_{domain.name}__sources.yml": f"# {comment}\n\n{sources}",
         staging
@@ -235,7 +235,7 @@ TARGETS: Mapping[str, Callable[[Domain, Contract], Files]] = {
 
 
 def _read_domains(root: Path, schemas: Path) -> list[Domain]:
-    found = []
+    read: list[Domain] = []
     for name, folder in domains(schemas).items():
         below = Path(os.path.relpath(folder.resolve(), root.resolve()))
         contracts = load_contracts(str(folder))
@@ -243,8 +243,8 @@ def _read_domains(root: Path, schemas: Path) -> list[Domain]:
             if contract.domain != name:
                 message = f"{contract.path}: domain: expected {name}, as its folder, got {contract.domain!r}"
                 raise ContractError(message)
-        found.append(Domain(name, below.as_posix(), below, contracts))
-    return found
+        read.append(Domain(name, below.as_posix(), below, contracts))
+    return read
 
 
 def _dead_letters() -> Contract:
@@ -271,13 +271,16 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _with_diagram(path: Path, found: Iterable[Domain]) -> str:
+def _with_diagram(path: Path, all_domains: Iterable[Domain]) -> str:
     """Return the text of the file with the block between the marks replaced, or added at its end."""
-    parts = [f"### {each.name}\n\n```mermaid\n{mermaid(each.contracts.values())}```\n" for each in found]
+    sections = [
+        f"### {domain.name}\n\n```mermaid\n{mermaid(domain.contracts.values())}```\n"
+        for domain in all_domains
+    ]
     text = path.read_text("utf-8") if path.exists() else "# Data model\n"
     if BEGIN not in text:
         text = f"{text.rstrip()}\n\n{BEGIN}{END}\n"
-    return replace_block(text, BEGIN, "\n\n" + "\n".join(parts) + "\n", path)
+    return replace_block(text, BEGIN, "\n\n" + "\n".join(sections) + "\n", path)
 
 
 def _state(path: Path, text: str) -> str:
@@ -291,7 +294,7 @@ def _state(path: Path, text: str) -> str:
 def _orphans(root: Path, schemas: Path, made: Files) -> list[Path]:
     """Return marked files, where generated ones lie, that no contract makes any more."""
     places = [*root.glob("ddl/*/*"), *root.glob("dbt/macros/*"), *root.glob("dbt/models/*/staging/*")]
-    for folder in (schemas, *(each for each in schemas.iterdir() if each.is_dir())):
+    for folder in (schemas, *(path for path in schemas.iterdir() if path.is_dir())):
         places += [*folder.glob("json_schema/*"), *folder.glob("avro/*")]
     expected = {(root / path).resolve() for path in made}
     left = sorted(path for path in places if path.is_file() and path.resolve() not in expected)

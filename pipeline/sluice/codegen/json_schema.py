@@ -1,4 +1,4 @@
-"""Contract -> JSON Schema (draft 2020-12), to be shared with whoever produces the events.
+"""Contract -> JSON Schema (draft 2020-12), to be shared with the producers of the events.
 
 It accepts what the decoder accepts, with three exceptions that JSON Schema cannot express: an integer must be
 written without a point or exponent, of a repeated key every value must be right, and free-form objects must

@@ -104,7 +104,7 @@ class Connector(ABC, Generic[Opened_co]):
         shown = url.showing(cls.mask(url.reveal(), cls.harmless({})))
         values = {**defaults, **_read(cls, shown)}
         for name in missing_options(declared(cls), values):
-            [declaration] = [each for each in declared(cls) if each.name == name]
+            [declaration] = [field for field in declared(cls) if field.name == name]
             if declaration.metadata["part"]:
                 raise _wrong_shape(cls, shown)
             message = f"{shown.label}: {name}: expected {declaration.metadata['help']}, got nothing"
@@ -117,7 +117,9 @@ class Connector(ABC, Generic[Opened_co]):
         del values
         if cls.options_after != "?":
             return ()
-        return [each.name for each in declared(cls) if not (each.metadata["secret"] or each.metadata["part"])]
+        return [
+            field.name for field in declared(cls) if not (field.metadata["secret"] or field.metadata["part"])
+        ]
 
     @classmethod
     def mask(cls, text: str, harmless: Collection[str]) -> str:
@@ -125,7 +127,7 @@ class Connector(ABC, Generic[Opened_co]):
         if cls.options_after == "":
             scheme, separator, rest = text.partition(cls.separator)
             return scheme + separator + split_credentials(rest).rest
-        names = {each.name for each in declared(cls) if not each.metadata["secret"]}
+        names = {field.name for field in declared(cls) if not field.metadata["secret"]}
         return mask(text, harmless, user="user" in names, passwords=not cls.credentials)
 
     def check_client(self) -> None:
@@ -146,12 +148,12 @@ def _read(cls: type[Connector[Any]], url: Url) -> dict[str, Any]:
     match = cls.place.fullmatch(place)
     if match is None:
         raise _wrong_shape(cls, url)
-    for each in declared(cls):
-        given = match.groupdict().get(each.name)
+    for field in declared(cls):
+        given = match.groupdict().get(field.name)
         if given:
-            values[each.name] = each.metadata["parse"](given, f"{url.label}: {each.name}")
-    options = [each for each in declared(cls) if not each.metadata["part"]]
-    names = ", ".join(written_name(each) for each in options)
+            values[field.name] = field.metadata["parse"](given, f"{url.label}: {field.name}")
+    options = [field for field in declared(cls) if not field.metadata["part"]]
+    names = ", ".join(written_name(field) for field in options)
     expected = f"options among {names} behind {cls.options_after}" if names else "no options"
     return values | parse_pairs(options, pairs, url.label, expected)
 
@@ -180,22 +182,22 @@ def _pairs(url: Url, text: str) -> Iterator[tuple[str, str]]:
 
 def _take_credentials(cls: type[Connector[Any]], url: Url, rest: str, values: dict[str, Any]) -> str:
     """Put user and password among `values` where they are declared; return what follows them."""
-    found = split_credentials(rest, passwords=not cls.credentials)
-    names = {each.name for each in declared(cls)}
-    if found.user and "user" not in names:
+    credentials = split_credentials(rest, passwords=not cls.credentials)
+    names = {field.name for field in declared(cls)}
+    if credentials.user and "user" not in names:
         message = f"{url.label}: expected no user or password in the URL; {cls.credentials}"
         raise ConfigError(message)
-    if found.password is not None and "password" not in names:
+    if credentials.password is not None and "password" not in names:
         message = f"{url.label}: expected no password in the URL; {cls.credentials}"
         raise ConfigError(message)
-    if found.ambiguous:
+    if credentials.ambiguous:
         message = f"{url.label}: expected {cls.shape}, with user, password and options percent-encoded"
         raise ConfigError(message)
-    if found.user:
-        values["user"] = unquote(found.user)
-    if found.password:
-        values["password"] = unquote(found.password)
-    return found.rest
+    if credentials.user:
+        values["user"] = unquote(credentials.user)
+    if credentials.password:
+        values["password"] = unquote(credentials.password)
+    return credentials.rest
 
 
 def _wrong_shape(cls: type[Connector[Any]], url: Url) -> ConfigError:
@@ -244,7 +246,7 @@ class ConnectorDescription:
 
 def describe(connector: type[Connector[Any]]) -> ConnectorDescription:
     """Return what listings and documentation say of a connector."""
-    described = [(each.metadata["part"], describe_option(each)) for each in declared(connector)]
+    described = [(field.metadata["part"], describe_option(field)) for field in declared(connector)]
     return ConnectorDescription(
         schemes=connector.schemes,
         shape=connector.shape,
@@ -252,6 +254,6 @@ def describe(connector: type[Connector[Any]]) -> ConnectorDescription:
         extra=connector.client.extra if connector.client is not None else "",
         installed=connector.client is None or connector.client.is_installed(),
         options_after=connector.options_after,
-        parts=tuple(each for part, each in described if part),
-        options=tuple(each for part, each in described if not part),
+        parts=tuple(description for part, description in described if part),
+        options=tuple(description for part, description in described if not part),
     )

@@ -134,7 +134,7 @@ def mask_arguments(arguments: Iterable[str]) -> str:
 def mask_query(query: str, harmless: Collection[str]) -> str:
     """Return the harmless options of a query, with the `?` before them; '' if there are none."""
     shown = "&".join(
-        _mask_option(each) for each in query.split("&") if (name := _name(each)) and name in harmless
+        _mask_option(pair) for pair in query.split("&") if (name := _name(pair)) and name in harmless
     )
     return f"?{shown}" if shown else ""
 
@@ -150,8 +150,8 @@ def split_credentials(rest: str, *, passwords: bool = True) -> Credentials:
     hosts = authority[0] if authority is not None else ""
     end, last = hosts.rfind("@"), rest.rfind("@")
     before = hosts[: end if end >= 0 else len(hosts)]
-    doubtful = ":" in before and (passwords or end >= 0 or not _HOSTS.fullmatch(hosts))
-    ambiguous = last > end and doubtful
+    may_hide_password = ":" in before and (passwords or end >= 0 or not _HOSTS.fullmatch(hosts))
+    ambiguous = last > end and may_hide_password
     if ambiguous:
         end = last
     user, colon, password = rest[: max(end, 0)].partition(":")
@@ -172,5 +172,5 @@ def _name(pair: str) -> str:
 def _mask_option(pair: str) -> str:
     """Return an option whose value may itself be an address, which is masked as well."""
     name, _, value = pair.partition("=")
-    plain = unquote(value)
-    return f"{name}={mask(plain)}" if "://" in plain else pair
+    address = unquote(value)
+    return f"{name}={mask(address)}" if "://" in address else pair

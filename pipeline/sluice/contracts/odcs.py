@@ -49,7 +49,7 @@ class KeyPath:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice, of which PyYAML would silently drop one."""
+    """Safe YAML that rejects a key given twice, of which PyYAML would silently drop one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()

@@ -127,7 +127,7 @@ def _value_type(place: KeyPath, prop: SchemaProperty) -> ValueType:
 def _mask(
     place: KeyPath, prop: SchemaProperty, value_type: ValueType, value: Any, *, item: bool
 ) -> Mask | None:
-    """Return how a property is masked; refuses a method whose results its column could not hold."""
+    """Return how a property is masked; rejects a method whose results its column could not hold."""
     here = place.key("customProperties").key("mask")
     method: Mask | None = choice(here, value, get_args(Mask))
     if method is None:

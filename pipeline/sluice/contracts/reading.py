@@ -134,7 +134,7 @@ def _settings(
 
 
 def _column_names(place: KeyPath, properties: tuple[Property, ...]) -> tuple[str, ...]:
-    """Return the names of the table's columns; refuses reserved names, and two that differ only in case."""
+    """Return the names of the table's columns; rejects reserved names, and two that differ only in case."""
     for index, prop in enumerate(properties):
         if prop.name.startswith("_"):
             message = f"{prop.name!r} begins with an underscore, which is reserved for Sluice; rename it"

@@ -132,7 +132,8 @@ def make_dead_letter(
         step=rejected.step,
         code=violation_code(rejected.violations),
         violations=[
-            Reason(found.code, found.path, found.expected, found.got) for found in rejected.violations
+            Reason(violation.code, violation.path, violation.expected, violation.got)
+            for violation in rejected.violations
         ],
         source=source,
         payload=text,
@@ -197,7 +198,7 @@ def _floor(time: datetime, minutes: int) -> datetime:
 
 def _letter_id(rejected: Rejected, source: Source) -> str:
     """Return the hash of payload and source; of a quarantined record, which has raw values, its keyed hash counts."""
-    record = rejected.record if rejected.quarantine is None else rejected.quarantine
+    record = rejected.record if rejected.quarantine_hash is None else rejected.quarantine_hash
     return xxhash.xxh3_128_hexdigest(record + b"\0" + msgspec.json.encode(source))
 
 

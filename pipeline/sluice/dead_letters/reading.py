@@ -143,12 +143,13 @@ def read_batches(segments: MinuteSegments, log: DeadLetterLog, selection: Select
     The records of a batch were rejected by runs of the same kind, have the same CSV dialect, if any, and have values
     masked at the same paths. Raises StorageError as `read_minute` does.
     """
-    alike: dict[_BatchKey, list[OpenDeadLetter]] = defaultdict(list)
+    by_key: dict[_BatchKey, list[OpenDeadLetter]] = defaultdict(list)
     for opened in read_minute(segments, log, selection).open:
-        letter = opened.dead_letter
-        run_started = None if letter.run_started_at is None else letter.run_started_at.timestamp()
-        alike[_BatchKey(run_started, letter.layout, frozenset(letter.protected or ()))].append(opened)
-    for key, members in alike.items():
+        dead_letter = opened.dead_letter
+        run_started = None if dead_letter.run_started_at is None else dead_letter.run_started_at.timestamp()
+        key = _BatchKey(run_started, dead_letter.layout, frozenset(dead_letter.protected or ()))
+        by_key[key].append(opened)
+    for key, members in by_key.items():
         batch: list[OpenDeadLetter] = []
         size = 0
         for opened in members:
@@ -161,8 +162,8 @@ def read_batches(segments: MinuteSegments, log: DeadLetterLog, selection: Select
             yield _batch(batch, key)
 
 
-def _batch(opened: Sequence[OpenDeadLetter], key: _BatchKey) -> RecordBatch:
-    origins = [_origin(each, key.run_started) for each in opened]
+def _batch(batch: Sequence[OpenDeadLetter], key: _BatchKey) -> RecordBatch:
+    origins = [_origin(opened, key.run_started) for opened in batch]
     dialect = key.dialect
     provenance = RedeliveryProvenance(
         origins,
@@ -170,7 +171,7 @@ def _batch(opened: Sequence[OpenDeadLetter], key: _BatchKey) -> RecordBatch:
         key.masked,
         CsvDialect(dialect.columns, dialect.delimiter, dialect.encoding) if dialect else None,
     )
-    return RecordBatch([each.dead_letter.record for each in opened], provenance)
+    return RecordBatch([opened.dead_letter.record for opened in batch], provenance)
 
 
 def _origin(opened: OpenDeadLetter, run_started: float | None) -> Origin:

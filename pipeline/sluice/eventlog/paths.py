@@ -76,8 +76,8 @@ def parse_segment_path(path: str) -> SegmentName | None:
     except ValueError:
         return None
     seconds = (time - _EPOCH) // timedelta(seconds=1)
-    found = SegmentName(match["name"], seconds, number, match["folder"] or "")
-    return found if number and segment_path(found.name, seconds, number, found.folder) == path else None
+    name = SegmentName(match["name"], seconds, number, match["folder"] or "")
+    return name if number and segment_path(name.name, seconds, number, name.folder) == path else None
 
 
 def segment_id(event_type: str, minute: int, data: bytes) -> str:

@@ -64,10 +64,10 @@ class _Scan:
     starts: list[int] = field(default_factory=list)
 
     def take(self, buffer: bytes) -> None:
-        """Settle as much of `buffer` as can be without what follows it."""
+        """Read the values of `buffer` that end within it, and where the arrays begin and end."""
         while not self.broken:
-            found = (_element if self.inside else _object).scanner(buffer, self.at)  # type: ignore[attr-defined]
-            while (match := found.match()) is not None:
+            scanner = (_element if self.inside else _object).scanner(buffer, self.at)  # type: ignore[attr-defined]
+            while (match := scanner.match()) is not None:
                 self.records.append(match[1])
                 self.starts.append(match.start(1))
                 self.at = match.end()
@@ -75,10 +75,10 @@ class _Scan:
             if bracket is not None:
                 self.inside = not self.inside
                 self.at = bracket.end()
-            elif not self._take_odd_value(buffer):
+            elif not self._take_deep_value(buffer):
                 return
 
-    def _take_odd_value(self, buffer: bytes) -> bool:
+    def _take_deep_value(self, buffer: bytes) -> bool:
         """Take a value that is too deep for the pattern; False: it needs more bytes, or is broken."""
         spaces = _spaces.match(buffer, self.at)
         self.at = spaces.end() if spaces is not None else self.at
@@ -176,7 +176,7 @@ def _remainder(rest: bytes, stream: Iterator[bytes], base: int) -> Iterator[Reco
 def is_document(head: bytes, whole: bool) -> bool:
     """Tell from the first bytes of a file whether it is a document; if not, it is JSON lines.
 
-    In doubt it is lines: a broken line is one dead letter, but so is all that follows in a broken document.
+    If it could be both, it is lines: a broken line is one dead letter, but so is all that follows in a broken document.
 
     Args:
         head: how the file begins.

@@ -2,7 +2,7 @@ r"""Malformed log line -> the members of the object that it was meant to be. Nev
 
 The grammar is wider than JSON in exactly the ways that `sluice.contracts.REPAIR_RULES` names. Every character of the
 object must have its place in it, or the line is not read. So `"a": "12" TV", "b": 1`, two events on one line, or a
-key with two values are refused, and a value that may have been cut off is left out.
+key with two values are rejected, and a value that may have been cut off is left out.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ class _ObjectReader:
         """Return a value that is not written as in JSON; in key=value pairs quotes are not expected."""
         if form == "raw":
             self.rules.add("control_characters")
-            written = _control_character.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
+            written = _control_character.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
             return written, _content(written)
         if form == "single":
             self.rules.add("single_quotes")
@@ -265,7 +265,7 @@ class _ObjectReader:
 def _from_single_quotes(content: str) -> Member:
     if "\\" not in content:
         return quote(content), content
-    text = _escape.sub(lambda found: "'" if found[1] == "'" else found[0], content)
+    text = _escape.sub(lambda match: "'" if match[1] == "'" else match[0], content)
     text = '"' + _unescaped_quote.sub('\\\\"', text) + '"'
     return text, _content(text)
 

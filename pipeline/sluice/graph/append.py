@@ -61,7 +61,7 @@ class AppendToLog(beam.PTransform):
 
 
 def _pack(keyed: tuple[LogKey, EventBatch], spill: Spill | None) -> tuple[tuple[str, int, int], bytes]:
-    """Return what is shuffled; the key as a plain tuple, which has a deterministic coder on every runner."""
+    """Return what is shuffled; the key as a tuple, which has a deterministic coder on every runner."""
     key, batch = keyed
     packed = pack(batch)
     return (key.event_type, key.minute, key.shard), packed if spill is None else spill.put(packed)
@@ -91,9 +91,9 @@ class AppendPane(beam.DoFn):
         """Append one pane."""
         (event_type, minute, shard), shuffled = pane
         packed = shuffled if self._spill is None else map(self._spill.get, shuffled)
-        parts = [part for batch in map(unpack, packed) for part in batch.parts]
-        parts.sort(key=lambda part: (part.uri, part.offset))
-        lines = [line for part in parts for line in part.lines]
+        groups = [group for batch in map(unpack, packed) for group in batch.ordered_lines]
+        groups.sort(key=lambda group: (group.uri, group.offset))
+        lines = [line for group in groups for line in group.lines]
         appended = self._retry(lambda: self._log.append(event_type, minute, shard, lines))
         counts = {("duplicates", event_type): appended.duplicates}
         segments: list[Segment | StoredSegment] = [*appended.unloaded]
@@ -102,4 +102,4 @@ class AppendPane(beam.DoFn):
             counts["segments", event_type] = 1
             segments.append(appended.segment)
         yield pvalue.TaggedOutput(self.STEP_COUNTS, StepCounts(counts))
-        yield LoadRequest(segments, add_acks(part.acks for part in parts))
+        yield LoadRequest(segments, add_acks(group.acks for group in groups))

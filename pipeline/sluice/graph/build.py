@@ -67,7 +67,7 @@ def build_load(pipeline: beam.Pipeline, job: Job, run: RunContext) -> beam.PColl
         )
         for name, log, loader in (
             ("event log", run.log, run.event_loader(job)),
-            ("dead letters", run.letters, run.dead_letter_loader(job)),
+            ("dead letters", run.dead_letters, run.dead_letter_loader(job)),
         )
     }
     dead_letters = write_dead_letters({"load_rejected": loads["event log"].rejected}, job, run)

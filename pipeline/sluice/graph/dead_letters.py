@@ -76,7 +76,9 @@ class WrapDeadLetters(beam.DoFn):
         origin, redelivery = rejected.origin, rejected.origin.redelivery
         dead_letter = make_dead_letter(rejected, self._job, now, self._run_started)
         minute = minute_of(dead_letter.time)
-        quarantined = rejected.quarantine is not None or (redelivery is not None and redelivery.quarantined)
+        quarantined = rejected.quarantine_hash is not None or (
+            redelivery is not None and redelivery.quarantined
+        )
         event_type = QUARANTINE if quarantined else DEAD_LETTER
         yield (
             LogKey(event_type, minute, 0),
@@ -110,13 +112,15 @@ def write_dead_letters(
     rejected: Mapping[str, beam.PCollection[Sequence[Rejected]]], job: Job, run: RunContext
 ) -> WrittenDeadLetters:
     """Append the rejected records of each input, by name, to the log of dead letters, and load them."""
-    redeliveries = REDELIVERY in run.letters.type_logs
+    redeliveries = REDELIVERY in run.dead_letters.type_logs
     appended = {
         name: records
         | f"Wrap {name}"
         >> beam.ParDo(WrapDeadLetters(job.name, run.clock, run.ages.started, redeliveries=redeliveries))
         for name, records in rejected.items()
-    } | "Append dead letters" >> AppendToLog(run.letters, run.dead_letter_windowing, run.retry, run.spill)
+    } | "Append dead letters" >> AppendToLog(
+        run.dead_letters, run.dead_letter_windowing, run.retry, run.spill
+    )
     loaded = appended["load_requests"] | "Load dead letters" >> beam.ParDo(
         LoadDeadLetters(run.dead_letter_loader(job))
     ).with_outputs(LoadDeadLetters.ACKS, main="step_counts")

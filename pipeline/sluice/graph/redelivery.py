@@ -49,7 +49,7 @@ def build_redelivery(
         | "Wait until stored" >> beam.FlatMap(_release_entries, beam.pvalue.AsIter(totals))
     )
     return {"redelivery entries": entries} | "Append redelivery entries" >> AppendToLog(
-        run.letters, run.dead_letter_windowing, run.retry, run.spill
+        run.dead_letters, run.dead_letter_windowing, run.retry, run.spill
     )
 
 
@@ -58,7 +58,7 @@ def _make_entries(batch: RecordBatch, job: str, clock: Clock) -> tuple[int, byte
     now = clock()
     origins = map(batch.origin, range(len(batch.records)))
     redeliveries = [origin.redelivery for origin in origins if origin.redelivery is not None]
-    lines = [msgspec.json.encode(make_redelivery_entry(each, job, now)) for each in redeliveries]
+    lines = [msgspec.json.encode(make_redelivery_entry(redelivery, job, now)) for redelivery in redeliveries]
     minute = minute_of(redeliveries[0].time) if redeliveries else 0
     return minute, pack(EventBatch([OrderedLines(batch.provenance.uri, batch.provenance.position, lines)]))
 

@@ -27,7 +27,7 @@ class RunContext:
     """What the launcher hands to the graph besides the job: opened logs, prepared warehouse, limits, clock."""
 
     log: EventLog
-    letters: EventLog
+    dead_letters: EventLog
     warehouse: Warehouse
     tables: Mapping[str, Contract]
     """Event type, that of dead letters included, -> its contract as its table takes it: see `tables.fit_to_table`."""
@@ -51,4 +51,4 @@ class RunContext:
     def dead_letter_loader(self, job: Job) -> SegmentLoader:
         """Return what loads the segments of dead letters."""
         tables = {DEAD_LETTER: self.tables[DEAD_LETTER]}
-        return SegmentLoader(self.warehouse, tables, self.letters, job, self.clock, self.retry)
+        return SegmentLoader(self.warehouse, tables, self.dead_letters, job, self.clock, self.retry)

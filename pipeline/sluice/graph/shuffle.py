@@ -35,13 +35,13 @@ class BundleBuffer:
 
     def __init__(self) -> None:
         """Begin with an empty buffer."""
-        self._parts: dict[tuple[LogKey, int], list[OrderedLines]] = defaultdict(list)
+        self._groups: dict[tuple[LogKey, int], list[OrderedLines]] = defaultdict(list)
         self._bytes = 0
 
-    def add(self, key: LogKey, window: int, part: OrderedLines) -> None:
-        """Buffer `part`; it is grouped in the window of the minute `window`, in epoch seconds."""
-        self._parts[key, window].append(part)
-        self._bytes += part.size
+    def add(self, key: LogKey, window: int, lines: OrderedLines) -> None:
+        """Buffer `lines`; they are grouped in the window of the minute `window`, in epoch seconds."""
+        self._groups[key, window].append(lines)
+        self._bytes += lines.size
 
     def flush_if_full(self) -> Iterator[TimestampedValue]:
         """Emit everything if the buffer is full."""
@@ -54,16 +54,16 @@ class BundleBuffer:
             yield WindowedValue(batch.value, batch.timestamp, (GlobalWindow(),))
 
     def _emit(self) -> Iterator[TimestampedValue]:
-        for (key, window), parts in self._parts.items():
-            yield TimestampedValue((key, EventBatch(parts)), window)
-        self._parts.clear()
+        for (key, window), groups in self._groups.items():
+            yield TimestampedValue((key, EventBatch(groups)), window)
+        self._groups.clear()
         self._bytes = 0
 
 
 def pack(batch: EventBatch) -> bytes:
     """Return `batch` as msgpack [[[uri, offset, line count, acks], …], zstd of its lines, one a line]."""
-    heads = [(part.uri, part.offset, len(part.lines), part.acks) for part in batch.parts]
-    body = b"\n".join([line for part in batch.parts for line in part.lines])
+    heads = [(group.uri, group.offset, len(group.lines), group.acks) for group in batch.ordered_lines]
+    body = b"\n".join([line for group in batch.ordered_lines for line in group.lines])
     return msgspec.msgpack.encode((heads, zstandard.ZstdCompressor(level=_LEVEL).compress(body)))
 
 
@@ -92,7 +92,7 @@ class SpillReference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spill:
-    """Bytes kept in files below `folder`, one file for each worker thread, as long as the run lasts."""
+    """Bytes in files below `folder`, one file for each worker thread, as long as the run lasts."""
 
     folder: str
 

@@ -147,9 +147,9 @@ def redeliver_dead_letters(
     read_privacy_key(job.contracts.values(), job.privacy_key)
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
-        letters = DeadLetterLog.at(job.dead_letters, job.quarantine, redeliveries=True)
-        context = replace(open_context(), letters=letters)
-        letters.open()
+        dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine, redeliveries=True)
+        context = replace(open_context(), dead_letters=dead_letters)
+        dead_letters.open()
         build_redelivery(pipeline | "Read" >> source, job, context)
         return source.size()
 

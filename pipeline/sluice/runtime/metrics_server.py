@@ -1,4 +1,4 @@
-"""The HTTP endpoint of a streaming run: /metrics for Prometheus, /healthz for whoever restarts the process."""
+"""The HTTP endpoint of a streaming run: /metrics for Prometheus, /healthz for the process's supervisor."""
 
 from __future__ import annotations
 

@@ -41,12 +41,12 @@ def open_run(
     """
     type_logs = {name: TypeLog.of(contract) for name, contract in job.contracts.items()}
     log = EventLog(open_store(job.files), type_logs, job.windows.shards)
-    letters = DeadLetterLog.at(job.dead_letters, job.quarantine)
+    dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine)
     warehouse = open_warehouse(job.warehouse)
     log.open()
-    letters.open()
+    dead_letters.open()
     if is_masked(job.contracts.values()):
-        letters.open_quarantine()
+        dead_letters.open_quarantine()
     contracts = contracts_of(job)
     warehouse.prepare(contracts)
     tables = {contract.event_type: contract for contract in fit_to_table(warehouse, contracts)}
@@ -54,7 +54,7 @@ def open_run(
     retry_for = job.retry_for if job.retry_for is not None else (_STREAMING_RETRY_FOR if live else 0.0)
     return RunContext(
         log=log,
-        letters=letters,
+        dead_letters=dead_letters,
         warehouse=warehouse,
         tables={**job.contracts, DEAD_LETTER: dead_letter_contract(), **tables},
         ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live else started),

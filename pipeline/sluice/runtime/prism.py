@@ -104,9 +104,9 @@ def _binary(options: PipelineOptions) -> str:
     chosen = options.view_as(PrismRunnerOptions).prism_location
     if chosen is None:
         for candidate in (str(_IN_CHECKOUT), "prism"):
-            found = shutil.which(candidate)
-            if found is not None:
-                return os.path.abspath(found)
+            path = shutil.which(candidate)
+            if path is not None:
+                return os.path.abspath(path)
     try:
         server = PrismJobServer(options)
         return str(server.local_bin(server.path_to_binary()))

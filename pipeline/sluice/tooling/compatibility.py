@@ -138,15 +138,15 @@ def _check_out(revision: str, schemas: Path, into: Path) -> None:
 
 def _git(place: Path, *arguments: str, wrong: str) -> bytes:
     try:
-        done = subprocess.run(["git", "-C", str(place), *arguments], capture_output=True, check=False)
+        completed = subprocess.run(["git", "-C", str(place), *arguments], capture_output=True, check=False)
     except OSError as error:
         message = f"{wrong}, but git cannot be run: {error.strerror}"
         raise ConfigError(message) from error
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
+    if completed.returncode:
+        lines = completed.stderr.decode(errors="replace").strip().splitlines()
         message = f"{wrong}; git {arguments[0]}: {lines[0] if lines else 'no such revision'}"
         raise ConfigError(message)
-    return done.stdout
+    return completed.stdout
 
 
 PathChanges = Iterator[tuple[str, str]]

@@ -78,13 +78,13 @@ class _Maker:
             {
                 "string": self._string,
                 "uuid": lambda _: str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
-                "integer": lambda each: self._random.randint(*map(int, _bounds(each))),
-                "float": lambda each: round(self._random.uniform(*_bounds(each)), 3),
+                "integer": lambda prop: self._random.randint(*map(int, _bounds(prop))),
+                "float": lambda prop: round(self._random.uniform(*_bounds(prop)), 3),
                 "decimal": self._decimal,
                 "boolean": lambda _: self._random.choice((False, True)),
                 "timestamp": lambda _: self.now(),
                 "date": lambda _: self.now()[:10],
-                "object": lambda each: self.object(each.properties),
+                "object": lambda prop: self.object(prop.properties),
                 "array": self._array,
                 "json": lambda _: {self._word(): self._random.randint(0, _SPAN)},
             }
@@ -95,40 +95,40 @@ class _Maker:
         return datetime.fromtimestamp(self._clock(), UTC).isoformat().replace("+00:00", "Z")
 
     def object(self, properties: tuple[Property, ...]) -> dict[str, Any]:
-        """Return an object that keeps them."""
+        """Return an object that satisfies `properties`."""
         return {
-            each.name: self._value(each)
-            for each in properties
-            if each.required or (each.pattern is None and self._random.random() >= _ABSENT)
+            prop.name: self._value(prop)
+            for prop in properties
+            if prop.required or (prop.pattern is None and self._random.random() >= _ABSENT)
         }
 
-    def _value(self, wanted: Property) -> Any:
-        return self._random.choice(wanted.enum) if wanted.enum else self._makers[wanted.type](wanted)
+    def _value(self, prop: Property) -> Any:
+        return self._random.choice(prop.enum) if prop.enum else self._makers[prop.type](prop)
 
     def _word(self) -> str:
         return f"{self._random.choice(_WORDS)}-{self._random.randint(1, 99)}"
 
-    def _string(self, wanted: Property) -> str:
+    def _string(self, prop: Property) -> str:
         text = self._word()
-        while len(text) < (wanted.min_length or 0):
+        while len(text) < (prop.min_length or 0):
             text += self._random.choice(string.ascii_lowercase)
-        return text[: wanted.max_length] if wanted.max_length is not None else text
+        return text[: prop.max_length] if prop.max_length is not None else text
 
-    def _decimal(self, wanted: Property) -> msgspec.Raw:
-        low, high = _bounds(wanted)
+    def _decimal(self, prop: Property) -> msgspec.Raw:
+        low, high = _bounds(prop)
         cents = self._random.randint(int(low * 100), int(high * 100))
         return msgspec.Raw(str(Decimal(cents) / 100).encode())
 
-    def _array(self, wanted: Property) -> list[Any]:
-        low = wanted.min_length if wanted.min_length is not None else _FEW
-        high = wanted.max_length if wanted.max_length is not None else max(low, _MANY)
-        if wanted.items is None:
+    def _array(self, prop: Property) -> list[Any]:
+        low = prop.min_length if prop.min_length is not None else _FEW
+        high = prop.max_length if prop.max_length is not None else max(low, _MANY)
+        if prop.items is None:
             return []
-        return [self._value(wanted.items) for _ in range(self._random.randint(low, min(high, low + _MANY)))]
+        return [self._value(prop.items) for _ in range(self._random.randint(low, min(high, low + _MANY)))]
 
 
-def _bounds(wanted: Property) -> tuple[float, float]:
-    low, high = wanted.minimum, wanted.maximum
+def _bounds(prop: Property) -> tuple[float, float]:
+    low, high = prop.minimum, prop.maximum
     if low is None:
         low = 0 if high is None or high >= 0 else high - _SPAN
     return low, high if high is not None else low + _SPAN

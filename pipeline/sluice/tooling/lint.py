@@ -130,7 +130,7 @@ def _check_domain(folder: Path, files: Iterable[Path]) -> list[str]:
 def _check_job(file: Path) -> list[str]:
     """Check a job file and all its addresses; environment variables need not be set, their names stand in for them."""
     try:
-        job = load_job(str(file), unused=[each.name for each in option_fields()])
+        job = load_job(str(file), unused=[field.name for field in option_fields()])
     except ConfigError as error:
         return [str(error)]
     problems = []

@@ -32,15 +32,13 @@ def fit_to_table(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Co
     fitted = []
     for contract in contracts:
         differences = warehouse.differences(contract) or []
-        load_rejected = [each for each in differences if each.effect == "incompatible"]
-        if load_rejected:
+        incompatible = [difference for difference in differences if difference.effect == "incompatible"]
+        if incompatible:
             where = contract.path or contract.label
             more = (
-                f" ({len(load_rejected) - 1} more: see sluice tables --diff)"
-                if len(load_rejected) > 1
-                else ""
+                f" ({len(incompatible) - 1} more: see sluice tables --diff)" if len(incompatible) > 1 else ""
             )
-            message = f"{where}: table {load_rejected[0]}; alter the table, or load into another one{more}"
+            message = f"{where}: table {incompatible[0]}; alter the table, or load into another one{more}"
             raise ConfigError(message)
         fitted.append(without_columns(contract, missing_columns(differences)))
     return fitted
@@ -56,9 +54,9 @@ class Changes:
 
 def create_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
     """Create the tables that are missing; others stay as they are."""
-    missing = [each for each in contracts if warehouse.differences(each) is None]
+    missing = [contract for contract in contracts if warehouse.differences(contract) is None]
     warehouse.prepare(contracts)
-    return Changes([f"{each.table}: created" for each in missing], [])
+    return Changes([f"{contract.table}: created" for contract in missing], [])
 
 
 def compare_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
@@ -79,13 +77,13 @@ def apply_contracts(warehouse: Warehouse, contracts: Sequence[Contract]) -> Chan
     left: list[str] = []
     for contract in contracts:
         differences = warehouse.differences(contract) or []
-        usable = all(each.effect != "incompatible" for each in differences)
+        usable = all(difference.effect != "incompatible" for difference in differences)
         if usable and (paths := missing_columns(differences)):
             warehouse.add_columns(contract, paths)
             differences = warehouse.differences(contract) or []
             gone = set(paths) - set(missing_columns(differences))
             done += [f"{contract.table}.{path}: added" for path in paths if path in gone]
-        left += [f"{each}: {_why_left(each, usable=usable)}" for each in differences]
+        left += [f"{difference}: {_why_left(difference, usable=usable)}" for difference in differences]
     return Changes(done, left)
 
 

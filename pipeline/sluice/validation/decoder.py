@@ -183,7 +183,7 @@ def _array(prop: Property) -> Any:
 
 
 def _limits(prop: Property) -> dict[str, Any]:
-    """Return what msgspec is to check beyond the type; UUIDs and the bounds of decimals are left to `odd`."""
+    """Return what msgspec is to check beyond the type; UUIDs and the bounds of decimals are left to `batch_checks`."""
     limits: dict[str, Any] = {}
     if prop.type == "integer":
         limits = {"ge": INT64_MIN, "le": INT64_MAX}

@@ -1,8 +1,8 @@
 """Record + contracts -> every way in which the record breaks its contract. The slow, exact path.
 
-Only records that the decoder refuses, or is in doubt about, come here. Numbers are kept as they were written,
-so nothing is rounded before it is judged. The verdict is the decoder's: a record that it refuses has
-at least one violation.
+Only records that the decoder rejects, and those that a batch check suspects, come here. Numbers stay as they were
+written, so nothing is rounded before it is checked. The decoder decides: a record that it rejects has at least one
+violation.
 """
 
 from __future__ import annotations
@@ -66,22 +66,22 @@ class Explainer:
         value, broken = _read(record)
         if broken is not None:
             return Explanation(None, None, None, (broken,))
-        explanation = self._judge(value)
+        explanation = self._validate(value)
         if explanation.violations:
             return explanation
         try:
             self.decode(record)
         except msgspec.ValidationError as error:
             # What is wrong hides in an earlier value of a repeated key, of which `value` has the last.
-            explanation = self._judge(_read_slowly(record, repeats=True))
+            explanation = self._validate(_read_slowly(record, repeats=True))
             if not explanation.violations:
-                doubt = Violation("type", "", "what the contract's decoder accepts", str(error))
+                unexplained = Violation("type", "", "what the contract's decoder accepts", str(error))
                 return Explanation(
-                    explanation.event_type, explanation.contract, explanation.event_time, (doubt,)
+                    explanation.event_type, explanation.contract, explanation.event_time, (unexplained,)
                 )
         return explanation
 
-    def _judge(self, value: Any) -> Explanation:
+    def _validate(self, value: Any) -> Explanation:
         if not isinstance(value, dict):
             return Explanation(
                 None, None, None, (Violation("not_an_object", "", "an object", snippet(value)),)
@@ -109,10 +109,12 @@ class Explainer:
 
 
 def compile_explainer(contracts: Mapping[str, Contract], route_by: str | None) -> Explainer:
-    """Compile `contracts` (event type -> contract), routed and refused as in `compile_decoder`."""
+    """Compile `contracts` (event type -> contract), routed and rejected as in `compile_decoder`."""
     decode = compile_decoder(contracts, route_by).decode
     by_type = {contract.event_type: contract for contract in contracts.values()}
-    checks = {name: compile_object(routed_properties(each, route_by)) for name, each in by_type.items()}
+    checks = {
+        name: compile_object(routed_properties(contract, route_by)) for name, contract in by_type.items()
+    }
     return Explainer(route_by, by_type, checks, decode)
 
 
@@ -129,7 +131,7 @@ def _read(record: bytes) -> tuple[Any, Violation | None]:
     except UnicodeDecodeError as error:
         reason = f"byte 0x{record[error.start]:02x}, which is not UTF-8 (byte {error.start})"
     except msgspec.ValidationError:
-        # The one thing that it refuses without a type is an integer of thousands of digits.
+        # The one thing that it rejects without a type is an integer of thousands of digits.
         return _read_slowly(record, repeats=False), None
     except msgspec.DecodeError as error:
         reason = str(error).removeprefix("JSON is malformed: ")

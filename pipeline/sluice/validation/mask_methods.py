@@ -1,7 +1,7 @@
 """The methods that contracts can mask a value by: `hash`, `truncate_ip` and `drop`.
 
 A masked value cannot be turned back. The same value and key always give the same masked value, so events can still be
-told apart, counted and joined.
+distinguished, counted and joined.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class MaskedValues:
     paths: set[str] = field(default_factory=set)
     raw_texts: list[str] = field(default_factory=list)
     has_repeated_keys: bool = False
-    """A key occurs twice in one object; only its last value was masked and kept."""
+    """A key occurs twice in one object; only its last value was masked and stored."""
 
     def add(self, path: str, raw_text: str) -> None:
         """Note that `raw_text` was at `path`."""

@@ -84,7 +84,7 @@ class Masking:
         """Return a rejected record without raw values in its payload, violations and attributes.
 
         A record that is not one JSON object, or in which a key occurs twice, cannot be searched: it gets a
-        `quarantine`. One of a known type without masked properties is returned as it is.
+        `quarantine_hash`. One of a known type without masked properties is returned as it is.
         """
         masker = self._maskers.get(rejected.event_type or "", self._any_type)
         if rejected.event_type in self._known_types and masker is self._any_type:
@@ -92,7 +92,7 @@ class Masking:
         masked = MaskedValues()
         record = masker.mask_record(rejected.record, masked)
         if record is None or masked.has_repeated_keys:
-            return replace(rejected, quarantine=hmac.digest(self._key, rejected.record, "sha256"))
+            return replace(rejected, quarantine_hash=hmac.digest(self._key, rejected.record, "sha256"))
         revealing = self._revealing.get(rejected.event_type or "")
         attributes = {
             name: self._attribute(name, value, masker, masked)

@@ -85,26 +85,26 @@ def compile_object(properties: Iterable[Property]) -> Check:
     members = [(prop.name, expectation(prop) if prop.required else "", _compile(prop)) for prop in properties]
     by_name = {name: (expected, check) for name, expected, check in members}
 
-    def check_members(value: dict[str, Any], path: str, found: list[Violation]) -> None:
+    def check_members(value: dict[str, Any], path: str, violations: list[Violation]) -> None:
         prefix = f"{path}." if path else ""
         for name, expected, check in members:
             member = value.get(name, ABSENT)
             if member is not ABSENT and member is not None:
-                check(member, prefix + name, found)
+                check(member, prefix + name, violations)
             elif expected:
-                found.append(Violation("missing", prefix + name, expected, snippet(member)))
+                violations.append(Violation("missing", prefix + name, expected, snippet(member)))
         if type(value) is DuplicateKeys:
             for name, earlier in value.earlier:
                 if name in by_name and earlier is not None:
-                    by_name[name][1](earlier, prefix + name, found)
+                    by_name[name][1](earlier, prefix + name, violations)
                 elif name in by_name and by_name[name][0]:
-                    found.append(Violation("missing", prefix + name, by_name[name][0], "null"))
+                    violations.append(Violation("missing", prefix + name, by_name[name][0], "null"))
 
-    def check_object(value: Any, path: str, found: list[Violation]) -> None:
+    def check_object(value: Any, path: str, violations: list[Violation]) -> None:
         if isinstance(value, dict):
-            check_members(value, path, found)
+            check_members(value, path, violations)
         else:
-            found.append(Violation("type", path, "an object", snippet(value)))
+            violations.append(Violation("type", path, "an object", snippet(value)))
 
     return check_object
 
@@ -153,15 +153,15 @@ def _string(prop: Property) -> Check:
     limited = prop.min_length is not None or prop.max_length is not None
     low, high = prop.min_length or 0, float("inf") if prop.max_length is None else prop.max_length
 
-    def check(value: Any, path: str, found: list[Violation]) -> None:
+    def check(value: Any, path: str, violations: list[Violation]) -> None:
         if type(value) is not str:
-            found.append(Violation("type", path, _NAMES[prop.type], snippet(value)))
+            violations.append(Violation("type", path, _NAMES[prop.type], snippet(value)))
             return
         if matches is not None and not matches(value):
-            found.append(Violation("format", path, form, snippet(value)))
+            violations.append(Violation("format", path, form, snippet(value)))
         if limited and not low <= len(value) <= high:
             length = _bounds(prop.min_length, prop.max_length, " characters")
-            found.append(Violation("length", path, length, f"{len(value)} characters"))
+            violations.append(Violation("length", path, length, f"{len(value)} characters"))
 
     return check
 
@@ -169,11 +169,11 @@ def _string(prop: Property) -> Check:
 def _enum(prop: Property) -> Check:
     expected, allowed, wanted = expectation(prop), frozenset(prop.enum), type(prop.enum[0])
 
-    def check(value: Any, path: str, found: list[Violation]) -> None:
+    def check(value: Any, path: str, violations: list[Violation]) -> None:
         if type(value) is not wanted:
-            found.append(Violation("type", path, expected, snippet(value)))
+            violations.append(Violation("type", path, expected, snippet(value)))
         elif value not in allowed:
-            found.append(Violation("enum", path, expected, snippet(value)))
+            violations.append(Violation("enum", path, expected, snippet(value)))
 
     return check
 
@@ -184,13 +184,13 @@ def _integer(prop: Property) -> Check:
     given = (prop.minimum, prop.maximum)
     bounds = _bounds(low, high) if given == (None, None) else _bounds(*given)
 
-    def check(value: Any, path: str, found: list[Violation]) -> None:
+    def check(value: Any, path: str, violations: list[Violation]) -> None:
         if type(value) is Number and value.text.lstrip("-").isdigit():
-            found.append(Violation("range", path, bounds, snippet(value)))
+            violations.append(Violation("range", path, bounds, snippet(value)))
         elif type(value) is not int:
-            found.append(Violation("type", path, "an integer", snippet(value)))
+            violations.append(Violation("type", path, "an integer", snippet(value)))
         elif not low <= value <= high:
-            found.append(Violation("range", path, bounds, snippet(value)))
+            violations.append(Violation("range", path, bounds, snippet(value)))
 
     return check
 
@@ -201,13 +201,13 @@ def _float(prop: Property) -> Check:
     bounded = prop.minimum is not None or prop.maximum is not None
     bounds = _bounds(prop.minimum, prop.maximum) if bounded else _DOUBLE
 
-    def check(value: Any, path: str, found: list[Violation]) -> None:
+    def check(value: Any, path: str, violations: list[Violation]) -> None:
         if type(value) not in (int, Number):
-            found.append(Violation("type", path, "a number", snippet(value)))
+            violations.append(Violation("type", path, "a number", snippet(value)))
         elif not _is_double(value):
-            found.append(Violation("range", path, _DOUBLE, snippet(value)))
+            violations.append(Violation("range", path, _DOUBLE, snippet(value)))
         elif not low <= float(value if type(value) is int else value.text) <= high:
-            found.append(Violation("range", path, bounds, snippet(value)))
+            violations.append(Violation("range", path, bounds, snippet(value)))
 
     return check
 
@@ -230,15 +230,15 @@ def _decimal(prop: Property) -> Check:
     low = None if prop.minimum is None else Decimal(str(prop.minimum))
     high = None if prop.maximum is None else Decimal(str(prop.maximum))
 
-    def check(value: Any, path: str, found: list[Violation]) -> None:
+    def check(value: Any, path: str, violations: list[Violation]) -> None:
         if type(value) not in (int, Number):
-            found.append(Violation("type", path, "a number", snippet(value)))
+            violations.append(Violation("type", path, "a number", snippet(value)))
             return
         number = _fitting(value)
         if number is None:
-            found.append(Violation("range", path, _DECIMAL, snippet(value)))
+            violations.append(Violation("range", path, _DECIMAL, snippet(value)))
         elif (low is not None and number < low) or (high is not None and number > high):
-            found.append(Violation("range", path, _bounds(prop.minimum, prop.maximum), snippet(value)))
+            violations.append(Violation("range", path, _bounds(prop.minimum, prop.maximum), snippet(value)))
 
     return check
 
@@ -260,9 +260,9 @@ def _fitting(value: int | Number) -> Decimal | None:
 
 
 def _boolean(prop: Property) -> Check:
-    def check(value: Any, path: str, found: list[Violation]) -> None:
+    def check(value: Any, path: str, violations: list[Violation]) -> None:
         if type(value) is not bool:
-            found.append(Violation("type", path, expectation(prop), snippet(value)))
+            violations.append(Violation("type", path, expectation(prop), snippet(value)))
 
     return check
 
@@ -270,16 +270,16 @@ def _boolean(prop: Property) -> Check:
 def _timestamp(prop: Property) -> Check:
     expected = expectation(prop)
 
-    def check(value: Any, path: str, found: list[Violation]) -> None:
+    def check(value: Any, path: str, violations: list[Violation]) -> None:
         if type(value) is not str:
-            found.append(Violation("type", path, expected, snippet(value)))
+            violations.append(Violation("type", path, expected, snippet(value)))
         elif instant(value) is None:
             try:
                 msgspec.convert(value, datetime)
             except msgspec.ValidationError:
-                found.append(Violation("format", path, expected, snippet(value)))
+                violations.append(Violation("format", path, expected, snippet(value)))
             else:
-                found.append(
+                violations.append(
                     Violation("range", path, "an instant of the years 0001 to 9999 in UTC", snippet(value))
                 )
 
@@ -289,14 +289,14 @@ def _timestamp(prop: Property) -> Check:
 def _date(prop: Property) -> Check:
     expected = expectation(prop)
 
-    def check(value: Any, path: str, found: list[Violation]) -> None:
+    def check(value: Any, path: str, violations: list[Violation]) -> None:
         if type(value) is not str:
-            found.append(Violation("type", path, expected, snippet(value)))
+            violations.append(Violation("type", path, expected, snippet(value)))
             return
         try:
             msgspec.convert(value, date)
         except msgspec.ValidationError:
-            found.append(Violation("format", path, expected, snippet(value)))
+            violations.append(Violation("format", path, expected, snippet(value)))
 
     return check
 
@@ -310,17 +310,17 @@ def _array(prop: Property) -> Check:
     low, high = prop.min_length or 0, float("inf") if prop.max_length is None else prop.max_length
     length = _bounds(prop.min_length, prop.max_length, " items")
 
-    def check(value: Any, path: str, found: list[Violation]) -> None:
+    def check(value: Any, path: str, violations: list[Violation]) -> None:
         if type(value) is not list:
-            found.append(Violation("type", path, "an array", snippet(value)))
+            violations.append(Violation("type", path, "an array", snippet(value)))
             return
         if not low <= len(value) <= high:
-            found.append(Violation("length", path, length, f"{len(value)} items"))
+            violations.append(Violation("length", path, length, f"{len(value)} items"))
         for index, item in enumerate(value):
             if item is not None:
-                check_item(item, f"{path}.{index}", found)
+                check_item(item, f"{path}.{index}", violations)
             elif required:
-                found.append(Violation("missing", f"{path}.{index}", expected, "null"))
+                violations.append(Violation("missing", f"{path}.{index}", expected, "null"))
 
     return check
 
@@ -328,22 +328,24 @@ def _array(prop: Property) -> Check:
 def _json(prop: Property) -> Check:
     """Compile the check of an object of any shape, whose numbers must still be numbers to a warehouse."""
 
-    def check(value: Any, path: str, found: list[Violation]) -> None:
+    def check(value: Any, path: str, violations: list[Violation]) -> None:
         if not isinstance(value, dict):
-            found.append(Violation("type", path, expectation(prop), snippet(value)))
+            violations.append(Violation("type", path, expectation(prop), snippet(value)))
             return
         todo: list[tuple[str, Any]] = [(path, value)]
         while todo:
-            where, each = todo.pop()
-            if isinstance(each, dict):
-                earlier = each.earlier if isinstance(each, DuplicateKeys) else ()
-                todo.extend((f"{where}.{name}", inner) for name, inner in (*each.items(), *earlier))
-            elif isinstance(each, list):
-                todo.extend((f"{where}.{index}", inner) for index, inner in enumerate(each))
-            elif type(each) is Number and not _is_double(each):
-                found.append(Violation("range", where, _DOUBLE, snippet(each)))
-            elif type(each) is Number and each.text.lstrip("-").isdigit():
-                found.append(Violation("range", where, "an integer of at most 4300 digits", snippet(each)))
+            where, node = todo.pop()
+            if isinstance(node, dict):
+                earlier = node.earlier if isinstance(node, DuplicateKeys) else ()
+                todo.extend((f"{where}.{name}", member) for name, member in (*node.items(), *earlier))
+            elif isinstance(node, list):
+                todo.extend((f"{where}.{index}", item) for index, item in enumerate(node))
+            elif type(node) is Number and not _is_double(node):
+                violations.append(Violation("range", where, _DOUBLE, snippet(node)))
+            elif type(node) is Number and node.text.lstrip("-").isdigit():
+                violations.append(
+                    Violation("range", where, "an integer of at most 4300 digits", snippet(node))
+                )
 
     return check
 

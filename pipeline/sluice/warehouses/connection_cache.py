@@ -1,4 +1,4 @@
-"""One connection for each process, kept from one segment to the next."""
+"""One connection for each process, open from one segment to the next."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ REMEMBERED = timedelta(days=150)
 """For how long job ids are relied on; BigQuery keeps them for about six months."""
 
 IDS_A_QUERY = 50_000
-"""Event identities in one query's parameter: 2 MB, where a request may have 10."""
+"""Deduplication keys in one query's parameter: 2 MB, where a request may have 10."""
 
 INSERT_COUNTS = """INSERT INTO `{counts}` (segment_id, event_type, window_start, window_end, events)
 SELECT @id, counted.event_type, counted.window_start, counted.window_end, counted.events

@@ -70,6 +70,6 @@ class PostgresConnector(Connector[PostgresWarehouse]):
     def open(self) -> PostgresWarehouse:
         """Return the warehouse."""
         own = ("schema", "foreign_keys")
-        names = [each.name for each in declared(type(self)) if each.name not in own]
+        names = [field.name for field in declared(type(self)) if field.name not in own]
         options = {name: getattr(self, name) for name in names if getattr(self, name)}
         return PostgresWarehouse(str(self.url), self.schema, self.foreign_keys, options)

@@ -34,6 +34,6 @@ class SnowflakeConnector(Connector[SnowflakeWarehouse]):
 
     def open(self) -> SnowflakeWarehouse:
         """Return the warehouse."""
-        names = [each.name for each in declared(type(self))]
+        names = [field.name for field in declared(type(self))]
         options = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return SnowflakeWarehouse(str(self.url), options)
