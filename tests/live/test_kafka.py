@@ -33,7 +33,7 @@ from sluice.sources.kafka.client import Topic, find_start, make_consumer
 from sluice.sources.kafka.commits import CommitStored, ack_token_of
 from sluice.sources.kafka.connector import KafkaConnector
 from sluice.sources.kafka.reader import Readers
-from sluice.sources.kafka.source import FindPartitions, KafkaSource, ReadOffsetSpans
+from sluice.sources.kafka.source import KafkaSource, OffsetSpanRead, PartitionDiscovery
 from sluice.sources.streaming import StreamingSource
 
 from devservers import kafka, prism
@@ -321,8 +321,8 @@ class ReadOnCluster(StreamingSource):
         return (
             begin
             | beam.Impulse()
-            | beam.ParDo(FindPartitions(*arguments))
-            | beam.ParDo(ReadOffsetSpans(*arguments))
+            | beam.ParDo(PartitionDiscovery(*arguments))
+            | beam.ParDo(OffsetSpanRead(*arguments))
             | "Forget tickets" >> beam.Map(lambda batch: replace(batch, ack_token=None))
         )
 
@@ -513,8 +513,8 @@ def test_group_with_other_members_is_warned_about(
     other.close()
     assert len(run.records()) == 10
     assert [text for text in caplog.messages if bus.name in text] == [
-        f"kafka://{bus.name}: cannot commit the offsets of the group g-{bus.name}: Broker: Unknown member; trying on. "
-        "Nothing is lost: after a restart records come again, and are recognized as repeats"
+        f"kafka://{bus.name}: cannot commit the offsets of the group g-{bus.name}: Broker: Unknown member; retrying. "
+        "Nothing is lost: after a restart records are read again and removed as duplicates"
     ]
 
 
@@ -545,7 +545,7 @@ def test_start_option_selects_the_first_offset(broker: KafkaBroker, caplog: pyte
         commit(bus, committed)
         assert start("committed") == expected
     assert caplog.messages == [
-        f"kafka://{bus.name}, partition 0: the group g stands at offset {committed}, but the partition holds 1 to 5; "
+        f"kafka://{bus.name}, partition 0: the group g is at offset {committed}, but the partition has 1 to 5; "
         "reading from 1"
         for committed in (0, 9)
     ]
@@ -586,10 +586,10 @@ def test_deleted_offsets_are_skipped_with_a_warning(
     with pytest.raises(SourceError) as caught:
         until(read)
     assert str(caught.value) == (
-        f"kafka://{bus.name}, partition 0: expected offset 11, got a partition that ends at 10: it was made anew or "
-        "lost records; run again to begin where it begins"
+        f"kafka://{bus.name}, partition 0: expected offset 11, got a partition that ends at 10: it was recreated or "
+        "lost records; run again to read it from its beginning"
     )
-    readers.commits.finish()
+    readers.commits.flush()
     reader.close()
 
 
@@ -601,11 +601,11 @@ def test_last_commit_is_retried_until_the_broker_answers(
     bus = Bus(broker)
     bus.send(numbered(0, 10))
     readers = Readers(KafkaConnector.parse(bus.url()).topic, system_clock, RunState())
-    readers.commits.want(0, 3)
-    assert readers.commits.finish()
+    readers.commits.request(0, 3)
+    assert readers.commits.flush()
     reader = readers.reader(0, 3)
-    reader.prefix.add(10)()
-    readers.commits.want(0, 3)
+    reader.offsets.add(10)()
+    readers.commits.request(0, 3)
     broker.freeze()
     closing = Thread(target=readers.close)
     closing.start()
@@ -614,8 +614,8 @@ def test_last_commit_is_retried_until_the_broker_answers(
     closing.join()
     assert caplog.messages == [
         f"kafka://{bus.name}: cannot commit the offsets of the group g: Failed while waiting for response from "
-        "broker: Local: Timed out; trying on. Nothing is lost: after a restart records come again, and are "
-        "recognized as repeats"
+        "broker: Local: Timed out; retrying. Nothing is lost: after a restart records are read again and "
+        "removed as duplicates"
     ]
     assert bus.committed() == 10
 

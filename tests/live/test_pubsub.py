@@ -19,7 +19,7 @@ from sluice.elements import RecordBatch
 from sluice.errors import SourceError
 from sluice.run_state import RunState
 from sluice.sources import Source, open_source
-from sluice.sources.pubsub.source import NativeRead, PullAndFinalize
+from sluice.sources.pubsub.source import BundleFinalizerPull, NativeRead
 from sluice.sources.pubsub.subscriber import open_subscriber
 from sluice.sources.streaming import StreamingSource
 
@@ -282,7 +282,7 @@ class Finalizing(StreamingSource):
         self._arguments = (uri, subscription)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
-        return begin | beam.Create([0]) | beam.ParDo(PullAndFinalize(*self._arguments, self.handle))
+        return begin | beam.Create([0]) | beam.ParDo(BundleFinalizerPull(*self._arguments, self.handle))
 
 
 @pytest.mark.long

@@ -75,12 +75,12 @@ def test_arrivals_stay_within_a_month_of_the_watermark() -> None:
     assert arrivals_above(times, watermark) == [watermark + 5, watermark - DAY, lowest, lowest, lowest]
 
 
-def test_a_shared_watermark_is_the_lowest_of_its_parts() -> None:
+def test_shared_watermark_is_the_lowest_of_all_partitions() -> None:
     shared = SharedWatermark()
-    assert shared.move(0, 10.0) == 10.0
-    assert shared.move(1, 5.0) == 5.0
-    assert shared.move(0, 20.0) == 5.0
-    assert shared.move(1, 4.0) == 5.0
-    assert shared.move(1, 30.0) == 20.0
-    shared.leave(0)
-    assert shared.move(1, 30.0) == 30.0
+    assert shared.advance(0, 10.0) == 10.0
+    assert shared.advance(1, 5.0) == 5.0
+    assert shared.advance(0, 20.0) == 5.0
+    assert shared.advance(1, 4.0) == 5.0
+    assert shared.advance(1, 30.0) == 20.0
+    shared.remove(0)
+    assert shared.advance(1, 30.0) == 30.0

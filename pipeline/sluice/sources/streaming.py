@@ -1,4 +1,4 @@
-"""What all streaming sources share: the state of their run, endless restrictions, and the time of a record."""
+"""The common parts of all streaming sources: the state of the run, endless restrictions, the time of a record."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from sluice.run_state import RunHandle
 
 TRACKER: Any = beam.DoFn.RestrictionParam()
 WATERMARK: Any = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
-"""Arguments of an endless DoFn's `process`, last of all: a BundleFinalizerParam behind them breaks Beam's binding."""
+"""Last arguments of an endless DoFn's `process`: a BundleFinalizerParam behind them breaks Beam's binding."""
 
 EARLIEST = 0.0
-"""The watermark of what has not been read yet, in epoch seconds: no live source hands over anything older."""
+"""The watermark before the first read, in epoch seconds: no streaming source emits an older record."""
 
 END = sys.maxsize
 """Where an endless restriction stops; no offset ever reaches it."""
 
 MAX_BEHIND_WATERMARK = 31 * 86400.0
-"""Seconds that a record's arrival may lie behind its source's watermark: as long as Pub/Sub keeps a message. The
-runner's windows are kept that much longer than `allowed_lateness`, so that only our own age rule rejects anything;
-what a source delivers even later counts as arrived just then."""
+"""Seconds that a record's arrival may lie behind its source's watermark: as long as Pub/Sub retains a message. The
+lateness of the runner's windows is that much longer than `allowed_lateness`, so that the runner drops no record and
+the check of the age in `decode` rejects it. A record that is even later gets the latest arrival that is too late."""
 
 
 class StreamingSource(beam.PTransform):
-    """A source without an end; what it shares with the steps behind it is in the state of its run."""
+    """A source without an end; it shares the state of its run with the later steps of the graph."""
 
     bounded = False
 
@@ -50,20 +50,20 @@ class StreamingSource(beam.PTransform):
 def acknowledges_in_process(options: PipelineOptions) -> bool:
     """Return whether the steps of the job complete acknowledgements in the process of its source.
 
-    They do on Prism, which the launcher chooses for live jobs and which keeps nothing when it dies. Any other
-    runner must keep what it has taken over: there bundle finalization tells the source.
+    They do on Prism, which the launcher chooses for streaming jobs and which loses its state when it dies. Any other
+    runner must persist the bundles that it has committed: there bundle finalization notifies the source.
     """
     runner = options.get_all_options(drop_default=True).get("runner")
     return runner is None or runner.rpartition(".")[2] == "PrismRunner"
 
 
 def arrivals_above(times: Iterable[float], watermark: float) -> list[float]:
-    """Return when records arrived, in epoch seconds: at their own `times`, but hardly ever below `watermark`.
+    """Return the arrivals of records, in epoch seconds: their own `times`, at most 31 days below `watermark`.
 
-    decode rejects what is older than allowed_lateness at its arrival; a runner drops in silence what lies further
-    below its watermark than its windows' lateness, which is allowed_lateness + MAX_BEHIND_WATERMARK. So an arrival
-    is never lower than that below the watermark: whatever the runner might drop has been rejected, as a dead letter.
-    The slack leaves the true times to all records but those whose order in their source is off by a month.
+    `decode` rejects events that are older than allowed_lateness at their arrival. A runner silently drops elements
+    that are further below its watermark than the lateness of its windows, allowed_lateness + MAX_BEHIND_WATERMARK.
+    With this limit, every event that the runner might drop has already been rejected, as a dead letter. Only records
+    that are out of order by a month lose their true time.
     """
     lowest = watermark - MAX_BEHIND_WATERMARK
     return [time if time >= lowest else lowest for time in times]
@@ -76,7 +76,7 @@ def watermark_of(estimator: ManualWatermarkEstimator) -> float:
 
 
 def advance(estimator: ManualWatermarkEstimator, seconds: float) -> None:
-    """Move the watermark to an epoch time, unless it is there or further already: it must never go back."""
+    """Advance the watermark to an epoch time; an earlier time has no effect, since a watermark never goes back."""
     if seconds > watermark_of(estimator):
         estimator.set_watermark(Timestamp.of(seconds))
 
@@ -85,19 +85,19 @@ class EndlessTracker(OffsetRestrictionTracker):
     """Claims ever higher offsets of a range that has no end."""
 
     def try_split(self, fraction_of_remainder: float) -> tuple[OffsetRange, OffsetRange] | None:
-        """Split behind what is claimed, never further on: half of an endless range would never be reached."""
+        """Split directly behind the claimed offset: half of an endless range would never be reached."""
         split: tuple[OffsetRange, OffsetRange] | None = (
             super().try_split(0) if fraction_of_remainder == 0 else None
         )
         return split
 
     def is_bounded(self) -> bool:
-        """Tell runners that they must not wait for its end."""
+        """Return False, so that runners do not wait for its end."""
         return False
 
 
 def finish(tracker: Any) -> None:
-    """End an endless restriction, so that its watermark goes to the end of time."""
+    """End an endless restriction, so that its watermark advances to the end of time."""
     tracker.try_claim(tracker.current_restriction().stop)
 
 
@@ -105,7 +105,7 @@ class EndlessRestrictions(RestrictionProvider):
     """Restrictions from an offset on, without an end; a runner that drains ends them where they are."""
 
     def initial_restriction(self, element: Any) -> OffsetRange:
-        """Begin at 0; sources that begin elsewhere say so."""
+        """Begin at 0; sources that begin elsewhere override this."""
         return OffsetRange(0, END)
 
     def create_tracker(self, restriction: OffsetRange) -> EndlessTracker:
@@ -113,7 +113,7 @@ class EndlessRestrictions(RestrictionProvider):
         return EndlessTracker(restriction)
 
     def restriction_size(self, element: Any, restriction: OffsetRange) -> int:
-        """Return 1: all restrictions weigh the same."""
+        """Return 1: all restrictions have the same size."""
         return 1
 
     def truncate(self, element: Any, restriction: OffsetRange) -> None:
@@ -121,25 +121,25 @@ class EndlessRestrictions(RestrictionProvider):
 
 
 class SharedWatermark:
-    """The lowest watermark of the parts of a source that are read in this process.
+    """The lowest watermark of the partitions of a source that are read in this process.
 
-    Prism takes the latest report of any restriction for the watermark of the whole step: it has no lowest of them.
-    So on Prism every part reports the lowest of all. A part moves on only by what its runner has taken over: by what
-    was read in bundles before the one that reports it.
+    Prism uses the latest report of any restriction as the watermark of the whole step, not the lowest. So on Prism
+    every partition reports the lowest of all. A partition's watermark covers only records of earlier bundles, which
+    the runner has committed.
     """
 
     def __init__(self) -> None:
-        """Begin without any part."""
+        """Begin without any partition."""
         self._lock = threading.Lock()
-        self._parts: dict[int, float] = {}
+        self._watermarks: dict[int, float] = {}
 
-    def move(self, part: int, seconds: float) -> float:
-        """Add a part or move it on, to an epoch time; return the lowest of all."""
+    def advance(self, partition: int, seconds: float) -> float:
+        """Add a partition or advance it to an epoch time; return the lowest of all."""
         with self._lock:
-            self._parts[part] = max(seconds, self._parts.get(part, seconds))
-            return min(self._parts.values())
+            self._watermarks[partition] = max(seconds, self._watermarks.get(partition, seconds))
+            return min(self._watermarks.values())
 
-    def leave(self, part: int) -> None:
-        """Wait for a part no more: it has ended."""
+    def remove(self, partition: int) -> None:
+        """Remove a partition that has ended."""
         with self._lock:
-            self._parts.pop(part, None)
+            self._watermarks.pop(partition, None)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sluice.clock import system_clock
 from sluice.errors import ConfigError, SourceError
 from sluice.provenance import PartitionProvenance
@@ -17,12 +14,11 @@ from sluice.run_state import RunHandle
 from sluice.sources import open_source
 from sluice.sources.kafka.client import Outage, Topic, make_consumer
 from sluice.sources.kafka.connector import KafkaConnector
-from sluice.sources.kafka.reader import Prefix
 from sluice.sources.kafka.source import (
-    FindPartitions,
+    AckTokenRead,
     KafkaSource,
-    ReadAndAcknowledge,
-    ReadOffsetSpans,
+    OffsetSpanRead,
+    PartitionDiscovery,
     attributes_of,
     cut,
     make_batch,
@@ -112,33 +108,11 @@ def test_a_wrong_setting_names_the_variables(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_workers_get_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hush")
     topic = Topic("b", "t", "g", "latest")
-    for each in (FindPartitions, ReadAndAcknowledge, ReadOffsetSpans):
+    for each in (PartitionDiscovery, AckTokenRead, OffsetSpanRead):
         packed = pickle.dumps(each(topic, system_clock, RunHandle()))
         assert b"hush" not in packed
         assert type(pickle.loads(packed)) is each
     assert "hush" not in repr(vars(KafkaSource(topic)))
-
-
-def test_only_the_stored_prefix_counts() -> None:
-    prefix = Prefix(10)
-    first, second, third = prefix.add(12), prefix.add(20), prefix.add(21)
-    assert (prefix.stored, prefix.end) == (10, 21)
-    second()
-    assert prefix.stored == 10
-    first()
-    assert prefix.stored == 20
-    third()
-    assert prefix.stored == 21
-
-
-@given(st.permutations(range(1, 12)))
-def test_the_prefix_reaches_to_the_first_that_is_not_stored(order: Sequence[int]) -> None:
-    prefix = Prefix(0)
-    settle = {end: prefix.add(end) for end in range(1, 12)}
-    for done, end in enumerate(order, 1):
-        settle[end]()
-        stored = set(order[:done])
-        assert prefix.stored == next(at for at in range(12) if at + 1 not in stored)
 
 
 class Sent(NamedTuple):
@@ -208,7 +182,7 @@ def test_attributes(
     assert attributes_of(key, headers) == expected
 
 
-def test_an_outage_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_outage_and_its_end_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "sluice")
     now = [0.0]
     outage = Outage("kafka://t", lambda: now[0])
@@ -219,15 +193,15 @@ def test_an_outage_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture
     for now[0] in (60.0, 61.0, 200.0):
         outage.failed(1, "refused")
         outage.failed(0, "refused")
-    assert caplog.messages == ["kafka://t, partition 1: not reached for 60 s: refused; trying on"]
-    outage.worked(0)
-    outage.worked(2)
+    assert caplog.messages == ["kafka://t, partition 1: not reached for 60 s: refused; retrying"]
+    outage.succeeded(0)
+    outage.succeeded(2)
     assert len(caplog.messages) == 1
-    outage.worked(1)
-    outage.worked(1)
+    outage.succeeded(1)
+    outage.succeeded(1)
     assert caplog.messages[1:] == ["kafka://t: reached again"]
     now[0] = 300.0
     outage.failed(1, "refused")
     now[0] = 310.0
-    outage.worked(1)
+    outage.succeeded(1)
     assert len(caplog.messages) == 2

@@ -9,7 +9,7 @@ import pytest
 from google.cloud.pubsub_v1 import types
 from sluice.errors import ConfigError, SourceError
 from sluice.sources import open_source
-from sluice.sources.pubsub.client import Address, in_requests, left_over
+from sluice.sources.pubsub.client import Address, retryable_ids, split_ack_ids
 from sluice.sources.pubsub.connector import PubSubConnector
 
 from devservers import fake_pubsub
@@ -110,7 +110,7 @@ def test_unknown_option_is_rejected() -> None:
 
 def test_ids_are_sent_in_parts_that_the_service_takes() -> None:
     ids = [f"{number:0200}" for number in range(6000)]
-    parts = list(in_requests(ids))
+    parts = list(split_ack_ids(ids))
     assert [each for part in parts for each in part] == ids
     assert max(map(len, parts)) <= 2500
     request = types.AcknowledgeRequest.pb()
@@ -118,13 +118,13 @@ def test_ids_are_sent_in_parts_that_the_service_takes() -> None:
         max(request(subscription="projects/p/subscriptions/s", ack_ids=part).ByteSize() for part in parts)
         <= 512 << 10
     )
-    assert [len(part) for part in in_requests(["a"] * 5001)] == [2500, 2500, 1]
-    assert list(in_requests([])) == []
-    assert list(in_requests(["a" * 600_000, "b"])) == [["a" * 600_000], ["b"]]
+    assert [len(part) for part in split_ack_ids(["a"] * 5001)] == [2500, 2500, 1]
+    assert list(split_ack_ids([])) == []
+    assert list(split_ack_ids(["a" * 600_000, "b"])) == [["a" * 600_000], ["b"]]
 
 
 @pytest.mark.parametrize(
-    ("status", "refusals", "left"),
+    ("status", "failures", "left"),
     [
         ("UNAVAILABLE", {}, ["a", "b", "c"]),
         ("PERMISSION_DENIED", {}, ["a", "b", "c"]),
@@ -138,9 +138,9 @@ def test_ids_are_sent_in_parts_that_the_service_takes() -> None:
     ],
 )
 def test_what_failed_is_sent_again_if_that_may_help(
-    status: str, refusals: Mapping[str, str], left: list[str]
+    status: str, failures: Mapping[str, str], left: list[str]
 ) -> None:
-    assert left_over(["a", "b", "c"], status, refusals) == left
+    assert retryable_ids(["a", "b", "c"], status, failures) == left
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sluice.elements import Rejected, Violation
 from sluice.provenance import Origin
 from sluice.run_state import RunHandle
 from sluice.sources import open_source
-from sluice.sources.pubsub.source import Message, PullAndFinalize, PullAndSettle, to_batch
+from sluice.sources.pubsub.source import AckTokenPull, BundleFinalizerPull, Message, to_batch
 
 from tests.origins import message_ids_of, origins_of
 
@@ -74,7 +74,7 @@ def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:
     assert other.letter_id != letters[0].letter_id
 
 
-@pytest.mark.parametrize("kind", [PullAndSettle, PullAndFinalize])
-def test_a_reader_can_be_sent_to_workers(kind: type[PullAndSettle | PullAndFinalize]) -> None:
+@pytest.mark.parametrize("kind", [AckTokenPull, BundleFinalizerPull])
+def test_a_reader_can_be_sent_to_workers(kind: type[AckTokenPull | BundleFinalizerPull]) -> None:
     sent = pickler.loads(pickler.dumps(kind("pubsub://u", "projects/p/subscriptions/s", RunHandle())))
     assert type(sent).__name__ == kind.__name__

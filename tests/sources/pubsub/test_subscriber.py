@@ -1,4 +1,4 @@
-"""What is pulled, kept, acknowledged and given back; how long, and what happens when the service refuses."""
+"""Pulls, leases and acknowledgements against a fake service, also when its answers are errors."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def test_the_watermark_follows_the_oldest_of_the_last_seconds() -> None:
     assert times.oldest_unread(109.0, idle=True) == 104.0
 
 
-def test_an_outage_is_told_once_and_tried_with_growing_pauses(caplog: pytest.LogCaptureFixture) -> None:
+def test_outage_is_logged_once_and_retried_with_growing_pauses(caplog: pytest.LogCaptureFixture) -> None:
     outage, now, attempts = Outage("pull from s"), 0.0, 0
     with caplog.at_level(logging.WARNING, "sluice"):
         while now < 60:
             if outage.may_try(now):
                 attempts += 1
-                outage.goes_on(now, "no connection")
-                outage.goes_on(now + 0.01, "another attempt of the same moment")
+                outage.failed(now, "no connection")
+                outage.failed(now + 0.01, "another attempt of the same moment")
             now += 0.1
-        assert outage.lasts
-        outage.ends(now)
-        outage.ends(now)
+        assert outage.is_ongoing
+        outage.succeeded(now)
+        outage.succeeded(now)
     assert 9 <= attempts <= 20
-    assert not outage.lasts
+    assert not outage.is_ongoing
     assert outage.may_try(now)
     assert [record.getMessage() for record in caplog.records] == [
         "cannot pull from s: no connection; trying again until it works",
@@ -64,54 +64,54 @@ def test_an_outage_is_told_once_and_tried_with_growing_pauses(caplog: pytest.Log
     ]
 
 
-def test_an_acknowledgement_that_fails_is_sent_again(service: FakePubSub) -> None:
+def test_failed_acknowledgement_is_sent_again(service: FakePubSub) -> None:
     failures = [error_status(grpc.StatusCode.UNAVAILABLE), error_status(grpc.StatusCode.INTERNAL)]
     service.errors["Acknowledge"] = lambda _: failures.pop() if failures else None
     subscriber = Subscriber(SUBSCRIPTION)
     (pulled,) = subscriber.take(10)
-    subscriber.settle([pulled.lease])
+    subscriber.complete([pulled.lease])
     until(lambda: service.acknowledged)
     subscriber.close()
     assert service.acknowledged == [["ack-0", "ack-1", "ack-2"]]
     assert service.modified == []
 
 
-def test_of_exactly_once_delivery_only_what_may_succeed_is_sent_again(service: FakePubSub) -> None:
+def test_exactly_once_delivery_retries_only_transient_failures(service: FakePubSub) -> None:
     reasons = {"ack-0": "PERMANENT_FAILURE_INVALID_ACK_ID", "ack-2": "TRANSIENT_FAILURE_UNORDERED_ACK_ID"}
     failures = [error_status(grpc.StatusCode.FAILED_PRECONDITION, reasons)]
     service.errors["Acknowledge"] = lambda _: failures.pop() if failures else None
     subscriber = Subscriber(SUBSCRIPTION)
-    subscriber.settle(pulled.lease for pulled in subscriber.take(10))
+    subscriber.complete(pulled.lease for pulled in subscriber.take(10))
     until(lambda: service.acknowledged)
     subscriber.close()
     assert service.acknowledged == [["ack-1", "ack-2"]]
 
 
-def test_what_is_not_stored_is_given_back_and_what_is_stored_is_not(service: FakePubSub) -> None:
+def test_messages_that_are_not_stored_are_returned_on_close(service: FakePubSub) -> None:
     subscriber = Subscriber(SUBSCRIPTION)
     subscriber.take(10)
     subscriber.close()
     assert (service.acknowledged, service.modified) == ([], [(["ack-0", "ack-1", "ack-2"], 0)])
 
 
-def test_leases_are_extended_for_a_while_and_then_given_up(service: FakePubSub) -> None:
-    subscriber = Subscriber(SUBSCRIPTION, longest=6.0)
+def test_leases_are_extended_until_the_maximum(service: FakePubSub) -> None:
+    subscriber = Subscriber(SUBSCRIPTION, max_lease=6.0)
     (pulled,) = subscriber.take(10)
     until(lambda: service.modified)
     assert service.modified == [(["ack-0", "ack-1", "ack-2"], 30)]
     assert subscriber.outstanding() == 3
     until(lambda: not subscriber.outstanding())
-    subscriber.settle([pulled.lease])  # too late
+    subscriber.complete([pulled.lease])  # too late
     subscriber.close()
     assert service.acknowledged == []
     assert len(service.modified) == 1
 
 
-def test_ids_of_a_lost_subscription_are_forgotten(service: FakePubSub) -> None:
+def test_ids_of_a_lost_subscription_are_dropped(service: FakePubSub) -> None:
     subscriber = Subscriber(SUBSCRIPTION)
     (pulled,) = subscriber.take(10)
     service.errors["Pull"] = lambda _: error_status(grpc.StatusCode.NOT_FOUND)
     until(lambda: subscriber.take(0.1) or not subscriber.outstanding())
-    subscriber.settle([pulled.lease])
+    subscriber.complete([pulled.lease])
     subscriber.close()
     assert (service.acknowledged, service.modified) == ([], [])

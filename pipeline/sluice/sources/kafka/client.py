@@ -1,4 +1,4 @@
-"""What the Kafka source asks of its client: settings, checks, where to begin, and patience with the brokers."""
+"""The Kafka client as the source uses it: settings, the check before a run, the first offset, outages."""
 
 from __future__ import annotations
 
@@ -57,34 +57,34 @@ def client_settings(topic: Topic) -> dict[str, Any]:
         "bootstrap.servers": topic.brokers,
         "client.id": "sluice",
         "reconnect.backoff.max.ms": 2000,
-        "log_level": 0,  # librdkafka writes to stderr; what matters comes as errors, too
+        "log_level": 0,  # librdkafka would write to stderr; it reports errors to error_cb, too
     } | {setting: os.environ[name] for name, setting in SECURITY.items() if name in os.environ}
 
 
-def make_consumer(topic: Topic, told: Callable[[str], None]) -> Consumer:
-    """Return a client that is not connected yet; `told` is called with what goes wrong, while it is polled.
+def make_consumer(topic: Topic, on_error: Callable[[str], None]) -> Consumer:
+    """Return a client that is not connected yet; while it is polled, it calls `on_error` with each problem.
 
     Raises:
-        SourceError: librdkafka refuses a setting.
+        SourceError: librdkafka rejects a setting.
 
     """
     from confluent_kafka import Consumer, KafkaError, KafkaException
 
-    def tell(error: KafkaError) -> None:
+    def report(error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # that does not say why
-            told(error.str().partition(" (after ")[0])
+            on_error(error.str().partition(" (after ")[0])
 
     settings = {
         "group.id": topic.group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",  # so that it is told, and can be handled
+        "auto.offset.reset": "error",  # reported, so that the reader can handle it
         "enable.partition.eof": True,
         "isolation.level": "read_committed",
-        "queued.max.messages.kbytes": 16 << 10,  # memory of a partition, and what bounds a batch of it
+        "queued.max.messages.kbytes": 16 << 10,  # memory of a partition, which limits its batches
         "fetch.message.max.bytes": 4 << 20,
         "fetch.queue.backoff.ms": 10,  # its own second would stall a reader that has caught up
-        "error_cb": tell,
+        "error_cb": report,
     }
     try:
         return Consumer(client_settings(topic) | settings)
@@ -95,8 +95,8 @@ def make_consumer(topic: Topic, told: Callable[[str], None]) -> Consumer:
 
 def reason_of(error: Exception) -> str:
     """Return the client's words for a KafkaException, in one line."""
-    told = error.args[0]
-    return " ".join((told.str() if hasattr(told, "str") else str(told)).split())
+    reason = error.args[0]
+    return " ".join((reason.str() if hasattr(reason, "str") else str(reason)).split())
 
 
 def check_topic(topic: Topic) -> None:
@@ -109,21 +109,21 @@ def check_topic(topic: Topic) -> None:
     from confluent_kafka import KafkaException
 
     where = f"kafka://{topic.brokers}/{topic.name}"
-    told: list[str] = []
-    with closing(make_consumer(topic, told.append)) as consumer:
+    problems: list[str] = []
+    with closing(make_consumer(topic, problems.append)) as consumer:
         try:
-            found = consumer.list_topics(topic.name, timeout=_CHECK_SECONDS).topics[topic.name]
+            metadata = consumer.list_topics(topic.name, timeout=_CHECK_SECONDS).topics[topic.name]
         except KafkaException as error:
-            consumer.poll(0)  # has what went wrong told
-            message = f"{where}: no broker answers: {'; '.join(dict.fromkeys(told)) or reason_of(error)}"
+            consumer.poll(0)  # calls problems.append with the reason
+            message = f"{where}: no broker answers: {'; '.join(dict.fromkeys(problems)) or reason_of(error)}"
             raise SourceError(message) from error
-    if found.error is not None:
-        message = f"{where}: cannot read the topic: {found.error.str()}"
+    if metadata.error is not None:
+        message = f"{where}: cannot read the topic: {metadata.error.str()}"
         raise SourceError(message)
 
 
 def find_start(consumer: Consumer, topic: Topic, partition: int, *, new: bool) -> int:
-    """Return the offset at which a partition is to be read; one that is `new` since the job began, as a whole.
+    """Return the first offset to read of a partition; a partition that is `new` since the job began is read whole.
 
     Raises:
         KafkaException: no broker answers.
@@ -143,7 +143,7 @@ def find_start(consumer: Consumer, topic: Topic, partition: int, *, new: bool) -
         committed = answer(consumer.committed([where], timeout=ANSWER_SECONDS))
         if committed >= 0 and not low <= committed <= high:
             _LOGGER.warning(
-                "%s, partition %d: the group %s stands at offset %d, but the partition holds %d to %d; reading "
+                "%s, partition %d: the group %s is at offset %d, but the partition has %d to %d; reading "
                 "from %d",
                 *(topic.uri, partition, topic.group, committed, low, high, low),
             )
@@ -158,10 +158,13 @@ def find_start(consumer: Consumer, topic: Topic, partition: int, *, new: bool) -
 
 
 class Outage:
-    """Warns once when parts of a topic have not been reached for a minute, and says when they are back."""
+    """Warns once when partitions of a topic could not be reached for a minute, and logs when all are reached again.
+
+    librdkafka retries by itself; here its failures are only counted, so nothing is left for a RetryPolicy.
+    """
 
     def __init__(self, uri: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """`monotonic` tells seconds."""
+        """`monotonic` returns seconds."""
         self._uri = uri
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -169,7 +172,7 @@ class Outage:
         self._warned = False
 
     def failed(self, partition: int, reason: str) -> None:
-        """Take note that a partition was not reached."""
+        """Record that a partition could not be reached."""
         now = self._monotonic()
         with self._lock:
             since = self._since.setdefault(partition, now)
@@ -177,12 +180,12 @@ class Outage:
             self._warned |= warn
         if warn:
             _LOGGER.warning(
-                "%s, partition %d: not reached for %d s: %s; trying on",
+                "%s, partition %d: not reached for %d s: %s; retrying",
                 *(self._uri, partition, now - since, reason),
             )
 
-    def worked(self, partition: int) -> None:
-        """Take note that a partition was reached."""
+    def succeeded(self, partition: int) -> None:
+        """Record that a partition was reached."""
         if partition not in self._since:
             return
         with self._lock:

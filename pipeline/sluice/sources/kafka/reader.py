@@ -1,13 +1,11 @@
-"""What a process keeps of the Kafka source between bundles: a reader for each partition, and commits."""
+"""The state of the Kafka source in a process between bundles: a reader for each partition, and the commits."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sluice.clock import Clock
@@ -23,6 +21,7 @@ from sluice.sources.kafka.client import (
     make_consumer,
     reason_of,
 )
+from sluice.sources.kafka.prefix import ReadOffsets
 from sluice.sources.streaming import EARLIEST, END, SharedWatermark
 
 if TYPE_CHECKING:
@@ -34,55 +33,29 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger("sluice")
 
 WATERMARK_SLACK = 2.0
-"""Seconds by which the watermark stays below the latest log time, and below now where nothing is to be read:
-records of several producers are out of order by about so much."""
+"""Seconds by which the watermark stays below the latest log time, and below the clock of an idle partition:
+records of several producers are out of order by about as much."""
 
 _LOOK_SECONDS = 1.0
-"""How often the broker is asked for the end of a partition that brings nothing."""
+"""How often the broker is asked for the end of an idle partition."""
 
 _QUICK_ANSWER_SECONDS = 0.5
-"""How long a bundle waits for that answer; another one asks again."""
+"""How long a bundle waits for that answer; a later bundle asks again."""
 
 _COMMIT_SECONDS = 1.0
 
 _CLOSE_SECONDS = 20.0
-"""How long the last commit is tried: a client that has lost its broker needs one attempt to find out."""
+"""How long the last commit is retried: a client that has lost its broker notices it in its first attempt."""
 
 _CLOSE_PAUSE_SECONDS = 0.5
-
-
-class Prefix:
-    """How far a partition is stored without a gap, though its batches may be stored in any order."""
-
-    def __init__(self, start: int) -> None:
-        """Begin at the offset `start`: all below it is stored."""
-        self.end = start
-        self.stored = start
-        self._lock = threading.Lock()
-        self._ends: deque[int] = deque()
-        self._done: set[int] = set()
-
-    def add(self, end: int) -> Callable[[], None]:
-        """Add the batch from the last one's end to the offset `end`; return what to call when it is stored."""
-        with self._lock:
-            self._ends.append(end)
-            self.end = end
-        return partial(self._settle, end)
-
-    def _settle(self, end: int) -> None:
-        with self._lock:
-            self._done.add(end)
-            while self._ends and self._ends[0] in self._done:
-                self.stored = self._ends.popleft()
-                self._done.remove(self.stored)
 
 
 class Commits:
     """The offsets of a consumer group: committed about once a second, without waiting for the broker.
 
-    A commit that fails is a warning: nothing is lost, records only come again and are recognized as repeats.
-    They go through the admin client, because a consumer with a commit on its way cannot be closed for 45 s while
-    the broker is down.
+    A failed commit is a warning: no record is lost, some are only read again and removed as duplicates.
+    Commits use the admin client, because a consumer with a commit in flight cannot be closed for 45 s while the
+    broker is down.
     """
 
     def __init__(self, topic: Topic) -> None:
@@ -90,74 +63,75 @@ class Commits:
         self._topic = topic
         self._admin: AdminClient | None = None
         self._lock = threading.Lock()
-        self._wanted: dict[int, int] = {}
-        self._asked: dict[int, int] = {}
+        self._requested: dict[int, int] = {}
+        self._sent: dict[int, int] = {}
         self._answer: Future[ConsumerGroupTopicPartitions] | None = None
         self._next = 0.0
         self._warned = False
 
-    def want(self, partition: int, offset: int) -> None:
-        """Have an offset committed, unless one behind it is: all below it is stored."""
+    def request(self, partition: int, offset: int) -> None:
+        """Request the commit of an offset below which all is stored; a lower one than before has no effect."""
         with self._lock:
-            self._wanted[partition] = max(offset, self._wanted.get(partition, offset))
+            self._requested[partition] = max(offset, self._requested.get(partition, offset))
 
     def partitions(self) -> list[int]:
-        """Return those whose offsets are committed here."""
+        """Return the partitions whose offsets are committed here."""
         with self._lock:
-            return list(self._wanted)
+            return list(self._requested)
 
-    def go_on(self) -> None:
-        """Look after the last commit, and begin the next one when it is time."""
+    def poll(self) -> None:
+        """Receive the answer to the last commit, and send the next one when it is due."""
         with self._lock:
             if self._answer is not None and self._answer.done():
-                self._take(self._answer)
-            new = {each: at for each, at in self._wanted.items() if self._asked.get(each) != at}
+                self._receive(self._answer)
+            new = self._unsent()
             if self._answer is None and new and time.monotonic() >= self._next:
                 self._next = time.monotonic() + _COMMIT_SECONDS
-                self._ask(new)
+                self._answer = self._send(new)
 
-    def finish(self) -> bool:
-        """Commit what is wanted, and wait for the answer; False if that failed."""
+    def flush(self) -> bool:
+        """Commit all requested offsets and wait for the answer; return False if that failed."""
         with self._lock:
             if self._answer is not None:
-                self._take(self._answer)
-            new = {each: at for each, at in self._wanted.items() if self._asked.get(each) != at}
+                self._receive(self._answer)
+            new = self._unsent()
             if new:
-                self._ask(new)
-                assert self._answer is not None
-                self._take(self._answer)
-            return self._asked == self._wanted
+                self._receive(self._send(new))
+            return self._sent == self._requested
 
-    def _ask(self, offsets: dict[int, int]) -> None:
+    def _unsent(self) -> dict[int, int]:
+        return {part: at for part, at in self._requested.items() if self._sent.get(part) != at}
+
+    def _send(self, offsets: dict[int, int]) -> Future[ConsumerGroupTopicPartitions]:
         from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
         from confluent_kafka.admin import AdminClient
 
         self._admin = self._admin or AdminClient(client_settings(self._topic))
         group, name = self._topic.group, self._topic.name
-        parts = [TopicPartition(name, each, at) for each, at in offsets.items()]
+        parts = [TopicPartition(name, part, at) for part, at in offsets.items()]
         request = [ConsumerGroupTopicPartitions(group, parts)]
         answers = self._admin.alter_consumer_group_offsets(request, request_timeout=ANSWER_SECONDS)
-        self._answer = answers[group]
-        self._asked |= offsets
+        self._sent |= offsets
+        return answers[group]
 
-    def _take(self, answer: Future[ConsumerGroupTopicPartitions]) -> None:
+    def _receive(self, answer: Future[ConsumerGroupTopicPartitions]) -> None:
         from confluent_kafka import KafkaException
 
         self._answer = None
         try:
-            failed = [each.error for each in answer.result().topic_partitions or () if each.error is not None]
-            reason = failed[0].str() if failed else None
+            errors = [part.error for part in answer.result().topic_partitions or () if part.error is not None]
+            reason = errors[0].str() if errors else None
         except KafkaException as error:
             reason = reason_of(error)
         if reason is None:
             self._warned = False
             return
-        self._asked.clear()
-        self._admin = None  # one that has lost its broker finds the group's coordinator never again
+        self._sent.clear()
+        self._admin = None  # a client that has lost its broker never finds the group's coordinator again
         if not self._warned:
             _LOGGER.warning(
-                "%s: cannot commit the offsets of the group %s: %s; trying on. Nothing is lost: after a restart "
-                "records come again, and are recognized as repeats",
+                "%s: cannot commit the offsets of the group %s: %s; retrying. Nothing is lost: after a restart "
+                "records are read again and removed as duplicates",
                 *(self._topic.uri, self._topic.group, reason),
             )
             self._warned = True
@@ -167,39 +141,39 @@ class PartitionReader:
     """Reads one partition, from any offset on. Used by one bundle at a time."""
 
     def __init__(self, topic: Topic, partition: int, outage: Outage, clock: Clock, backlog: Backlog) -> None:
-        """Connect to nothing yet."""
+        """Prepare the client; nothing is connected yet."""
         from confluent_kafka import TopicPartition
 
         self.progress = EARLIEST
-        """Epoch seconds: how far the watermark may go once all that was read is handed over."""
+        """Epoch seconds: how far the watermark may advance once all records that were read are emitted."""
         self.position = -1
-        """The offset of the record to read next."""
+        """The offset of the next record to read."""
         self.caught_up = False
-        """The last read brought nothing."""
+        """The last read returned nothing."""
         self.waiting = 0
-        """Records that the broker has beyond the position, as far as it has told by now."""
-        self.prefix = Prefix(0)
+        """Records that the broker has beyond the position, by its last answer."""
+        self.offsets = ReadOffsets(0)
         self._topic = topic
         self._partition = partition
         self._outage = outage
         self._clock = clock
         self._backlog = backlog
         self._reason = "no answer"
-        self._consumer = make_consumer(topic, self._told)
+        self._consumer = make_consumer(topic, self._on_error)
         self._part = TopicPartition(topic.name, partition)
         self._lost = False
         self._next_look = 0.0
 
-    def _told(self, reason: str) -> None:
+    def _on_error(self, reason: str) -> None:
         self._reason = reason
 
     def seek(self, offset: int) -> None:
-        """Go to an offset, unless the reader stands there."""
+        """Go to an offset, unless the reader is already there."""
         if offset != self.position:
             self._assign(offset)
             self.progress = EARLIEST
-        if offset != self.prefix.end:
-            self.prefix = Prefix(offset)
+        if offset != self.offsets.end:
+            self.offsets = ReadOffsets(offset)
 
     def _assign(self, offset: int) -> None:
         from confluent_kafka import TopicPartition
@@ -209,10 +183,9 @@ class PartitionReader:
         self._lost = False
 
     def read(self, most: int) -> Sequence[Any]:
-        """Return at most so many messages of what has come, without waiting; `position` lies behind them.
+        """Return at most `most` messages that have arrived, without waiting; `position` lies behind them.
 
-        `position` also moves over offsets that no record has: markers of transactions, what was aborted, what
-        was compacted.
+        `position` also moves over offsets without a record: markers of transactions, aborted and compacted records.
 
         Raises:
             SourceError: the partition ends before the position.
@@ -220,29 +193,29 @@ class PartitionReader:
         """
         if self._lost:
             self.caught_up = True
-            self._find_again()
+            self._resume()
             return []
         messages: list[Any] = self._consumer.consume(most, 0.0)
-        records = [each for each in messages if each.error() is None]
+        records = [message for message in messages if message.error() is None]
         self.caught_up = not messages
         if records:
-            self._outage.worked(self._partition)
+            self._outage.succeeded(self._partition)
             self.position = records[-1].offset() + 1
         if len(records) != len(messages):
-            for each in messages:
-                if each.error() is not None:
-                    self._handle(each)
-        self._watch(anything=bool(records))
+            for message in messages:
+                if message.error() is not None:
+                    self._handle_error(message)
+        self._update_backlog(idle=not records)
         return records
 
     def observe(self, latest: float) -> None:
-        """Move the progress on by the latest log time that was read. A time in the future does not count."""
+        """Advance the progress to the latest log time that was read, or to the clock if that is earlier."""
         self._move(min(latest, self._clock()))
 
     def _move(self, seconds: float) -> None:
         self.progress = max(self.progress, seconds - WATERMARK_SLACK)
 
-    def _handle(self, message: Any) -> None:
+    def _handle_error(self, message: Any) -> None:
         from confluent_kafka import KafkaError
 
         error = message.error()
@@ -253,8 +226,8 @@ class PartitionReader:
         else:
             self._outage.failed(self._partition, error.str())
 
-    def _find_again(self) -> None:
-        """Go on where the partition begins by now, if what was to be read next has been deleted."""
+    def _resume(self) -> None:
+        """Continue at the beginning of the partition, if the next record has been deleted."""
         bounds = self._bounds()
         if bounds is None:
             return
@@ -262,7 +235,7 @@ class PartitionReader:
         if self.position > high:
             message = (
                 f"{self._topic.uri}, partition {self._partition}: expected offset {self.position}, got a partition "
-                f"that ends at {high}: it was made anew or lost records; run again to begin where it begins"
+                f"that ends at {high}: it was recreated or lost records; run again to read it from its beginning"
             )
             raise SourceError(message)
         if self.position < low:
@@ -272,18 +245,18 @@ class PartitionReader:
             )
         self._assign(max(self.position, low))
 
-    def _watch(self, *, anything: bool) -> None:
-        """Tell what waits. Where nothing has come for a while, ask: it may be that nothing is there."""
+    def _update_backlog(self, *, idle: bool) -> None:
+        """Report the backlog. Of an idle partition, ask for the end: if it is reached, the watermark advances."""
         _, latest = self._consumer.get_watermark_offsets(self._part, cached=True) or (0, 0)
         if latest >= 0:
             self.waiting = max(0, latest - self.position)
             self._backlog.set(self._topic.uri, self._partition, self.waiting)
-        if anything or time.monotonic() < self._next_look:
+        if not idle or time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LOOK_SECONDS
         asked = self._clock()
         bounds = self._bounds()
-        # A transaction that is open keeps the end that is told below the latest record: its records are still to come.
+        # An open transaction keeps the reported end below the latest record: its records are yet to come.
         if bounds is not None and self.position >= max(bounds[1], latest):
             self._move(asked)
 
@@ -296,7 +269,7 @@ class PartitionReader:
         except KafkaException:
             self._outage.failed(self._partition, self._reason)
             return None
-        self._outage.worked(self._partition)
+        self._outage.succeeded(self._partition)
         return bounds
 
     def close(self) -> None:
@@ -308,7 +281,7 @@ class Readers:
     """All readers of one run in this process."""
 
     def __init__(self, topic: Topic, clock: Clock, run: RunState) -> None:
-        """Connect to nothing yet."""
+        """Prepare the client; nothing is connected yet."""
         self.watermark = SharedWatermark()
         self.commits = Commits(topic)
         self._topic = topic
@@ -318,9 +291,9 @@ class Readers:
         self._lock = threading.Lock()
         self._readers: dict[int, PartitionReader] = {}
         self._reason = "no answer"
-        self._inquirer = make_consumer(topic, self._told)
+        self._metadata_client = make_consumer(topic, self._on_error)
 
-    def _told(self, reason: str) -> None:
+    def _on_error(self, reason: str) -> None:
         self._reason = reason
 
     def partitions(self) -> int | None:
@@ -328,20 +301,21 @@ class Readers:
         from confluent_kafka import KafkaException
 
         try:
-            found = self._inquirer.list_topics(self._topic.name, timeout=_QUICK_ANSWER_SECONDS)
+            metadata = self._metadata_client.list_topics(self._topic.name, timeout=_QUICK_ANSWER_SECONDS)
         except KafkaException:
             return None
-        return len(found.topics[self._topic.name].partitions) or None
+        return len(metadata.topics[self._topic.name].partitions) or None
 
-    def start(self, partition: int, *, new: bool) -> int:
-        """Return where to begin with a partition; if no broker answers, wait until one does or the run drains."""
+    def start_offset(self, partition: int, *, new: bool) -> int:
+        """Return the first offset to read of a partition; wait until a broker answers or the run drains."""
         from confluent_kafka import KafkaException
 
+        # Not a RetryPolicy: the wait must end when the run drains, and has no limit of its own.
         while not self._run.draining.is_set():
             try:
-                return find_start(self._inquirer, self._topic, partition, new=new)
+                return find_start(self._metadata_client, self._topic, partition, new=new)
             except KafkaException as error:
-                self._inquirer.poll(0)  # has what went wrong told
+                self._metadata_client.poll(0)  # calls _on_error with the reason
                 self._outage.failed(partition, f"{reason_of(error)}: {self._reason}")
                 self._run.draining.wait(_LOOK_SECONDS)
         return END
@@ -358,13 +332,13 @@ class Readers:
         return reader
 
     def close(self) -> None:
-        """Commit what is stored, if that is known here, and disconnect."""
+        """Commit the stored prefixes, if this process knows them, and disconnect."""
         for partition in self.commits.partitions():
-            self.commits.want(partition, self._readers[partition].prefix.stored)
-        wait_until(self.commits.finish, _CLOSE_SECONDS, _CLOSE_PAUSE_SECONDS)
+            self.commits.request(partition, self._readers[partition].offsets.stored)
+        wait_until(self.commits.flush, _CLOSE_SECONDS, _CLOSE_PAUSE_SECONDS)
         for reader in self._readers.values():
             reader.close()
-        self._inquirer.close()
+        self._metadata_client.close()
 
 
 def open_readers(topic: Topic, clock: Clock, run: RunState) -> Readers:

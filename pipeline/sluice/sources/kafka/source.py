@@ -47,16 +47,16 @@ _BATCH_RECORDS = 2_000
 _BATCH_BYTES = 4 << 20
 _BUNDLE_RECORDS = 20_000
 _BUNDLE_SECONDS = 0.25
-"""A bundle ends soon, so that what it read moves on, and with it the watermark."""
+"""A bundle ends soon, so that its records are processed and the watermark advances."""
 
 _PAUSE = Duration(seconds=0.5)
-"""Until a partition that had no more to give, or must not give more, is looked at again."""
+"""Until the next look at a partition that has been read to its end, or whose reading is suspended."""
 
-_MOMENT = Duration(seconds=0.1)
-"""Until one is looked at again whose records are on their way from the broker."""
+_SHORT_PAUSE = Duration(seconds=0.1)
+"""Until the next look at a partition whose records are on their way from the broker."""
 
 _DISCOVERY = Duration(seconds=1)
-"""How often new partitions are looked for, and by how much, at most, the watermark is held back for them."""
+"""How often new partitions are looked for, and how far, at most, that delays the watermark."""
 
 _TOMBSTONES = Metrics.counter("sluice", "tombstones")
 
@@ -66,8 +66,8 @@ class KafkaSource(StreamingSource):
 
     Offsets are Kafka's, attributes are headers and key, the arrival of a record is its log time (`CreateTime` or
     `LogAppendTime`, as the topic has it). The watermark of a partition is the latest log time read, less two seconds;
-    where nothing is left to read it follows the clock. At least once: what is stored is committed for the group, and
-    what is read twice is recognized by the log.
+    where nothing is left to read it follows the clock. At least once: the offsets of stored records are committed for
+    the group, and records that are read twice are removed as duplicates by the event log.
     """
 
     def __init__(self, topic: Topic, clock: Clock = system_clock) -> None:
@@ -81,24 +81,24 @@ class KafkaSource(StreamingSource):
         check_topic(self.topic)
 
     def acknowledge(self) -> beam.PTransform:
-        """Return what commits the offsets of what is stored, where that is not known in the source's process."""
+        """Return the step that commits the offsets of stored records, where the source's process does not know them."""
         return CommitStored(self.topic)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
-        """Find the partitions, also those to come, and read each."""
+        """Discover the partitions, also those that are added later, and read each."""
         arguments = (self.topic, self._clock, self.handle)
-        read = ReadAndAcknowledge if acknowledges_in_process(begin.pipeline.options) else ReadOffsetSpans
+        read = AckTokenRead if acknowledges_in_process(begin.pipeline.options) else OffsetSpanRead
         return (
             begin
             | "Start" >> beam.Impulse()
-            | "Find partitions" >> beam.ParDo(FindPartitions(*arguments))
+            | "Find partitions" >> beam.ParDo(PartitionDiscovery(*arguments))
             | "Spread partitions" >> beam.Reshuffle()
             | "Read partitions" >> beam.ParDo(read(*arguments)).with_output_types(RecordBatch)
         )
 
 
-class Found(NamedTuple):
-    """A partition to read from the offset `start` on. All its records came after `since`."""
+class DiscoveredPartition(NamedTuple):
+    """A partition to read from the offset `start` on. All its records arrived after `since`, in epoch seconds."""
 
     number: int
     since: float
@@ -106,7 +106,7 @@ class Found(NamedTuple):
 
 
 class _KafkaDoFn(beam.DoFn, EndlessRestrictions):
-    """A splittable DoFn with the readers that its run has in this process."""
+    """A splittable DoFn that uses the readers of its run in this process."""
 
     def __init__(self, topic: Topic, clock: Clock, handle: RunHandle) -> None:
         """`handle` finds the state of the run."""
@@ -118,11 +118,11 @@ class _KafkaDoFn(beam.DoFn, EndlessRestrictions):
         return open_readers(self._topic, self._clock, self._handle.state)
 
 
-class FindPartitions(_KafkaDoFn):
-    """Impulse -> Found: those that are there, and those that come while the job runs.
+class PartitionDiscovery(_KafkaDoFn):
+    """Impulse -> DiscoveredPartition: the existing partitions, and those that are added while the job runs.
 
-    Its restriction counts partitions, for they are numbered and never taken away. Its watermark is the time of the
-    last look, so that it cannot run ahead of what a new partition brings.
+    Its restriction counts partitions, since they are numbered and never removed. Its watermark is the time of the
+    last look, so that it cannot run ahead of the records of a new partition.
     """
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
@@ -132,34 +132,34 @@ class FindPartitions(_KafkaDoFn):
         tracker: Any = TRACKER,
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
-        """Look once."""
+        """Look for new partitions once."""
         if self._handle.state.draining.is_set():
             finish(tracker)
             return
         readers = self._readers()
         asked, since = self._clock(), watermark_of(watermark)
         known = tracker.current_restriction().start
-        found = readers.partitions()
-        for number in range(known, found or 0):
+        partitions = readers.partitions()
+        for number in range(known, partitions or 0):
             if not tracker.try_claim(number):
                 return
-            readers.watermark.move(number, since)
-            start = readers.start(number, new=known > 0)
-            yield TimestampedValue(Found(number, since, start), since)
-        if found is not None:
+            readers.watermark.advance(number, since)
+            start = readers.start_offset(number, new=known > 0)
+            yield TimestampedValue(DiscoveredPartition(number, since, start), since)
+        if partitions is not None:
             advance(watermark, asked - WATERMARK_SLACK)
         tracker.defer_remainder(_DISCOVERY)
 
 
-class _ReadPartition(_KafkaDoFn):
-    def initial_restriction(self, element: Found) -> OffsetRange:
-        """Begin where the job's `start` said when the partition was found."""
+class _PartitionRead(_KafkaDoFn):
+    def initial_restriction(self, element: DiscoveredPartition) -> OffsetRange:
+        """Begin at the offset that `start` meant when the partition was discovered."""
         return OffsetRange(element.start, END)
 
     def _read(
-        self, found: Found, reader: PartitionReader, tracker: Any, progress: float
+        self, partition: DiscoveredPartition, reader: PartitionReader, tracker: Any, progress: float
     ) -> Iterator[tuple[RecordBatch | None, int]]:
-        """Claim and yield what has come: batches, None for offsets without a record; and the offset behind."""
+        """Claim and yield batches, or None for offsets without a record, each with the offset behind it."""
         left, deadline = _BUNDLE_RECORDS, time.monotonic() + _BUNDLE_SECONDS
         end = reader.position
         while left > 0 and time.monotonic() < deadline:
@@ -169,7 +169,7 @@ class _ReadPartition(_KafkaDoFn):
                 end = chunk[-1].offset() + 1
                 if not tracker.try_claim(end - 1):
                     return
-                batch = make_batch(self._topic.uri, found.number, chunk, progress)
+                batch = make_batch(self._topic.uri, partition.number, chunk, progress)
                 if batch is not None:
                     reader.observe(max(batch.provenance.arrivals))
                 yield batch, end
@@ -185,67 +185,67 @@ class _ReadPartition(_KafkaDoFn):
 def _pause(reader: PartitionReader) -> Duration | None:
     if not reader.caught_up:
         return None
-    return _MOMENT if reader.waiting else _PAUSE
+    return _SHORT_PAUSE if reader.waiting else _PAUSE
 
 
-class ReadAndAcknowledge(_ReadPartition):
-    """Found -> RecordBatch with a ticket: its offsets are committed once all before and in it is stored."""
+class AckTokenRead(_PartitionRead):
+    """DiscoveredPartition -> RecordBatch with an ack token; offsets are committed once all below them is stored."""
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
         self,
-        found: Found,
+        partition: DiscoveredPartition,
         tracker: Any = TRACKER,
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
-        """Read what has come; end when the run drains."""
+        """Read the records that have arrived; end when the run drains."""
         readers = self._readers()
         if self._handle.state.draining.is_set():
-            readers.watermark.leave(found.number)
+            readers.watermark.remove(partition.number)
             finish(tracker)
             return
-        reader = readers.reader(found.number, tracker.current_restriction().start)
-        progress = max(found.since, reader.progress)
-        advance(watermark, readers.watermark.move(found.number, progress))
+        reader = readers.reader(partition.number, tracker.current_restriction().start)
+        progress = max(partition.since, reader.progress)
+        advance(watermark, readers.watermark.advance(partition.number, progress))
         acks = self._handle.state.acks
         full = acks.is_full()
         if not full:
-            for batch, end in self._read(found, reader, tracker, progress):
-                settled = reader.prefix.add(end)
+            for batch, end in self._read(partition, reader, tracker, progress):
+                on_stored = reader.offsets.add(end)
                 if batch is None:
-                    settled()
+                    on_stored()
                     continue
-                ack_token = acks.issue(len(batch.records), batch.size, settled)
+                ack_token = acks.issue(len(batch.records), batch.size, on_stored)
                 yield TimestampedValue(replace(batch, ack_token=ack_token), max(progress, batch.arrival))
-        readers.commits.want(found.number, reader.prefix.stored)
-        readers.commits.go_on()
+        readers.commits.request(partition.number, reader.offsets.stored)
+        readers.commits.poll()
         tracker.defer_remainder(_PAUSE if full else _pause(reader))
 
 
-class ReadOffsetSpans(_ReadPartition):
-    """Found -> RecordBatch with a claim on its offsets, which `CommitStored` commits once all is stored."""
+class OffsetSpanRead(_PartitionRead):
+    """DiscoveredPartition -> RecordBatch with its offset span, which `CommitStored` commits once all is stored."""
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
         self,
-        found: Found,
+        partition: DiscoveredPartition,
         tracker: Any = TRACKER,
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
-        """Read what has come; end when the run drains."""
+        """Read the records that have arrived; end when the run drains."""
         if self._handle.state.draining.is_set():
             finish(tracker)
             return
         start = tracker.current_restriction().start
-        reader = self._readers().reader(found.number, start)
-        progress = max(found.since, reader.progress, watermark_of(watermark))
+        reader = self._readers().reader(partition.number, start)
+        progress = max(partition.since, reader.progress, watermark_of(watermark))
         advance(watermark, progress)
-        for read, end in self._read(found, reader, tracker, progress):
+        for read, end in self._read(partition, reader, tracker, progress):
             batch = read or RecordBatch(
-                [], PartitionProvenance(self._topic.uri, progress, found.number, [], [])
+                [], PartitionProvenance(self._topic.uri, progress, partition.number, [], [])
             )
-            offset_span = OffsetSpan(start, end, first=start == found.start)
-            batch = replace(batch, ack_token=ack_token_of(found.number, end), offset_span=offset_span)
+            offset_span = OffsetSpan(start, end, first=start == partition.start)
+            batch = replace(batch, ack_token=ack_token_of(partition.number, end), offset_span=offset_span)
             yield TimestampedValue(batch, max(progress, batch.arrival))
             start = end
         tracker.defer_remainder(_pause(reader))
@@ -297,16 +297,16 @@ def attributes_of(key: bytes | None, headers: Sequence[tuple[str, bytes | None]]
     """
     if key is None and not headers:
         return {}
-    found: dict[str, str] = {}
-    for each, value in ((KEY, key), *(headers or ())) if key is not None else headers or ():
-        name = each
+    attributes: dict[str, str] = {}
+    for header, value in ((KEY, key), *(headers or ())) if key is not None else headers or ():
+        name = header
         try:
             text = (value or b"").decode()
         except UnicodeDecodeError:
-            name, text = f"{each};base64", base64.b64encode(value or b"").decode()
+            name, text = f"{header};base64", base64.b64encode(value or b"").decode()
         number = 1
-        while name in found:
+        while name in attributes:
             number += 1
-            name = f"{each}#{number}"
-        found[name] = text
-    return found
+            name = f"{header}#{number}"
+        attributes[name] = text
+    return attributes

@@ -1,4 +1,4 @@
-"""What the Pub/Sub source asks of the service: addresses, the connection, the check before a run, requests."""
+"""The Pub/Sub service as the source uses it: addresses, the connection, the check before a run, requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_IDS = 2500
 _MAX_REQUEST_BYTES = 500_000
 """Ids in one request; Pub/Sub takes 512 KiB."""
 
-_PASSING = frozenset(
+_TRANSIENT = frozenset(
     (
         "ABORTED",
         "CANCELLED",
@@ -70,7 +70,7 @@ def open_client() -> Any:
 
 
 def check_subscription(address: Address) -> None:
-    """Make sure that the subscription can be pulled from, and make that of a topic.
+    """Check that the subscription can be pulled from, and create the subscription of a topic.
 
     Raises:
         SourceError: it is missing, is another topic's, pushes, is forbidden, or Pub/Sub cannot be reached.
@@ -102,10 +102,10 @@ def _problem(address: Address, client: Any) -> str | None:
 
     name = address.subscription
     try:
-        found = client.get_subscription(subscription=name, retry=None, timeout=_CHECK_SECONDS)
+        existing = client.get_subscription(subscription=name, retry=None, timeout=_CHECK_SECONDS)
     except NotFound:
         if address.topic is not None:
-            return _make(address, client)
+            return _create(address, client)
         _, project, _, short = name.split("/")
         return (
             f"there is no such subscription; to make it: gcloud pubsub subscriptions create {short} "
@@ -117,15 +117,15 @@ def _problem(address: Address, client: Any) -> str | None:
         return (
             None if _PULL_PERMISSION in answer.permissions else f"not permitted to pull from {name}; {_GRANT}"
         )
-    if address.topic is not None and found.topic != address.topic:
-        return f"{name} is of {found.topic}; choose another name with ?subscription=NAME"
-    if found.push_config.push_endpoint:
+    if address.topic is not None and existing.topic != address.topic:
+        return f"{name} is of {existing.topic}; choose another name with ?subscription=NAME"
+    if existing.push_config.push_endpoint:
         return f"{name} pushes its messages; expected one that is pulled from"
     return None
 
 
-def _make(address: Address, client: Any) -> str | None:
-    """Make the subscription of a topic."""
+def _create(address: Address, client: Any) -> str | None:
+    """Create the subscription of a topic; return what prevents it."""
     from google.api_core.exceptions import AlreadyExists, NotFound, PermissionDenied
 
     request = {"name": address.subscription, "topic": address.topic, "ack_deadline_seconds": _ACK_SECONDS}
@@ -151,33 +151,33 @@ def method(client: Any, subscription: str, name: str, response: Any = None) -> C
     return partial(call.future, metadata=(("x-goog-request-params", f"subscription={subscription}"),))
 
 
-def in_requests(ack_ids: Sequence[str]) -> Iterator[list[str]]:
-    """Cut ids into what one request may hold."""
-    held: list[str] = []
+def split_ack_ids(ack_ids: Sequence[str]) -> Iterator[list[str]]:
+    """Divide ids into parts that fit into one request."""
+    part: list[str] = []
     size = 0
-    for each in ack_ids:
-        if held and (len(held) >= _MAX_IDS or size + len(each) > _MAX_REQUEST_BYTES):
-            yield held
-            held, size = [], 0
-        held.append(each)
-        size += len(each) + 4
-    if held:
-        yield held
+    for ack_id in ack_ids:
+        if part and (len(part) >= _MAX_IDS or size + len(ack_id) > _MAX_REQUEST_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(ack_id)
+        size += len(ack_id) + 4
+    if part:
+        yield part
 
 
-def left_over(ack_ids: list[str], status: str, refusals: Mapping[str, str]) -> list[str]:
-    """Return those of a request's ids that are to be sent again, after it failed with `status`.
+def retryable_ids(ack_ids: list[str], status: str, failures: Mapping[str, str]) -> list[str]:
+    """Return the ids of a request that may be sent again after it failed with `status`.
 
-    Subscriptions with exactly-once delivery say what became of each id that they refuse. An id that is refused
-    for good belongs to a message that is delivered again, and so does every id of a lost subscription.
+    `failures` are the answers of a subscription with exactly-once delivery: id -> reason. The message of an id that
+    failed permanently is delivered again, as are all messages of a lost subscription.
     """
-    if refusals:
-        return [each for each in ack_ids if refusals.get(each, "TRANSIENT_").startswith("TRANSIENT_")]
-    return ack_ids if status in _PASSING else []
+    if failures:
+        return [ack_id for ack_id in ack_ids if failures.get(ack_id, "TRANSIENT_").startswith("TRANSIENT_")]
+    return ack_ids if status in _TRANSIENT else []
 
 
-def refusals_of(call: Any) -> Mapping[str, str]:
-    """Return what a failed request says of single ids: id -> reason."""
+def failures_of(call: Any) -> Mapping[str, str]:
+    """Return the ids that a failed request reports one by one: id -> reason."""
     from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untyped]
     from grpc_status import rpc_status  # type: ignore[import-untyped]
 

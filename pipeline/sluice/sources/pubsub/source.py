@@ -2,7 +2,7 @@
 
 A topic is read through a subscription of the job's own, `sluice-T` unless `?subscription=NAME` says otherwise,
 which is made if there is none. Dataflow reads with Beam's native source; other runners with a splittable DoFn
-that acknowledges nothing before it is stored.
+that acknowledges messages only after they are stored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sluice.elements import RecordBatch
 from sluice.provenance import MessageProvenance
 from sluice.run_state import RunHandle
 from sluice.sources.pubsub.client import Address, check_subscription
-from sluice.sources.pubsub.subscriber import Lease, Pulled, open_subscriber
+from sluice.sources.pubsub.subscriber import Lease, PullResponse, open_subscriber
 from sluice.sources.streaming import (
     TRACKER,
     WATERMARK,
@@ -50,8 +50,8 @@ _READERS = 4
 """Restrictions on a cluster, so that several workers pull. On Prism, which puts all that waits into one bundle,
 one restriction with several pulls in flight does as well."""
 
-_LONGEST_LEASE = 600.0
-"""Seconds after which a bundle that was not finalized is given up: its messages are delivered again."""
+_MAX_LEASE = 600.0
+"""Seconds for which the leases of a bundle are extended; then Pub/Sub delivers its messages again."""
 
 _BATCH_MESSAGES = 1000
 _BATCH_BYTES = 1 << 20
@@ -61,8 +61,8 @@ _BATCH_BYTES = 1 << 20
 class PubSubSource(StreamingSource):
     """A subscription -> RecordBatches, each record with its message id, publish time and attributes.
 
-    Acknowledged once they are stored; see `docs/how-to/pubsub.md`. Batches come at the publish time of their oldest
-    message. The watermark follows publish times.
+    Messages are acknowledged once they are stored; see `docs/how-to/pubsub.md`. The timestamp of a batch is the
+    publish time of its oldest message. The watermark follows publish times.
     """
 
     def __init__(self, address: Address) -> None:
@@ -71,16 +71,16 @@ class PubSubSource(StreamingSource):
         self._address = address
 
     def check(self) -> None:
-        """Find the subscription, or make it for a topic; SourceError says what is missing."""
+        """Find the subscription, or create it for a topic; raise SourceError if that fails."""
         check_subscription(self._address)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
-        """Read as the runner can best."""
+        """Read in the way that suits the runner."""
         uri, subscription = self._address.uri, self._address.subscription
         if type(begin.pipeline.runner).__name__ == "DataflowRunner":
             return begin | "Read messages" >> NativeRead(uri, subscription)
         in_process = acknowledges_in_process(begin.pipeline.options)
-        pull = PullAndSettle if in_process else PullAndFinalize
+        pull = AckTokenPull if in_process else BundleFinalizerPull
         return (
             begin
             | "Name readers" >> beam.Create(range(1 if in_process else _READERS))
@@ -93,22 +93,22 @@ class PubSubSource(StreamingSource):
 class _Pull(beam.DoFn, EndlessRestrictions):
     """Number of a reader -> RecordBatches for ever; its restriction counts bundles. All readers share a connection."""
 
-    longest_lease: float | None = None
+    max_lease: float | None = None
 
     def __init__(self, uri: str, subscription: str, handle: RunHandle) -> None:
-        """Keep what the workers need; nothing is connected here. `handle` finds the state of the run."""
+        """`handle` finds the state of the run; nothing is connected here."""
         self._uri = uri
         self._subscription = subscription
         self._handle = handle
 
     def setup(self) -> None:
         """Connect."""
-        self._subscriber = open_subscriber(self._subscription, self.longest_lease, self._handle.state)
+        self._subscriber = open_subscriber(self._subscription, self.max_lease, self._handle.state)
 
     def _read(
         self, tracker: Any, watermark: ManualWatermarkEstimator
     ) -> Iterator[tuple[RecordBatch, list[Lease]]]:
-        """Yield what was pulled since the last bundle, as one batch, and ask to be called again."""
+        """Yield the messages pulled since the last bundle as one batch, and defer the rest of the restriction."""
         if self._handle.state.acks.is_full() or self._subscriber.is_full():
             tracker.defer_remainder(_PAUSE)
             return
@@ -118,7 +118,7 @@ class _Pull(beam.DoFn, EndlessRestrictions):
         taken = None
         if pulled:
             batch = to_batch(self._uri, _messages(pulled), watermark_of(watermark))
-            yield batch, [each.lease for each in pulled]
+            yield batch, [response.lease for response in pulled]
             taken = batch.arrival
         oldest = self._subscriber.oldest_unread(taken)
         if oldest is not None:
@@ -126,29 +126,29 @@ class _Pull(beam.DoFn, EndlessRestrictions):
         tracker.defer_remainder()
 
 
-class PullAndSettle(_Pull):
-    """RecordBatches with tickets; a batch is acknowledged once it is stored."""
+class AckTokenPull(_Pull):
+    """Number of a reader -> RecordBatches with ack tokens; a batch is acknowledged once it is stored."""
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
         self, _reader: int, tracker: Any = TRACKER, watermark: Any = WATERMARK
     ) -> Iterator[TimestampedValue]:
-        """Pull what has come; end when the run drains."""
+        """Pull the messages that have arrived; end when the run drains."""
         if self._handle.state.draining.is_set():
             self._subscriber.stop_pulling()
             finish(tracker)
             return
         for batch, leases in self._read(tracker, watermark):
-            settled = partial(self._subscriber.settle, leases)
+            on_stored = partial(self._subscriber.complete, leases)
             size = sum(lease.size for lease in leases)
-            ack_token = self._handle.state.acks.issue(len(batch.records), size, settled)
+            ack_token = self._handle.state.acks.issue(len(batch.records), size, on_stored)
             yield TimestampedValue(replace(batch, ack_token=ack_token), batch.arrival)
 
 
-class PullAndFinalize(_Pull):
-    """RecordBatches; a batch is acknowledged once the runner has taken its bundle over for good."""
+class BundleFinalizerPull(_Pull):
+    """Number of a reader -> RecordBatches; a batch is acknowledged once the runner has finalized its bundle."""
 
-    longest_lease = _LONGEST_LEASE
+    max_lease = _MAX_LEASE
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
@@ -158,14 +158,14 @@ class PullAndFinalize(_Pull):
         tracker: Any = TRACKER,
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
-        """Pull what has come."""
+        """Pull the messages that have arrived."""
         for batch, leases in self._read(tracker, watermark):
-            finalizer.register(partial(self._subscriber.settle, leases))
+            finalizer.register(partial(self._subscriber.complete, leases))
             yield TimestampedValue(batch, batch.arrival)
 
 
 class NativeRead(beam.PTransform):
-    """Beam's own source -> RecordBatches of what shares a bundle. Acknowledges itself: for runners that keep state."""
+    """PBegin -> RecordBatches of a bundle, read with Beam's own source, which acknowledges what the runner persists."""
 
     def __init__(self, uri: str, subscription: str) -> None:
         """`subscription` is a full name."""
@@ -174,31 +174,31 @@ class NativeRead(beam.PTransform):
         self._subscription = subscription
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
-        """Read messages with all that they carry, and put them together."""
+        """Read messages with their attributes, and batch them."""
         from apache_beam.io.gcp.pubsub import ReadFromPubSub
 
         return (
             begin
             | "Read natively" >> ReadFromPubSub(subscription=self._subscription, with_attributes=True)
-            | "Batch" >> beam.ParDo(BatchMessages(self._uri)).with_output_types(RecordBatch)
+            | "Batch" >> beam.ParDo(MessageBatching(self._uri)).with_output_types(RecordBatch)
         )
 
 
-class BatchMessages(beam.DoFn):
+class MessageBatching(beam.DoFn):
     """Beam's PubsubMessages of a bundle -> RecordBatches, at the publish time of their oldest message."""
 
     def __init__(self, uri: str) -> None:
-        """`uri` is what records say they come from."""
+        """`uri` is the source that the records name."""
         self._uri = uri
 
     def start_bundle(self) -> None:
-        """Begin with nothing held back."""
-        self._held: list[Message] = []
+        """Begin with an empty batch."""
+        self._batch: list[Message] = []
         self._bytes = 0
 
     def process(self, message: Any) -> Iterator[TimestampedValue]:
-        """Hold one message back, and let go of all if that is enough."""
-        self._held.append(
+        """Add a message to the batch, and emit the batch if it is full."""
+        self._batch.append(
             Message(
                 message.data or b"",
                 message.message_id,
@@ -206,21 +206,21 @@ class BatchMessages(beam.DoFn):
                 _attributes(message.attributes or {}, message.ordering_key, 0),
             )
         )
-        self._bytes += len(self._held[-1].data)
-        if len(self._held) >= _BATCH_MESSAGES or self._bytes >= _BATCH_BYTES:
-            batch = to_batch(self._uri, self._held)
+        self._bytes += len(self._batch[-1].data)
+        if len(self._batch) >= _BATCH_MESSAGES or self._bytes >= _BATCH_BYTES:
+            batch = to_batch(self._uri, self._batch)
             self.start_bundle()
             yield TimestampedValue(batch, batch.arrival)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Let go of what is held back."""
-        if self._held:
-            batch = to_batch(self._uri, self._held)
+        """Emit the last batch of the bundle."""
+        if self._batch:
+            batch = to_batch(self._uri, self._batch)
             yield WindowedValue(batch, batch.arrival, (GlobalWindow(),))
 
 
 class Message(NamedTuple):
-    """What is kept of a message; `published` in epoch seconds."""
+    """The parts of a message that are stored; `published` in epoch seconds."""
 
     data: bytes
     message_id: str
@@ -231,7 +231,7 @@ class Message(NamedTuple):
 def to_batch(uri: str, messages: Iterable[Message], watermark: float = float("-inf")) -> RecordBatch:
     """Return messages as a batch, in the order in which they were published; at least one.
 
-    The position of the batch is when it was published, in microseconds, so that batches can be put in order.
+    The position of the batch is its first publish time, in microseconds, so that batches can be put in order.
     """
     ordered = sorted(messages, key=lambda message: message.published)
     arrivals = arrivals_above((message.published for message in ordered), watermark)
@@ -246,9 +246,9 @@ def to_batch(uri: str, messages: Iterable[Message], watermark: float = float("-i
     return RecordBatch([message.data for message in ordered], provenance)
 
 
-def _messages(pulled: Sequence[Pulled]) -> Iterator[Message]:
-    for each in pulled:
-        for received in each.messages:
+def _messages(pulled: Sequence[PullResponse]) -> Iterator[Message]:
+    for response in pulled:
+        for received in response.messages:
             raw = received.message
             time = raw.publish_time
             attributes = _attributes(raw.attributes, raw.ordering_key, received.delivery_attempt)
@@ -256,7 +256,7 @@ def _messages(pulled: Sequence[Pulled]) -> Iterator[Message]:
 
 
 def _attributes(given: Mapping[str, str], ordering_key: str, attempt: int) -> Mapping[str, str]:
-    """Return a message's attributes and what else is to be kept; a publisher's own attribute is never replaced."""
+    """Return attributes, ordering key and delivery attempt of a message; the publisher's attributes have priority."""
     attributes = {key: given[key] for key in given}  # twice as fast on protobuf as dict()
     if ordering_key:
         attributes.setdefault(ORDERING_KEY, ordering_key)

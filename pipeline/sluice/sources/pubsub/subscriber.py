@@ -1,4 +1,4 @@
-"""A Pub/Sub subscription as one process reads it: pulls in flight, leases on what came, acknowledgements.
+"""A Pub/Sub subscription as one process reads it: pulls in flight, leases on received messages, acknowledgements.
 
 Requests are gRPC futures on raw protobuf messages: google-cloud-pubsub opens the channel, but its wrappers cost
 more for each message than decoding it, and its streaming pull wants to acknowledge one message at a time.
@@ -20,7 +20,7 @@ from sluice.acknowledgements import MAX_OUTSTANDING_BYTES, MAX_OUTSTANDING_RECOR
 from sluice.clock import Clock, system_clock
 from sluice.retry import wait_until
 from sluice.run_state import RunState
-from sluice.sources.pubsub.client import in_requests, left_over, method, open_client, refusals_of
+from sluice.sources.pubsub.client import failures_of, method, open_client, retryable_ids, split_ack_ids
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -33,43 +33,43 @@ _PULLS = 4
 _PULL_SECONDS = 30.0
 """How long a pull waits for a message."""
 
-_ENOUGH_MESSAGES = 10_000
-_ENOUGH_BYTES = 8 << 20
+_BATCH_MESSAGES = 10_000
+_BATCH_BYTES = 8 << 20
 _GATHER_SECONDS = 0.1
-"""What makes one batch: so much, or what came so soon after the first message. Pulls bring some hundreds."""
+"""A batch ends at these sizes, or that long after its first message. A pull brings some hundred messages."""
 
 _CALL_SECONDS = 10.0
 """How long an acknowledgement or an extension may take."""
 
 _FIRST_LEASE = 10.0
-"""Seconds for which a pulled message is ours at least; Pub/Sub's lowest acknowledgement deadline."""
+"""Seconds of the first lease on a pulled message; Pub/Sub's lowest acknowledgement deadline."""
 
 _LEASE = 30
-"""Seconds by which a lease is extended: what a killed process held comes again so soon."""
+"""Seconds by which a lease is extended; that soon Pub/Sub delivers the messages of a killed process again."""
 
 _MARGIN = 6.0
-"""A lease that ends within so many seconds is extended."""
+"""A lease that ends within this many seconds is extended."""
 
 _TICK = 1.0
-"""How often leases are looked at and acknowledgements sent, in seconds."""
+"""Seconds between two rounds of extending leases and sending acknowledgements."""
 
 _SAMPLE_SECONDS = 5.0
-"""How far back publish times are looked at, and how far behind the clock the watermark of an idle source is."""
+"""How far back publish times are considered, and how far behind the clock the watermark of an idle source is."""
 
 _IDLE_SECONDS = 1.0
-"""A pull that has waited so long found nothing."""
+"""A pull that has waited this long has found no message."""
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 """Seconds between attempts while something fails."""
 
 _CLOSE_SECONDS = 20.0
-"""How long the last acknowledgements are tried."""
+"""How long the last acknowledgements are retried."""
 
 
 @dataclass(eq=False, slots=True)
 class Lease:
-    """Messages that Pub/Sub gives to nobody else until `expires`; `since` and `expires` are monotonic seconds."""
+    """Messages that Pub/Sub delivers to no other client until `expires`; both times are monotonic seconds."""
 
     ack_ids: list[str]
     size: int
@@ -77,8 +77,8 @@ class Lease:
     expires: float
 
 
-class Pulled(NamedTuple):
-    """What one pull brought: raw ReceivedMessages, and the lease on them."""
+class PullResponse(NamedTuple):
+    """The answer to one pull: raw ReceivedMessages, and the lease on them."""
 
     messages: Sequence[Any]
     lease: Lease
@@ -95,11 +95,11 @@ class PublishTimes:
     _recent: deque[tuple[float, float]] = field(default_factory=deque)
 
     def taken(self, now: float, oldest: float) -> None:
-        """Take note that messages were taken, the oldest of them published at `oldest`."""
+        """Record that messages were taken, the oldest of them published at `oldest`."""
         self._recent.append((now, oldest))
 
     def oldest_unread(self, now: float, idle: bool) -> float | None:
-        """Return the estimate; None if there is no telling. `idle`: pulls wait, and nothing comes."""
+        """Return the estimate; None if there is none. `idle`: pulls are waiting, and no message arrives."""
         while self._recent and self._recent[0][0] < now - _SAMPLE_SECONDS:
             self._recent.popleft()
         if self._recent:
@@ -109,52 +109,59 @@ class PublishTimes:
 
 @dataclass(slots=True)
 class Outage:
-    """Something fails for a while: says so once, and when to try again. Times are monotonic seconds."""
+    """Logs once that an action fails, and decides when it may be tried again. Times are monotonic seconds.
 
-    what: str
+    Its back-off is that of RetryPolicy, but driven by events: answers come in threads of gRPC, several requests fail
+    at once, and no thread may sleep in a loop meanwhile.
+    """
+
+    action: str
     _since: float | None = None
     _pause: float = 0.0
     _next: float = 0.0
 
     @property
-    def lasts(self) -> bool:
+    def is_ongoing(self) -> bool:
         """The last attempt failed."""
         return self._since is not None
 
     def may_try(self, now: float) -> bool:
-        """Tell whether the pause after the last failure is over."""
+        """Return whether the pause after the last failure is over."""
         return now >= self._next
 
-    def goes_on(self, now: float, reason: str) -> None:
-        """Take note of a failure; those during a pause are of attempts that began before it."""
+    def failed(self, now: float, reason: str) -> None:
+        """Record a failure; a failure during a pause belongs to an attempt that began before it."""
         if now < self._next:
             return
         if self._since is None:
             self._since = now
-            _LOGGER.warning("cannot %s: %s; trying again until it works", self.what, reason)
+            _LOGGER.warning("cannot %s: %s; trying again until it works", self.action, reason)
         self._pause = min(self._pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
         self._next = now + random.uniform(0.5, 1) * self._pause
 
-    def ends(self, now: float) -> None:
-        """Take note of a success."""
+    def succeeded(self, now: float) -> None:
+        """Record a success."""
         if self._since is not None:
-            _LOGGER.warning("can %s again, after %.0f s", self.what, now - self._since)
+            _LOGGER.warning("can %s again, after %.0f s", self.action, now - self._since)
             self._since, self._pause, self._next = None, 0.0, 0.0
 
 
 class Subscriber:
-    """Pulls ahead of what is taken, keeps the leases, acknowledges what is settled. Safe for threads.
+    """Pulls messages ahead of `take`, extends their leases, acknowledges those that are stored. Safe for threads.
 
-    Pulls wait while nobody takes. Whatever fails is tried again: what cannot be acknowledged is delivered again,
-    and subtracted by the log. Leases are extended for `longest` seconds; then nobody is left who would settle them.
+    No pull is begun while enough messages wait for `take`. Failed requests are repeated; a message that cannot be
+    acknowledged is delivered again, and removed as a duplicate by the event log. A lease is extended for at most
+    `max_lease` seconds: after that, no step is left that would complete it.
     """
 
-    def __init__(self, subscription: str, longest: float = float("inf"), clock: Clock = system_clock) -> None:
+    def __init__(
+        self, subscription: str, max_lease: float = float("inf"), clock: Clock = system_clock
+    ) -> None:
         """Connect; `subscription` is `projects/P/subscriptions/S`."""
         from google.cloud.pubsub_v1 import types
 
         self._subscription = subscription
-        self._longest = longest
+        self._max_lease = max_lease
         self._clock = clock
         self._client = open_client()
         call = partial(method, self._client, subscription)
@@ -167,32 +174,32 @@ class Subscriber:
         self._changed = threading.Condition()
         self._pulling = True
         self._inflight: dict[Any, float] = {}
-        self._ready: list[Pulled] = []
+        self._ready: list[PullResponse] = []
         self._leases: dict[Lease, None] = {}
         self._messages = self._bytes = 0
         self._acks: list[str] = []
         self._times = PublishTimes()
-        self._unpulled = Outage(f"pull from {subscription}")
-        self._unacknowledged = Outage(f"acknowledge messages of {subscription}")
+        self._pull_outage = Outage(f"pull from {subscription}")
+        self._ack_outage = Outage(f"acknowledge messages of {subscription}")
         self._closing = threading.Event()
-        self._keeper = threading.Thread(target=self._write_dead_letters, name="sluice-pubsub", daemon=True)
-        self._keeper.start()
+        self._maintenance = threading.Thread(target=self._maintain_leases, name="sluice-pubsub", daemon=True)
+        self._maintenance.start()
 
-    def take(self, seconds: float) -> list[Pulled]:
-        """Return what was pulled and not taken yet; wait at most `seconds` for the first of it."""
+    def take(self, seconds: float) -> list[PullResponse]:
+        """Return the messages that wait to be taken; wait at most `seconds` for the first."""
         with self._changed:
             self._pull_more()
             if self._changed.wait_for(lambda: self._ready, seconds):
-                self._changed.wait_for(self._enough, _GATHER_SECONDS)
+                self._changed.wait_for(self._has_full_batch, _GATHER_SECONDS)
             taken, self._ready = self._ready, []
             self._pull_more()
         return taken
 
-    def settle(self, leases: Iterable[Lease]) -> None:
-        """Have the messages of `leases` acknowledged soon: they are stored."""
+    def complete(self, leases: Iterable[Lease]) -> None:
+        """Acknowledge the messages of `leases` soon: they are stored."""
         with self._changed:
             for lease in leases:
-                if self._let_go(lease):
+                if self._release(lease):
                     self._acks += lease.ack_ids
 
     def outstanding(self) -> int:
@@ -201,62 +208,60 @@ class Subscriber:
             return self._messages + len(self._acks)
 
     def is_full(self) -> bool:
-        """Tell whether so much is leased that no more should be pulled."""
+        """Return whether so many messages are leased that no more should be pulled."""
         return self._messages >= MAX_OUTSTANDING_RECORDS or self._bytes >= MAX_OUTSTANDING_BYTES
 
     def oldest_unread(self, taken: float | None) -> float | None:
-        """Return, in epoch seconds, what a watermark may advance to; see `PublishTimes`.
+        """Return, in epoch seconds, how far a watermark may advance; see `PublishTimes`.
 
-        `taken` is when the oldest message was published that has just been taken, if any was.
+        `taken` is the publish time of the oldest message that has just been taken, if any was.
         """
         with self._changed:
             now = self._clock()
             if taken is not None:
                 self._times.taken(now, taken)
             waiting = min(self._inflight.values(), default=float("inf")) < time.monotonic() - _IDLE_SECONDS
-            idle = waiting and not self._ready and not self._unpulled.lasts
+            idle = waiting and not self._ready and not self._pull_outage.is_ongoing
             return self._times.oldest_unread(now, idle)
 
     def stop_pulling(self) -> None:
-        """Begin no more pulls. Those in flight go on: the service might answer one that was cancelled, to nobody."""
+        """Begin no more pulls. Those in flight continue: Pub/Sub might lease messages to a cancelled pull."""
         self._pulling = False
 
     def close(self) -> None:
-        """Acknowledge what is settled, give back the rest, so that it is delivered again, and disconnect."""
+        """Acknowledge the stored messages, return the others to Pub/Sub for redelivery, and disconnect."""
         self.stop_pulling()
         self._closing.set()
-        self._keeper.join()
+        self._maintenance.join()
         wait_until(self._send_all_acks, _CLOSE_SECONDS, _FIRST_PAUSE)
         with self._changed:
             inflight = list(self._inflight)
         for call in inflight:
             call.cancel()
         with self._changed:
-            left = [each for lease in self._leases for each in lease.ack_ids]
-            self._forget()
-        self._extend(left, 0)
+            unstored = [ack_id for lease in self._leases for ack_id in lease.ack_ids]
+            self._drop_leases()
+        self._extend(unstored, 0)
         self._client.close()
 
-    def _enough(self) -> bool:
+    def _has_full_batch(self) -> bool:
         messages = sum(len(pulled.messages) for pulled in self._ready)
-        return (
-            messages >= _ENOUGH_MESSAGES or sum(pulled.lease.size for pulled in self._ready) >= _ENOUGH_BYTES
-        )
+        return messages >= _BATCH_MESSAGES or sum(pulled.lease.size for pulled in self._ready) >= _BATCH_BYTES
 
     def _pull_more(self) -> None:
-        """Have as many pulls in flight as there should be; one alone finds out whether an outage is over."""
-        if not self._pulling or self._enough():
+        """Begin pulls up to the maximum; during an outage a single one finds out whether it is over."""
+        if not self._pulling or self._has_full_batch():
             return
-        while self._unpulled.may_try(time.monotonic()) and len(self._inflight) < self._wanted():
+        while self._pull_outage.may_try(time.monotonic()) and len(self._inflight) < self._max_inflight():
             call = self._pull(self._pull_request, timeout=_PULL_SECONDS)
             self._inflight[call] = time.monotonic()
-            call.add_done_callback(self._pulled)
+            call.add_done_callback(self._on_pull_done)
 
-    def _wanted(self) -> int:
-        return 1 if self._unpulled.lasts else _PULLS
+    def _max_inflight(self) -> int:
+        return 1 if self._pull_outage.is_ongoing else _PULLS
 
-    def _pulled(self, call: Any) -> None:
-        """Take in the answer of a pull; called in a thread of gRPC."""
+    def _on_pull_done(self, call: Any) -> None:
+        """Handle the answer to a pull; called in a thread of gRPC."""
         now = time.monotonic()
         with self._changed:
             del self._inflight[call]
@@ -264,29 +269,29 @@ class Subscriber:
                 return
             status = call.code().name
             if status == "OK":
-                self._unpulled.ends(now)
-                self._take_in(call.result(), now)
-            elif status == "DEADLINE_EXCEEDED":  # it waited in vain
-                self._unpulled.ends(now)
+                self._pull_outage.succeeded(now)
+                self._add_messages(call.result(), now)
+            elif status == "DEADLINE_EXCEEDED":  # no message arrived
+                self._pull_outage.succeeded(now)
             else:
-                self._unpulled.goes_on(now, call.details())
+                self._pull_outage.failed(now, call.details())
                 if status == "NOT_FOUND":
-                    self._forget()
+                    self._drop_leases()
 
-    def _take_in(self, response: Any, now: float) -> None:
+    def _add_messages(self, response: Any, now: float) -> None:
         messages = response.received_messages
         if not messages:
             return
-        lease = Lease([each.ack_id for each in messages], response.ByteSize(), now, now + _FIRST_LEASE)
+        lease = Lease([message.ack_id for message in messages], response.ByteSize(), now, now + _FIRST_LEASE)
         self._leases[lease] = None
         self._messages += len(messages)
         self._bytes += lease.size
-        self._ready.append(Pulled(messages, lease))
+        self._ready.append(PullResponse(messages, lease))
         self._pull_more()
         self._changed.notify_all()
 
-    def _let_go(self, lease: Lease) -> bool:
-        """Return False if it is none of ours any more."""
+    def _release(self, lease: Lease) -> bool:
+        """End a lease; return False if it has ended already."""
         if lease not in self._leases:
             return False
         del self._leases[lease]
@@ -294,26 +299,26 @@ class Subscriber:
         self._bytes -= lease.size
         return True
 
-    def _forget(self) -> None:
-        """Forget all ids: a subscription that was made anew would take them for those of its own messages."""
+    def _drop_leases(self) -> None:
+        """Drop all ids: a subscription that was recreated would apply them to its own messages."""
         self._leases.clear()
         self._messages = self._bytes = 0
         self._acks.clear()
 
-    def _write_dead_letters(self) -> None:
-        """Acknowledge and extend, in a thread of its own, until the end."""
+    def _maintain_leases(self) -> None:
+        """Send acknowledgements and extend leases, in a thread of its own, until the subscriber closes."""
         while not self._closing.wait(_TICK):
             self._send_acks()
             self._renew(time.monotonic())
 
     def _send_acks(self) -> None:
         with self._changed:
-            if not self._unacknowledged.may_try(time.monotonic()):
+            if not self._ack_outage.may_try(time.monotonic()):
                 return
             ack_ids, self._acks = self._acks, []
-        left = self._send(self._acknowledge, self._ack_request, ack_ids)
+        unsent = self._send(self._acknowledge, self._ack_request, ack_ids)
         with self._changed:
-            self._acks += left
+            self._acks += unsent
 
     def _send_all_acks(self) -> bool:
         self._send_acks()
@@ -321,12 +326,12 @@ class Subscriber:
 
     def _renew(self, now: float) -> None:
         with self._changed:
-            for lease in [each for each in self._leases if now - each.since > self._longest]:
-                self._let_go(lease)
+            for lease in [lease for lease in self._leases if now - lease.since > self._max_lease]:
+                self._release(lease)
             due = [lease for lease in self._leases if lease.expires < now + _MARGIN]
-        left = set(self._extend([each for lease in due for each in lease.ack_ids], _LEASE))
+        failed = set(self._extend([ack_id for lease in due for ack_id in lease.ack_ids], _LEASE))
         for lease in due:
-            if left.isdisjoint(lease.ack_ids):
+            if failed.isdisjoint(lease.ack_ids):
                 lease.expires = now + _LEASE
 
     def _extend(self, ack_ids: list[str], seconds: int) -> list[str]:
@@ -334,25 +339,25 @@ class Subscriber:
         return self._send(self._modify, request, ack_ids)
 
     def _send(self, send: Callable[..., Any], request: Callable[..., Any], ack_ids: list[str]) -> list[str]:
-        """Send a request for each part of the ids, all at once; return the ids that are to be sent again."""
+        """Send a request for each part of the ids, all at once; return the ids to send again."""
         calls = [
             (part, send(request(subscription=self._subscription, ack_ids=part), timeout=_CALL_SECONDS))
-            for part in in_requests(ack_ids)
+            for part in split_ack_ids(ack_ids)
         ]
-        left = []
+        unsent = []
         for part, call in calls:
             if call.exception() is None:
-                self._unacknowledged.ends(time.monotonic())
+                self._ack_outage.succeeded(time.monotonic())
                 continue
-            left += left_over(part, call.code().name, refusals_of(call))
-            if left:
-                self._unacknowledged.goes_on(time.monotonic(), call.details())
-        return left
+            unsent += retryable_ids(part, call.code().name, failures_of(call))
+            if unsent:
+                self._ack_outage.failed(time.monotonic(), call.details())
+        return unsent
 
 
-def open_subscriber(subscription: str, longest: float | None, run: RunState) -> Subscriber:
+def open_subscriber(subscription: str, max_lease: float | None, run: RunState) -> Subscriber:
     """Return the one subscriber of `subscription` that a run has in this process; it is closed with the run.
 
-    With None for `longest`, leases end with the run.
+    With None for `max_lease`, leases end with the run.
     """
-    return run.resources.get(subscription, lambda: Subscriber(subscription, longest or float("inf")))
+    return run.resources.get(subscription, lambda: Subscriber(subscription, max_lease or float("inf")))
