@@ -59,6 +59,19 @@ def test_policy_retries_only_its_own_errors_and_logs_them_at_its_level(
     assert max(pauses) <= 0.25
 
 
+def test_requested_pause_replaces_the_usual_one() -> None:
+    pauses: list[float] = []
+    requests = [7.0, 0.0, 61.0]
+
+    def action() -> None:
+        raise StorageError(str(requests.pop(0)))
+
+    policy = RetryPolicy(60, requested_pause=lambda error: float(str(error)), sleep=pauses.append)
+    with pytest.raises(StorageError, match=r"61\.0"):
+        policy(action)
+    assert pauses == [7.0, 0.0]
+
+
 def test_condition_that_comes_true_is_waited_for() -> None:
     answers = [False, False, True]
     assert wait_until(lambda: answers.pop(0), seconds=60, pause=0.001)

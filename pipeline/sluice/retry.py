@@ -18,6 +18,12 @@ _LOGGER = logging.getLogger("sluice")
 Result = TypeVar("Result")
 
 
+def no_requested_pause(error: BaseException) -> float | None:
+    """Return None: most failures do not say when to try again."""
+    del error
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Calls an action again, with exponential back-off and jitter, while it fails, for `seconds`.
@@ -34,6 +40,9 @@ class RetryPolicy:
     longest_pause: float = 10.0
     """Seconds: a service that is back is noticed soon, and one that is not is not overloaded."""
     log_level: int = logging.WARNING
+    requested_pause: Callable[[BaseException], float | None] = no_requested_pause
+    """Seconds that a failure asks to wait, such as the Retry-After of HTTP; None: the usual pause. Retries end at
+    once if it exceeds the time that is left."""
     sleep: Callable[[float], None] = time.sleep
 
     def __call__(self, action: Callable[[], Result]) -> Result:
@@ -45,12 +54,26 @@ class RetryPolicy:
         """
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(self.errors),
-            wait=tenacity.wait_random_exponential(multiplier=self.first_pause, max=self.longest_pause),
-            stop=tenacity.stop_after_delay(self.seconds),
+            wait=self._pause,
+            stop=self._is_over,
             before_sleep=self._log,
             sleep=self.sleep,
             reraise=True,
         )(action)
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        requested = self._requested(state)
+        if requested is not None:
+            return requested
+        return tenacity.wait_random_exponential(multiplier=self.first_pause, max=self.longest_pause)(state)
+
+    def _is_over(self, state: tenacity.RetryCallState) -> bool:
+        requested = self._requested(state) or 0.0
+        return (state.seconds_since_start or 0.0) + requested >= self.seconds
+
+    def _requested(self, state: tenacity.RetryCallState) -> float | None:
+        failure = state.outcome.exception() if state.outcome is not None else None
+        return None if failure is None else self.requested_pause(failure)
 
     def _log(self, state: tenacity.RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome is not None else None

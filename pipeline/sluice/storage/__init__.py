@@ -1,14 +1,14 @@
-"""Where logs are kept: a folder, a GCS bucket or an S3 bucket behind one small protocol.
+"""Where event logs are stored: a folder, a GCS bucket or an S3 bucket behind one small protocol.
 
-Everything that Sluice promises about files rests on `create`: atomic, durable and create-only. A store never
+Every guarantee about files depends on `create`: atomic, durable and create-only. A store never
 overwrites and never deletes, and a file that is only half written cannot be seen.
 
 Whether a create has happened can become uncertain: the connection breaks after the request was sent, the
 vendor's client repeats a request whose answer was lost, an NFS server repeats a link. Then a bare "it exists"
 may mean the caller's own file, and a bare error may hide a success. So each object carries the token of
-the call that made it (a local file is known by its inode), and whoever is unsure looks: the own token is
-success, another one is somebody else's file. If even the look fails, StorageError is raised and the caller's
-next attempt finds out, because a log subtracts what is there before it writes.
+the call that made it (a local file is identified by its inode). After an uncertain answer the token is read: the
+caller's own token means success, another token is another writer's file. If the token cannot be read, StorageError
+is raised and the caller's next attempt resolves it, because an event log removes stored lines before it writes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Store(Protocol):
     def create(self, path: str, data: bytes) -> bool:
         """Create a file with all of `data`, and the folders it needs.
 
-        True: it was created by this call and is durable. False: something else is there, and was not touched.
+        True: it was created by this call and is durable. False: another file has the name, and was not changed.
         StorageError: it was not created, or, if the connection broke, possibly it was: list to find out.
         """
 
@@ -73,11 +73,11 @@ def _s3(url: str) -> Store:
 
 
 STORES: dict[str, Callable[[str], Store]] = {"file": _local, "gs": _gcs, "s3": _s3}
-"""Scheme -> what makes such a store of its URL, or of a local path; it imports that store's module alone."""
+"""Scheme -> function that opens such a store at a URL or local path; it imports only that store's module."""
 
 
 def open_store(address: str | Url) -> Store:
-    """Return the store at a relative or absolute path, file://, gs:// or s3:// address. Touches nothing yet.
+    """Return the store at a relative or absolute path, file://, gs:// or s3:// address. Connects to nothing yet.
 
     Raises:
         ConfigError: the scheme is none of these, a bucket or path is missing, or the address has a user or password.

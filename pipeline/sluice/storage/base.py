@@ -1,4 +1,4 @@
-"""What all stores share: an address that everything lies below, one-line errors, and what is hidden."""
+"""The common part of all stores: a root address, one-line errors, hidden names."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Names: TypeAlias = list[str]
 
 
 class Rooted:
-    """A store below an address. It pickles as this address alone: connections belong to one process."""
+    """A store below an address. Only the address is pickled: connections belong to one process."""
 
     def __init__(self, root: str) -> None:
-        """Keep the address without a slash at its end."""
+        """`root` is the address; a slash at its end is removed."""
         self.root = root.rstrip("/") or "/"
 
     def __reduce__(self) -> tuple[type[Rooted], tuple[str]]:
-        """Leave connections behind: the copy makes its own."""
+        """Pickle the address alone: the copy makes its own connections."""
         return type(self), (self.root,)
 
     def __repr__(self) -> str:
@@ -31,7 +31,7 @@ class Rooted:
 
 
 def failure(store: Rooted, action: str, path: str, error: BaseException) -> StorageError:
-    """Say what failed: `out/files/order: cannot write order_….json: No space left on device`."""
+    """Return the error of a failed action: `out/files/order: cannot write order_….json: No space left on device`."""
     folder, _, name = path.rpartition("/")
     return StorageError(
         f"{store.url(folder)}: cannot {' '.join(filter(None, (action, name)))}: {_reason(error)}"
@@ -39,11 +39,11 @@ def failure(store: Rooted, action: str, path: str, error: BaseException) -> Stor
 
 
 def is_visible(path: str) -> bool:
-    """Tell whether no part of the path begins with a dot."""
+    """Return whether no part of the path begins with a dot."""
     return not path.startswith(".") and "/." not in path
 
 
 def _reason(error: BaseException) -> str:
-    """Return what went wrong in one line; obstore appends a page for its own developers, which is cut off."""
+    """Return the reason in one line; obstore appends a page for its own developers, which is cut off."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.partition("Debug source")[0].split()) or type(error).__name__

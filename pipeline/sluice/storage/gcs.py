@@ -22,7 +22,7 @@ class GcsStore(ObjectStore):
         from google.cloud.storage import Client
 
         if os.environ.get("STORAGE_EMULATOR_HOST"):
-            # The default credentials would be looked for, for up to half a minute, and not used.
+            # The search for default credentials would take up to half a minute, and they are not used.
             anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
             return Client(credentials=anonymous, project="emulator").bucket(self._bucket_name)
         return Client().bucket(self._bucket_name)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from sluice.storage.base import Names, Rooted, failure, is_visible
 
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS, errno.ENOENT)
-"""What a kernel or a file system without O_TMPFILE answers to it, or one without /proc to the link."""
+"""Errors of a kernel or file system without O_TMPFILE, and of a link where /proc is missing."""
 
 
 class LocalStore(Rooted):

@@ -1,17 +1,26 @@
-"""What object stores have in common: a create whose uncertain answer is settled by a look at the object."""
+"""The common part of object stores: a create that resolves an uncertain answer by reading the object's writer."""
 
 from __future__ import annotations
 
+import logging
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sluice.errors import StorageError
+from sluice.retry import RetryPolicy
 from sluice.storage.base import Names, Rooted, failure, is_visible
 
-CREATE_ATTEMPTS = 5
-"""S3 answers 409 while another conditional write is under way, and says to try again."""
+
+class WriteConflictError(StorageError):
+    """The service reported a conflict, but there is no object: another conditional write was under way, and failed."""
+
+
+CONFLICT_RETRY = RetryPolicy(
+    10, errors=(WriteConflictError,), first_pause=0.05, longest_pause=1, log_level=logging.DEBUG
+)
+"""S3 answers such a request with 409 and says to repeat it. Conflicts are usual, so they are not warned about."""
 
 CONTENT_TYPE = "application/x-ndjson"
 
@@ -20,7 +29,7 @@ WRITER = "sluice-writer"
 
 
 class ObjectStore(Rooted, ABC):
-    """A prefix of a bucket; what GCS and S3 have in common."""
+    """A prefix of a bucket; the common part of GCS and S3."""
 
     def __init__(self, root: str) -> None:
         """Take `<scheme>://<bucket>/<prefix>` apart; the prefix may be missing."""
@@ -41,11 +50,11 @@ class ObjectStore(Rooted, ABC):
 
     @abstractmethod
     def _put(self, key: str, data: bytes, token: str) -> bool:
-        """Request a create-only write; False: something is there, or somebody is writing it just now."""
+        """Request a create-only write; False: an object exists, or another writer is creating it."""
 
     @abstractmethod
     def _writer(self, key: str) -> str | None:
-        """Return the token of the call that made the object, '' if it has none, None if nothing is there."""
+        """Return the token of the call that created the object, '' if it has none, None if there is no object."""
 
     @contextmanager
     def _reporting(self, action: str, path: str) -> Iterator[None]:
@@ -76,21 +85,23 @@ class ObjectStore(Rooted, ABC):
             return self._get(self._prefix + path)
 
     def create(self, path: str, data: bytes) -> bool:
-        """Put an object if there is none; where the answer is in doubt, look whose token it carries."""
-        key, token = self._prefix + path, secrets.token_hex(16)
-        for _ in range(CREATE_ATTEMPTS):
-            failed = None
-            try:
-                with self._reporting("write", path):
-                    if self._put(key, data, token):
-                        return True
-            except StorageError as error:
-                failed = error
+        """Put an object if there is none; if the answer is uncertain, read whose token the object carries."""
+        token = secrets.token_hex(16)
+        return CONFLICT_RETRY(lambda: self._create(path, data, token))
+
+    def _create(self, path: str, data: bytes, token: str) -> bool:
+        key, error = self._prefix + path, None
+        try:
             with self._reporting("write", path):
-                writer = self._writer(key)
-            if writer is not None:
-                return writer == token
-            if failed is not None:
-                raise failed
+                if self._put(key, data, token):
+                    return True
+        except StorageError as failed:
+            error = failed
+        with self._reporting("write", path):
+            writer = self._writer(key)
+        if writer is not None:
+            return writer == token
+        if error is not None:
+            raise error
         message = f"{self.url(path)}: cannot create: the service says that it exists, but it cannot be found"
-        raise StorageError(message)
+        raise WriteConflictError(message)

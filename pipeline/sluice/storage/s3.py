@@ -31,7 +31,7 @@ class S3Store(ObjectStore):
         options: Any = {"timeout": REQUEST_TIMEOUT}
         if endpoint.startswith("http://"):
             options["allow_http"] = (
-                True  # whoever names it means it; obstore wants AWS_ALLOW_HTTP=true as well
+                True  # the endpoint says http; obstore would require AWS_ALLOW_HTTP=true as well
             )
         return obstore.store.S3Store(
             self._bucket_name,
@@ -44,7 +44,7 @@ class S3Store(ObjectStore):
             from obstore.exceptions import BaseError
         except ImportError as error:
             raise CLIENT.missing(self.root) from error
-        return BaseError, OSError  # what is not found is Python's own FileNotFoundError
+        return BaseError, OSError  # a missing object raises Python's FileNotFoundError
 
     def _names(self, prefix: str, delimiter: str | None) -> Iterator[str]:
         if delimiter:

@@ -1,4 +1,4 @@
-"""Files of a source: which there are, and how one is opened. What fails becomes one line that names the file."""
+"""Find and open the files of a source. Every failure becomes one line that names the file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FoundFile(NamedTuple):
 
 
 def find_files(url: str) -> list[FoundFile]:
-    """Return the files that `url` means, in order of name.
+    """Return the files that match `url`, in order of name.
 
     Raises:
         SourceError: there is none, or they cannot be listed.
@@ -86,16 +86,16 @@ def _find_remote(url: str) -> list[FoundFile]:
     if not matched and not any(wildcard in url for wildcard in "*?["):
         matched = FileSystems.match([f"{url.rstrip('/')}/**"])[0].metadata_list
     return [
-        FoundFile(each.path, each.size_in_bytes, float(each.last_updated_in_seconds or 0))
-        for each in matched
-        if not each.path.endswith("/") and ("/." in url or "/." not in each.path)
+        FoundFile(file.path, file.size_in_bytes, float(file.last_updated_in_seconds or 0))
+        for file in matched
+        if not file.path.endswith("/") and ("/." in url or "/." not in file.path)
     ]
 
 
 def _skip_credentials(uri: str) -> None:
-    """Keep Beam from looking for credentials on an emulator: where there are none it tries for 25 s.
+    """Prevent Beam from searching for credentials on an emulator: where there are none, it tries for 25 s.
 
-    Its option --no_auth would mean that, but its client for GCS does not ask for it.
+    Its option --no_auth has that purpose, but its client for GCS ignores it.
     """
     if scheme_of(uri) == "gs" and os.environ.get("STORAGE_EMULATOR_HOST"):
         from apache_beam.internal.gcp.auth import _Credentials
@@ -105,7 +105,7 @@ def _skip_credentials(uri: str) -> None:
 
 @contextmanager
 def open_file(uri: str) -> Iterator[BinaryIO]:
-    """Open a file for reading; it can be read from any byte on."""
+    """Open a file for reading; it is seekable."""
     with reporting(uri, "open"):
         if scheme_of(uri) == "file":
             handle: Any = open(uri, "rb", buffering=0)  # noqa: SIM115  closed below; blocks need no buffer
@@ -119,7 +119,7 @@ def open_file(uri: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def reporting(uri: str, action: str) -> Iterator[None]:
-    """Turn what a file system raises into one line that names the file, what was tried, and the reason."""
+    """Turn an error of a file system into a SourceError of one line: the file, the action, the reason."""
     failures = _failures(scheme_of(uri))
     try:
         yield

@@ -1,10 +1,10 @@
 """Files as a source: a path, a folder or a glob, local, in GCS or in S3.
 
-Every file is told by its first bytes, not by its name alone: gzip, zstd and bzip2 are unpacked, and what is
-inside is JSON lines or a JSON document (`sluice.formats`). CSV is told by its name: `.csv` or `.tsv`.
+Compression is detected by magic bytes (gzip, zstd, bzip2), and so is whether the content is JSON lines or a JSON
+document (`sluice.formats`). CSV is detected by the name: `.csv` or `.tsv`.
 
-Names that begin with a dot are hidden, and left out unless the pattern spells the dot. A folder means all files
-below it. `*` stays within a folder, `**` does not.
+Names that begin with a dot are hidden, and skipped unless the pattern has the dot. A folder means all files below
+it. `*` stays within a folder, `**` does not.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from sluice.provenance import CsvProvenance, FileProvenance
 from sluice.sources.files.listing import FoundFile, find_files, open_file, reporting, scheme_of
 
 BLOCK_BYTES = 512 << 10
-"""What is read, and becomes a batch, at once: large enough for Beam, and twice as fast as 2 MiB (CPU cache)."""
+"""Bytes of one read, which become a batch: large enough for Beam, and twice as fast as 2 MiB (CPU cache)."""
 
 _TAIL_BYTES = 64 << 10
-"""What is read at once behind a split's end, to find the end of its last line."""
+"""Bytes of one read behind a split's end, to find the end of its last line."""
 
 _MAX_SPLIT_BYTES = 64 << 20
 _MIN_SPLIT_BYTES = {"file": 4 << 20, "gs": 32 << 20, "s3": 32 << 20}
-"""Smaller splits of an object would cost more in requests than they win in balance."""
+"""Smaller splits of an object would cost more in requests than they gain in balance."""
 
 _SPLITS = 64
-"""Work items wanted at least, so that even workers who get a fixed share of them get equal shares."""
+"""Least number of work items, so that workers get equal shares even if the runner assigns them once."""
 
 _OPENING_BYTES = 64 << 10
 """Opening a file costs as much as reading this much of it: 10,000 small files are work, too."""
@@ -98,7 +98,7 @@ class FileSource(beam.PTransform):
         return None if packed else sum(file.size for file in files)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
-        """Find the files where the workers are, and spread what there is to read over them."""
+        """Find the files on a worker, and distribute their splits over all workers."""
         return (
             begin
             | "Name files" >> beam.Create([self.url])
@@ -114,20 +114,20 @@ def plan_reading(files: Sequence[FoundFile]) -> list[WorkItem]:
     least = max((_MIN_SPLIT_BYTES[scheme_of(piece.file.uri)] for piece in whole), default=1)
     target = min(max(sum(piece.weight for piece in whole) // _SPLITS, least), _MAX_SPLIT_BYTES)
     large = [piece for piece in whole if piece.stop > target]
-    with ThreadPoolExecutor(16) as pool:  # a look at an object is a request, and there may be thousands
+    with ThreadPoolExecutor(16) as pool:  # each object takes a request, and there may be thousands
         cuts = dict(zip(large, pool.map(lambda piece: _parts(piece, target), large), strict=True))
     items: list[WorkItem] = []
     small: list[Piece] = []
-    held = 0
+    weight = 0
     for piece in whole:
         if piece in cuts:
-            items += [(each,) for each in cuts[piece]]
+            items += [(part,) for part in cuts[piece]]
             continue
-        if small and held + piece.weight > target:
+        if small and weight + piece.weight > target:
             items.append(tuple(small))
-            small, held = [], 0
+            small, weight = [], 0
         small.append(piece)
-        held += piece.weight
+        weight += piece.weight
     if small:
         items.append(tuple(small))
     return sorted(items, key=lambda item: -sum(piece.weight for piece in item))
@@ -183,7 +183,7 @@ def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
 
 
 def _parts(piece: Piece, target: int) -> list[Piece]:
-    """Return the piece, or its parts: decided once, so that all of them agree on what the file is."""
+    """Return the piece, or its parts; the format is detected once, for all of them."""
     file = piece.file
     with open_file(file.uri) as reader:
         chunks = _chunks(reader, piece)
@@ -191,7 +191,7 @@ def _parts(piece: Piece, target: int) -> list[Piece]:
         if detect_codec(head) is not None:
             return [piece]
         if _is_csv(file.uri):
-            # All of it must be read, which a local disk's cache makes cheap: a line break may be in quotes.
+            # A line break may be in quotes, so that all of it must be read; the cache of a local disk makes that cheap.
             dialect = detect_dialect(head[:HEAD_BYTES], False) if scheme_of(file.uri) == "file" else None
             cuts = [FILE_START] if dialect is None else find_row_starts(chunks, dialect.delimiter, target)
             stops = [*(cut.offset for cut in cuts[1:]), piece.stop]
@@ -214,7 +214,7 @@ def _is_csv(uri: str) -> bool:
 
 
 def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
-    """Return the first `size` bytes or more, less only if that is all, and the chunks from the first on."""
+    """Return the first `size` bytes or more (fewer only if the file is shorter), and the chunks from the first on."""
     head = b""
     for chunk in chunks:
         head += chunk
@@ -224,7 +224,7 @@ def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _chunks(reader: BinaryIO, piece: Piece) -> Iterator[bytes]:
-    """Yield what a format wants: from the byte before `start` (see `read_lines`), past `stop` to the end."""
+    """Yield the bytes that a format needs: from the byte before `start` (see `read_lines`), past `stop` to the end."""
     uri, at = piece.file.uri, max(piece.start - 1, 0)
     with reporting(uri, f"read at byte {at}"):
         reader.seek(at)

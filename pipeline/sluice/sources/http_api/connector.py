@@ -68,7 +68,7 @@ class HttpConnector(Connector["HttpSource"]):
     retry_for: float = option("how long one page is tried for", default="5m", parse=duration)
     snapshot: float = option("span whose start is the arrival of the records", default="1d", parse=duration)
     keep: Url | None = option(
-        "folder, local, gs:// or s3://, in which pages are kept, so that a run that was stopped goes on where it was",
+        "folder, local, gs:// or s3://, for the pages, so that an interrupted run continues where it stopped",
         default=None,
         example="out/pages",
         parse=_folder,

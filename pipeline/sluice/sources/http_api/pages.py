@@ -1,4 +1,4 @@
-"""Pages of a JSON API: which records they hold, and where the next page is. Pure: no network."""
+"""Pages of a JSON API: the records of a page, and the URL of the next. Pure functions, no network."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _NEXTS = {
     "_links.next.href": "cursor",
     "next": "cursor",
 }
-"""Where APIs put what leads to the next page, and the query's parameter that takes it, if it is no URL."""
+"""Where APIs put the cursor or URL of the next page -> the query parameter that takes a cursor."""
 
 PLACES_IN_PAGES = ("page", "offset", "limit", *sorted(set(_NEXTS.values())))
-"""Parameters of a query that say which page it is: messages may show them."""
+"""Query parameters that select a page: messages may show them."""
 
 _MORE = ("has_more", "hasMore", "meta.has_more", "pagination.has_more")
 _BOM = b"\xef\xbb\xbf"
@@ -55,47 +55,47 @@ _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How an API's pages are to be read; an empty text stands for what is found out by looking."""
+    """How to read the pages of an API; an empty text means that the value is detected."""
 
     paging: str = "auto"
     items: str = ""
     """Dotted path of the list of records."""
     next: str = ""
-    """Dotted path of what leads to the next page."""
+    """Dotted path of the cursor or URL of the next page."""
     param: str = ""
     """Parameter of the query for the cursor, the page's number or the offset."""
     harmless: tuple[str, ...] = PLACES_IN_PAGES
     """Parameters of the query that messages may show."""
 
     def shown(self, url: str) -> str:
-        """Return what messages and dead letters may show of a page's URL."""
+        """Return the URL of a page as messages and dead letters may show it."""
         return mask(url, self.harmless, passwords=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer: the URL that was asked for, the body, and the URL of the next page in its Link header."""
+    """An answer: the requested URL, the body, and the URL of the next page in its Link header."""
 
     url: str
     body: bytes
     link: str = ""
     lines: bool = False
-    """The body is said to be JSON lines."""
+    """The Content-Type is JSON lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The records of a page, byte by byte; `document` is its JSON, None if it is damaged or JSON lines."""
+    """The records of a page, byte for byte; `document` is its JSON, None if it is malformed or JSON lines."""
 
     records: Sequence[bytes]
     document: Any
 
 
 def parse_page(page: Page, rules: Rules) -> Parsed:
-    """Return the records of a page. A damaged page gives what can be told apart in it, each a record.
+    """Return the records of a page. A malformed page is divided into the records that can be separated.
 
     Raises:
-        SourceError: there is no list where `rules` say.
+        SourceError: there is no list at the path of `rules`.
 
     """
     body = page.body.removeprefix(_BOM)
@@ -110,14 +110,14 @@ def parse_page(page: Page, rules: Rules) -> Parsed:
     raw = _list(msgspec.Raw(body), rules.items, rules.shown(page.url))
     if raw is None:
         return Parsed([body.strip()] if document else [], document)
-    return Parsed([bytes(each) for each in msgspec.json.decode(raw, type=list[msgspec.Raw])], document)
+    return Parsed([bytes(record) for record in msgspec.json.decode(raw, type=list[msgspec.Raw])], document)
 
 
 def next_url(page: Page, parsed: Parsed, rules: Rules) -> str | None:
     """Return the URL of the page that follows; None if there is none.
 
     Raises:
-        SourceError: it cannot be told, or it leads to another server.
+        SourceError: it cannot be found out, or is on another server.
 
     """
     paging = rules.paging if rules.paging != "auto" else detect_paging(page, parsed)
@@ -139,13 +139,13 @@ def next_url(page: Page, parsed: Parsed, rules: Rules) -> str | None:
 
 
 def detect_paging(page: Page, parsed: Parsed) -> str:
-    """Return how the pages of an API follow each other, by one of them."""
+    """Return the paging of an API, detected from one of its pages."""
     if page.link:
         return "link"
     if any(_at(parsed.document, path) not in (None, _NOTHING) for path in _NEXTS):
         return "cursor"
     names = dict(parse_qsl(urlsplit(page.url).query, True))
-    return next((each for each in ("page", "offset") if each in names), "none")
+    return next((name for name in ("page", "offset") if name in names), "none")
 
 
 class _Nothing:
@@ -165,7 +165,9 @@ def _at(document: Any, path: str) -> Any:
 
 def _by_cursor(page: Page, parsed: Parsed, rules: Rules) -> str | None:
     if parsed.document is None:
-        message = f"{rules.shown(page.url)}: expected JSON that leads to the next page, got a damaged answer"
+        message = (
+            f"{rules.shown(page.url)}: expected JSON that leads to the next page, got a malformed answer"
+        )
         raise SourceError(message)
     paths = (
         [rules.next]
@@ -226,7 +228,7 @@ def _list(raw: msgspec.Raw, path: str, where: str) -> msgspec.Raw | None:
 
 
 def _pieces(body: bytes) -> list[bytes]:
-    """Return what can be told apart in a damaged document, or in JSON lines."""
+    """Return the records that can be separated in a malformed document, or in JSON lines."""
     array = body.lstrip().startswith(b"[")
     read = (
         FORMATS["json_array"] if array else detect_format(body[:HEAD_BYTES], len(body) <= HEAD_BYTES)

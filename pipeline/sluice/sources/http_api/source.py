@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import msgspec
-import tenacity
 import xxhash
 
 from sluice.clock import Clock, system_clock
@@ -21,27 +19,27 @@ from sluice.config.urls import Url
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 from sluice.provenance import MessageProvenance
+from sluice.retry import RetryPolicy
 from sluice.sources.http_api.pages import Page, Rules, next_url, parse_page
 from sluice.storage import Store, open_store
 
 if TYPE_CHECKING:
     import httpx
 
-_LOGGER = logging.getLogger("sluice")
 _OK = 200
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that may be others soon."""
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may yet succeed."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _SAME_PAGES = 10
-"""So many equal pages in a row, none of them empty, are an API that does not heed the page it is asked for."""
+"""An API that answers with this many equal pages in a row, none of them empty, ignores the page of the request."""
 
 _BATCH_RECORDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What to ask, and how. `token` is the name of an environment variable; times are in seconds."""
+    """The first page of an API, and how to read it. `token` names an environment variable; times are in seconds."""
 
     url: Url
     """Of the first page."""
@@ -56,9 +54,9 @@ class Api:
 class HttpSource(beam.PTransform):
     """PBegin -> RecordBatch: the records of all pages, one page after the other.
 
-    The identity of a record's delivery is its content, since pages shift and repeat; its attribute `page` tells
-    the URL that it was found at. Its arrival is the beginning of the day (`snapshot`) of the run, or, with `keep`,
-    of the run that fetched the page: what is read again within it is the same.
+    The message id of a record is the hash of its content, since pages shift and repeat; its attribute `page` is the
+    URL of its page. Its arrival is the beginning of the day (`snapshot`) of the run, or, with `keep`, of the run
+    that fetched the page: a record that is read again on that day is the same.
     """
 
     bounded = True
@@ -70,15 +68,15 @@ class HttpSource(beam.PTransform):
         self._clock = clock
 
     def check(self) -> None:
-        """Raise ConfigError if the token's variable is not set; the API itself is asked only once, by the run."""
+        """Raise ConfigError if the token's variable is not set; the API itself gets no request before the run."""
         _token(self.api)
 
     def size(self) -> int | None:
-        """Return None: an API does not tell."""
+        """Return None: an API does not report its size."""
         return None
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
-        """Read where one worker is: each page tells the next."""
+        """Read on one worker: each page names the next."""
         return (
             begin
             | "Name API" >> beam.Create([self.api])
@@ -90,23 +88,23 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
     """Yield the records of all pages; `started` is when the run began, `sleep` waits between attempts.
 
     Raises:
-        SourceError: the API failed for `retry_for`, refused, or its pages lead nowhere or in a circle.
+        SourceError: the API failed for `retry_for`, rejected a request, or its pages form a loop.
 
     """
-    kept = _Kept(open_store(api.keep), api) if api.keep else None
+    cache = _PageCache(open_store(api.keep), api) if api.keep else None
     arrival = floor_to(started, api.snapshot)
     with _Client(api, sleep) as client:
         url: str | None = api.url.reveal()
         seen: set[str] = set()
         before, same, number = b"", 0, 0
         while url is not None:
-            stored = kept.read(number) if kept is not None else None
+            stored = cache.read(number) if cache is not None else None
             if stored is None:
                 stored = StoredPage(client.fetch(url), arrival)
             page = stored.page
             parsed = parse_page(page, api.rules)
-            if kept is not None and parsed.records:
-                kept.add(number, stored)
+            if cache is not None and parsed.records:
+                cache.add(number, stored)
             yield from _batches(api, page, parsed.records, stored.arrival)
             same = same + 1 if page.body == before and parsed.records else 0
             if same >= _SAME_PAGES:
@@ -114,16 +112,16 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
                 message = f"{api.rules.shown(page.url)}: {problem}"
                 raise SourceError(message)
             before, number = page.body, number + 1
-            if kept is not None and kept.is_last(number - 1) and client.has_changed(page):
+            if cache is not None and cache.is_last(number - 1) and client.has_changed(page):
                 url = page.url
-                continue  # it has grown since an earlier run found it to be the last
+                continue  # it has grown since it was the last page of an earlier run
             seen.add(page.url)
             following = next_url(page, parsed, api.rules)
             if following in seen and following != page.url:
                 shown = api.rules.shown
                 message = f"{shown(page.url)}: expected a new page to follow, got one that was read: {shown(following)}"
                 raise SourceError(message)
-            url = None if following == page.url else following  # a last page may lead to itself, for later
+            url = None if following == page.url else following  # a last page may name itself as the next
 
 
 class StoredPage(msgspec.Struct):
@@ -133,27 +131,27 @@ class StoredPage(msgspec.Struct):
     arrival: float
 
 
-class _Kept:
-    """Pages of earlier runs in a folder, a file each, and those of this one."""
+class _PageCache:
+    """The pages of earlier runs and of this one in a folder, a file each."""
 
     def __init__(self, store: Store, api: Api) -> None:
         self._store = store
         self._names = store.list("")
-        self._first = len(self._names)
+        self._earlier = len(self._names)
         first = self._load(0).page.url if self._names else api.url.reveal()
         if first != api.url.reveal():
             message = f"{store.root}: expected pages of {api.url}, got those of {api.rules.shown(first)}"
             raise ConfigError(message)
 
     def is_last(self, number: int) -> bool:
-        """Whether the page is the last of earlier runs."""
-        return number == self._first - 1
+        """Return whether the page is the last of earlier runs."""
+        return number == self._earlier - 1
 
     def read(self, number: int) -> StoredPage | None:
-        return self._load(number) if number < self._first else None
+        return self._load(number) if number < self._earlier else None
 
     def add(self, number: int, stored: StoredPage) -> None:
-        if number < self._first:
+        if number < self._earlier:
             return
         name = f"{number:08d}.page"
         if not self._store.create(name, msgspec.msgpack.encode(stored)):
@@ -184,8 +182,8 @@ def _token(api: Api) -> str:
     return os.environ.get(api.token, "") if api.token else ""
 
 
-class _AgainError(Exception):
-    """The API failed in a way that may pass; `after` is how long it asked to wait, in seconds."""
+class _TransientError(Exception):
+    """A request failed and may succeed later; `after` is how long the API asked to wait, in seconds."""
 
     def __init__(self, reason: str, after: float | None = None) -> None:
         super().__init__(reason)
@@ -193,7 +191,7 @@ class _AgainError(Exception):
 
 
 class _Client:
-    """Asks for pages, again and again where it helps."""
+    """Requests pages, and repeats requests that fail transiently."""
 
     def __init__(self, api: Api, sleep: Callable[[float], None]) -> None:
         import httpx
@@ -202,15 +200,15 @@ class _Client:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._api = api
         self._client = httpx.Client(headers=headers, timeout=api.timeout, follow_redirects=True)
-        self._failures = (httpx.TransportError, httpx.DecodingError)
-        self._mistakes = (httpx.HTTPError, httpx.InvalidURL)
-        self._retry = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_AgainError),
-            wait=_pause,
-            stop=tenacity.stop_before_delay(api.retry_for),
+        self._transient = (httpx.TransportError, httpx.DecodingError)
+        self._permanent = (httpx.HTTPError, httpx.InvalidURL)
+        self._retry = RetryPolicy(
+            api.retry_for,
+            errors=(_TransientError,),
+            first_pause=_FIRST_PAUSE,
+            longest_pause=_LONGEST_PAUSE,
+            requested_pause=_requested_pause,
             sleep=sleep,
-            before_sleep=self._warn,
-            reraise=True,
         )
 
     def __enter__(self) -> _Client:
@@ -222,38 +220,35 @@ class _Client:
     def fetch(self, url: str) -> Page:
         """Return the page at `url`."""
         try:
-            return self._retry.copy()(self._get, url)
-        except _AgainError as error:
-            message = f"{self._api.rules.shown(url)}: {error}; tried for {self._api.retry_for:g} s"
+            return self._retry(lambda: self._get(url))
+        except _TransientError as error:
+            message = f"{error}; tried for {self._api.retry_for:g} s"
             raise SourceError(message) from error
 
     def has_changed(self, page: Page) -> bool:
-        """Whether the page is not what it was."""
+        """Return whether the API now answers with another body."""
         return self.fetch(page.url).body != page.body
 
     def _get(self, url: str) -> Page:
+        shown = self._api.rules.shown(url)
         try:
             answer = self._client.get(url)
-        except self._failures as error:
-            reason = f"expected an answer, got {type(error).__name__}: {error}".rstrip(": ")
-            raise _AgainError(reason) from error
-        except self._mistakes as error:
-            message = f"{self._api.rules.shown(url)}: expected an answer, got {type(error).__name__}: {error}"
+        except self._transient as error:
+            message = f"{shown}: expected an answer, got {type(error).__name__}: {error}".rstrip(": ")
+            raise _TransientError(message) from error
+        except self._permanent as error:
+            message = f"{shown}: expected an answer, got {type(error).__name__}: {error}"
             raise SourceError(message) from error
         status = f"{answer.status_code} {answer.reason_phrase}".strip()
-        if answer.status_code in _PASSING:
-            reason = f"expected status {_OK}, got {status}"
-            raise _AgainError(reason, _retry_after(answer.headers.get("Retry-After", "")))
+        if answer.status_code in _TRANSIENT:
+            message = f"{shown}: expected status {_OK}, got {status}"
+            raise _TransientError(message, _retry_after(answer.headers.get("Retry-After", "")))
         if answer.status_code != _OK:
-            message = f"{self._api.rules.shown(url)}: expected status {_OK}, got {status}"
+            message = f"{shown}: expected status {_OK}, got {status}"
             raise SourceError(message)
         kind = answer.headers.get("Content-Type", "")
         lines = any(name in kind for name in ("ndjson", "jsonl", "json-seq", "json-lines"))
         return Page(url, answer.content, next_link(answer), lines)
-
-    def _warn(self, state: tenacity.RetryCallState) -> None:
-        failure = state.outcome.exception() if state.outcome is not None else None
-        _LOGGER.warning("%s: %s; trying again", self._api.url, failure)
 
 
 def next_link(answer: httpx.Response) -> str:
@@ -262,20 +257,16 @@ def next_link(answer: httpx.Response) -> str:
     return next((link["url"] for link in links if "next" in link.get("rel", "").split()), "")
 
 
-def _pause(state: tenacity.RetryCallState) -> float:
-    """Return how long to wait: as long as the API said, else longer each time."""
-    failure = state.outcome.exception() if state.outcome is not None else None
-    if isinstance(failure, _AgainError) and failure.after is not None:
-        return failure.after
-    return float(tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE)(state))
+def _requested_pause(error: BaseException) -> float | None:
+    return error.after if isinstance(error, _TransientError) else None
 
 
 def _retry_after(header: str) -> float | None:
-    """Return the seconds that a Retry-After header means, which may also be a date; None if it has no sense."""
+    """Return the seconds of a Retry-After header, which may be a date; None if it is neither."""
     if header.strip().isdigit():
         return float(header)
     try:
-        moment = email.utils.parsedate_to_datetime(header)
+        time_of_retry = email.utils.parsedate_to_datetime(header)
     except ValueError:
         return None
-    return max(moment.timestamp() - time.time(), 0.0)
+    return max(time_of_retry.timestamp() - time.time(), 0.0)

@@ -23,7 +23,7 @@ _BATCH_DOCUMENTS = 5_000
 
 
 class Collection(NamedTuple):
-    """What is read. `url` is MongoDB's own connection string; `snapshot`, in seconds, is the span of an arrival."""
+    """A collection to read. `url` is MongoDB's connection string; `snapshot`, in seconds, is the span of an arrival."""
 
     url: Url
     database: str
@@ -34,12 +34,12 @@ class Collection(NamedTuple):
 class MongoSource(beam.PTransform):
     """PBegin -> RecordBatch: every document of a collection as JSON, in the order of `_id`.
 
-    The identity of a document's delivery is its `_id`. Its arrival is the beginning of the day (`snapshot`) of the
-    run: a document that is read again on the same day, unchanged, is a repeat. A document that is not well-formed
-    comes as the BSON that it is, for a dead letter.
+    The message id of a document is its `_id`. Its arrival is the beginning of the day (`snapshot`) of the run: a
+    document that is read again on the same day, unchanged, is a duplicate. A malformed document is emitted as its
+    BSON bytes and becomes a dead letter.
 
     Why not Beam's own ReadFromMongoDB: its element is a document, and Beam costs microseconds for each; it needs
-    the privileged commands `splitVector` and `collstats`; it splits by `_id` and refuses ids other than ObjectIds,
+    the privileged commands `splitVector` and `collstats`; it splits by `_id` and rejects ids other than ObjectIds,
     integers and strings. One cursor reads some 100,000 documents a second.
     """
 
@@ -54,7 +54,7 @@ class MongoSource(beam.PTransform):
     def check(self) -> None:
         """Raise SourceError if the server does not answer, or has no such collection."""
         of = self._collection
-        with _connected(of.url) as client:
+        with _connect(of.url) as client:
             names = client[of.database].list_collection_names(filter={"name": of.name})
         if not names:
             message = f"{of.url}: expected a collection {of.name} in {of.database}, got none"
@@ -78,10 +78,10 @@ def read_collection(collection: Collection, arrival: float) -> Iterator[RecordBa
     """Yield the documents of a collection; all arrive at `arrival`.
 
     Raises:
-        SourceError: the server cannot be reached, refuses, or fails.
+        SourceError: the server cannot be reached, rejects the read, or fails.
 
     """
-    with _connected(collection.url) as client:
+    with _connect(collection.url) as client:
         documents = client[collection.database][collection.name]
         for raw in documents.find_raw_batches({}, batch_size=_BATCH_DOCUMENTS).sort("_id", 1):
             records, ids = to_json(raw)
@@ -95,17 +95,17 @@ def to_json(raw: bytes) -> tuple[list[bytes], list[str]]:
     """Return the documents of a batch of BSON as JSON, and the `_id` of each as text.
 
     ObjectIds are hex digits, Decimal128 are numbers with their own digits, dates are RFC 3339 in UTC, UUIDs and
-    regular expressions texts, binaries base64. What JSON has no number for (NaN) is null, or a text for Decimal128.
+    regular expressions texts, binaries base64. NaN and infinity become null, or a text for Decimal128.
     """
     import bson
 
     try:
         documents: Sequence[Any] = bson.decode_all(raw, _codec())
     except (bson.errors.InvalidBSON, UnicodeDecodeError, OverflowError):
-        documents = [_decoded(document) for document in _split(raw)]
-    encode = msgspec.json.Encoder(enc_hook=_plain).encode
-    records = [each if isinstance(each, bytes) else encode(each) for each in documents]
-    ids = ["" if isinstance(each, bytes) else _id(encode(each.get("_id"))) for each in documents]
+        documents = [_decode(document) for document in _split(raw)]
+    encode = msgspec.json.Encoder(enc_hook=_encodable).encode
+    records = [document if isinstance(document, bytes) else encode(document) for document in documents]
+    ids = ["" if isinstance(document, bytes) else _id(encode(document.get("_id"))) for document in documents]
     return records, ids
 
 
@@ -134,7 +134,7 @@ def _split(raw: bytes) -> Iterator[bytes]:
         at += size
 
 
-def _decoded(document: bytes) -> Any:
+def _decode(document: bytes) -> Any:
     import bson
 
     try:
@@ -143,16 +143,16 @@ def _decoded(document: bytes) -> Any:
         return document
 
 
-def _plain(value: Any) -> Any:
-    """Return what msgspec can write in place of a BSON type."""
-    for kind, written in _written():
-        if isinstance(value, kind):
-            return written(value)
+def _encodable(value: Any) -> Any:
+    """Return a value that msgspec can encode in place of one of a BSON type."""
+    for bson_type, convert in _conversions():
+        if isinstance(value, bson_type):
+            return convert(value)
     return str(value)
 
 
 @cache
-def _written() -> tuple[tuple[type, Callable[[Any], Any]], ...]:
+def _conversions() -> tuple[tuple[type, Callable[[Any], Any]], ...]:
     from bson import DBRef, Decimal128, Int64, Regex, Timestamp
 
     return (
@@ -171,7 +171,7 @@ def _number(value: Any) -> msgspec.Raw | str:
 
 
 @contextmanager
-def _connected(url: Url) -> Iterator[Any]:
+def _connect(url: Url) -> Iterator[Any]:
     import pymongo
     from pymongo.errors import InvalidURI, PyMongoError
 
@@ -188,5 +188,5 @@ def _connected(url: Url) -> Iterator[Any]:
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong in one line; the driver appends the whole topology."""
+    """Return the reason in one line; the driver appends the whole topology, which is cut off."""
     return " ".join(str(error).partition(", Timeout:")[0].partition(", full error:")[0].split())
