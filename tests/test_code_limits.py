@@ -16,8 +16,6 @@ ROOT = Path(__file__).parents[1]
 TOOLS = ("devservers", "benchmarks", "examples")
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 40
 LONG_FOR_NOW = {
-    "tests/live/test_kafka.py",
-    "tests/sources/http_api/test_source.py",
     "tests/sources/test_files.py",
     "tests/sources/files/test_source.py",
 }

@@ -1,4 +1,4 @@
-"""The parts of the Kafka source that need no broker; tests/live/test_kafka.py has the others."""
+"""The parts of the Kafka source that need no broker; tests/live/test_kafka*.py test the others."""
 
 from __future__ import annotations
 
