@@ -1,7 +1,7 @@
 """How long events took from their time to the log, to the warehouse, and to the last count of their window.
 
-Read from what a live job has left: a file's change time is when it got its final name, complete and synced; a segment's
-mark in the embedded warehouse is the last file of its load, and names its segment and its windows.
+Read from the files of a streaming job: a file's change time is when it got its final name, complete and synced; a
+segment's mark in the embedded warehouse is the last file of its load, and names its segment and its windows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The numbers of live jobs as tables."""
+"""The numbers of streaming jobs as tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph over bounded input; tests/live/test_prism.py has the same graph over live input."""
+"""The graph over bounded input; tests/live/test_prism.py has the same graph over unbounded input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of live jobs share: a broker, a topic, and jobs that end with the test, however it ends."""
+"""What tests of streaming jobs share: a broker, a topic, and jobs that end with the test, however it ends."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_cancelled_job_and_killed_task_manager_store_every_event_once(
 
 
 def submit(job: LiveJob, cluster: FlinkCluster, *flags: str) -> str:
-    """Submit a live job; return where its totals are."""
+    """Submit a streaming job; return where its totals are."""
     submission = job.start(*cluster.options(), *LIVE, *flags)
     assert submission.finish() == 0, submission.output()
     return submission.output().split()[-1]

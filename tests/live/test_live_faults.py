@@ -1,4 +1,4 @@
-"""What must hold when things fail under a live job: the fault matrix of docs/reliability.md, on real servers.
+"""What must hold when things fail under a streaming job: the fault matrix of docs/reliability.md, on real servers.
 
 After every fault, log and warehouse hold every published event exactly once, every broken record is one dead
 letter, and the report of the run that ended in order balances.
@@ -195,8 +195,8 @@ def kill_ten_times(job: LiveJob, feed: RecordFeed, victims: Sequence[str], dice:
             assert running.finish() == (1 if victim == "runner" else -signal.SIGKILL), running.output()
             if victim == "runner":
                 assert last_line(running) == (
-                    "sluice: Prism, the runner of live jobs, ended with exit code 137; what was not stored was not "
-                    "acknowledged, run again"
+                    "sluice: Prism, the runner of streaming jobs, ended with exit code 137; what was not stored was "
+                    "not acknowledged, run again"
                 )
 
 

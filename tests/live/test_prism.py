@@ -1,4 +1,4 @@
-"""The graph over live input, as Beam's TestStream plays it, on Prism, the runner of live jobs on one machine.
+"""The graph over unbounded input, as Beam's TestStream plays it, on Prism, the runner of streaming jobs on one machine.
 
 Beam's Python direct runner will not do: it loops for ever on triggers that fire late in processing time.
 """

@@ -1,4 +1,4 @@
-"""The Pub/Sub source against Google's emulator: on Prism, as live jobs run, and natively, as Dataflow reads."""
+"""The Pub/Sub source against Google's emulator: on Prism, as streaming jobs run, and natively, as Dataflow reads."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ def test_panic_of_prism_is_a_one_line_error(options: PipelineOptions) -> None:
     with pytest.raises(WorkerError) as raised, streaming_runner(options):
         raise RuntimeError(FAILED)
     assert str(raised.value) == (
-        "Prism, the runner of live jobs, failed: runtime error: invalid memory address or nil pointer dereference; "
-        "what was not stored was not acknowledged, run again"
+        "Prism, the runner of streaming jobs, failed: runtime error: invalid memory address or nil pointer "
+        "dereference; what was not stored was not acknowledged, run again"
     )
 
 

@@ -136,7 +136,7 @@ def _utc(seconds: float) -> str:
 
 @dataclass(eq=False)  # Beam sets the label of a transform
 class ReconcileLedger(beam.PTransform):
-    """StepCounts of all steps -> their sum, written below `url` for the launcher; that of a live run in parts."""
+    """StepCounts of all steps -> their sum, written below `url` for the launcher; that of a streaming run in parts."""
 
     url: str
     windowing: Windowing

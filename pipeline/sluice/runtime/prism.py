@@ -1,8 +1,8 @@
-"""Prism, Beam's runner for live jobs on one machine: found, started, watched, and ended with the launcher.
+"""Prism, Beam's runner of streaming jobs on one machine: finds, starts and monitors it, and ends it with the launcher.
 
-Beam starts Prism itself if it is let, but a launcher that is killed leaves that one behind, with a worker
-that no longer exists. Here a guard holds it: a small process that ends Prism when its own standard input
-closes, which the kernel does however the launcher ends.
+Beam can start Prism itself, but that Prism goes on after a launcher that was killed, with a worker that is gone. Here a
+guard starts Prism: a small process that ends Prism when the guard's standard input closes. The kernel closes it however
+the launcher ends.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from sluice.errors import ConfigError, WorkerError
 from sluice.retry import wait_until
 
 _IN_CHECKOUT = Path(".tools/bin/prism")
-"""Where scripts/tools builds it."""
+"""The path to which scripts/tools builds Prism."""
 
 _START_SECONDS = 30.0
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 _GUARD = """\
 import subprocess, sys, threading
@@ -44,15 +44,15 @@ class Prism:
     """A running Prism; `endpoint` is where jobs are submitted."""
 
     def __init__(self, endpoint: str, guard: subprocess.Popen[bytes]) -> None:
-        """`guard` is the process that holds it."""
+        """`guard` is the process that started Prism and ends it."""
         self.endpoint = endpoint
         self._guard = guard
 
     def check(self, seconds: float = 0.0) -> None:
-        """Make sure that it is alive; look for so many seconds.
+        """Check for `seconds` that Prism is alive.
 
         Raises:
-            WorkerError: it is not.
+            WorkerError: Prism has ended.
 
         """
         try:
@@ -60,13 +60,13 @@ class Prism:
         except subprocess.TimeoutExpired:
             return
         message = (
-            f"Prism, the runner of live jobs, ended with exit code {code}; what was not stored was not "
+            f"Prism, the runner of streaming jobs, ended with exit code {code}; what was not stored was not "
             "acknowledged, run again"
         )
         raise WorkerError(message)
 
     def end(self) -> None:
-        """End it at once."""
+        """End Prism at once."""
         if self._guard.stdin is not None:
             with suppress(BrokenPipeError):
                 self._guard.stdin.close()
@@ -75,11 +75,11 @@ class Prism:
 
 @contextmanager
 def prism(options: PipelineOptions) -> Iterator[Prism]:
-    """Start Prism on a free loopback port, and end it when the block ends.
+    """Start Prism on a free loopback port, and end it when the context ends.
 
     Raises:
-        ConfigError: there is no Prism, and it cannot be fetched.
-        WorkerError: it does not start.
+        ConfigError: Prism is not installed and cannot be downloaded.
+        WorkerError: Prism does not start.
 
     """
     binary = _binary(options)
@@ -89,15 +89,15 @@ def prism(options: PipelineOptions) -> Iterator[Prism]:
         [sys.executable, "-S", "-E", "-c", _GUARD, *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,  # it logs an error for each bundle without a finalizer
-        process_group=0,  # Ctrl-C is for the launcher, which ends it in order
+        stderr=subprocess.DEVNULL,  # Prism logs an error for each bundle without a finalizer
+        process_group=0,  # Ctrl-C is for the launcher, which then ends Prism
     )
-    running = Prism(f"localhost:{port}", guard)
+    server = Prism(f"localhost:{port}", guard)
     try:
-        _wait_until_listening(running, port)
-        yield running
+        _wait_until_listening(server, port)
+        yield server
     finally:
-        running.end()
+        server.end()
 
 
 def _binary(options: PipelineOptions) -> str:
@@ -108,11 +108,11 @@ def _binary(options: PipelineOptions) -> str:
             if path is not None:
                 return os.path.abspath(path)
     try:
-        server = PrismJobServer(options)
-        return str(server.local_bin(server.path_to_binary()))
+        job_server = PrismJobServer(options)
+        return str(job_server.local_bin(job_server.path_to_binary()))
     except (RuntimeError, ValueError, OSError) as error:
         message = (
-            "expected Prism, the runner of live jobs: in .tools/bin (scripts/tools builds it), on PATH, at "
+            "expected Prism, the runner of streaming jobs: in .tools/bin (scripts/tools builds it), on PATH, at "
             f"--prism_location, or to fetch; got {' '.join(str(error).split())}"
         )
         raise ConfigError(message) from error
@@ -125,13 +125,13 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_listening(running: Prism, port: int) -> None:
+def _wait_until_listening(server: Prism, port: int) -> None:
     def listens() -> bool:
-        running.check()
+        server.check()
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return True
         return False
 
-    if not wait_until(listens, _START_SECONDS, _LOOK_SECONDS):
-        message = f"Prism, the runner of live jobs, did not listen within {_START_SECONDS:g} s"
+    if not wait_until(listens, _START_SECONDS, _POLL_SECONDS):
+        message = f"Prism, the runner of streaming jobs, did not listen within {_START_SECONDS:g} s"
         raise WorkerError(message)

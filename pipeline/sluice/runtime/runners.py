@@ -26,10 +26,10 @@ from sluice.runtime.process_settings import (
 )
 
 _DEATH_SECONDS = 5.0
-"""From a broken connection until the death that broke it must have shown."""
+"""How long a broken connection waits for the exit code of the process whose death broke it."""
 
 _PANIC = re.compile(r"panic in stage\.Execute bundle processing goroutine: (.*?)(?:, stage:|$)", re.MULTILINE)
-"""Prism 2.77.0 asks its own steps for progress, and finds nobody there, if the kernel gives it no time for 100 ms."""
+"""A failure of Prism 2.77.0: it asks its own steps for progress, and panics if it got no CPU time for 100 ms before."""
 
 
 @contextmanager
@@ -54,30 +54,30 @@ def streaming_runner(options: PipelineOptions) -> Iterator[PipelineRunner]:
     """Yield a runner whose workers are threads of this process.
 
     Raises:
-        WorkerError: inside the context, when Prism dies, or gives the job up for a mistake of its own.
+        WorkerError: inside the context, when Prism dies, or fails the job by a fault of its own.
 
     """
     with (
         root_log_level(logging.CRITICAL),
         broken_connections_ignored(),
         bundle_tracebacks_discarded(),
-        prism(options) as running,
+        prism(options) as server,
     ):
         portable = options.view_as(PortableOptions)
-        portable.job_endpoint = running.endpoint
-        # Beam 2.77 ends its watch over a job after so many seconds, by default after 300.
+        portable.job_endpoint = server.endpoint
+        # Beam 2.77 stops waiting for a job after this many seconds, by default 300.
         portable.job_server_timeout = None
         try:
             yield PrismRunner()
         except RpcError:
-            running.check(_DEATH_SECONDS)
+            server.check(_DEATH_SECONDS)
             raise
         except RuntimeError as error:
             panic = _PANIC.search(str(error))
             if panic is None:
                 raise
             message = (
-                f"Prism, the runner of live jobs, failed: {panic[1]}; what was not stored was not acknowledged, "
+                f"Prism, the runner of streaming jobs, failed: {panic[1]}; what was not stored was not acknowledged, "
                 "run again"
             )
             raise WorkerError(message) from error

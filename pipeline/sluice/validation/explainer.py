@@ -40,7 +40,7 @@ def violation_code(violations: Iterable[Violation]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a record is, and every violation; without any it is acceptable.
+    """The type and event time of a record, and its violations; without violations it is valid.
 
     `event_type` and `contract` are None if the record has no known type; `event_time`, in UTC, is None if it
     cannot be read.
@@ -62,17 +62,17 @@ class Explainer:
     decode: Callable[[bytes], Any]
 
     def explain(self, record: bytes) -> Explanation:
-        """Return everything that is wrong with `record`, which may be any bytes at all; raises nothing."""
-        value, broken = _read(record)
-        if broken is not None:
-            return Explanation(None, None, None, (broken,))
+        """Return all violations of `record`, which may be any bytes; raises nothing."""
+        value, violation = _read(record)
+        if violation is not None:
+            return Explanation(None, None, None, (violation,))
         explanation = self._validate(value)
         if explanation.violations:
             return explanation
         try:
             self.decode(record)
         except msgspec.ValidationError as error:
-            # What is wrong hides in an earlier value of a repeated key, of which `value` has the last.
+            # The violation is in an earlier value of a repeated key; `value` has only the last.
             explanation = self._validate(_read_slowly(record, repeats=True))
             if not explanation.violations:
                 unexplained = Violation("type", "", "what the contract's decoder accepts", str(error))
@@ -122,7 +122,7 @@ _decode = msgspec.json.Decoder(float_hook=Number).decode
 
 
 def _read(record: bytes) -> tuple[Any, Violation | None]:
-    """Return the value of a record, its numbers as written, or why it has none."""
+    """Return the value of a record, its numbers as written; None and a violation if it is not JSON."""
     try:
         record.decode()
         if not too_deep(record):
@@ -131,7 +131,7 @@ def _read(record: bytes) -> tuple[Any, Violation | None]:
     except UnicodeDecodeError as error:
         reason = f"byte 0x{record[error.start]:02x}, which is not UTF-8 (byte {error.start})"
     except msgspec.ValidationError:
-        # The one thing that it rejects without a type is an integer of thousands of digits.
+        # Without a type, the decoder rejects only integers of thousands of digits.
         return _read_slowly(record, repeats=False), None
     except msgspec.DecodeError as error:
         reason = str(error).removeprefix("JSON is malformed: ")
@@ -141,8 +141,8 @@ def _read(record: bytes) -> tuple[Any, Violation | None]:
 
 
 def _read_slowly(record: bytes, *, repeats: bool) -> Any:
-    """Return the value of well-formed JSON; with `repeats`, objects remember all values of repeated keys."""
-    hook = _remember if repeats else None
+    """Return the value of well-formed JSON; with `repeats`, objects have all values of repeated keys."""
+    hook = _object_with_repeats if repeats else None
     return json.loads(record, parse_float=Number, parse_int=_integer, object_pairs_hook=hook)
 
 
@@ -153,7 +153,7 @@ def _integer(text: str) -> int | Number:
         return Number(text)
 
 
-def _remember(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _object_with_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     last = {name: index for index, (name, _) in enumerate(pairs)}
     if len(last) == len(pairs):
         return dict(pairs)

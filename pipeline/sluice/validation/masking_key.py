@@ -1,6 +1,7 @@
-"""The key of masked hashes: from the environment, or from Secret Manager where workers have no such environment.
+"""The key of the hashes that mask values: from the environment, or from Secret Manager.
 
-Every process that decodes records reads the key itself, so it is in nothing that is sent to workers.
+Secret Manager is for workers on other machines, which do not have the environment of the launcher. Every process that
+decodes records reads the key itself, so that the key is never sent to workers.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ KEY_VARIABLE = "SLUICE_PRIVACY_KEY"
 MIN_KEY_BYTES = 16
 
 _SECRET = re.compile(r"(projects/[^/]+/secrets/[\w-]{1,255})(/versions/[\w-]+)?")
-_ANSWER_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 
 
 def read_privacy_key(contracts: Iterable[Contract], secret: str | None = None) -> bytes | None:
-    """Return the key if a property of `contracts` is masked, else None.
+    """Return the key if `contracts` mask a property, else None.
 
-    `secret` is `projects/P/secrets/S`, for its latest version, or has `/versions/V`; without it the
-    key is in the environment variable SLUICE_PRIVACY_KEY. A line end behind the key is not part of it.
+    `secret` is `projects/P/secrets/S` for the latest version, or `projects/P/secrets/S/versions/V`. Without it the key
+    is in the environment variable SLUICE_PRIVACY_KEY. A line end after the key is not part of the key.
 
     Raises:
-        ConfigError: there is none, it cannot be read, or it is too short to keep a secret.
+        ConfigError: the key is missing, cannot be read, or is shorter than MIN_KEY_BYTES.
 
     """
     if not is_masked(contracts):
@@ -52,11 +53,11 @@ def read_privacy_key(contracts: Iterable[Contract], secret: str | None = None) -
 
 
 def _from_secret_manager(secret: str) -> bytes:
-    name = _SECRET.fullmatch(secret)
-    if name is None:
+    match = _SECRET.fullmatch(secret)
+    if match is None:
         message = f"privacy_key: expected projects/PROJECT/secrets/NAME, or one with /versions/VERSION, got {secret!r}"
         raise ConfigError(message)
-    version = name[1] + (name[2] or "/versions/latest")
+    version = match[1] + (match[2] or "/versions/latest")
     try:
         from google.api_core.exceptions import GoogleAPICallError, RetryError
         from google.auth.exceptions import GoogleAuthError
@@ -65,9 +66,9 @@ def _from_secret_manager(secret: str) -> bytes:
         message = f"privacy_key: {secret}: its client is not installed: pip install 'sluice-beam[gcp]'"
         raise ConfigError(message) from error
     try:
-        answer = SecretManagerServiceClient().access_secret_version(name=version, timeout=_ANSWER_SECONDS)
+        response = SecretManagerServiceClient().access_secret_version(name=version, timeout=_TIMEOUT_SECONDS)
     except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
-        first = str(error).splitlines()[0]
-        message = f"{version}: expected the key that masks properties of the contracts, got {first}"
+        reason = str(error).splitlines()[0]
+        message = f"{version}: expected the key that masks properties of the contracts, got {reason}"
         raise ConfigError(message) from error
-    return bytes(answer.payload.data)
+    return bytes(response.payload.data)

@@ -1,4 +1,4 @@
-"""Properties of a contract -> functions that list what is wrong with their values. Used by the explainer."""
+"""Properties of a contract -> functions that list the violations of their values. Used by the explainer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sluice.elements import Violation
 from sluice.errors import ContractError
 
 Check = Callable[[Any, str, list[Violation]], None]
-"""Value, its dotted path, and the list that violations are added to. The value is never absent or null."""
+"""Value, its dotted path, and the list to which violations are added. The value is never absent or null."""
 
 _SNIPPET = 100
 
@@ -51,7 +51,7 @@ class _Absent:
 
 
 ABSENT = _Absent()
-"""Stands for the value of a key that is not there."""
+"""Stands for the value of a key that an object does not have."""
 
 
 def snippet(value: Any) -> str:
@@ -59,7 +59,7 @@ def snippet(value: Any) -> str:
     if value is ABSENT:
         return "nothing"
     try:
-        text = msgspec.json.encode(value, enc_hook=_written).decode()
+        text = msgspec.json.encode(value, enc_hook=_raw_number).decode()
     except OverflowError:  # msgspec writes integers of 64 bits only
         text = json.dumps(
             value, default=lambda number: number.text, separators=(",", ":"), ensure_ascii=False
@@ -67,12 +67,12 @@ def snippet(value: Any) -> str:
     return text if len(text) <= _SNIPPET else f"{text[: _SNIPPET - 1]}…"
 
 
-def _written(number: Any) -> msgspec.Raw:
+def _raw_number(number: Any) -> msgspec.Raw:
     return msgspec.Raw(number.text.encode())
 
 
 def instant(value: Any) -> datetime | None:
-    """Return the instant that a timestamp names, in UTC; None if it names none, or outside 0001 to 9999."""
+    """Return the instant of a timestamp, in UTC; None if it is no timestamp, or outside the years 0001 to 9999."""
     try:
         time = msgspec.convert(value, datetime)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -81,7 +81,7 @@ def instant(value: Any) -> datetime | None:
 
 
 def compile_object(properties: Iterable[Property]) -> Check:
-    """Compile the check of an object; a member that is required may be neither absent nor null."""
+    """Compile the check of an object; a required member must be present and not null."""
     members = [(prop.name, expectation(prop) if prop.required else "", _compile(prop)) for prop in properties]
     by_name = {name: (expected, check) for name, expected, check in members}
 
@@ -133,7 +133,7 @@ _NAMES: Mapping[ValueType, str] = by_type(
 
 
 def expectation(prop: Property) -> str:
-    """Return what a value of `prop` must be, in words: the kind, or the values that it may have."""
+    """Return what a value of `prop` must be, in words: its type, or the values that are allowed."""
     if prop.enum:
         values = ", ".join(str(value) for value in prop.enum)
         return values if len(prop.enum) == 1 else f"one of {values}"
@@ -167,10 +167,10 @@ def _string(prop: Property) -> Check:
 
 
 def _enum(prop: Property) -> Check:
-    expected, allowed, wanted = expectation(prop), frozenset(prop.enum), type(prop.enum[0])
+    expected, allowed, value_type = expectation(prop), frozenset(prop.enum), type(prop.enum[0])
 
     def check(value: Any, path: str, violations: list[Violation]) -> None:
-        if type(value) is not wanted:
+        if type(value) is not value_type:
             violations.append(Violation("type", path, expected, snippet(value)))
         elif value not in allowed:
             violations.append(Violation("enum", path, expected, snippet(value)))
@@ -181,8 +181,8 @@ def _enum(prop: Property) -> Check:
 def _integer(prop: Property) -> Check:
     low = INT64_MIN if prop.minimum is None else prop.minimum
     high = INT64_MAX if prop.maximum is None else prop.maximum
-    given = (prop.minimum, prop.maximum)
-    bounds = _bounds(low, high) if given == (None, None) else _bounds(*given)
+    limits = (prop.minimum, prop.maximum)
+    bounds = _bounds(low, high) if limits == (None, None) else _bounds(*limits)
 
     def check(value: Any, path: str, violations: list[Violation]) -> None:
         if type(value) is Number and value.text.lstrip("-").isdigit():
@@ -234,7 +234,7 @@ def _decimal(prop: Property) -> Check:
         if type(value) not in (int, Number):
             violations.append(Violation("type", path, "a number", snippet(value)))
             return
-        number = _fitting(value)
+        number = _exact_decimal(value)
         if number is None:
             violations.append(Violation("range", path, _DECIMAL, snippet(value)))
         elif (low is not None and number < low) or (high is not None and number > high):
@@ -243,20 +243,20 @@ def _decimal(prop: Property) -> Check:
     return check
 
 
-def _fitting(value: int | Number) -> Decimal | None:
-    """Return the number if DECIMAL(38,9) holds it exactly."""
+def _exact_decimal(value: int | Number) -> Decimal | None:
+    """Return the number if a decimal column holds it exactly, else None."""
     try:
         number = _EXACT.normalize(Decimal(value if isinstance(value, int) else value.text))
-    except InvalidOperation:  # an exponent of 19 digits; only zero could still fit
+    except InvalidOperation:  # an exponent of 19 digits; only zero can still fit
         digits = "" if isinstance(value, int) else value.text.lower().partition("e")[0]
         return Decimal(0) if not digits.strip("-0.") else None
     exponent = number.as_tuple().exponent
-    fits = (
+    is_exact = (
         isinstance(exponent, int)
         and exponent >= -DECIMAL_SCALE
         and (not number or number.adjusted() < DECIMAL_WHOLE_DIGITS)
     )
-    return number if fits else None
+    return number if is_exact else None
 
 
 def _boolean(prop: Property) -> Check:
@@ -326,7 +326,7 @@ def _array(prop: Property) -> Check:
 
 
 def _json(prop: Property) -> Check:
-    """Compile the check of an object of any shape, whose numbers must still be numbers to a warehouse."""
+    """Compile the check of an object of any shape, whose numbers must be in the range that warehouses have."""
 
     def check(value: Any, path: str, violations: list[Violation]) -> None:
         if not isinstance(value, dict):

@@ -84,7 +84,7 @@ class RateLimited(Protocol):
     """A warehouse that takes so many loads a day and no more."""
 
     def check_rate(self, types: int, shards: int, flush: float) -> None:
-        """Check that a live job does not load more often.
+        """Check that a streaming job does not load more often.
 
         Args:
             types: event types of the job.

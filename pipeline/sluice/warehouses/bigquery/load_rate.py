@@ -1,4 +1,4 @@
-"""How often a live job may load into BigQuery."""
+"""How often a streaming job may load into BigQuery."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MINUTES_A_DAY = 1440
 
 
 def check_rate(types: int, shards: int, flush: float) -> None:
-    """Check that a live job does not load more often than BigQuery allows.
+    """Check that a streaming job does not load more often than BigQuery allows.
 
     Args:
         types: event types of the job; the table of dead letters is added.
@@ -40,7 +40,7 @@ def check_rate(types: int, shards: int, flush: float) -> None:
 
 
 def loads_a_day(types: int, shards: int, flush: float) -> tuple[int, int]:
-    """Return how many load jobs a live job makes in a day at most: of one table, and of all.
+    """Return how many load jobs a streaming job makes in a day at most: of one table, and of all.
 
     Events of a minute are written every `flush` seconds while it lasts, and once more at its end.
     """

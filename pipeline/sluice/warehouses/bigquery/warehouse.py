@@ -106,7 +106,7 @@ class BigQueryWarehouse:
         return Jobs(self.project, self.dataset, self.location, self.retry_seconds)
 
     def check_rate(self, types: int, shards: int, flush: float) -> None:
-        """Check that a live job does not load more often than BigQuery allows; see `load_rate`."""
+        """Check that a streaming job does not load more often than BigQuery allows; see `load_rate`."""
         if self.method == "load":
             check_rate(types, shards, flush)
 
