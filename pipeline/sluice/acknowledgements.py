@@ -16,8 +16,8 @@ from sluice.elements import Acks
 
 MAX_OUTSTANDING_RECORDS = 1_000_000
 MAX_OUTSTANDING_BYTES = 512 << 20
-"""What a source hands over before it waits for storage: about ten seconds at the highest rate, since events wait for
-`flush`. Meanwhile it lies compressed in the runner."""
+"""Records and bytes that a source emits before it waits for their storage: about ten seconds at the highest rate, since
+events wait for `flush`. Meanwhile they are compressed in the runner."""
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """What sources have handed over and is not stored yet; `seconds` is the age of the oldest of it."""
+    """What sources have emitted and is not stored yet; `seconds` is the age of the oldest batch."""
 
     records: int
     bytes: int
@@ -68,7 +68,7 @@ class PendingAcks:
 
     def complete(self, acks: Acks) -> None:
         """Record that so many records of these batches are stored."""
-        done: list[_Batch] = []
+        completed: list[_Batch] = []
         with self._lock:
             for ack_token, records in acks.items():
                 batch = self._batches[ack_token]
@@ -77,8 +77,8 @@ class PendingAcks:
                 if not batch.records:
                     del self._batches[ack_token]
                     self._bytes -= batch.size
-                    done.append(batch)
-        for batch in done:
+                    completed.append(batch)
+        for batch in completed:
             batch.on_complete()
 
     def outstanding(self) -> Outstanding:

@@ -18,7 +18,7 @@ from sluice.telemetry import RunTotals
 
 
 class Resource(Protocol):
-    """What is closed when its run ends, such as a connection."""
+    """Something to close when the run ends, such as a connection."""
 
     def close(self) -> None:
         """Finish what is on its way, and disconnect."""
@@ -87,7 +87,7 @@ class RunHandle:
     """Finds the state of one run, wherever a step that holds the handle is unpickled.
 
     In the launcher, and in workers that are its threads, that is one object, which the launcher's handle keeps alive.
-    In any other process it is an object of that process, kept alive by the steps that have asked for it.
+    In any other process it is an object of that process, which lives as long as a step refers to it.
     """
 
     def __init__(self) -> None:

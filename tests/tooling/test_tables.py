@@ -32,7 +32,7 @@ def test_a_job_goes_on_when_its_contract_learns_a_property(tmp_path: Path) -> No
         (1, "red"),
         (2, "red"),
     ]
-    assert apply_contracts(graph_run.warehouse, contracts_of(later)).done == ["click_events.colour: added"]
+    assert apply_contracts(graph_run.warehouse, contracts_of(later)).applied == ["click_events.colour: added"]
     run(3)
     graph_run.job = old  # as after a rollback
     run(4)

@@ -37,7 +37,7 @@ NEW_ROW: dict[str, Any] = {"colour": "ž", "discount": Decimal("1.1"), "gifts": 
 
 def test_a_new_optional_property_is_in_extra_until_its_column_is_added(backend: Backend) -> None:
     warehouse = prepared(backend.url)
-    assert compare_tables(warehouse, [ORDER, LETTER]).left == []
+    assert compare_tables(warehouse, [ORDER, LETTER]).remaining == []
     load(warehouse, ORDER, segment(1, order(**NEW_LINE)))
     warehouse = open_warehouse(backend.url)
     warehouse.prepare([NEWER, LETTER])
@@ -48,7 +48,7 @@ def test_a_new_optional_property_is_in_extra_until_its_column_is_added(backend: 
     assert differences is not None
     assert [(each.path, each.effect) for each in differences] == [(each.name, "addable") for each in NEW]
     changes = apply_contracts(warehouse, [NEWER, LETTER])
-    assert (changes.left, changes.done) == ([], [f"order_events.{each.name}: added" for each in NEW])
+    assert (changes.remaining, changes.applied) == ([], [f"order_events.{each.name}: added" for each in NEW])
     assert apply_contracts(warehouse, [NEWER, LETTER]) == Changes([], [])
     load(warehouse, as_it_is, segment(3, order(**NEW_LINE)))  # a run that began before
     assert fit_to_table(warehouse, [NEWER]) == [NEWER]
@@ -73,7 +73,7 @@ def test_a_new_member_of_an_object_is_nowhere_lost(backend: Backend) -> None:
     for number in (2, 3):
         warehouse.prepare([newer, LETTER])
         load(warehouse, fit_to_table(warehouse, [newer])[0], segment(number, line))
-        left = apply_contracts(warehouse, [newer]).left
+        left = apply_contracts(warehouse, [newer]).remaining
     extra = {"deep": {"new": Decimal("1.10")}, "items": {"0": {"new": "x"}}}
     if backend.url.startswith("bigquery:"):  # the emulator answers that it has done so, and adds none
         assert left == [
@@ -100,7 +100,7 @@ def _with_member(prop: Property) -> Property:
 
 def test_what_is_not_only_more_is_refused_and_left_alone(backend: Backend) -> None:
     warehouse = open_warehouse(backend.url)
-    assert compare_tables(warehouse, [ORDER]).left == ["order_events: no such table"]
+    assert compare_tables(warehouse, [ORDER]).remaining == ["order_events: no such table"]
     assert create_tables(warehouse, [ORDER, LETTER]) == Changes(
         ["order_events: created", "dead_letters: created"], []
     )
@@ -131,9 +131,9 @@ def test_what_is_not_only_more_is_refused_and_left_alone(backend: Backend) -> No
             f"{before[2]}: left, as only columns that may be null are added; a run works",
         ],
     )
-    assert compare_tables(warehouse, [changed]).left == before
+    assert compare_tables(warehouse, [changed]).remaining == before
     warehouse.prepare([changed])
-    assert compare_tables(warehouse, [changed]).left == before
+    assert compare_tables(warehouse, [changed]).remaining == before
     required = replace(ORDER, properties=(Property("colour", "string", required=True), *ORDER.properties))
     effect = "addable" if backend.url.startswith("duckdb:") else "incompatible"  # a view requires nothing
     assert [each.effect for each in warehouse.differences(required) or []] == [effect]

@@ -54,7 +54,7 @@ def test_missing_key_is_a_difference_and_a_column_with_a_default_is_tolerated(tm
     )
     with closing(sqlite3.connect(tmp_path / "w.db")) as connection:
         connection.execute(own)
-    assert compare_tables(warehouse, [LETTER]).left == [
+    assert compare_tables(warehouse, [LETTER]).remaining == [
         "dead_letters.own: expected no such column, got own TEXT",
         "dead_letters: primary key: expected _event_id, got none",
     ]

@@ -165,7 +165,7 @@ def rewrite_lines(contract: Contract, rows: _Rows) -> tuple[list[pa.Array], pa.A
 
 
 def _readable(contract: Contract, lines: Sequence[bytes], start: int = 0) -> set[int]:
-    """Return the places, from `start`, of the lines that the reader takes, found by halving."""
+    """Return the places, from `start`, of the lines that the reader accepts; it is asked by bisection."""
     if read_lines(contract, lines) is not None:
         return set(range(start, start + len(lines)))
     if len(lines) == 1:

@@ -20,12 +20,12 @@ def _tables(options: Options, _: list[str]) -> int:
     job = read_job(options, unused=_OTHER_PLACES)
     change = create_tables if options.create else apply_contracts if options.apply else compare_tables
     changes = change(open_warehouse(job.warehouse), contracts_of(job))
-    for message in changes.done:
+    for message in changes.applied:
         print(message)
-    if changes.done and not changes.left:
+    if changes.applied and not changes.remaining:
         return 0
     return print_problems(
-        changes.left, f"{job.name}: {'all tables exist' if options.create else 'no difference'}"
+        changes.remaining, f"{job.name}: {'all tables exist' if options.create else 'no difference'}"
     )
 
 

@@ -74,15 +74,15 @@ def avro_name(name: str) -> str:
 
 
 class _Names:
-    """Hands out names of types, each once."""
+    """Makes the names of types unique."""
 
     def __init__(self, *taken: str) -> None:
         self._taken = set(taken)
 
-    def take(self, wanted: str) -> str:
-        name, number = wanted, 2
+    def take(self, base: str) -> str:
+        name, number = base, 2
         while name in self._taken:
-            name, number = f"{wanted}_{number}", number + 1
+            name, number = f"{base}_{number}", number + 1
         self._taken.add(name)
         return name
 

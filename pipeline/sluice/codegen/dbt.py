@@ -62,7 +62,7 @@ def sources_yaml(domain: str, contracts: Sequence[Contract]) -> str:
     """Return the source `domain` with a table for each contract and that of the loaded segments.
 
     Its schema is the target's own, or that of the environment variable `SLUICE_<DOMAIN>_SCHEMA`. The column of
-    a table's partitions stands in its `meta`, since BigQuery refuses to read it without a filter on them.
+    a table's partitions stands in its `meta`, since BigQuery rejects a query without a filter on them.
     """
     variable = f"SLUICE_{_word(domain).upper()}_SCHEMA"
     source = {

@@ -70,12 +70,12 @@ def _attribute(column: Property) -> str:
     brackets = "[]" if column.items else ""
     keys = [
         key
-        for key, holds in (
+        for key, applies in (
             ("PK", column.name == EVENT_ID_COLUMN),
             ("FK", bool(column.references or inner.references)),
             ("UK", column.unique),
         )
-        if holds
+        if applies
     ]
     parts = [f"{inner.type}{brackets}", _word(column.name), ", ".join(keys), _comment(column)]
     return " ".join(part for part in parts if part)

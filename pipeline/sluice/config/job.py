@@ -142,7 +142,7 @@ class Job:
 
 def option_fields(of: type[Job] | type[Windows] = Job) -> list[dataclasses.Field[Any]]:
     """Return the keys of a job file (or of its `windows`) with their help, in order."""
-    return [each for each in dataclasses.fields(of) if not each.metadata.get("internal")]
+    return [field for field in dataclasses.fields(of) if not field.metadata.get("internal")]
 
 
 def option_keys() -> dict[str, dataclasses.Field[Any]]:
@@ -180,11 +180,11 @@ def _parse(
 ) -> dict[str, Any]:
     """Return field name -> value of the declared options that are among `keys`, whose names begin with `prefix`."""
     values = {}
-    for each in declared(of):
-        name = f"{prefix}{each.name}"
+    for option_field in declared(of):
+        name = f"{prefix}{option_field.name}"
         if name in keys:
             value, where = keys[name]
-            values[each.name] = each.metadata["parse"](
+            values[option_field.name] = option_field.metadata["parse"](
                 _expand(value, where, needed=name not in unused), where
             )
     return values
@@ -237,19 +237,19 @@ def _read_yaml(path: str) -> dict[str, Any]:
 
 
 def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
-    """Return `windows.counts`-style key -> (value, where it stands), refusing keys that do not exist."""
+    """Return `windows.counts`-style key -> (value, where it stands), and reject keys that do not exist."""
     windows = document.pop("windows", None) or {}
     if not isinstance(windows, dict):
         message = f"{path}: windows: expected a mapping such as {{counts: 10s}}, got {windows!r}"
         raise ConfigError(message)
-    found = {str(key): value for key, value in document.items()}
-    found |= {f"windows.{key}": value for key, value in windows.items()}
+    entries = {str(key): value for key, value in document.items()}
+    entries |= {f"windows.{key}": value for key, value in windows.items()}
     known = list(option_keys())
-    for key in found:
+    for key in entries:
         if key not in known:
             message = f"{path}: {key}: unknown key; expected one of {', '.join(known)}"
             raise ConfigError(message)
-    return {key: (value, f"{path}: {key}") for key, value in found.items()}
+    return {key: (value, f"{path}: {key}") for key, value in entries.items()}
 
 
 def _expand(value: Any, where: str, *, needed: bool) -> Any:

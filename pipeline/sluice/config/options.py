@@ -111,7 +111,7 @@ class OptionDescription:
 
 def declared(of: type) -> list[dataclasses.Field[Any]]:
     """Return the declared options among the fields of a dataclass, in order."""
-    return [each for each in dataclasses.fields(of) if "parse" in each.metadata]
+    return [field for field in dataclasses.fields(of) if "parse" in field.metadata]
 
 
 def describe_option(declaration: dataclasses.Field[Any]) -> OptionDescription:
@@ -149,7 +149,7 @@ def parse_pairs(
             it may be a secret.
 
     """
-    known = {each.name: each for each in declarations}
+    known = {declaration.name: declaration for declaration in declarations}
     values: dict[str, Any] = {}
     for name, value in pairs:
         stem, dot, member = name.partition(".")
@@ -174,7 +174,11 @@ def parse_pairs(
 
 def missing_options(declarations: Iterable[dataclasses.Field[Any]], given: Mapping[str, Any]) -> list[str]:
     """Return the names of required options that were not given."""
-    return [each.name for each in declarations if each.default is MISSING and each.name not in given]
+    return [
+        declaration.name
+        for declaration in declarations
+        if declaration.default is MISSING and declaration.name not in given
+    ]
 
 
 def _parse(declaration: dataclasses.Field[Any], value: str, where: str) -> Any:

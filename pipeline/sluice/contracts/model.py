@@ -1,4 +1,4 @@
-"""What a data contract says: frozen objects, which everything else that knows a field is compiled from.
+"""Data contracts as frozen objects, from which decoders, schemas and DDL are compiled.
 
 The launcher reads them from YAML (`sluice.contracts.reading`) and sends them to workers pickled, so a worker never
 looks for a file.

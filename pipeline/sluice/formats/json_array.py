@@ -54,7 +54,7 @@ _array_of_objects = re.compile(rb"\[[ \t\r]*\{")
 
 @dataclass(slots=True)
 class _Scan:
-    """Where the scan of a document stands. `at` is the place in the buffer up to which all is settled."""
+    """Where the scan of a document stands. All values before the place `at` in the buffer are read."""
 
     inside: bool = False
     """Within a top-level array."""

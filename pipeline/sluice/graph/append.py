@@ -71,7 +71,7 @@ def _pack(keyed: tuple[LogKey, EventBatch], spill: Spill | None) -> tuple[tuple[
 class AppendPane(beam.DoFn):
     """One pane of a log key -> a LoadRequest of its segments; `step_counts`: accepted, duplicates, segments.
 
-    A store that fails is asked again as `retry` says; then the bundle fails.
+    A failed append is retried as `retry` says; then the bundle fails.
     """
 
     STEP_COUNTS = "step_counts"

@@ -44,7 +44,7 @@ class Figures(msgspec.Struct, kw_only=True):
 
     read = accepted + duplicates + rejected, and accepted = loaded + load_rejected. `backfilled` are events of earlier,
     interrupted runs that this one loaded; they are in no other figure. `repaired` are malformed records that were
-    repaired, and then accepted or found to be duplicates.
+    repaired, and then accepted or counted as duplicates.
     """
 
     read: int

@@ -1,7 +1,7 @@
 """Progress on one machine: each worker keeps its running totals in a small file of its own.
 
-Runners on one machine say nothing before they end, so the launcher reads these files while it waits.
-Progress is for eyes only; the report's figures come from the graph.
+Runners on one machine report nothing before they end, so the launcher reads these files while it waits.
+Progress is only shown; the report's figures come from the graph.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from sluice.warehouses import Warehouse
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the launcher hands to the graph besides the job: opened logs, prepared warehouse, limits, clock."""
+    """What the graph needs besides the job: opened logs, a prepared warehouse, limits, a clock."""
 
     log: EventLog
     dead_letters: EventLog

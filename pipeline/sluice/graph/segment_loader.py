@@ -65,7 +65,7 @@ class SegmentConverter:
 
 @dataclass(frozen=True, slots=True)
 class LoadedSegment:
-    """What became of one segment: its figures, its rejected rows, and the counts of what was loaded just now."""
+    """The result of one load: its figures, its rejected rows, and by window the events that it loaded."""
 
     event_type: str
     counts: StepCounts
@@ -76,7 +76,7 @@ class LoadedSegment:
 class SegmentLoader:
     """Loads segments of one event log into a warehouse, each at most once.
 
-    A warehouse or store that fails is asked again as `retry` says; then the exception is raised. Rows that the
+    A failed call of the warehouse or the store is retried as `retry` says; then its exception is raised. Rows that the
     warehouse rejected are returned again when the segment is loaded already, so that a crash between the load and
     the dead letters loses none.
     """

@@ -1,4 +1,4 @@
-"""What a graph needs besides its job: logs and warehouse are opened, and what is wrong with them ends the run."""
+"""Open the logs and the warehouse of a run, and make the context of its graph."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ def lint_contract(contract: Contract) -> list[str]:
                 f"{where}.{path_text(path)}: description: expected a sentence, got nothing; describe the property"
             )
     if contract.event_time is None and (times := _times(contract)):
-        wanted = f"expected one of {', '.join(times)}, got nothing"
-        problems.append(f"{where}: eventTime: {wanted}; name it, or events are placed by their arrival")
+        problem = f"expected one of {', '.join(times)}, got nothing"
+        problems.append(f"{where}: eventTime: {problem}; name it, or events are placed by their arrival")
     return problems
 
 

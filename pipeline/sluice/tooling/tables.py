@@ -48,8 +48,8 @@ def fit_to_table(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Co
 class Changes:
     """What was done to the tables of a job, and how they still differ."""
 
-    done: Sequence[str]
-    left: Sequence[str]
+    applied: Sequence[str]
+    remaining: Sequence[str]
 
 
 def create_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
@@ -61,11 +61,11 @@ def create_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Change
 
 def compare_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
     """Change nothing; tell how the tables differ."""
-    left: list[str] = []
+    remaining: list[str] = []
     for contract in contracts:
         differences = warehouse.differences(contract)
-        left += [f"{contract.table}: no such table"] if differences is None else map(str, differences)
-    return Changes([], left)
+        remaining += [f"{contract.table}: no such table"] if differences is None else map(str, differences)
+    return Changes([], remaining)
 
 
 def apply_contracts(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
@@ -73,21 +73,23 @@ def apply_contracts(warehouse: Warehouse, contracts: Sequence[Contract]) -> Chan
 
     A table that a run could not load into is left alone.
     """
-    done = list(create_tables(warehouse, contracts).done)
-    left: list[str] = []
+    applied = list(create_tables(warehouse, contracts).applied)
+    remaining: list[str] = []
     for contract in contracts:
         differences = warehouse.differences(contract) or []
         usable = all(difference.effect != "incompatible" for difference in differences)
         if usable and (paths := missing_columns(differences)):
             warehouse.add_columns(contract, paths)
             differences = warehouse.differences(contract) or []
-            gone = set(paths) - set(missing_columns(differences))
-            done += [f"{contract.table}.{path}: added" for path in paths if path in gone]
-        left += [f"{difference}: {_why_left(difference, usable=usable)}" for difference in differences]
-    return Changes(done, left)
+            added = set(paths) - set(missing_columns(differences))
+            applied += [f"{contract.table}.{path}: added" for path in paths if path in added]
+        remaining += [
+            f"{difference}: {_why_remaining(difference, usable=usable)}" for difference in differences
+        ]
+    return Changes(applied, remaining)
 
 
-def _why_left(difference: Difference, *, usable: bool) -> str:
+def _why_remaining(difference: Difference, *, usable: bool) -> str:
     if difference.effect == "addable":
         return (
             "the warehouse was asked to add it, and has not"

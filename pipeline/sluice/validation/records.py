@@ -27,7 +27,7 @@ from sluice.validation.masking import compile_masking, without_limits
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = 2.0**53 / 1e6
-"""Epoch seconds up to which a float tells every microsecond: the years 1684 to 2255."""
+"""Epoch seconds up to which a float represents every microsecond: the years 1684 to 2255."""
 
 _MAY_BE_DEEP = 2 * MAX_DEPTH
 """Only a record longer than this can nest deeper than MAX_DEPTH."""
@@ -64,7 +64,7 @@ _Partitions = Mapping[type, tuple[_ContractFacts, dict[float, list[bytes]]]]
 
 
 class _Lines(NamedTuple):
-    """The records of a batch as lines, and what was found out about all of them at once."""
+    """The records of a batch as lines, and the results of checks that run on all of them at once."""
 
     lines: Sequence[bytes]
     events: Sequence[Any]

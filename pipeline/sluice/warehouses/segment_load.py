@@ -1,4 +1,4 @@
-"""What a warehouse gets of one segment, and what is left of it without the rows that the warehouse rejects."""
+"""One segment as a warehouse loads it: rows, row errors and counts, with or without the rows that it rejects."""
 
 from __future__ import annotations
 

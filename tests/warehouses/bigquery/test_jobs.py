@@ -319,7 +319,7 @@ def test_tables_are_created_from_contract_and_url(
 
 def test_partition_and_clusters_are_compared(warehouse: BigQueryWarehouse) -> None:
     other = replace(ORDER, event_time=None, cluster_by=("text",), path="order.odcs.yaml")
-    assert compare_tables(warehouse, [other]).left == [
+    assert compare_tables(warehouse, [other]).remaining == [
         "order_events: partition: expected DAY of _ingested_at, got DAY of at",
         "order_events: cluster: expected text, got none",
     ]

@@ -250,12 +250,12 @@ def test_views_are_created_with_the_tables(warehouse: BigQueryWarehouse, client:
     create_tables(plain, [ORDER])
     with pytest.raises(NotFound):
         client.get_table(f"{plain.name}.order_events_once")
-    done = create_tables(warehouse, [ORDER, LETTER, UNTIMED]).done
+    done = create_tables(warehouse, [ORDER, LETTER, UNTIMED]).applied
     assert done == ["dead_letters: created", "untimed: created"]
     for table in ("order_events", "dead_letters", "untimed"):
         view = client.get_table(f"{warehouse.name}.{table}_once")
         assert (view.table_type, view.description) == ("VIEW", f"Events of {table}, each once.")
-    assert create_tables(warehouse, [ORDER, LETTER, UNTIMED]).done == []
+    assert create_tables(warehouse, [ORDER, LETTER, UNTIMED]).applied == []
 
 
 @pytest.mark.parametrize(
