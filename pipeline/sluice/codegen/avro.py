@@ -69,8 +69,8 @@ def avro_schema(contract: Contract) -> dict[str, Any]:
 
 def avro_name(name: str) -> str:
     """Return `name` with `_` for each character that Avro does not allow in names."""
-    sane = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return sane if _NAME.fullmatch(sane) else f"_{sane}"
+    allowed = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return allowed if _NAME.fullmatch(allowed) else f"_{allowed}"
 
 
 class _Names:

@@ -1,4 +1,4 @@
-"""Contracts -> what dbt/ knows of Sluice's tables: sources, descriptions of columns, and select lists.
+"""Contracts -> the files of dbt/ about Sluice's tables: sources, descriptions of columns, and select lists.
 
 The sources carry the tests that follow from the contracts. The macros select a table's columns for a staging
 model; how a column or a member of an object is read on each warehouse is written by hand, in dbt/macros/.
@@ -51,7 +51,7 @@ _WORD = re.compile(r"\W+", re.ASCII)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Indents lists in mappings, as people write them."""
+    """Indents lists that are values of mappings, as is usual in dbt projects."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         del indentless
@@ -59,10 +59,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def sources_yaml(domain: str, contracts: Sequence[Contract]) -> str:
-    """Return the source `domain` with a table for each contract and that of the loaded segments.
+    """Return the source `domain` with a table for each contract and the one of loaded segments.
 
-    Its schema is the target's own, or that of the environment variable `SLUICE_<DOMAIN>_SCHEMA`. The column of
-    a table's partitions stands in its `meta`, since BigQuery rejects a query without a filter on them.
+    Its schema is the target's own, or the value of the environment variable `SLUICE_<DOMAIN>_SCHEMA`. The column that
+    partitions a table is in its `meta`, since BigQuery rejects a query without a filter on it.
     """
     variable = f"SLUICE_{_word(domain).upper()}_SCHEMA"
     source = {
@@ -117,7 +117,7 @@ def _table(contract: Contract) -> dict[str, Any]:
 
 
 def _column(prop: Property) -> dict[str, Any]:
-    """Return a column, quoted but on Snowflake, where Sluice's names are in upper case, as unquoted ones are."""
+    """Return a column. It is quoted except on Snowflake, whose unquoted names are in upper case, as Sluice's are."""
     tests: list[Any] = []
     if prop.unique or prop.name == EVENT_ID_COLUMN:
         tests.append("unique")
@@ -160,5 +160,5 @@ def _name(domain: str, contract: Contract) -> str:
 
 
 def _word(text: str) -> str:
-    """Return `text` as a name that SQL and Jinja take without quotes, if it is no keyword."""
+    """Return `text` as a name that needs no quotes in SQL and Jinja, unless it is a keyword."""
     return _WORD.sub("_", text)

@@ -8,15 +8,15 @@ from sluice.arrow.schema import ADDED
 from sluice.contracts import EVENT_ID_COLUMN, Contract, Property, innermost_items, walk
 
 _KEYWORDS = frozenset({"pk", "fk", "uk"})
-"""Words that Mermaid takes for keys wherever they stand in an entity."""
+"""Words that Mermaid reads as keys anywhere in an entity."""
 
 
 def mermaid(contracts: Iterable[Contract]) -> str:
     """Return an `erDiagram` of the tables of `contracts`, ended by a line feed.
 
-    An entity is a table, with its columns, or an object in one, named by its path. `PK` marks the key of
-    a row, `UK` what the contract calls unique, `FK` what it refers to. What is referred to but is no table of
-    these contracts is an entity with just that column.
+    An entity is a table, with its columns, or an object in one, named by its path. `PK` marks the
+    deduplication key of a row, `UK` a unique property, `FK` a property that references another table. A table that is
+    referenced but has no contract here is an entity with just its referenced columns.
     """
     ordered = sorted(contracts, key=lambda contract: contract.table)
     tables = {contract.table for contract in ordered}
@@ -48,9 +48,9 @@ def _add_entity(
     for column in columns:
         attributes.append(_attribute(column))
         _, inner = innermost_items(column)
-        if referred := column.references or inner.references:
+        if reference := column.references or inner.references:
             one = "}o" if column.items else "||" if column.required else "|o"
-            relations.append(f"{_name(referred.partition('.')[0])} {one}--o{{ {_relation(entity, column)}")
+            relations.append(f"{_name(reference.partition('.')[0])} {one}--o{{ {_relation(entity, column)}")
         if inner.type == "object":
             path = f"{entity}.{column.name}"
             several = "|{" if column.required and (column.min_length or 0) > 0 else "o{"

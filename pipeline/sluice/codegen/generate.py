@@ -1,7 +1,7 @@
-"""Contracts -> what is generated from them and committed: DDL, table JSON, JSON Schema, Avro, diagram.
+"""Contracts -> the files that are generated from them and committed: DDL, table JSON, JSON Schema, Avro, dbt, diagram.
 
-Nothing depends on the clock, on the order of folders or on the machine, so a file is stale exactly when a
-contract, or the generator, has changed. A new warehouse is one entry of `TARGETS`.
+No file depends on the clock, on the order of folders or on the machine, so a file is stale exactly when a contract or
+the generator has changed. A new warehouse is one entry of `TARGETS`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Files = dict[Path, str]
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """One folder of contracts: its name, its path as comments give it and as a path, and what is in it."""
+    """One folder of contracts: its name, its path as text for comments and as a path, and its contracts."""
 
     name: str
     source: str
@@ -49,10 +49,10 @@ class Domain:
 
 
 def domains(schemas: Path) -> dict[str, Path]:
-    """Return domain -> folder: `schemas` itself if it holds contracts, and each folder in it that does.
+    """Return domain -> folder, for `schemas` itself and the folders in it, where they hold contracts.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no folder holds contracts.
 
     """
     candidates = [schemas, *sorted(schemas.iterdir())] if schemas.is_dir() else []
@@ -70,12 +70,12 @@ def generate(root: Path, schemas: Path | None = None) -> Files:
 
     Raises:
         ConfigError: there are no contracts, or two domains make the same file.
-        ContractError: a contract is wrong, or asks for what a warehouse cannot hold.
+        ContractError: a contract is invalid, or a warehouse cannot hold its table.
 
     """
     made: Files = {}
     makers: dict[Path, str] = {}
-    dead_letters = _dead_letters()
+    dead_letters = _dead_letter_contract()
     all_domains = _read_domains(root, schemas or root / "schemas")
     for domain in all_domains:
         for target in TARGETS.values():
@@ -130,7 +130,7 @@ def write(root: Path, schemas: Path | None = None) -> list[str]:
 
 
 def run_generate(schemas: Path, root: Path, check_only: bool = False) -> list[str]:
-    """Do what `sluice generate [--check]` does; return its messages. With `check_only`, none means fresh."""
+    """Run `sluice generate [--check]`; return its messages. With `check_only`, none means that no file is stale."""
     return check(root, schemas) if check_only else write(root, schemas)
 
 
@@ -162,7 +162,7 @@ def _snowflake(domain: Domain, dead_letters: Contract) -> Files:
 def _tables(
     name: str, domain: Domain, dead_letters: Contract, create_table_sql: Callable[[Contract], str]
 ) -> Files:
-    """Return a file for each table; what Sluice keeps beside them is in `_system.sql`."""
+    """Return a file for each table; the tables of Sluice itself are in `_system.sql`."""
     return {
         Path(f"ddl/{name}/{contract.table}.sql"): _sql(_source(domain, contract), create_table_sql(contract))
         for contract in (*domain.contracts.values(), dead_letters)
@@ -170,7 +170,7 @@ def _tables(
 
 
 def _bigquery(domain: Domain, dead_letters: Contract) -> Files:
-    """Tables in files of their own; `_<domain>.sql` makes the dataset and what Sluice keeps in it."""
+    """Tables in files of their own; `_<domain>.sql` creates the dataset and the tables of Sluice itself."""
     folder = Path("ddl/bigquery")
     made = {}
     for contract in domain.contracts.values():
@@ -189,9 +189,9 @@ def _json_schema(domain: Domain, _: Contract) -> Files:
     made = {}
     for contract in domain.contracts.values():
         schema = json_schema(contract)
-        said = f"{_comment(_source(domain, contract))} {schema.get('$comment', '')}".strip()
+        comment = f"{_comment(_source(domain, contract))} {schema.get('$comment', '')}".strip()
         path = domain.folder / "json_schema" / f"{contract.event_type}.schema.json"
-        made[path] = _json({**schema, "$comment": said})
+        made[path] = _json({**schema, "$comment": comment})
     return made
 
 
@@ -231,7 +231,7 @@ TARGETS: Mapping[str, Callable[[Domain, Contract], Files]] = {
     "avro": _avro,
     "dbt": _dbt,
 }
-"""Target -> what makes its files of a domain; the second argument is the contract of the dead letters."""
+"""Target -> function that makes its files of a domain; the second argument is the contract of the dead letters."""
 
 
 def _read_domains(root: Path, schemas: Path) -> list[Domain]:
@@ -247,7 +247,7 @@ def _read_domains(root: Path, schemas: Path) -> list[Domain]:
     return read
 
 
-def _dead_letters() -> Contract:
+def _dead_letter_contract() -> Contract:
     """Read the contract without `sluice.dead_letters.envelope`, which imports Beam for seconds."""
     with as_file(files("sluice.dead_letters") / "dead_letter.odcs.yaml") as path:
         return load_contract(str(path))
@@ -284,7 +284,7 @@ def _with_diagram(path: Path, all_domains: Iterable[Domain]) -> str:
 
 
 def _state(path: Path, text: str) -> str:
-    """Return what is wrong with a generated file: '' for nothing."""
+    """Return the state of a generated file: `stale`, `missing`, or '' if it is up to date."""
     try:
         return "" if path.read_bytes() == text.encode() else "stale"
     except OSError:
@@ -292,7 +292,7 @@ def _state(path: Path, text: str) -> str:
 
 
 def _orphans(root: Path, schemas: Path, made: Files) -> list[Path]:
-    """Return marked files, where generated ones lie, that no contract makes any more."""
+    """Return the files with the mark of generated files that no contract makes any more."""
     places = [*root.glob("ddl/*/*"), *root.glob("dbt/macros/*"), *root.glob("dbt/models/*/staging/*")]
     for folder in (schemas, *(path for path in schemas.iterdir() if path.is_dir())):
         places += [*folder.glob("json_schema/*"), *folder.glob("avro/*")]

@@ -1,8 +1,8 @@
 """Contract -> JSON Schema (draft 2020-12), to be shared with the producers of the events.
 
 It accepts what the decoder accepts, with three exceptions that JSON Schema cannot express: an integer must be
-written without a point or exponent, of a repeated key every value must be right, and free-form objects must
-hold no number beyond a double's range.
+written without a point or exponent, every value of a repeated key must be valid, and free-form objects must
+hold no number outside the range of a double.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sluice.contracts.patterns import UUID_PATTERN
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 TIMESTAMP_FORMAT = "timestamp"
-"""A format of ours: RFC 3339, also with a space for the T, an offset without colon, or none (then it is UTC);
-a real day and time of the years 0001 to 9999 in UTC. Validators that do not know it have the pattern."""
+"""A format of Sluice: RFC 3339, also with a space for the T, an offset without colon, or none (then it is UTC);
+a real day and time of the years 0001 to 9999 in UTC. Validators that do not know the format use the pattern."""
 
 TIMESTAMP_PATTERN = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}"
@@ -78,17 +78,17 @@ def property_schema(prop: Property) -> dict[str, Any]:
         schema |= _members(prop.properties)
     if prop.type == "array":
         schema |= {"items": property_schema(prop.items)} if prop.items is not None else {}
-        schema |= _given(minItems=prop.min_length, maxItems=prop.max_length)
+        schema |= _keywords(minItems=prop.min_length, maxItems=prop.max_length)
     if prop.type == "string":
-        schema |= _given(minLength=prop.min_length, maxLength=prop.max_length)
+        schema |= _keywords(minLength=prop.min_length, maxLength=prop.max_length)
     return schema
 
 
 def _form(prop: Property) -> dict[str, Any]:
-    """Return how strings of the property look, and where its numbers lie."""
+    """Return the keywords for the form of the property's strings and the range of its numbers."""
     form = dict(_FORMS.get(prop.type, {}))
-    return form | _given(pattern=prop.pattern, minimum=prop.minimum, maximum=prop.maximum)
+    return form | _keywords(pattern=prop.pattern, minimum=prop.minimum, maximum=prop.maximum)
 
 
-def _given(**keywords: Any) -> dict[str, Any]:
+def _keywords(**keywords: Any) -> dict[str, Any]:
     return {name: value for name, value in keywords.items() if value is not None}

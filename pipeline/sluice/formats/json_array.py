@@ -1,7 +1,7 @@
 """JSON documents: an array's elements, or objects printed over several lines, one after the other.
 
-Elements are found by their brackets and strings alone, so a broken one is one record and its neighbours are
-not harmed; whether a record is JSON is for decode to say.
+Only brackets and strings delimit elements, so a malformed element is one record and the elements beside it stay whole.
+Whether a record is JSON is checked when it is decoded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from sluice.formats.json_lines import Records
 
 MAX_ELEMENT_BYTES = 64 << 20
-"""An element that has not ended after this many bytes is broken: it would not fit into memory for ever."""
+"""An element that has not ended after this many bytes counts as broken, since it has to fit into memory."""
 
 _DEPTH = 16
 """Nesting that the fast pattern follows; deeper elements are found by counting brackets, half as fast."""
@@ -54,7 +54,7 @@ _array_of_objects = re.compile(rb"\[[ \t\r]*\{")
 
 @dataclass(slots=True)
 class _Scan:
-    """Where the scan of a document stands. All values before the place `at` in the buffer are read."""
+    """State of the scan of a document. The scan of the buffer is complete up to `at`."""
 
     inside: bool = False
     """Within a top-level array."""
@@ -79,7 +79,7 @@ class _Scan:
                 return
 
     def _take_deep_value(self, buffer: bytes) -> bool:
-        """Take a value that is too deep for the pattern; False: it needs more bytes, or is broken."""
+        """Take a value that is too deep for the pattern; return False if it needs more bytes, or is broken."""
         spaces = _spaces.match(buffer, self.at)
         self.at = spaces.end() if spaces is not None else self.at
         if self.at == len(buffer):
@@ -109,10 +109,10 @@ def _end_of_value(buffer: bytes, at: int, inside: bool) -> int | None:
         return at if match is None else match.end()
     depth = 0
     for token in _tokens.finditer(buffer, at):
-        kind = buffer[token.start()]
-        if kind == ord('"') and token.end() == token.start() + 1:
+        character = buffer[token.start()]
+        if character == ord('"') and token.end() == token.start() + 1:
             return None  # a string that does not end
-        depth += (kind in b"{[") - (kind in b"}]")
+        depth += (character in b"{[") - (character in b"}]")
         if depth == 0:
             return token.end()
     return None
@@ -121,7 +121,7 @@ def _end_of_value(buffer: bytes, at: int, inside: bool) -> int | None:
 def read_document(chunks: Iterable[bytes], start: int = 0, stop: int | None = None) -> Iterator[Records]:
     """Yield the elements of the arrays, and the objects, that follow each other; each record's bytes exactly.
 
-    Where the structure breaks, what comes before are records and the rest of the file is one more record,
+    Where the structure breaks, the elements before it are records and the rest of the file is one more record,
     cut only if it is longer than MAX_ELEMENT_BYTES. Memory holds about two chunks, or the longest element.
 
     Args:
@@ -148,7 +148,7 @@ def read_document(chunks: Iterable[bytes], start: int = 0, stop: int | None = No
 
 
 def _at_least(stream: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Yield chunks of more than `size` bytes: rescans of a long element thus cost one pass in all."""
+    """Yield chunks of more than `size` bytes: the scans of a long element then cost one pass in total."""
     for chunk in stream:
         yield chunk
         size -= len(chunk)
@@ -157,18 +157,18 @@ def _at_least(stream: Iterator[bytes], size: int) -> Iterator[bytes]:
 
 
 def _remainder(rest: bytes, stream: Iterator[bytes], base: int) -> Iterator[Records]:
-    held = [rest.lstrip(_BLANK)]
-    size = len(held[0])
+    pieces = [rest.lstrip(_BLANK)]
+    size = len(pieces[0])
     base += len(rest) - size
     for chunk in stream:
-        held.append(chunk)
+        pieces.append(chunk)
         size += len(chunk)
         if size > MAX_ELEMENT_BYTES:
-            piece = b"".join(held)
+            piece = b"".join(pieces)
             yield Records([piece[:MAX_ELEMENT_BYTES]], [base])
             base += MAX_ELEMENT_BYTES
-            held, size = [piece[MAX_ELEMENT_BYTES:]], size - MAX_ELEMENT_BYTES
-    last = b"".join(held).rstrip(_BLANK)
+            pieces, size = [piece[MAX_ELEMENT_BYTES:]], size - MAX_ELEMENT_BYTES
+    last = b"".join(pieces).rstrip(_BLANK)
     if last:
         yield Records([last], [base])
 
@@ -179,8 +179,8 @@ def is_document(head: bytes, whole: bool) -> bool:
     If it could be both, it is lines: a broken line is one dead letter, but so is all that follows in a broken document.
 
     Args:
-        head: how the file begins.
-        whole: `head` is all of it.
+        head: first bytes of the file.
+        whole: whether `head` is the whole file.
 
     """
     text = head.removeprefix(_BOM).lstrip(_BLANK)
@@ -208,7 +208,7 @@ def _cannot_be_in_an_array(lines: list[bytes], whole: bool) -> bool:
     objects = [_is_object(line) for line in lines]
     if whole and objects[-1] and not lines[-2].endswith(b","):
         return True
-    return any(one and two for one, two in pairwise(objects))
+    return any(current and following for current, following in pairwise(objects))
 
 
 def _is_object(line: bytes) -> bool:

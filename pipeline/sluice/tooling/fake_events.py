@@ -1,4 +1,4 @@
-"""Made-up events that keep a contract, for load tests and demonstrations."""
+"""Random events that are valid against a contract, for load tests and demonstrations."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ _WORDS = (
 )
 _FEW, _MANY = 1, 4
 _ABSENT = 0.2
-"""Share of optional properties that an event leaves out."""
+"""Probability that an event lacks an optional property."""
 
 _SPAN = 1000
-"""How far from its only bound, or from 0, a number may lie."""
+"""Greatest distance of a number from its only bound, or from 0."""
 
 
 def fake_events(
     contracts: Mapping[str, Contract], route_by: str | None, clock: Clock, seed: int | None = None
 ) -> Iterator[bytes]:
-    """Yield events without end, of each contract in turn, whose time is the clock's: JSON, one line each.
+    """Yield endless events, one of each contract in turn, as lines of JSON; their event time is the clock's.
 
     Raises:
-        ConfigError: a required property has a regular expression, from which no value can be made.
+        ConfigError: a required property has a pattern; no values are generated for patterns.
 
     """
-    maker = _Maker(random.Random(seed), clock)
+    generator = _EventGenerator(random.Random(seed), clock)
     for contract in contracts.values():
         _check_patterns(contract)
     while True:
         for contract in contracts.values():
-            event = maker.object(contract.properties)
+            event = generator.object(contract.properties)
             if contract.event_time is not None:
-                event[contract.event_time] = maker.now()
+                event[contract.event_time] = generator.now()
             if route_by is not None:
                 event[route_by] = contract.event_type
             yield msgspec.json.encode(event)
@@ -70,11 +70,11 @@ def _check_patterns(contract: Contract) -> None:
             raise ConfigError(message)
 
 
-class _Maker:
+class _EventGenerator:
     def __init__(self, source: random.Random, clock: Clock) -> None:
         self._random = source
         self._clock = clock
-        self._makers: Mapping[ValueType, Callable[[Property], Any]] = by_type(
+        self._generators: Mapping[ValueType, Callable[[Property], Any]] = by_type(
             {
                 "string": self._string,
                 "uuid": lambda _: str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
@@ -91,7 +91,7 @@ class _Maker:
         )
 
     def now(self) -> str:
-        """Return the clock's time as JSON has it."""
+        """Return the clock's time as the text of a timestamp."""
         return datetime.fromtimestamp(self._clock(), UTC).isoformat().replace("+00:00", "Z")
 
     def object(self, properties: tuple[Property, ...]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class _Maker:
         }
 
     def _value(self, prop: Property) -> Any:
-        return self._random.choice(prop.enum) if prop.enum else self._makers[prop.type](prop)
+        return self._random.choice(prop.enum) if prop.enum else self._generators[prop.type](prop)
 
     def _word(self) -> str:
         return f"{self._random.choice(_WORDS)}-{self._random.randint(1, 99)}"
