@@ -1,4 +1,4 @@
-"""The file source: what a pattern means, what is split, what comes out, and what is said when it fails."""
+"""The records of files in every compression and format, the splits, and the errors of a read."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import gzip
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import apache_beam as beam
@@ -29,122 +27,22 @@ from sluice.sources.files.source import Piece, plan_reading, read_item
 
 from examples import generate
 from tests.origins import offsets_of, origins_of
+from tests.sources.files.file_fixture import (
+    ARRAY,
+    ARRAY_RECORDS,
+    LINES,
+    MIB,
+    MODIFIED,
+    error_of,
+    lines,
+    read,
+    write,
+)
 
 SAMPLE = Path(__file__).parents[3] / "examples" / "backend_events"
-MODIFIED = 1_739_020_000.0
-MIB = 1 << 20
-NOBODY = 65534
-EVENT = b'{"event_type":"order","n":%d}'
-LINES = b"\n".join(EVENT % number for number in range(200_000)) + b"\n"
 
 
-def write(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.utime(path, (MODIFIED, MODIFIED))
-    return path
-
-
-def read(source: Path | str) -> list[tuple[int, bytes]]:
-    """Offset and bytes of each record, in the order of the file."""
-    batches = [batch for item in plan_reading(find_files(str(source))) for batch in read_item(item)]
-    return sorted((pair for batch in batches for pair in zip(offsets_of(batch), batch.records, strict=True)))
-
-
-def lines(data: bytes) -> list[tuple[int, bytes]]:
-    found, at = [], 0
-    for line in data.split(b"\n"):
-        if line not in (b"", b"\r"):
-            found.append((at, line))
-        at += len(line) + 1
-    return found
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> Path:
-    for name in (
-        "a.json",
-        "b.ndjson",
-        "b[1].json",
-        ".hidden.json",
-        "day/c.json.gz",
-        "day/.d.json",
-        ".git/e.json",
-    ):
-        write(tmp_path / name, b"{}\n")
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("pattern", "names"),
-    [
-        ("", ["a.json", "b.ndjson", "b[1].json", "day/c.json.gz"]),
-        ("a.json", ["a.json"]),
-        ("*", ["a.json", "b.ndjson", "b[1].json"]),
-        ("*.json", ["a.json", "b[1].json"]),
-        ("**/*.gz", ["day/c.json.gz"]),
-        ("**", ["a.json", "b.ndjson", "b[1].json", "day/c.json.gz"]),
-        ("[ab].*json", ["a.json", "b.ndjson"]),
-        ("b[1].json", ["b[1].json"]),
-        ("day", ["day/c.json.gz"]),
-        ("day/", ["day/c.json.gz"]),
-        (".*.json", [".hidden.json"]),
-        (".hidden.json", [".hidden.json"]),
-    ],
-)
-def test_what_a_pattern_means(history: Path, pattern: str, names: list[str]) -> None:
-    expected = [FoundFile(str(history / name), 3, MODIFIED) for name in names]
-    assert find_files(f"{history}/{pattern}") == expected
-    assert find_files(f"file://{history}/{pattern}") == expected
-
-
-def test_relative_paths_become_absolute(history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(history)
-    assert [file.uri for file in find_files("*.ndjson")] == [str(history / "b.ndjson")]
-
-
-@pytest.mark.parametrize("pattern", ["in/*.json", "missing.json"])
-def test_nothing_matches(pattern: str, history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(history)
-    with pytest.raises(SourceError) as caught:
-        open_source(pattern).check()
-    assert str(caught.value) == f"no file matches '{pattern}'"
-
-
-def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(SourceError) as caught:
-        open_source(str(tmp_path)).check()
-    assert str(caught.value) == f"no file matches '{tmp_path}'"
-
-
-def test_what_is_not_a_file(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(SourceError) as caught:
-        open_source(str(tmp_path / "pipe")).check()
-    assert str(caught.value) == f"{tmp_path}/pipe: cannot read: expected a file"
-
-
-def test_a_dangling_link(tmp_path: Path) -> None:
-    (tmp_path / "link.json").symlink_to("missing.json")
-    with pytest.raises(SourceError) as caught:
-        open_source(f"{tmp_path}/*").check()
-    assert str(caught.value) == f"{tmp_path}/link.json: cannot read: No such file or directory"
-
-
-def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"\xff.json")).write_bytes(b"{}")
-    with pytest.raises(SourceError) as caught:
-        open_source(str(tmp_path)).check()
-    assert str(caught.value) == f"{tmp_path}/?.json: cannot read: expected a name in UTF-8"
-
-
-def test_sizes(history: Path) -> None:
-    assert open_source(f"{history}/*.json").size() == 6
-    assert open_source(str(history)).size() is None
-    assert open_source(str(history)).bounded is True
-
-
-def test_an_unknown_scheme() -> None:
+def test_unknown_scheme_is_an_error() -> None:
     with pytest.raises(ConfigError) as caught:
         open_source("ftp://host/x.json")
     known = "dead-letters:, file://, gs://, http://, https://, kafka://, mongodb://, mongodb+srv://, pubsub://, s3://"
@@ -154,7 +52,7 @@ def test_an_unknown_scheme() -> None:
 @pytest.mark.parametrize(
     ("scheme", "module", "extra"), [("s3", "boto3", "aws"), ("gs", "google.cloud.storage", "gcp")]
 )
-def test_a_client_that_is_not_installed(
+def test_missing_client_is_an_error(
     scheme: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
@@ -163,10 +61,6 @@ def test_a_client_that_is_not_installed(
     assert str(caught.value) == (
         f"{scheme}://bucket/x.json: its client is not installed: pip install 'sluice-beam[{extra}]'"
     )
-
-
-ARRAY = b"[" + b",\n".join(EVENT % number for number in range(3)) + b"]\n"
-ARRAY_RECORDS = [(1 + 30 * number, EVENT % number) for number in range(3)]
 
 
 def zstd(data: bytes) -> bytes:
@@ -195,17 +89,17 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ],
     ids=["empty", "blank", "bytes", "array", "pretty", "large"],
 )
-def test_every_packing_and_format(
+def test_every_compression_and_format_is_read(
     tmp_path: Path, suffix: str, data: bytes, records: list[tuple[int, bytes]]
 ) -> None:
     assert read(write(tmp_path / f"x{suffix}", PACKERS[suffix](data))) == records
 
 
-def test_a_suffix_does_not_make_a_packed_file(tmp_path: Path) -> None:
+def test_suffix_alone_does_not_make_a_compressed_file(tmp_path: Path) -> None:
     assert read(write(tmp_path / "x.json.gz", b"{}\n")) == [(0, b"{}")]
 
 
-def test_bytes_that_begin_like_a_packed_file_are_a_record(tmp_path: Path) -> None:
+def test_bytes_similar_to_magic_bytes_are_a_record(tmp_path: Path) -> None:
     assert read(write(tmp_path / "x.json", b"BZh9\n\x1f\x8b\n")) == [(0, b"BZh9"), (5, b"\x1f\x8b")]
 
 
@@ -225,11 +119,11 @@ SKIPPED = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc"
     ],
     ids=["gzip", "padded gzip", "many gzip", "zstd", "skippable zstd", "bzip2", "empty bzip2"],
 )
-def test_several_members_in_a_row(tmp_path: Path, packed: bytes) -> None:
+def test_compressed_file_of_several_members_is_read(tmp_path: Path, packed: bytes) -> None:
     assert read(write(tmp_path / "x", packed)) == lines(LINES[:9000])
 
 
-def test_a_batch_says_where_its_records_are_from(tmp_path: Path) -> None:
+def test_batch_has_the_origins_of_its_records(tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", b"\n1\n2\n")
     (item,) = plan_reading(find_files(str(path)))
     (batch,) = read_item(item)
@@ -244,7 +138,7 @@ def test_a_batch_says_where_its_records_are_from(tmp_path: Path) -> None:
     ),
     bounds=st.lists(st.integers(0, 60), max_size=4),
 )
-def test_any_content_in_any_pieces(
+def test_pieces_have_the_lines_of_the_whole_file(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, bounds: list[int]
 ) -> None:
     path = write(tmp_path_factory.getbasetemp() / "pieces.json", data)
@@ -260,7 +154,7 @@ def planned(source: Path | str) -> list[list[tuple[str, int, int]]]:
     return [[(Path(piece.file.uri).name, piece.start, piece.stop) for piece in item] for item in items]
 
 
-def test_a_large_file_is_cut_evenly(tmp_path: Path) -> None:
+def test_large_file_is_split_evenly(tmp_path: Path) -> None:
     data = LINES + LINES
     write(tmp_path / "x.json", data)
     size = len(data)
@@ -277,13 +171,13 @@ def test_a_large_file_is_cut_evenly(tmp_path: Path) -> None:
     [b"[" + LINES.rstrip().replace(b"\n", b",\n") + b"]", gzip.compress(os.urandom(5 * MIB))],
     ids=["array", "packed"],
 )
-def test_what_cannot_be_cut_is_one_piece(tmp_path: Path, data: bytes) -> None:
+def test_array_or_compressed_file_is_one_piece(tmp_path: Path, data: bytes) -> None:
     write(tmp_path / "x", data)
     assert len(data) > 4 * MIB
     assert planned(tmp_path) == [[("x", 0, len(data))]]
 
 
-def test_a_large_array(tmp_path: Path) -> None:
+def test_large_array_is_read(tmp_path: Path) -> None:
     data = b"[" + LINES.rstrip().replace(b"\n", b",\n") + b"]"
     write(tmp_path / "x.json", data)
     found = read(tmp_path)
@@ -300,7 +194,7 @@ def test_small_files_are_read_together() -> None:
     assert sorted(piece.file for item in items for piece in item) == found
 
 
-def test_empty_files_are_no_work() -> None:
+def test_empty_files_make_no_work_item() -> None:
     assert plan_reading([FoundFile("/x/empty.json", 0, MODIFIED)]) == []
 
 
@@ -309,12 +203,6 @@ def test_large_splits_stay_bounded() -> None:
     pieces = files._cut(Piece(file._replace(size=10 << 30), 0, 10 << 30), 64 * MIB)
     assert len(pieces) == 160
     assert {piece.stop - piece.start for piece in pieces} == {64 * MIB}
-
-
-def fails(path: Path) -> str:
-    with pytest.raises(SourceError) as caught:
-        read(path)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -339,12 +227,12 @@ def fails(path: Path) -> str:
     ],
     ids=["short gzip", "short zstd", "short bzip2", "gzip", "gzip tail", "zstd", "bzip2"],
 )
-def test_corrupt_files(tmp_path: Path, packed: bytes, message: str) -> None:
+def test_corrupt_file_is_an_error(tmp_path: Path, packed: bytes, message: str) -> None:
     path = write(tmp_path / "x.json", packed)
-    assert fails(path) == f"{path}: {message}"
+    assert error_of(path) == f"{path}: {message}"
 
 
-def test_a_file_that_disappears(tmp_path: Path) -> None:
+def test_deleted_file_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", b"{}\n")
     items = plan_reading(find_files(str(path)))
     path.unlink()
@@ -354,7 +242,7 @@ def test_a_file_that_disappears(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 5])
-def test_a_file_that_shrinks(tmp_path: Path, size: int) -> None:
+def test_truncated_file_is_an_error(tmp_path: Path, size: int) -> None:
     path = write(tmp_path / "x.json", b"1234567\n90\n")
     items = plan_reading(find_files(str(path)))
     os.truncate(path, size)
@@ -363,47 +251,12 @@ def test_a_file_that_shrinks(tmp_path: Path, size: int) -> None:
     assert str(caught.value) == f"{path}: cannot read at byte {size}: expected 11 bytes, the file has shrunk"
 
 
-def test_a_file_that_grows_is_read_as_it_was_found(tmp_path: Path) -> None:
+def test_appended_bytes_are_not_read(tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", b"1\n2\n")
     items = plan_reading(find_files(str(path)))
     with path.open("ab") as file:
         file.write(b"3\n")
     assert [batch.records for batch in read_item(items[0])] == [[b"1", b"2"]]
-
-
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A folder that everybody may look into, which those of pytest are not."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        yield Path(folder)
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Be nobody, if we are root, who may read everything."""
-    us = os.geteuid()
-    if us == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(us)
-
-
-def test_a_file_that_may_not_be_read(public: Path) -> None:
-    path = write(public / "x.json", b"{}\n")
-    path.chmod(0)
-    with unprivileged():
-        assert fails(path) == f"{path}: cannot open: Permission denied"
-
-
-def test_a_folder_that_may_not_be_listed(public: Path) -> None:
-    write(public / "in" / "x.json", b"{}\n")
-    (public / "in").chmod(0)
-    with unprivileged():
-        assert fails(public / "in") == f"{public}/in: cannot list: Permission denied"
-    (public / "in").chmod(0o700)
 
 
 def flatten(batch: RecordBatch) -> Iterable[tuple[str, int, bytes]]:
@@ -413,7 +266,7 @@ def flatten(batch: RecordBatch) -> Iterable[tuple[str, int, bytes]]:
     )
 
 
-def test_the_source_in_a_pipeline(tmp_path: Path) -> None:
+def test_pipeline_reads_all_files(tmp_path: Path) -> None:
     write(tmp_path / "a.json", LINES[:9000])
     write(tmp_path / "b.json.gz", gzip.compress(b"1\n2\n"))
     write(tmp_path / "c.json", ARRAY)
@@ -425,7 +278,7 @@ def test_the_source_in_a_pipeline(tmp_path: Path) -> None:
         assert_that(records, equal_to(expected))
 
 
-def test_the_sample_history_is_what_its_generator_makes(tmp_path: Path) -> None:
+def test_sample_history_equals_the_output_of_its_generator(tmp_path: Path) -> None:
     generate.write(tmp_path)
     for path in (
         SAMPLE / "expected.json",
@@ -434,12 +287,12 @@ def test_the_sample_history_is_what_its_generator_makes(tmp_path: Path) -> None:
     ):
         assert (tmp_path / path.relative_to(SAMPLE)).read_bytes() == path.read_bytes()
     packed = Path("history") / generate.PACKED
-    # Builds of zlib differ in how they pack, not in what.
+    # Builds of zlib compress differently; only the content is equal.
     assert gzip.decompress((tmp_path / packed).read_bytes()) == gzip.decompress(
         (SAMPLE / packed).read_bytes()
     )
 
 
-def test_the_sample_history_is_read_whole() -> None:
+def test_sample_history_is_read_completely() -> None:
     expected = json.loads((SAMPLE / "expected.json").read_text("utf-8"))
     assert len(read(SAMPLE / "history")) == expected["read"]
