@@ -51,7 +51,7 @@ class CommitStored(beam.PTransform):
         """Bring the updates of each partition together."""
         updates = [
             collection
-            | f"Report {name} records"
+            | f"Updates: {name}"
             >> beam.FlatMap(_read_updates if name == "read" else _stored_updates).with_output_types(
                 tuple[int, Any]
             )
