@@ -164,7 +164,7 @@ class Reading:
     @property
     def incomplete(self) -> list[RecordBatch]:
         """Batches whose acknowledgement is not complete, by their offsets."""
-        left = [] if self._complete else [each for each in self.batches if each not in self._completed]
+        left = [] if self._complete else [batch for batch in self.batches if batch not in self._completed]
         return sorted(left, key=lambda batch: batch.provenance.position)
 
     @property
@@ -183,7 +183,7 @@ class Reading:
     def metric(self, name: str) -> int:
         """Return a counter of the job when it had ended."""
         counters = self._metrics.query(MetricsFilter().with_name(name))["counters"]
-        return sum(each.result for each in counters)
+        return sum(counter.result for counter in counters)
 
 
 def reading(topic: OwnTopic, *, complete: bool = True, **query: str) -> Reading:

@@ -89,7 +89,7 @@ def test_bson_types_become_json(shop: Any, server: str) -> None:
 
 
 def test_ids_of_mixed_types_are_read_in_one_order(shop: Any, server: str) -> None:
-    shop.products.insert_many([{"_id": each} for each in ("b", 7, ObjectId("507f1f77bcf86cd799439011"), "a")])
+    shop.products.insert_many([{"_id": key} for key in ("b", 7, ObjectId("507f1f77bcf86cd799439011"), "a")])
     [batch] = read(server)
     assert message_ids_of(batch) == ["7", "a", "b", "507f1f77bcf86cd799439011"]
 

@@ -53,27 +53,27 @@ def until(reached: Callable[[], object], seconds: float = 60) -> None:
 
 
 class Reading:
-    """What a source hands over on Prism, whose workers are threads of this process."""
+    """The batches of a source on Prism, whose workers are threads of this process."""
 
-    def __init__(self, settling: bool, run: RunState) -> None:
-        self.settling = settling
+    def __init__(self, completing: bool, run: RunState) -> None:
+        self.completing = completing
         self.run = run
         self.batches: list[RecordBatch] = []
-        self._owed: list[RecordBatch] = []
+        self._incomplete: list[RecordBatch] = []
         self._lock = threading.Lock()
 
     def take(self, batch: RecordBatch) -> None:
         with self._lock:
             self.batches.append(batch)
-            self._owed.append(batch)
-        if self.settling:
-            self.settle()
+            self._incomplete.append(batch)
+        if self.completing:
+            self.complete()
 
-    def settle(self) -> None:
+    def complete(self) -> None:
         """Do as the last steps of the graph do when records are stored."""
         with self._lock:
-            owed, self._owed = self._owed, []
-        for batch in owed:
+            batches, self._incomplete = self._incomplete, []
+        for batch in batches:
             self.run.acks.complete(batch.acks(len(batch.records)))
 
     @property
@@ -82,7 +82,7 @@ class Reading:
 
     @property
     def ids(self) -> list[str]:
-        return [each for batch in self.batches for each in message_ids_of(batch)]
+        return [message_id for batch in self.batches for message_id in message_ids_of(batch)]
 
 
 _READING: list[Reading] = []
@@ -94,13 +94,13 @@ def _take(batch: RecordBatch) -> None:
 
 @contextmanager
 def reading(
-    source: beam.PTransform | Source, settling: bool = True, draining: bool = True
+    source: beam.PTransform | Source, completing: bool = True, draining: bool = True
 ) -> Iterator[Reading]:
     """Read in the background; drain, or cancel, and close when the block ends."""
     assert isinstance(source, StreamingSource)
     run = source.handle.state
     with prism.start() as runner:
-        _READING.append(Reading(settling, run))
+        _READING.append(Reading(completing, run))
         pipeline = beam.Pipeline(options=PipelineOptions(runner.options, streaming=True))
         _ = pipeline | "Read" >> source | "Take" >> beam.Map(_take)
         result: Any = pipeline.run()
@@ -142,9 +142,9 @@ def test_messages_are_read_once_with_attributes_and_publish_time(topic: PubSubTo
 
 def test_only_stored_messages_are_acknowledged(topic: PubSubTopic) -> None:
     stored = topic.publish(b"%d" % n for n in range(500))
-    with reading(open_source(topic.source), settling=False) as read:
+    with reading(open_source(topic.source), completing=False) as read:
         until(lambda: len(read.ids) >= 500)
-        read.settle()
+        read.complete()
         lost = topic.publish(b"%d" % n for n in range(500, 700))
         until(lambda: len(read.ids) >= 700)
     assert Counter(read.ids) == Counter(stored + lost)
@@ -157,12 +157,12 @@ def test_only_stored_messages_are_acknowledged(topic: PubSubTopic) -> None:
 @pytest.mark.long
 def test_leases_are_extended_until_messages_are_stored(topic: PubSubTopic) -> None:
     ids = topic.publish(b"%d" % n for n in range(2600))
-    with reading(open_source(topic.source), settling=False) as read:
+    with reading(open_source(topic.source), completing=False) as read:
         until(lambda: len(read.ids) >= 2600)
-        held = time.monotonic()
-        until(lambda: time.monotonic() > held + 21)  # twice the subscription's deadline
+        pulled = time.monotonic()
+        until(lambda: time.monotonic() > pulled + 21)  # twice the subscription's deadline
         assert topic.pull() == []
-        read.settle()
+        read.complete()
     assert Counter(read.ids) == Counter(ids)
     assert topic.pull() == []
 
@@ -187,14 +187,14 @@ def test_source_pauses_while_too_many_messages_are_unstored(
     monkeypatch.setattr(acknowledgements, "MAX_OUTSTANDING_RECORDS", 2000)
     monkeypatch.setattr("sluice.sources.pubsub.subscriber._ENOUGH_MESSAGES", 500)
     ids = topic.publish(b"%d" % n for n in range(12_000))
-    with reading(open_source(topic.source), settling=False) as read:
+    with reading(open_source(topic.source), completing=False) as read:
         until(lambda: read.run.acks.outstanding().records >= 2000)
         full = read.run.acks.outstanding().records
         begun = time.monotonic()
         until(lambda: time.monotonic() > begun + 2)
         assert read.run.acks.outstanding().records == full < 8000
-        read.settling = True
-        read.settle()
+        read.completing = True
+        read.complete()
         until(lambda: len(read.ids) >= 12_000)
     assert Counter(read.ids) == Counter(ids)
     assert topic.pull() == []
@@ -266,7 +266,7 @@ def test_recreated_subscription_is_read_again(
 
 
 def test_finalized_bundles_are_acknowledged(topic: PubSubTopic) -> None:
-    """As on runners that keep what they have taken over; their steps settle no receipts."""
+    """As on runners that persist committed bundles; their steps complete no acks."""
     ids = topic.publish(b"%d" % n for n in range(3000))
     with reading(Finalizing(topic.source, topic.subscription), draining=False) as read:
         subscriber = open_subscriber(topic.subscription, None, read.run)
@@ -289,7 +289,7 @@ class Finalizing(StreamingSource):
 def test_native_source_reads_the_same_records(topic: PubSubTopic) -> None:
     plain = topic.publish((b"%d" % n for n in range(30)), source="web")
     keyed = topic.publish([b"first"], ordering_key="user-7")
-    _READING.append(Reading(settling=True, run=RunState()))
+    _READING.append(Reading(completing=True, run=RunState()))
     options = PipelineOptions(["--runner=BundleBasedDirectRunner"], streaming=True)
     pipeline = beam.Pipeline(options=options)
     _ = pipeline | "Read" >> NativeRead(topic.source, topic.subscription) | "Take" >> beam.Map(_take)

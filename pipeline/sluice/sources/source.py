@@ -40,7 +40,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class Acknowledging(Protocol):
-    """A source that the graph can tell what is stored, where its steps do not share a process with it."""
+    """A source that the graph notifies of stored records, where its steps do not share a process with it."""
 
     def acknowledge(self) -> beam.PTransform:
         """Return the step for `graph.Run.acknowledge`."""

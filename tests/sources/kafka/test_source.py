@@ -57,7 +57,7 @@ STARTS = (
         ("kafka://b/t/u?group=g", f"{SHAPE} 'kafka://b/t/u?group=g'"),
         (
             "kafka://b/t",
-            "kafka://b/t: group: expected the consumer group that remembers what is stored, got nothing",
+            "kafka://b/t: group: expected the consumer group that stores the job's offsets, got nothing",
         ),
         (
             "kafka://b/t?group=g&from=1",
@@ -108,10 +108,10 @@ def test_a_wrong_setting_names_the_variables(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_workers_get_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hush")
     topic = Topic("b", "t", "g", "latest")
-    for each in (PartitionDiscovery, AckTokenRead, OffsetSpanRead):
-        packed = pickle.dumps(each(topic, system_clock, RunHandle()))
+    for dofn in (PartitionDiscovery, AckTokenRead, OffsetSpanRead):
+        packed = pickle.dumps(dofn(topic, system_clock, RunHandle()))
         assert b"hush" not in packed
-        assert type(pickle.loads(packed)) is each
+        assert type(pickle.loads(packed)) is dofn
     assert "hush" not in repr(vars(KafkaSource(topic)))
 
 
@@ -145,9 +145,9 @@ class Sent(NamedTuple):
 
 def test_batches_are_bounded_in_records_and_bytes() -> None:
     assert list(cut([])) == []
-    assert [len(each) for each in cut([Sent()] * 4001)] == [2000, 2000, 1]
+    assert [len(part) for part in cut([Sent()] * 4001)] == [2000, 2000, 1]
     large, small = Sent(b"x" * (10 << 20)), Sent(b"x" * (1 << 20))
-    assert [len(each) for each in cut([small, large, small, small, small, small, small])] == [2, 4, 1]
+    assert [len(part) for part in cut([small, large, small, small, small, small, small])] == [2, 4, 1]
 
 
 def test_a_batch() -> None:

@@ -1,4 +1,4 @@
-"""Addresses of Pub/Sub, what is checked before a run, and what is put into one request."""
+"""Addresses of Pub/Sub, the check before a run, and the division of ids into requests."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_unknown_option_is_rejected() -> None:
 def test_ids_are_sent_in_parts_that_the_service_takes() -> None:
     ids = [f"{number:0200}" for number in range(6000)]
     parts = list(split_ack_ids(ids))
-    assert [each for part in parts for each in part] == ids
+    assert [ack_id for part in parts for ack_id in part] == ids
     assert max(map(len, parts)) <= 2500
     request = types.AcknowledgeRequest.pb()
     assert (

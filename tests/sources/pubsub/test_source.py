@@ -1,4 +1,4 @@
-"""The Pub/Sub source without a server: what its batches, its letters and its readers are."""
+"""The Pub/Sub source without a server: its batches, their dead letters, and its DoFns."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_message_is_found_again_by_its_id_alone() -> None:
 def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:
     first = to_batch("pubsub://u", [message(1), message(2)])
     again = to_batch("pubsub://u", [message(2, deliveryAttempt="2")])
-    letters = [
+    dead_letters = [
         make_dead_letter(
             Rejected(
                 batch.records[index], batch.origin(index), "decode", [Violation("not_json", "", "", "")]
@@ -62,8 +62,8 @@ def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:
         )
         for batch, index, rejected_at in ((first, 1, PUBLISHED + 1), (again, 0, PUBLISHED + 99))
     ]
-    assert letters[0].letter_id == letters[1].letter_id
-    assert letters[0].time == letters[1].time
+    assert dead_letters[0].letter_id == dead_letters[1].letter_id
+    assert dead_letters[0].time == dead_letters[1].time
     other = make_dead_letter(
         Rejected(
             b"2", replace(first.origin(1), message_id="id-3"), "decode", [Violation("not_json", "", "", "")]
@@ -71,7 +71,7 @@ def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:
         "job",
         PUBLISHED,
     )
-    assert other.letter_id != letters[0].letter_id
+    assert other.letter_id != dead_letters[0].letter_id
 
 
 @pytest.mark.parametrize("kind", [AckTokenPull, BundleFinalizerPull])

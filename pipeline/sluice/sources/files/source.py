@@ -76,7 +76,7 @@ class FileSource(beam.PTransform):
     documents are read in one piece each. Memory holds some blocks, whatever the size of the files.
 
     Why not Beam's own ReadAllFromText: its element is a line, and Beam costs microseconds for each element; it
-    cannot tell documents from lines; and it cuts 100 MB into 64 and 36, while runners on one machine share out
+    cannot distinguish documents from lines; and it cuts 100 MB into 64 and 36, while runners on one machine assign
     work items once, in their order, so that shares are equal only if the items are.
     """
 

@@ -47,7 +47,7 @@ class KafkaConnector(Connector["KafkaSource"]):
 
     brokers: str = option("brokers, with commas between them", example="a:9092,b:9092", part=True)
     topic_name: str = option("topic", example="clicks", part=True)
-    group: str = option("the consumer group that remembers what is stored", example="sluice-clicks")
+    group: str = option("the consumer group that stores the job's offsets", example="sluice-clicks")
     start: str | float = option(
         "where a new group begins: committed (what the group has stored, else the earliest record), earliest, latest,"
         " or a log time with its offset",

@@ -1,7 +1,7 @@
 """Kafka as a source: `kafka://host:9092[,host2:9092]/topic?group=NAME[&start=committed|earliest|latest|TIME]`.
 
 A restriction is a partition from an offset on, an element is a batch of records. Partitions are assigned, never
-subscribed to: the runner shares them out, and the consumer group only remembers how far each is stored. Only
+subscribed to: the runner distributes them, and the consumer group only stores their offsets. Only
 committed transactions are read. A record without a value, a tombstone of a compacted topic, is not an event: it is
 counted in the metric `tombstones` and left out.
 """
