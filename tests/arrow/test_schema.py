@@ -72,7 +72,7 @@ def test_field_metadata_has_description_and_value_type() -> None:
         ),
     ],
 )
-def test_property_that_no_table_can_hold_is_refused(prop: Property, message: str) -> None:
+def test_property_that_no_table_can_hold_is_rejected(prop: Property, message: str) -> None:
     with pytest.raises(ContractError) as error:
         arrow_schema(contract(prop, path="c.yaml"))
     assert str(error.value) == message

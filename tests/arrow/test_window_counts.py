@@ -26,22 +26,24 @@ S = 1_000_000
         ([35 * S, 5 * S, 36 * S], [WindowCount(0, 10 * S, 1), WindowCount(30 * S, 40 * S, 2)]),
     ],
 )
-def test_ten_second_windows(times: list[int | None], expected: list[WindowCount]) -> None:
+def test_events_are_counted_in_windows_of_ten_seconds(
+    times: list[int | None], expected: list[WindowCount]
+) -> None:
     assert count_windows(pa.array(times, TIME)) == expected
 
 
-def test_the_width_is_the_callers() -> None:
+def test_window_has_the_given_width() -> None:
     times = pa.chunked_array([pa.array([0, 59 * S], TIME), pa.array([60 * S], TIME)])
     assert count_windows(times, 60.0) == [WindowCount(0, 60 * S, 2), WindowCount(60 * S, 120 * S, 1)]
 
 
-def test_a_window_below_a_second_is_refused() -> None:
+def test_window_below_a_second_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"^expected a window of at least 1 s, got 0 s$"):
         count_windows(pa.array([], TIME), 0)
 
 
 @given(st.lists(st.integers(-62_135_596_800 * S, 253_402_300_799 * S)), st.sampled_from([1, 7, 10, 60]))
-def test_every_event_is_in_the_window_that_holds_its_time(times: list[int], width: int) -> None:
+def test_event_is_counted_in_the_window_of_its_time(times: list[int], width: int) -> None:
     expected = Counter(time // (width * S) for time in times)
     assert count_windows(pa.array(times, TIME), width) == [
         WindowCount(number * width * S, (number + 1) * width * S, expected[number])
@@ -49,7 +51,7 @@ def test_every_event_is_in_the_window_that_holds_its_time(times: list[int], widt
     ]
 
 
-def test_types_are_counted_apart_within_a_window() -> None:
+def test_window_has_one_count_for_each_type() -> None:
     times = pa.array([1 * S, 2 * S, 3 * S, 11 * S, None], TIME)
     types = pa.array(["view", "click", "view", "click", "click"])
     assert count_windows(times, 10.0, types) == [

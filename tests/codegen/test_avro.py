@@ -247,7 +247,7 @@ def test_name_becomes_one_that_avro_allows(name: str, expected: str) -> None:
     assert avro_name(name) == expected
 
 
-def test_names_that_become_equal_are_refused() -> None:
+def test_names_that_are_equal_in_avro_are_rejected() -> None:
     twins = Property("o", "object", properties=(Property("a-b", "string"), Property("a_b", "string")))
     with pytest.raises(ContractError) as raised:
         avro_schema(replace(THING, properties=(twins,)))

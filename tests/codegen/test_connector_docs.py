@@ -39,7 +39,7 @@ def test_marked_block_is_replaced_by_the_options(tmp_path: Path) -> None:
         (BEGIN.format("warehouse", "sqlite"), f"expected the end mark {END} after "),
     ],
 )
-def test_wrong_mark_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_mark_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     path = page(tmp_path, text)
     with pytest.raises(ConfigError) as raised:
         connector_pages(tmp_path)

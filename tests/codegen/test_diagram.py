@@ -29,12 +29,12 @@ ATTRIBUTE = re.compile(
 )
 
 
-def thing(table: str, *properties: Property) -> Contract:
+def contract_of(table: str, *properties: Property) -> Contract:
     return Contract(table, table, table, "1.0.0", "shop", "", properties, None)
 
 
-def test_a_diagram() -> None:
-    sales = thing(
+def test_diagram_has_tables_objects_and_references() -> None:
+    sales = contract_of(
         "sales",
         Property("id", "uuid", required=True, unique=True, description="The sale."),
         Property("status", "string", required=True, enum=("new", "old"), classification="internal"),
@@ -58,7 +58,7 @@ def test_a_diagram() -> None:
             properties=(Property("city", "string", required=True, description='A "city".'),),
         ),
     )
-    people = thing("people", Property("person_id", "uuid", required=True, unique=True))
+    people = contract_of("people", Property("person_id", "uuid", required=True, unique=True))
     assert mermaid([sales, people]) == (
         """\
 erDiagram
@@ -101,7 +101,7 @@ def lines_that_are_not_mermaid(text: str) -> list[str]:
     return [line for line in rest if not any(each.fullmatch(line) for each in known)]
 
 
-def test_the_product_diagram_is_mermaid() -> None:
+def test_diagram_of_the_products_contracts_is_mermaid() -> None:
     text = mermaid(load_contracts(str(SCHEMAS)).values())
     assert lines_that_are_not_mermaid(text) == []
     entities = re.findall(r'^    "([^"]+)" \{$', text, re.MULTILINE)
@@ -116,11 +116,11 @@ def test_the_product_diagram_is_mermaid() -> None:
 
 
 @pytest.mark.parametrize("name", ["to", "pk", "1st", "user-id", "é%", "a.b", 'q"\\'])
-def test_any_name_is_mermaid(name: str) -> None:
+def test_diagram_with_special_names_is_mermaid(name: str) -> None:
     inner = Property(name, "object", properties=(Property(name, "string", description='"%\n'),))
-    assert lines_that_are_not_mermaid(mermaid([thing(name, inner)])) == []
+    assert lines_that_are_not_mermaid(mermaid([contract_of(name, inner)])) == []
 
 
-def test_the_order_of_contracts_does_not_matter() -> None:
-    one, two = thing("a", Property("x", "string")), thing("b", Property("y", "string"))
+def test_diagram_is_the_same_for_any_order_of_contracts() -> None:
+    one, two = contract_of("a", Property("x", "string")), contract_of("b", Property("y", "string"))
     assert mermaid([one, two]) == mermaid([two, one])

@@ -64,11 +64,11 @@ EVENTS = load_contracts(str(Path(__file__).parents[2] / "schemas" / "backend_eve
         ),
     ],
 )
-def test_properties(prop: Property, schema: dict[str, object]) -> None:
+def test_property_has_the_schema_of_its_type_and_limits(prop: Property, schema: dict[str, object]) -> None:
     assert property_schema(prop) == schema
 
 
-def test_an_event() -> None:
+def test_event_has_a_json_schema_with_its_properties() -> None:
     schema = json_schema(EVENTS["inventory"])
     properties = schema.pop("properties")
     assert schema == {
@@ -89,5 +89,5 @@ def test_an_event() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(EVENTS))
-def test_schemas_are_valid_schemas(name: str) -> None:
+def test_json_schema_of_every_contract_is_valid(name: str) -> None:
     assert jsonschema_rs.meta.is_valid(json_schema(EVENTS[name]))

@@ -1,4 +1,4 @@
-"""JSON documents: elements byte for byte, whatever the cut; broken ones lose nothing; lines are none."""
+"""JSON documents: elements byte for byte, however the file is cut into chunks; malformed ones lose no bytes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(data: bytes, size: int = 1 << 20) -> list[tuple[int, bytes]]:
         (b"[true,null,-1.5e+3,oops]", [(1, b"true"), (6, b"null"), (11, b"-1.5e+3"), (19, b"oops")]),
     ],
 )
-def test_elements(data: bytes, records: list[tuple[int, bytes]], size: int) -> None:
+def test_element_keeps_its_bytes_and_offset(data: bytes, records: list[tuple[int, bytes]], size: int) -> None:
     assert read(data, size) == records
 
 
@@ -63,20 +63,20 @@ def test_elements(data: bytes, records: list[tuple[int, bytes]], size: int) -> N
         (b'[{"a":1},', [(1, b'{"a":1}')]),
     ],
 )
-def test_a_broken_document_loses_nothing(data: bytes, records: list[tuple[int, bytes]], size: int) -> None:
+def test_broken_document_loses_no_bytes(data: bytes, records: list[tuple[int, bytes]], size: int) -> None:
     assert read(data, size) == records
 
 
-def test_a_long_remainder_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remainder_over_the_limit_is_cut_into_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_array, "MAX_ELEMENT_BYTES", 8)
     data = b'[1,{"a":"0123456789012345678\n '
-    found = read(data, 3)
-    assert b"".join(record for _, record in found[1:]) == data[3:].rstrip()
-    assert found[0] == (1, b"1")
-    assert [offset for offset, _ in found] == [1, 3, *range(3 + len(found[1][1]), len(data) - 2, 8)]
+    records = read(data, 3)
+    assert b"".join(record for _, record in records[1:]) == data[3:].rstrip()
+    assert records[0] == (1, b"1")
+    assert [offset for offset, _ in records] == [1, 3, *range(3 + len(records[1][1]), len(data) - 2, 8)]
 
 
-def test_a_long_element_is_one_record() -> None:
+def test_element_of_20_megabytes_is_one_record() -> None:
     element = b'{"a":"' + b"x" * 20_000_000 + b'"}'
     assert read(b"[" + element + b"," + element + b"]") == [(1, element), (len(element) + 2, element)]
 
@@ -94,28 +94,28 @@ values = st.recursive(
     escaped=st.booleans(),
     size=st.integers(1, 60),
 )
-def test_any_array_in_any_chunks(
+def test_array_cut_into_any_chunks_gives_its_elements(
     elements: list[object], indent: int | None, escaped: bool, size: int
 ) -> None:
     data = json.dumps(elements, indent=indent, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
-    found = read(data, size)
-    assert [json.loads(record.decode("utf-8", "surrogatepass")) for _, record in found] == elements
-    assert all(data[offset : offset + len(record)] == record for offset, record in found)
+    records = read(data, size)
+    assert [json.loads(record.decode("utf-8", "surrogatepass")) for _, record in records] == elements
+    assert all(data[offset : offset + len(record)] == record for offset, record in records)
 
 
 @given(
     data=st.lists(st.sampled_from([*(bytes([byte]) for byte in b'[]{},:" \\\n1a'), b"\xff"])).map(b"".join),
     size=st.integers(1, 20),
 )
-def test_any_bytes_are_read_alike_in_any_chunks(data: bytes, size: int) -> None:
-    found = read(data, size)
-    assert found == read(data)
-    assert all(data[offset : offset + len(record)] == record for offset, record in found)
-    settled = 0
-    for offset, record in found:  # what lies between records is punctuation of arrays alone
-        assert data[settled:offset].strip(b"[], \n") == b""
-        settled = offset + len(record)
-    assert data[settled:].strip(b"[], \n") == b""
+def test_bytes_cut_into_any_chunks_give_the_same_records(data: bytes, size: int) -> None:
+    records = read(data, size)
+    assert records == read(data)
+    assert all(data[offset : offset + len(record)] == record for offset, record in records)
+    end = 0
+    for offset, record in records:  # only punctuation of arrays is between records
+        assert data[end:offset].strip(b"[], \n") == b""
+        end = offset + len(record)
+    assert data[end:].strip(b"[], \n") == b""
 
 
 EVENT = b'{"event_type":"order"}'
@@ -158,7 +158,7 @@ EVENT = b'{"event_type":"order"}'
         ("json_array", b'{\n  "a": 1'),
     ],
 )
-def test_a_whole_file_tells_its_format(name: str, head: bytes) -> None:
+def test_format_is_detected_from_a_whole_file(name: str, head: bytes) -> None:
     assert detect_format(head, whole=True) is FORMATS[name]
 
 
@@ -176,5 +176,5 @@ def test_a_whole_file_tells_its_format(name: str, head: bytes) -> None:
         ("json_array", b'{\n    "a": 1,\n   '),
     ],
 )
-def test_the_head_of_a_file_tells_its_format(name: str, head: bytes) -> None:
+def test_format_is_detected_from_the_head_of_a_file(name: str, head: bytes) -> None:
     assert detect_format(head, whole=False) is FORMATS[name]

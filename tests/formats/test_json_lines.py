@@ -22,12 +22,12 @@ def flat(blocks: Iterator[Records]) -> list[tuple[int, bytes]]:
 
 
 def expected(data: bytes) -> list[tuple[int, bytes]]:
-    found, at = [], 0
+    records, at = [], 0
     for line in data.split(b"\n"):
         if line not in (b"", b"\r"):
-            found.append((at, line))
+            records.append((at, line))
         at += len(line) + 1
-    return found
+    return records
 
 
 @pytest.mark.parametrize(
@@ -43,23 +43,23 @@ def expected(data: bytes) -> list[tuple[int, bytes]]:
         (b"a\x0bb\x0cc\x85d\xe2\x80\xa8e\n", [(0, b"a\x0bb\x0cc\x85d\xe2\x80\xa8e")]),
     ],
 )
-def test_records_and_offsets(data: bytes, records: list[tuple[int, bytes]]) -> None:
+def test_line_keeps_its_bytes_and_offset(data: bytes, records: list[tuple[int, bytes]]) -> None:
     assert flat(read_lines(chunked(data, 1 << 20))) == records
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_every_possible_boundary(size: int) -> None:
+def test_splits_at_any_boundaries_give_every_line_once(size: int) -> None:
     data = b"one\n\ntwo\r\n\r\n\xff\n3\n\n\nfour"
     for first in range(len(data) + 1):
         for second in range(first, len(data) + 1):
             bounds = [0, first, second, len(data)]
-            found = [
+            records = [
                 record
                 for start, stop in zip(bounds, bounds[1:], strict=False)
                 if start < stop
                 for record in flat(read_lines(chunked(data, size, start), start, stop))
             ]
-            assert found == expected(data), bounds
+            assert records == expected(data), bounds
 
 
 @given(
@@ -69,16 +69,16 @@ def test_every_possible_boundary(size: int) -> None:
     chunk=st.integers(1, 40),
 )
 @example(data=b"a\nb", split=2, chunk=1)
-def test_any_content_in_any_splits(data: bytes, split: int, chunk: int) -> None:
-    found = [
+def test_bytes_in_splits_of_any_size_give_every_line_once(data: bytes, split: int, chunk: int) -> None:
+    records = [
         record
         for start in range(0, len(data), split)
         for record in flat(read_lines(chunked(data, chunk, start), start, min(start + split, len(data))))
     ]
-    assert found == expected(data)
+    assert records == expected(data)
 
 
-def test_a_line_of_20_megabytes_is_one_record() -> None:
+def test_line_of_20_megabytes_is_one_record() -> None:
     line = b'{"a":"' + b"x" * 20_000_000 + b'"}'
     blocks = list(read_lines(chunked(b"1\n" + line + b"\n2\n", 1 << 20)))
     assert [len(block.records) for block in blocks] == [1, 2]
@@ -86,13 +86,13 @@ def test_a_line_of_20_megabytes_is_one_record() -> None:
     assert blocks[1].records == [line, b"2"]
 
 
-def test_a_split_reads_no_further_than_its_last_line() -> None:
+def test_split_reads_no_further_than_its_last_line() -> None:
     chunks = iter([b"a\nb", b"b\nc\n", b"never read"])
     assert flat(read_lines(chunks, 0, 3)) == [(0, b"a"), (2, b"bb")]
     assert next(chunks) == b"never read"
 
 
-def test_offsets_are_a_sequence_that_travels() -> None:
+def test_offsets_are_a_sequence_that_can_be_pickled() -> None:
     block = next(read_lines([b"a\n\nbb\nc\n"]))
     offsets = pickle.loads(pickle.dumps(block.offsets))
     assert (offsets[0], offsets[-1], offsets[1:], len(offsets)) == (0, 6, [3, 6], 3)

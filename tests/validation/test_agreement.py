@@ -231,15 +231,15 @@ CONTRACTS: SearchStrategy[Contract] = st.builds(
 
 
 def accepted(decoder: EventDecoder, explainer: Explainer, record: bytes) -> bool:
-    """The verdict of the hot path, as the decode step reaches it."""
+    """Return whether the hot path accepts `record`, as the decode step does."""
     try:
         record.decode()
         event = decoder.decode(record)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     suspects = decoder.suspects.get(type(event))
-    plain = (suspects is None or not suspects([event])) and not too_deep(record)
-    return plain or not explainer.explain(record).violations
+    unsuspected = (suspects is None or not suspects([event])) and not too_deep(record)
+    return unsuspected or not explainer.explain(record).violations
 
 
 def verdict(contracts: Mapping[str, Contract], route_by: str | None, record: bytes) -> Explanation:
@@ -305,20 +305,28 @@ QUICK = settings(
 SINGLE = {"order": EVENTS["order"]}
 
 
-@pytest.mark.parametrize("contract", [*EVENTS.values(), LETTER, EVERYTHING], ids=lambda each: each.event_type)
+@pytest.mark.parametrize(
+    "contract", [*EVENTS.values(), LETTER, EVERYTHING], ids=lambda contract: contract.event_type
+)
 @QUICK
 @given(data=st.data())
-def test_valid_events_are_accepted_by_all(contract: Contract, data: st.DataObject) -> None:
+def test_valid_event_is_accepted_by_decoder_explainer_and_json_schema(
+    contract: Contract, data: st.DataObject
+) -> None:
     record = data.draw(object_text(contract.properties, wild=0)).encode()
     explanation = verdict({contract.event_type: contract}, None, record)
     assert explanation.violations == ()
     check_schema(contract, record, explanation)
 
 
-@pytest.mark.parametrize("contract", [*EVENTS.values(), LETTER, EVERYTHING], ids=lambda each: each.event_type)
+@pytest.mark.parametrize(
+    "contract", [*EVENTS.values(), LETTER, EVERYTHING], ids=lambda contract: contract.event_type
+)
 @QUICK
 @given(data=st.data(), wild=st.integers(1, 4))
-def test_broken_events_have_one_verdict(contract: Contract, data: st.DataObject, wild: int) -> None:
+def test_decoder_and_explainer_agree_on_invalid_events(
+    contract: Contract, data: st.DataObject, wild: int
+) -> None:
     record = data.draw(object_text(contract.properties, wild)).encode()
     check_schema(contract, record, verdict({contract.event_type: contract}, None, record))
 
@@ -326,7 +334,7 @@ def test_broken_events_have_one_verdict(contract: Contract, data: st.DataObject,
 @pytest.mark.parametrize("contracts", [EVENTS, SINGLE], ids=["several", "single"])
 @QUICK
 @given(data=st.data(), name=st.sampled_from(sorted(EVENTS)), wild=st.integers(0, 3))
-def test_routed_events_have_one_verdict(
+def test_decoder_and_explainer_agree_on_routed_events(
     contracts: Mapping[str, Contract], data: st.DataObject, name: str, wild: int
 ) -> None:
     record = data.draw(object_text(EVENTS[name].properties, wild)).encode()
@@ -337,7 +345,9 @@ def test_routed_events_have_one_verdict(
 
 @QUICK
 @given(data=st.data(), contract=CONTRACTS, wild=st.integers(0, 2))
-def test_any_contract_has_one_verdict(data: st.DataObject, contract: Contract, wild: int) -> None:
+def test_decoder_and_explainer_agree_on_random_contracts(
+    data: st.DataObject, contract: Contract, wild: int
+) -> None:
     record = data.draw(object_text(contract.properties, wild)).encode()
     explanation = verdict({"random": contract}, None, record)
     if not wild:
@@ -347,7 +357,7 @@ def test_any_contract_has_one_verdict(data: st.DataObject, contract: Contract, w
 
 @QUICK
 @given(data=st.data())
-def test_any_bytes_have_one_verdict(data: st.DataObject) -> None:
+def test_decoder_and_explainer_agree_on_arbitrary_bytes(data: st.DataObject) -> None:
     record = data.draw(object_text(EVENTS["order"].properties, wild=0)).encode()
     start = data.draw(st.integers(0, len(record)))
     stop = data.draw(st.integers(start, min(start + 4, len(record))))
@@ -358,8 +368,10 @@ def test_any_bytes_have_one_verdict(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, 900, 100_000])
-def test_deep_records_have_one_verdict(depth: int) -> None:
+def test_decoder_and_explainer_agree_on_deep_nesting(depth: int) -> None:
     line = (ROOT / "schemas/backend_events/examples/inventory.accepts.ndjson").read_bytes().splitlines()[0]
     record = line[:-1] + b',"x":' + b"[" * depth + b"]" * depth + b"}"
     explanation = verdict(EVENTS, "event_type", record)
-    assert [each.got for each in explanation.violations] == ["nesting deeper than 256"] * (depth >= MAX_DEPTH)
+    assert [violation.got for violation in explanation.violations] == ["nesting deeper than 256"] * (
+        depth >= MAX_DEPTH
+    )
