@@ -185,7 +185,7 @@ def test_source_pauses_while_too_many_messages_are_unstored(
     topic: PubSubTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acknowledgements, "MAX_OUTSTANDING_RECORDS", 2000)
-    monkeypatch.setattr("sluice.sources.pubsub.subscriber._ENOUGH_MESSAGES", 500)
+    monkeypatch.setattr("sluice.sources.pubsub.subscriber._BATCH_MESSAGES", 500)
     ids = topic.publish(b"%d" % n for n in range(12_000))
     with reading(open_source(topic.source), completing=False) as read:
         until(lambda: read.run.acks.outstanding().records >= 2000)
