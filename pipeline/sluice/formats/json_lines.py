@@ -15,12 +15,12 @@ class Records(NamedTuple):
 
 
 class LineOffsets(Sequence[int]):
-    """Offset of each line that is a record, worked out when asked for: clean input asks for one a block."""
+    """Offset of each line that is a record, computed on demand: valid input needs one offset a block."""
 
     __slots__ = ("_lines", "_known", "_size", "_start")
 
     def __init__(self, start: int, lines: Sequence[bytes], size: int) -> None:
-        """Take all lines that follow each other from offset `start`; `size` of them are records."""
+        """Take consecutive lines from offset `start`; `size` of them are records."""
         self._start = start
         self._lines = lines
         self._size = size
@@ -51,10 +51,10 @@ def read_lines(chunks: Iterable[bytes], start: int = 0, stop: int | None = None)
     Splits that touch therefore give every line exactly once. An empty line or a lone `\r` is no record.
 
     Args:
-        chunks: what follows each other in the file from `max(start - 1, 0)` on; the byte before `start` tells
-            whether a line begins there. It is read no further than to the end of the last line.
+        chunks: consecutive bytes of the file from `max(start - 1, 0)` on; the byte before `start` shows whether a
+            line begins there. No chunk after the end of the last line is read.
         start: offset at which the split begins.
-        stop: offset at which it ends; None is the end of the file.
+        stop: offset at which the split ends; None is the end of the file.
 
     """
     for offset, lines in line_blocks(chunks, start, stop):
@@ -73,11 +73,12 @@ def line_blocks(
 ) -> Iterator[tuple[int, list[bytes]]]:
     """Yield the lines that end in each chunk, with the offset of the first of them.
 
-    A split begins behind the first line feed at `start - 1` or later, and the same rule ends it.
+    A split begins after the first line feed at `start - 1` or later, and the same rule ends it.
     """
     at = max(start - 1, 0)
-    offset = 0 if start == 0 else None  # of the line that is held; None until the first line has begun
-    held: list[bytes] = []  # joined once: adding each chunk to a growing line is quadratic for one of 20 MB
+    offset = 0 if start == 0 else None  # of the unfinished line; None until the first line has begun
+    # Joined once: adding each chunk to a growing line is quadratic for one of 20 MB.
+    unfinished: list[bytes] = []
     for chunk in chunks:
         body, last = chunk, 0
         if offset is None:
@@ -94,13 +95,13 @@ def line_blocks(
         at += len(body)
         lines = body.split(b"\n")
         if len(lines) == 1:
-            held.append(body)
+            unfinished.append(body)
             continue
-        lines[0] = b"".join((*held, lines[0]))
-        held = [lines.pop()]
+        lines[0] = b"".join((*unfinished, lines[0]))
+        unfinished = [lines.pop()]
         yield offset, lines
-        offset = at - len(held[0])
+        offset = at - len(unfinished[0])
         if last:
             return
-    if offset is not None and any(held):
-        yield offset, [b"".join(held)]
+    if offset is not None and any(unfinished):
+        yield offset, [b"".join(unfinished)]
