@@ -80,7 +80,7 @@ class GraphRun:
         self.log = EventLog(
             open_store(self.job.files), {name: TypeLog.of(each) for name, each in CONTRACTS.items()}
         )
-        self.letters = DeadLetterLog.at(self.job.dead_letters)
+        self.dead_letters = DeadLetterLog.at(self.job.dead_letters)
         self.warehouse = open_warehouse(self.job.warehouse)
         self.runs = 0
 
@@ -102,7 +102,7 @@ class GraphRun:
         handle = RunHandle()
         run = RunContext(
             log=self.log,
-            dead_letters=self.letters,
+            dead_letters=self.dead_letters,
             warehouse=self.warehouse,
             tables={**self.job.contracts, DEAD_LETTER: self.letter_contract, **tables},
             ages=AgeLimits(60, HOUR, started=None if self.live else MINUTE + HOUR),

@@ -187,10 +187,10 @@ class RecordDecoder:
                 events.append(decode(line))
             except _UNDECODABLE:
                 index = len(events)
-                rescued = self._rescue(batch, index, csv_violations.get(index), line)
-                if not isinstance(rescued, Explanation):
-                    repaired[index], rescued = rescued
-                events.append(rescued)
+                event = self._repair(batch, index, csv_violations.get(index), line)
+                if not isinstance(event, Explanation):
+                    repaired[index], event = event
+                events.append(event)
         return events, repaired
 
     def _suspects(self, events: Sequence[Any]) -> set[int]:
@@ -220,7 +220,7 @@ class RecordDecoder:
             line = self._mask[contract.event_type](line)
         return _with_delivery(line, batch.origin(index)) if contract.identity == "delivery" else line
 
-    def _rescue(
+    def _repair(
         self, batch: RecordBatch, index: int, csv_violation: Violation | None, line: bytes
     ) -> tuple[bytes, Any] | Explanation:
         """Return the repaired line of an undecodable record and its event; or else why it is rejected."""
