@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from pathlib import Path
 
 import pytest
@@ -190,6 +192,72 @@ def test_line_that_needs_a_rule_of_no_contract_is_not_repaired(tmp_path: Path) -
     strict = LineRepairer({"customer_log": load_contract(str(path))}, None)
     assert strict.repair(SINGLE.encode()) is None
     assert strict.repair(GOOD[:-1].encode()) is not None
+
+
+def _repairer_of(rules: list[str], folder: Path) -> LineRepairer:
+    text = Path(CONTRACT.path).read_text()
+    start, end = text.index("          - text_around"), text.index("    properties:")
+    path = folder / "customer_log.odcs.yaml"
+    path.write_text(text[:start] + "".join(f"          - {rule}\n" for rule in rules) + text[end:])
+    return LineRepairer({"customer_log": load_contract(str(path))}, None)
+
+
+@pytest.mark.parametrize("line", [GOOD[:60], "{'user_id': 'U1', 'event_ty", '{"user_id": "U1", "n": 12'])
+def test_line_cut_off_outside_inner_objects_needs_no_rule_for_its_brace(line: str, tmp_path: Path) -> None:
+    quotes = ["single_quotes"] if "'" in line else []
+    repaired = _repairer_of(["cut_off", *quotes], tmp_path).repair(line.encode())
+    assert repaired is not None
+    event = json.loads(repaired)
+    assert event["user_id"] == "U1"
+    assert event["_repaired"]["rules"] == ["cut_off", *quotes]
+
+
+@pytest.mark.parametrize("line", [GOOD[:-8], BARE[:-4]])
+def test_line_cut_off_within_an_inner_object_needs_the_rule_for_braces(line: str, tmp_path: Path) -> None:
+    assert _repairer_of(["cut_off", "bare_words"], tmp_path).repair(line.encode()) is None
+    assert (
+        _repairer_of(["cut_off", "bare_words", "missing_braces"], tmp_path).repair(line.encode()) is not None
+    )
+
+
+def _cpu_seconds(line: bytes) -> float:
+    best = math.inf
+    for _ in range(5):
+        start = time.process_time()
+        REPAIRER.repair(line)
+        best = min(best, time.process_time() - start)
+    return best
+
+
+@pytest.mark.parametrize(
+    ("before", "repeated", "behind"),
+    [
+        ('{"user_id": "', r"\"", '",}'),
+        ('{"user_id": "', r"\"", ""),
+        ("{'user_id': '", r"\'", "',}"),
+        (r"{\"user_id\": \"", r"\\\"", r"\"}"),
+        ('{"user_id": ', '"', ""),
+        ('"a":', '"', ""),
+        ("", "{", ""),
+        ("", "x{}", ""),
+        ('{"user_id": 1', "}", ""),
+        ('{"user_id": 1', ",", "}"),
+        ("user_id=1", ",", ""),
+        ('{"a": [', "1,", ""),
+        ("", "user_id=1 ", ""),
+        ("", "user_id=1 device=None ", ""),
+        ("{", '"a": "b", "user_id": "U1" ', ""),
+        ("{", '"a": {"b": 1}, ', ""),
+        ("{", "'a': 'b', \"c\": 'd', ", ""),
+    ],
+)
+def test_time_of_repair_is_linear_in_the_length_of_the_line(before: str, repeated: str, behind: str) -> None:
+    times = 96_000 // len(repeated)
+    short = _cpu_seconds(f"{before}{repeated * times}{behind}".encode())
+    long = _cpu_seconds(f"{before}{repeated * (2 * times)}{behind}".encode())
+    assert long < max(
+        2.6 * short, 0.05
+    )  # a shorter time is noise: quadratic work at this length takes seconds
 
 
 def test_pattern_that_matches_twice_is_not_used(tmp_path: Path) -> None:

@@ -11,12 +11,16 @@ import re
 from collections.abc import Mapping
 from json.encoder import encode_basestring as quote  # in C
 
+import msgspec
+
 from sluice.contracts import REPAIRED_KEY, Contract, Path
-from sluice.formats.repair_grammar import LineGrammar, Reading
-from sluice.formats.text_coercion import Columns, nested
+from sluice.formats.repair_grammar import LineGrammar, Member, Reading, object_text
+from sluice.formats.text_coercion import Columns, Encode, nested
 
 MAX_LINE_BYTES = 1 << 20
 """A longer record is no log line, and is not repaired."""
+
+_MAX_CACHED_KEYS = 1000
 
 
 class LineRepairer:
@@ -27,7 +31,9 @@ class LineRepairer:
         self._writers = {
             name: _LineWriter(contract) for name, contract in contracts.items() if contract.repair
         }
-        self._route_by = route_by if len(contracts) > 1 else None
+        self._route_by = route_by or ""
+        single = route_by is None or len(contracts) <= 1
+        self._only_writer = next(iter(self._writers.values()), None) if single else None
         self._grammar = LineGrammar(
             {name for writer in self._writers.values() for name in writer.columns.names}
         )
@@ -41,15 +47,17 @@ class LineRepairer:
         except UnicodeDecodeError:
             return None
         reading = self._grammar.read(line)
-        writer = self._writer(reading)
+        writer = self._only_writer or self._writer(reading)
         return None if writer is None else writer.write(reading, line)
 
     def _writer(self, reading: Reading) -> _LineWriter | None:
-        if self._route_by is None:
-            return next(iter(self._writers.values()))
+        """Return the writer of the contract that a line names as its event type."""
         route = reading.members.get(self._route_by)
+        if isinstance(route, tuple):
+            route = route[0]
+        json_text = str(route, "utf-8") if isinstance(route, msgspec.Raw) else route
         for event_type, writer in self._writers.items():
-            if route is not None and route[0] == quote(event_type):
+            if json_text == quote(event_type):
                 return writer
         return None
 
@@ -63,23 +71,68 @@ class _LineWriter:
         self._patterns = [
             (name, re.compile(pattern)) for name, pattern in contract.repair if pattern is not None
         ]
+        self._pattern_keys = {
+            self.columns.find(group)[0] for _, pattern in self._patterns for group in pattern.groupindex
+        }
+        """The members that the patterns can add, or add to."""
+        self._columns_by_key: dict[str, tuple[Path, Encode]] = {}
+        self._marks: dict[tuple[frozenset[str], frozenset[str]], str | None] = {}
 
     def write(self, reading: Reading, line: str) -> bytes | None:
         """Return the repaired line; None if it has no members, contradicts itself or needs a rule not allowed."""
+        members, rules = reading.members, reading.rules
+        values: dict[Path, str] | None = None
+        if tuple in map(type, members.values()) or (reading.before and self._may_fill(members)):
+            values = self._values(members)
+            if values is None:
+                return None
+            if reading.before:
+                rules = rules | self._fill(values, reading.before)
+        if not members and not values:
+            return None
+        mark = self._mark(frozenset(rules), frozenset(reading.implied))
+        if mark is None:
+            return None
+        text = nested(values) if values else reading.text or object_text(members)
+        return f"{text[:-1]},{mark}{quote(line)}}}}}".encode()
+
+    def _may_fill(self, members: Mapping[str, Member]) -> bool:
+        """Tell whether `members`, whose values have types, lack a value that a pattern may find."""
+        return not self._pattern_keys <= members.keys()
+
+    def _values(self, members: Mapping[str, Member]) -> dict[Path, str] | None:
+        """Return path -> JSON text; None if a value contradicts another."""
         values: dict[Path, str] = {}
-        for key, (json_text, text) in reading.members.items():
-            path = (key,) if text is None else self.columns.find(key)
-            value = json_text if text is None else self.columns.encoder(path)(text)
-            if values.setdefault(path, value) != value:
+        for key, member in members.items():
+            path: Path = (key,)
+            if isinstance(member, tuple):
+                path, encode = self._column(key)
+                json_text = encode(member[1])
+            else:
+                json_text = member if isinstance(member, str) else str(member, "utf-8")
+            if values.setdefault(path, json_text) != json_text:
                 return None
         if any([path[:1] in values for path in values if len(path) > 1]):
             return None
-        rules = reading.rules | self._fill(values, reading.before)
-        if not values or not rules <= self._allowed:
-            return None
-        names = ",".join(map(quote, sorted(rules)))
-        mark = f'"{REPAIRED_KEY}":{{"rules":[{names}],"line":{quote(line)}}}'
-        return f"{nested(values)[:-1]},{mark}}}".encode()
+        return values
+
+    def _column(self, key: str) -> tuple[Path, Encode]:
+        """Return the path of a key whose value has no type, and what converts its content."""
+        column = self._columns_by_key.get(key)
+        if column is None:
+            path = self.columns.find(key)
+            column = path, self.columns.encoder(path)
+            if len(self._columns_by_key) < _MAX_CACHED_KEYS:
+                self._columns_by_key[key] = column
+        return column
+
+    def _mark(self, rules: frozenset[str], implied: frozenset[str]) -> str | None:
+        """Return the note of a line up to the line itself; None if the contract does not allow a rule."""
+        if (rules, implied) not in self._marks:
+            names = ",".join(map(quote, sorted(rules | (implied & self._allowed))))
+            mark = f'"{REPAIRED_KEY}":{{"rules":[{names}],"line":'
+            self._marks[rules, implied] = mark if rules <= self._allowed else None
+        return self._marks[rules, implied]
 
     def _fill(self, values: dict[Path, str], before: str) -> set[str]:
         """Add the missing values that the contract's own patterns find in `before`; return the rules that did."""

@@ -8,73 +8,41 @@ key with two values are rejected, and a value that may have been cut off is left
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring as quote  # in C
 
 import msgspec
 
+from sluice.formats.repair_json import parse_object, unescape_object
+from sluice.formats.repair_patterns import (
+    RUNS,
+    control_character,
+    escape,
+    find_pairs,
+    match_cut_member,
+    match_item,
+    match_member,
+    match_pairs,
+    match_quoted_key,
+    match_separators,
+    match_unfinished,
+    search_word,
+    unescaped_quote,
+)
+
 _MAX_DEPTH = 32
 _MAX_STARTS = 4
 """At how many braces the object may begin: those before it are in text, such as `{req-1} {"user_id": …`."""
 
-_JSON_STRING = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
-_RAW_STRING = r'"(?:[^"\\]|\\.)*+"'
-_CURLY = r"[\u2018\u2019][^\u2018\u2019]*+[\u2018\u2019]|[\u201c\u201d][^\u201c\u201d]*+[\u201c\u201d]"
-_SINGLE = rf"'(?:[^'\\]|\\.)*+'|{_CURLY}"
-_TIME = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
-_END = r"(?=[\s,;|&}\])]|\Z)"
-_KEY = r"[A-Za-z_@$][\w.@$-]*+"
-_LITERAL = "True|False|None|NaN|nan|undefined"
-_NOT_BARE = r"""\s,;|&"'{}\[\]()=\u2018\u2019\u201c\u201d"""
-"""Characters that a value without quotes cannot contain."""
-
-_match_member = re.compile(
-    rf"""
-    (?P<gap>[\s,;|&]*+)
-    (?: (?P<key>{_JSON_STRING}) | (?P<single_key>{_SINGLE}) | (?P<bare_key>{_KEY}) )
-    \s*+ (?P<sign>[:=]) \s*+
-    (?: (?P<json>{_JSON_STRING} | (?:-?(?:0|[1-9]\d*+)(?:\.\d++)?(?:[eE][+-]?\d++)?|true|false|null){_END})
-      | (?P<open>[{{\[])
-      | (?P<raw>{_RAW_STRING})
-      | (?P<single>{_SINGLE})
-      | (?P<time>{_TIME}){_END}
-      | (?P<literal>{_LITERAL}){_END}
-      | (?P<bare>[^{_NOT_BARE}]++){_END}
-    )
-    """,
-    re.VERBOSE | re.ASCII,
-).match
-_match_item = re.compile(
-    rf"""
-    (?P<gap>[\s,]*+)
-    (?: (?P<json>{_JSON_STRING} | (?:-?(?:0|[1-9]\d*+)(?:\.\d++)?(?:[eE][+-]?\d++)?|true|false|null){_END})
-      | (?P<open>[{{\[])
-      | (?P<raw>{_RAW_STRING})
-      | (?P<single>{_SINGLE})
-      | (?P<literal>{_LITERAL}){_END}
-      | (?P<bare>[^{_NOT_BARE}:]++){_END}
-    )
-    """,
-    re.VERBOSE | re.ASCII,
-).match
-_match_unfinished = re.compile(
-    r"""\s*+,?\s*+(?:"[^"]*+(?:"\s*+(?::\s*+(?:"[^"]*+)?)?)?|'[^']*+(?:'\s*+(?::\s*+(?:'[^']*+)?)?)?|[\w.-]*+\s*+:?\s*+["']?[^"'{}\[\]=:]*+)\Z"""
-).match
-"""The end of a line that was cut off: a member, or an item, that has no end."""
-
-_match_separators = re.compile(r"[\s,;]*+").match
-_match_quoted_key = re.compile(r"""\s*+(?:"[^"\\]*+"|'[^'\\]*+')\s*+[:=]""").match
-_search_word = re.compile(r"\w").search
-_control_character = re.compile(r"[\x00-\x1f]")
-_unescaped_quote = re.compile(r'(?<!\\)"')
-_escape = re.compile(r"\\(.)", re.DOTALL)
+_QUOTES = ('"', "'")
 _LITERALS = {"True": "true", "False": "false"}
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-Member = tuple[str, str | None]
-"""A value as JSON text, and its content where values have no types (key=value), else None."""
+Member = str | msgspec.Raw | tuple[str, str]
+"""A value as JSON text; with its content where values have no types (key=value)."""
+_Value = tuple[str, str | None]
+"""A value as JSON text, and its content if it is a scalar."""
 
 
 @dataclass(slots=True)
@@ -84,33 +52,44 @@ class Reading:
     before: str
     rules: set[str]
     members: dict[str, Member] = field(default_factory=dict)
+    implied: set[str] = field(default_factory=set)
+    """Rules that another rule of the line brings with it; the contract need not name them."""
+    text: str | None = None
+    """The object as compact JSON, if the members are known to be that; its members are parts of it then."""
 
 
 class LineGrammar:
     """Reads malformed lines whose objects have members of known names."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        """Take the names of columns, in any case; an object without braces begins at the first of them."""
+        """Take the names of columns, in lower case; an object without braces begins at the first of them."""
         alternatives = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-        self._search_known_key = re.compile(
-            rf"""(?<![\w.-])["']?(?:{alternatives})["']?\s*+[:=]""", re.IGNORECASE
+        initials = re.escape(
+            "".join(sorted({initial for name in names for initial in (name[0], name[0].upper())}))
+        )
+        self._search_known_key = re.compile(  # the look at one character first skips most of a text
+            rf"""(?=["'{initials}]|[^\x00-\x7f])(?<![\w.-])["']?(?i:{alternatives})["']?\s*+[:=]"""
         ).search
 
     def read(self, line: str) -> Reading:
         """Return the first reading that the grammar allows; one without members if there is none."""
-        text, rules = _unescape_object(line)
+        text, rules = unescape_object(line)
         for start in self._starts(text):
             reader = _ObjectReader(text, {*rules})
             braced = text[start] == "{"
             try:
-                members, end = reader.members(start + braced, braced, 0)
-                self._check_rest(text[end:], braced, reader.rules)
+                members: dict[str, Member] | None
+                members, end = reader.well_formed(start, braced), len(text)
+                if members is None:
+                    members, end = reader.members(start + braced, braced, 0)
+                if end < len(text):
+                    self._check_rest(text[end:], braced, reader.rules)
             except _NotReadable:
                 continue
             before = text[:start]
             if before.strip():
                 reader.rules.add("text_around")
-            return Reading(before, reader.rules, members)
+            return Reading(before, reader.rules, members, reader.implied, reader.json)
         return Reading(text, {*rules})
 
     def _starts(self, text: str) -> Iterator[int]:
@@ -118,7 +97,7 @@ class LineGrammar:
         brace = text.find("{")
         if brace < 0 or text[:brace].strip():
             known = self._search_known_key(text)
-            first = 0 if _match_quoted_key(text) else known.start() if known is not None else -1
+            first = 0 if match_quoted_key(text) else known.start() if known is not None else -1
             if first >= 0 and (brace < 0 or first < brace):
                 yield first
         for _ in range(_MAX_STARTS):
@@ -134,7 +113,7 @@ class LineGrammar:
         rest = rest.strip()
         if not rest:
             return
-        if "{" in rest or self._search_known_key(rest) or (not braced and _search_word(rest)):
+        if "{" in rest or self._search_known_key(rest) or (not braced and search_word(rest)):
             raise _NotReadable
         if not rest.strip(",;"):
             rules.add("trailing_commas")
@@ -152,43 +131,126 @@ class _ObjectReader:
     def __init__(self, text: str, rules: set[str]) -> None:
         self.text = text
         self.rules = rules
+        self.implied: set[str] = set()
+        self.json: str | None = None
+        self._runs = RUNS if "'" in text else RUNS[:-1]
+
+    def well_formed(self, at: int, braced: bool) -> dict[str, Member] | None:
+        """Return the members of an object from `at` on that lacks nothing but its end; None if it may lack more.
+
+        Such an object is JSON, whose values a parser in C finds. What JSON and the grammar may read differently
+        (escapes, control characters, arrays, repeated keys) is left to the grammar.
+        """
+        text = self.text[at:] if braced else "{" + self.text[at:]
+        if text[1:2] not in _QUOTES or ",}" in text or '" "' in text:  # it lacks more than its end
+            return None
+        if "\\" in text or "[" in text or not text.isprintable():
+            return None
+        single = '"' not in text
+        if single:
+            text = text.replace("'", '"')
+        cut = braced and text[-1] not in '"}'
+        if cut:
+            comma = text.rfind(",")
+            if comma < 0 or not match_cut_member(text, comma):
+                return None
+            text = text[:comma]
+        missing = text.count("{") - text.count("}")
+        if not cut <= missing <= _MAX_DEPTH or not (cut or text[-1] in '"}'):
+            return None
+        self.json, raw = parse_object(text + "}" * missing)
+        if raw:
+            self.rules.update(("single_quotes",) if single else (), ("cut_off",) if cut else ())
+            if missing or not braced:
+                (self.implied if cut and missing == 1 else self.rules).add("missing_braces")
+        return {**raw} or None
 
     def members(self, at: int, braced: bool, depth: int) -> tuple[dict[str, Member], int]:
         """Return the members from `at` on, and where they end; `braced`: behind an opening brace."""
-        text, rules = self.text, self.rules
+        text = self.text
         members: dict[str, Member] = {}
+        if not braced and self._pairs(at, members):
+            return members, len(text)
         uncertain_key = None  # its value may have lost its end with the line
-        while (match := _match_member(text, at)) is not None:
-            gap, key, sign, json_text = match.group("gap", "key", "sign", "json")
-            at = match.end()
-            key = self._other_key(match) if key is None or "\\" in key else key[1:-1]
-            if gap.strip() != ("," if members else ""):
-                self._check_gap(gap, not members, sign == "=")
-            untyped = sign == "=" or (not braced and match["bare_key"] is not None)
-            if sign == "=":
-                rules.add("key_value")
-            if json_text is not None:
-                member: Member = (json_text, _content(json_text) if untyped else None)
-            else:
-                member, at = self._value(match, depth)
-                member = member if untyped else (member[0], None)
+        while True:
+            at, uncertain_key = self._members_of_runs(at, members, uncertain_key)
+            if braced and text.startswith("}", at):
+                return members, at + 1
+            match = match_member(text, at)
+            if match is None:
+                break
+            key, member, at = self._member(match, not members, braced, depth)
             if members.setdefault(key, member) != member:
                 raise _NotReadable
-            uncertain_key = key if braced and at == len(text) and _may_be_cut(match) else None
+            uncertain_key = key if at == len(text) and _may_be_cut(match) else None
         end = _end_of_separators(text, at)
         if not braced:
             closed = text[end : end + 1] == "}"
-            rules.update(() if "key_value" in rules and not closed else ("missing_braces",))
+            self.rules.update(() if "key_value" in self.rules and not closed else ("missing_braces",))
             return members, end + 1 if closed else at
         if uncertain_key is not None:
             del members[uncertain_key]
-            rules.add("cut_off")
-        return members, self._end(at, end, "}")
+        return members, self._end(at, end, "}", uncertain_key is not None, depth)
 
-    def _items(self, at: int, depth: int) -> tuple[Member, int]:
+    def _pairs(self, at: int, members: dict[str, Member]) -> bool:
+        """Add the members of a text that is only key=value from `at` on; return whether it is."""
+        match = match_pairs(self.text, at)
+        if match is None:
+            return False
+        self.rules.add("key_value")
+        pairs = [
+            (key, (quote(bare), bare) if bare else (json_text, json_text))
+            for key, json_text, bare in find_pairs(self.text, at)
+        ]
+        _add(pairs, members)
+        return True
+
+    def _members_of_runs(
+        self, at: int, members: dict[str, Member], uncertain_key: str | None
+    ) -> tuple[int, str | None]:
+        """Add the members from `at` on that are written in a common way; return where they end.
+
+        The second value is the key of the last member if its value may continue behind the end of the line.
+        """
+        text = self.text
+        for run in self._runs:
+            match = (run.match_more if members else run.match_first)(text, at)
+            if match is None:
+                continue
+            pairs = run.find(text, at, match.end())
+            at = match.end()
+            if run.quote == "'":
+                pairs = [(key, quote(content)) for key, content in pairs]
+            if run.rule is not None:
+                self.rules.add(run.rule)
+            added = dict(pairs)
+            if len(added) < len(pairs) or not members.keys().isdisjoint(added):
+                _add(pairs, members)
+            else:
+                members.update(added)
+            uncertain_key = pairs[-1][0] if at == len(text) and pairs[-1][1][0] not in '"tfn' else None
+        return at, uncertain_key
+
+    def _member(self, match: re.Match[str], first: bool, braced: bool, depth: int) -> tuple[str, Member, int]:
+        """Return key and value of a matched member, and where it ends."""
+        gap, key, sign, json_text = match.group("gap", "key", "sign", "json")
+        key = self._other_key(match) if key is None or "\\" in key else key[1:-1]
+        if gap.strip() != ("" if first else ","):
+            self._check_gap(gap, first, sign == "=")
+        if sign == "=":
+            self.rules.add("key_value")
+        if sign == "=" or (not braced and match["bare_key"] is not None):
+            (json_text, content), end = self._value(match, depth)
+            return key, json_text if content is None else (json_text, content), end
+        if json_text is not None:
+            return key, json_text, match.end()
+        (json_text, _), end = self._value(match, depth)
+        return key, json_text, end
+
+    def _items(self, at: int, depth: int) -> tuple[_Value, int]:
         """Return the array whose items begin at `at`, and where it ends."""
         items: list[str] = []
-        while (match := _match_item(self.text, at)) is not None:
+        while (match := match_item(self.text, at)) is not None:
             member, end = self._value(match, depth)
             self._check_gap(match["gap"], not items, False)
             items.append(member[0])
@@ -196,17 +258,24 @@ class _ObjectReader:
             if end == len(self.text) and _may_be_cut(match):
                 items.pop()
                 self.rules.add("cut_off")
-        end = self._end(at, _end_of_separators(self.text, at), "]")
+        end = self._end(at, _end_of_separators(self.text, at), "]", False, depth)
         return (f"[{','.join(items)}]", None), end
 
-    def _end(self, at: int, end: int, bracket: str) -> int:
-        """Return where an object or array ends whose last value ends at `at`, with separators up to `end`."""
+    def _end(self, at: int, end: int, bracket: str, cut: bool, depth: int) -> int:
+        """Return where an object or array ends whose last value ends at `at`, with separators up to `end`.
+
+        `cut`: the line was cut off in its last value.
+        """
         if self.text[end : end + 1] == bracket:
             self.rules.update(("trailing_commas",) if "," in self.text[at:end] else ())
             return end + 1
-        if end < len(self.text) and not _match_unfinished(self.text, at):
-            raise _NotReadable
-        self.rules.update(("cut_off", "missing_braces") if end < len(self.text) else ("missing_braces",))
+        if end < len(self.text):
+            if not match_unfinished(self.text, at):
+                raise _NotReadable
+            cut = True
+        if cut:
+            self.rules.add("cut_off")
+        (self.implied if cut and depth == 0 else self.rules).add("missing_braces")
         return len(self.text)
 
     def _other_key(self, match: re.Match[str]) -> str:
@@ -228,7 +297,7 @@ class _ObjectReader:
         elif not first and not spaced and "," not in gap:
             self.rules.add("missing_commas")
 
-    def _value(self, match: re.Match[str], depth: int) -> tuple[Member, int]:
+    def _value(self, match: re.Match[str], depth: int) -> tuple[_Value, int]:
         """Return the value of a matched member or item, and where it ends."""
         form, end = match.lastgroup or "", match.end()
         if form == "json":
@@ -241,14 +310,13 @@ class _ObjectReader:
         if match[form] == "[":
             return self._items(end, depth + 1)
         members, end = self.members(end, True, depth + 1)
-        inner = ",".join([f"{quote(key)}:{json_text}" for key, (json_text, _) in members.items()])
-        return (f"{{{inner}}}", None), end
+        return (object_text(members), None), end
 
-    def _other_value(self, form: str, written: str, is_pair: bool) -> Member:
+    def _other_value(self, form: str, written: str, is_pair: bool) -> _Value:
         """Return a value that is not written as in JSON; in key=value pairs quotes are not expected."""
         if form == "raw":
             self.rules.add("control_characters")
-            written = _control_character.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
+            written = control_character.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
             return written, _content(written)
         if form == "single":
             self.rules.add("single_quotes")
@@ -262,11 +330,26 @@ class _ObjectReader:
         return quote(text), text
 
 
-def _from_single_quotes(content: str) -> Member:
+def object_text(members: Mapping[str, Member]) -> str:
+    """Return the JSON object that has `members`."""
+    texts = [
+        f"{quote(key)}:{member if member.__class__ is str else member[0]}" for key, member in members.items()
+    ]
+    return f"{{{','.join(texts)}}}"
+
+
+def _add(pairs: Iterable[tuple[str, Member]], members: dict[str, Member]) -> None:
+    """Add `pairs` to `members`; refuse a key that has two values."""
+    for key, member in pairs:
+        if members.setdefault(key, member) != member:
+            raise _NotReadable
+
+
+def _from_single_quotes(content: str) -> _Value:
     if "\\" not in content:
         return quote(content), content
-    text = _escape.sub(lambda match: "'" if match[1] == "'" else match[0], content)
-    text = '"' + _unescaped_quote.sub('\\\\"', text) + '"'
+    text = escape.sub(lambda match: "'" if match[1] == "'" else match[0], content)
+    text = '"' + unescaped_quote.sub('\\\\"', text) + '"'
     return text, _content(text)
 
 
@@ -287,19 +370,5 @@ def _may_be_cut(match: re.Match[str]) -> bool:
 
 
 def _end_of_separators(text: str, at: int) -> int:
-    match = _match_separators(text, at)
+    match = match_separators(text, at)
     return at if match is None else match.end()
-
-
-def _unescape_object(line: str) -> tuple[str, tuple[str, ...]]:
-    """Return the text of a line that is a JSON string, or whose object has its quotes escaped, and the rule for it."""
-    start = line.find("{")
-    if start < 0 or '\\"' not in line[start : start + 8]:
-        return line, ()
-    stop = line.rfind("}") + 1 or len(line)
-    try:
-        inner = msgspec.json.decode(f'"{line[start:stop]}"', type=str)
-    except _NOT_JSON:
-        return line, ()
-    before, behind = line[:start].removesuffix('"'), line[stop:].strip().removeprefix('"')
-    return before + inner + behind, ("escaped",)
