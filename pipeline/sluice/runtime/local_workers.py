@@ -196,7 +196,9 @@ def local_workers(count: int, options: PipelineOptions) -> Iterator[Environment]
         with broken_connections_ignored():
             yield _LocalEnvironment(python_sdk_capabilities(), ())
             finished = True
-    except RpcError as broken:
+    except (RpcError, RuntimeError) as broken:
+        # Which of its connections the runner finds closed first, that for control or that for data, is a matter of
+        # chance; of the latter it says so in a RuntimeError. Errors of ours have been raised as themselves by then.
         error = lost.wait(_DEATH_SECONDS)
         if error is None:
             raise
