@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sluice.contracts import load_contract
 from sluice.formats.repair import MAX_LINE_BYTES, LineRepairer
+
+from tests.growth import LINEAR, growth_of_cpu_time
 
 CONTRACT = load_contract(str(Path(__file__).parents[2] / "schemas/commerce/customer_log.odcs.yaml"))
 REPAIRER = LineRepairer({"customer_log": CONTRACT}, None)
@@ -220,15 +220,6 @@ def test_line_cut_off_within_an_inner_object_needs_the_rule_for_braces(line: str
     )
 
 
-def _cpu_seconds(line: bytes) -> float:
-    best = math.inf
-    for _ in range(5):
-        start = time.process_time()
-        REPAIRER.repair(line)
-        best = min(best, time.process_time() - start)
-    return best
-
-
 @pytest.mark.parametrize(
     ("before", "repeated", "behind"),
     [
@@ -252,12 +243,10 @@ def _cpu_seconds(line: bytes) -> float:
     ],
 )
 def test_time_of_repair_is_linear_in_the_length_of_the_line(before: str, repeated: str, behind: str) -> None:
-    times = 96_000 // len(repeated)
-    short = _cpu_seconds(f"{before}{repeated * times}{behind}".encode())
-    long = _cpu_seconds(f"{before}{repeated * (2 * times)}{behind}".encode())
-    assert long < max(
-        2.6 * short, 0.05
-    )  # a shorter time is noise: quadratic work at this length takes seconds
+    def repair(times: int) -> None:
+        REPAIRER.repair(f"{before}{repeated * times}{behind}".encode())
+
+    assert growth_of_cpu_time(repair, 96_000 // len(repeated)) < LINEAR
 
 
 def test_pattern_that_matches_twice_is_not_used(tmp_path: Path) -> None:

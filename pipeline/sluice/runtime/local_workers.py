@@ -187,12 +187,7 @@ def local_workers(count: int, options: PipelineOptions) -> Iterator[Environment]
         with heap_frozen():  # collecting what is imported again and again costs workers a tenth of their time
             for _ in range(count):
                 workers.append(make([worker.connection for worker in workers]))
-        waiting = iter(tuple(workers))
-
-        def make_handler(_payload: bytes, *arguments: Any) -> _LocalWorkerHandler:
-            return _LocalWorkerHandler(next(waiting), settings, lost, *arguments)
-
-        WorkerHandler.register_environment(_URN, bytes)(make_handler)  # Beam keeps that of the latest run
+        _hand_out(workers, settings, lost)
         with broken_connections_ignored():
             yield _LocalEnvironment(python_sdk_capabilities(), ())
             finished = True
@@ -206,6 +201,16 @@ def local_workers(count: int, options: PipelineOptions) -> Iterator[Environment]
     finally:
         for worker in workers:
             worker.end(at_once=not finished)
+
+
+def _hand_out(workers: Iterable[_Worker], settings: Mapping[str, str], lost: _LostWorker) -> None:
+    """Let Beam start `workers`, each once; it keeps what was registered by the latest run."""
+    waiting = iter(tuple(workers))
+
+    def make_handler(_payload: bytes, *arguments: Any) -> _LocalWorkerHandler:
+        return _LocalWorkerHandler(next(waiting), settings, lost, *arguments)
+
+    WorkerHandler.register_environment(_URN, bytes)(make_handler)
 
 
 def _fork(others: Iterable[socket.socket]) -> _Worker:
