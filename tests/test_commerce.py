@@ -13,7 +13,7 @@ import yaml
 from tests.live.job_fixture import ROOT, figures, rows, run_job
 
 
-def test_sales(tmp_path: Path) -> None:
+def test_sales_files_give_the_expected_figures_and_rows_twice(tmp_path: Path) -> None:
     source = ROOT / "examples/commerce/sales/*.csv"
     report = run_job("commerce_sales", source, tmp_path)
     assert figures(report) == (93, 85, 2, 6, True)
@@ -61,7 +61,7 @@ def test_rejected_rows_are_redelivered_without_their_file(tmp_path: Path) -> Non
     ]
 
 
-def test_logs(tmp_path: Path) -> None:
+def test_malformed_logs_are_repaired_and_give_the_expected_figures_twice(tmp_path: Path) -> None:
     source = ROOT / "examples/commerce/logs"
     report = run_job("commerce_logs", source, tmp_path)
     assert figures(report) == (80, 73, 1, 6, True)
@@ -90,7 +90,7 @@ def test_logs(tmp_path: Path) -> None:
     assert all(content[at:].startswith(payload.encode() + b"\n") for at, payload in letters.items())
 
 
-def test_catalog(tmp_path: Path) -> None:
+def test_catalog_gives_the_expected_figures_and_rows_twice(tmp_path: Path) -> None:
     source = ROOT / "examples/commerce/catalog.json"
     assert figures(run_job("commerce_catalog", source, tmp_path)) == (9, 8, 0, 1, True)
     assert figures(run_job("commerce_catalog", source, tmp_path)) == (9, 0, 8, 1, True)

@@ -109,7 +109,7 @@ def test_every_job_key_is_documented_with_its_flag() -> None:
         assert f"| `{key.name}` | `--windows.{key.name.replace('_', '-')}` |" in text
 
 
-def test_the_defaults_of_windows_are_documented() -> None:
+def test_default_of_every_window_key_is_documented() -> None:
     units = {"s": 1, "m": 60, "d": 86400}
     text = section(read("docs/job-file.md"), "Keys")
     for key in option_fields(Windows):
@@ -183,22 +183,22 @@ def test_every_script_in_a_block_can_be_run(page: Path) -> None:
             assert os.access(ROOT / script, os.X_OK), script
 
 
-def test_the_readme_shows_the_job_file() -> None:
+def test_readme_shows_the_committed_job_file() -> None:
     assert read("jobs/backend_events.yaml") in list(blocks(read("README.md"), "yaml"))
 
 
-def test_the_job_file_page_shows_all_of_its_keys() -> None:
+def test_job_file_page_shows_the_committed_job_file() -> None:
     (shown,) = blocks(read("docs/job-file.md"), "yaml")
     assert yaml.safe_load(shown) == yaml.safe_load(read("jobs/backend_events.yaml"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_pages_name_no_machine(page: Path) -> None:
+def test_page_names_no_path_of_a_machine(page: Path) -> None:
     text = page.read_text("utf-8")
     assert re.findall(r"(?:/root|/tmp|/home|/work)/\S*", text) == []
 
 
-def test_every_decision_is_listed_dated_and_whole() -> None:
+def test_every_decision_is_listed_dated_and_complete() -> None:
     listed = re.findall(
         r"^\| \[\d{4}\]\((\d{4}-[\w-]+\.md)\) \| (.*) \| (.*) \| (.*) \|$", read("docs/adr/README.md"), re.M
     )
@@ -222,7 +222,7 @@ def test_every_page_is_on_the_map() -> None:
     assert pages - decisions - linked == {"README.md"}
 
 
-def test_the_readme_shows_the_figures_of_the_sample() -> None:
+def test_readme_shows_the_figures_of_the_sample_history() -> None:
     expected = json.loads(read("examples/backend_events/expected.json"))
     shown = {
         row[0]: [int(number.replace(",", "")) for number in row[1:5]]
@@ -235,7 +235,7 @@ def test_the_readme_shows_the_figures_of_the_sample() -> None:
     assert shown == {name: [counts[figure] for figure in figures] for name, counts in counted.items()}
 
 
-def test_the_tutorial_gives_the_results_that_it_shows(tmp_path: Path) -> None:
+def test_tutorial_commands_give_the_results_that_it_shows(tmp_path: Path) -> None:
     saved = re.findall(r"[Ss]ave (?:this|it) as `([^`]+)`.*?```\w+\n(.*?)```", read(TUTORIAL), re.DOTALL)
     for path, content in saved:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -300,7 +300,7 @@ def test_every_path_of_the_repository_exists(page: Path) -> None:
     assert [path for path in paths if path not in theirs and not (ROOT / path).exists()] == []
 
 
-def test_the_architecture_page_finds_what_it_names() -> None:
+def test_every_name_on_the_architecture_page_is_in_its_file() -> None:
     rows = re.findall(
         r"^\| [^|]+\? \| `([^`]+)` \| `([^`]+)`",
         section(read("docs/architecture.md"), "Where is …"),
@@ -324,7 +324,7 @@ _PRIVATE_WORDS = re.compile(
     [page for page in PAGES if page.name not in ("CHANGELOG.md", "0051-terms.md")],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
-def test_pages_use_the_words_of_the_glossary(page: Path) -> None:
+def test_page_uses_the_words_of_the_glossary(page: Path) -> None:
     """What is quoted, and the record of the renaming itself, may have earlier words."""
     prose = " ".join(_QUOTED.sub("", page.read_text("utf-8")).split())
     assert _PRIVATE_WORDS.findall(prose) == []

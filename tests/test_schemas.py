@@ -43,7 +43,7 @@ def domain(file: Path) -> tuple[dict[str, Contract], str | None]:
 
 
 @pytest.mark.parametrize(("file", "line"), examples("accepts"))
-def test_accepts(file: Path, line: bytes) -> None:
+def test_accepted_example_is_accepted_by_decoder_and_explainer(file: Path, line: bytes) -> None:
     decoder = compile_decoder(*domain(file))
     explanation = compile_explainer(*domain(file)).explain(line)
     assert explanation.violations == ()
@@ -52,7 +52,7 @@ def test_accepts(file: Path, line: bytes) -> None:
 
 
 @pytest.mark.parametrize(("file", "line"), examples("rejects"))
-def test_rejects(file: Path, line: bytes) -> None:
+def test_rejected_example_has_the_violations_of_its_why(file: Path, line: bytes) -> None:
     found = compile_explainer(*domain(file)).explain(line).violations
     try:
         why = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).get("_why", msgspec.Raw(b"null"))

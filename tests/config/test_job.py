@@ -28,27 +28,27 @@ def job_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_job_file_becomes_a_job(job_file: Path) -> None:
+def test_job_file_is_read_with_every_key(job_file: Path) -> None:
     job = load_job(str(job_file))
     assert (job.name, job.route_by, job.source) == ("shop", "event_type", Url("in/*.json"))
     assert sorted(job.contracts) == ["inventory", "order", "user_activity"]
     assert job.windows == Windows(counts=30, flush=0.5, allowed_lateness=7200, max_skew=60, shards=2)
 
 
-def test_windows_have_defaults(job_file: Path) -> None:
+def test_windows_without_keys_have_defaults(job_file: Path) -> None:
     job_file.write_text("\n".join(line for line in JOB.splitlines() if not line.startswith("windows")))
     assert load_job(str(job_file)).windows == Windows(
         counts=10, flush=10, allowed_lateness=7 * 86400, max_skew=600, shards=1
     )
 
 
-def test_a_flag_overrides_its_key(job_file: Path) -> None:
+def test_flag_overrides_its_key(job_file: Path) -> None:
     job = load_job(str(job_file), {"source": "other/*", "windows.counts": "10s", "windows.shards": "4"})
     assert (job.source, job.windows.counts, job.windows.shards) == (Url("other/*"), 10, 4)
     assert (job.retry_for, load_job(str(job_file), {"retry_for": "2m"}).retry_for) == (None, 120)
 
 
-def test_a_missing_key_can_come_from_a_flag(job_file: Path) -> None:
+def test_missing_key_is_read_from_its_flag(job_file: Path) -> None:
     job_file.write_text(JOB.replace("source: in/*.json\n", ""))
     assert load_job(str(job_file), {"source": "x"}).source == Url("x")
     with pytest.raises(ConfigError) as raised:
@@ -56,7 +56,7 @@ def test_a_missing_key_can_come_from_a_flag(job_file: Path) -> None:
     assert str(raised.value) == f"{job_file}: source: expected this key, got nothing; add it or pass --source"
 
 
-def test_a_stamped_contract_is_the_only_one_of_its_job(job_file: Path) -> None:
+def test_event_time_default_needs_a_job_of_one_contract(job_file: Path) -> None:
     schemas = Path(CONTRACTS).parent / "commerce"
     assert list(load_job(str(job_file), {"contracts": str(schemas / "product.odcs.yaml")}).contracts) == [
         "product"
@@ -68,14 +68,14 @@ def test_a_stamped_contract_is_the_only_one_of_its_job(job_file: Path) -> None:
     )
 
 
-def test_what_is_loaded_is_a_list_or_a_flag_with_commas(job_file: Path) -> None:
+def test_load_key_is_a_list_or_a_flag_with_commas(job_file: Path) -> None:
     assert load_job(str(job_file)).load == ("events", "counts", "dead_letters")
     assert load_job(str(job_file), {"load": "dead_letters,counts"}).load == ("counts", "dead_letters")
     job_file.write_text(f"{JOB}\nload: [counts]\n")
     assert load_job(str(job_file)).load == ("counts",)
 
 
-def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_are_substituted(job_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job_file.write_text(JOB.replace("in/*.json", "'${BUCKET}/x'"))
     monkeypatch.setenv("BUCKET", "s3://b")
     assert load_job(str(job_file)).source == Url("s3://b/x")
@@ -138,14 +138,14 @@ def test_environment_variables_are_filled_in(job_file: Path, monkeypatch: pytest
         ),
     ],
 )
-def test_a_mistake_names_file_key_and_fix(job_file: Path, old: str, new: str, message: str) -> None:
+def test_mistake_is_reported_with_file_key_and_fix(job_file: Path, old: str, new: str, message: str) -> None:
     job_file.write_text(JOB.replace(old, new))
     with pytest.raises(ConfigError) as raised:
         load_job(str(job_file))
     assert str(raised.value) == f"{job_file}: {message}"
 
 
-def test_a_mistake_in_a_flag_names_the_flag(job_file: Path) -> None:
+def test_mistake_in_a_flag_is_reported_with_the_flag(job_file: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         load_job(str(job_file), {"windows.max_skew": "10x"})
     assert str(raised.value) == (
@@ -153,7 +153,7 @@ def test_a_mistake_in_a_flag_names_the_flag(job_file: Path) -> None:
     )
 
 
-def test_a_file_that_is_no_job(tmp_path: Path) -> None:
+def test_file_that_is_no_job_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     with pytest.raises(ConfigError) as raised:
         load_job(str(path))

@@ -48,7 +48,7 @@ def test_mistake_is_reported_with_file_key_and_fix(tmp_path: Path, old: str, new
         ("domain: shop", "domain: shop\nteam: {nam: x}", "team.nam"),
     ],
 )
-def test_unknown_key_is_refused_at_any_depth(tmp_path: Path, old: str, new: str, where: str) -> None:
+def test_unknown_key_is_rejected_at_any_depth(tmp_path: Path, old: str, new: str, where: str) -> None:
     path = write(tmp_path, YAML.replace(old, new, 1))
     with pytest.raises(
         ContractError, match=f"^{re.escape(f'{path}: {where}: unknown key; expected one of ')}"

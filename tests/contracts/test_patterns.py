@@ -50,6 +50,6 @@ def test_pattern_means_what_ecmascript_says(pattern: str, text: str, matches: bo
         "a**",
     ],
 )
-def test_unportable_pattern_is_refused(pattern: str) -> None:
+def test_unportable_pattern_is_rejected(pattern: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  its text is that of re
         python_pattern(pattern)

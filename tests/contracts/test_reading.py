@@ -183,7 +183,7 @@ def test_folder_is_read_in_the_order_of_its_files(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_event_type_or_table_that_another_contract_has_is_refused(
+def test_event_type_or_table_that_another_contract_has_is_rejected(
     tmp_path: Path, text: str, message: str
 ) -> None:
     first, second = write(tmp_path, YAML, "a.odcs.yaml"), write(tmp_path, text, "b.odcs.yaml")
@@ -192,7 +192,7 @@ def test_event_type_or_table_that_another_contract_has_is_refused(
     assert str(raised.value) == f"{second}: {message.format(a=first)}"
 
 
-def test_path_without_a_contract_is_refused(tmp_path: Path) -> None:
+def test_path_without_a_contract_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="(?m)expected a folder of contracts named"):
         load_contracts(str(tmp_path))
     with pytest.raises(

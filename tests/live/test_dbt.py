@@ -239,7 +239,7 @@ def contents(place: Place) -> dict[str, list[str]]:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", PLACES)
-def test_marts(name: str, tmp_path: Path) -> None:
+def test_marts_have_the_expected_rows_on_every_warehouse(name: str, tmp_path: Path) -> None:
     shop = samples()
     add_sales(shop, EARLY_SALES, ",")
     sales = tmp_path / "sales"

@@ -73,7 +73,7 @@ def test_pattern_without_match_is_rejected(bucket: str, path: str) -> None:
     assert str(caught.value) == f"no file matches '{bucket}{path}'"
 
 
-def test_a_missing_bucket(bucket: str) -> None:
+def test_missing_bucket_is_a_one_line_error(bucket: str) -> None:
     url = bucket.replace(BUCKET, "missing") + "/*.json"
     with pytest.raises(SourceError) as caught:
         open_source(url).check()

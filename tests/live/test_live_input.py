@@ -94,7 +94,7 @@ def test_late_events_are_stored_and_future_events_rejected(job: LiveJob, topic: 
     assert report["rejections"] == {"too_late": 1, "in_future": 1}
 
 
-def test_message_of_ten_megabytes_and_burst_are_stored(job: LiveJob, topic: KafkaTopic) -> None:
+def test_message_of_ten_megabytes_and_a_burst_are_stored(job: LiveJob, topic: KafkaTopic) -> None:
     feed = RecordFeed(25)
     topic.publish(feed.take(RATE))
     made = json.loads(next(each for each in feed.events if b'"inventory"' in each))

@@ -134,7 +134,7 @@ def test_catalog_is_replayed_once_a_day(server: str, tmp_path: Path) -> None:
     assert rows(tmp_path, query) == [("19.900000000", "2025-01-01 00:00:00+00")]
 
 
-def test_what_is_missing_is_said_before_anything_starts(shop: Any, server: str) -> None:
+def test_missing_collection_or_server_fails_the_check_without_its_password(shop: Any, server: str) -> None:
     source = open_source(f"{server.replace('//', '//user:secret@')}/shop.nothing")
     with pytest.raises(SourceError) as caught:
         source.check()
@@ -169,12 +169,12 @@ SHAPE = "expected mongodb://HOST/DATABASE.COLLECTION, got"
         ),
     ],
 )
-def test_wrong_addresses(url: str, message: str) -> None:
+def test_wrong_url_is_rejected(url: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"(?m)^{re.escape(message)}$"):
         open_source(url)
 
 
-def test_ids_become_text() -> None:
+def test_object_or_uuid_id_becomes_text() -> None:
     import bson
 
     document = bson.encode(

@@ -122,7 +122,9 @@ def test_missing_object_is_not_found(store: Store) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["gs", "s3"])
-def test_a_missing_bucket(request: pytest.FixtureRequest, scheme: str) -> None:
+def test_operation_on_a_missing_bucket_is_a_one_line_error(
+    request: pytest.FixtureRequest, scheme: str
+) -> None:
     request.getfixturevalue(f"{scheme}_root")
     store = open_store(f"{scheme}://missing/output")
     attempts: list[tuple[str, Callable[[], object]]] = [

@@ -325,7 +325,7 @@ def test_native_source_reads_the_same_records(topic: PubSubTopic) -> None:
         ),
     ],
 )
-def test_what_is_missing_is_said_before_anything_starts(topic: PubSubTopic, path: str, problem: str) -> None:
+def test_missing_topic_or_subscription_fails_the_check(topic: PubSubTopic, path: str, problem: str) -> None:
     with pytest.raises(SourceError) as caught:
         open_source(f"pubsub://projects/sluice/{path}").check()
     assert str(caught.value) == f"pubsub://projects/sluice/{path}: {problem}"

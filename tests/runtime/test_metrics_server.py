@@ -48,7 +48,7 @@ def _listens(port: int) -> bool:
     )
 
 
-def test_a_port_that_is_taken_is_the_users_mistake() -> None:
+def test_port_in_use_is_a_config_error() -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError) as raised, metrics_server(port, RunState(), flush=10):
@@ -56,6 +56,6 @@ def test_a_port_that_is_taken_is_the_users_mistake() -> None:
     assert str(raised.value) == f"--metrics-port: cannot listen on port {port}: Address already in use"
 
 
-def test_without_a_port_nothing_is_served() -> None:
+def test_run_without_a_port_starts_no_server() -> None:
     with metrics_server(None, RunState(), flush=10):
         assert "metrics" not in {thread.name for thread in threading.enumerate()}

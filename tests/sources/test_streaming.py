@@ -37,7 +37,7 @@ def test_acks_are_completed_on_prism_alone(arguments: list[str], expected: bool)
     assert acknowledges_in_process(PipelineOptions(arguments, streaming=True)) is expected
 
 
-def test_an_endless_range_is_split_only_behind_what_is_claimed() -> None:
+def test_endless_range_is_split_only_behind_its_last_claim() -> None:
     tracker = EndlessTracker(OffsetRange(5, END))
     assert not tracker.is_bounded()
     assert tracker.try_claim(7)
@@ -47,20 +47,20 @@ def test_an_endless_range_is_split_only_behind_what_is_claimed() -> None:
     tracker.check_done()
 
 
-def test_a_range_of_which_nothing_is_claimed_is_handed_on_as_a_whole() -> None:
+def test_split_of_an_unclaimed_range_leaves_an_empty_primary() -> None:
     tracker = EndlessTracker(OffsetRange(5, END))
     assert tracker.try_split(0) == (OffsetRange(5, 5), OffsetRange(5, END))
     tracker.check_done()
 
 
 @pytest.mark.parametrize("start", [0, 5, END])
-def test_a_finished_range_has_no_rest(start: int) -> None:
+def test_finished_range_has_no_residual(start: int) -> None:
     tracker = EndlessTracker(OffsetRange(start, END))
     finish(tracker)
     tracker.check_done()
 
 
-def test_a_watermark_never_goes_back() -> None:
+def test_watermark_never_moves_back() -> None:
     estimator = ManualWatermarkEstimator(None)
     assert watermark_of(estimator) == EARLIEST
     for seconds, expected in ((EARLIEST, EARLIEST), (10.5, 10.5), (9.0, 10.5), (10.5, 10.5), (11.0, 11.0)):

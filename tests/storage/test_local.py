@@ -43,7 +43,7 @@ def everything(root: Path) -> list[str]:
 
 
 @pytest.mark.usefixtures("any_way")
-def test_create_is_create_only_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_create_of_an_existing_file_changes_nothing(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "deep" / "er"))
     assert store.create("a/b/x.json", b"1\n") is True
     assert store.create("a/b/x.json", b"2\n") is False
@@ -64,7 +64,7 @@ def test_files_have_the_mode_of_the_umask(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("any_way")
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_one_line_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(str(tmp_path))
     monkeypatch.setattr(os, "write", refuse(errno.ENOSPC))
     with pytest.raises(StorageError) as caught:
@@ -74,9 +74,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.usefixtures("any_way")
-def test_a_file_that_could_not_be_synced_is_never_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_that_cannot_be_synced_is_never_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(str(tmp_path))
     monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
     with pytest.raises(StorageError) as caught:
@@ -86,7 +84,7 @@ def test_a_file_that_could_not_be_synced_is_never_seen(
 
 
 @pytest.mark.usefixtures("any_way")
-def test_a_link_that_was_repeated_is_recognised_as_ones_own(
+def test_repeated_link_of_the_same_file_counts_as_created(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = os.link
@@ -109,7 +107,7 @@ def test_writes_in_parts_are_complete(tmp_path: Path, monkeypatch: pytest.Monkey
     assert store.read("x.json") == b"12345678"
 
 
-def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
+def test_file_in_place_of_a_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "order").write_bytes(b"")
     store = open_store(str(tmp_path))
     attempts: list[tuple[Callable[[], object], str]] = [
@@ -125,7 +123,7 @@ def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
         assert str(caught.value) == f"{tmp_path}{message}"
 
 
-def test_listings_hide_what_is_hidden_and_what_is_missing(tmp_path: Path) -> None:
+def test_listing_has_no_hidden_files_and_of_a_missing_folder_is_empty(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     for path in ("b.json", "a.json", ".hidden.json", "sub/c.json", ".git/d.json", "sub/.e"):
         store.create(path, b"")
@@ -137,7 +135,9 @@ def test_listings_hide_what_is_hidden_and_what_is_missing(tmp_path: Path) -> Non
     assert list(store.walk("missing")) == []
 
 
-def test_a_relative_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_root_is_resolved_against_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_store("out").create("x.json", b"1") is True
     assert open_store(".").create("y.json", b"2") is True
@@ -150,7 +150,7 @@ def create_all(root: str, token: bytes, results: multiprocessing.Queue[list[int]
 
 
 @pytest.mark.parametrize("hidden_files", [False, True])
-def test_of_two_processes_one_creates_each_file(
+def test_two_processes_create_each_file_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden_files: bool
 ) -> None:
     if hidden_files:
@@ -170,7 +170,7 @@ def test_of_two_processes_one_creates_each_file(
     assert len(everything(tmp_path)) == 100
 
 
-def test_a_writer_killed_before_its_link_leaves_nothing_visible(tmp_path: Path) -> None:
+def test_writer_killed_before_its_link_leaves_no_visible_file(tmp_path: Path) -> None:
     def die(*_: object, **__: object) -> None:
         os._exit(9)
 

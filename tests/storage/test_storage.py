@@ -26,7 +26,7 @@ SUPPORTED = "a local path, file:///path, gs://bucket/prefix or s3://bucket/prefi
         ("s3://bucket/a/b", "s3://bucket/a/b", "s3://bucket/a/b/order/x.json"),
     ],
 )
-def test_addresses(url: str, root: str, address: str) -> None:
+def test_url_is_opened_with_its_root_and_addresses(url: str, root: str, address: str) -> None:
     store = open_store(url)
     assert (store.root, store.url(""), store.url("order/x.json")) == (root, root, address)
     copy = pickle.loads(pickle.dumps(store))
@@ -47,7 +47,7 @@ def test_addresses(url: str, root: str, address: str) -> None:
         ),
     ],
 )
-def test_urls_that_lead_nowhere(url: str, message: str) -> None:
+def test_invalid_url_is_rejected_without_its_secrets(url: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_store(url)
     assert str(caught.value) == message
@@ -60,7 +60,7 @@ def test_urls_that_lead_nowhere(url: str, message: str) -> None:
         ("s3://bucket/x", "obstore.exceptions", "aws"),
     ],
 )
-def test_a_missing_client_names_its_extra(
+def test_missing_client_is_one_line_that_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, url: str, package: str, extra: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)

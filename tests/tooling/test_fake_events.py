@@ -20,7 +20,7 @@ SCHEMAS = [Path("schemas/backend_events"), *sorted(Path("schemas").glob("*/*.odc
 
 
 @pytest.mark.parametrize("path", SCHEMAS, ids=str)
-def test_made_up_events_keep_their_contract(path: Path) -> None:
+def test_fake_events_are_valid_by_their_contract(path: Path) -> None:
     contracts = load_contracts(str(path))
     route_by = "event_type" if len(contracts) > 1 else None
     records = list(islice(fake_events(contracts, route_by, lambda: NOW, seed=7), 3000))
@@ -34,7 +34,7 @@ def test_made_up_events_keep_their_contract(path: Path) -> None:
     assert len(set(records)) > 2900
 
 
-def test_the_same_seed_makes_the_same_events() -> None:
+def test_same_seed_makes_the_same_events() -> None:
     contracts = load_contracts("schemas/backend_events")
     first, second = (
         list(islice(fake_events(contracts, "event_type", lambda: NOW, seed=3), 50)) for _ in range(2)

@@ -67,7 +67,7 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_the_product_has_no_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_committed_contracts_and_jobs_have_no_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert check_files(["schemas", "jobs"]) == []
 
@@ -214,6 +214,6 @@ def test_missing_or_empty_path_is_an_error(root: Path) -> None:
 
 
 @pytest.mark.parametrize("event_type", ["inventory", "order", "user_activity"])
-def test_examples_of_the_product_are_right(event_type: str) -> None:
+def test_committed_examples_have_no_problems(event_type: str) -> None:
     folder = ROOT / "schemas/backend_events"
     assert check_examples(load_contracts(str(folder))[event_type], folder / "examples") == []

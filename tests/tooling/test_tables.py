@@ -13,7 +13,7 @@ from sluice.tooling.tables import apply_contracts, contracts_of
 from tests.graph.graph_fixture import MINUTE, GraphRun, batch, event
 
 
-def test_a_job_goes_on_when_its_contract_learns_a_property(tmp_path: Path) -> None:
+def test_job_continues_after_its_contract_gains_a_property(tmp_path: Path) -> None:
     graph_run = GraphRun(tmp_path, live=False)
     old = graph_run.job
     click = old.contracts["click"]
@@ -40,7 +40,7 @@ def test_a_job_goes_on_when_its_contract_learns_a_property(tmp_path: Path) -> No
     assert rows == [(1, None, "red"), (2, None, "red"), (3, "red", None), (4, None, "red")]
 
 
-def test_a_live_job_that_would_load_too_often_for_bigquery_is_refused_at_its_start(
+def test_streaming_job_over_the_load_quota_of_bigquery_does_not_start(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = ["run", "jobs/clickstream.yaml", "--warehouse=bigquery://my-project/events"]
@@ -62,7 +62,9 @@ dead_letters: out/letters
 CONTRACT = Path("schemas/clickstream/user_activity.odcs.yaml")
 
 
-def test_the_command_creates_tells_and_applies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_command_creates_reports_and_applies_differences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     job = tmp_path / "job.yaml"
     job.write_text(JOB.format(folder=tmp_path, warehouse=f"sqlite:///{tmp_path}/w.db"))
     contract = tmp_path / "contract.odcs.yaml"

@@ -35,7 +35,7 @@ def test_event_is_decoded_by_the_contract_of_its_tag() -> None:
 
 @pytest.mark.parametrize("contracts", [EVENTS, {"inventory": EVENTS["inventory"]}], ids=["several", "single"])
 @pytest.mark.parametrize("tag", [b'"oops"', b"null", b"5", None])
-def test_event_with_an_unknown_tag_is_refused(contracts: dict[str, Contract], tag: bytes | None) -> None:
+def test_event_with_an_unknown_tag_is_rejected(contracts: dict[str, Contract], tag: bytes | None) -> None:
     member = b'"event_type":"inventory",'
     line = LINE.replace(member, b"" if tag is None else b'"event_type":%s,' % tag)
     with pytest.raises(msgspec.ValidationError):
@@ -150,7 +150,7 @@ def test_contract_without_uuids_decimals_or_timestamps_has_no_suspects() -> None
         ),
     ],
 )
-def test_contracts_that_cannot_be_routed_are_refused(
+def test_contracts_that_cannot_be_routed_are_rejected(
     contracts: dict[str, Contract], route_by: str | None, message: str
 ) -> None:
     with pytest.raises(ContractError) as raised:

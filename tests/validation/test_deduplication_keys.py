@@ -47,7 +47,7 @@ def test_properties_key_compares_values_not_spellings(line: str, same: bool) -> 
     assert len(key_of(line.encode())) == 16
 
 
-def test_properties_key_tells_decimals_of_38_digits_apart() -> None:
+def test_properties_key_distinguishes_decimals_of_38_digits() -> None:
     price = Property("price", "decimal", required=True, unique=True)
     key_of = compile_deduplication_key(contract(price, identity="properties"))
     lines = [

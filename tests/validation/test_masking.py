@@ -270,7 +270,7 @@ def test_contracts_without_masks_compile_to_none() -> None:
     assert compile_masking({"signup": plain}, "type", None) is None
 
 
-def test_masked_property_that_routes_is_refused() -> None:
+def test_masked_property_that_routes_is_rejected() -> None:
     with pytest.raises(ConfigError, match="events are routed by it, so it cannot be masked, got mask: hash"):
         compile_masking({"signup": SIGNUP}, "email", KEY)
 

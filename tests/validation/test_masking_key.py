@@ -35,13 +35,13 @@ SIGNUP = Contract(
 )
 
 
-def test_contracts_that_protect_nothing_need_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contracts_without_masks_need_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLUICE_PRIVACY_KEY", raising=False)
     plain = replace(SIGNUP, properties=tuple(replace(prop, mask=None) for prop in SIGNUP.properties))
     assert read_privacy_key([plain], SECRET) is None
 
 
-def test_a_missing_or_short_key_is_a_clear_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_or_short_key_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLUICE_PRIVACY_KEY", raising=False)
     wanted = (
         "SLUICE_PRIVACY_KEY: expected the key that masks properties of the contracts, "
@@ -101,7 +101,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretManager]:
     ("secret", "version"),
     [(SECRET, f"{SECRET}/versions/latest"), (f"{SECRET}/versions/3", f"{SECRET}/versions/3")],
 )
-def test_the_key_comes_from_secret_manager(manager: SecretManager, secret: str, version: str) -> None:
+def test_key_is_read_from_secret_manager(manager: SecretManager, secret: str, version: str) -> None:
     manager.secrets[version] = KEY + b"\n"
     assert read_privacy_key([SIGNUP], secret) == KEY
 
@@ -126,7 +126,7 @@ def test_the_key_comes_from_secret_manager(manager: SecretManager, secret: str, 
         ),
     ],
 )
-def test_a_secret_that_gives_no_key_is_a_clear_mistake(
+def test_secret_without_a_valid_key_is_a_config_error(
     manager: SecretManager, secret: str, message: str
 ) -> None:
     manager.secrets[f"{SECRET}/versions/1"] = b"short"
@@ -134,7 +134,7 @@ def test_a_secret_that_gives_no_key_is_a_clear_mistake(
         read_privacy_key([SIGNUP], secret)
 
 
-def test_without_credentials_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_google_credentials_are_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_credentials(*_: object, **__: object) -> None:
         message = "Your default credentials were not found."
         raise DefaultCredentialsError(message)  # type: ignore[no-untyped-call]  # the client has no types

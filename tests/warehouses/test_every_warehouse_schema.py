@@ -35,7 +35,7 @@ NEW_LINE: dict[str, Any] = {"colour": "ž", "discount": b"1.10", "gifts": ["a"]}
 NEW_ROW: dict[str, Any] = {"colour": "ž", "discount": Decimal("1.1"), "gifts": ["a"]}
 
 
-def test_a_new_optional_property_is_in_extra_until_its_column_is_added(backend: Backend) -> None:
+def test_new_optional_property_is_in_extra_until_its_column_is_added(backend: Backend) -> None:
     warehouse = prepared(backend.url)
     assert compare_tables(warehouse, [ORDER, LETTER]).remaining == []
     load(warehouse, ORDER, segment(1, order(**NEW_LINE)))
@@ -64,7 +64,7 @@ def test_a_new_optional_property_is_in_extra_until_its_column_is_added(backend: 
     assert read_back(backend, NEWER) == rows
 
 
-def test_a_new_member_of_an_object_is_nowhere_lost(backend: Backend) -> None:
+def test_new_member_of_an_object_is_not_lost(backend: Backend) -> None:
     """It is a column's part in some warehouses, and so may be lacking; others keep objects whole."""
     warehouse = prepared(backend.url)
     newer = replace(ORDER, properties=tuple(_with_member(each) for each in ORDER.properties))
@@ -98,7 +98,7 @@ def _with_member(prop: Property) -> Property:
     return prop
 
 
-def test_what_is_not_only_more_is_refused_and_left_alone(backend: Backend) -> None:
+def test_change_that_is_no_addition_is_rejected_and_changes_no_table(backend: Backend) -> None:
     warehouse = open_warehouse(backend.url)
     assert compare_tables(warehouse, [ORDER]).remaining == ["order_events: no such table"]
     assert create_tables(warehouse, [ORDER, LETTER]) == Changes(

@@ -62,7 +62,7 @@ def test_rows_that_the_warehouse_names_are_rejected_and_the_others_inserted_toge
     assert parts == [[0, 1, 2, 3, 4], [0, 2, 4]]
 
 
-def test_an_error_that_is_not_about_rows_is_raised() -> None:
+def test_error_that_is_not_about_rows_is_raised() -> None:
     def fail(_: pa.Table) -> None:
         raise OSError
 

@@ -37,7 +37,7 @@ from devservers.ports import free_port
         ("kafka://b/t?group=g&start=1970-01-01T01:00:00.5+01:00", Topic("b", "t", "g", 0.5)),
     ],
 )
-def test_urls(url: str, topic: Topic) -> None:
+def test_url_is_parsed_as_a_topic_with_options(url: str, topic: Topic) -> None:
     assert KafkaConnector.parse(url).topic == topic
     assert topic.uri == f"kafka://{topic.name}"
 
@@ -85,7 +85,7 @@ def test_password_in_the_url_is_rejected_and_not_repeated() -> None:
     )
 
 
-def test_nobody_listens() -> None:
+def test_unreachable_broker_fails_the_check_with_one_line() -> None:
     port = free_port()
     with pytest.raises(SourceError) as caught:
         open_source(f"kafka://127.0.0.1:{port}/t?group=g").check()
@@ -94,7 +94,7 @@ def test_nobody_listens() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_wrong_setting_names_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_client_setting_is_reported_with_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "TLS")
     with pytest.raises(SourceError) as caught:
         make_consumer(Topic("b", "t", "g", "latest"), lambda reason: None)
@@ -105,7 +105,7 @@ def test_a_wrong_setting_names_the_variables(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
-def test_what_workers_get_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickled_steps_contain_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hush")
     topic = Topic("b", "t", "g", "latest")
     for dofn in (PartitionDiscovery, AckTokenRead, OffsetSpanRead):
@@ -150,7 +150,7 @@ def test_batches_are_bounded_in_records_and_bytes() -> None:
     assert [len(part) for part in cut([small, large, small, small, small, small, small])] == [2, 4, 1]
 
 
-def test_a_batch() -> None:
+def test_messages_become_a_batch_with_offsets_and_times() -> None:
     sent = [Sent(b"a", 3, 5500), Sent(None, 4, 5600, b"k"), Sent(b"b", 7, 5250), Sent(b"c", 8, -1)]
     batch = make_batch("kafka://t", 2, sent, 5.0)
     assert batch is not None
@@ -158,7 +158,7 @@ def test_a_batch() -> None:
     assert batch.provenance == PartitionProvenance("kafka://t", 5.0, 2, [3, 7, 8], [5.5, 5.25, 5.0])
 
 
-def test_a_batch_of_tombstones_is_none() -> None:
+def test_tombstones_alone_make_no_batch() -> None:
     assert make_batch("kafka://t", 2, [Sent(None, 3), Sent(None, 4)], 0.0) is None
 
 
@@ -176,7 +176,7 @@ def test_a_batch_of_tombstones_is_none() -> None:
         (None, [("a", b"1"), ("a", b"2"), ("a", b"3")], {"a": "1", "a#2": "2", "a#3": "3"}),
     ],
 )
-def test_attributes(
+def test_key_and_headers_become_attributes(
     key: bytes | None, headers: list[tuple[str, bytes | None]] | None, expected: dict[str, str]
 ) -> None:
     assert attributes_of(key, headers) == expected

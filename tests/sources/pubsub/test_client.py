@@ -52,7 +52,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePubSub]:
         ),
     ],
 )
-def test_an_address_names_a_subscription(url: str, address: Address) -> None:
+def test_url_is_parsed_as_a_subscription_or_topic(url: str, address: Address) -> None:
     assert PubSubConnector.parse(url).address == address
 
 
@@ -66,7 +66,7 @@ def test_an_address_names_a_subscription(url: str, address: Address) -> None:
         "pubsub://projects/p/subscriptions/s/more",
     ],
 )
-def test_another_form_is_refused(url: str) -> None:
+def test_url_of_another_form_is_rejected(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_source(url)
     assert str(caught.value) == (
@@ -75,7 +75,7 @@ def test_another_form_is_refused(url: str) -> None:
     )
 
 
-def test_a_password_is_not_repeated() -> None:
+def test_password_in_the_url_is_rejected_and_not_repeated() -> None:
     with pytest.raises(ConfigError) as caught:
         open_source("pubsub://user:secret@projects/p/subscriptions/s")
     assert str(caught.value) == (
@@ -108,7 +108,7 @@ def test_unknown_option_is_rejected() -> None:
     )
 
 
-def test_ids_are_sent_in_parts_that_the_service_takes() -> None:
+def test_ack_ids_are_split_to_the_limits_of_the_service() -> None:
     ids = [f"{number:0200}" for number in range(6000)]
     parts = list(split_ack_ids(ids))
     assert [ack_id for part in parts for ack_id in part] == ids
@@ -137,7 +137,7 @@ def test_ids_are_sent_in_parts_that_the_service_takes() -> None:
         ),
     ],
 )
-def test_what_failed_is_sent_again_if_that_may_help(
+def test_only_transient_failures_are_retried(
     status: str, failures: Mapping[str, str], left: list[str]
 ) -> None:
     assert retryable_ids(["a", "b", "c"], status, failures) == left
@@ -158,7 +158,7 @@ def test_what_failed_is_sent_again_if_that_may_help(
         ),
     ],
 )
-def test_a_missing_permission_is_named_with_the_role_that_grants_it(
+def test_missing_permission_is_reported_with_the_role_that_grants_it(
     service: FakePubSub, url: str, method: str, problem: str
 ) -> None:
     service.errors["GetSubscription"] = lambda _: error_status(grpc.StatusCode.NOT_FOUND)
@@ -169,7 +169,7 @@ def test_a_missing_permission_is_named_with_the_role_that_grants_it(
     assert str(caught.value) == f"{url}: {problem}"
 
 
-def test_a_service_that_does_not_want_is_quoted(service: FakePubSub) -> None:
+def test_other_error_of_the_service_is_reported_by_its_code(service: FakePubSub) -> None:
     service.errors["GetSubscription"] = lambda _: error_status(grpc.StatusCode.INVALID_ARGUMENT)
     with pytest.raises(SourceError) as caught:
         open_source("pubsub://projects/p/subscriptions/s").check()

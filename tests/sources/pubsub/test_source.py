@@ -19,7 +19,7 @@ DAY = 86400.0
 PUBLISHED = 1_739_020_000.25
 
 
-def test_a_source_is_unbounded_and_of_unknown_size() -> None:
+def test_source_is_unbounded_and_of_unknown_size() -> None:
     source = open_source("pubsub://projects/p/subscriptions/s")
     assert (source.bounded, source.size()) == (False, None)
 
@@ -28,7 +28,7 @@ def message(number: int, published: float = PUBLISHED, **attributes: str) -> Mes
     return Message(b"%d" % number, f"id-{number}", published, attributes)
 
 
-def test_a_batch_is_in_the_order_of_publishing() -> None:
+def test_batch_is_in_the_order_of_publishing() -> None:
     batch = to_batch("pubsub://u", [message(2, PUBLISHED + 1), message(1), message(3, PUBLISHED + 1, a="b")])
     assert batch.records == [b"1", b"2", b"3"]
     assert message_ids_of(batch) == ["id-1", "id-2", "id-3"]
@@ -38,18 +38,18 @@ def test_a_batch_is_in_the_order_of_publishing() -> None:
     assert batch.provenance.position == 1_739_020_000_250_000
 
 
-def test_a_message_hardly_ever_counts_as_older_than_the_watermark() -> None:
+def test_arrival_is_at_most_a_month_before_the_watermark() -> None:
     old, ancient = message(1, PUBLISHED - 30 * DAY), message(2, PUBLISHED - 32 * DAY)
     batch = to_batch("pubsub://u", [old, ancient], watermark=PUBLISHED)
     assert batch.provenance.arrivals == [PUBLISHED - 31 * DAY, PUBLISHED - 30 * DAY]
 
 
-def test_a_message_is_found_again_by_its_id_alone() -> None:
+def test_origin_of_a_message_has_its_id() -> None:
     batch = to_batch("pubsub://u", [message(1), message(2, a="b")])
     assert batch.origin(1) == Origin("pubsub://u", PUBLISHED, message_id="id-2", attributes={"a": "b"})
 
 
-def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:
+def test_redelivered_message_is_the_same_dead_letter() -> None:
     first = to_batch("pubsub://u", [message(1), message(2)])
     again = to_batch("pubsub://u", [message(2, deliveryAttempt="2")])
     dead_letters = [
@@ -75,6 +75,6 @@ def test_a_dead_letter_is_the_same_when_it_is_delivered_again() -> None:
 
 
 @pytest.mark.parametrize("kind", [AckTokenPull, BundleFinalizerPull])
-def test_a_reader_can_be_sent_to_workers(kind: type[AckTokenPull | BundleFinalizerPull]) -> None:
+def test_reader_can_be_pickled(kind: type[AckTokenPull | BundleFinalizerPull]) -> None:
     sent = pickler.loads(pickler.dumps(kind("pubsub://u", "projects/p/subscriptions/s", RunHandle())))
     assert type(sent).__name__ == kind.__name__

@@ -30,7 +30,7 @@ def until(reached: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_the_watermark_follows_the_oldest_of_the_last_seconds() -> None:
+def test_watermark_follows_the_oldest_message_of_the_last_seconds() -> None:
     times = PublishTimes()
     assert times.oldest_unread(100.0, idle=False) is None
     times.taken(100.0, 50.0)

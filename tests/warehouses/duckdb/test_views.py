@@ -16,7 +16,7 @@ from tests.warehouses.duckdb.duckdb_orders import FULL, ORDER, line, load, query
 from tests.warehouses.order_segments import LETTER
 
 
-def test_the_ddl_makes_a_table_of_the_views_columns_and_types(warehouse: DuckDBWarehouse) -> None:
+def test_ddl_makes_a_table_with_the_columns_and_types_of_the_view(warehouse: DuckDBWarehouse) -> None:
     view = [row[:2] for row in query(warehouse, "DESCRIBE order_events")]
     with duckdb.connect() as connection:
         connection.execute(create_table_sql(ORDER))
@@ -30,7 +30,7 @@ def test_the_ddl_makes_a_table_of_the_views_columns_and_types(warehouse: DuckDBW
     ]
 
 
-def test_the_ddl_as_text() -> None:
+def test_ddl_has_types_and_comments() -> None:
     ddl, comments = create_table_sql(LETTER).split("COMMENT ON COLUMN", maxsplit=1)
     assert ddl == textwrap.dedent("""\
         CREATE TABLE "dead_letters" (
@@ -48,7 +48,7 @@ def test_the_ddl_as_text() -> None:
     )
 
 
-def test_older_files_lack_what_the_contract_learnt_later(warehouse: DuckDBWarehouse) -> None:
+def test_property_added_later_is_null_in_older_files(warehouse: DuckDBWarehouse) -> None:
     load(warehouse, ORDER, segment(1, FULL))
     city = Property("address", "object", properties=(Property("zip", "string"), Property("city", "string")))
     properties = tuple(city if each.name == "address" else each for each in ORDER.properties)
@@ -89,7 +89,7 @@ def test_older_files_lack_what_the_contract_learnt_later(warehouse: DuckDBWareho
         ),
     ],
 )
-def test_a_contract_that_duckdb_cannot_hold_is_refused(
+def test_contract_that_duckdb_cannot_store_is_rejected(
     contract: Contract, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ContractError) as error:
@@ -98,7 +98,7 @@ def test_a_contract_that_duckdb_cannot_hold_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_duckdb_would_take_for_a_column_is_refused(tmp_path: Path) -> None:
+def test_folder_that_duckdb_would_read_as_a_column_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "Total=1" / "w.duckdb"
     with pytest.raises(ConfigError) as error:
         DuckDBWarehouse(str(file)).prepare([ORDER])
