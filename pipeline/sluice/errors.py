@@ -11,6 +11,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+_QUOTED = 100
+"""Characters of a value that a message quotes."""
+
 _MARK = "sluice-error:"
 """Precedes the data of an error in the text of a traceback."""
 
@@ -65,6 +68,12 @@ class WorkerError(SluiceError):
 
 class UnreconciledError(SluiceError):
     """The run ended, but its ledger does not add up: some record is unaccounted for."""
+
+
+def quote(value: object) -> str:
+    """Return how messages quote a value that somebody wrote: Python's literal, cut to 100 characters."""
+    text = repr(value)
+    return text if len(text) <= _QUOTED else f"{text[: _QUOTED - 1]}…"
 
 
 class _ErrorData(msgspec.Struct, array_like=True):

@@ -85,7 +85,7 @@ def test_wrong_flag_is_one_line_and_starts_nothing(replay: Replay, flags: list[s
         ("name: [a]\n", "{job}: name: expected text, got ['a']"),
         ("files: ${{NOT_SET_HERE}}/x\n", "{job}: files: expected the environment variable NOT_SET_HERE, got nothing; "
          "set it"),
-        ("", "{job}: expected a mapping of keys such as name and source, got NoneType"),
+        ("", "{job}: expected a mapping of keys such as name and source, got nothing"),
         ("name: x\n", "{job}: contracts: expected this key, got nothing; add it or pass --contracts"),
         ("name: x\ncontracts: schemas/backend_events\nsource: x\nfiles: x\nwarehouse: x\ndead_letters: x\n",
          "{job}: route_by: expected the property that tells inventory, order, user_activity apart, got nothing"),
@@ -106,9 +106,9 @@ def test_unreadable_job_file_is_one_line(tmp_path: Path) -> None:
     )
     (tmp_path / "bad.yaml").write_bytes(b"name: [\n")
     assert one_line(sluice("run", str(tmp_path / "bad.yaml")), 2).startswith(
-        f"sluice: {tmp_path / 'bad.yaml'}: expected YAML, got: while parsing a flow node"
+        f"sluice: {tmp_path / 'bad.yaml'}: line 2, column 1: expected YAML, got a mistake: expected the node content"
     )
     (tmp_path / "bad.yaml").write_bytes(b"name: \xff\n")
     assert one_line(sluice("run", str(tmp_path / "bad.yaml")), 2).startswith(
-        f"sluice: {tmp_path / 'bad.yaml'}: expected YAML, got: 'utf-8' codec can't decode byte 0xff"
+        f"sluice: {tmp_path / 'bad.yaml'}: expected YAML in UTF-8, got a mistake: invalid start byte at position 6"
     )

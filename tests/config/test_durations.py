@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from sluice.config.durations import duration, floor_to, limited_duration, time_with_offset
+from sluice.config.durations import duration, floor_to, time_with_offset
 from sluice.errors import ConfigError
 
 
@@ -24,14 +24,28 @@ def test_duration_without_unit_is_rejected(value: object) -> None:
 
 
 def test_duration_over_ten_years_is_rejected() -> None:
-    assert limited_duration("3650d", "x") == 3650 * 86400
+    assert duration("3650d", "x") == 3650 * 86400
     with pytest.raises(ConfigError, match="(?m)^x: expected at most 3650d, got '3651d'$"):
-        limited_duration("3651d", "x")
+        duration("3651d", "x")
+
+
+@pytest.mark.parametrize("unit", ["ms", "s", "m", "h", "d"])
+@pytest.mark.parametrize("digits", [120, 400, 5_000, 100_000])
+def test_duration_of_many_digits_is_read_or_rejected(digits: int, unit: str) -> None:
+    assert duration("0" * digits + f"7{unit}", "x") == duration(f"7{unit}", "x")
+    with pytest.raises(ConfigError, match=r"(?m)^x: expected at most 3650d, got '9{98}…$"):
+        duration("9" * digits + unit, "x")
 
 
 def test_time_needs_an_offset() -> None:
     assert time_with_offset("2025-02-08T13:09:00Z", "x") == datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
-    for text in ("2025-02-08T13:09:00", "yesterday", ""):
+    for text in (
+        "2025-02-08T13:09:00",
+        "yesterday",
+        "",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ):
         with pytest.raises(ConfigError) as caught:
             time_with_offset(text, "x")
         assert str(caught.value) == (

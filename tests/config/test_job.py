@@ -163,7 +163,7 @@ def test_file_that_is_no_job_is_rejected(tmp_path: Path) -> None:
         load_job(str(path))
     assert str(raised.value) == f"{path}: expected a mapping of keys such as name and source, got list"
     path.write_text("a: [\n")
-    with pytest.raises(ConfigError, match=r"job.yaml: expected YAML, got: .*line 2"):
+    with pytest.raises(ConfigError, match=r"job.yaml: line 2, column 1: expected YAML, got a mistake: "):
         load_job(str(path))
 
 

@@ -17,7 +17,8 @@ MISTAKES = [
     (
         "id: shop-sale",
         "id: x\nid: y",
-        "line 4, column 1: expected YAML, got a mistake: the key 'id' is given twice",
+        "line 4, column 1: expected YAML, got a mistake: the key 'id' is given twice, first in line 3; "
+        "remove one",
     ),
     (
         "id: shop-sale",

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 
 LONGEST = 3650 * 86400.0
 """Ten years, in seconds: no window needs more, and times stay far from the end of the calendar."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]+)(ms|s|m|h|d)")
+_MOST_DIGITS = 15
 
 
 def duration(text: object, where: str) -> float:
-    """Return the seconds in `text`, such as 500ms, 10s, 5m, 2h or 7d.
+    """Return the seconds in `text`, such as 500ms, 10s, 5m, 2h or 7d; at most ten years.
 
     Raises:
-        ConfigError: `text` is no duration; the message begins with `where`.
+        ConfigError: `text` is no duration, or a longer one; the message begins with `where`.
 
     """
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         message = (
-            f"{where}: expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got {text!r}"
+            f"{where}: expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got {quote(text)}"
         )
         raise ConfigError(message)
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def limited_duration(text: object, where: str) -> float:
-    """Return the seconds in `text`, at most ten years; see `duration`."""
-    seconds = duration(text, where)
-    if seconds > LONGEST:
-        message = f"{where}: expected at most 3650d, got {text!r}"
+    digits = match[1].lstrip("0")
+    seconds = int(digits[:_MOST_DIGITS] or "0") * _UNITS[match[2]]
+    if len(digits) > _MOST_DIGITS or seconds > LONGEST:
+        message = f"{where}: expected at most 3650d, got {quote(text)}"
         raise ConfigError(message)
     return seconds
 
@@ -48,10 +45,11 @@ def time_with_offset(text: str, where: str) -> datetime:
     """
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        message = f"{where}: expected a time with its offset, such as 2025-02-08T13:09:00Z, got {text!r}"
+        in_calendar = time.tzinfo is not None and bool(time.astimezone(UTC))
+    except (ValueError, OverflowError):
+        in_calendar = False
+    if not in_calendar:
+        message = f"{where}: expected a time with its offset, such as 2025-02-08T13:09:00Z, got {quote(text)}"
         raise ConfigError(message)
     return time
 

@@ -7,16 +7,14 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from sluice.config.durations import limited_duration
+from sluice.config.durations import duration
 from sluice.config.options import declared, missing_options, option, text
 from sluice.config.urls import Url
 from sluice.contracts import Contract, load_contracts
-from sluice.errors import ConfigError
+from sluice.contracts.yaml_reading import read_yaml
+from sluice.errors import ConfigError, quote
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MAX_SHARDS = 64
@@ -28,17 +26,19 @@ LOADS = ("events", "counts", "dead_letters")
 
 
 def _whole_part_of_a_minute(value: Any, where: str) -> float:
-    seconds = limited_duration(value, where)
+    seconds = duration(value, where)
     if seconds < 1 or 60 % seconds:  # noqa: PLR2004  a window must not cross a minute's file
-        message = f"{where}: expected a whole part of a minute, such as 5s, 10s, 30s or 1m, got {value!r}"
+        message = (
+            f"{where}: expected a whole part of a minute, such as 5s, 10s, 30s or 1m, got {quote(value)}"
+        )
         raise ConfigError(message)
     return seconds
 
 
 def _shards(value: Any, where: str) -> int:
-    shards = int(value) if str(value).isascii() and str(value).isdigit() else 0
+    shards = int(value) if re.fullmatch("[0-9]{1,9}", str(value)) else 0
     if not 1 <= shards <= _MAX_SHARDS:
-        message = f"{where}: expected a whole number from 1 to {_MAX_SHARDS}, got {value!r}"
+        message = f"{where}: expected a whole number from 1 to {_MAX_SHARDS}, got {quote(value)}"
         raise ConfigError(message)
     return shards
 
@@ -53,7 +53,7 @@ def _loads(value: Any, where: str) -> tuple[str, ...]:
     names = given if isinstance(given, list) else []
     if not ("events" in names or "counts" in names) or any(name not in LOADS for name in names):
         message = (
-            f"{where}: expected a list of {', '.join(LOADS)}, among them events or counts; got {value!r}"
+            f"{where}: expected a list of {', '.join(LOADS)}, among them events or counts; got {quote(value)}"
         )
         raise ConfigError(message)
     return tuple(name for name in LOADS if name in names)
@@ -73,19 +73,19 @@ class Windows:
         "streaming jobs: longest time that an event waits before it is written",
         default="10s",
         example="10s",
-        parse=limited_duration,
+        parse=duration,
     )
     allowed_lateness: float = option(
         "streaming jobs: older events are rejected as too_late",
         default="7d",
         example="7d",
-        parse=limited_duration,
+        parse=duration,
     )
     max_skew: float = option(
         "events further in the future are rejected as in_future",
         default="10m",
         example="10m",
-        parse=limited_duration,
+        parse=duration,
     )
     shards: int = option(
         "writers of one type and minute; fixed for the life of a log", default="1", example="1", parse=_shards
@@ -115,7 +115,7 @@ class Job:
         "how long a failing store or warehouse is tried again (default: streaming jobs 10m, others 0s)",
         default=None,
         example="10m",
-        parse=limited_duration,
+        parse=duration,
     )
     quarantine: Url | None = option(
         "folder of rejected records that cannot be searched for masked values"
@@ -160,7 +160,7 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Coll
         ConfigError: naming the file or flag, the key, what was expected and what came.
 
     """
-    keys = _flatten(path, _read_yaml(path))
+    keys = _flatten(path, _read_document(path))
     for name, value in (overrides or {}).items():
         keys[name] = (value, f"--{name.replace('_', '-')}")
     values = _parse(Job, "", keys, unused)
@@ -221,17 +221,15 @@ def _flag(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _read_yaml(path: str) -> dict[str, Any]:
+def _read_document(path: str) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(Path(path).read_text("utf-8"))
+        document = read_yaml(path, ConfigError)
     except OSError as error:
         message = f"{path}: cannot read the job file: {error.strerror}"
         raise ConfigError(message) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        message = f"{path}: expected YAML, got: {' '.join(str(error).split())}"
-        raise ConfigError(message) from error
     if not isinstance(document, dict):
-        message = f"{path}: expected a mapping of keys such as name and source, got {type(document).__name__}"
+        got = "nothing" if document is None else type(document).__name__
+        message = f"{path}: expected a mapping of keys such as name and source, got {got}"
         raise ConfigError(message)
     return document
 
@@ -240,7 +238,7 @@ def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     """Return `windows.counts`-style key -> (value, where it stands), and reject keys that do not exist."""
     windows = document.pop("windows", None) or {}
     if not isinstance(windows, dict):
-        message = f"{path}: windows: expected a mapping such as {{counts: 10s}}, got {windows!r}"
+        message = f"{path}: windows: expected a mapping such as {{counts: 10s}}, got {quote(windows)}"
         raise ConfigError(message)
     entries = {str(key): value for key, value in document.items()}
     entries |= {f"windows.{key}": value for key, value in windows.items()}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any
 
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 
 Parser = Callable[[Any, str], Any]
 """(value as given, where it was given) -> value. Raises ConfigError; its message begins with the second argument."""
@@ -20,7 +20,10 @@ Parser = Callable[[Any, str], Any]
 def text(value: Any, where: str) -> str:
     """Return `value`, which must be a text that is not empty."""
     if not isinstance(value, str) or not value:
-        message = f"{where}: expected text, got {value!r}"
+        message = f"{where}: expected text, got {quote(value)}"
+        raise ConfigError(message)
+    if "\0" in value:
+        message = f"{where}: expected text without NUL characters, got {quote(value)}"
         raise ConfigError(message)
     return value
 
@@ -35,7 +38,7 @@ class OneOf:
     def __call__(self, value: Any, where: str) -> str:
         """Return `value`."""
         if value not in self.choices:
-            message = f"{where}: expected one of {', '.join(self.choices)}, got {value!r}"
+            message = f"{where}: expected one of {', '.join(self.choices)}, got {quote(value)}"
             raise ConfigError(message)
         return str(value)
 
@@ -155,7 +158,7 @@ def parse_pairs(
         stem, dot, member = name.partition(".")
         declaration = known.get(stem)
         if declaration is None or bool(dot and member) != bool(declaration.metadata["family"]):
-            message = f"{where}: expected {expected}, got {name!r}"
+            message = f"{where}: expected {expected}, got {quote(name)}"
             raise ConfigError(message)
         at = f"{where}: {name}"
         if not value:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, get_args
 
-import yaml
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard
 from pydantic import BaseModel, ValidationError
 
-from sluice.errors import ContractError
+from sluice.contracts.yaml_reading import read_yaml
+from sluice.errors import ContractError, quote
 
 API_VERSION = "v3.2.0"
 
@@ -48,19 +48,6 @@ class KeyPath:
         raise ContractError(message)
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that rejects a key given twice, of which PyYAML would silently drop one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                problem = f"the key {key.value!r} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
-        return super().construct_mapping(node, deep)
-
-
 def parse_odcs(path: str) -> OpenDataContractStandard:
     """Read the file at `path`; raises ContractError naming file, key path (or line) and fix."""
     raw, root = _load_yaml(path), KeyPath(path)
@@ -79,21 +66,14 @@ def parse_odcs(path: str) -> OpenDataContractStandard:
 
 def _load_yaml(path: str) -> Any:
     try:
-        with open(path, encoding="utf-8") as file:
-            return yaml.load(file, _Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        KeyPath(path, place).fail(f"expected YAML, got a mistake: {error.problem}")
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        KeyPath(path).fail(f"expected YAML in UTF-8, got a mistake: {str(error).splitlines()[0]}")
+        return read_yaml(path, ContractError)
     except OSError as error:
         KeyPath(path).fail(f"expected a contract, got: {error.strerror}")
 
 
 def show(value: object) -> str:
     """Return how messages quote a value: 'nothing' for None, else Python's literal, cut to 100 characters."""
-    return "nothing" if value is None else repr(value)[:100]
+    return "nothing" if value is None else quote(value)
 
 
 def _check_keys(place: KeyPath, model: type[BaseModel], raw: Mapping[Any, Any]) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice, repeat
 
 from sluice.config.urls import Url
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 from sluice.sources import open_source
 from sluice.sources.files.listing import find_files
 from sluice.sources.files.source import FileSource, plan_reading, read_item
 from sluice.tooling.publishers import Publisher
 
-_RATE = re.compile(r"(\d+)/s")
+_RATE = re.compile(r"([0-9]{1,9})/s")
 _TICKS = 20
 """Portions of a second's records; each is sent at once."""
 
@@ -67,7 +67,7 @@ def parse_rate(text: str) -> float:
     """Return records a second of `text`, such as 500/s."""
     match = _RATE.fullmatch(text)
     if match is None or not int(match[1]):
-        message = f"--rate: expected records a second, such as 500/s, got {text!r}"
+        message = f"--rate: expected records a second, such as 500/s, got {quote(text)}"
         raise ConfigError(message)
     return float(match[1])
 
