@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Iterator
 
 import apache_beam as beam
+import boto3
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -64,6 +66,64 @@ def test_pattern_selects_files(bucket: str, pattern: str, names: list[str]) -> N
     assert [file.uri for file in found] == [f"{bucket}/{name}" for name in names]
     assert [file.size for file in found] == [len(FILES[name]) for name in names]
     assert all(file.modified > 1_700_000_000 for file in found)
+
+
+KEYS = (
+    "[ab].json",
+    "a[1].json",
+    "what?.json",
+    "all*.json",
+    "{a,b}.json",
+    "back\\slash.json",
+    "two words .json",
+    "#1%20+&=;@:.json",
+    "caf\u00e9.json",  # composed
+    "cafe\u0301.json",  # decomposed
+    "//x.json",
+    "..a",
+    "a.tmp",
+    "_SUCCESS",
+)
+OTHER_KEYS = ("a.json", "b.json", "a1.json", "whatx.json", "all1.json")
+
+
+@pytest.fixture(scope="module")
+def keys(bucket: str) -> str:
+    """Address of a prefix with KEYS, others that they would match as patterns, and markers of folders."""
+    for key in (*OTHER_KEYS, *KEYS):
+        put(f"{bucket}/keys/file/{key}", b"{}\n")
+        put(f"{bucket}/keys/folder/{key}/x.json", b"{}\n")
+    put(f"{bucket}/keys/file/x/", b"")
+    return f"{bucket}/keys"
+
+
+def put(url: str, data: bytes) -> None:
+    """Create an object through the vendor's client, since obstore takes no key with `//`."""
+    scheme, _, place = url.partition("://")
+    bucket, _, key = place.partition("/")
+    if scheme == "s3":
+        client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+        client.put_object(Bucket=bucket, Key=key, Body=data)
+    else:
+        assert open_store(f"gs://{bucket}").create(key, data)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_key_that_exists_is_taken_literally(keys: str, key: str) -> None:
+    (file,) = find_files(f"{keys}/file/{key}")
+    assert file.uri == f"{keys}/file/{key}"
+    (piece,) = plan_reading([file])[0]
+    assert [batch.records for batch in read_item((piece,))] == [[b"{}"]]
+    folder = f"{keys}/folder/{key}"
+    for address in (folder, f"{folder}/", f"{folder}/x.json"):
+        assert [file.uri for file in find_files(address)] == [f"{folder}/x.json"]
+
+
+def test_folder_of_keys_has_all_but_hidden_and_temporary_ones(keys: str) -> None:
+    expected = {f"{keys}/file/{key}" for key in KEYS if key not in ("..a", "a.tmp", "_SUCCESS")}
+    for pattern in ("/file", "/file/", "/file/**"):
+        found = {file.uri for file in find_files(keys + pattern)}
+        assert found == expected | {f"{keys}/file/{key}" for key in OTHER_KEYS}
 
 
 @pytest.mark.parametrize("path", ["/missing.json", "/missing/*.json"])

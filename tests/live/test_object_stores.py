@@ -106,6 +106,29 @@ def test_listing_is_sorted_and_limited_to_the_prefix(store: Store) -> None:
     assert list(store.walk("missing")) == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "a[1]", "a*", "a?", "a#b", "a%20b", "a+b", "{a}", "a\\b", "caf\u00e9", "cafe\u0301", "~", "a&b"],
+)
+def test_folder_name_is_taken_literally(root: str, name: str) -> None:
+    for folder in (name, "x"):
+        assert open_store(f"{root}/{folder}").create("order/1.json", b"1\n")
+    store = open_store(f"{root}/{name}")
+    assert (store.list("order"), list(store.walk()), list(store.walk("order"))) == (
+        ["1.json"],
+        ["order/1.json"],
+        ["order/1.json"],
+    )
+    assert (store.read("order/1.json"), store.create("order/1.json", b"2\n")) == (b"1\n", False)
+
+
+def test_key_that_obstore_does_not_take_is_one_line(s3_root: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        open_store(f"{s3_root}/a//b\nc").create("x", b"")
+    assert str(caught.value).startswith(f"{s3_root}/a//b\\nc: cannot write x: Could not parse path:")
+    assert "\n" not in str(caught.value)
+
+
 def test_listing_of_many_pages_is_complete(store: Store) -> None:
     together(lambda worker: [store.create(f"x/{number:04d}", b"") for number in range(worker, 1200, WRITERS)])
     names = [f"{number:04d}" for number in range(1200)]

@@ -33,9 +33,13 @@ class Rooted:
 def failure(store: Rooted, action: str, path: str, error: BaseException) -> StorageError:
     """Return the error of a failed action: `out/files/order: cannot write order_….json: No space left on device`."""
     folder, _, name = path.rpartition("/")
-    return StorageError(
-        f"{store.url(folder)}: cannot {' '.join(filter(None, (action, name)))}: {_reason(error)}"
-    )
+    message = f"{store.url(folder)}: cannot {' '.join(filter(None, (action, name)))}: {_reason(error)}"
+    return StorageError(printable(message))
+
+
+def printable(text: str) -> str:
+    """Return a text with the names of files in one line: line feeds and other control characters are escaped."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def is_visible(path: str) -> bool:

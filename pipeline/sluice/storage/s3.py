@@ -44,7 +44,8 @@ class S3Store(ObjectStore):
             from obstore.exceptions import BaseError
         except ImportError as error:
             raise CLIENT.missing(self.root) from error
-        return BaseError, OSError  # a missing object raises Python's FileNotFoundError
+        # A missing object raises Python's FileNotFoundError, a key with `//` or a line feed a ValueError.
+        return BaseError, OSError, ValueError
 
     def _names(self, prefix: str, delimiter: str | None) -> Iterator[str]:
         if delimiter:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from typing import Any, BinaryIO, NamedTuple
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 from sluice.errors import SourceError
+from sluice.sources.files.patterns import Pattern, States, literal_start, split_pattern
+from sluice.storage.base import printable
 
 _REMOTE = ("gs", "s3")
 
@@ -27,7 +29,11 @@ class FoundFile(NamedTuple):
 
 
 def find_files(url: str) -> list[FoundFile]:
-    """Return the files that match `url`, in order of name.
+    """Return the files that `url` names, in order of name.
+
+    A file of exactly this name is taken first, whatever characters its name has; then a folder, with all files below
+    it; then `url` is a pattern (see `patterns`). Links to files and folders are followed. A file that several paths
+    lead to is returned once.
 
     Raises:
         SourceError: there is none, or they cannot be listed.
@@ -49,21 +55,54 @@ def scheme_of(url: str) -> str:
 
 def _find_local(path: str) -> list[FoundFile]:
     if os.path.isdir(path):
-        paths = list(_walk(path))
+        paths = _walk(path, "**")
     elif os.path.lexists(path):
         paths = [path]  # a name may hold what would be a wildcard
     else:
-        paths = [found for found in glob.glob(path, recursive=True) if not os.path.isdir(found)]
+        folder, pattern = split_pattern(path)
+        paths = _walk(folder or ".", pattern) if os.path.isdir(folder or ".") else []
     return [_found_local(os.path.abspath(found)) for found in paths]
 
 
-def _walk(folder: str) -> Iterator[str]:
-    def fail(error: OSError) -> None:
-        raise error
+def _walk(top: str, text: str) -> Collection[str]:
+    """Return the paths of the files below `top` that match; of several paths to one file the real one, or the first.
 
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(parent, name) for name in names if not name.startswith("."))
+    A folder is read once for each way in which a pattern can go on from it, so loops of links end. Links to folders
+    come last and names are in order, so that the same tree always gives the same paths.
+    """
+    pattern = Pattern(text)
+    files: dict[str, str] = {}
+    seen: set[tuple[str, States]] = set()
+    waiting = deque([(top, os.path.realpath(top), pattern.start)])
+    while waiting:
+        folder, real_folder, states = waiting.popleft()
+        if (real_folder, states) in seen:
+            continue
+        seen.add((real_folder, states))
+        with reporting(folder, "list"), os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+        for entry in entries:
+            following = pattern.step(states, entry.name)
+            if not following:
+                continue
+            path, real = os.path.join(folder, entry.name), os.path.join(real_folder, entry.name)
+            if entry.is_symlink():
+                real = os.path.realpath(path)
+                if os.path.isdir(path):
+                    waiting.append((path, real, following))
+                    continue
+            elif entry.is_dir():
+                waiting.appendleft((path, real, following))
+                continue
+            if pattern.is_match(following):
+                files[real] = min(
+                    files.get(real, path), path, key=lambda name: (not _is_at(name, real), name)
+                )
+    return files.values()
+
+
+def _is_at(path: str, real: str) -> bool:
+    return os.path.abspath(path) == real
 
 
 def _found_local(path: str) -> FoundFile:
@@ -72,24 +111,44 @@ def _found_local(path: str) -> FoundFile:
     name = path.encode("utf-8", "replace").decode()
     if name != path or not stat.S_ISREG(status.st_mode):
         what = "a name in UTF-8" if name != path else "a file"
-        message = f"{name}: cannot read: expected {what}"
+        message = f"{printable(name)}: cannot read: expected {what}"
         raise SourceError(message)
     return FoundFile(path, status.st_size, status.st_mtime)
 
 
 def _find_remote(url: str) -> list[FoundFile]:
-    bucket_alone = "/" not in url.partition("://")[2].rstrip("/")
     _skip_credentials(url)
-    matched = []
-    if not bucket_alone and not url.endswith("/"):
-        matched = FileSystems.match([url])[0].metadata_list
-    if not matched and not any(wildcard in url for wildcard in "*?["):
-        matched = FileSystems.match([f"{url.rstrip('/')}/**"])[0].metadata_list
+    files = FileSystems.get_filesystem(url)
+    scheme, _, place = url.partition("://")
+    bucket, slash, key = place.partition("/")
+    if key and not key.endswith("/") and files.exists(url):
+        return [_found_remote(files.metadata(url))]
+    folder = f"{scheme}://{bucket}/{key}{'/' if key and not key.endswith('/') else ''}"
+    return _list_remote(files, folder, "", "**") or _list_remote(
+        files, f"{scheme}://{bucket}/{split_pattern(key)[0]}", *_start_and_pattern(key)
+    )
+
+
+def _start_and_pattern(key: str) -> tuple[str, str]:
+    pattern = split_pattern(key)[1]
+    return literal_start(pattern), pattern
+
+
+def _list_remote(files: FileSystem, folder: str, start: str, text: str) -> list[FoundFile]:
+    """Return the objects below `folder` that match; all of their names begin with `start`."""
+    pattern = Pattern(text)
     return [
-        FoundFile(file.path, file.size_in_bytes, float(file.last_updated_in_seconds or 0))
-        for file in matched
-        if not file.path.endswith("/") and ("/." in url or "/." not in file.path)
+        _found_remote(metadata)
+        for metadata in files._list(folder + start)
+        # An empty object whose name ends with a slash is what consoles show as an empty folder.
+        if (metadata.size_in_bytes or not metadata.path.endswith("/"))
+        and pattern.matches(metadata.path.removeprefix(folder).rstrip("/"))
     ]
+
+
+def _found_remote(metadata: FileMetadata) -> FoundFile:
+    modified = float(metadata.last_updated_in_seconds or 0)
+    return FoundFile(metadata.path, metadata.size_in_bytes, modified)
 
 
 def _skip_credentials(uri: str) -> None:
@@ -124,7 +183,7 @@ def reporting(uri: str, action: str) -> Iterator[None]:
     try:
         yield
     except failures as error:
-        message = f"{uri}: cannot {action}: {_reason(error)}"
+        message = f"{printable(uri)}: cannot {action}: {_reason(error)}"
         raise SourceError(message) from error
 
 

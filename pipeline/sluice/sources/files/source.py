@@ -3,8 +3,7 @@
 Compression is detected by magic bytes (gzip, zstd, bzip2), and so is whether the content is JSON lines or a JSON
 document (`sluice.formats`). CSV is detected by the name: `.csv` or `.tsv`.
 
-Names that begin with a dot are hidden, and skipped unless the pattern has the dot. A folder means all files below
-it. `*` stays within a folder, `**` does not.
+Which files a path, a folder or a pattern names is described in `listing.find_files` and `patterns`.
 """
 
 from __future__ import annotations
