@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +41,24 @@ def test_worker_that_dies_ends_the_run_and_no_worker_outlives_it(kind: str, step
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"raised": raised, "ended": True}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with the one that made it")
+@pytest.mark.parametrize("kind", ["forked", "spawned"])
+def test_worker_that_keeps_pythons_lock_ends_with_its_killed_launcher(kind: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.runtime.worker_run", kind, "hold_the_lock"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    ) as launcher:
+        assert launcher.stdout is not None
+        worker = os.pidfd_open(int(launcher.stdout.readline()))
+        launcher.kill()
+    try:
+        ended, _, _ = select.select([worker], [], [], 30)
+    finally:
+        os.close(worker)
+    assert ended == [worker]
 
 
 def test_workers_that_nobody_starts_end_with_the_context() -> None:

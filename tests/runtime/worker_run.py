@@ -6,6 +6,7 @@ workers have ended.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -33,6 +34,12 @@ def be_killed(_number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hold_the_lock(_number: int) -> None:
+    """Print the worker's process id, then keep Python's lock for ever: no other thread of the worker runs again."""
+    os.write(sys.stdout.fileno(), f"{os.getpid()}\n".encode())
+    sum(itertools.repeat(0))
+
+
 def leave(_number: int) -> None:
     os._exit(3)
 
@@ -40,6 +47,7 @@ def leave(_number: int) -> None:
 STEPS: Mapping[str, Callable[[int], None]] = {
     "work": work,
     "be_killed": be_killed,
+    "hold_the_lock": hold_the_lock,
     "leave": leave,
     "die_before_start": work,
 }

@@ -4,11 +4,13 @@ Beam's own way of starting local workers is a command that imports everything an
 launcher forks its workers before it has threads or connections, and Beam's local runner finds them through a worker
 handler, as it finds its own. A process that has threads, as one that has run a pipeline before, cannot be forked: it
 spawns its workers. Launcher and worker share a pair of sockets: the launcher sends the worker's settings, the worker
-answers when its work is done, and the end of the connection tells each that the other has died.
+answers when its work is done, and the end of the connection tells each that the other has died. On Linux the kernel
+ends a worker with its launcher, too, since code that keeps Python's lock never looks at a connection.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -34,6 +36,9 @@ from sluice.runtime.process_settings import broken_connections_ignored, heap_fro
 _URN = "sluice:env:local_worker:v1"
 
 _DONE = b"0"
+
+_PR_SET_PDEATHSIG = 1
+"""Option of Linux's prctl(2): the signal that a process gets when the thread that made it ends."""
 
 _FAIL_SECONDS = 0.1
 """Between two looks for requests that wait for a dead worker."""
@@ -251,6 +256,8 @@ def _spawn(_others: Iterable[socket.socket]) -> _Worker:
 def serve(connection: socket.socket) -> int:
     """Wait for settings, work, and answer when it is done; return the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the launcher, which ends its workers
+    if sys.platform == "linux":  # elsewhere the end of the connection does it, unless the worker hangs in C code
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with connection.makefile("rb") as request:
         settings = request.readline()
     if not settings:
