@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
@@ -126,8 +127,10 @@ class _RowWriter:
         columns = Columns(contract)
         paths = columns.place(header)
         self.fault: tuple[str, str] | None = None
+        columns_of = Counter(paths)
+        parents = {path[:1] for path in columns_of if len(path) > 1}
         for path, name in zip(paths, header, strict=True):
-            if paths.count(path) > 1 or any(path == other[:1] != other for other in paths):
+            if columns_of[path] > 1 or path in parents:
                 self.fault = ("a header that names each column once", f"{name} several times")
         self._encoders = [columns.column_encoder(path) for path in paths]
         skeleton = nested({path: f"\0{index}\0" for index, path in enumerate(paths)})

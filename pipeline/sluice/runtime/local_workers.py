@@ -256,7 +256,9 @@ def _spawn(_others: Iterable[socket.socket]) -> _Worker:
 def serve(connection: socket.socket) -> int:
     """Wait for settings, work, and answer when it is done; return the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the launcher, which ends its workers
-    if sys.platform == "linux":  # elsewhere the end of the connection does it, unless the worker hangs in C code
+    if (
+        sys.platform == "linux"
+    ):  # elsewhere only the end of the connection ends it, which C code may never see
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with connection.makefile("rb") as request:
         settings = request.readline()

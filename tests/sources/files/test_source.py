@@ -296,3 +296,13 @@ def test_sample_history_equals_the_output_of_its_generator(tmp_path: Path) -> No
 def test_sample_history_is_read_completely() -> None:
     expected = json.loads((SAMPLE / "expected.json").read_text("utf-8"))
     assert len(read(SAMPLE / "history")) == expected["read"]
+
+
+@pytest.mark.parametrize("columns", [10_000, 60_000, 100_000])
+def test_csv_header_of_any_number_of_columns_is_read_whole(tmp_path: Path, columns: int) -> None:
+    header = b",".join(b"c%d" % index for index in range(columns))
+    path = write(tmp_path / "wide.csv", header + b"\n" + b",".join([b"1"] * columns) + b"\n")
+    batches = [batch for item in plan_reading(find_files(str(path))) for batch in read_item(item)]
+    assert [len(batch.records) for batch in batches] == [1]
+    assert batches[0].dialect is not None
+    assert len(batches[0].dialect.columns) == columns

@@ -20,7 +20,7 @@ from sluice.errors import SourceError
 from sluice.formats import FORMATS, HEAD_BYTES, Records, detect_format
 from sluice.formats.compression import MAGIC_BYTES, decompress, detect_codec
 from sluice.formats.csv_dialect import detect_dialect
-from sluice.formats.csv_rows import FILE_START, RowStart, find_row_starts, read_rows
+from sluice.formats.csv_rows import FILE_START, MAX_ROW_BYTES, RowStart, find_row_starts, read_rows
 from sluice.provenance import CsvProvenance, FileProvenance
 from sluice.sources.files.listing import FoundFile, find_files, open_file, reporting, scheme_of
 
@@ -167,8 +167,8 @@ def _unpacked(chunks: Iterator[bytes], piece: Piece) -> tuple[Iterator[bytes], i
 def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
     file = piece.file
     chunks, stop = _unpacked(_chunks(reader, Piece(file, 0, file.size)), piece)
-    head, chunks = _peek(chunks, HEAD_BYTES + 1)
-    dialect = detect_dialect(head[:HEAD_BYTES], len(head) <= HEAD_BYTES)
+    head, whole, chunks = _first_rows(chunks)
+    dialect = detect_dialect(head, whole)
     if head.startswith(_UTF16):
         message = f"{file.uri}: expected CSV in UTF-8 or Windows-1252, got UTF-16; convert it"
         raise SourceError(message)
@@ -179,6 +179,16 @@ def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
     for rows in read_rows(chunks, dialect.delimiter, RowStart(piece.start, piece.line), stop):
         provenance = CsvProvenance(file.uri, file.modified, rows.offsets, rows.lines, dialect)
         yield RecordBatch(rows.records, provenance)
+
+
+def _first_rows(chunks: Iterator[bytes]) -> tuple[bytes, bool, Iterator[bytes]]:
+    """Return the first bytes of a CSV file with all of its header, whether they are the whole file, and its chunks."""
+    head, chunks = _peek(chunks, HEAD_BYTES + 1)
+    size = HEAD_BYTES
+    if b"\n" not in head[:size]:  # a header of tens of thousands of columns
+        size = MAX_ROW_BYTES
+        head, chunks = _peek(chunks, size + 1)
+    return head[:size], len(head) <= size, chunks
 
 
 def _parts(piece: Piece, target: int) -> list[Piece]:
