@@ -36,7 +36,7 @@ from devservers.kafka import KafkaBroker, KafkaTopic
 from devservers.live_job import LiveJob, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ROOT / "out" / "bench"
+DATA_FOLDER = ROOT / "out" / "bench"
 BENCH_PYTHON = ROOT / ".tools" / "bench-live-venv" / "bin" / "python"
 REQUIREMENTS = ROOT / "benchmarks" / "requirements-live.txt"
 FLINK_OPTIONS = ("--streaming", "--checkpointing_interval=5000", "--max_bundle_size=1")
@@ -88,7 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=120, metavar="N", help="of each rate")
     parser.add_argument("--minutes", type=float, default=0, metavar="N", help="of the memory run, at 5,000/s")
     parser.add_argument("--flush", type=int, default=10, metavar="N", help="seconds")
-    parser.add_argument("--data", type=Path, default=KEPT, metavar="DIR", help="where all files go")
+    parser.add_argument("--data", type=Path, default=DATA_FOLDER, metavar="DIR", help="where all files go")
     parser.add_argument("--docs", type=Path, default=page_path(), metavar="FILE")
     parser.add_argument("--no-docs", dest="docs", action="store_const", const=None)
     options = parser.parse_args()

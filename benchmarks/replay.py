@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MILLION = 1_000_000
 BENCH_PYTHON = ROOT / ".tools" / "bench-venv" / "bin" / "python"
 DOCS = ROOT / "docs" / "performance.md"
-KEPT = ROOT / "out" / "bench"
+DATA_FOLDER = ROOT / "out" / "bench"
 
 
 def _own(module: str) -> Callable[[Path, Path], list[str]]:
@@ -126,7 +126,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--shuffled", action="store_true", help="events in no order of time")
     parser.add_argument("--profile", action="store_true", help="also show where Sluice's time goes")
     parser.add_argument(
-        "--data", type=Path, default=KEPT, metavar="DIR", help="histories, kept for the next time"
+        "--data", type=Path, default=DATA_FOLDER, metavar="DIR", help="histories, kept for the next time"
     )
     parser.add_argument(
         "--docs", type=Path, default=DOCS, metavar="FILE", help="page whose blocks are replaced"

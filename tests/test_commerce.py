@@ -22,8 +22,8 @@ def test_sales_files_give_the_expected_figures_and_rows_twice(tmp_path: Path) ->
     query = "select count(*), count(distinct sale_id), sum(amount)::decimal(18, 2)::text from raw_sales_data"
     assert rows(tmp_path, query) == [(85, 85, "9500.90")]
     query = "select source.line, code, violations[1].expected, payload from dead_letters"
-    letters = rows(tmp_path, f"{query} order by source.uri, source.line")
-    assert [(line, code) for line, code, _, _ in letters] == [
+    dead_letters = rows(tmp_path, f"{query} order by source.uri, source.line")
+    assert [(line, code) for line, code, _, _ in dead_letters] == [
         (33, "type"),
         (43, "format"),
         (53, "missing"),
@@ -31,8 +31,8 @@ def test_sales_files_give_the_expected_figures_and_rows_twice(tmp_path: Path) ->
         (61, "not_csv"),
         (27, "type"),
     ]
-    assert letters[3][2:] == ("9 fields, as in the header", "S2003,P100,U1,1,19.90")
-    assert letters[4][2] == "fields whose quotes are closed, and doubled within"
+    assert dead_letters[3][2:] == ("9 fields, as in the header", "S2003,P100,U1,1,19.90")
+    assert dead_letters[4][2] == "fields whose quotes are closed, and doubled within"
     note = "coalesce(_extra->>'$.note', _extra->>'$.Note')"
     query = f"select {note} from raw_sales_data where sale_id in ('S1004', 'L1') order by sale_id"
     assert rows(tmp_path, query) == [("Geschenk f\u00fcr Zo\u00eb",), ('left at\nthe "front" desk',)]
@@ -47,9 +47,9 @@ def test_rejected_rows_are_redelivered_without_their_file(tmp_path: Path) -> Non
     source.write_text(f"{header}\nS1;P1;U1;1;{day};f\u00fcr Zo\u00eb\nS2;P1\n", "windows-1252")
     assert figures(run_job("commerce_sales", source, tmp_path)) == (2, 0, 0, 2, True)
     source.unlink()
-    letters = f"dead-letters:{tmp_path}/dead_letters"
+    source_url = f"dead-letters:{tmp_path}/dead_letters"
     flags = ["--windows.max-skew=3650d"]
-    assert figures(run_job("commerce_sales", letters, tmp_path, flags=flags)) == (2, 1, 0, 1, True)
+    assert figures(run_job("commerce_sales", source_url, tmp_path, flags=flags)) == (2, 1, 0, 1, True)
     query = "select sale_id, user_id, sale_date::date::text, _extra->>'$.note' from raw_sales_data"
     assert rows(tmp_path, query) == [("S1", "U1", day, "f\u00fcr Zo\u00eb")]
     query = (
@@ -83,11 +83,11 @@ def test_malformed_logs_are_repaired_and_give_the_expected_figures_twice(tmp_pat
     }
     query = "select count(*) from customer_logs where product_id is null or user_id is null or device is null"
     assert rows(tmp_path, query) == [(0,)]
-    letters = dict(
+    dead_letters = dict(
         rows(tmp_path, "select source.\"offset\", payload from dead_letters where code = 'not_json'")
     )
     content = (source / "web.log").read_bytes()
-    assert all(content[at:].startswith(payload.encode() + b"\n") for at, payload in letters.items())
+    assert all(content[at:].startswith(payload.encode() + b"\n") for at, payload in dead_letters.items())
 
 
 def test_catalog_gives_the_expected_figures_and_rows_twice(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_user_log_script_prints_aggregates(tmp_path: Path, monkeypatch: pytest.M
     query = "select user_id, count(*) from customer_logs group by user_id order by 2 desc, 1"
     counted = rows(tmp_path, query)
     assert [(name, int(events)) for _, name, events in most] == [
-        each for each in counted if each[1] == counted[0][1]
+        row for row in counted if row[1] == counted[0][1]
     ]
 
 
@@ -133,6 +133,6 @@ def test_reporting_metrics_descriptions_match_terraform() -> None:
         "models"
     ]
     assert model["description"] == table["description"]
-    assert [(each["name"], each["description"]) for each in model["columns"]] == [
-        (each["name"], each["description"]) for each in table["schema"]["fields"]
+    assert [(column["name"], column["description"]) for column in model["columns"]] == [
+        (field["name"], field["description"]) for field in table["schema"]["fields"]
     ]

@@ -41,7 +41,9 @@ class TestMetadata:
         assert json.loads(FILE.read_text("utf-8")) == metadata(), "run: .venv/bin/python deploy/metadata.py"
 
     def test_metadata_has_every_job_key_with_its_help(self) -> None:
-        parameters = {each["name"]: each for each in json.loads(FILE.read_text("utf-8"))["parameters"]}
+        parameters = {
+            parameter["name"]: parameter for parameter in json.loads(FILE.read_text("utf-8"))["parameters"]
+        }
         options = {name.replace(".", "_"): key for name, key in option_keys().items()}
         assert list(parameters) == ["job", *options] == ["job", *keys()]
         for name, option in options.items():
@@ -49,11 +51,13 @@ class TestMetadata:
             assert option.metadata.get("example", "") in parameters[name]["helpText"]
 
     def test_parameter_names_are_valid_in_templates(self) -> None:
-        for each in metadata()["parameters"]:
-            assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", each["name"])
+        for parameter in metadata()["parameters"]:
+            assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", parameter["name"])
 
     def test_storage_parameters_are_required_and_remote(self) -> None:
-        required = {each["name"] for each in metadata()["parameters"] if not each.get("isOptional")}
+        required = {
+            parameter["name"] for parameter in metadata()["parameters"] if not parameter.get("isOptional")
+        }
         assert required == set(PLACES)
         assert re.match(PLACES["source"], "pubsub://projects/p/subscriptions/s")
         assert re.match(PLACES["files"], "gs://bucket/output")
@@ -137,7 +141,7 @@ class Clouds:
 
     def called(self) -> list[list[str]]:
         """Return the calls, each with its arguments."""
-        return [each.split("\n") for each in self.calls.read_text().removesuffix("\n\n").split("\n\n")]
+        return [call.split("\n") for call in self.calls.read_text().removesuffix("\n\n").split("\n\n")]
 
 
 @pytest.fixture
@@ -187,7 +191,7 @@ class TestScript:
         clouds.deploy("run", "j", *places, MAX_WORKERS="3")
         (call,) = clouds.called()
         assert "--max-workers=3" in call
-        (parameters,) = [each for each in call if each.startswith("--parameters=")]
+        (parameters,) = [argument for argument in call if argument.startswith("--parameters=")]
         assert parameters.endswith(":1.2.3||" + "||".join(places))
 
     def test_update_starts_the_new_version_in_place(self, clouds: Clouds) -> None:

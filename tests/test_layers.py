@@ -73,11 +73,11 @@ class Import(NamedTuple):
 @cache
 def modules() -> dict[str, Path]:
     """Return dotted name -> file of all modules of the product; a package goes by its own name."""
-    found = {}
+    files = {}
     for path in sorted((SOURCE_ROOT / PACKAGE).rglob("*.py")):
         parts = path.relative_to(SOURCE_ROOT).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return files
 
 
 @cache
@@ -87,7 +87,9 @@ def syntax(module: str) -> ast.Module:
 
 @cache
 def imports() -> list[Import]:
-    return [each for module in modules() for each in _imports(module, syntax(module), in_function=False)]
+    return [
+        statement for module in modules() for statement in _imports(module, syntax(module), in_function=False)
+    ]
 
 
 def _imports(module: str, node: ast.AST, *, in_function: bool) -> Iterator[Import]:
@@ -109,7 +111,7 @@ def _imports(module: str, node: ast.AST, *, in_function: bool) -> Iterator[Impor
 
 
 def own_imports() -> Iterator[Import]:
-    return (each for each in imports() if each.imported.split(".")[0] == PACKAGE)
+    return (statement for statement in imports() if statement.imported.split(".")[0] == PACKAGE)
 
 
 def layer(module: str) -> str:
@@ -124,8 +126,8 @@ def rank(module: str) -> int:
     return LAYERS.index(layer(module)) if layer(module) in LAYERS else BASE
 
 
-def place(each: Import) -> str:
-    return f"{modules()[each.module].relative_to(SOURCE_ROOT)}:{each.line} imports {each.imported}"
+def place(statement: Import) -> str:
+    return f"{modules()[statement.module].relative_to(SOURCE_ROOT)}:{statement.line} imports {statement.imported}"
 
 
 def test_every_folder_is_a_layer() -> None:
@@ -135,19 +137,19 @@ def test_every_folder_is_a_layer() -> None:
 
 def test_imports_point_down() -> None:
     upward = [
-        place(each)
-        for each in own_imports()
-        if rank(each.imported) < rank(each.module)
-        and (each.imported != PACKAGE or layer(each.module) != "cli")
+        place(statement)
+        for statement in own_imports()
+        if rank(statement.imported) < rank(statement.module)
+        and (statement.imported != PACKAGE or layer(statement.module) != "cli")
     ]
     assert upward == []
 
 
 def test_imports_make_no_cycle() -> None:
     graph: dict[str, set[str]] = {}
-    for each in own_imports():
-        if each.imported != each.module:
-            graph.setdefault(each.module, set()).add(each.imported)
+    for statement in own_imports():
+        if statement.imported != statement.module:
+            graph.setdefault(statement.module, set()).add(statement.imported)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -156,18 +158,18 @@ def test_imports_make_no_cycle() -> None:
 
 def test_beam_is_imported_only_where_it_runs() -> None:
     misplaced = [
-        place(each)
-        for each in imports()
-        if each.imported.split(".")[0] == "apache_beam" and layer(each.module) not in WITH_BEAM
+        place(statement)
+        for statement in imports()
+        if statement.imported.split(".")[0] == "apache_beam" and layer(statement.module) not in WITH_BEAM
     ]
     assert misplaced == []
 
 
 def test_vendor_clients_are_imported_inside_functions() -> None:
     early = [
-        place(each)
-        for each in imports()
-        if each.imported.split(".")[0] in VENDOR_CLIENTS and not each.in_function
+        place(statement)
+        for statement in imports()
+        if statement.imported.split(".")[0] in VENDOR_CLIENTS and not statement.in_function
     ]
     assert early == []
 
@@ -182,7 +184,7 @@ def test_functions_are_short() -> None:
     for module in modules():
         for node in ast.walk(syntax(module)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 if (number := (node.end_lineno or first) - first + 1) > MOST_LINES_OF_A_FUNCTION:
                     long[f"{module}.{node.name}"] = number
     assert set(long) == set()

@@ -20,8 +20,8 @@ def test_temporary_failure_is_retried_and_reported(
 
     with caplog.at_level(logging.WARNING, "sluice"):
         assert RetryPolicy(60)(action) == "done"
-    told = [record.getMessage() for record in caplog.records]
-    assert [re.sub(r"tried for \d+ s", "tried for N s", each) for each in told] == [
+    messages = [record.getMessage() for record in caplog.records]
+    assert [re.sub(r"tried for \d+ s", "tried for N s", message) for message in messages] == [
         "disk full; tried for N s of 60 s",
         "locked; tried for N s of 60 s",
     ]

@@ -53,14 +53,14 @@ def test_accepted_example_is_accepted_by_decoder_and_explainer(file: Path, line:
 
 @pytest.mark.parametrize(("file", "line"), examples("rejects"))
 def test_rejected_example_has_the_violations_of_its_why(file: Path, line: bytes) -> None:
-    found = compile_explainer(*domain(file)).explain(line).violations
+    violations = compile_explainer(*domain(file)).explain(line).violations
     try:
         why = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).get("_why", msgspec.Raw(b"null"))
     except msgspec.MsgspecError:
         why = msgspec.Raw(b"null")
     expected = msgspec.json.decode(why)
-    assert found
-    assert expected is None or [f"{each.code} {each.path}" for each in found] == expected
+    assert violations
+    assert expected is None or [f"{violation.code} {violation.path}" for violation in violations] == expected
 
 
 @pytest.mark.parametrize("path", CONTRACTS, ids=lambda path: path.name)

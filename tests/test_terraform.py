@@ -107,8 +107,8 @@ class TestTables:
 
     def test_domains_have_a_dataset(self, evaluate: Any) -> None:
         domains = {path.name for path in (ROOT / "schemas").iterdir() if any(path.glob("*.odcs.yaml"))}
-        held = {domain for settings in evaluate("var.datasets").values() for domain in settings["domains"]}
-        assert domains - NOT_IN_BIGQUERY == held
+        loaded = {domain for settings in evaluate("var.datasets").values() for domain in settings["domains"]}
+        assert domains - NOT_IN_BIGQUERY == loaded
 
     def test_generated_tables_are_created(self, evaluate: Any) -> None:
         made = {table for tables in evaluate("local.tables").values() for table in tables}
@@ -129,9 +129,9 @@ class TestTables:
                 for contract in load_contracts(str(ROOT / "schemas" / domain)).values()
             }
             for table, hidden in settings["shared"].items():
-                properties = {each.name: each for each in contracts[table].properties}
+                properties = {prop.name: prop for prop in contracts[table].properties}
                 assert set(hidden) <= set(properties), table
-                assert {name for name, each in properties.items() if each.classification} <= set(hidden), (
+                assert {name for name, prop in properties.items() if prop.classification} <= set(hidden), (
                     table
                 )
 
@@ -241,7 +241,7 @@ class TestNames:
         text = (TERRAFORM / "modules/monitoring/main.tf").read_text("utf-8")
         (figures,) = re.findall(r"for figure in \[(.*?)\]", text)
         counted = prometheus._HELP
-        assert {each.strip(' "') for each in figures.split(",")} < set(counted)
+        assert {name.strip(' "') for name in figures.split(",")} < set(counted)
         assert f"${{figure}}.{DEAD_LETTER}" in text
 
 
@@ -251,7 +251,7 @@ def sources() -> list[Path]:
     return [
         *TERRAFORM.glob("examples/*/*.tf"),
         *(ROOT / "jobs").glob("*.yaml"),
-        *(each for each in docs if each.exists()),
+        *(path for path in docs if path.exists()),
     ]
 
 
@@ -355,8 +355,8 @@ SECRET = r"-----BEGIN|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|ya29\.|xox[baprs]-|
 
 def blocks(path: Path) -> list[tuple[str, str, str]]:
     """Return kind, name and body of the outermost blocks with one label; `terraform fmt` puts their end at column 0."""
-    found = re.findall(r'^(\w+) "(\w+)" \{\n(.*?)^\}', path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    return [(kind, name, body) for kind, name, body in found]
+    rows = re.findall(r'^(\w+) "(\w+)" \{\n(.*?)^\}', path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [(kind, name, body) for kind, name, body in rows]
 
 
 def test_job_files_are_yaml_that_terraform_can_override() -> None:

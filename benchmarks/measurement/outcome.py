@@ -56,11 +56,11 @@ def windows_outcome(rows: Iterable[tuple[str, str, int]]) -> Outcome:
     return {"windows": windows}
 
 
-def letters_outcome(letters: Iterable[tuple[str, Iterable[str]]]) -> Outcome:
+def dead_letters_outcome(dead_letters: Iterable[tuple[str, Iterable[str]]]) -> Outcome:
     """Count dead letters, each given as event type and codes of all its violations."""
     rejected: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    for event_type, codes in letters:
+    for event_type, codes in dead_letters:
         rejected[event_type] += 1
         reasons.update(codes)
     return {"rejected": dict(rejected), "reasons": dict(reasons)}

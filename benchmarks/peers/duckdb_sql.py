@@ -14,8 +14,8 @@ import duckdb
 from benchmarks.measurement.outcome import (
     TABLES,
     Outcome,
+    dead_letters_outcome,
     files_outcome,
-    letters_outcome,
     main,
     windows_outcome,
 )
@@ -213,12 +213,14 @@ def tally(out: Path) -> Outcome:
     windows = connection.sql(
         "select event_type, strftime(window_start, '%Y-%m-%dT%H:%M:%SZ'), events from event_counts"
     ).fetchall()
-    letters = connection.sql("select event_type, [v.code for v in violations] from dead_letters").fetchall()
+    dead_letters = connection.sql(
+        "select event_type, [v.code for v in violations] from dead_letters"
+    ).fetchall()
     return {
         **files_outcome(out / "files", re.compile(r"event_type=(?P<type>\w+)/minute=(?P<minute>\d+)/")),
         "rows": rows,
         **windows_outcome(windows),
-        **letters_outcome(letters),
+        **dead_letters_outcome(dead_letters),
     }
 
 

@@ -17,7 +17,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from benchmarks.measurement.outcome import TABLES, Outcome, files_outcome, letters_outcome, windows_outcome
+from benchmarks.measurement.outcome import (
+    TABLES,
+    Outcome,
+    dead_letters_outcome,
+    files_outcome,
+    windows_outcome,
+)
 from benchmarks.peers.rules import SCHEMAS, check, time_of
 
 WINDOW_SECONDS = 10
@@ -29,7 +35,7 @@ _FIRST: list[float] = []
 class Checked:
     """A record that was validated."""
 
-    __slots__ = ("event", "event_type", "letter", "line")
+    __slots__ = ("dead_letter", "event", "event_type", "line")
 
     def __init__(self, line: bytes) -> None:
         """Check a line."""
@@ -37,7 +43,7 @@ class Checked:
             _FIRST.append(time.time())
         self.line = line
         self.event_type, self.event, violations = check(line)
-        self.letter = (
+        self.dead_letter = (
             {
                 "payload": line.decode(errors="replace"),
                 "event_type": self.event_type,
@@ -71,10 +77,10 @@ class Store:
         if not first.exists():
             first.write_text(str(_FIRST[0]))
         fresh: dict[str, list[Checked]] = defaultdict(list)
-        with (self._out / "dead_letters.json").open("a") as letters:
+        with (self._out / "dead_letters.json").open("a") as file:
             for record in batch:
-                if record.letter is not None:
-                    letters.write(json.dumps(record.letter) + "\n")
+                if record.dead_letter is not None:
+                    file.write(json.dumps(record.dead_letter) + "\n")
                 elif record.line not in self._seen:
                     self._seen.add(record.line)
                     fresh[record.event_type].append(record)
@@ -115,7 +121,7 @@ def tally(out: Path) -> Outcome:
     def query(sql: str) -> list[Any]:
         return connection.sql(sql).fetchall()
 
-    letters = [json.loads(line) for line in (out / "dead_letters.json").read_text().splitlines()]
+    dead_letters = [json.loads(line) for line in (out / "dead_letters.json").read_text().splitlines()]
     return {
         **files_outcome(out / "files", re.compile(r"(?P<type>\w+)/(?P<minute>[0-9/]+)/events.json")),
         "rows": {
@@ -127,8 +133,8 @@ def tally(out: Path) -> Outcome:
                 "from counts group by all"
             )
         ),
-        **letters_outcome(
-            (letter["event_type"], [violation["code"] for violation in letter["violations"]])
-            for letter in letters
+        **dead_letters_outcome(
+            (dead_letter["event_type"], [violation["code"] for violation in dead_letter["violations"]])
+            for dead_letter in dead_letters
         ),
     }

@@ -16,8 +16,8 @@ import duckdb
 from benchmarks.measurement.outcome import (
     TABLES,
     Outcome,
+    dead_letters_outcome,
     files_outcome,
-    letters_outcome,
     main,
     windows_outcome,
 )
@@ -247,7 +247,7 @@ def tally(out: Path) -> Outcome:
                 "tables/event_counts/*.parquet",
             )
         ),
-        **letters_outcome(query("event_type, [v.code for v in violations]", "dead_letters/*.json")),
+        **dead_letters_outcome(query("event_type, [v.code for v in violations]", "dead_letters/*.json")),
     }
 
 

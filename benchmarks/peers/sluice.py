@@ -12,8 +12,8 @@ import duckdb
 from benchmarks.measurement.outcome import (
     TABLES,
     Outcome,
+    dead_letters_outcome,
     files_outcome,
-    letters_outcome,
     main,
     windows_outcome,
 )
@@ -57,18 +57,18 @@ def tally(out: Path) -> Outcome:
         **windows_outcome(
             query("select event_type, strftime(window_start, '%Y-%m-%dT%H:%M:%SZ'), events from event_counts")
         ),
-        **letters_outcome(_letters(out / "dead")),
+        **dead_letters_outcome(_dead_letters(out / "dead")),
     }
 
 
-def _letters(folder: Path) -> list[tuple[str, list[str]]]:
-    letters = []
+def _dead_letters(folder: Path) -> list[tuple[str, list[str]]]:
+    dead_letters = []
     for path in sorted(folder.rglob("dead_letter_*.json")):
         for line in path.read_bytes().splitlines():
-            letter = json.loads(line)
-            codes = [violation["code"] for violation in letter["violations"]]
-            letters.append((letter.get("event_type") or "unknown", codes))
-    return letters
+            dead_letter = json.loads(line)
+            codes = [violation["code"] for violation in dead_letter["violations"]]
+            dead_letters.append((dead_letter.get("event_type") or "unknown", codes))
+    return dead_letters
 
 
 if __name__ == "__main__":

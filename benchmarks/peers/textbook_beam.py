@@ -20,8 +20,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from benchmarks.measurement.outcome import (
     TABLES,
     Outcome,
+    dead_letters_outcome,
     files_outcome,
-    letters_outcome,
     main,
     windows_outcome,
 )
@@ -37,8 +37,8 @@ class Validate(beam.DoFn):
         """Parse and check one line."""
         event_type, event, violations = check(line)
         if violations:
-            letter = {"payload": line, "event_type": event_type, "violations": violations}
-            yield beam.pvalue.TaggedOutput("dead", json.dumps(letter))
+            dead_letter = {"payload": line, "event_type": event_type, "violations": violations}
+            yield beam.pvalue.TaggedOutput("dead", json.dumps(dead_letter))
         else:
             yield line, event
 
@@ -124,7 +124,7 @@ def tally(out: Path) -> Outcome:
                 f"read_json('{out}/counts-*', columns = {COUNT_COLUMNS})",
             )
         ),
-        **letters_outcome(
+        **dead_letters_outcome(
             query("event_type, [v.code for v in violations]", f"read_json('{out}/dead_letters-*')")
         ),
     }

@@ -15,7 +15,9 @@ KINDS: list[tuple[str, Mapping[str, type[Connector[Any]]]]] = [
     ("sources", SOURCES),
     ("warehouses", WAREHOUSES),
 ]
-CONNECTORS = [(command, scheme, connector) for command, found in KINDS for scheme, connector in found.items()]
+CONNECTORS = [
+    (command, scheme, connector) for command, connectors in KINDS for scheme, connector in connectors.items()
+]
 
 
 @pytest.mark.parametrize(("command", "connectors"), KINDS)
@@ -25,7 +27,9 @@ def test_every_connector_is_listed(
     assert main([command]) == 0
     listed = "".join(capsys.readouterr().out.split())
     assert [
-        scheme for scheme, each in connectors.items() if "".join(each.shape.split())[:12] not in listed
+        scheme
+        for scheme, connector in connectors.items()
+        if "".join(connector.shape.split())[:12] not in listed
     ] == []
 
 

@@ -48,7 +48,7 @@ def _to_value(prop: Property, value: Any) -> Any:
         return _to_object(prop.properties, value)
     if prop.items is not None:
         items = prop.items
-        return [_to_value(items, each) for each in value]
+        return [_to_value(items, item) for item in value]
     convert = _CONVERT[prop.type]
     return value if convert is None else convert(value)
 

@@ -56,6 +56,6 @@ def test_options_of_every_connector_are_documented() -> None:
         (kind, scheme)
         for (kind, scheme), connector in connectors.items()
         if describe(connector).options
-        and not any(BEGIN.format(kind, each) in text for each in connector.schemes)
+        and not any(BEGIN.format(kind, scheme) in text for scheme in connector.schemes)
     ]
     assert undocumented == []

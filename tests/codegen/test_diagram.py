@@ -10,7 +10,7 @@ from sluice.contracts import Contract, Property, load_contracts
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "backend_events"
 
-DESCRIBED = {each.name: each.description.rstrip(".") for each in ADDED_COLUMNS}
+DESCRIBED = {column.name: column.description.rstrip(".") for column in ADDED_COLUMNS}
 ADDED = f"""\
         json _extra "{DESCRIBED["_extra"]}; optional"
         string _event_id PK "{DESCRIBED["_event_id"]}"
@@ -98,7 +98,7 @@ def lines_that_are_not_mermaid(text: str) -> list[str]:
     first, *rest = text.splitlines()
     assert first == "erDiagram"
     known = (RELATION, ENTITY, ATTRIBUTE, re.compile("    }"))
-    return [line for line in rest if not any(each.fullmatch(line) for each in known)]
+    return [line for line in rest if not any(pattern.fullmatch(line) for pattern in known)]
 
 
 def test_diagram_of_the_products_contracts_is_mermaid() -> None:

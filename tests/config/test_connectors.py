@@ -203,7 +203,7 @@ def test_connector_describes_itself() -> None:
     shop = describe(Shop)
     assert (shop.schemes, shop.shape, shop.summary) == (("shop",), Shop.shape, "Orders of a shop.")
     assert (shop.extra, shop.installed, shop.options_after) == ("shop", False, "?")
-    assert [each.name for each in shop.parts] == ["user", "password", "host", "table"]
+    assert [part.name for part in shop.parts] == ["user", "password", "host", "table"]
     assert shop.options[:3] == (
         OptionDescription("group", "the reader's name", "", "sluice", True, False, ()),
         OptionDescription("wait", "how long to wait", "30s", "", False, False, ()),

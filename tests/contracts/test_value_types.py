@@ -29,15 +29,15 @@ def test_table_with_an_entry_too_many_is_rejected() -> None:
 
 def tables_by_type(source: str) -> list[tuple[str, bool]]:
     """Return the names annotated as mappings from ValueType, and whether `by_type` makes the value."""
-    found = []
+    tables = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.AnnAssign) and node.value is not None:
             if ast.unparse(node.annotation).startswith(("Mapping[ValueType", "dict[ValueType")):
                 made_by = node.value.func if isinstance(node.value, ast.Call) else None
-                found.append(
+                tables.append(
                     (ast.unparse(node.target), made_by is not None and ast.unparse(made_by) == "by_type")
                 )
-    return found
+    return tables
 
 
 @pytest.mark.parametrize(

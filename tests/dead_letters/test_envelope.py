@@ -24,9 +24,9 @@ REJECTED = Rejected(
 
 
 def test_dead_letter_has_all_that_redelivery_needs() -> None:
-    letter = make_dead_letter(REJECTED, "shop", NOW.timestamp())
-    assert msgspec.json.decode(msgspec.json.encode(letter)) == {
-        "letter_id": letter.letter_id,
+    dead_letter = make_dead_letter(REJECTED, "shop", NOW.timestamp())
+    assert msgspec.json.decode(msgspec.json.encode(dead_letter)) == {
+        "letter_id": dead_letter.letter_id,
         "time": "1970-01-01T00:01:00.500000Z",
         "rejected_at": "2025-02-08T14:00:00Z",
         "job": "shop",
@@ -48,16 +48,16 @@ def test_dead_letter_has_all_that_redelivery_needs() -> None:
 
 @pytest.mark.parametrize("record", [b"", b"\x00", "é\u2028\n".encode(), b"\xff\xfe", b"\xed\xa0\x80", b"\r"])
 def test_any_bytes_survive_in_a_dead_letter(record: bytes) -> None:
-    letter = make_dead_letter(replace(REJECTED, record=record), "shop", 0.0)
-    encoded = msgspec.json.encode(letter)
+    dead_letter = make_dead_letter(replace(REJECTED, record=record), "shop", 0.0)
+    encoded = msgspec.json.encode(dead_letter)
     assert b"\n" not in encoded
     assert msgspec.json.decode(encoded, type=DeadLetter).record == record
 
 
 @pytest.mark.parametrize(("record", "text"), [(b'{"a":"\\u0000"', True), (b"a\0b", False), (b"\xff", False)])
 def test_payload_is_text_if_every_warehouse_can_store_it(record: bytes, text: bool) -> None:
-    letter = make_dead_letter(replace(REJECTED, record=record), "shop", 0.0)
-    assert ((letter.payload is not None), (letter.payload_base64 is None)) == (text, text)
+    dead_letter = make_dead_letter(replace(REJECTED, record=record), "shop", 0.0)
+    assert ((dead_letter.payload is not None), (dead_letter.payload_base64 is None)) == (text, text)
 
 
 def test_same_failure_is_the_same_dead_letter_at_any_time() -> None:
@@ -82,19 +82,19 @@ def test_same_failure_is_the_same_dead_letter_at_any_time() -> None:
 def test_dead_letters_are_placed_as_coarsely_as_their_events(
     minutes: int, time: datetime | None, placed: datetime
 ) -> None:
-    letter = make_dead_letter(replace(REJECTED, event_time=time, partition_minutes=minutes), "shop", 0.0)
-    assert (letter.time, letter.event_time) == (placed, time)
+    dead_letter = make_dead_letter(replace(REJECTED, event_time=time, partition_minutes=minutes), "shop", 0.0)
+    assert (dead_letter.time, dead_letter.event_time) == (placed, time)
 
 
 def test_dead_letter_without_an_event_time_is_placed_by_its_arrival() -> None:
-    letter = make_dead_letter(replace(REJECTED, event_time=None), "shop", 0.0)
-    assert (letter.time, letter.event_time) == (datetime(1970, 1, 1, 0, 16, 40, tzinfo=UTC), None)
+    dead_letter = make_dead_letter(replace(REJECTED, event_time=None), "shop", 0.0)
+    assert (dead_letter.time, dead_letter.event_time) == (datetime(1970, 1, 1, 0, 16, 40, tzinfo=UTC), None)
 
 
 def test_contract_of_dead_letters_has_the_fields_of_the_struct() -> None:
     contract = dead_letter_contract()
     assert (contract.event_type, contract.table) == (DEAD_LETTER, "dead_letters")
-    fields = {each.encode_name: each.required for each in msgspec.structs.fields(DeadLetter)}
-    assert {each.name: each.required for each in contract.properties} == fields
-    (code,) = (each for each in contract.properties if each.name == "code")
+    fields = {field.encode_name: field.required for field in msgspec.structs.fields(DeadLetter)}
+    assert {prop.name: prop.required for prop in contract.properties} == fields
+    (code,) = (prop for prop in contract.properties if prop.name == "code")
     assert list(code.enum) == list(REJECT_CODES)

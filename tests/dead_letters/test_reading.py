@@ -41,22 +41,22 @@ def test_redelivered_record_keeps_its_first_origin(tmp_path: Path) -> None:
         rejected_click(click(), sent),
     )
     batches = read(log)
-    found = {
+    records = {
         batch.origin(n).uri: (record, batch.origin(n), batch.provenance.arrivals, batch.dialect)
         for batch in batches
         for n, record in enumerate(batch.records)
     }
-    assert {uri: record for uri, (record, *_) in found.items()} == {
+    assert {uri: record for uri, (record, *_) in records.items()} == {
         "kafka://b/t": b"\xff\x00",
         "in/a.csv": b"x;y",
         "pubsub://s": click(),
     }
-    assert {uri: replace(origin, redelivery=None) for uri, (_, origin, *_) in found.items()} == {
+    assert {uri: replace(origin, redelivery=None) for uri, (_, origin, *_) in records.items()} == {
         "kafka://b/t": KAFKA,
         "in/a.csv": file,
         "pubsub://s": sent,
     }
-    assert found["in/a.csv"][2:] == ([ARRIVAL], rows)
+    assert records["in/a.csv"][2:] == ([ARRIVAL], rows)
     for batch in batches:
         for n, record in enumerate(batch.records):
             again = make_dead_letter(rejected_click(record, batch.origin(n)), "job", ARRIVAL + 99)
@@ -78,8 +78,8 @@ def decode(batch: RecordBatch, **limits: float) -> list[str]:
     """Return the codes of rejection in a redelivery that runs a year later."""
     ages = AgeLimits(**{"max_skew": 600, "allowed_lateness": 3600, **limits}, started=ARRIVAL + 365 * 86400)
     return [
-        each.violations[0].code
-        for each in RecordDecoder({"click": CLICK}, None, ages, 1).decode(batch).rejected
+        rejected.violations[0].code
+        for rejected in RecordDecoder({"click": CLICK}, None, ages, 1).decode(batch).rejected
     ]
 
 
@@ -109,34 +109,34 @@ def test_delivery_key_of_a_redelivered_record_is_its_first(tmp_path: Path) -> No
 def test_redelivery_entries_close_dead_letters_and_count_attempts(tmp_path: Path) -> None:
     log = store(tmp_path, *(rejected_click(click(), replace(KAFKA, offset=n)) for n in range(3)))
     (minute,) = find_minutes(log)
-    letters = [each.dead_letter for each in read_minute(minute, log, Selection()).open]
-    assert [each.attempt for each in read_minute(minute, log, Selection()).open] == [2, 2, 2]
-    known = [RedeliveryOrigin(each.letter_id, 2, each.time) for each in letters]
+    dead_letters = [record.dead_letter for record in read_minute(minute, log, Selection()).open]
+    assert [record.attempt for record in read_minute(minute, log, Selection()).open] == [2, 2, 2]
+    known = [RedeliveryOrigin(dead_letter.letter_id, 2, dead_letter.time) for dead_letter in dead_letters]
     entries = [
-        make_redelivery_entry(known[0], "job", 0.0, letters[0]),
+        make_redelivery_entry(known[0], "job", 0.0, dead_letters[0]),
         make_redelivery_entry(known[1], "job", 0.0),
         make_redelivery_entry(known[0], "job", 1.0),  # of one attempt the first entry stays
     ]
-    log.append(REDELIVERY, minute[0], 0, [msgspec.json.encode(each) for each in entries])
-    found = read_minute(minute, log, Selection())
-    assert [(each.dead_letter.letter_id, each.attempt) for each in found.open] == [
-        (letters[0].letter_id, 3),
-        (letters[2].letter_id, 2),
+    log.append(REDELIVERY, minute[0], 0, [msgspec.json.encode(entry) for entry in entries])
+    result = read_minute(minute, log, Selection())
+    assert [(record.dead_letter.letter_id, record.attempt) for record in result.open] == [
+        (dead_letters[0].letter_id, 3),
+        (dead_letters[2].letter_id, 2),
     ]
-    assert (found.accepted_before, found.load_rejected, found.undecidable) == (1, 0, 0)
+    assert (result.accepted_before, result.load_rejected, result.undecidable) == (1, 0, 0)
 
 
 def test_row_rejected_by_the_warehouse_is_not_open(tmp_path: Path) -> None:
     log = store(tmp_path, replace(rejected_click(click(), code="rejected_by_warehouse"), step="load"))
     (minute,) = find_minutes(log)
-    found = read_minute(minute, log, Selection())
-    assert (found.open, found.load_rejected) == ([], 1)
+    result = read_minute(minute, log, Selection())
+    assert (result.open, result.load_rejected) == ([], 1)
 
 
 def test_quarantined_dead_letter_is_read_from_its_own_folder(tmp_path: Path) -> None:
     log = store(tmp_path, rejected_click(click()), replace(rejected_click(b"{"), quarantine_hash=b"hash"))
-    found = [origin for batch in read(log) for origin in origins_of(batch)]
-    assert [origin.redelivery.quarantined for origin in found if origin.redelivery is not None] == [
+    origins = [origin for batch in read(log) for origin in origins_of(batch)]
+    assert [origin.redelivery.quarantined for origin in origins if origin.redelivery is not None] == [
         False,
         True,
     ]
@@ -159,9 +159,9 @@ def test_damaged_dead_letter_is_reported_with_its_place(tmp_path: Path) -> None:
 
 def test_dead_letter_without_arrival_arrives_at_its_time(tmp_path: Path) -> None:
     log = store(tmp_path)
-    letter: DeadLetter = msgspec.structs.replace(
+    dead_letter: DeadLetter = msgspec.structs.replace(
         make_dead_letter(rejected_click(click()), "job", ARRIVAL), arrived_at=None
     )
-    log.append(DEAD_LETTER, minute_of(letter.time), 0, [msgspec.json.encode(letter)])
+    log.append(DEAD_LETTER, minute_of(dead_letter.time), 0, [msgspec.json.encode(dead_letter)])
     (batch,) = read(log)
-    assert timedelta(seconds=batch.arrival) == letter.time - datetime(1970, 1, 1, tzinfo=UTC)
+    assert timedelta(seconds=batch.arrival) == dead_letter.time - datetime(1970, 1, 1, tzinfo=UTC)

@@ -33,4 +33,4 @@ def test_selection_needs_every_field_and_any_of_its_values(
     )
     selection = make_selection(conditions, "test")
     selected = [read_minute(minute, log, selection).open for minute in find_minutes(log)]
-    assert {each.dead_letter.source.offset for minute in selected for each in minute} == offsets
+    assert {record.dead_letter.source.offset for minute in selected for record in minute} == offsets

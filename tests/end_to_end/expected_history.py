@@ -14,7 +14,7 @@ from typing import Any
 CODES = (
     "not_json", "not_an_object", "unknown_type", "missing", "type", "format", "enum", "range", "in_future",
 )  # fmt: skip
-"""In the order in which one of several reasons names the letter."""
+"""In the order in which one of several reasons names the dead letter."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?")
@@ -143,7 +143,7 @@ class Truth:
     """`type/YYYY/MM/DD/HH/MM` -> the lines of its file."""
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {kind: [] for kind in RULES})
     figures: Counter[tuple[str, str]] = field(default_factory=Counter)
-    letters: list[tuple[str, bytes]] = field(default_factory=list)
+    dead_letters: list[tuple[str, bytes]] = field(default_factory=list)
     seen: set[bytes] = field(default_factory=set)
 
     def add(self, record: bytes, line: bytes | None = None) -> None:
@@ -152,7 +152,7 @@ class Truth:
         line = record if line is None else line
         self.figures["read", kind] += 1
         if code is not None:
-            self.letters.append((code, record))
+            self.dead_letters.append((code, record))
             self.figures["rejected", kind] += 1
         elif line in self.seen:
             self.figures["duplicates", kind] += 1

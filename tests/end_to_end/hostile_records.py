@@ -25,7 +25,7 @@ def nested(depth: int) -> bytes:
 
 
 class Case(NamedTuple):
-    """What is sent, and what it must become: ACCEPTED or the code of its letter; where, if accepted."""
+    """What is sent, and what it must become: ACCEPTED or the code of its dead letter; where, if accepted."""
 
     record: bytes
     verdict: str
@@ -35,8 +35,8 @@ class Case(NamedTuple):
 
 def unknown(number: int, text: bytes, verdict: str = ACCEPTED, extra: str | None = None) -> Case:
     """Return an event with the unknown property `x`, whose value is `text`, kept in `_extra` as it stands."""
-    kept = extra or '{"x":' + text.decode("utf-8", "replace") + "}"
-    return Case(event(number, b',"x":' + text), verdict, extra=kept if verdict == ACCEPTED else None)
+    stored = extra or '{"x":' + text.decode("utf-8", "replace") + "}"
+    return Case(event(number, b',"x":' + text), verdict, extra=stored if verdict == ACCEPTED else None)
 
 
 def timed(number: int, time: str, verdict: str = ACCEPTED, minute: str = MINUTE) -> Case:

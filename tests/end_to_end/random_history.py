@@ -158,7 +158,7 @@ def write_history(
     (folder / "a.ndjson").write_bytes(b"".join(map(b"%b%b".__mod__, zip(lines, blanks, strict=True)))[:-1])
     packed = [record + shop.random.choice((b"", b"\r")) for record in records(size // 4)]
     members = [packed[: size // 8], packed[size // 8 :]]
-    (folder / "b").write_bytes(b"".join(gzip.compress(b"\n".join([*each_, b""])) for each_ in members))
+    (folder / "b").write_bytes(b"".join(gzip.compress(b"\n".join([*member, b""])) for member in members))
     for record in (*lines, *packed):
         truth.add(record)
     elements = []

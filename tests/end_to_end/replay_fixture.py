@@ -1,4 +1,4 @@
-"""The real `sluice` command, in processes of its own, and what it left: log, letters, tables, processes."""
+"""The real `sluice` command, in processes of its own, and what it left: event log, dead letters, tables, processes."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ class Replay:
         names = ("read", "accepted", "duplicates", "rejected", "loaded", "load_rejected")
         return tuple(made[name] for name in names)
 
-    def log(self, letters: bool = False) -> dict[str, bytes]:
+    def log(self, dead_letters: bool = False) -> dict[str, bytes]:
         """Return path -> content of every segment; there must be no other visible file but `_log.json`."""
-        root = self.dead_letters if letters else self.files
-        found = {}
+        root = self.dead_letters if dead_letters else self.files
+        contents = {}
         for path in sorted(path for path in root.rglob("*") if path.is_file()):
             name = str(path.relative_to(root))
             if path.name == "_log.json" or path.name.startswith("."):
@@ -108,18 +108,18 @@ class Replay:
             assert match, name
             folder, *time, stem, digits, _ = match.groups()
             assert (digits, stem) == ("".join(time), folder or "dead_letter"), name
-            found[name] = path.read_bytes()
-        return found
+            contents[name] = path.read_bytes()
+        return contents
 
     def events(self) -> dict[str, Counter[bytes]]:
         """Return `type/YYYY/MM/DD/HH/MM` -> how often each line is stored there."""
-        found: dict[str, Counter[bytes]] = {}
+        events: dict[str, Counter[bytes]] = {}
         for name, data in self.log().items():
-            found.setdefault(name.rpartition("/")[0], Counter()).update(lines_of(data))
-        return found
+            events.setdefault(name.rpartition("/")[0], Counter()).update(lines_of(data))
+        return events
 
-    def letters(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for data in self.log(letters=True).values() for line in lines_of(data)]
+    def stored_dead_letters(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for data in self.log(dead_letters=True).values() for line in lines_of(data)]
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.warehouse), read_only=True) as connection:
@@ -138,12 +138,12 @@ class Replay:
 
     def state(self) -> tuple[object, ...]:
         """Return what two runs of one history must agree on, whatever happened to them."""
-        letters = Counter(letter["letter_id"] for letter in self.letters())
+        dead_letters = Counter(dead_letter["letter_id"] for dead_letter in self.stored_dead_letters())
         tables = self.tables("_ingested_at", "_segment_id")
         tables["dead_letters"] = self.sql(
             "select letter_id, count(*) from dead_letters group by 1 order by 1"
         )
-        return self.events(), letters, tables
+        return self.events(), dead_letters, tables
 
     def segments_stored(self) -> int:
         return sum(1 for _ in self.files.rglob("*0001.json"))
@@ -151,7 +151,7 @@ class Replay:
     def segments_loaded(self) -> int:
         return sum(1 for _ in self.warehouse.with_suffix("").glob("_segments/*/*.parquet")) - 1
 
-    def letters_stored(self) -> int:
+    def dead_letter_segments_stored(self) -> int:
         return sum(1 for _ in self.dead_letters.rglob("*0001.json"))
 
     def spilled(self) -> int:

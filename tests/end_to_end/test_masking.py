@@ -1,4 +1,4 @@
-"""Raw values and the key, looked for in everything that a job leaves: logs, tables, letters, reports, output."""
+"""Raw values and the key, looked for in everything that a job leaves: logs, tables, dead letters, reports, output."""
 
 from __future__ import annotations
 
@@ -175,8 +175,8 @@ class Shop:
             return connection.execute(query).fetchall()
 
     def lines(self, below: str) -> list[dict[str, Any]]:
-        found = sorted((self.folder / "out" / below).rglob("*_2*.json"))
-        return [json.loads(line) for path in found for line in lines_of(path.read_bytes())]
+        paths = sorted((self.folder / "out" / below).rglob("*_2*.json"))
+        return [json.loads(line) for path in paths for line in lines_of(path.read_bytes())]
 
 
 def assert_clean(text: str) -> None:
@@ -204,10 +204,10 @@ def test_masked_values_leave_decode_and_masked_dead_letters_are_redelivered(shop
     assert (digest("ann.secret0@example.com"), "10.81.166.0", None) in shop.sql(
         "select email, ip, profile.phone from signups"
     )
-    letters = {each["source"]["offset"]: each for each in shop.lines("dead/2025")}
+    dead_letters = {dead_letter["source"]["offset"]: dead_letter for dead_letter in shop.lines("dead/2025")}
     assert shop.sql("select count(*) from dead_letters") == [(8,)]
     apart = shop.lines("dead/quarantine")
-    assert sorted(each["code"] for each in apart) == [
+    assert sorted(dead_letter["code"] for dead_letter in apart) == [
         "enum",
         "not_an_object",
         "not_an_object",
@@ -215,7 +215,7 @@ def test_masked_values_leave_decode_and_masked_dead_letters_are_redelivered(shop
         "not_json",
     ]
     assert stat.S_IMODE((shop.folder / "out/dead/quarantine").stat().st_mode) == 0o700
-    assert all("sixtytwo" not in json.dumps(each) for each in letters.values())
+    assert all("sixtytwo" not in json.dumps(dead_letter) for dead_letter in dead_letters.values())
 
     shop.allow("free", "gold")
     plan = shop.sluice("redeliver", "--dry-run").out
@@ -235,7 +235,7 @@ def test_masked_values_leave_decode_and_masked_dead_letters_are_redelivered(shop
     }
     assert shop.figures("run") == (16, 0, 5, 11)
     assert (
-        sorted(each["outcome"] for each in shop.lines("dead/redelivery"))
+        sorted(entry["outcome"] for entry in shop.lines("dead/redelivery"))
         == ["accepted"] * 2 + ["rejected"] * 7
     )
 
@@ -252,14 +252,14 @@ def test_job_without_masking_key_does_not_start(shop: Shop) -> None:
 def test_spilled_and_shuffled_data_contain_no_raw_value(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_PRIVACY_KEY", KEY)
     job = load_job(str(shop.job))
-    contract, letters = load_contract(str(shop.contract)), DeadLetterLog.at(job.dead_letters)
+    contract, dead_letters = load_contract(str(shop.contract)), DeadLetterLog.at(job.dead_letters)
     (shop.folder / "spill").mkdir()
     warehouse = open_warehouse(job.warehouse)
     warehouse.prepare([contract, dead_letter_contract()])
     handle = RunHandle()
     run = RunContext(
         log=EventLog(open_store(job.files), {"signup": TypeLog.of(contract)}),
-        dead_letters=letters,
+        dead_letters=dead_letters,
         warehouse=warehouse,
         tables={**job.contracts, DEAD_LETTER: dead_letter_contract()},
         ages=AgeLimits(600, 3600, system_clock()),

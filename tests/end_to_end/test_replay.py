@@ -23,13 +23,13 @@ SAMPLE = ROOT / "examples" / "backend_events"
 
 
 def matches(replay: Replay, truth: Truth) -> None:
-    """Compare letters and tables with the truth."""
-    stored = [(letter["code"], payload(letter)) for letter in replay.letters()]
-    assert Counter(stored) == Counter(truth.letters)
+    """Compare dead letters and tables with the truth."""
+    stored = [(dead_letter["code"], payload(dead_letter)) for dead_letter in replay.stored_dead_letters()]
+    assert Counter(stored) == Counter(truth.dead_letters)
     loaded = replay.sql("select code, payload, payload_base64 from dead_letters")
     assert Counter(
         (code, payload({"payload": text_, "payload_base64": packed})) for code, text_, packed in loaded
-    ) == (Counter(truth.letters))
+    ) == (Counter(truth.dead_letters))
     for kind, table in TABLES.items():
         names = [*RULES[kind], "_extra"]
         quoted = ", ".join(f'"{name}"' for name in names)
@@ -47,12 +47,12 @@ def matches(replay: Replay, truth: Truth) -> None:
     assert {end - start for _, start, end, _ in counts} == {timedelta(seconds=10)}
 
 
-def payload(letter: Mapping[str, Any]) -> bytes:
+def payload(dead_letter: Mapping[str, Any]) -> bytes:
     import base64
 
-    if letter.get("payload") is not None:
-        return str(letter["payload"]).encode()
-    return base64.b64decode(letter["payload_base64"])
+    if dead_letter.get("payload") is not None:
+        return str(dead_letter["payload"]).encode()
+    return base64.b64decode(dead_letter["payload_base64"])
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def test_generated_history_gives_the_computed_files_rows_counts_and_dead_letters
     names = ("accepted", "duplicates", "rejected")
     accepted, duplicates, rejected = (truth.figure(name) for name in names)
     assert replay.figures() == (truth.figure("read"), accepted, duplicates, rejected, accepted, 0)
-    assert made["rejections"] == Counter(code for code, _ in truth.letters)
+    assert made["rejections"] == Counter(code for code, _ in truth.dead_letters)
     assert made["segments"] == len(truth.log())
     assert {kind: tuple(figures[name] for name in names) for kind, figures in made["by_type"].items()} == {
         kind: tuple(truth.figures[name, kind] for name in names) for kind in (*RULES, "unknown")
@@ -98,13 +98,13 @@ def test_sample_history_gives_the_expected_figures_and_rerun_changes_nothing(rep
     assert {
         kind: {name: made["by_type"][kind][name] for name in row} for kind, row in expected["by_type"].items()
     } == (expected["by_type"])
-    log, letters, tables = replay.log(), replay.log(letters=True), replay.tables()
+    log, dead_letters, tables = replay.log(), replay.log(dead_letters=True), replay.tables()
     inodes = [(path, path.stat().st_ino) for path in sorted(replay.folder.rglob("*.parquet"))]
 
     replay.run(SAMPLE / "history" / "*")
     read, rejected = expected["read"], expected["rejected"]
     assert replay.figures() == (read, 0, read - rejected, rejected, 0, 0)
-    assert (replay.log(), replay.log(letters=True), replay.tables()) == (log, letters, tables)
+    assert (replay.log(), replay.log(dead_letters=True), replay.tables()) == (log, dead_letters, tables)
     assert [(path, path.stat().st_ino) for path in sorted(replay.folder.rglob("*.parquet"))] == inodes
 
 
@@ -202,7 +202,7 @@ def test_empty_files_and_blank_lines_contain_no_records(replay: Replay, tmp_path
         (tmp_path / name).write_bytes(data)
     replay.run(tmp_path / "[a-e]")
     assert replay.figures() == (0, 0, 0, 0, 0, 0)
-    assert (replay.log(), replay.log(letters=True)) == ({}, {})
+    assert (replay.log(), replay.log(dead_letters=True)) == ({}, {})
     assert replay.tables() == {name: [] for name in (*TABLES.values(), "dead_letters", "event_counts")}
 
 
@@ -211,7 +211,7 @@ def test_history_of_only_rejected_records_succeeds(replay: Replay, tmp_path: Pat
     (tmp_path / "in").write_bytes(b"\n".join(records))
     replay.run(tmp_path / "in")
     assert replay.figures() == (5000, 0, 0, 5000, 0, 0)
-    assert [payload(letter) for letter in replay.letters()] == records
-    assert {letter["source"]["offset"] for letter in replay.letters()} == {
+    assert [payload(dead_letter) for dead_letter in replay.stored_dead_letters()] == records
+    assert {dead_letter["source"]["offset"] for dead_letter in replay.stored_dead_letters()} == {
         sum(len(record) + 1 for record in records[:index]) for index in range(5000)
     }

@@ -1,4 +1,4 @@
-"""Any bytes at all as a record: an accepted event or a letter, with the identical bytes, never less, never more."""
+"""Any bytes as a record: an accepted event or a dead letter, with the identical bytes, never less, never more."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.end_to_end.replay_fixture import Replay, lines_of
 
 
 class Outcome(NamedTuple):
-    """What the run made: accepted line -> where it is stored, and letters by payload."""
+    """What the run made: accepted line -> where it is stored, and dead letters by payload."""
 
     lines: Counter[tuple[str, bytes]]
-    letters: Counter[tuple[str, bytes]]
+    dead_letters: Counter[tuple[str, bytes]]
     replay: Replay
     offsets: dict[bytes, int]
 
@@ -43,31 +43,42 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
                 for line, times in stored.items()
             }
         )
-        letters = Counter((letter["code"], payload(letter)) for letter in replay.letters())
-        offsets = {payload(letter): letter["source"]["offset"] for letter in replay.letters()}
-        yield Outcome(lines, letters, replay, offsets)
+        dead_letters = Counter(
+            (dead_letter["code"], payload(dead_letter)) for dead_letter in replay.stored_dead_letters()
+        )
+        offsets = {
+            payload(dead_letter): dead_letter["source"]["offset"]
+            for dead_letter in replay.stored_dead_letters()
+        }
+        yield Outcome(lines, dead_letters, replay, offsets)
 
 
-def payload(letter: dict[str, Any]) -> bytes:
-    assert ("payload" in letter) != ("payload_base64" in letter)
-    return letter["payload"].encode() if "payload" in letter else base64.b64decode(letter["payload_base64"])
+def payload(dead_letter: dict[str, Any]) -> bytes:
+    assert ("payload" in dead_letter) != ("payload_base64" in dead_letter)
+    return (
+        dead_letter["payload"].encode()
+        if "payload" in dead_letter
+        else base64.b64decode(dead_letter["payload_base64"])
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_record_becomes_an_event_or_a_dead_letter_with_identical_bytes(outcome: Outcome, name: str) -> None:
     case = CASES[name]
     as_event = {where: times for (where, line), times in outcome.lines.items() if line == case.record}
-    as_letter = {code: times for (code, record), times in outcome.letters.items() if record == case.record}
+    rejected = {
+        code: times for (code, record), times in outcome.dead_letters.items() if record == case.record
+    }
     if case.verdict == ACCEPTED:
-        assert (as_event, as_letter) == ({f"inventory/{case.minute}": 1}, {})
+        assert (as_event, rejected) == ({f"inventory/{case.minute}": 1}, {})
     else:
-        assert (as_event, as_letter) == ({}, {case.verdict: 1})
+        assert (as_event, rejected) == ({}, {case.verdict: 1})
 
 
 def test_no_hostile_record_is_lost_or_added(outcome: Outcome) -> None:
     verdicts = Counter(case.verdict == ACCEPTED for case in CASES.values())
     assert outcome.replay.figures() == (len(CASES), verdicts[True], 0, verdicts[False], verdicts[True], 0)
-    assert (outcome.lines.total(), outcome.letters.total()) == (verdicts[True], verdicts[False])
+    assert (outcome.lines.total(), outcome.dead_letters.total()) == (verdicts[True], verdicts[False])
     assert outcome.replay.sql("select count(*) from inventory_events") == [(verdicts[True],)]
     assert outcome.replay.sql("select count(*) from dead_letters") == [(verdicts[False],)]
 
@@ -85,7 +96,7 @@ def test_dead_letter_table_has_identical_bytes(outcome: Outcome) -> None:
     loaded = Counter(
         (code, text.encode() if text is not None else base64.b64decode(packed)) for code, text, packed in rows
     )
-    assert loaded == outcome.letters
+    assert loaded == outcome.dead_letters
 
 
 def test_unknown_properties_are_kept_with_their_text(outcome: Outcome) -> None:
@@ -143,5 +154,5 @@ def test_hostile_records_in_documents_and_compressed_files_are_read(tmp_path: Pa
     assert {elements[0], elements[2], elements[7], elements[8], packed[1]} < set(stored)
     rejected = [elements[1], elements[3], elements[4], elements[5], elements[6], elements[9]]
     rejected += [packed[0], packed[2], packed[3]]
-    assert Counter(payload(letter) for letter in replay.letters()) == Counter(rejected)
+    assert Counter(payload(dead_letter) for dead_letter in replay.stored_dead_letters()) == Counter(rejected)
     assert replay.figures() == (15, 6, 0, 9, 6, 0)

@@ -302,7 +302,7 @@ def test_threads_that_share_a_log_store_each_event_once(tmp_path: Path) -> None:
     def write(writer: int) -> None:
         barrier.wait()
         for start in range(0, 200, 10):
-            lines = [b"%d" % each for each in range(start, start + 15)]  # five of them come twice
+            lines = [b"%d" % number for number in range(start, start + 15)]  # five of them come twice
             for minute in (MINUTE + 60 * writer, MINUTE + 600):
                 appended.append(log.append("order", minute, 0, lines))
 
@@ -314,9 +314,9 @@ def test_threads_that_share_a_log_store_each_event_once(tmp_path: Path) -> None:
     folders: dict[str, list[bytes]] = {}
     for path, data in contents(tmp_path).items():
         folders.setdefault(path.rpartition("/")[0], []).extend(data.splitlines())
-    expected = sorted(b"%d" % each for each in range(205))
+    expected = sorted(b"%d" % number for number in range(205))
     assert [sorted(lines) for lines in folders.values()] == [expected] * 5
-    assert sum(each.appended for each in appended) == 5 * 205
+    assert sum(result.appended for result in appended) == 5 * 205
     assert len(appended) == 160
 
 

@@ -185,7 +185,12 @@ class LogMachine(RuleBasedStateMachine):
     def race(self, pane: Pane, rivals: list[list[bytes]], again: bool) -> None:
         """Others append between a listing and its create; perhaps the same pane, as a zombie does."""
         key = pane[0]
-        panes = [each for events in rivals for each in self.split(key[0], key[1], events) if each[0] == key]
+        panes = [
+            candidate
+            for events in rivals
+            for candidate in self.split(key[0], key[1], events)
+            if candidate[0] == key
+        ]
         for number, rival in enumerate([pane] * again + panes):
             worker = self.workers[1 + number % 2]
             self.workers[0].store.before.append(partial(self.run, rival, worker))
@@ -206,14 +211,14 @@ class LogMachine(RuleBasedStateMachine):
         result = worker.log.append(event_type, minute, shard, list(lines))
         assert result.appended + result.duplicates == len(lines)
         assert result.appended == (len(result.segment.lines) if result.segment else 0)
-        reported = [worker.log.read(found.path) for found in result.unloaded]
-        assert [(each.id, each.path, each.minute) for each in reported] == [
-            (found.id, found.path, minute) for found in result.unloaded
+        reported = [worker.log.read(reference.path) for reference in result.unloaded]
+        assert [(segment.id, segment.path, segment.minute) for segment in reported] == [
+            (reference.id, reference.path, minute) for reference in result.unloaded
         ]
         new = [result.segment] if result.segment else []
-        assert len({each.path for each in reported + new}) == len(reported + new)
+        assert len({segment.path for segment in reported + new}) == len(reported + new)
         # Whoever loads what is reported has every event of the pane, whatever happened before.
-        assert set(lines) <= {line for each in reported + new for line in each.lines}
+        assert set(lines) <= {line for segment in reported + new for line in segment.lines}
         return result
 
     def succeed(self, pane: Pane) -> None:

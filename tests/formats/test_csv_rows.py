@@ -46,9 +46,9 @@ def test_row_keeps_its_bytes_offset_and_line(data: bytes, expected: list[tuple[b
 
 def test_quote_that_never_closes_breaks_only_its_own_line() -> None:
     data = b'h\n"a\n' + b"x\n" * (MAX_ROW_LINES + 5)
-    found = rows(data, 4096)
-    assert [record for record, _, _ in found[:2]] == [b'"a', b"x"]
-    assert len(found) == MAX_ROW_LINES + 6
+    parsed = rows(data, 4096)
+    assert [record for record, _, _ in parsed[:2]] == [b'"a', b"x"]
+    assert len(parsed) == MAX_ROW_LINES + 6
 
 
 FIELDS = st.text(st.sampled_from('ab,;"\n\r '), max_size=6)
@@ -58,10 +58,10 @@ FIELDS = st.text(st.sampled_from('ab,;"\n\r '), max_size=6)
 def test_rows_of_a_csv_writer_are_read_back(table: list[list[str]], size: int) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([["h", "i"], *table])
-    found = rows(text.getvalue().encode(), size)
-    assert [next(csv.reader([record.decode()])) for record, _, _ in found] == table
-    assert [text.getvalue().encode()[at : at + len(record)] for record, at, _ in found] == [
-        r for r, _, _ in found
+    parsed = rows(text.getvalue().encode(), size)
+    assert [next(csv.reader([record.decode()])) for record, _, _ in parsed] == table
+    assert [text.getvalue().encode()[at : at + len(record)] for record, at, _ in parsed] == [
+        r for r, _, _ in parsed
     ]
 
 
@@ -84,9 +84,9 @@ def test_splits_at_row_starts_give_every_row_once() -> None:
     starts = find_row_starts(chunks, ",", 500)
     assert len(starts) > 5
     stops = [*(start.offset for start in starts[1:]), len(data)]
-    found = []
+    records = []
     for start, stop in zip(starts, stops, strict=True):
         tail = [data[max(start.offset - 1, 0) :]]
         for block in read_rows(tail, ",", start, stop):
-            found += list(zip(block.records, block.offsets, block.lines, strict=True))
-    assert found == rows(data)
+            records += list(zip(block.records, block.offsets, block.lines, strict=True))
+    assert records == rows(data)

@@ -72,7 +72,7 @@ def test_record_with_default_event_time_is_in_the_minute_of_its_arrival() -> Non
         1_736_503_200,
         [record[:-1] + b"," + ARRIVAL_MEMBER + b"}"],
     )
-    assert [each.record for each in decoded.rejected] == [record[:-1]]
+    assert [rejected.record for rejected in decoded.rejected] == [record[:-1]]
 
 
 def test_events_of_a_day_share_a_folder_if_the_contract_says_so() -> None:
@@ -100,7 +100,8 @@ def test_rejected_row_is_kept_as_received() -> None:
         "sale_date": "2025-01-10T00:00:00Z",
     }
     assert [
-        (each.record, each.event_type, [v.code for v in each.violations]) for each in decoded.rejected
+        (rejected.record, rejected.event_type, [v.code for v in rejected.violations])
+        for rejected in decoded.rejected
     ] == [
         (records[1], "sale", ["type"]),
         (records[2], None, ["not_csv"]),
@@ -123,8 +124,11 @@ def test_malformed_line_is_repaired_or_rejected_as_received() -> None:
     [(_, [line])] = decoded.events.items()
     assert json.loads(line)["_repaired"] == {"rules": ["single_quotes"], "line": good}
     assert decoded.repaired == {"customer_log": 1}
-    assert [each.record for each in decoded.rejected] == records[1:]
-    assert [(each.event_type, [(v.code, v.path) for v in each.violations]) for each in decoded.rejected] == [
+    assert [rejected.record for rejected in decoded.rejected] == records[1:]
+    assert [
+        (rejected.event_type, [(v.code, v.path) for v in rejected.violations])
+        for rejected in decoded.rejected
+    ] == [
         ("customer_log", [("not_json", ""), ("enum", "event_type")]),
         ("customer_log", [("type", "user_id")]),
         (None, [("not_an_object", "")]),

@@ -76,9 +76,9 @@ class GraphRun:
             dead_letters=Url(str(folder / "dead")),
             windows=Windows(max_skew=60, allowed_lateness=HOUR),
         )
-        self.letter_contract = dead_letter_contract()
+        self.dead_letter_contract = dead_letter_contract()
         self.log = EventLog(
-            open_store(self.job.files), {name: TypeLog.of(each) for name, each in CONTRACTS.items()}
+            open_store(self.job.files), {name: TypeLog.of(contract) for name, contract in CONTRACTS.items()}
         )
         self.dead_letters = DeadLetterLog.at(self.job.dead_letters)
         self.warehouse = open_warehouse(self.job.warehouse)
@@ -98,13 +98,13 @@ class GraphRun:
         totals = self.folder / f"totals{self.runs}"
         contracts = contracts_of(self.job)
         self.warehouse.prepare(contracts)
-        tables = {each.event_type: each for each in fit_to_table(self.warehouse, contracts)}
+        tables = {contract.event_type: contract for contract in fit_to_table(self.warehouse, contracts)}
         handle = RunHandle()
         run = RunContext(
             log=self.log,
             dead_letters=self.dead_letters,
             warehouse=self.warehouse,
-            tables={**self.job.contracts, DEAD_LETTER: self.letter_contract, **tables},
+            tables={**self.job.contracts, DEAD_LETTER: self.dead_letter_contract, **tables},
             ages=AgeLimits(60, HOUR, started=None if self.live else MINUTE + HOUR),
             event_windowing=Windowing(self.live, flush=5, lateness=HOUR),
             dead_letter_windowing=Windowing(self.live, flush=5, lateness=100 * HOUR),
@@ -141,9 +141,9 @@ def batch(*records: bytes, arrival: float, offset: int = 0) -> RecordBatch:
 def arriving(batches: Sequence[RecordBatch]) -> test_stream.TestStream:
     """Return batches that come with the watermark at their arrival, six seconds of processing time apart."""
     stream = test_stream.TestStream()
-    for each in batches:
-        stream = stream.advance_watermark_to(each.arrival).add_elements(
-            [TimestampedValue(each, each.arrival)]
+    for batch in batches:
+        stream = stream.advance_watermark_to(batch.arrival).add_elements(
+            [TimestampedValue(batch, batch.arrival)]
         )
         stream = stream.advance_processing_time(6)
     return stream.advance_watermark_to_infinity()

@@ -32,13 +32,13 @@ def test_second_run_changes_no_byte_and_no_row(graph_run: GraphRun) -> None:
     events = [event(n, MINUTE + 25 * n, kind) for n in range(10) for kind in ("click", "view")]
     history = batch(*events, b"[]", arrival=MINUTE)
     first = graph_run.run(history)
-    files, letters = graph_run.segments(), graph_run.segments("dead")
+    files, dead_letters = graph_run.segments(), graph_run.segments("dead")
     tables = {
         table: graph_run.sql(f"from {table} order by all")
         for table in ("click_events", "view_events", "event_counts", "dead_letters", "_segments")
     }
     again = graph_run.run(history)
-    assert (graph_run.segments(), graph_run.segments("dead")) == (files, letters)
+    assert (graph_run.segments(), graph_run.segments("dead")) == (files, dead_letters)
     assert tables == {table: graph_run.sql(f"from {table} order by all") for table in tables}
     assert (first.accepted, first.loaded, first.rejected) == (20, 20, 1)
     assert (again.accepted, again.duplicates, again.loaded, again.rejected, again.reconciled) == (

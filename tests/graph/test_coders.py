@@ -33,7 +33,7 @@ MISSING = Violation("missing", "id", "an integer", "nothing")
             5,
         ),
     ],
-    ids=lambda each: type(each).__name__,
+    ids=lambda element: type(element).__name__,
 )
 def test_decoded_element_equals_the_encoded_one(element: object, size: int) -> None:
     coder = ElementCoder()

@@ -16,14 +16,16 @@ REASON = "odd ids are not for this table"
 
 
 class FussyWarehouse(DuckDBWarehouse):
-    """A warehouse that refuses events with an odd id, as a real one refuses what breaks a constraint."""
+    """A warehouse that rejects events with an odd id, as a real one rejects rows that break a constraint."""
 
     def load(self, load: SegmentLoad) -> list[RowError]:
         if load.contract.event_type == DEAD_LETTER:
             return super().load(load)
         is_odd = pc.equal(pc.bit_wise_and(load.rows.column("id"), 1), 1)
         return super().load(
-            load.without_rows([(index, REASON) for index, odd in enumerate(is_odd.to_pylist()) if odd])
+            load.without_rows(
+                [(index, REASON) for index, is_rejected in enumerate(is_odd.to_pylist()) if is_rejected]
+            )
         )
 
 
@@ -34,7 +36,9 @@ def fussy_run(graph_run: GraphRun) -> GraphRun:
     return graph_run
 
 
-LETTERS = "select payload, code, step, violations[1].got, source.line from dead_letters order by source.line"
+DEAD_LETTERS_SQL = (
+    "select payload, code, step, violations[1].got, source.line from dead_letters order by source.line"
+)
 
 
 def test_rejected_rows_become_dead_letters_and_counts_reconcile(fussy_run: GraphRun) -> None:
@@ -43,7 +47,7 @@ def test_rejected_rows_become_dead_letters_and_counts_reconcile(fussy_run: Graph
     assert (made.read, made.accepted, made.rejected) == (6, 5, 1)
     assert (made.loaded, made.load_rejected, made.reconciled) == (3, 2, True)
     assert fussy_run.sql("select id from click_events order by id") == [(0,), (2,), (4,)]
-    assert fussy_run.sql(LETTERS)[:2] == [
+    assert fussy_run.sql(DEAD_LETTERS_SQL)[:2] == [
         (events[1].decode(), "rejected_by_warehouse", "load", REASON, 2),
         (events[3].decode(), "rejected_by_warehouse", "load", REASON, 4),
     ]
@@ -55,7 +59,7 @@ def test_rejected_rows_are_reported_again_but_stored_once(
 ) -> None:
     events = [event(n, MINUTE + n) for n in range(4)]
     fussy_run.run(batch(*events, arrival=MINUTE))
-    letters = fussy_run.sql(f"from ({LETTERS})")
+    dead_letters = fussy_run.sql(f"from ({DEAD_LETTERS_SQL})")
     again = fussy_run.run(batch(*events, arrival=MINUTE))
     assert (again.accepted, again.duplicates, again.loaded, again.load_rejected, again.reconciled) == (
         0,
@@ -64,7 +68,7 @@ def test_rejected_rows_are_reported_again_but_stored_once(
         0,
         True,
     )
-    assert fussy_run.sql(f"from ({LETTERS})") == letters
+    assert fussy_run.sql(f"from ({DEAD_LETTERS_SQL})") == dead_letters
     assert len(fussy_run.stored("dead")) == 2
 
 
@@ -100,6 +104,6 @@ def test_load_fills_an_empty_warehouse_and_keeps_rejected_rows(fussy_run: GraphR
         ("click", 2),
         ("view", 1),
     ]
-    assert len(fussy_run.sql(LETTERS)) == 2
+    assert len(fussy_run.sql(DEAD_LETTERS_SQL)) == 2
     assert fussy_run.load().backfilled == 0
     assert len(fussy_run.stored("dead")) == 2

@@ -75,17 +75,17 @@ class Shop:
     def files(self, *below: str) -> dict[str, bytes]:
         return {
             str(path.relative_to(self.folder)): path.read_bytes()
-            for each in below
-            for path in sorted((self.folder / each).rglob("*.json"))
+            for folder in below
+            for path in sorted((self.folder / folder).rglob("*.json"))
             if path.name != "_log.json"
         }
 
-    def letters(self) -> list[dict[str, Any]]:
+    def dead_letters(self) -> list[dict[str, Any]]:
         return [json.loads(line) for data in self.files("dead/2025").values() for line in lines_of(data)]
 
-    def marks(self) -> list[dict[str, Any]]:
-        found = self.files("dead/redelivery").values()
-        return [json.loads(line) for data in found for line in lines_of(data)]
+    def redelivery_entries(self) -> list[dict[str, Any]]:
+        contents = self.files("dead/redelivery").values()
+        return [json.loads(line) for data in contents for line in lines_of(data)]
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.folder / "w.duckdb"), read_only=True) as connection:
@@ -117,7 +117,7 @@ def test_new_enum_value_is_redelivered_after_its_contract_is_widened(shop: Shop)
     old, new = [order(n) for n in range(500)], [order(n, "gifted") for n in range(500, 1500)]
     shop.send(*old, *new, b"{")
     assert shop.figures("run") == (1501, 500, 0, 1001, 500)
-    letters = shop.files("dead/2025")
+    files = shop.files("dead/2025")
 
     dry = shop.sluice("redeliver", "--where", "code=enum,event_type=order", "--dry-run").out
     assert "shop: 1,000 dead letters to redeliver" in dry
@@ -135,10 +135,12 @@ def test_new_enum_value_is_redelivered_after_its_contract_is_widened(shop: Shop)
     )
     assert shop.sql("select count(*), count(distinct id) from order_events") == [(1500, 1500)]
     assert shop.sql("select sum(events) from event_counts") == [(1500,)]
-    assert shop.files("dead/2025") == letters
-    assert Counter((mark["outcome"], mark["attempt"]) for mark in shop.marks()) == {("accepted", 2): 1000}
-    assert {mark["letter_id"] for mark in shop.marks()} == {
-        letter["letter_id"] for letter in shop.letters() if letter["code"] == "enum"
+    assert shop.files("dead/2025") == files
+    assert Counter((entry["outcome"], entry["attempt"]) for entry in shop.redelivery_entries()) == {
+        ("accepted", 2): 1000
+    }
+    assert {entry["letter_id"] for entry in shop.redelivery_entries()} == {
+        dead_letter["letter_id"] for dead_letter in shop.dead_letters() if dead_letter["code"] == "enum"
     }
 
     everything = shop.files("files", "dead")
@@ -156,22 +158,26 @@ def test_new_enum_value_is_redelivered_after_its_contract_is_widened(shop: Shop)
 def test_record_rejected_again_stays_the_same_dead_letter_and_counts_attempts(shop: Shop) -> None:
     shop.send(order(1, "gifted"), order(2, "stolen"), b"[]")
     shop.sluice("run")
-    letters = shop.letters()
+    dead_letters = shop.dead_letters()
     shop.allow("new", "paid", "gifted")
     assert shop.figures("redeliver") == (3, 1, 0, 2, 1)
     assert shop.figures("redeliver") == (2, 0, 0, 2, 0)
     assert shop.figures("redeliver", "--where=code=enum") == (1, 0, 0, 1, 0)
-    assert shop.letters() == letters
+    assert shop.dead_letters() == dead_letters
     assert shop.sql("select count(*), count(distinct letter_id) from dead_letters") == [(3, 3)]
-    stolen = next(each["letter_id"] for each in letters if "stolen" in each["payload"])
+    stolen = next(
+        dead_letter["letter_id"] for dead_letter in dead_letters if "stolen" in dead_letter["payload"]
+    )
     assert [
-        (mark["attempt"], mark["outcome"], mark["code"], mark["violations"][0]["expected"])
-        for mark in shop.marks()
-        if mark["letter_id"] == stolen
+        (entry["attempt"], entry["outcome"], entry["code"], entry["violations"][0]["expected"])
+        for entry in shop.redelivery_entries()
+        if entry["letter_id"] == stolen
     ] == [(n, "rejected", "enum", "one of new, paid, gifted") for n in (2, 3, 4)]
     shop.allow("new", "paid", "gifted", "stolen")
     assert shop.figures("redeliver", "--where=code=enum") == (1, 1, 0, 0, 1)
-    assert (stolen, 5, "accepted") in [(m["letter_id"], m["attempt"], m["outcome"]) for m in shop.marks()]
+    assert (stolen, 5, "accepted") in [
+        (entry["letter_id"], entry["attempt"], entry["outcome"]) for entry in shop.redelivery_entries()
+    ]
 
 
 def test_redelivered_record_keeps_its_delivery_key(tmp_path: Path, scratch: Path) -> None:
@@ -201,7 +207,7 @@ def test_redelivered_record_whose_event_is_stored_is_a_duplicate(shop: Shop) -> 
     shop.allow("new", "paid", "gifted")
     assert shop.figures("run") == (1, 1, 0, 0, 1)
     assert shop.figures("redeliver") == (1, 0, 1, 0, 0)
-    assert [mark["outcome"] for mark in shop.marks()] == ["accepted"]
+    assert [entry["outcome"] for entry in shop.redelivery_entries()] == ["accepted"]
 
 
 def test_run_over_dead_letters_appends_no_redelivery_entries(shop: Shop) -> None:
@@ -211,12 +217,12 @@ def test_run_over_dead_letters_appends_no_redelivery_entries(shop: Shop) -> None
     elsewhere = f"--dead-letters={shop.folder}/dead/other"
     source = f"--source=dead-letters:{shop.folder}/dead?code=enum"
     assert shop.figures("run", source, elsewhere) == (2, 1, 0, 1, 1)
-    assert shop.marks() == []
-    (kept,) = (json.loads(line) for data in shop.files("dead/other").values() for line in lines_of(data))
-    (first,) = (each for each in shop.letters() if "stolen" in each["payload"])
-    assert kept["attempts"] == 2
+    assert shop.redelivery_entries() == []
+    (second,) = (json.loads(line) for data in shop.files("dead/other").values() for line in lines_of(data))
+    (first,) = (dead_letter for dead_letter in shop.dead_letters() if "stolen" in dead_letter["payload"])
+    assert second["attempts"] == 2
     changed = ("rejected_at", "attempts", "violations")
-    assert {k: v for k, v in kept.items() if k not in changed} == {
+    assert {k: v for k, v in second.items() if k not in changed} == {
         k: v for k, v in first.items() if k not in changed
     }
 

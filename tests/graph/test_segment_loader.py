@@ -58,7 +58,7 @@ def test_rejected_row_has_its_line_and_its_place_in_the_segment(graph_run: Graph
     (rejected,) = converter.rejected(SEGMENT, [(1, "too wide")])
     assert (rejected.record, rejected.step) == (SEGMENT.lines[1], "load")
     assert (rejected.origin.uri, rejected.origin.line) == (SEGMENT.path, 2)
-    assert [(found.code, found.got) for found in rejected.violations] == [
+    assert [(violation.code, violation.got) for violation in rejected.violations] == [
         ("rejected_by_warehouse", "too wide")
     ]
 

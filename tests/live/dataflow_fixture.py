@@ -131,7 +131,7 @@ def launch(bucket: Bucket, given: Sequence[str], more: Mapping[str, str]) -> sub
 def staged_graph(bucket: Bucket) -> beam_runner_api_pb2.Pipeline:
     """Return the graph as it was staged for the workers."""
     (name,) = [
-        each for each in bucket.names() if each.startswith("staging/") and each.endswith("pipeline.pb")
+        path for path in bucket.names() if path.startswith("staging/") and path.endswith("pipeline.pb")
     ]
     return beam_runner_api_pb2.Pipeline.FromString(bucket.get(name))
 
@@ -139,8 +139,8 @@ def staged_graph(bucket: Bucket) -> beam_runner_api_pb2.Pipeline:
 def step_names(graph: beam_runner_api_pb2.Pipeline) -> list[str]:
     """Return the names of the outermost steps."""
     roots = [graph.components.transforms[root] for root in graph.root_transform_ids]
-    found = [each for root in roots for each in (root.subtransforms or [])]
-    return [graph.components.transforms[each].unique_name for each in found]
+    step_ids = [step_id for root in roots for step_id in (root.subtransforms or [])]
+    return [graph.components.transforms[step_id].unique_name for step_id in step_ids]
 
 
 @dataclass
@@ -155,15 +155,15 @@ class Launched:
     @property
     def environment(self) -> dict[str, Any]:
         """Return what the request says of the workers."""
-        found: dict[str, Any] = self.job["environment"]
-        return found
+        environment: dict[str, Any] = self.job["environment"]
+        return environment
 
     @property
     def pool(self) -> dict[str, Any]:
         """Return the one pool of workers."""
-        (found,) = self.environment["workerPools"]
-        assert isinstance(found, dict)
-        return found
+        (pool,) = self.environment["workerPools"]
+        assert isinstance(pool, dict)
+        return pool
 
 
 @contextmanager

@@ -97,13 +97,13 @@ class Shop:
         totals: dict[str, Decimal] = defaultdict(Decimal)
         for sale in self.counted:
             totals[sale.product_id] += self.revenue(sale)
-        found = []
+        rows = []
         for product, revenue in totals.items():
-            rivals = [totals[each] for each in totals if self.category(each) == self.category(product)]
-            place = 1 + sum(each > revenue for each in rivals)
+            rivals = [totals[other] for other in totals if self.category(other) == self.category(product)]
+            place = 1 + sum(rival > revenue for rival in rivals)
             name = self.products.get(product, ("unknown",))[0]
-            found.append((self.category(product), place, product, name, revenue))
-        return sorted(found)
+            rows.append((self.category(product), place, product, name, revenue))
+        return sorted(rows)
 
     def customers(self) -> list[Row]:
         """Rows of `customer_activity`: user, place, events, most common event type, sales, revenue."""
@@ -118,9 +118,9 @@ class Shop:
         return sorted(
             (
                 user,
-                1 + sum(each > totals[user] for each in totals.values()),
+                1 + sum(total > totals[user] for total in totals.values()),
                 totals[user],
-                min(types[user], key=lambda each: (-types[user][each], each), default=None),
+                min(types[user], key=lambda name: (-types[user][name], name), default=None),
                 len(bought[user]),
                 sum(bought[user], Decimal()),
             )
@@ -133,7 +133,7 @@ class Shop:
         return sorted(
             (
                 name,
-                1 + sum(each > events for each in counts.values()),
+                1 + sum(count > events for count in counts.values()),
                 events,
                 len({event.user_id for event in self.events if event.event_type == name}),
             )
@@ -265,19 +265,19 @@ class Backend:
 
     def history(self) -> list[Row]:
         """Rows of `order_status_history`: order, version, status, from, to."""
-        found = []
+        rows = []
         for order, events in self._orders.items():
-            kept = [
+            changes = [
                 event
                 for index, event in enumerate(events)
                 if index == 0 or event["status"] != events[index - 1]["status"]
             ]
-            times = [*(_instant(event["order_date"]) for event in kept), None]
-            found += [
+            times = [*(_instant(event["order_date"]) for event in changes), None]
+            rows += [
                 (order, index + 1, event["status"], times[index], times[index + 1])
-                for index, event in enumerate(kept)
+                for index, event in enumerate(changes)
             ]
-        return sorted(found, key=lambda row: row[:2])
+        return sorted(rows, key=lambda row: row[:2])
 
     def stock(self) -> list[Row]:
         """Rows of `stock_levels`: warehouse, product, quantity, sold, events."""
@@ -293,17 +293,17 @@ class Backend:
 
     def sessions(self) -> list[Row]:
         """Rows of `user_sessions`: session, user, start, whole seconds, events."""
-        found = []
+        rows = []
         for key, events in self._sessions.items():
             first, last = (_instant(events[index]["timestamp"]) for index in (0, -1))
-            found.append((*key, first, int((last - first).total_seconds()), len(events)))
-        return sorted(found)
+            rows.append((*key, first, int((last - first).total_seconds()), len(events)))
+        return sorted(rows)
 
 
 def _grouped(events: Iterable[dict[str, Any]], time: str, key: Any) -> dict[Any, list[dict[str, Any]]]:
     groups: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for event in sorted(
-        events, key=lambda each: (_instant(each[time]), STATUSES.index(each.get("status", "pending")))
+        events, key=lambda event: (_instant(event[time]), STATUSES.index(event.get("status", "pending")))
     ):
         groups[key(event)].append(event)
     return groups

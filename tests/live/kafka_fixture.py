@@ -86,9 +86,11 @@ class OwnTopic:
         from confluent_kafka import Consumer, TopicPartition
 
         consumer = Consumer({**self.settings, "group.id": "g"})
-        (found,) = consumer.committed([TopicPartition(self.name, partition)], timeout=TIMEOUT_SECONDS)
+        (partition_offset,) = consumer.committed(
+            [TopicPartition(self.name, partition)], timeout=TIMEOUT_SECONDS
+        )
         consumer.close()
-        offset: int = found.offset
+        offset: int = partition_offset.offset
         return offset
 
     def end(self, partition: int = 0) -> int:

@@ -37,11 +37,15 @@ def run(
 ) -> dict[str, Any]:
     """Run a job into the warehouse and return its report."""
     arguments = [command, job, f"--source={folder}/{source}"]
-    arguments += [f"--files={folder}/files", f"--dead-letters={folder}/letters", f"--warehouse={backend.url}"]
+    arguments += [
+        f"--files={folder}/files",
+        f"--dead-letters={folder}/dead_letters",
+        f"--warehouse={backend.url}",
+    ]
     done = sluice(*arguments, "--report", f"{folder}/report.json", environment=dict(backend.environment))
     assert done.code == 0, done.err
-    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
-    return found
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
 
 
 def state(backend: Backend) -> dict[str, int]:
@@ -91,7 +95,7 @@ def test_clickstream_job_loads_only_counts_into_snowflake(tmp_path: Path) -> Non
     }
     assert segments == [(5,)]
     assert len(list(tmp_path.glob("files/**/*.json"))) == 2  # with _log.json
-    assert len(list(tmp_path.glob("letters/**/dead_letter_*.json"))) == 1
+    assert len(list(tmp_path.glob("dead_letters/**/dead_letter_*.json"))) == 1
 
 
 def test_history_is_loaded_once(backend: Backend, tmp_path: Path) -> None:
@@ -100,13 +104,13 @@ def test_history_is_loaded_once(backend: Backend, tmp_path: Path) -> None:
     (tmp_path / "history.ndjson").write_bytes(b"".join([*chosen, b'{"event_type":"order"\n']))
     report = run(backend, tmp_path)
     figures = report["by_type"]
-    found = state(backend)
+    outcome = state(backend)
     assert report["reconciled"]
-    assert found["events"] == report["loaded"]
-    assert found["order_events"] == figures["order"]["loaded"] > 0
-    assert found["inventory_events"] == figures["inventory"]["loaded"] > 0
-    assert found["dead_letters"] == report["rejected"] > 0
+    assert outcome["events"] == report["loaded"]
+    assert outcome["order_events"] == figures["order"]["loaded"] > 0
+    assert outcome["inventory_events"] == figures["inventory"]["loaded"] > 0
+    assert outcome["dead_letters"] == report["rejected"] > 0
     again = run(backend, tmp_path)
     assert again["duplicates"] == report["read"] - report["rejected"] > 0
     run(backend, tmp_path, "load")
-    assert state(backend) == found
+    assert state(backend) == outcome

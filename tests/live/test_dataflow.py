@@ -85,8 +85,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Launched:
 
 @pytest.fixture(params=["replay", "live"])
 def any_job(request: pytest.FixtureRequest) -> Launched:
-    found: Launched = request.getfixturevalue(request.param)
-    return found
+    job: Launched = request.getfixturevalue(request.param)
+    return job
 
 
 def test_graph_has_the_expected_steps(any_job: Launched) -> None:
@@ -111,7 +111,7 @@ def test_workers_run_the_image_that_launched_the_job(any_job: Launched) -> None:
 def test_workers_install_nothing(any_job: Launched) -> None:
     """The image has it all; the one file that is staged tells what the launcher had installed."""
     packages = ["submission_environment_dependencies.txt"]
-    assert [each["name"] for each in any_job.pool["packages"]] == packages
+    assert [package["name"] for package in any_job.pool["packages"]] == packages
     assert sorted(name.rpartition("/")[2] for name in any_job.staged if name.startswith("staging/")) == [
         "pipeline.pb",
         *packages,
@@ -142,7 +142,11 @@ def test_streaming_job_uses_streaming_engine(live: Launched) -> None:
 
 def test_streaming_job_reads_pubsub_natively(live: Launched) -> None:
     """Dataflow replaces this transform by a source of its own, which acknowledges what its state holds."""
-    (read,) = (each for each in live.graph.components.transforms.values() if each.spec.urn == PUBSUB_READ)
+    (read,) = (
+        transform
+        for transform in live.graph.components.transforms.values()
+        if transform.spec.urn == PUBSUB_READ
+    )
     payload = beam_runner_api_pb2.PubSubReadPayload.FromString(read.spec.payload)
     assert payload.subscription == "projects/sluice/subscriptions/backend-events-topic-sub"
     assert payload.with_attributes
@@ -150,7 +154,7 @@ def test_streaming_job_reads_pubsub_natively(live: Launched) -> None:
 
 
 def test_batch_job_reads_no_pubsub(replay: Launched) -> None:
-    urns = {each.spec.urn for each in replay.graph.components.transforms.values()}
+    urns = {transform.spec.urn for transform in replay.graph.components.transforms.values()}
     assert PUBSUB_READ not in urns
 
 
@@ -228,7 +232,7 @@ def test_wheel_replays_history_outside_the_checkout(elsewhere: Path, tmp_path: P
     job = tmp_path / "job.yaml"
     job.write_text(
         f"name: elsewhere\ncontracts: {contracts}\nroute_by: event_type\nsource: {HISTORY}/*\n"
-        f"files: {tmp_path}/files\nwarehouse: duckdb:///{tmp_path}/w.duckdb\ndead_letters: {tmp_path}/letters\n"
+        f"files: {tmp_path}/files\nwarehouse: duckdb:///{tmp_path}/w.duckdb\ndead_letters: {tmp_path}/dead_letters\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     python = elsewhere / "python"

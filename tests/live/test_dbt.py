@@ -211,8 +211,8 @@ def check_marts(place: Place, shop: Shop, backend: Backend) -> None:
         ),
     }
     for table, (columns, expected) in shown.items():
-        found = place.query(f"select {columns} from {table}")
-        assert sorted(map(_key, found)) == sorted(map(_key, expected)), table
+        rows = place.query(f"select {columns} from {table}")
+        assert sorted(map(_key, rows)) == sorted(map(_key, expected)), table
     assert place.query("select * from reporting.reconciliation where difference <> 0") == []
     (total,) = place.query("select sum(revenue) from marts.fct_product_revenue")
     assert _key(total) == _key((sum(row[-1] for row in shop.daily_revenue()),))
@@ -229,11 +229,11 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 def contents(place: Place) -> dict[str, list[str]]:
     """Return all rows of all models."""
-    found = {}
+    rows = {}
     for path in ROOT.glob("dbt/models/*/*/*.sql"):
         table = f"{path.parent.name}.{path.stem}"
-        found[table] = sorted(map(repr, place.query(f"select * from {table}")))
-    return found
+        rows[table] = sorted(map(repr, place.query(f"select * from {table}")))
+    return rows
 
 
 @pytest.mark.long

@@ -62,10 +62,10 @@ def bucket(request: pytest.FixtureRequest) -> Iterator[str]:
     ],
 )
 def test_pattern_selects_files(bucket: str, pattern: str, names: list[str]) -> None:
-    found = find_files(bucket + pattern)
-    assert [file.uri for file in found] == [f"{bucket}/{name}" for name in names]
-    assert [file.size for file in found] == [len(FILES[name]) for name in names]
-    assert all(file.modified > 1_700_000_000 for file in found)
+    files = find_files(bucket + pattern)
+    assert [file.uri for file in files] == [f"{bucket}/{name}" for name in names]
+    assert [file.size for file in files] == [len(FILES[name]) for name in names]
+    assert all(file.modified > 1_700_000_000 for file in files)
 
 
 KEYS = (

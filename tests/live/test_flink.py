@@ -54,8 +54,8 @@ def test_cancelled_job_and_killed_task_manager_store_every_event_once(
     cancelled = cluster.job()
     topic.publish(feed.take(2000))
     wait_until(lambda: cluster.received(cancelled, "Append events/Group by log key") > 0, seconds=SECONDS)
-    held = cluster.checkpoints(cancelled)["completed"] + 2  # the first of them may have begun before
-    wait_until(lambda: cluster.checkpoints(cancelled)["completed"] >= held, seconds=SECONDS)
+    completed = cluster.checkpoints(cancelled)["completed"] + 2  # the first of them may have begun before
+    wait_until(lambda: cluster.checkpoints(cancelled)["completed"] >= completed, seconds=SECONDS)
     # The checkpoints hold what was read, and go with the job. So it must not have been acknowledged.
     assert (len(job.lines()), topic.unacknowledged()) == (0, feed.published)
     cluster.cancel(cancelled)

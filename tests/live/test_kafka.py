@@ -75,16 +75,16 @@ def test_records_are_read_once_with_offset_and_log_time(broker: KafkaBroker) -> 
     with reading(topic) as run:
         run.until(27_000)
         until(lambda: [topic.committed(partition) for partition in range(3)] == [9_000] * 3)
-    found: dict[int, dict[int, bytes]] = {0: {}, 1: {}, 2: {}}
+    records: dict[int, dict[int, bytes]] = {0: {}, 1: {}, 2: {}}
     for batch in run.batches:
         assert isinstance(batch.provenance, PartitionProvenance)
         partition = batch.provenance.partition
         assert batch.provenance.uri == f"kafka://{topic.name}"
         assert set(batch.provenance.arrivals) == {1_700_000_000 + partition / 1000}
         assert batch.provenance.attributes is None
-        found[partition] |= dict(zip(offsets_of(batch), batch.records, strict=True))
+        records[partition] |= dict(zip(offsets_of(batch), batch.records, strict=True))
     assert len(run.records()) == 27_000
-    assert found == {partition: dict(enumerate(values)) for partition, values in sent.items()}
+    assert records == {partition: dict(enumerate(values)) for partition, values in sent.items()}
     assert sum(run.pane_sizes()) == 27_000
 
 

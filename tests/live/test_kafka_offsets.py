@@ -76,19 +76,19 @@ def test_deleted_offsets_are_skipped_with_a_warning(
     delete_below(topic, 7)
     readers = Readers(KafkaConnector.parse(topic.url()).topic, system_clock, RunState())
     reader = readers.reader(0, 2)
-    found: list[int] = []
+    offsets: list[int] = []
 
     def read() -> bool:
-        found.extend(message.offset() for message in reader.read(100))
-        return bool(found)
+        offsets.extend(message.offset() for message in reader.read(100))
+        return bool(offsets)
 
     until(read)
-    assert found == [7, 8, 9]
+    assert offsets == [7, 8, 9]
     assert caplog.messages == [
         f"kafka://{topic.name}, partition 0: offsets 2 to 6 were deleted before they were read (retention); "
         "reading from 7"
     ]
-    found.clear()
+    offsets.clear()
     readers.reader(0, 11)
     with pytest.raises(SourceError) as caught:
         until(read)

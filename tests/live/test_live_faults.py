@@ -1,7 +1,7 @@
 """What must hold when things fail under a streaming job: the fault matrix of docs/reliability.md, on real servers.
 
 After every fault, log and warehouse hold every published event exactly once, every broken record is one dead
-letter, and the report of the run that ended in order balances.
+letter, and the report of the run that ended in order reconciles.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def disk(scratch: Path) -> Iterator[MountDisk]:
         yield mount
 
 
-def is_told_full(running: SluiceProcess, disk: Path) -> bool:
-    told = running.output().splitlines()
-    return any(str(disk) in line and "No space left on device" in line for line in told)
+def has_logged_full_disk(running: SluiceProcess, disk: Path) -> bool:
+    lines = running.output().splitlines()
+    return any(str(disk) in line and "No space left on device" in line for line in lines)
 
 
 def enlarge(disk: Path) -> None:
@@ -305,7 +305,7 @@ def test_warehouse_outage_of_a_minute_loses_no_row(
 @pytest.mark.long
 def test_full_disk_delays_and_loses_no_record(disk: MountDisk, job: LiveJob, topic: KafkaTopic) -> None:
     feed = RecordFeed(16, broken=0.3)
-    full = [disk(name, "400k") for name in ("files", "letters", "warehouse")]
+    full = [disk(name, "400k") for name in ("files", "dead_letters", "warehouse")]
     job.files, job.dead_letters, job.warehouse = (
         full[0] / "x",
         full[1] / "x",
@@ -314,10 +314,10 @@ def test_full_disk_delays_and_loses_no_record(disk: MountDisk, job: LiveJob, top
     running = job.start()
     with BackgroundPublisher(topic, feed, RATE):
         while full:
-            wait_until(lambda: any(is_told_full(running, each) for each in full), running)
-            for each in [each for each in full if is_told_full(running, each)]:
-                enlarge(each)
-                full.remove(each)
+            wait_until(lambda: any(has_logged_full_disk(running, folder) for folder in full), running)
+            for folder in [folder for folder in full if has_logged_full_disk(running, folder)]:
+                enlarge(folder)
+                full.remove(folder)
     drain_and_check(job, feed, running)
 
 
@@ -330,9 +330,9 @@ def test_full_disk_that_stays_full_ends_the_run_with_one_line(
     running = job.start("--retry-for", "3s")
     with BackgroundPublisher(topic, feed, RATE):
         assert running.finish() == 1
-    *told, last = running.output().splitlines()
+    *logged, last = running.output().splitlines()
     assert last.startswith(f"sluice: {small}")
     assert last.endswith("No space left on device")
-    assert [line for line in told if not re.match(r"\d{4}-\d\d-\d\d \S+ sluice: ", line)] == []
+    assert [line for line in logged if not re.match(r"\d{4}-\d\d-\d\d \S+ sluice: ", line)] == []
     enlarge(small)
     drain_and_check(job, feed, job.start())

@@ -84,10 +84,10 @@ def test_late_events_are_stored_and_future_events_rejected(job: LiveJob, topic: 
     running = job.start()
     topic.publish(feed.take(RATE))
     wait_until(lambda: job.stored() == RATE, running)
-    kept = [timedelta(minutes=-3), timedelta(hours=-5), timedelta(days=-6), timedelta(minutes=9)]
+    accepted = [timedelta(minutes=-3), timedelta(hours=-5), timedelta(days=-6), timedelta(minutes=9)]
     lost = [timedelta(days=-8), timedelta(minutes=11)]
-    made = json.loads(next(each for each in feed.events if b'"inventory"' in each))
-    feed.events += [json.dumps({**made, "timestamp": (now + age).isoformat()}).encode() for age in kept]
+    made = json.loads(next(event for event in feed.events if b'"inventory"' in event))
+    feed.events += [json.dumps({**made, "timestamp": (now + age).isoformat()}).encode() for age in accepted]
     feed.broken += [json.dumps({**made, "timestamp": (now + age).isoformat()}).encode() for age in lost]
     topic.publish(feed.events[RATE:] + feed.broken)
     report = drain_and_check(job, feed, running)
@@ -97,7 +97,7 @@ def test_late_events_are_stored_and_future_events_rejected(job: LiveJob, topic: 
 def test_message_of_ten_megabytes_and_a_burst_are_stored(job: LiveJob, topic: KafkaTopic) -> None:
     feed = RecordFeed(25)
     topic.publish(feed.take(RATE))
-    made = json.loads(next(each for each in feed.events if b'"inventory"' in each))
+    made = json.loads(next(event for event in feed.events if b'"inventory"' in event))
     feed.events.append(json.dumps({**made, "note": "x" * 10_000_000}).encode())
     topic.publish(feed.events[-1:])
     running = job.start()

@@ -262,7 +262,7 @@ def test_log_appends_and_deduplicates(root: str) -> None:
     assert first is not None
     assert result.segment is not None
     assert (result.segment.lines, result.duplicates) == ([b"3"], 1)
-    assert [found.id for found in result.unloaded] == [first.id]
+    assert [reference.id for reference in result.unloaded] == [first.id]
     assert result.segment.path == f"{root}/order/2026/08/13/14/07/order_2026081314070002.json"
     paths = list(log.segments())
     assert [log.read(path) for path in paths] == [first, result.segment]

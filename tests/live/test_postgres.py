@@ -117,11 +117,11 @@ def test_rejected_rows_keep_the_words_of_postgresql_and_others_are_loaded(
     warehouse = prepared(backend.url)
     lines = [order(second) for second in range(20)]
     lines[13] = line
-    each = segment(1, *lines, b'{"at":7}')
-    row_errors = load(warehouse, ORDER, each)
+    order_segment = segment(1, *lines, b'{"at":7}')
+    row_errors = load(warehouse, ORDER, order_segment)
     assert row_errors[0] == (13, reason)
     assert [number for number, _ in row_errors] == [13, 20]
-    assert warehouse.row_errors(each.id, each.minute) == row_errors
+    assert warehouse.row_errors(order_segment.id, order_segment.minute) == row_errors
     assert [row["at"].second for row in read_back(backend)] == [*range(13), *range(14, 20)]
     # The line that is refused is one of second 0, that it replaced was one of second 13.
     assert [events for *_, events in event_counts(backend)] == [10, 9]
@@ -222,7 +222,8 @@ def test_committed_ddl_equals_created_tables(
     other = make_backend(tmp_path)
     schema = other.url.rpartition("=")[2]
     files = [
-        f"--file={ROOT}/ddl/postgres/{name}.sql" for name in ("_system", *(each.table for each in contracts))
+        f"--file={ROOT}/ddl/postgres/{name}.sql"
+        for name in ("_system", *(contract.table for contract in contracts))
     ]
     done = subprocess.run(
         [require_program("psql"), "--no-psqlrc", "-q", "-v", "ON_ERROR_STOP=1", other.url.partition("?")[0],

@@ -60,8 +60,8 @@ def test_only_too_late_and_too_future_events_are_rejected(live: GraphRun) -> Non
     newest, too_new = event(3, arrival + 60), event(4, arrival + 61)
     made = live.run(batch(oldest, too_old, newest, too_new, arrival=arrival))
     assert sorted(live.stored()) == sorted([oldest, newest])
-    letters = [json.loads(line) for line in live.stored("dead")]
-    assert {(each["code"], each["payload"]) for each in letters} == {
+    dead_letters = [json.loads(line) for line in live.stored("dead")]
+    assert {(dead_letter["code"], dead_letter["payload"]) for dead_letter in dead_letters} == {
         ("too_late", too_old.decode()),
         ("in_future", too_new.decode()),
     }

@@ -84,7 +84,7 @@ MOMENTS: Mapping[str, Callable[[Replay], bool]] = {
     "a third of the files is there": lambda replay: replay.segments_stored() >= MINUTES,
     "the first segment is loaded": lambda replay: replay.segments_loaded() > 0,
     "most segments are loaded": lambda replay: replay.segments_loaded() >= 2 * MINUTES,
-    "the first letters are there": lambda replay: replay.letters_stored() > 0,
+    "the first dead letters are there": lambda replay: replay.dead_letter_segments_stored() > 0,
 }
 """How far a run has come when it is disturbed; looked at again and again, for nobody can wait for a moment."""
 
@@ -147,7 +147,7 @@ def test_killed_worker_ends_the_run_with_one_line(
 ) -> None:
     running = replay.start(history)
     if running.until(lambda: MOMENTS[moment](replay)):
-        workers = [each.pid for each in running.processes() if each.role == "worker"]
+        workers = [process.pid for process in running.processes() if process.role == "worker"]
         if workers:
             os.kill(workers[which], signal.SIGKILL)
     code = running.finish()
@@ -229,14 +229,18 @@ def test_ten_kills_of_a_replay_lose_nothing(
 ) -> None:
     chance = random.Random(seed)
     for _ in range(10):
-        stored, loaded, letters = replay.segments_stored(), replay.segments_loaded(), replay.letters_stored()
-        aim = chance.choice(("spilled", "stored", "loaded", "letters"))
+        stored, loaded, dead_letters = (
+            replay.segments_stored(),
+            replay.segments_loaded(),
+            replay.dead_letter_segments_stored(),
+        )
+        aim = chance.choice(("spilled", "stored", "loaded", "dead_letters"))
         more = chance.randrange(1, MINUTES)
         reached: Mapping[str, Callable[[], bool]] = {
             "spilled": lambda more=more: replay.spilled() > more * 10_000,  # type: ignore[misc]  # mypy does not infer the default
             "stored": lambda at=stored + more: replay.segments_stored() > at,  # type: ignore[misc]  # mypy does not infer the default
             "loaded": lambda at=loaded + more: replay.segments_loaded() > at,  # type: ignore[misc]  # mypy does not infer the default
-            "letters": lambda at=letters + more: replay.letters_stored() > at,  # type: ignore[misc]  # mypy does not infer the default
+            "dead_letters": lambda at=dead_letters + more: replay.dead_letter_segments_stored() > at,  # type: ignore[misc]  # mypy does not infer the default
         }
         running = replay.start(history)
         running.until(reached[aim])
@@ -271,7 +275,7 @@ def peak(replay: Replay, source: Path) -> int:
 
     def measure() -> bool:
         nonlocal most
-        most = max(most, sum(proportional(each.pid) for each in running.processes()))
+        most = max(most, sum(proportional(process.pid) for process in running.processes()))
         return False
 
     running.until(measure)

@@ -52,7 +52,7 @@ STAGES: dict[str, dict[str, Stage]] = {
         "asking": containing(b"SELECT refused"),
     },
 }
-"""Server -> stages of a load that a connection can break at, told by what the client sends."""
+"""Server -> stages of a load that a connection can break at, recognised by what the client sends."""
 FAULTS = ("cut", "cut_after", "reset", "delay")
 
 
@@ -88,7 +88,7 @@ def at_once(action: Callable[[], Any]) -> Any:
 
 
 def is_whole(backend: Backend, segments: int) -> None:
-    """Find every event of so many segments once, in rows, counts and marks."""
+    """Find every event of so many segments once, in rows, counts and the rows of `_segments`."""
     assert [mark[4:6] for mark in segment_rows(backend)] == [(50, 1)] * segments
     assert [events for *_, events in event_counts(backend)] == [10 * segments] * 5
     texts = Counter(row["text"].partition(" ")[0] for row in read_back(backend))
@@ -175,7 +175,7 @@ def run(command: str, folder: Path, url: str, *flags: str) -> str:
             command,
             JOB,
             f"--files={folder / 'files'}",
-            f"--dead-letters={folder / 'letters'}",
+            f"--dead-letters={folder / 'dead_letters'}",
             f"--warehouse={url}",
             f"--report={folder / 'report.json'}",
             *flags,
@@ -188,15 +188,15 @@ def run(command: str, folder: Path, url: str, *flags: str) -> str:
 def tables(backend: Backend) -> dict[str, list[Any]]:
     """Return what two warehouses of one log must agree on: all but the time of loading."""
     contracts = [*load_contracts(str(ROOT / "schemas/backend_events")).values(), dead_letter_contract()]
-    found: dict[str, list[Any]] = {contract.table: read_back(backend, contract) for contract in contracts}
+    rows: dict[str, list[Any]] = {contract.table: read_back(backend, contract) for contract in contracts}
     identities = {
-        f"{each.table}._event_id": backend.query(
-            f"SELECT _event_id, _segment_id FROM {each.table} ORDER BY 1"
+        f"{contract.table}._event_id": backend.query(
+            f"SELECT _event_id, _segment_id FROM {contract.table} ORDER BY 1"
         )
-        for each in contracts
+        for contract in contracts
     }
     return (
-        found
+        rows
         | identities
         | {"event_counts": event_counts(backend), "segments": [mark[:-1] for mark in segment_rows(backend)]}
     )

@@ -41,7 +41,7 @@ def test_metrics_and_health_are_served_while_the_run_lasts() -> None:
 def _listens(port: int) -> bool:
     """Whether this process listens on `port`: another one may, as soon as it is free."""
     rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
-    ours = {each.resolve().name for each in Path("/proc/self/fd").iterdir()}
+    ours = {descriptor.resolve().name for descriptor in Path("/proc/self/fd").iterdir()}
     return any(
         state == "0A" and int(local.partition(":")[2], 16) == port and f"socket:[{inode}]" in ours
         for _, local, _, state, *_, inode in (row[:10] for row in rows)

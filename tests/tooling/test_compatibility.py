@@ -62,12 +62,12 @@ def _changed(
             )
         return replace(prop, properties=_changed(prop.properties, path[1:], fields))
 
-    return tuple(change(each) for each in properties)
+    return tuple(change(prop) for prop in properties)
 
 
 def without(name: str) -> Contract:
     return replace(
-        ORDER, version="1.1.0", properties=tuple(each for each in ORDER.properties if each.name != name)
+        ORDER, version="1.1.0", properties=tuple(prop for prop in ORDER.properties if prop.name != name)
     )
 
 
@@ -112,7 +112,7 @@ BREAKS: list[tuple[Contract, str]] = [
 
 @pytest.mark.parametrize(("new", "message"), BREAKS, ids=[message for _, message in BREAKS])
 def test_breaking_change_is_found(new: Contract, message: str) -> None:
-    assert [str(each) for each in breaking_changes({"order": ORDER}, {"order": new})] == [
+    assert [str(change) for change in breaking_changes({"order": ORDER}, {"order": new})] == [
         f"order 1.0.0 -> 1.1.0: {message}; breaks: finance dashboard"
     ]
 
@@ -144,12 +144,14 @@ def test_compatible_change_is_allowed(new: Contract) -> None:
 
 def test_removed_event_type_breaks_and_new_one_does_not() -> None:
     changes = breaking_changes({"order": ORDER}, {"refund": replace(ORDER, event_type="refund")})
-    assert [str(each) for each in changes] == ["order 1.0.0: event type removed; breaks: finance dashboard"]
+    assert [str(change) for change in changes] == [
+        "order 1.0.0: event type removed; breaks: finance dashboard"
+    ]
 
 
 def test_change_names_the_consumers_of_both_versions() -> None:
     new = replace(without("count"), event_time=None, consumers=("fraud", "finance dashboard"))
-    assert [str(each) for each in breaking_changes({"order": ORDER}, {"order": new})] == [
+    assert [str(change) for change in breaking_changes({"order": ORDER}, {"order": new})] == [
         "order 1.0.0 -> 1.1.0: event time changed: at -> arrival; breaks: finance dashboard, fraud",
         "order 1.0.0 -> 1.1.0: count: property removed; breaks: finance dashboard, fraud",
     ]
@@ -215,11 +217,11 @@ def test_git_revision_is_compared(schemas: Path, git: Callable[..., None]) -> No
     git("tag", "released")
     assert breaking_changes_against("HEAD", schemas) == []
     remove_page(schemas)
-    assert [str(each) for each in breaking_changes_against("HEAD", schemas)] == [REMOVED]
-    assert [str(each) for each in breaking_changes_against("released", schemas / "shop")] == [REMOVED]
+    assert [str(change) for change in breaking_changes_against("HEAD", schemas)] == [REMOVED]
+    assert [str(change) for change in breaking_changes_against("released", schemas / "shop")] == [REMOVED]
     git("commit", "-qam", "second")
     assert breaking_changes_against("HEAD", schemas) == []
-    assert [str(each) for each in breaking_changes_against("HEAD~1", schemas)] == [REMOVED]
+    assert [str(change) for change in breaking_changes_against("HEAD~1", schemas)] == [REMOVED]
 
 
 def test_revision_before_the_first_contract_has_none(schemas: Path, git: Callable[..., None]) -> None:
@@ -232,18 +234,18 @@ def test_folder_is_compared(schemas: Path, tmp_path: Path) -> None:
     (old / "shop").mkdir(parents=True)
     (old / "shop" / "click.odcs.yaml").write_text(YAML)
     remove_page(schemas)
-    assert [str(each) for each in breaking_changes_against(str(old), schemas)] == [REMOVED]
+    assert [str(change) for change in breaking_changes_against(str(old), schemas)] == [REMOVED]
     (old / "shop").rename(tmp_path / "older")
-    assert [str(each) for each in breaking_changes_against(str(tmp_path / "older"), schemas / "shop")] == [
-        REMOVED
-    ]
+    assert [
+        str(change) for change in breaking_changes_against(str(tmp_path / "older"), schemas / "shop")
+    ] == [REMOVED]
 
 
 def test_removed_domain_breaks(schemas: Path, git: Callable[..., None]) -> None:
     git("add", ".")
     git("commit", "-qm", "first")
     (schemas / "shop").rename(schemas / "store")
-    assert [str(each) for each in breaking_changes_against("HEAD", schemas)] == [
+    assert [str(change) for change in breaking_changes_against("HEAD", schemas)] == [
         "click 1.0.0: event type removed; breaks: reports"
     ]
 

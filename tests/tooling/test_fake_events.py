@@ -40,14 +40,14 @@ def test_same_seed_makes_the_same_events() -> None:
         list(islice(fake_events(contracts, "event_type", lambda: NOW, seed=3), 50)) for _ in range(2)
     )
     assert first == second
-    dates = {json.loads(each)["order_date"] for each in first if b'"order_date"' in each}
+    dates = {json.loads(line)["order_date"] for line in first if b'"order_date"' in line}
     assert dates == {"2025-11-01T12:26:40.250000Z"}
 
 
 def test_required_property_with_a_pattern_is_rejected() -> None:
     contracts = load_contracts("schemas/backend_events")
     order = contracts["order"]
-    status = next(each for each in order.properties if each.name == "status")
+    status = next(prop for prop in order.properties if prop.name == "status")
     broken = replace(order, properties=(replace(status, enum=(), pattern="^[a-z]$"),))
     with pytest.raises(ConfigError) as raised:
         next(fake_events({"order": broken}, None, lambda: NOW))

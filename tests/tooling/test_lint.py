@@ -58,7 +58,7 @@ def root(tmp_path: Path) -> Path:
 
 def problems(root: Path) -> list[str]:
     """Return the problems below `root`, with paths relative to it."""
-    return [each.replace(f"{root}/", "") for each in check_files([root / "schemas", root / "jobs"])]
+    return [problem.replace(f"{root}/", "") for problem in check_files([root / "schemas", root / "jobs"])]
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -123,16 +123,16 @@ def test_wrong_examples_are_problems(root: Path) -> None:
     examples = root / "schemas/shop/examples"
     (examples / "click.accepts.ndjson").write_text(ACCEPTED + "\n" + REJECTED)
     (examples / "click.rejects.ndjson").write_text(REJECTED + ACCEPTED + "nonsense\n")
-    found = problems(root)
-    assert [each.partition(": expected to be ")[0] for each in found] == [
+    reported = problems(root)
+    assert [problem.partition(": expected to be ")[0] for problem in reported] == [
         "schemas/shop/examples/click.accepts.ndjson: line 3",
         "schemas/shop/examples/click.accepts.ndjson: line 4",
         "schemas/shop/examples/click.rejects.ndjson: line 3",
     ]
-    assert found[0].startswith(
+    assert reported[0].startswith(
         "schemas/shop/examples/click.accepts.ndjson: line 3: expected to be accepted, got type: page: "
     )
-    assert found[2] == (
+    assert reported[2] == (
         "schemas/shop/examples/click.rejects.ndjson: line 3: expected to be rejected, got accepted;"
         " move or fix it"
     )
@@ -180,14 +180,14 @@ def test_every_wrong_address_of_a_job_is_reported(root: Path) -> None:
     (root / "jobs/other.yaml").write_text(
         "\n".join([*lines, *(f"{key}: {url}" for key, url in addresses.items())])
     )
-    found = [problem for problem in problems(root) if problem.startswith("jobs/other.yaml")]
-    assert [problem.split(": ")[1] for problem in found] == list(addresses)
+    reported = [problem for problem in problems(root) if problem.startswith("jobs/other.yaml")]
+    assert [problem.split(": ")[1] for problem in reported] == list(addresses)
 
 
 def test_event_type_in_two_files_is_a_problem(root: Path) -> None:
     (root / "schemas/shop/second.odcs.yaml").write_text(YAML)
-    (found,) = problems(root)
-    assert found == (
+    (problem,) = problems(root)
+    assert problem == (
         "schemas/shop/second.odcs.yaml: schema[0].name: 'click' is already used by"
         " schemas/shop/click.odcs.yaml: schema[0]; rename one"
     )

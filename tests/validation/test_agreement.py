@@ -247,7 +247,9 @@ def verdict(contracts: Mapping[str, Contract], route_by: str | None, record: byt
     decoder, explainer = compiled(tuple(contracts.items()), route_by)
     explanation = explainer.explain(record)
     assert accepted(decoder, explainer, record) == (not explanation.violations), explanation
-    assert all(each.expected != "what the contract's decoder accepts" for each in explanation.violations)
+    assert all(
+        violation.expected != "what the contract's decoder accepts" for violation in explanation.violations
+    )
     return explanation
 
 
@@ -274,8 +276,12 @@ def validator(contract: Contract) -> jsonschema_rs.Draft202012Validator:
 
 def check_schema(contract: Contract, record: bytes, explanation: Explanation) -> None:
     """Assert that the JSON Schema agrees too, but where it cannot: see its module's docstring."""
-    suspects = [each for each in explanation.violations if each.expected == "an integer"]
-    free = [each for each in explanation.violations if each.expected.startswith("a number within the range")]
+    suspects = [violation for violation in explanation.violations if violation.expected == "an integer"]
+    free = [
+        violation
+        for violation in explanation.violations
+        if violation.expected.startswith("a number within the range")
+    ]
     text = record.decode()
     assume(not suspects and not free and "7777" not in text and "1111" not in text)
     try:

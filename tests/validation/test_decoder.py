@@ -27,7 +27,7 @@ def test_event_is_decoded_by_the_contract_of_its_tag() -> None:
     decoder = compile_decoder(EVENTS, "event_type")
     event = decoder.decode(LINE)
     assert decoder.contract_of[type(event)] is EVENTS["inventory"]
-    assert sorted(each.event_type for each in decoder.contract_of.values()) == sorted(EVENTS)
+    assert sorted(contract.event_type for contract in decoder.contract_of.values()) == sorted(EVENTS)
     assert event.event_time_ == datetime(2025, 2, 8, 13, 9, 0, 250_000, tzinfo=UTC)
     assert (event.quantity_change, event.reason) == (-2, "sale")
     assert decoder.suspects[type(event)]([event]) == []

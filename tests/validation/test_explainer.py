@@ -127,7 +127,7 @@ DOUBLE = "a number within the range of a double"
 
 
 @pytest.mark.parametrize(
-    ("members", "found"),
+    ("members", "expected"),
     [
         ('"price":1e2', []),
         ('"price":1.500000000000', []),
@@ -159,14 +159,14 @@ DOUBLE = "a number within the range of a double"
         (f'"price":1,"other":{"1" * 5000}', []),
     ],
 )  # fmt: skip
-def test_value_of_every_type_is_checked(members: str, found: list[tuple[str, str, str, str]]) -> None:
+def test_value_of_every_type_is_checked(members: str, expected: list[tuple[str, str, str, str]]) -> None:
     explanation = SALE(f"{{{members}}}".encode())
-    assert explanation.violations == tuple(Violation(*each) for each in found)
+    assert explanation.violations == tuple(Violation(*values) for values in expected)
 
 
 def test_record_with_several_violations_lists_them_all() -> None:
     record = inventory(inventory_id="5", quantity_change="500", reason='"x"', timestamp=None)
-    assert [(each.code, each.path) for each in EXPLAIN(record).violations] == [
+    assert [(violation.code, violation.path) for violation in EXPLAIN(record).violations] == [
         ("type", "inventory_id"),
         ("range", "quantity_change"),
         ("enum", "reason"),
@@ -175,7 +175,7 @@ def test_record_with_several_violations_lists_them_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("duplicates", "found"),
+    ("duplicates", "violations"),
     [
         ('"reason":"x"', [Violation("enum", "reason", "one of restock, sale, return, damage", '"x"')]),
         ('"reason":null', [Violation("missing", "reason", "one of restock, sale, return, damage", "null")]),
@@ -186,10 +186,10 @@ def test_record_with_several_violations_lists_them_all() -> None:
         ('"reason":"sale","unknown":1,"unknown":2', []),
     ],
 )
-def test_every_value_of_a_repeated_key_is_checked(duplicates: str, found: list[Violation]) -> None:
-    assert list(EXPLAIN(b"{" + duplicates.encode() + b"," + inventory()[1:]).violations) == found
+def test_every_value_of_a_repeated_key_is_checked(duplicates: str, violations: list[Violation]) -> None:
+    assert list(EXPLAIN(b"{" + duplicates.encode() + b"," + inventory()[1:]).violations) == violations
 
 
 def test_code_of_violations_is_the_first_in_order() -> None:
-    found = [Violation(code, "a", "", "") for code in ("length", "missing", "type")]
-    assert violation_code(found) == "missing"
+    violations = [Violation(code, "a", "", "") for code in ("length", "missing", "type")]
+    assert violation_code(violations) == "missing"

@@ -79,8 +79,8 @@ def masked(record: bytes) -> dict[str, Any]:
     assert masking is not None
     stored = masking.lines["signup"](record)
     assert KEY not in stored
-    found: dict[str, Any] = json.loads(stored)
-    return found
+    members: dict[str, Any] = json.loads(stored)
+    return members
 
 
 @cache
@@ -92,8 +92,8 @@ def rejected(record: bytes, **attributes: str) -> Rejected:
     batch = RecordBatch(
         [record], PartitionProvenance("topic", STARTED, 0, [7], [STARTED], attributes=[attributes])
     )
-    (found,) = decoder().decode(batch).rejected
-    return found
+    (result,) = decoder().decode(batch).rejected
+    return result
 
 
 def test_value_is_masked_by_its_method() -> None:
@@ -166,10 +166,10 @@ def test_value_in_an_undeclared_place_is_masked(stray: bytes) -> None:
 
 
 def test_record_of_an_unknown_type_is_masked_by_names() -> None:
-    found = rejected(line(type="oops", nested={"email": 42, "plan": "free"}))
-    assert [each.code for each in found.violations] == ["unknown_type"]
-    assert found.masked == {"email", "user_id", "nested.email"}
-    made = json.loads(found.record)
+    result = rejected(line(type="oops", nested={"email": 42, "plan": "free"}))
+    assert [violation.code for violation in result.violations] == ["unknown_type"]
+    assert result.masked == {"email", "user_id", "nested.email"}
+    made = json.loads(result.record)
     assert made["email"] == digest("ann@example.com")
     assert made["nested"] == {"email": {"_protected": digest("42")}, "plan": "free"}
 
@@ -186,21 +186,26 @@ def test_record_of_an_unknown_type_is_masked_by_names() -> None:
     ],
 )
 def test_violation_does_not_show_a_masked_value(record: bytes, path: str, code: str) -> None:
-    found = rejected(record)
-    assert [(each.code, each.path, each.got) for each in found.violations] == [(code, path, MASKED_VALUE)]
-    text = found.record + repr(found).encode()
+    result = rejected(record)
+    assert [(violation.code, violation.path, violation.got) for violation in result.violations] == [
+        (code, path, MASKED_VALUE)
+    ]
+    text = result.record + repr(result).encode()
     assert not any(raw in text for raw in (b"nobody", b"42,", b"3712000", b"+371"))
 
 
 def test_violation_of_another_property_shows_its_value() -> None:
-    found = rejected(line(plan="gold", email=None))
-    assert [(each.path, each.got) for each in found.violations] == [("email", "null"), ("plan", '"gold"')]
+    result = rejected(line(plan="gold", email=None))
+    assert [(violation.path, violation.got) for violation in result.violations] == [
+        ("email", "null"),
+        ("plan", '"gold"'),
+    ]
     assert rejected(line(plan="for ann@example.com")).violations[0].got == MASKED_VALUE
 
 
 def test_attributes_are_masked() -> None:
-    found = rejected(line(plan="gold"), key="ann@example.com", Email="x@y", trace="1-2")
-    assert found.origin.attributes == {
+    result = rejected(line(plan="gold"), key="ann@example.com", Email="x@y", trace="1-2")
+    assert result.origin.attributes == {
         "key": digest("ann@example.com"),
         "Email": digest("x@y"),
         "trace": "1-2",
@@ -219,15 +224,15 @@ def test_attributes_are_masked() -> None:
     ],
 )
 def test_record_that_cannot_be_searched_is_quarantined_under_a_keyed_hash(record: bytes) -> None:
-    found = rejected(record)
-    assert found.record == record
-    assert found.quarantine_hash == hmac.new(KEY, record, hashlib.sha256).digest()
+    result = rejected(record)
+    assert result.record == record
+    assert result.quarantine_hash == hmac.new(KEY, record, hashlib.sha256).digest()
 
 
 def test_deduplication_key_is_that_of_the_masked_line() -> None:
     limited = tuple(
-        replace(each, pattern="^[0-9A-F-]+$") if each.name == "user_id" else each
-        for each in SIGNUP.properties
+        replace(prop, pattern="^[0-9A-F-]+$") if prop.name == "user_id" else prop
+        for prop in SIGNUP.properties
     )
     identify = compile_deduplication_key(replace(SIGNUP, properties=limited))
     first, again = (json.dumps(masked(line(user_id=user))).encode() for user in (USER, USER.lower()))
@@ -236,19 +241,19 @@ def test_deduplication_key_is_that_of_the_masked_line() -> None:
 
 def test_masked_value_is_not_hashed_again_on_redelivery() -> None:
     record = line(plan="gold", ip="10.81.166.94", note="call me", details={"email": "a@b"})
-    found = rejected(record)
-    assert found.masked == {"email", "user_id", "ip", "note", "details.email"}
+    result = rejected(record)
+    assert result.masked == {"email", "user_id", "ip", "note", "details.email"}
     wider = replace(
         SIGNUP,
         properties=tuple(
-            replace(each, enum=("free", "paid", "gold")) if each.name == "plan" else each
-            for each in SIGNUP.properties
+            replace(prop, enum=("free", "paid", "gold")) if prop.name == "plan" else prop
+            for prop in SIGNUP.properties
         ),
     )
     ages = AgeLimits(600, 3600, STARTED)
     origins = [Origin("topic", STARTED, offset=7)]
-    again = RecordBatch([found.record], RedeliveryProvenance(origins, STARTED, found.masked))
-    redelivered = RecordDecoder({"signup": wider}, "type", ages, 1, KEY, found.masked).decode(again)
+    again = RecordBatch([result.record], RedeliveryProvenance(origins, STARTED, result.masked))
+    redelivered = RecordDecoder({"signup": wider}, "type", ages, 1, KEY, result.masked).decode(again)
     direct = RecordDecoder({"signup": wider}, "type", ages, 1, KEY).decode(
         RecordBatch([record], FileProvenance("t", STARTED, [7]))
     )
@@ -295,10 +300,10 @@ def called(value: Any, names: set[str], wanted: bool = False) -> bool:
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(NAMES, VALUES, max_size=5), st.sampled_from(["signup", "oops"]))
 def test_no_value_of_a_masked_name_is_left_in_any_record(members: dict[str, Any], kind: str) -> None:
-    found = rejected(msgspec.json.encode({**members, "type": kind, "at": "never"}))
-    assert found.quarantine_hash is None
-    kept = json.loads(found.record)
-    assert not called(kept, {"email", "mail", "phone"})
-    again = RecordBatch([found.record], FileProvenance("topic", STARTED, [7]))
-    (once_more,) = decoder(found.masked).decode(again).rejected
-    assert (once_more.record, once_more.masked) == (found.record, found.masked)
+    result = rejected(msgspec.json.encode({**members, "type": kind, "at": "never"}))
+    assert result.quarantine_hash is None
+    remaining = json.loads(result.record)
+    assert not called(remaining, {"email", "mail", "phone"})
+    again = RecordBatch([result.record], FileProvenance("topic", STARTED, [7]))
+    (once_more,) = decoder(result.masked).decode(again).rejected
+    assert (once_more.record, once_more.masked) == (result.record, result.masked)

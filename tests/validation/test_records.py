@@ -99,7 +99,7 @@ def test_broken_record_is_rejected_whole(
     assert list(decoded.events.values()) == [[line(INVENTORY)]]
     (rejected,) = decoded.rejected
     assert rejected.record == record
-    assert {each.code for each in rejected.violations} == set(violations)
+    assert {violation.code for violation in rejected.violations} == set(violations)
     assert rejected.event_type == event_type
     assert (rejected.origin.uri, rejected.origin.offset, rejected.step) == ("in/a.json", 1000, "decode")
 
@@ -128,15 +128,15 @@ def test_age_in_a_live_run_counts_from_each_arrival() -> None:
     arrivals = [MINUTE + 30 + 3600.0, MINUTE + 30 + 3600.5, MINUTE + 30 - 600.0, MINUTE + 30 - 600.5]
     decoded = decoder(LIVE).decode(batch(record, record, record, record, arrivals=arrivals))
     assert list(decoded.events.values()) == [[record, record]]
-    assert [each.violations[0].code for each in decoded.rejected] == ["too_late", "in_future"]
-    assert [each.origin.arrival for each in decoded.rejected] == [arrivals[1], arrivals[3]]
+    assert [rejected.violations[0].code for rejected in decoded.rejected] == ["too_late", "in_future"]
+    assert [rejected.origin.arrival for rejected in decoded.rejected] == [arrivals[1], arrivals[3]]
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"])
 def test_time_outside_the_calendar_in_utc_is_rejected(time: str) -> None:
     record = line(INVENTORY, timestamp=time)
     (rejected,) = decoder().decode(batch(record)).rejected
-    assert [each.code for each in rejected.violations] == ["range"]
+    assert [violation.code for violation in rejected.violations] == ["range"]
 
 
 def test_events_of_a_minute_are_sharded_by_deduplication_key() -> None:
@@ -198,7 +198,9 @@ def test_repaired_record_that_is_invalid_is_rejected_with_the_violations_of_both
 ) -> None:
     record = f'{{"time":"2025-02-08T13:09:00Z",{member},}}'.encode()
     decoded = RecordDecoder({"signup": SIGNUP}, None, BOUNDED, 1).decode(batch(record))
-    found = [(each.code, each.path) for rejected in decoded.rejected for each in rejected.violations]
-    assert found == violations
+    reported = [
+        (violation.code, violation.path) for rejected in decoded.rejected for violation in rejected.violations
+    ]
+    assert reported == violations
     assert decoded.repaired == ({} if violations else {"signup": 1})
     assert [rejected.record for rejected in decoded.rejected] == ([record] if violations else [])

@@ -114,9 +114,9 @@ def decode_and_convert(records: Sequence[bytes], shards: int = 1) -> tuple[list[
         accepted += lines
     for rejected in decoded.rejected:
         assert rejected.violations
-        letter = make_dead_letter(rejected, "job", _STARTED)
-        assert letter.record == rejected.record
-        assert msgspec.json.decode(msgspec.json.encode(letter), type=DeadLetter) == letter
+        dead_letter = make_dead_letter(rejected, "job", _STARTED)
+        assert dead_letter.record == rejected.record
+        assert msgspec.json.decode(msgspec.json.encode(dead_letter), type=DeadLetter) == dead_letter
     return accepted, [rejected.record for rejected in decoded.rejected]
 
 

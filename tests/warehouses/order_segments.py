@@ -166,9 +166,9 @@ Again = Callable[[Callable[[], Any]], Any]
 
 def load_until_done(warehouse: Warehouse, number: int, again: Again) -> None:
     """Do what the step of the graph does with a segment."""
-    each = segment(number, *events(number))
-    if again(lambda: warehouse.row_errors(each.id, each.minute)) is None:
-        again(lambda: load(warehouse, ORDER, each))
+    order_segment = segment(number, *events(number))
+    if again(lambda: warehouse.row_errors(order_segment.id, order_segment.minute)) is None:
+        again(lambda: load(warehouse, ORDER, order_segment))
 
 
 def load_all_patiently(url: str, segments: int) -> None:
@@ -207,9 +207,9 @@ def plain(prop: Property, value: Any) -> Any:
     if prop.type in ("object", "array", "json") and isinstance(value, str):
         value = json.loads(value, parse_float=Decimal)
     if prop.type == "object":
-        return {each.name: plain(each, value.get(each.name)) for each in prop.properties}
+        return {member.name: plain(member, value.get(member.name)) for member in prop.properties}
     if prop.items is not None:
-        return [plain(prop.items, each) for each in value]
+        return [plain(prop.items, item) for item in value]
     return PLAIN.get(prop.type, lambda same: same)(value)
 
 
@@ -222,9 +222,11 @@ def as_stored(backend: Backend, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_null_arrays(prop: Property | None, value: Any) -> Any:
     if prop is not None and prop.items is not None:
-        return [_without_null_arrays(prop.items, each) for each in value or []]
+        return [_without_null_arrays(prop.items, item) for item in value or []]
     if prop is not None and prop.type == "object" and value is not None:
-        return {each.name: _without_null_arrays(each, value.get(each.name)) for each in prop.properties}
+        return {
+            member.name: _without_null_arrays(member, value.get(member.name)) for member in prop.properties
+        }
     return value
 
 

@@ -205,8 +205,8 @@ def test_event_counts_sum_over_segments_without_dead_letters(backend: Backend) -
     warehouse = prepared(backend.url)
     load(warehouse, ORDER, segment(1, order(0), order(9.999999), order(10)))
     load(warehouse, ORDER, segment(2, order(5)))
-    letter = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
-    load(warehouse, LETTER, segment(3, letter, event_type="dead_letter"))
+    dead_letter = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
+    load(warehouse, LETTER, segment(3, dead_letter, event_type="dead_letter"))
     start = datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
     ten = timedelta(seconds=10)
     assert event_counts(backend) == [
@@ -218,12 +218,12 @@ def test_event_counts_sum_over_segments_without_dead_letters(backend: Backend) -
 
 def test_events_are_counted_by_the_property_of_the_contract(backend: Backend) -> None:
     by_text = replace(ORDER, count_by="text")
-    each = segment(
+    order_segment = segment(
         1, order(0, text="b"), order(1, text="a"), order(2), order(3, text="b"), order(4, text="order")
     )
-    table, row_errors = to_table(by_text, each, [f"{n:032x}" for n in range(5)], NOW)
+    table, row_errors = to_table(by_text, order_segment, [f"{n:032x}" for n in range(5)], NOW)
     prepared(backend.url).load(
-        SegmentLoad(by_text, each, table, row_errors, count_events(by_text, table, 60), NOW)
+        SegmentLoad(by_text, order_segment, table, row_errors, count_events(by_text, table, 60), NOW)
     )
     assert [(kind, n) for kind, _, _, n in event_counts(backend)] == [("a", 1), ("b", 2), ("order", 2)]
 
@@ -231,18 +231,18 @@ def test_events_are_counted_by_the_property_of_the_contract(backend: Backend) ->
 def test_counts_and_rows_can_be_loaded_without_each_other(backend: Backend) -> None:
     warehouse = open_warehouse(backend.url)
     warehouse.prepare([LETTER])
-    each = segment(1, order(0), b'{"at":7}', order(1))
-    table, row_errors = to_table(ORDER, each, [f"{n:032x}" for n in range(3)], NOW)
+    order_segment = segment(1, order(0), b'{"at":7}', order(1))
+    table, row_errors = to_table(ORDER, order_segment, [f"{n:032x}" for n in range(3)], NOW)
     windows = count_events(ORDER, table, 10)
     none = table.slice(0, 0)
     for _ in range(2):
-        assert warehouse.load(SegmentLoad(ORDER, each, none, row_errors, windows, NOW)) == row_errors
-    assert warehouse.row_errors(each.id, each.minute) == row_errors
+        assert warehouse.load(SegmentLoad(ORDER, order_segment, none, row_errors, windows, NOW)) == row_errors
+    assert warehouse.row_errors(order_segment.id, order_segment.minute) == row_errors
     assert [(kind, n) for kind, _, _, n in event_counts(backend)] == [("order", 2)]
     assert [mark[4:6] for mark in segment_rows(backend)] == [(2, 1)]
     again = prepared(backend.url)  # with the table
     assert (
-        again.load(SegmentLoad(ORDER, replace(each, id=f"{2:032x}"), table, row_errors, [], NOW))
+        again.load(SegmentLoad(ORDER, replace(order_segment, id=f"{2:032x}"), table, row_errors, [], NOW))
         == row_errors
     )
     assert (number_of(backend, "order_events"), [mark[4:6] for mark in segment_rows(backend)]) == (
@@ -260,13 +260,13 @@ def test_loaded_segment_is_one_row_of_segments(backend: Backend) -> None:
 
 def test_segment_loaded_twice_is_stored_once_and_returns_its_row_errors_again(backend: Backend) -> None:
     warehouse = prepared(backend.url)
-    each = segment(1, order(), b'{"at":7}', order(1))
-    assert warehouse.row_errors(each.id, each.minute) is None
-    row_errors = load(warehouse, ORDER, each)
+    order_segment = segment(1, order(), b'{"at":7}', order(1))
+    assert warehouse.row_errors(order_segment.id, order_segment.minute) is None
+    row_errors = load(warehouse, ORDER, order_segment)
     assert numbers(row_errors) == [1]
-    assert load(warehouse, ORDER, each) == row_errors
-    assert warehouse.row_errors(each.id, each.minute) == row_errors
-    assert open_warehouse(backend.url).row_errors(each.id, each.minute) == row_errors
+    assert load(warehouse, ORDER, order_segment) == row_errors
+    assert warehouse.row_errors(order_segment.id, order_segment.minute) == row_errors
+    assert open_warehouse(backend.url).row_errors(order_segment.id, order_segment.minute) == row_errors
     assert (number_of(backend, "order_events"), len(segment_rows(backend))) == (2, 1)
     assert sum(events for *_, events in event_counts(backend)) == 2
 
@@ -339,10 +339,10 @@ def test_load_of_a_killed_worker_is_not_repeated(backend: Backend) -> None:
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    each = segment(1, order(0), order(11), b'{"at":7}')
-    known = warehouse.row_errors(each.id, each.minute)
+    order_segment = segment(1, order(0), order(11), b'{"at":7}')
+    known = warehouse.row_errors(order_segment.id, order_segment.minute)
     assert known is not None
     assert numbers(known) == [2]
-    assert load(warehouse, ORDER, each) == known
+    assert load(warehouse, ORDER, order_segment) == known
     assert (number_of(backend, "order_events"), len(segment_rows(backend))) == (2, 1)
     assert [events for *_, events in event_counts(backend)] == [1, 1]

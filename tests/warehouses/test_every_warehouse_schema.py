@@ -46,9 +46,11 @@ def test_new_optional_property_is_in_extra_until_its_column_is_added(backend: Ba
     load(warehouse, as_it_is, segment(2, order(**NEW_LINE), order()))
     differences = warehouse.differences(NEWER)
     assert differences is not None
-    assert [(each.path, each.effect) for each in differences] == [(each.name, "addable") for each in NEW]
+    assert [(column.path, column.effect) for column in differences] == [
+        (column.name, "addable") for column in NEW
+    ]
     changes = apply_contracts(warehouse, [NEWER, LETTER])
-    assert (changes.remaining, changes.applied) == ([], [f"order_events.{each.name}: added" for each in NEW])
+    assert (changes.remaining, changes.applied) == ([], [f"order_events.{prop.name}: added" for prop in NEW])
     assert apply_contracts(warehouse, [NEWER, LETTER]) == Changes([], [])
     load(warehouse, as_it_is, segment(3, order(**NEW_LINE)))  # a run that began before
     assert fit_to_table(warehouse, [NEWER]) == [NEWER]
@@ -67,7 +69,7 @@ def test_new_optional_property_is_in_extra_until_its_column_is_added(backend: Ba
 def test_new_member_of_an_object_is_not_lost(backend: Backend) -> None:
     """It is a column's part in some warehouses, and so may be lacking; others keep objects whole."""
     warehouse = prepared(backend.url)
-    newer = replace(ORDER, properties=tuple(_with_member(each) for each in ORDER.properties))
+    newer = replace(ORDER, properties=tuple(_with_member(prop) for prop in ORDER.properties))
     line = order(deep=b'{"new":1.10}', items=b'[{"new":"x","price":2}]')
     load(warehouse, ORDER, segment(1, line))
     for number in (2, 3):
@@ -105,19 +107,19 @@ def test_change_that_is_no_addition_is_rejected_and_changes_no_table(backend: Ba
         ["order_events: created", "dead_letters: created"], []
     )
     assert create_tables(warehouse, [ORDER, LETTER]) == Changes([], [])
-    other = tuple(each for each in ORDER.properties if each.name not in ("number", "paid"))
+    other = tuple(prop for prop in ORDER.properties if prop.name not in ("number", "paid"))
     changed = replace(
         ORDER, properties=(*NEW[:1], Property("number", "string"), *other), path="order.odcs.yaml"
     )
-    found = warehouse.differences(changed)
-    assert found is not None
-    assert [(each.path, each.effect) for each in found] == [
+    differences = warehouse.differences(changed)
+    assert differences is not None
+    assert [(difference.path, difference.effect) for difference in differences] == [
         ("colour", "addable"),
         ("number", "incompatible"),
-        (found[2].path, "tolerated"),
+        (differences[2].path, "tolerated"),
     ]
-    assert found[2].path.lower() == "paid"
-    before = [str(each) for each in found]
+    assert differences[2].path.lower() == "paid"
+    before = [str(difference) for difference in differences]
     with pytest.raises(ConfigError) as raised:
         fit_to_table(warehouse, [changed])
     assert str(raised.value) == (
@@ -136,4 +138,4 @@ def test_change_that_is_no_addition_is_rejected_and_changes_no_table(backend: Ba
     assert compare_tables(warehouse, [changed]).remaining == before
     required = replace(ORDER, properties=(Property("colour", "string", required=True), *ORDER.properties))
     effect = "addable" if backend.url.startswith("duckdb:") else "incompatible"  # a view requires nothing
-    assert [each.effect for each in warehouse.differences(required) or []] == [effect]
+    assert [difference.effect for difference in warehouse.differences(required) or []] == [effect]

@@ -49,7 +49,9 @@ def test_difference_of_a_column_has_its_effect(
     expected: list[Column], actual: list[Column], differences: list[tuple[str, str, str]]
 ) -> None:
     compared = compare("t", TableSchema(expected), TableSchema(actual))
-    assert [(each.path, each.message, each.effect) for each in compared] == differences
+    assert [
+        (difference.path, difference.message, difference.effect) for difference in compared
+    ] == differences
 
 
 def test_names_are_equal_if_the_warehouse_cannot_tell_them_apart() -> None:
@@ -86,10 +88,10 @@ def test_columns_are_left_out_of_a_contract_at_any_depth() -> None:
     )
     assert without_columns(contract, []) is contract
     less = without_columns(contract, ["rows[].leaf.b", "x"])
-    assert [each.name for each in less.columns] == ["id", "rows", "y"]
+    assert [column.name for column in less.columns] == ["id", "rows", "y"]
     items = less.properties[1].items
     assert items is not None
     assert items.properties == (replace(leaf, properties=leaf.properties[:1]),)
     assert less.cluster_by == ("y",)
     nothing_left = without_columns(contract, ["rows[].leaf.a", "rows[].leaf.b", "x", "y"])
-    assert [each.name for each in nothing_left.columns] == ["id"]
+    assert [column.name for column in nothing_left.columns] == ["id"]

@@ -116,11 +116,11 @@ def test_row_that_sqlite_rejects_has_its_message_and_the_others_are_loaded(backe
     with closing(sqlite3.connect(file_of(backend))) as connection:
         connection.execute("CREATE UNIQUE INDEX one_text ON order_events (text)")
     lines = [order(second, text=str(second % 9)) for second in range(12)]
-    each = segment(2, *lines, b'{"at":7}')
-    row_errors = load(warehouse, ORDER, each)
+    order_segment = segment(2, *lines, b'{"at":7}')
+    row_errors = load(warehouse, ORDER, order_segment)
     said = "UNIQUE constraint failed: order_events.text"
     assert row_errors[:3] == [(9, said), (10, said), (11, said)]
-    assert warehouse.row_errors(each.id, each.minute) == row_errors
+    assert warehouse.row_errors(order_segment.id, order_segment.minute) == row_errors
     assert [mark[4:6] for mark in segment_rows(backend)] == [(1, 0), (9, 4)]
     assert [events for *_, events in event_counts(backend)] == [10]
 

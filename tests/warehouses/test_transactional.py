@@ -67,8 +67,8 @@ def connect(claim: Claim, tmp_path: Path) -> Iterator[Open]:
         if isinstance(claim, RowLockClaim):
             _drop_keys(first)
         yield open_connection
-        for each in opened:
-            each.close()
+        for connection in opened:
+            connection.close()
 
 
 def _drop_keys(connection: FailingConnection) -> None:

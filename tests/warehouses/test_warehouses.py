@@ -28,4 +28,4 @@ def test_warehouse_is_listed_under_each_of_its_schemes(scheme: str) -> None:
     assert scheme in description.schemes
     assert set(description.schemes) <= WAREHOUSES.keys()
     assert description.shape.startswith(f"{description.schemes[0]}://")
-    assert all(each.help for each in (*description.parts, *description.options))
+    assert all(option.help for option in (*description.parts, *description.options))

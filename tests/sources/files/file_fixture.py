@@ -34,12 +34,12 @@ def read(source: Path | str) -> list[tuple[int, bytes]]:
 
 
 def lines(data: bytes) -> list[tuple[int, bytes]]:
-    found, at = [], 0
+    pairs, at = [], 0
     for line in data.split(b"\n"):
         if line not in (b"", b"\r"):
-            found.append((at, line))
+            pairs.append((at, line))
         at += len(line) + 1
-    return found
+    return pairs
 
 
 def error_of(path: Path) -> str:

@@ -145,8 +145,8 @@ def test_pieces_have_the_lines_of_the_whole_file(
     file = FoundFile(str(path), len(data), MODIFIED)
     cuts = sorted({0, len(data), *(bound for bound in bounds if bound < len(data))})
     item = tuple(Piece(file, start, stop) for start, stop in zip(cuts, cuts[1:], strict=False))
-    found = [pair for batch in read_item(item) for pair in zip(offsets_of(batch), batch.records, strict=True)]
-    assert found == lines(data)
+    pairs = [pair for batch in read_item(item) for pair in zip(offsets_of(batch), batch.records, strict=True)]
+    assert pairs == lines(data)
 
 
 def planned(source: Path | str) -> list[list[tuple[str, int, int]]]:
@@ -180,18 +180,18 @@ def test_array_or_compressed_file_is_one_piece(tmp_path: Path, data: bytes) -> N
 def test_large_array_is_read(tmp_path: Path) -> None:
     data = b"[" + LINES.rstrip().replace(b"\n", b",\n") + b"]"
     write(tmp_path / "x.json", data)
-    found = read(tmp_path)
-    assert [record for _, record in found] == LINES.split()
-    assert all(data[offset : offset + len(record)] == record for offset, record in found)
+    pairs = read(tmp_path)
+    assert [record for _, record in pairs] == LINES.split()
+    assert all(data[offset : offset + len(record)] == record for offset, record in pairs)
 
 
 def test_small_files_are_read_together() -> None:
-    found = [FoundFile(f"/x/{number:05}.json", 1000, MODIFIED) for number in range(10_000)]
-    items = plan_reading(found)
+    files = [FoundFile(f"/x/{number:05}.json", 1000, MODIFIED) for number in range(10_000)]
+    items = plan_reading(files)
     sizes = [len(item) for item in items]
     assert len(items) == 65
     assert sizes == [156] * 64 + [16]
-    assert sorted(piece.file for item in items for piece in item) == found
+    assert sorted(piece.file for item in items for piece in item) == files
 
 
 def test_empty_files_make_no_work_item() -> None:

@@ -141,11 +141,11 @@ def judging(most: int, bad: set[int]) -> Judge:
     """Refuse a request with some of the `bad` rows and name at most so many of them."""
 
     def judge(texts: list[Any]) -> AppendRowsResponse:
-        found = [index for index, text in enumerate(texts) if int(text.removeprefix("row ")) in bad]
-        if not found:
+        indexes = [index for index, text in enumerate(texts) if int(text.removeprefix("row ")) in bad]
+        if not indexes:
             return taken(texts)
         code = RowError.RowErrorCode.FIELDS_ERROR
-        named = [RowError(index=n, code=code, message=f"{texts[n]}\nis bad") for n in found[:most]]
+        named = [RowError(index=n, code=code, message=f"{texts[n]}\nis bad") for n in indexes[:most]]
         return AppendRowsResponse(error={"code": INVALID, "message": "Some rows are bad"}, row_errors=named)
 
     return judge
@@ -172,7 +172,7 @@ def test_all_rows_of_an_append_can_be_rejected(service: StorageWrite) -> None:
 
 def status(code: grpc.StatusCode, message: str, *details: StorageError) -> Judge:
     kind = "type.googleapis.com/google.cloud.bigquery.storage.v1.StorageError"
-    packed = [{"type_url": kind, "value": StorageError.serialize(each)} for each in details]
+    packed = [{"type_url": kind, "value": StorageError.serialize(detail)} for detail in details]
     error = {"code": code.value[0], "message": message, "details": packed}
     return lambda _: AppendRowsResponse(error=error)
 

@@ -56,25 +56,25 @@ def warehouse(server: str, monkeypatch: pytest.MonkeyPatch) -> BigQueryWarehouse
 
 
 def state(client: bigquery.Client, warehouse: BigQueryWarehouse) -> tuple[int, int, int]:
-    """Return how many rows, counted events and marks there are."""
+    """Return how many rows, counted events and recorded segments there are."""
     rows = client.query_and_wait(
         f"SELECT (SELECT COUNT(*) FROM `{warehouse.name}.order_events` WHERE at >= TIMESTAMP '2000-01-01'),"
         f" (SELECT COALESCE(SUM(events), 0) FROM `{warehouse.name}.event_counts`),"
         f" (SELECT COUNT(*) FROM `{warehouse.name}._segments`)"
     )
-    (row,) = [tuple(each.values()) for each in rows]
+    (row,) = [tuple(row.values()) for row in rows]
     return row[0], row[1], row[2]
 
 
 def job_ids(client: bigquery.Client, warehouse: BigQueryWarehouse) -> list[tuple[str, bool]]:
     """Return the jobs of the one segment in the order of their ids, and whether they failed."""
     prefix = f"sluice-{warehouse.dataset}-"
-    found = {
-        each.job_id.removeprefix(prefix): each.error_result is not None
-        for each in client.list_jobs(max_results=10_000)
-        if each.job_id.startswith(prefix)
+    failures = {
+        job.job_id.removeprefix(prefix): job.error_result is not None
+        for job in client.list_jobs(max_results=10_000)
+        if job.job_id.startswith(prefix)
     }
-    return sorted(found.items())
+    return sorted(failures.items())
 
 
 def ids(number: int = 1) -> tuple[str, str]:
@@ -187,7 +187,7 @@ def test_rows_that_somebody_removed_are_loaded_again(
     load(warehouse, ORDER, EACH)
     assert state(client, warehouse) == (2, 2, 1)
     rows, record = ids()
-    assert [each for each, _ in job_ids(client, warehouse)] == [
+    assert [job_id for job_id, _ in job_ids(client, warehouse)] == [
         f"{record}-0",
         f"{record}-1",
         f"{rows}-0",
@@ -205,13 +205,13 @@ def test_rows_are_looked_for_when_bigquery_may_have_forgotten_the_job(
     half_a_year_on = NOW + timedelta(days=190)
     warehouse.load(SegmentLoad(ORDER, EACH, table, row_errors, count_windows(table["at"]), half_a_year_on))
     assert state(client, warehouse) == (2, 2, 1)
-    assert [each for each, _ in job_ids(client, warehouse)] == [f"{record}-0"]
+    assert [job_id for job_id, _ in job_ids(client, warehouse)] == [f"{record}-0"]
 
 
 def spoilt(rows: int, bad: set[int]) -> pa.Table:
     """Return rows, some of which hold a text that is not UTF-8: what no contract lets through."""
-    each = segment(1, *(order(n % 60, text=f"row {n}") for n in range(rows)))
-    table, _ = to_table(ORDER, each, [f"{n:032x}" for n in range(rows)], NOW)
+    order_segment = segment(1, *(order(n % 60, text=f"row {n}") for n in range(rows)))
+    table, _ = to_table(ORDER, order_segment, [f"{n:032x}" for n in range(rows)], NOW)
     texts = [b"\xff\xfe" if n in bad else f"row {n}".encode() for n in range(rows)]
     raw = pa.array(texts, pa.binary())
     text = pa.Array.from_buffers(pa.string(), rows, [None, *raw.buffers()[1:]])
@@ -220,8 +220,8 @@ def spoilt(rows: int, bad: set[int]) -> pa.Table:
 
 def load_spoilt(warehouse: BigQueryWarehouse) -> list[tuple[int, str]]:
     table = spoilt(20, {3, 17})
-    each = segment(1, *[b""] * 20)
-    return warehouse.load(SegmentLoad(ORDER, each, table, [], count_windows(table["at"]), NOW))
+    order_segment = segment(1, *[b""] * 20)
+    return warehouse.load(SegmentLoad(ORDER, order_segment, table, [], count_windows(table["at"]), NOW))
 
 
 def _die_in_the_middle(warehouse: BigQueryWarehouse) -> None:

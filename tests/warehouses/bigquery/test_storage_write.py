@@ -67,7 +67,7 @@ def prepared(warehouse: BigQueryWarehouse) -> BigQueryWarehouse:
 
 
 def state(client: bigquery.Client, warehouse: BigQueryWarehouse) -> dict[str, int]:
-    """Return how many rows there are in table and view, and how many counted events and marks."""
+    """Return how many rows there are in table and view, and how many counted events and recorded segments."""
     days = "WHERE at >= TIMESTAMP '2000-01-01'"
     (row,) = client.query_and_wait(f"""SELECT
   (SELECT COUNT(*) FROM `{warehouse.name}.order_events` {days}) AS appended,
@@ -85,14 +85,14 @@ def test_segment_is_appended_counted_and_recorded(
     assert state(client, prepared) == {"appended": 2, "once": 2, "counted": 2, "segments": 1}
     assert load(prepared, ORDER, EACH) == row_errors == prepared.row_errors(EACH.id, MINUTE)
     assert state(client, prepared)["appended"] == 2
-    assert [each for each in client.list_jobs() if each.job_type == "load"] == []
+    assert [job for job in client.list_jobs() if job.job_type == "load"] == []
 
 
 def test_appended_values_equal_those_of_a_load_job(
     prepared: BigQueryWarehouse, client: bigquery.Client
 ) -> None:
     item = {"product_id": None, "price": 1.5, "since": "2025-02-08T13:09:00.123456Z", "sizes": [1, 2]}
-    each = segment(
+    order_segment = segment(
         1,
         order(
             0, text="é '\"\\\n", total=b"-12345678901234567890123456789.123456789", tags=["", "ü"], ratio=0.1
@@ -105,11 +105,11 @@ def test_appended_values_equal_those_of_a_load_job(
     loaded.prepare([ORDER])
     rows = []
     for each_warehouse in (prepared, loaded):
-        assert load(each_warehouse, ORDER, each) == []
-        found = client.query_and_wait(
+        assert load(each_warehouse, ORDER, order_segment) == []
+        result = client.query_and_wait(
             f"SELECT * FROM `{each_warehouse.name}.order_events` WHERE at >= TIMESTAMP '2000-01-01' ORDER BY at"
         )
-        rows.append([dict(row) for row in found])
+        rows.append([dict(row) for row in result])
     assert rows[0] == rows[1]
     assert len(rows[0]) == 4
 
@@ -174,15 +174,16 @@ def test_rows_that_the_table_rejects_have_its_message(
     warehouse: BigQueryWarehouse, client: bigquery.Client
 ) -> None:
     number = tuple(
-        replace(each, type="integer") if each.name == "text" else each for each in ORDER.properties
+        replace(order_segment, type="integer") if order_segment.name == "text" else order_segment
+        for order_segment in ORDER.properties
     )
     warehouse.prepare([replace(ORDER, properties=number)])
-    each = segment(1, order(0, text="7"), order(1, text="x"), b'{"at":7}', order(12, text="8"))
-    row_errors = load(warehouse, ORDER, each)
+    order_segment = segment(1, order(0, text="7"), order(1, text="x"), b'{"at":7}', order(12, text="8"))
+    row_errors = load(warehouse, ORDER, order_segment)
     assert [line for line, _ in row_errors] == [1, 2]
     assert row_errors[0][1] == "Cannot convert value to integer (bad value): x"
     assert state(client, warehouse) == {"appended": 2, "once": 2, "counted": 2, "segments": 1}
-    assert warehouse.row_errors(each.id, MINUTE) == row_errors
+    assert warehouse.row_errors(order_segment.id, MINUTE) == row_errors
 
 
 def test_missing_table_rejects_no_rows(prepared: BigQueryWarehouse, client: bigquery.Client) -> None:
@@ -222,7 +223,7 @@ def test_run_appends_historical_data(
         "jobs/backend_events.yaml",
         f"--source={tmp_path}/history.ndjson",
         f"--files={tmp_path}/files",
-        f"--dead-letters={tmp_path}/letters",
+        f"--dead-letters={tmp_path}/dead_letters",
         f"--warehouse=bigquery://emulator/{warehouse.dataset}?method=storage_write",
         f"--report={tmp_path}/report.json",
     ]
@@ -271,5 +272,5 @@ def test_view_has_one_row_of_each_event(contract: Contract, partition: str, key:
     assert query.args["where"].this.sql("bigquery") == (f"`{partition}` >= CAST('0001-01-01' AS TIMESTAMP)")
     window = query.args["qualify"].this.this
     assert isinstance(window.this, exp.RowNumber)
-    assert [each.name for each in window.args["partition_by"]] == key
+    assert [column.name for column in window.args["partition_by"]] == key
     assert query.args["qualify"].this.expression.sql() == "1"

@@ -74,33 +74,35 @@ SYSTEM_COLUMNS = [
 
 def parse(sql: str) -> list[exp.Expr]:
     statements = sqlglot.parse(sql, dialect="bigquery")
-    assert all(isinstance(each, exp.Create) for each in statements)
-    return [each for each in statements if each is not None]
+    assert all(isinstance(statement, exp.Create) for statement in statements)
+    return [statement for statement in statements if statement is not None]
 
 
 def columns(table: exp.Expr) -> list[tuple[str, str, bool]]:
     """Name, type without options and NOT NULL of each column, from the parsed statement."""
-    return [(each.name, type_of(each.args["kind"]), not_null(each)) for each in table.this.expressions]
+    return [
+        (column.name, type_of(column.args["kind"]), not_null(column)) for column in table.this.expressions
+    ]
 
 
 def type_of(kind: exp.DataType) -> str:
     inner = ", ".join(
-        f"{each.name} {type_of(each.args['kind'])}{' NOT NULL' if not_null(each) else ''}"
-        if isinstance(each, exp.ColumnDef)
-        else type_of(each)
-        for each in kind.expressions
+        f"{inner_type.name} {type_of(inner_type.args['kind'])}{' NOT NULL' if not_null(inner_type) else ''}"
+        if isinstance(inner_type, exp.ColumnDef)
+        else type_of(inner_type)
+        for inner_type in kind.expressions
     )
     name = kind.sql("bigquery").partition("<")[0]
     return f"{name}<{inner}>" if inner else name
 
 
 def not_null(column: exp.ColumnDef) -> bool:
-    return any(isinstance(each.kind, exp.NotNullColumnConstraint) for each in column.constraints)
+    return any(isinstance(constraint.kind, exp.NotNullColumnConstraint) for constraint in column.constraints)
 
 
 def property_of(statement: exp.Expr, name: str) -> Any:
-    (found,) = [each for each in statement.args["properties"].expressions if each.name == name]
-    return found.args["value"]
+    (option,) = [option for option in statement.args["properties"].expressions if option.name == name]
+    return option.args["value"]
 
 
 def test_fields_are_added_at_any_depth_and_existing_ones_stay() -> None:
@@ -147,7 +149,7 @@ def test_ddl_has_partition_clusters_and_options() -> None:
     partition = table.find(exp.PartitionedByProperty)
     assert partition is not None and partition.this.sql("bigquery") == "TIMESTAMP_TRUNC(`at`, DAY)"
     clusters = table.find(exp.ClusterProperty)
-    assert clusters is not None and [each.name for each in clusters.expressions] == ["id", "day"]
+    assert clusters is not None and [column.name for column in clusters.expressions] == ["id", "day"]
     assert property_of(table, "require_partition_filter").sql("bigquery") == "TRUE"
     assert property_of(table, "labels").sql("bigquery") == (
         "[('generated_by', 'sluice'), ('contract', 'thing'), ('contract_version', '1_2_0'),"
@@ -159,16 +161,16 @@ def test_descriptions_survive_quotes_and_line_breaks() -> None:
     (table,) = parse(create_table_sql(THING))
     assert property_of(table, "description").name == THING.description
     described = {
-        column.name: each.args["value"].name
+        column.name: option.args["value"].name
         for column in table.find_all(exp.ColumnDef)
-        for each in (column.constraints[-1].kind.expressions if column.constraints else [])
-        if isinstance(each, exp.Property)
+        for option in (column.constraints[-1].kind.expressions if column.constraints else [])
+        if isinstance(option, exp.Property)
     }
     assert described == {
         "at": "When.",
         "sku": 'It\'s "the" key.',
         "lines": "What was bought.",
-        **{each.name: each.description for each in ADDED},
+        **{column.name: column.description for column in ADDED},
     }
 
 
@@ -236,7 +238,7 @@ def test_policy_tags_follow_the_classification() -> None:
     )
     tag = "projects/p/locations/eu/taxonomies/1/policyTags/2"
     table = table_json(replace(THING, properties=properties, cluster_by=()), {"restricted": tag})
-    fields = {each["name"]: each for each in table["schema"]["fields"]}
+    fields = {field["name"]: field for field in table["schema"]["fields"]}
     tagged = {"name": "name", "type": "STRING", "mode": "NULLABLE", "policyTags": {"names": [tag]}}
     assert fields["name"] == tagged
     assert fields["person"] == {
@@ -254,7 +256,7 @@ def test_policy_tags_follow_the_classification() -> None:
 
 def test_table_json_has_the_api_names_of_types() -> None:
     fields = table_json(THING)["schema"]["fields"]
-    assert [each["type"] for each in fields] == (
+    assert [field["type"] for field in fields] == (
         [
             "TIMESTAMP",
             "STRING",
@@ -287,16 +289,18 @@ def test_description_is_cut_at_the_limit() -> None:
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.event_type)
 def test_every_committed_contract_makes_a_table(contract: Contract) -> None:
     (table,) = parse(create_table_sql(contract))
-    found = columns(table)
-    assert [name for name, _, _ in found[:-4]] == [each.name for each in contract.properties]
-    assert found[-4:] == SYSTEM_COLUMNS
-    required = {each.name for each in contract.properties if each.required and each.type != "array"}
-    assert {name for name, _, is_required in found[:-4] if is_required} == required
+    stored = columns(table)
+    assert [name for name, _, _ in stored[:-4]] == [prop.name for prop in contract.properties]
+    assert stored[-4:] == SYSTEM_COLUMNS
+    required = {prop.name for prop in contract.properties if prop.required and prop.type != "array"}
+    assert {name for name, _, is_required in stored[:-4] if is_required} == required
     json.dumps(table_json(contract))
 
 
 def test_orders_have_repeated_items() -> None:
-    (table,) = parse(create_table_sql(next(each for each in CONTRACTS if each.event_type == "order")))
+    (table,) = parse(
+        create_table_sql(next(contract for contract in CONTRACTS if contract.event_type == "order"))
+    )
     assert dict((name, kind) for name, kind, _ in columns(table))["items"] == (
         "ARRAY<STRUCT<product_id STRING NOT NULL, product_name STRING NOT NULL, quantity INT64 NOT NULL,"
         " price NUMERIC NOT NULL>>"
@@ -326,18 +330,18 @@ def test_system_sql_makes_dataset_tables_and_view() -> None:
     ]
     assert (view.args["kind"], view.find(exp.Table).sql("bigquery")) == ("VIEW", "`shop.event_counts`")  # type: ignore[union-attr]  # there is one
     select = view.expression
-    assert [each.alias_or_name for each in select.expressions] == [
+    assert [column.alias_or_name for column in select.expressions] == [
         "event_type",
         "window_start",
         "window_end",
         "events",
     ]
-    assert [each.name for each in select.args["group"].expressions] == [
+    assert [column.name for column in select.args["group"].expressions] == [
         "event_type",
         "window_start",
         "window_end",
     ]
-    assert [each.sql("bigquery") for each in select.find_all(exp.Table)] == ["`shop._event_counts`"]
+    assert [table.sql("bigquery") for table in select.find_all(exp.Table)] == ["`shop._event_counts`"]
 
 
 def test_system_tables_can_be_read_without_a_filter() -> None:

@@ -58,9 +58,13 @@ def segment(number: int, *lines: bytes, minute: int = MINUTE, event_type: str = 
     return Segment(f"{number:032x}", event_type, f"files/{event_type}/{number}.json", minute, lines)
 
 
-def load(warehouse: DuckDBWarehouse, contract: Contract, each: Segment) -> list[tuple[int, str]]:
-    table, row_errors = to_table(contract, each, [f"{n:032x}" for n in range(len(each.lines))], NOW)
-    return warehouse.load(SegmentLoad(contract, each, table, row_errors, count_windows(table["at"]), NOW))
+def load(warehouse: DuckDBWarehouse, contract: Contract, order_segment: Segment) -> list[tuple[int, str]]:
+    table, row_errors = to_table(
+        contract, order_segment, [f"{n:032x}" for n in range(len(order_segment.lines))], NOW
+    )
+    return warehouse.load(
+        SegmentLoad(contract, order_segment, table, row_errors, count_windows(table["at"]), NOW)
+    )
 
 
 def query(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:

@@ -51,7 +51,7 @@ def test_ddl_has_types_and_comments() -> None:
 def test_property_added_later_is_null_in_older_files(warehouse: DuckDBWarehouse) -> None:
     load(warehouse, ORDER, segment(1, FULL))
     city = Property("address", "object", properties=(Property("zip", "string"), Property("city", "string")))
-    properties = tuple(city if each.name == "address" else each for each in ORDER.properties)
+    properties = tuple(city if prop.name == "address" else prop for prop in ORDER.properties)
     newer = replace(ORDER, version="1.1.0", properties=(Property("channel", "string"), *properties))
     apply_contracts(warehouse, [newer, LETTER])
     load(warehouse, newer, segment(2, line(1)[:-1] + b',"channel":"web","address":{"zip":"LV-1"}}'))

@@ -55,8 +55,8 @@ def test_values_have_duckdb_types(warehouse: DuckDBWarehouse) -> None:
 def test_event_counts_sum_over_segments_without_dead_letters(warehouse: DuckDBWarehouse) -> None:
     load(warehouse, ORDER, segment(1, line(0), line(9), line(10)))
     load(warehouse, ORDER, segment(2, line(5)))
-    letter = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
-    load(warehouse, LETTER, segment(3, letter, event_type="dead_letter"))
+    dead_letter = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
+    load(warehouse, LETTER, segment(3, dead_letter, event_type="dead_letter"))
     counts = (
         "SELECT event_type, epoch(window_start)::BIGINT, epoch(window_end)::BIGINT, events FROM event_counts"
     )
@@ -87,19 +87,19 @@ def test_loaded_segment_is_one_row_of_segments(warehouse: DuckDBWarehouse) -> No
 def test_segment_loaded_twice_is_stored_once_and_returns_its_row_errors_again(
     warehouse: DuckDBWarehouse,
 ) -> None:
-    each = segment(1, line(0), b'{"at":7}')
-    assert warehouse.row_errors(each.id, each.minute) is None
-    row_errors = load(warehouse, ORDER, each)
+    order_segment = segment(1, line(0), b'{"at":7}')
+    assert warehouse.row_errors(order_segment.id, order_segment.minute) is None
+    row_errors = load(warehouse, ORDER, order_segment)
     assert [index for index, _ in row_errors] == [1]
-    assert warehouse.load(SegmentLoad(ORDER, each, None, [], [], NOW)) == row_errors
-    assert warehouse.row_errors(each.id, each.minute) == row_errors
+    assert warehouse.load(SegmentLoad(ORDER, order_segment, None, [], [], NOW)) == row_errors
+    assert warehouse.row_errors(order_segment.id, order_segment.minute) == row_errors
     assert query(warehouse, "SELECT count(*) FROM order_events") == [(1,)]
 
 
 def test_segment_of_rejected_lines_alone_is_loaded_without_rows(warehouse: DuckDBWarehouse) -> None:
-    each = segment(1, b'{"at":7}')
-    assert len(load(warehouse, ORDER, each)) == 1
-    assert warehouse.row_errors(each.id, each.minute) is not None
+    order_segment = segment(1, b'{"at":7}')
+    assert len(load(warehouse, ORDER, order_segment)) == 1
+    assert warehouse.row_errors(order_segment.id, order_segment.minute) is not None
     assert query(warehouse, "SELECT events, refused FROM _segments") == [(0, 1)]
     assert query(warehouse, "SELECT * FROM event_counts") == []
 

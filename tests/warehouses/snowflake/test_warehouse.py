@@ -121,8 +121,8 @@ def test_private_key_is_used_before_the_password(environment: pytest.MonkeyPatch
         "SNOWFLAKE_PRIVATE_KEY: expected a private key in PEM, which SNOWFLAKE_PRIVATE_KEY_PASSPHRASE opens"
     )
     environment.setenv("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", SECRET)
-    found = credentials()
-    assert (found["authenticator"], found["private_key"][:2]) == ("SNOWFLAKE_JWT", b"\x30\x82")
+    login = credentials()
+    assert (login["authenticator"], login["private_key"][:2]) == ("SNOWFLAKE_JWT", b"\x30\x82")
 
 
 def test_ddl_has_types_keys_and_comments() -> None:
@@ -179,7 +179,7 @@ def backend(make_backend: MakeBackend, tmp_path: Path, environment: pytest.Monke
 
 
 def state(backend: Backend) -> tuple[int, int, int]:
-    """Return how many rows, counted events and marks there are."""
+    """Return how many rows, counted events and recorded segments there are."""
     return (
         number_of(backend, "order_events"),
         sum(n for *_, n in event_counts(backend)),
@@ -224,12 +224,12 @@ def test_rows_that_snowflake_rejects_are_found_and_the_others_loaded(backend: Ba
     backend.query("DROP TABLE order_events")
     backend.query(create_table_sql(ORDER).replace('"TEXT" VARCHAR', '"TEXT" NUMBER(9,0)').rstrip(";\n"))
     texts = ["3", "three", "5", "7", "", "11"]
-    each = segment(1, *(order(n, text=text) for n, text in enumerate(texts)), b'{"at":7}')
-    row_errors = load(warehouse, ORDER, each)
+    order_segment = segment(1, *(order(n, text=text) for n, text in enumerate(texts)), b'{"at":7}')
+    row_errors = load(warehouse, ORDER, order_segment)
     assert [line for line, _ in row_errors] == [1, 4, 6]
     assert row_errors[0][1].startswith('100038 (22018): Conversion Error: Could not convert string "three"')
     assert state(backend) == (4, 4, 1)
-    assert load(warehouse, ORDER, each) == row_errors
+    assert load(warehouse, ORDER, order_segment) == row_errors
     assert segment_rows(backend)[0][4:6] == (4, 3)
 
 

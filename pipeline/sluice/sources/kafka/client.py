@@ -131,10 +131,10 @@ def find_start(consumer: Consumer, topic: Topic, partition: int, *, new: bool) -
     """
     from confluent_kafka import KafkaException, TopicPartition
 
-    def answer(found: list[TopicPartition]) -> int:
-        if found[0].error is not None:
-            raise KafkaException(found[0].error)
-        offset: int = found[0].offset
+    def answer(partitions: list[TopicPartition]) -> int:
+        if partitions[0].error is not None:
+            raise KafkaException(partitions[0].error)
+        offset: int = partitions[0].offset
         return offset
 
     where = TopicPartition(topic.name, partition)
@@ -153,8 +153,8 @@ def find_start(consumer: Consumer, topic: Topic, partition: int, *, new: bool) -
     if isinstance(topic.start, str):  # latest
         return high
     at = TopicPartition(topic.name, partition, math.ceil(topic.start * 1000))
-    found = answer(consumer.offsets_for_times([at], timeout=ANSWER_SECONDS))
-    return found if found >= 0 else high
+    first = answer(consumer.offsets_for_times([at], timeout=ANSWER_SECONDS))
+    return first if first >= 0 else high
 
 
 class Outage:
