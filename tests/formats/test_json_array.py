@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sluice.formats import FORMATS, detect_format, json_array
+from sluice.formats import FORMATS, detect_format, json_array, json_recovery
 from sluice.formats.json_array import read_document
+from sluice.formats.json_recovery import NOT_CLOSED
 
 DEEP = b"[" * 40 + b"1" + b"]" * 40
 
@@ -49,18 +50,24 @@ def test_element_keeps_its_bytes_and_offset(data: bytes, records: list[tuple[int
     [
         (b'[{"a":oops},{"b":1}]', [(1, b'{"a":oops}'), (12, b'{"b":1}')]),
         (b'[{"a":1},{"b":{},{"c":1}]\n', [(1, b'{"a":1}'), (9, b'{"b":{},{"c":1}]')]),
-        (b'[{"a":1} {"b":2},3]', [(1, b'{"a":1}'), (9, b'{"b":2},3]')]),
+        (b'[{"a":1} {"b":2},3]', [(1, b'{"a":1}'), (9, b'{"b":2}'), (17, b"3")]),
         (b"[1 2]", [(1, b"1"), (3, b"2]")]),
         (b"[1,,2]", [(1, b"1"), (3, b",2]")]),
         (b"[1}, 2]", [(1, b"1"), (2, b"}, 2]")]),
         (b'[1,"abc', [(1, b"1"), (3, b'"abc')]),
-        (b"[1,2", [(1, b"1"), (3, b"2")]),
+        (b"[1,2", [(1, b"1"), (3, b"2"), (0, b"[")]),
         (b"[1, tru", [(1, b"1"), (4, b"tru")]),
         (b"[1] oops\n ", [(1, b"1"), (4, b"oops")]),
         (b'{\n"a":1', [(0, b'{\n"a":1')]),
         (b"[" + DEEP + b" oops]", [(1, DEEP), (83, b"oops]")]),
         (b"[" * 1000, [(1, b"[" * 999)]),
-        (b'[{"a":1},', [(1, b'{"a":1}')]),
+        (b'[{"a":1},', [(1, b'{"a":1}'), (0, b"[")]),
+        (b'[{"a":1}', [(1, b'{"a":1}'), (0, b"[")]),
+        (b"[", [(0, b"[")]),
+        (b" [ \n", [(1, b"[")]),
+        (b'[{"a":1}] [{"b":2},', [(1, b'{"a":1}'), (11, b'{"b":2}'), (10, b"[")]),
+        (b'[{"a":1}]{"b":2}oops', [(1, b'{"a":1}'), (9, b'{"b":2}'), (16, b"oops")]),
+        (b'[{"a":1},{"b":', [(1, b'{"a":1}'), (9, b'{"b":')]),
     ],
 )
 def test_broken_document_loses_no_bytes(data: bytes, records: list[tuple[int, bytes]], size: int) -> None:
@@ -69,6 +76,7 @@ def test_broken_document_loses_no_bytes(data: bytes, records: list[tuple[int, by
 
 def test_remainder_over_the_limit_is_cut_into_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_array, "MAX_ELEMENT_BYTES", 8)
+    monkeypatch.setattr(json_recovery, "MAX_ELEMENT_BYTES", 8)
     data = b'[1,{"a":"0123456789012345678\n '
     records = read(data, 3)
     assert b"".join(record for _, record in records[1:]) == data[3:].rstrip()
@@ -112,6 +120,8 @@ def test_bytes_cut_into_any_chunks_give_the_same_records(data: bytes, size: int)
     assert records == read(data)
     assert all(data[offset : offset + len(record)] == record for offset, record in records)
     end = 0
+    if records and records[-1][1] == NOT_CLOSED:  # reported behind the elements
+        assert data[: records.pop()[0]].count(b"[") < data.count(b"[")
     for offset, record in records:  # only punctuation of arrays is between records
         assert data[end:offset].strip(b"[], \n") == b""
         end = offset + len(record)
@@ -140,8 +150,16 @@ EVENT = b'{"event_type":"order"}'
         ("json_lines", b'"a"\n1\n'),
         ("json_lines", EVENT + b" oops\n"),
         ("json_lines", EVENT + EVENT + b"\n" + EVENT),
-        ("json_lines", b"[" + EVENT + b"] oops\n"),
         ("json_lines", b"\xff\xfe[\n"),
+        ("json_array", b"[" + EVENT + b"] oops\n"),
+        ("json_array", b"[" + EVENT + b"]\n[" + EVENT + b"]\n"),
+        ("json_array", b"[" + EVENT + b"]\n" + EVENT),
+        ("json_array", b"\xef\xbb\xbf"),
+        ("json_array", b"\xef\xbb\xbf \n[" + EVENT + b"]"),
+        ("json_array", b'\x1e{\n "a": 1\n}\n\x1e{\n "a": 2\n}\n'),
+        ("json_lines", b"\x1e" + EVENT + b"\n\x1e" + EVENT + b"\n"),
+        ("json_lines", EVENT + b"\r" + EVENT + b"\r"),
+        ("json_lines", EVENT + b",\n" + EVENT + b"\n"),
         ("json_array", b"[]"),
         ("json_array", b"[\n]"),
         ("json_array", b"[" + EVENT + b"]"),
@@ -169,6 +187,12 @@ def test_format_is_detected_from_a_whole_file(name: str, head: bytes) -> None:
         ("json_lines", b'{"long": "line'),
         ("json_lines", b"[" * 1000),
         ("json_lines", b"[oops\n" + EVENT + b"\n" + EVENT + b"\n" + EVENT[:5]),
+        ("json_array", EVENT + EVENT + EVENT[:9]),
+        ("json_array", EVENT + b" \r" + EVENT[:9]),
+        ("json_array", EVENT + b"," + EVENT[:9]),
+        ("json_array", EVENT + b"\x00" + EVENT[:9]),
+        ("json_array", EVENT + b"\xef\xbb\xbf" + EVENT[:9]),
+        ("json_lines", EVENT + b" oops" + EVENT[:9]),
         ("json_array", b"[" + EVENT + b"," + EVENT[:9]),
         ("json_array", b'[{"long": "element'),
         ("json_array", b"[\n" + EVENT + b",\n" + EVENT + b",\n" + EVENT[:5]),

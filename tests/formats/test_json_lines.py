@@ -24,7 +24,7 @@ def flat(blocks: Iterator[Records]) -> list[tuple[int, bytes]]:
 def expected(data: bytes) -> list[tuple[int, bytes]]:
     records, at = [], 0
     for line in data.split(b"\n"):
-        if line not in (b"", b"\r"):
+        if line.strip(b" \t\r\x1e"):
             records.append((at, line))
         at += len(line) + 1
     return records
@@ -39,7 +39,9 @@ def expected(data: bytes) -> list[tuple[int, bytes]]:
         (b"a\n", [(0, b"a")]),
         (b"a\n\nb", [(0, b"a"), (3, b"b")]),
         (b"\n\r\n a \r\n\xff\x00\xfe\n", [(3, b" a \r"), (8, b"\xff\x00\xfe")]),
-        (b"\r\r\n\r", [(0, b"\r\r")]),
+        (b"\r\r\n\r", []),
+        (b" \t\r\n\x1e\r\na\n\x00", [(7, b"a"), (9, b"\x00")]),
+        (b" a\n \n\tb \n", [(0, b" a"), (5, b"\tb ")]),
         (b"a\x0bb\x0cc\x85d\xe2\x80\xa8e\n", [(0, b"a\x0bb\x0cc\x85d\xe2\x80\xa8e")]),
     ],
 )

@@ -38,6 +38,7 @@ def test_valid_record_has_no_violation() -> None:
     [
         (b"", "Input data was truncated"),
         (b"{", "Input data was truncated"),
+        (b"[", "a JSON array that is not closed: its file ends between two elements"),
         (b"oops", "invalid character (byte 0)"),
         (b'{"a":nul}', "invalid character (byte 9)"),
         (b'{"a":01}', "invalid number (byte 6)"),

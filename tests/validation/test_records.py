@@ -11,7 +11,7 @@ from sluice.contracts import Contract, Property, load_contracts
 from sluice.elements import LogKey, RecordBatch, Violation
 from sluice.provenance import FileProvenance, MessageProvenance, PartitionProvenance
 from sluice.validation.age_limits import AgeLimits
-from sluice.validation.records import RecordDecoder
+from sluice.validation.records import RecordDecoder, count_decoded
 
 CONTRACTS = load_contracts(str(Path(__file__).parents[2] / "schemas" / "backend_events"))
 STARTED = datetime(2025, 2, 8, 14, 0, tzinfo=UTC).timestamp()
@@ -70,6 +70,20 @@ def test_events_are_grouped_by_type_and_minute_as_received() -> None:
     }
     assert decoded.rejected == []
     assert (decoded.first, decoded.last) == (MINUTE + 30, MINUTE + 60)
+
+
+def test_events_on_one_line_are_decoded_and_counted_by_themselves() -> None:
+    order, late = line(ORDER), line(INVENTORY, timestamp="2025-02-08T13:10:00")
+    decoded = decoder().decode(batch(line(INVENTORY), order + late + b'{"a":1}', b"\xef\xbb\xbf" + order))
+    assert decoded.events == {
+        LogKey("inventory", MINUTE, 0): [line(INVENTORY)],
+        LogKey("order", MINUTE, 0): [order, order],
+        LogKey("inventory", MINUTE + 60, 0): [late],
+    }
+    [rejected] = decoded.rejected
+    assert (rejected.record, rejected.origin.offset) == (b'{"a":1}', 1000 + len(order + late))
+    assert decoded.separated == 2
+    assert count_decoded(decoded).counts["read", ""] == 2
 
 
 def test_record_of_several_lines_becomes_one_line_with_the_same_numbers() -> None:

@@ -1,4 +1,4 @@
-"""JSON documents: an array's elements, or objects printed over several lines, one after the other.
+"""JSON documents: an array's elements, or objects one after the other with blanks, commas or nothing between them.
 
 Only brackets and strings delimit elements, so a malformed element is one record and the elements beside it stay whole.
 Whether a record is JSON is checked when it is decoded.
@@ -11,21 +11,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import msgspec
-
 from sluice.formats.json_lines import Records
-
-MAX_ELEMENT_BYTES = 64 << 20
-"""An element that has not ended after this many bytes counts as broken, since it has to fit into memory."""
+from sluice.formats.json_recovery import (
+    BETWEEN,
+    MAX_ELEMENT_BYTES,
+    NOT_CLOSED,
+    is_json,
+    read_at_least,
+    recover,
+)
 
 _DEPTH = 16
 """Nesting that the fast pattern follows; deeper elements are found by counting brackets, half as fast."""
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\n\r"
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _SPACE = rb"[ \t\n\r]*+"
+_BETWEEN = rb"[ \t\n\r,\x00\x1e]*+(?:\xef\xbb\xbf[ \t\n\r,\x00\x1e]*+)*+"
+"""What separates documents: blanks, commas, NUL, the record separator of RFC 7464, byte order marks of joined files."""
+
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 
 
@@ -41,23 +46,28 @@ def _bracketed(depth: int) -> bytes:
 _VALUE = rb"(" + _bracketed(_DEPTH) + rb"|" + _STRING + rb'|[^ \t\n\r,\[\]{}"]++)'
 _SEPARATOR = rb"(?:,|(?=\]))"
 _spaces = re.compile(_SPACE)
+_between = re.compile(_BETWEEN)
 _value = re.compile(_VALUE, re.DOTALL)
 _element = re.compile(_SPACE + _VALUE + _SPACE + _SEPARATOR, re.DOTALL)
-_object = re.compile(_SPACE + rb"(?=\{)" + _VALUE, re.DOTALL)
+_object = re.compile(_BETWEEN + rb"(?=\{)" + _VALUE, re.DOTALL)
 _separator = re.compile(_SPACE + _SEPARATOR)
-_opening = re.compile(_SPACE + rb"\[")
+_next_object = re.compile(_SPACE + rb"(?=\{)")
+_opening = re.compile(_BETWEEN + rb"\[")
 _closing = re.compile(_SPACE + rb"\]")
 _tokens = re.compile(_STRING + rb'|[{}\[\]"]', re.DOTALL)
 _only_opens = re.compile(rb"\{|\[[ \t]*\{?")
 _array_of_objects = re.compile(rb"\[[ \t\r]*\{")
+_followed = re.compile(_BETWEEN + rb"[\[{]")
 
 
 @dataclass(slots=True)
 class _Scan:
     """State of the scan of a document. The scan of the buffer is complete up to `at`."""
 
-    inside: bool = False
-    """Within a top-level array."""
+    base: int
+    """Offset of the buffer in the document."""
+    array: int | None = None
+    """Offset of the bracket that opened the top-level array in which the scan is."""
     at: int = 0
     broken: bool = False
     records: list[bytes] = field(default_factory=list)
@@ -66,37 +76,47 @@ class _Scan:
     def take(self, buffer: bytes) -> None:
         """Read the values of `buffer` that end within it, and where the arrays begin and end."""
         while not self.broken:
-            scanner = (_element if self.inside else _object).scanner(buffer, self.at)  # type: ignore[attr-defined]
+            pattern = _object if self.array is None else _element
+            scanner = pattern.scanner(buffer, self.at)  # type: ignore[attr-defined]  # typeshed lacks it
             while (match := scanner.match()) is not None:
                 self.records.append(match[1])
                 self.starts.append(match.start(1))
                 self.at = match.end()
-            bracket = (_closing if self.inside else _opening).match(buffer, self.at)
+            bracket = (_opening if self.array is None else _closing).match(buffer, self.at)
             if bracket is not None:
-                self.inside = not self.inside
+                self.array = self.base + bracket.end() - 1 if self.array is None else None
                 self.at = bracket.end()
-            elif not self._take_deep_value(buffer):
+            elif not self._take_value(buffer):
                 return
 
-    def _take_deep_value(self, buffer: bytes) -> bool:
-        """Take a value that is too deep for the pattern; return False if it needs more bytes, or is broken."""
-        spaces = _spaces.match(buffer, self.at)
-        self.at = spaces.end() if spaces is not None else self.at
-        if self.at == len(buffer):
+    def _take_value(self, buffer: bytes) -> bool:
+        """Take a value that the patterns do not match; return False if it needs more bytes, or is broken.
+
+        It is too deep for them, or has no comma behind it.
+        """
+        inside = self.array is not None
+        spaces = (_spaces if inside else _between).match(buffer, self.at)
+        at = spaces.end() if spaces is not None else self.at
+        if at == len(buffer):
             return False
-        end = _end_of_value(buffer, self.at, self.inside)
+        end = _end_of_value(buffer, at, inside)
         if end is None:
             return False
-        if end == self.at:  # no value begins here
+        if end == at:  # no value begins here
             self.broken = True
             return False
-        separator = _separator.match(buffer, end) if self.inside else _spaces.match(buffer, end)
-        if separator is None and not buffer[end:].strip(_BLANK):
-            return False
-        self.records.append(buffer[self.at : end])
-        self.starts.append(self.at)
-        self.at = separator.end() if separator is not None else end
-        self.broken = separator is None
+        self.records.append(buffer[at:end])
+        self.starts.append(at)
+        if inside:
+            separator = _separator.match(buffer, end)
+            if separator is None and not buffer[end:].strip(_BLANK):
+                self.records.pop()
+                self.starts.pop()
+                return False
+            is_next = buffer[at] == ord("{") and _next_object.match(buffer, end) is not None
+            self.broken = separator is None and not is_next
+            end = separator.end() if separator is not None else end
+        self.at = end
         return True
 
 
@@ -121,8 +141,9 @@ def _end_of_value(buffer: bytes, at: int, inside: bool) -> int | None:
 def read_document(chunks: Iterable[bytes], start: int = 0, stop: int | None = None) -> Iterator[Records]:
     """Yield the elements of the arrays, and the objects, that follow each other; each record's bytes exactly.
 
-    Where the structure breaks, the elements before it are records and the rest of the file is one more record,
-    cut only if it is longer than MAX_ELEMENT_BYTES. Memory holds about two chunks, or the longest element.
+    A value that does not end is a broken record; see `json_recovery` for what follows it. An array that ends with the
+    file, between two elements, is one more record: its opening bracket. Memory holds about two chunks, or the longest
+    element.
 
     Args:
         chunks: the whole document, in pieces of any size.
@@ -130,47 +151,20 @@ def read_document(chunks: Iterable[bytes], start: int = 0, stop: int | None = No
         stop: not used.
 
     """
-    scan, base, rest = _Scan(), start, b""
+    scan, rest = _Scan(start), b""
     stream = iter(chunks)
-    while buffer := b"".join((rest, *_at_least(stream, max(len(rest), len(_BOM))))):
-        if len(buffer) == len(rest):
-            scan.broken = True  # the file ended within a value
-        if base == 0 and buffer.startswith(_BOM) and scan.at == 0:
-            scan.at = len(_BOM)
+    while buffer := b"".join((rest, *read_at_least(stream, max(len(rest), len(_BOM))))):
+        scan.broken = len(buffer) == len(rest)  # the file ended within a value
         scan.take(buffer)
         if scan.records:
-            yield Records(scan.records, [base + begin for begin in scan.starts])
-        base, rest = base + scan.at, buffer[scan.at :]
+            yield Records(scan.records, [scan.base + begin for begin in scan.starts])
+        base, rest = scan.base + scan.at, buffer[scan.at :]
         if scan.broken or len(rest) > MAX_ELEMENT_BYTES:
-            yield from _remainder(rest, stream, base)
+            yield from recover(rest, stream, base, scan.array)
             return
-        scan = _Scan(inside=scan.inside)
-
-
-def _at_least(stream: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Yield chunks of more than `size` bytes: the scans of a long element then cost one pass in total."""
-    for chunk in stream:
-        yield chunk
-        size -= len(chunk)
-        if size < 0:
-            return
-
-
-def _remainder(rest: bytes, stream: Iterator[bytes], base: int) -> Iterator[Records]:
-    pieces = [rest.lstrip(_BLANK)]
-    size = len(pieces[0])
-    base += len(rest) - size
-    for chunk in stream:
-        pieces.append(chunk)
-        size += len(chunk)
-        if size > MAX_ELEMENT_BYTES:
-            piece = b"".join(pieces)
-            yield Records([piece[:MAX_ELEMENT_BYTES]], [base])
-            base += MAX_ELEMENT_BYTES
-            pieces, size = [piece[MAX_ELEMENT_BYTES:]], size - MAX_ELEMENT_BYTES
-    last = b"".join(pieces).rstrip(_BLANK)
-    if last:
-        yield Records([last], [base])
+        scan = _Scan(base, scan.array)
+    if scan.array is not None:
+        yield Records([NOT_CLOSED], [scan.array])
 
 
 def is_document(head: bytes, whole: bool) -> bool:
@@ -183,24 +177,31 @@ def is_document(head: bytes, whole: bool) -> bool:
         whole: whether `head` is the whole file.
 
     """
-    text = head.removeprefix(_BOM).lstrip(_BLANK)
+    text = head.lstrip(BETWEEN)
     first, ended, rest = text.partition(b"\n")
-    first = first.rstrip(_BLANK)
+    first = first.rstrip(BETWEEN)
     if not first.startswith((b"{", b"[")):
-        return False
+        return whole and not text and head.startswith(_BOM)
+    array_of_objects = _array_of_objects.match(first) is not None
     if not ended and not whole:
-        return _array_of_objects.match(first) is not None
-    if _is_json(first):  # a whole array on one line is a document, several of them are lines
-        return first.startswith(b"[") and not rest.strip(_BLANK)
+        return array_of_objects or _is_followed(text)
+    if is_json(first):  # an array is a document, but several arrays of anything but objects are lines
+        return array_of_objects or (first.startswith(b"[") and not rest.strip(BETWEEN))
     end = _end_of_value(text, 0, False)
-    if end is not None and (end <= len(first) or _is_json(text[:end])):
-        return end > len(first)  # else it is a line with something behind its value
+    if end is not None and (end <= len(first) or is_json(text[:end])):
+        return end > len(first) or array_of_objects  # else it is a line with something behind its value
     lines = [line.rstrip(_BLANK) for line in rest.split(b"\n")[: None if whole else -1] if line.strip(_BLANK)]
     opens = _only_opens.fullmatch(first) is not None
     if first.startswith(b"{"):
         return opens and not any(map(_is_object, lines))
     element = _array_of_objects.match(text) and _element.match(text, 1)
     return (bool(element) or opens) and not _cannot_be_in_an_array([first, *lines], whole)
+
+
+def _is_followed(text: bytes) -> bool:
+    """Tell whether another value begins behind the first one, with nothing that ends a line between them."""
+    end = _end_of_value(text, 0, False)
+    return end is not None and _followed.match(text, end) is not None
 
 
 def _cannot_be_in_an_array(lines: list[bytes], whole: bool) -> bool:
@@ -212,12 +213,4 @@ def _cannot_be_in_an_array(lines: list[bytes], whole: bool) -> bool:
 
 
 def _is_object(line: bytes) -> bool:
-    return line.startswith(b"{") and _is_json(line)
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-    except _NOT_JSON:
-        return False
-    return True
+    return line.startswith(b"{") and is_json(line)

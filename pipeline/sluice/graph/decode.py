@@ -77,7 +77,8 @@ class DecodeRecords(beam.DoFn):
         self._counts = add_step_counts([self._counts, count_decoded(decoded)])
         if self._progress is not None:
             size = batch.size + len(batch.records)
-            self._progress.add(size, len(batch.records), len(decoded.rejected))
+            records = len(batch.records) + decoded.separated
+            self._progress.add(size, records, len(decoded.rejected))
         yield from self._buffer.flush_if_full()
 
     def _decoder(self, provenance: Provenance) -> RecordDecoder:

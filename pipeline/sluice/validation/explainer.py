@@ -18,6 +18,7 @@ import msgspec
 from sluice.contracts import Contract
 from sluice.elements import Violation
 from sluice.errors import REJECT_CODES
+from sluice.formats.json_recovery import NOT_CLOSED
 from sluice.validation.decoder import MAX_DEPTH, compile_decoder, routed_properties, too_deep
 from sluice.validation.value_checks import (
     ABSENT,
@@ -30,6 +31,7 @@ from sluice.validation.value_checks import (
 )
 
 _RANK = {code: rank for rank, code in enumerate(REJECT_CODES)}
+_NOT_CLOSED = "a JSON array that is not closed: its file ends between two elements"
 _WELL_FORMED = "one JSON value in UTF-8"
 
 
@@ -134,7 +136,7 @@ def _read(record: bytes) -> tuple[Any, Violation | None]:
         # Without a type, the decoder rejects only integers of thousands of digits.
         return _read_slowly(record, repeats=False), None
     except msgspec.DecodeError as error:
-        reason = str(error).removeprefix("JSON is malformed: ")
+        reason = str(error).removeprefix("JSON is malformed: ") if record != NOT_CLOSED else _NOT_CLOSED
     except RecursionError:
         reason = f"nesting deeper than {MAX_DEPTH}"
     return None, Violation("not_json", "", _WELL_FORMED, reason)

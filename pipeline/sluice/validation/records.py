@@ -17,6 +17,7 @@ import msgspec
 
 from sluice.contracts import DELIVERY_KEY, Contract
 from sluice.elements import LogKey, RecordBatch, Rejected, StepCounts, Violation
+from sluice.formats.joined_records import separate_records
 from sluice.formats.normalize import Normalizer
 from sluice.provenance import Origin
 from sluice.validation.age_limits import AgeLimits
@@ -46,6 +47,8 @@ class Decoded:
     first: float = float("inf")
     last: float = float("-inf")
     """Earliest and latest event time of accepted events, in epoch seconds."""
+    separated: int = 0
+    """Records that the batch has more than its source counted, because some stood on one line."""
 
 
 class _ContractFacts(NamedTuple):
@@ -66,6 +69,8 @@ _Partitions = Mapping[type, tuple[_ContractFacts, dict[float, list[bytes]]]]
 class _Lines(NamedTuple):
     """The records of a batch as lines, and the results of checks that run on all of them at once."""
 
+    batch: RecordBatch
+    """Its records do not share lines."""
     lines: Sequence[bytes]
     events: Sequence[Any]
     """The struct of each line, or the Explanation of why it has none."""
@@ -123,14 +128,14 @@ class RecordDecoder:
 
     def decode(self, batch: RecordBatch) -> Decoded:
         """Return the events and the rejections of `batch`, each in the order of its records."""
-        result, times = Decoded(), list[float]()
-        partitions: _Partitions = {
-            struct: (facts, defaultdict(list)) for struct, facts in self._facts.items()
-        }
+        result, times = Decoded(separated=-len(batch.records)), list[float]()
+        partitions = _partitions(self._facts)
+        batch, lines, events, repaired, suspects, has_breaks = self._read(batch)
+        result.separated += len(batch.records)
         max_skew, lateness = self._ages.max_skew, self._ages.lateness(batch)
-        lines, events, repaired, suspects, has_breaks = self._read(batch)
-        records = zip(lines, events, self._ages.references(batch), strict=False)
-        for index, (record, event, reference) in enumerate(records):
+        for index, (record, event, reference) in enumerate(
+            zip(lines, events, self._ages.references(batch), strict=False)
+        ):
             if type(event) is Explanation:
                 result.rejected.append(self._rejected(batch, index, event))
                 continue
@@ -162,23 +167,26 @@ class RecordDecoder:
         self._assign_keys(partitions, result)
         return result
 
-    def _read(self, batch: RecordBatch) -> _Lines:
+    def _read(self, batch: RecordBatch, *, separate: bool = True) -> _Lines:
         lines, csv_violations = self._normalizer.lines(batch)
         whole = b"".join(lines)  # what is rare is searched in all lines at once, in a tenth of the time
-        events, repaired = self._events(batch, lines, csv_violations, is_ascii=whole.isascii())
-        return _Lines(lines, events, repaired, self._suspects(events), b"\n" in whole)
-
-    def _events(
-        self,
-        batch: RecordBatch,
-        lines: Sequence[bytes],
-        csv_violations: Mapping[int, Violation],
-        *,
-        is_ascii: bool,
-    ) -> tuple[list[Any], dict[int, bytes]]:
-        """Return the event of each line, or why it has none, and by index the lines that were repaired."""
-        events: list[Any] = []
+        events = self._events(lines, is_ascii=whole.isascii())
+        undecodable = [index for index, event in enumerate(events) if event is None]
+        if undecodable and separate:
+            separated = separate_records(batch, undecodable)
+            if separated is not None:
+                return self._read(separated, separate=False)
         repaired: dict[int, bytes] = {}
+        for index in undecodable:
+            event = self._repair(batch, index, csv_violations.get(index), lines[index])
+            if not isinstance(event, Explanation):
+                repaired[index], event = event
+            events[index] = event
+        return _Lines(batch, lines, events, repaired, self._suspects(events), b"\n" in whole)
+
+    def _events(self, lines: Sequence[bytes], *, is_ascii: bool) -> list[Any]:
+        """Return the event of each line; None if it cannot be decoded."""
+        events: list[Any] = []
         decode = self._decode if is_ascii else self._decode_text
         for line in lines:
             try:
@@ -186,12 +194,8 @@ class RecordDecoder:
                     raise RecursionError
                 events.append(decode(line))
             except _UNDECODABLE:
-                index = len(events)
-                event = self._repair(batch, index, csv_violations.get(index), line)
-                if not isinstance(event, Explanation):
-                    repaired[index], event = event
-                events.append(event)
-        return events, repaired
+                events.append(None)
+        return events
 
     def _suspects(self, events: Sequence[Any]) -> set[int]:
         """Return the indexes of the events that the explainer must check."""
@@ -267,6 +271,10 @@ class RecordDecoder:
                     result.events[LogKey(event_type, minute, shard)].append(line)
 
 
+def _partitions(facts: Mapping[type, _ContractFacts]) -> _Partitions:
+    return {struct: (contract, defaultdict(list)) for struct, contract in facts.items()}
+
+
 def _exact_partition(instant: datetime, seconds: int) -> int:
     return (instant - _EPOCH) // timedelta(seconds=seconds)
 
@@ -305,6 +313,8 @@ def _with_delivery(line: bytes, origin: Origin) -> bytes:
 def count_decoded(decoded: Decoded) -> StepCounts:
     """Return what decode did with one batch; see `DecodeRecords`."""
     counts: Counter[tuple[str, str]] = Counter()
+    if decoded.separated:
+        counts["read", ""] += decoded.separated
     for key, lines in decoded.events.items():
         counts["routed", key.event_type] += len(lines)
     for event_type, number in decoded.repaired.items():

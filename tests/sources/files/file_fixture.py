@@ -36,7 +36,7 @@ def read(source: Path | str) -> list[tuple[int, bytes]]:
 def lines(data: bytes) -> list[tuple[int, bytes]]:
     pairs, at = [], 0
     for line in data.split(b"\n"):
-        if line not in (b"", b"\r"):
+        if line.strip(b" \t\r"):
             pairs.append((at, line))
         at += len(line) + 1
     return pairs

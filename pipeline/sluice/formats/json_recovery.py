@@ -1,0 +1,149 @@
+"""What is left of a JSON document behind a break: a broken value costs itself, not all that follows.
+
+Where one value ends and the next begins can no longer be told from brackets, so it is told from what JSON excludes:
+
+- a line that begins exactly as the broken value's line began, with `{` behind the same indentation, is the next value;
+- outside an array, `}` and `{` with neither a comma, a colon nor a quote between them is the border of two objects,
+  since neither an object nor an array may contain that outside a string. A part that is no JSON is joined to its
+  neighbours that are none either, for such a border within a string is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+
+from sluice.formats.json_lines import Records
+
+MAX_ELEMENT_BYTES = 64 << 20
+"""An element that has not ended after this many bytes counts as broken, since it has to fit into memory."""
+
+BLANK = b" \t\n\r"
+BETWEEN = BLANK + b",\x00\x1e\xef\xbb\xbf"
+"""What may separate documents: blanks, commas, NUL, the record separator of RFC 7464, byte order marks."""
+
+NOT_CLOSED = b"["
+"""The record that reports an array which the end of the file cut between two elements: its opening bracket."""
+
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_LINE = rb"\n(?:[\x00\x1e]|\xef\xbb\xbf)*+"
+_MARGIN = re.compile(rb"(?:[ \t\n\r,\x00\x1e]|\xef\xbb\xbf)*?\n?(?:[\x00\x1e]|\xef\xbb\xbf)*+([ \t]*+)(?=\{)")
+_OPENS_OBJECT = rb'(?=\{[ \t]*+(?:["}]|\r?\n[ \t]))'
+"""Not a brace that stands alone without an indented line below: with all lines at the margin, it may be nested."""
+
+_border = re.compile(rb'(\}|\A)[^{}\[\]":,]*+(?=\{|\Z)')
+
+
+class _Trimmed(NamedTuple):
+    at: int
+    record: bytes
+    closed: bool
+    """The bracket that closes the array stood behind it."""
+
+
+def is_json(data: bytes) -> bool:
+    """Tell whether `data` is one JSON value, with blanks around it or not."""
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except _NOT_JSON:
+        return False
+    return True
+
+
+def read_at_least(stream: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yield chunks of more than `size` bytes: the scans of a long element then cost one pass in total."""
+    for chunk in stream:
+        yield chunk
+        size -= len(chunk)
+        if size < 0:
+            return
+
+
+def recover(rest: bytes, stream: Iterator[bytes], base: int, array: int | None) -> Iterator[Records]:
+    """Yield the records of a document from a broken value on; all bytes but separators are in one of them.
+
+    If an array ends with the file, behind a complete element, the last record is NOT_CLOSED.
+
+    Args:
+        rest: what was read and belongs to no record; the broken value begins in it.
+        stream: the chunks that follow.
+        base: offset of `rest` in the document.
+        array: offset of the bracket of the array that the value is in; None outside arrays.
+
+    """
+    next_value = _next_value(rest, base, array is not None)
+    buffer, unclosed, is_cut = rest, array is not None, False
+    while True:
+        more = b"".join(read_at_least(stream, len(buffer)))
+        buffer += more
+        first = len(buffer) - len(buffer.lstrip(BLANK))
+        cuts = [match.start() for match in next_value.finditer(buffer, first)] if next_value else []
+        stop = len(buffer) if not more else cuts[-1] if cuts else 0
+        pieces: list[tuple[int, bytes]] = []
+        for start, end in pairwise([0, *(cut for cut in cuts if cut < stop), stop]):
+            for at, record, closed in _values(buffer[start:end], array is not None):
+                pieces.append((base + start + at, record))
+                unclosed = array is not None and not closed and not is_cut and is_json(record)
+                is_cut = False
+        base, buffer = base + stop, buffer[stop:]
+        while len(buffer) > MAX_ELEMENT_BYTES:
+            pieces.append((base, buffer[:MAX_ELEMENT_BYTES]))
+            base, buffer, is_cut = base + MAX_ELEMENT_BYTES, buffer[MAX_ELEMENT_BYTES:], True
+        if not more and unclosed and array is not None:
+            pieces.append((array, NOT_CLOSED))
+        if pieces:
+            yield Records([record for _, record in pieces], [at for at, _ in pieces])
+        if not more:
+            return
+
+
+def _next_value(rest: bytes, base: int, inside: bool) -> re.Pattern[bytes] | None:
+    """Return how the line of the next value begins; None if the broken one does not begin its line."""
+    if not inside:
+        margin = _MARGIN.match(rest)
+        return re.compile(_LINE + re.escape(margin[1] if margin else b"") + _OPENS_OBJECT)
+    blanks = rest[: len(rest) - len(rest.lstrip(BLANK))]
+    _, line_feed, margin_in_line = blanks.rpartition(b"\n")
+    if not line_feed and base:
+        return None
+    return re.compile(_LINE + re.escape(margin_in_line) + _OPENS_OBJECT)
+
+
+def _values(piece: bytes, inside: bool) -> Iterator[_Trimmed]:
+    """Yield the values between two lines that begin values."""
+    matches = [] if inside else list(_border.finditer(piece))
+    borders = [at for match in matches for at in (match.end(1), match.end())]
+    begin: int | None = None  # of neighbouring parts that are no JSON
+    for start, end in pairwise([0, *borders, len(piece)]):
+        part = _trim(piece[start:end], inside)
+        if not part.record:
+            continue
+        if borders and not is_json(part.record):
+            begin = start if begin is None else begin
+            continue
+        if begin is not None:
+            yield _at(begin, _trim(piece[begin:start], inside))
+            begin = None
+        yield _at(start, part)
+    if begin is not None:
+        yield _at(begin, _trim(piece[begin:], inside))
+
+
+def _at(start: int, part: _Trimmed) -> _Trimmed:
+    return part._replace(at=start + part.at)
+
+
+def _trim(piece: bytes, inside: bool) -> _Trimmed:
+    """Return the value in a piece without the separators around it, and without the bracket that closes the array."""
+    lead = piece.lstrip(BLANK if inside else BETWEEN)
+    record = lead.rstrip(BLANK)
+    if not record.startswith(b"{"):
+        return _Trimmed(len(piece) - len(lead), record, False)
+    record = record.rstrip(BETWEEN)
+    if inside and record.endswith(b"]") and is_json(record[:-1].rstrip(BETWEEN)):
+        return _Trimmed(len(piece) - len(lead), record[:-1].rstrip(BETWEEN), True)
+    return _Trimmed(len(piece) - len(lead), record, False)
