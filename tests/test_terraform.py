@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 import yaml
 from sluice.contracts import load_contracts
+from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.elements import DEAD_LETTER
 from sluice.runtime import prometheus
 from sluice.warehouses.bigquery import tables as bigquery_tables
-from sluice.warehouses.system_tables import COUNTS_VIEW
 
 from deploy.launch import keys
 from devservers.tools import require_path, require_program

@@ -20,7 +20,7 @@ from tests.codegen.avro_records import to_avro
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "schemas" / "backend_events"
 CONTRACTS = load_contracts(str(SCHEMAS))
-LETTERS = load_contract(str(ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"))
+LETTERS = load_contract(str(ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"), internal=True)
 
 UUID_TYPE = {"type": "string", "logicalType": "uuid"}
 DECIMAL_TYPE = {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 9}

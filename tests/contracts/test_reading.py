@@ -115,9 +115,14 @@ MISTAKES = [
     (
         "physicalName: sales",
         "physicalName: 1-sales",
-        "schema[0].physicalName: expected [A-Za-z][A-Za-z0-9_]*, got '1-sales'",
+        "schema[0].physicalName: expected letters, digits and '_', at most 128, beginning with a letter, got '1-sales'",
     ),
-    ("name: sale\n", "name: ../sale\n", "schema[0].name: expected [A-Za-z0-9][A-Za-z0-9._-]*, got '../sale'"),
+    (
+        "name: sale\n",
+        "name: ../sale\n",
+        "schema[0].name: expected letters, digits, '_', '-' and '.', at most 128, beginning with a letter or digit"
+        " and not ending with a dot, got '../sale'",
+    ),
     ("v3.2.0", "v2.0.0", "apiVersion: expected v3.2.0, got 'v2.0.0'"),
     ("domain: shop\n", "", "domain: expected a text, got nothing"),
 ]

@@ -40,8 +40,8 @@ def test_path_text_shows_items_as_brackets() -> None:
     ]
 
 
-def test_path_text_keeps_names_that_begin_with_brackets() -> None:
-    assert path_text(("a", "[]b")) == "a.[]b"
+def test_path_text_quotes_names_that_begin_with_brackets() -> None:
+    assert path_text(("a", "[]b")) == 'a."[]b"'
 
 
 def test_innermost_items_of_an_array_of_arrays_are_its_cells() -> None:

@@ -22,7 +22,7 @@ from sluice.validation.value_checks import instant
 
 ROOT = Path(__file__).parents[2]
 EVENTS = load_contracts(str(ROOT / "schemas" / "backend_events"))
-LETTER = load_contract(str(ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"))
+LETTER = load_contract(str(ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"), internal=True)
 
 ITEM = Property("item", "decimal", required=True)
 EVERYTHING = Contract(

@@ -47,7 +47,7 @@ def test_new_optional_property_is_in_extra_until_its_column_is_added(backend: Ba
     differences = warehouse.differences(NEWER)
     assert differences is not None
     assert [(column.path, column.effect) for column in differences] == [
-        (column.name, "addable") for column in NEW
+        ((column.name,), "addable") for column in NEW
     ]
     changes = apply_contracts(warehouse, [NEWER, LETTER])
     assert (changes.remaining, changes.applied) == ([], [f"order_events.{prop.name}: added" for prop in NEW])
@@ -114,11 +114,11 @@ def test_change_that_is_no_addition_is_rejected_and_changes_no_table(backend: Ba
     differences = warehouse.differences(changed)
     assert differences is not None
     assert [(difference.path, difference.effect) for difference in differences] == [
-        ("colour", "addable"),
-        ("number", "incompatible"),
+        (("colour",), "addable"),
+        (("number",), "incompatible"),
         (differences[2].path, "tolerated"),
     ]
-    assert differences[2].path.lower() == "paid"
+    assert [name.lower() for name in differences[2].path] == ["paid"]
     before = [str(difference) for difference in differences]
     with pytest.raises(ConfigError) as raised:
         fit_to_table(warehouse, [changed])

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sluice.contracts import Contract, Property
+from sluice.contracts import Contract, Path, Property
 from sluice.warehouses.schema_diff import (
     Column,
     Difference,
@@ -13,8 +13,12 @@ from sluice.warehouses.schema_diff import (
     without_columns,
 )
 
-ID = Column("id", "BIGINT", required=True)
-ITEMS = (Column("items", "STRUCT[]"), Column("items[].a", "TEXT"), Column("items[].a.b", "TEXT"))
+ID = Column(("id",), "BIGINT", required=True)
+ITEMS = (
+    Column(("items",), "STRUCT[]"),
+    Column(("items", "[]", "a"), "TEXT"),
+    Column(("items", "[]", "a", "b"), "TEXT"),
+)
 
 
 @pytest.mark.parametrize(
@@ -22,31 +26,35 @@ ITEMS = (Column("items", "STRUCT[]"), Column("items[].a", "TEXT"), Column("items
     [
         ([ID], [ID], []),
         ([ID, *ITEMS], [*reversed(ITEMS), ID], []),
-        ([ID], [Column("ID", "BIGINT", required=True)], []),
-        ([*ITEMS], [], [("items", "expected items STRUCT[], got no such column", "addable")]),
-        ([*ITEMS], [*ITEMS[:1]], [("items[].a", "expected items[].a TEXT, got no such column", "addable")]),
-        ([ID], [], [("id", "expected id BIGINT NOT NULL, got no such column", "incompatible")]),
-        ([], [ID], [("id", "expected no such column, got id BIGINT NOT NULL", "incompatible")]),
-        ([], [*ITEMS], [("items", "expected no such column, got items STRUCT[]", "tolerated")]),
+        ([ID], [Column(("ID",), "BIGINT", required=True)], []),
+        ([*ITEMS], [], [(("items",), "expected items STRUCT[], got no such column", "addable")]),
+        (
+            [*ITEMS],
+            [*ITEMS[:1]],
+            [(("items", "[]", "a"), "expected items[].a TEXT, got no such column", "addable")],
+        ),
+        ([ID], [], [(("id",), "expected id BIGINT NOT NULL, got no such column", "incompatible")]),
+        ([], [ID], [(("id",), "expected no such column, got id BIGINT NOT NULL", "incompatible")]),
+        ([], [*ITEMS], [(("items",), "expected no such column, got items STRUCT[]", "tolerated")]),
         (
             [ID],
-            [Column("id", "TEXT", required=True)],
-            [("id", "expected id BIGINT NOT NULL, got id TEXT NOT NULL", "incompatible")],
+            [Column(("id",), "TEXT", required=True)],
+            [(("id",), "expected id BIGINT NOT NULL, got id TEXT NOT NULL", "incompatible")],
         ),
         (
             [ID],
-            [Column("id", "BIGINT")],
-            [("id", "expected id BIGINT NOT NULL, got id BIGINT", "tolerated")],
+            [Column(("id",), "BIGINT")],
+            [(("id",), "expected id BIGINT NOT NULL, got id BIGINT", "tolerated")],
         ),
         (
-            [Column("id", "BIGINT")],
+            [Column(("id",), "BIGINT")],
             [ID],
-            [("id", "expected id BIGINT, got id BIGINT NOT NULL", "incompatible")],
+            [(("id",), "expected id BIGINT, got id BIGINT NOT NULL", "incompatible")],
         ),
     ],
 )
 def test_difference_of_a_column_has_its_effect(
-    expected: list[Column], actual: list[Column], differences: list[tuple[str, str, str]]
+    expected: list[Column], actual: list[Column], differences: list[tuple[Path, str, str]]
 ) -> None:
     compared = compare("t", TableSchema(expected), TableSchema(actual))
     assert [
@@ -55,15 +63,15 @@ def test_difference_of_a_column_has_its_effect(
 
 
 def test_names_are_equal_if_the_warehouse_cannot_tell_them_apart() -> None:
-    upper = TableSchema([Column("ID", "BIGINT", required=True)])
-    assert missing_columns(compare("t", TableSchema([replace(ID, required=False)]), upper, str)) == ["id"]
+    upper = TableSchema([Column(("ID",), "BIGINT", required=True)])
+    assert missing_columns(compare("t", TableSchema([replace(ID, required=False)]), upper, str)) == [("id",)]
 
 
 def test_layout_is_compared_if_the_contract_has_one() -> None:
     expected = TableSchema([ID], {"partition": "DAY of at", "cluster": "id"})
     actual = TableSchema([ID], {"partition": "DAY of at", "expiry": "1d"})
     (only,) = compare("t", expected, actual)
-    assert only == Difference("t", "", "cluster: expected id, got none", "tolerated")
+    assert only == Difference("t", (), "cluster: expected id, got none", "tolerated")
     assert str(only) == "t: cluster: expected id, got none"
 
 
@@ -87,11 +95,13 @@ def test_columns_are_left_out_of_a_contract_at_any_depth() -> None:
         cluster_by=("x", "y"),
     )
     assert without_columns(contract, []) is contract
-    less = without_columns(contract, ["rows[].leaf.b", "x"])
+    less = without_columns(contract, [("rows", "[]", "leaf", "b"), ("x",)])
     assert [column.name for column in less.columns] == ["id", "rows", "y"]
     items = less.properties[1].items
     assert items is not None
     assert items.properties == (replace(leaf, properties=leaf.properties[:1]),)
     assert less.cluster_by == ("y",)
-    nothing_left = without_columns(contract, ["rows[].leaf.a", "rows[].leaf.b", "x", "y"])
+    nothing_left = without_columns(
+        contract, [("rows", "[]", "leaf", "a"), ("rows", "[]", "leaf", "b"), ("x",), ("y",)]
+    )
     assert [column.name for column in nothing_left.columns] == ["id"]

@@ -250,7 +250,7 @@ def _read_domains(root: Path, schemas: Path) -> list[Domain]:
 def _dead_letter_contract() -> Contract:
     """Read the contract without `sluice.dead_letters.envelope`, which imports Beam for seconds."""
     with as_file(files("sluice.dead_letters") / "dead_letter.odcs.yaml") as path:
-        return load_contract(str(path))
+        return load_contract(str(path), internal=True)
 
 
 def _source(domain: Domain, contract: Contract) -> str:

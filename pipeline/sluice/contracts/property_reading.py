@@ -9,6 +9,7 @@ from typing import Any, get_args
 from open_data_contract_standard.model import SchemaProperty
 
 from sluice.contracts.model import Mask, Property, Scalar
+from sluice.contracts.names import check_property_name, fold_name
 from sluice.contracts.odcs import KeyPath, choice, custom_properties, names, show
 from sluice.contracts.patterns import python_pattern
 from sluice.contracts.value_types import (
@@ -30,7 +31,6 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
 """logicalType -> its logicalTypeOptions -> the field of Property that each fills."""
 _DECIMALS = (*(f"{name}({DECIMAL_PRECISION},{DECIMAL_SCALE})" for name in ("DECIMAL", "NUMERIC")), "NUMERIC")
 _FLOATS = ("DOUBLE", "FLOAT64", "FLOAT")
-_NAME = re.compile(r"[^\"\\\x00-\x1f]+")
 _REFERENCE = re.compile(r"\w+\.\w+")
 
 
@@ -47,10 +47,8 @@ def read_properties(
     properties = []
     for index, prop in enumerate(schema_properties):
         here = place.item(index)
-        if not _NAME.fullmatch(prop.name or ""):
-            here.key("name").fail(f"expected a name without quotes and backslashes, got {show(prop.name)}")
-        # Warehouses do not distinguish column names that differ only in case.
-        first = first_index.setdefault(str(prop.name).lower(), index)
+        check_property_name(here.key("name"), prop.name)
+        first = first_index.setdefault(fold_name(str(prop.name)), index)
         if first != index:
             here.key("name").fail(f"{prop.name!r} is already used by {place.item(first).keys}; rename one")
         properties.append(_property(here, prop, nested=nested))

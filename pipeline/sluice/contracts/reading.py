@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject
 
 from sluice.contracts.model import REPAIR_RULES, Contract, Identity, LogPartition, Property
+from sluice.contracts.names import (
+    check_event_type,
+    check_table,
+    fold_event_type,
+    fold_name,
+    is_reserved_column,
+)
 from sluice.contracts.odcs import (
     API_VERSION,
     KeyPath,
@@ -20,13 +27,13 @@ from sluice.contracts.odcs import (
     show,
 )
 from sluice.contracts.property_reading import read_properties
+from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX
 from sluice.contracts.value_types import CLUSTERABLE_TYPES
+from sluice.elements import DEAD_LETTER
 from sluice.errors import ContractError
 
 _CUSTOM = ("eventTime", "identity", "countBy", "clusterBy", "logPartition", "eventTimeDefault", "repair")
 _MAX_CLUSTER = 4  # BigQuery clusters by at most four columns
-_EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def load_contracts(path: str) -> dict[str, Contract]:
@@ -45,27 +52,43 @@ def load_contracts(path: str) -> dict[str, Contract]:
         message = f"{path}: expected a folder of contracts named *.odcs.yaml, got none"
         raise ContractError(message)
     contracts: dict[str, Contract] = {}
-    owners: dict[tuple[str, str], str] = {}
+    owners: dict[tuple[str, str], KeyPath] = {}
     for file in map(str, files):
         for index, contract in enumerate(_read(file)):
             schema = KeyPath(file).key("schema").item(index)
-            for key, value in (("name", contract.event_type), ("physicalName", contract.table)):
-                owner = owners.setdefault((key, value.lower()), str(schema))
-                if owner != str(schema):
-                    schema.key(key).fail(f"{value!r} is already used by {owner}; rename one")
+            for key, name, folded in (
+                ("name", contract.event_type, fold_event_type(contract.event_type)),
+                ("physicalName", contract.table, fold_name(contract.table)),
+            ):
+                owner = owners.setdefault((key, folded), schema)
+                if owner != schema:
+                    schema.key(key).fail(f"{name!r} is already used by {owner}; rename one")
             contracts[contract.event_type] = contract
+    _check_views(owners)
     return contracts
 
 
-def load_contract(path: str) -> Contract:
-    """Read a file that holds exactly one contract; raises ContractError as `load_contracts` does."""
-    contracts = _read(path)
+def _check_views(owners: Mapping[tuple[str, str], KeyPath]) -> None:
+    """Refuse a table that is named as the view that BigQuery has beside another table."""
+    for (key, table), schema in owners.items():
+        owner = owners.get((key, table.removesuffix(ONCE_SUFFIX)), schema)
+        if key == "physicalName" and owner != schema:
+            view = f"BigQuery's view of each event once, beside the table of {owner}"
+            schema.key(key).fail(f"{table!r} is also the name of {view}; rename one")
+
+
+def load_contract(path: str, *, internal: bool = False) -> Contract:
+    """Read a file that holds exactly one contract; raises ContractError as `load_contracts` does.
+
+    An `internal` contract is one of the product's own, and may have a name that is reserved for it.
+    """
+    contracts = _read(path, internal=internal)
     if len(contracts) != 1:
         KeyPath(path).key("schema").fail(f"expected one object, got {len(contracts)}")
     return contracts[0]
 
 
-def _read(path: str) -> list[Contract]:
+def _read(path: str, *, internal: bool = False) -> list[Contract]:
     document, root = parse_odcs(path), KeyPath(path)
     if document.apiVersion != API_VERSION:
         root.key("apiVersion").fail(f"expected {API_VERSION}, got {show(document.apiVersion)}")
@@ -79,20 +102,21 @@ def _read(path: str) -> list[Contract]:
     custom = custom_properties(root, document.customProperties, ("consumers",))
     consumers = names(root.key("customProperties").key("consumers"), custom.get("consumers"))
     return [
-        _contract(root.key("schema").item(index), document, schema, consumers)
+        _contract(root.key("schema").item(index), document, schema, consumers, internal=internal)
         for index, schema in enumerate(document.schema_)
     ]
 
 
 def _contract(
-    place: KeyPath, document: OpenDataContractStandard, schema: SchemaObject, consumers: tuple[str, ...]
+    place: KeyPath,
+    document: OpenDataContractStandard,
+    schema: SchemaObject,
+    consumers: tuple[str, ...],
+    *,
+    internal: bool,
 ) -> Contract:
-    for key, value, pattern in (
-        ("name", schema.name, _EVENT_TYPE),
-        ("physicalName", schema.physicalName, _TABLE),
-    ):
-        if not value or not pattern.fullmatch(value):
-            place.key(key).fail(f"expected {pattern.pattern}, got {show(value)}")
+    check_event_type(place.key("name"), schema.name, internal=internal)
+    check_table(place.key("physicalName"), schema.physicalName, internal=internal)
     custom = custom_properties(place, schema.customProperties, _CUSTOM)
     if not schema.properties:
         place.key("properties").fail("expected a list of properties, got nothing")
@@ -136,7 +160,7 @@ def _settings(
 def _column_names(place: KeyPath, properties: tuple[Property, ...]) -> tuple[str, ...]:
     """Return the names of the table's columns; rejects reserved names, and two that differ only in case."""
     for index, prop in enumerate(properties):
-        if prop.name.startswith("_"):
+        if is_reserved_column(prop.name):
             message = f"{prop.name!r} begins with an underscore, which is reserved for Sluice; rename it"
             place.item(index).key("name").fail(message)
     columns: list[str] = []
@@ -144,8 +168,8 @@ def _column_names(place: KeyPath, properties: tuple[Property, ...]) -> tuple[str
     for index, prop in enumerate(properties):
         here = place.item(index)
         for column in prop.properties if prop.flatten else (prop,):
-            owner = owners.setdefault(column.name.lower(), here)
-            if owner != here or column.name.startswith("_"):
+            owner = owners.setdefault(fold_name(column.name), here)
+            if owner != here or is_reserved_column(column.name):
                 reason = f"reserved for Sluice, or used by {owner.keys}"
                 here.fail(f"{column.name!r} cannot be a column: {reason}; rename it")
             columns.append(column.name)
@@ -159,7 +183,13 @@ def _event_time(place: KeyPath, name: Any, properties: tuple[Property, ...]) -> 
 
 def _count_by(place: KeyPath, name: Any, properties: tuple[Property, ...]) -> str | None:
     enums = [prop.name for prop in properties if prop.type == "string" and prop.enum and prop.required]
-    return _name_of(place, name, enums, "a required string with an enum")
+    counted_by = _name_of(place, name, enums, "a required string with an enum")
+    for prop in properties:
+        if prop.name == counted_by and DEAD_LETTER in prop.enum:
+            place.fail(
+                f"{name!r} has the value {DEAD_LETTER!r}, which {COUNTS_VIEW} leaves out; rename the value"
+            )
+    return counted_by
 
 
 def _name_of(place: KeyPath, name: Any, allowed: Sequence[str], expected: str) -> str | None:

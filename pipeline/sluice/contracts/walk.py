@@ -7,6 +7,7 @@ way down, such as the names already taken, and one shared fold would have more p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from sluice.contracts.model import Property
@@ -15,7 +16,10 @@ Path = tuple[str, ...]
 """Where a property is: the names from the event down to it, with `ITEM` for the items of an array."""
 
 ITEM = "[]"
-"""The part of a path that stands for every item of an array."""
+"""The part of a path that stands for every item of an array; no property can have this name."""
+
+_NEEDS_QUOTES = re.compile(r"[.\[\]\s]")
+"""What a name may hold that would make its path ambiguous in a message. Names of properties hold no double quotes."""
 
 
 def walk(properties: Iterable[Property], parent: Path = ()) -> Iterator[tuple[Path, Property]]:
@@ -37,8 +41,12 @@ def _walk_value(path: Path, prop: Property) -> Iterator[tuple[Path, Property]]:
 
 
 def path_text(path: Path) -> str:
-    """Return a path as messages show it, such as `lines[].sku`."""
-    return "".join(part if part == ITEM else f".{part}" for part in path).removeprefix(".")
+    """Return a path as messages show it, such as `lines[].sku`, or `lines[]."unit.price"` for a name with a dot."""
+    return "".join(part if part == ITEM else f".{_quoted(part)}" for part in path).removeprefix(".")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if _NEEDS_QUOTES.search(name) else name
 
 
 def innermost_items(prop: Property) -> tuple[Path, Property]:

@@ -87,7 +87,7 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 def dead_letter_contract() -> Contract:
     """Return the contract of the dead-letter log and table; it comes with the package."""
     with as_file(files("sluice.dead_letters") / "dead_letter.odcs.yaml") as path:
-        return load_contract(str(path))
+        return load_contract(str(path), internal=True)
 
 
 class RedeliveryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

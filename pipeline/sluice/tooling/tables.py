@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sluice.config.job import Job
-from sluice.contracts import Contract
+from sluice.contracts import Contract, path_text
 from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.errors import ConfigError
 from sluice.warehouses import Warehouse
@@ -82,7 +82,7 @@ def apply_contracts(warehouse: Warehouse, contracts: Sequence[Contract]) -> Chan
             warehouse.add_columns(contract, paths)
             differences = warehouse.differences(contract) or []
             added = set(paths) - set(missing_columns(differences))
-            applied += [f"{contract.table}.{path}: added" for path in paths if path in added]
+            applied += [f"{contract.table}.{path_text(path)}: added" for path in paths if path in added]
         remaining += [
             f"{difference}: {_why_remaining(difference, usable=usable)}" for difference in differences
         ]

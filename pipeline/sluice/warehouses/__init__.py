@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from sluice.config.connectors import Connector, choose
 from sluice.config.urls import Url
-from sluice.contracts import Contract
+from sluice.contracts import Contract, Path
 from sluice.warehouses.bigquery import BigQueryConnector
 from sluice.warehouses.duckdb import DuckDBConnector
 from sluice.warehouses.postgres import PostgresConnector
@@ -69,7 +69,7 @@ class Warehouse(Protocol):
         """
         ...
 
-    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+    def add_columns(self, contract: Contract, paths: Collection[Path]) -> None:
         """Add to the contract's table the columns, or members of columns, at `paths`, which may be null.
 
         Raises:

@@ -38,6 +38,8 @@ class Dialect:
     """Returns the same text for names that the warehouse cannot tell apart."""
     table_names: NameRule = ANY_NAME
     column_names: NameRule = ANY_NAME
+    own_columns: tuple[str, ...] = ()
+    """Columns that the warehouse itself adds to a table, in lower case."""
 
     def type_of(self, prop: Property) -> str:
         """Return the type of a property's column; KeyError for objects and arrays if `types` has none."""
@@ -85,6 +87,10 @@ class Dialect:
         where = contract.path or contract.label
         arrow_schema(contract)  # rejects reserved names and objects without properties
         self._check_table(contract.table, f"{where}: table")
+        for column in columns:
+            if self.fold_name(column.name) in self.own_columns:
+                message = f"{where}: property {column.name}: {self.name} has a column of its own with this name; rename it"
+                raise ContractError(message)
         self._check_columns(columns, f"{where}: property ")
 
     def _check_table(self, table: str, where: str) -> None:

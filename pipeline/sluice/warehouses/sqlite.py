@@ -25,6 +25,8 @@ from sluice.arrow.schema import ADDED
 from sluice.config.connectors import Connector
 from sluice.config.options import option
 from sluice.contracts import EVENT_ID_COLUMN, Contract, Property, ValueType, by_type
+from sluice.contracts import Path as PropertyPath
+from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.errors import ConfigError
 from sluice.warehouses.client_errors import client_errors, file_errors
 from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
@@ -32,7 +34,7 @@ from sluice.warehouses.json_text import decimal_text, instant_text, json_text
 from sluice.warehouses.row_errors import RowError, RowsRejected
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare, missing_columns
 from sluice.warehouses.segment_load import SegmentLoad
-from sluice.warehouses.system_tables import COUNTS_VIEW, TABLES, SystemTable, counts_query
+from sluice.warehouses.system_tables import TABLES, SystemTable, counts_query
 from sluice.warehouses.transactional import (
     InsertConflictClaim,
     load_segment,
@@ -120,13 +122,13 @@ class SQLiteWarehouse:
         with self._connection() as connection:
             return _differences(connection, contract)
 
-    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+    def add_columns(self, contract: Contract, paths: Collection[PropertyPath]) -> None:
         """Add the columns at `paths`, which may be null."""
         table = DIALECT.quote_name(contract.table)
         with self._connection() as connection, connection.transaction():
             missing = missing_columns(_differences(connection, contract) or [])  # others may have added some
             for column in contract.columns:
-                if column.name in paths and column.name in missing:
+                if (column.name,) in paths and (column.name,) in missing:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {DIALECT.column(column)}")
 
     @contextmanager
@@ -246,14 +248,14 @@ def _sqlite_errors(file: str) -> AbstractContextManager[None]:
 
 def _differences(connection: Connection, contract: Contract) -> list[Difference] | None:
     columns = (*contract.columns, *ADDED)
-    expected = [Column(column.name, DIALECT.type_of(column), column.required) for column in columns]
+    expected = [Column((column.name,), DIALECT.type_of(column), column.required) for column in columns]
     names = {column.name.lower() for column in columns}
     rows = connection.execute(_COLUMNS, [contract.table])
     if not rows:
         return None
     # A column that is not the contract's is only required of a load if it has no default.
     actual = [
-        Column(name, sql_type, bool(not_null) and (name.lower() in names or default is None))
+        Column((name,), sql_type, bool(not_null) and (name.lower() in names or default is None))
         for name, sql_type, not_null, default, _ in rows
     ]
     key = ", ".join(name for name, *_, key_position in rows if key_position)

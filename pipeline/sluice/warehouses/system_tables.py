@@ -15,6 +15,7 @@ import pyarrow as pa
 from sluice.arrow.schema import arrow_field
 from sluice.arrow.window_counts import WindowCount
 from sluice.contracts import Contract, Property, ValueType
+from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.warehouses.row_errors import RowError
 
@@ -61,7 +62,6 @@ def _contract(
     )
 
 
-COUNTS_VIEW = "event_counts"
 COUNTS_VIEW_DESCRIPTION = "Events by type and window, exact however often events come late or again."
 
 SEGMENTS = SystemTable(

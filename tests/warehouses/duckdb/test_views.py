@@ -76,7 +76,7 @@ def test_property_added_later_is_null_in_older_files(warehouse: DuckDBWarehouse)
         ),
         (
             replace(LETTER, properties=(Property("Event_Date", "date"),)),
-            "dead_letter@1.0.0: property event_date: DuckDB cannot tell it from Event_Date; rename one",
+            "dead_letter@1.0.0: property Event_Date: DuckDB has a column of its own with this name; rename it",
         ),
         (
             replace(

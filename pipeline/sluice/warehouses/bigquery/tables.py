@@ -17,13 +17,22 @@ from dataclasses import replace
 from typing import Any
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, LEAF_TYPES, Contract, Property, by_type
+from sluice.contracts import (
+    EVENT_ID_COLUMN,
+    INGESTED_AT_COLUMN,
+    ITEM,
+    LEAF_TYPES,
+    Contract,
+    Path,
+    Property,
+    by_type,
+)
+from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.contracts.value_types import CLUSTERABLE_TYPES
 from sluice.errors import ContractError
 from sluice.warehouses.dialect import Dialect, NameRule
 from sluice.warehouses.schema_diff import Column, TableSchema
 from sluice.warehouses.system_tables import (
-    COUNTS_VIEW,
     COUNTS_VIEW_DESCRIPTION,
     ROW_ERRORS,
     SEGMENTS,
@@ -69,7 +78,7 @@ DIALECT = Dialect(
     quote_text=quote_text,
     column_names=NameRule(
         lambda name: _NAME.fullmatch(name) is not None and not name.upper().startswith(_RESERVED),
-        f"letters, digits and _, not beginning with a digit or {', '.join(_RESERVED)}",
+        f"at most 300 letters, digits and _, not beginning with a digit or {', '.join(_RESERVED)}",
     ),
 )
 """Types are as the API names them; `SQL_TYPES` has those that SQL names otherwise."""
@@ -81,9 +90,6 @@ API_TYPES = {sql: api for api, sql in SQL_TYPES.items()} | {"STRUCT": "RECORD"}
 """The API itself answers with either."""
 
 DATASET_DESCRIPTION = "Trusted events, loaded by Sluice."
-
-ONCE = "_once"
-"""What the name of a table is followed by in the name of the view that shows each of its events once."""
 
 
 def _segments_with_row_errors() -> Contract:
@@ -193,26 +199,26 @@ def table_schema(table: Mapping[str, Any]) -> TableSchema:
     layout = {"partition": f"{partition['type']} of {partition['field']}"} if "field" in partition else {}
     if clusters := table.get("clustering", {}).get("fields"):
         layout["cluster"] = ", ".join(clusters)
-    return TableSchema(list(_columns(table["schema"]["fields"], "")), layout)
+    return TableSchema(list(_columns(table["schema"]["fields"], ())), layout)
 
 
-def _columns(fields: Sequence[Field], prefix: str) -> Iterator[Column]:
+def _columns(fields: Sequence[Field], parent: Path) -> Iterator[Column]:
     for field in fields:
-        path, mode = f"{prefix}{field['name']}", field.get("mode", "NULLABLE")
+        path, mode = (*parent, field["name"]), field.get("mode", "NULLABLE")
         api_type = str(API_TYPES.get(field["type"], field["type"]))
         is_array = mode == "REPEATED"
         yield Column(path, f"ARRAY<{api_type}>" if is_array else api_type, mode == "REQUIRED")
-        yield from _columns(field.get("fields", ()), f"{path}[]." if is_array else f"{path}.")
+        yield from _columns(field.get("fields", ()), (*path, ITEM) if is_array else path)
 
 
 def with_fields(
-    existing: Sequence[Field], expected: Sequence[Field], paths: Collection[str], prefix: str = ""
+    existing: Sequence[Field], expected: Sequence[Field], paths: Collection[Path], parent: Path = ()
 ) -> list[Field]:
     """Return the existing fields, unchanged, with those of the expected ones that `paths` names."""
     fields = {field["name"].lower(): dict(field) for field in existing}
     for field in expected:
-        path, name = f"{prefix}{field['name']}", field["name"].lower()
-        below = f"{path}[]." if field["mode"] == "REPEATED" else f"{path}."
+        path, name = (*parent, field["name"]), field["name"].lower()
+        below = (*path, ITEM) if field["mode"] == "REPEATED" else path
         if path in paths:
             fields[name] = field
         elif name in fields and "fields" in field:

@@ -32,7 +32,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.arrow.window_counts import MICROSECONDS
-from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, SEGMENT_ID_COLUMN, Contract
+from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, SEGMENT_ID_COLUMN, Contract, Path
+from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.bigquery import tables
@@ -43,7 +44,7 @@ from sluice.warehouses.bigquery.tables import SYSTEM
 from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 from sluice.warehouses.schema_diff import Difference, compare
 from sluice.warehouses.segment_load import SegmentLoad
-from sluice.warehouses.system_tables import COUNTS_VIEW, COUNTS_VIEW_DESCRIPTION, SEGMENTS, WINDOW_COUNTS
+from sluice.warehouses.system_tables import COUNTS_VIEW_DESCRIPTION, SEGMENTS, WINDOW_COUNTS
 from sluice.warehouses.timestamps import from_micros
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class BigQueryWarehouse:
             for contract in contracts if self.method == "storage_write" else ():
                 description = f"Events of {contract.table}, each once."
                 query = tables.once_query(contract, self.name)
-                self._create_view(contract.table + tables.ONCE, description, query)
+                self._create_view(contract.table + ONCE_SUFFIX, description, query)
 
     def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines that were rejected when the segment was loaded; None if it is not in `_segments`."""
@@ -175,7 +176,7 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         actual = tables.table_schema(table.to_api_repr())
         return compare(contract.table, expected, actual, tables.DIALECT.fold_name)
 
-    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+    def add_columns(self, contract: Contract, paths: Collection[Path]) -> None:
         """Add to the contract's table the columns, or members of columns, at `paths`, which may be null."""
         from google.cloud.bigquery import SchemaField
 

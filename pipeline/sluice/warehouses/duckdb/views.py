@@ -9,12 +9,22 @@ from typing import Any
 import duckdb
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, LEAF_TYPES, Contract, Property, by_type
+from sluice.contracts import (
+    DECIMAL_PRECISION,
+    DECIMAL_SCALE,
+    ITEM,
+    LEAF_TYPES,
+    Contract,
+    Property,
+    by_type,
+)
+from sluice.contracts import Path as PropertyPath
+from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError
 from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, columns_and_members, compare
-from sluice.warehouses.system_tables import COUNTS_VIEW, SEGMENTS
+from sluice.warehouses.system_tables import SEGMENTS
 
 EVENT_DATE = Property("event_date", "date", required=True, description="UTC day of the event, the partition.")
 
@@ -38,6 +48,7 @@ DIALECT = Dialect(
     quote_text=single_quoted,
     # A table's name is its folder's too.
     table_names=matching(r"[A-Za-z][A-Za-z0-9_]*", "letters, digits and _, beginning with a letter"),
+    own_columns=(EVENT_DATE.name,),
 )
 
 _COLUMNS = """SELECT column_name, data_type FROM duckdb_columns()
@@ -57,8 +68,8 @@ def create_table_sql(contract: Contract) -> str:
         ContractError: DuckDB cannot hold a table or a column of that name.
 
     """
+    DIALECT.check_contract(contract, (*contract.columns, *ADDED))
     columns = _columns(contract)
-    DIALECT.check_contract(contract, columns)
     lines = [
         f"    {DIALECT.quote_name(c.name)} {column_type(c)}{' NOT NULL' if c.required else ''}"
         for c in columns
@@ -86,20 +97,9 @@ def view_statements(
 
     `existing` are the columns of views that are there, by table: name -> type. They stay as they are.
     """
-    statements = []
+    statements: list[str] = []
     for contract in contracts:
-        types = {column.name: column_type(column) for column in _columns(contract)}
-        types |= existing.get(contract.table, {})
-        names = {name: DIALECT.quote_name(name) for name in types}
-        selected = [f"CAST({names[name]} AS {sql_type}) AS {names[name]}" for name, sql_type in types.items()]
-        # By name, since files that are older than a property of the contract lack its column.
-        options = "union_by_name = true, hive_partitioning = true, hive_types = {'event_date': DATE}"
-        files = DIALECT.quote_text(f"{folder}/{contract.table}/*/*.parquet")
-        statements.append(
-            f"CREATE OR REPLACE VIEW {DIALECT.quote_name(contract.table)} AS\nSELECT\n    "
-            + ",\n    ".join(selected)
-            + f"\nFROM read_parquet({files}, {options})"
-        )
+        statements.append(_view_statement(folder, contract, existing.get(contract.table, {})))
         statements += _comments(contract, "VIEW")
     markers = f"read_parquet({DIALECT.quote_text(f'{folder}/{SEGMENTS.name}/*/*.parquet')}, hive_partitioning = false)"
     return [
@@ -116,6 +116,25 @@ SELECT
 FROM {markers}
 GROUP BY segment_id, event_type, path, minute, ingested_at""",
     ]
+
+
+def _view_statement(folder: Path, contract: Contract, existing: Mapping[str, str]) -> str:
+    columns = {
+        DIALECT.fold_name(name): (DIALECT.quote_name(name), sql_type)
+        for name, sql_type in (
+            *((column.name, column_type(column)) for column in _columns(contract)),
+            *existing.items(),
+        )
+    }
+    selected = [f"CAST({name} AS {sql_type}) AS {name}" for name, sql_type in columns.values()]
+    # By name, since files that are older than a property of the contract lack its column.
+    options = "union_by_name = true, hive_partitioning = true, hive_types = {'event_date': DATE}"
+    files = DIALECT.quote_text(f"{folder}/{contract.table}/*/*.parquet")
+    return (
+        f"CREATE OR REPLACE VIEW {DIALECT.quote_name(contract.table)} AS\nSELECT\n    "
+        + ",\n    ".join(selected)
+        + f"\nFROM read_parquet({files}, {options})"
+    )
 
 
 def _comments(contract: Contract, what: str) -> list[str]:
@@ -145,7 +164,7 @@ def check_contracts(file: str, contracts: Sequence[Contract]) -> None:
 
     """
     for contract in contracts:
-        DIALECT.check_contract(contract, _columns(contract))
+        DIALECT.check_contract(contract, (*contract.columns, *ADDED))
         # A folder `status=x` above would be taken for a partition and overrule the column `status`.
         columns = {column.name.lower() for column in _columns(contract)}
         for part in Path(file).parts:
@@ -178,17 +197,17 @@ def actual_schema(connection: duckdb.DuckDBPyConnection, table: str) -> TableSch
     for name, text in view_columns(connection, table).items():
         # DuckDB itself reads the type that it has written.
         (duckdb_type,) = connection.sql(f"SELECT CAST(NULL AS {text})").types
-        columns += _column_and_members(name, duckdb_type)
+        columns += _column_and_members((name,), duckdb_type)
     return TableSchema(columns) if columns else None
 
 
-def _column_and_members(path: str, duckdb_type: Any) -> Iterator[Column]:
+def _column_and_members(path: PropertyPath, duckdb_type: Any) -> Iterator[Column]:
     yield Column(path, _type_name(duckdb_type))
     while duckdb_type.id == "list":
-        duckdb_type, path = duckdb_type.children[0][1], f"{path}[]"
+        duckdb_type, path = duckdb_type.children[0][1], (*path, ITEM)
     if duckdb_type.id == "struct":
         for name, member_type in duckdb_type.children:
-            yield from _column_and_members(f"{path}.{name}", member_type)
+            yield from _column_and_members((*path, name), member_type)
 
 
 def _type_name(duckdb_type: Any) -> str:

@@ -26,15 +26,23 @@ import pyarrow.parquet as pq
 
 from sluice.arrow.schema import TIMESTAMP, arrow_schema
 from sluice.contracts import Contract
+from sluice.contracts import Path as PropertyPath
+from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.errors import WarehouseError
 from sluice.retry import RetryPolicy
 from sluice.warehouses.client_errors import client_errors, file_errors, first_line
 from sluice.warehouses.duckdb.parquet_files import parquet, write_atomically
-from sluice.warehouses.duckdb.views import check_contracts, view_columns, view_differences, view_statements
+from sluice.warehouses.duckdb.views import (
+    DIALECT,
+    check_contracts,
+    view_columns,
+    view_differences,
+    view_statements,
+)
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference, missing_columns, without_columns
 from sluice.warehouses.segment_load import SegmentLoad
-from sluice.warehouses.system_tables import COUNTS_VIEW, SEGMENTS
+from sluice.warehouses.system_tables import SEGMENTS
 
 LOCK_SECONDS = 10.0
 """How long a DuckDB file that another process has open is waited for."""
@@ -132,10 +140,14 @@ class DuckDBWarehouse:
                 _write_empty(self.folder / contract.table, arrow_schema(contract), overwrite=is_new)
         with _duckdb_errors(self.file):
             existing = {contract.table: view_columns(connection, contract.table) for contract in contracts}
-        for columns in existing.values():
-            for name in changed:
-                columns.pop(name, None)
-        statements = ";\n".join(view_statements(self.folder, contracts, existing)) + ";\n"
+        folded = {DIALECT.fold_name(name) for name in changed}
+        unchanged = {
+            table: {
+                name: sql_type for name, sql_type in columns.items() if DIALECT.fold_name(name) not in folded
+            }
+            for table, columns in existing.items()
+        }
+        statements = ";\n".join(view_statements(self.folder, contracts, unchanged)) + ";\n"
         self._execute_if_changed(
             connection, statements, {SEGMENTS.name, COUNTS_VIEW, *(contract.table for contract in contracts)}
         )
@@ -189,13 +201,13 @@ class DuckDBWarehouse:
         with connect(self.file, self.lock_retry) as connection, _duckdb_errors(self.file):
             return view_differences(connection, contract)
 
-    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+    def add_columns(self, contract: Contract, paths: Collection[PropertyPath]) -> None:
         """Add to the contract's view the columns, or members of columns, at `paths`."""
         with connect(self.file, self.lock_retry) as connection:
             with _duckdb_errors(self.file):
                 missing = missing_columns(view_differences(connection, contract) or [])
             widened = without_columns(contract, [path for path in missing if path not in paths])
-            changed = {re.split(r"[.\[]", path)[0] for path in paths}
+            changed = {path[0] for path in paths}
             self._create_views(connection, [widened], changed=changed)
 
     def _marker(self, segment_id: str, minute: int) -> Path:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from sluice.arrow.schema import ADDED
 from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, EVENT_ID_COLUMN, Contract, by_type
+from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.errors import ConfigError
 from sluice.warehouses.dialect import Dialect, NameRule, double_quoted, single_quoted
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare
-from sluice.warehouses.system_tables import COUNTS_VIEW, COUNTS_VIEW_DESCRIPTION, TABLES, counts_query
+from sluice.warehouses.system_tables import COUNTS_VIEW_DESCRIPTION, TABLES, counts_query
 from sluice.warehouses.transactional import Connection
 
 MAX_NAME_BYTES = 63
@@ -47,7 +48,10 @@ DIALECT = Dialect(
     quote_name=double_quoted,
     quote_text=single_quoted,  # with standard_conforming_strings on
     fold_name=_same,
-    table_names=NameRule(_fits, f"at most {MAX_NAME_BYTES} bytes"),
+    table_names=NameRule(
+        lambda name: _fits(name) and not name.lower().startswith("pg_") and not name.endswith("_pkey"),
+        f"at most {MAX_NAME_BYTES} bytes, not beginning with pg_, and not ending with _pkey as a key's index does",
+    ),
     column_names=NameRule(
         lambda name: _fits(name) and name not in SYSTEM_COLUMNS,
         f"at most {MAX_NAME_BYTES} bytes, and none of {', '.join(sorted(SYSTEM_COLUMNS))}",
@@ -115,7 +119,7 @@ def table_statements(contract: Contract) -> list[str]:
 def table_differences(connection: Connection, contract: Contract) -> list[Difference] | None:
     """Return how the contract's table differs from what `table_statements` makes; None if there is no table."""
     columns = (*contract.columns, *ADDED)
-    expected = [Column(column.name, DIALECT.type_of(column), column.required) for column in columns]
+    expected = [Column((column.name,), DIALECT.type_of(column), column.required) for column in columns]
     names = {column.name for column in columns}
     table = DIALECT.quote_name(contract.table)
     rows = connection.execute(_COLUMNS, [table])
@@ -124,7 +128,7 @@ def table_differences(connection: Connection, contract: Contract) -> list[Differ
     # A column that is not the contract's is only required of a load if it has no default.
     actual = [
         Column(
-            name,
+            (name,),
             sql_type.replace("timestamp with time zone", "timestamptz"),
             not_null and (name in names or without_default),
         )

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from sluice.contracts import Contract
+from sluice.contracts import Contract, Path
 from sluice.errors import ConfigError
 from sluice.warehouses.connection_cache import ConnectionCache
 from sluice.warehouses.postgres.connection import PostgresConnection
@@ -103,12 +103,12 @@ class PostgresWarehouse:
             self._connect, lambda connection: table_differences(connection, contract)
         )
 
-    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+    def add_columns(self, contract: Contract, paths: Collection[Path]) -> None:
         """Add the columns at `paths`, which may be null."""
         table = DIALECT.quote_name(contract.table)
         with closing(self._connect()) as connection, connection.transaction():
             for column in contract.columns:
-                if column.name in paths:
+                if (column.name,) in paths:
                     connection.execute(
                         f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {DIALECT.column(column)}"
                     )

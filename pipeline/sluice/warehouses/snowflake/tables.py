@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sluice.arrow.schema import ADDED
 from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, INGESTED_AT_COLUMN, Contract, Property, by_type
-from sluice.warehouses.dialect import Dialect
+from sluice.contracts.reserved import COUNTS_VIEW
+from sluice.warehouses.dialect import Dialect, NameRule
 from sluice.warehouses.system_tables import (
-    COUNTS_VIEW,
     COUNTS_VIEW_DESCRIPTION,
     LOAD_LOCK,
     TABLES,
@@ -29,6 +29,11 @@ def _quote_text(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+MAX_NAME = 255
+"""https://docs.snowflake.com/en/sql-reference/identifiers-syntax"""
+
+_SHORT = NameRule(lambda name: len(name.upper()) <= MAX_NAME, f"at most {MAX_NAME} characters")
+
 DIALECT = Dialect(
     name="Snowflake",
     types=by_type(
@@ -49,6 +54,8 @@ DIALECT = Dialect(
     quote_name=_quote_name,
     quote_text=_quote_text,
     fold_name=str.upper,
+    table_names=_SHORT,
+    column_names=_SHORT,
 )
 
 

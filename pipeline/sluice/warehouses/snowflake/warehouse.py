@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sluice.arrow.schema import ADDED
-from sluice.contracts import Contract
+from sluice.contracts import Contract, Path
 from sluice.retry import RetryPolicy
 from sluice.warehouses.connection_cache import ConnectionCache
 from sluice.warehouses.row_errors import RowError
@@ -119,21 +119,23 @@ class SnowflakeWarehouse:
             return None
         columns = (*contract.columns, *ADDED)
         names = {DIALECT.fold_name(column.name) for column in columns}
-        expected = [Column(column.name, listed_type(column), column.required) for column in columns]
+        expected = [Column((column.name,), listed_type(column), column.required) for column in columns]
         # A column that is not the contract's is only required of a load if it has no default.
         actual = [
-            Column(name, type_from_listing(*listed), nullable == "NO" and (name in names or default is None))
+            Column(
+                (name,), type_from_listing(*listed), nullable == "NO" and (name in names or default is None)
+            )
             for name, *listed, nullable, default in rows
         ]
         return compare(contract.table, TableSchema(expected), TableSchema(actual), DIALECT.fold_name)
 
-    def add_columns(self, contract: Contract, paths: Collection[str]) -> None:
+    def add_columns(self, contract: Contract, paths: Collection[Path]) -> None:
         """Add the columns at `paths`, which may be null."""
         table = DIALECT.quote_name(contract.table)
 
         def work(connection: SnowflakeConnection) -> None:
             for column in contract.columns:
-                if column.name in paths:
+                if (column.name,) in paths:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column_sql(column)}")
 
         self._use(work)
