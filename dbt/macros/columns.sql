@@ -24,12 +24,12 @@
 
 {% macro postgres__sluice_member(path, kind) %}
     {%- set inner = [adapter.quote(path[0])] -%}
-    {%- for name in path[1:-1] -%}{%- do inner.append("'" ~ name ~ "'") -%}{%- endfor -%}
+    {%- for name in path[1:-1] -%}{%- do inner.append("'" ~ name | replace("'", "''") ~ "'") -%}{%- endfor -%}
     {%- set value = inner | join(' -> ') -%}
     {%- if kind in ('array', 'json') -%}
-        {{ value }} -> '{{ path[-1] }}'
+        {{ value }} -> '{{ path[-1] | replace("'", "''") }}'
     {%- else -%}
-        cast({{ value }} ->> '{{ path[-1] }}' as {{ sluice_type(kind) }})
+        cast({{ value }} ->> '{{ path[-1] | replace("'", "''") }}' as {{ sluice_type(kind) }})
     {%- endif -%}
 {%- endmacro %}
 

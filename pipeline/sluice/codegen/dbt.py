@@ -20,6 +20,7 @@ from sluice.contracts import (
     Contract,
     Path,
     Property,
+    Scalar,
     ValueType,
     walk,
 )
@@ -46,6 +47,8 @@ _SEGMENTS = {
     ],
 }
 """Every warehouse has these columns of it, named without quotes."""
+
+_JINJA = re.compile(r"\{[{%#]")
 
 _WORD = re.compile(r"\W+", re.ASCII)
 
@@ -78,12 +81,12 @@ def docs_markdown(domain: str, contracts: Iterable[Contract]) -> str:
     """Return a docs block `<domain>__<type>__<column>` for each column that a select list has."""
     blocks = []
     for contract in contracts:
-        described: dict[str, str] = {}
-        for path, prop in walk((*contract.columns, *ADDED)):
-            if prop.type != "object" and path[-1] != ITEM:
-                described.setdefault(_alias(path), prop.description)
-        for name, description in described.items():
+        columns = (*contract.columns, *ADDED)
+        descriptions = {path: prop.description for path, prop in walk(columns)}
+        for path, name in _aliases(columns).items():
             block = f"{_name(domain, contract)}__{name}"
+            # What looks like a tag would end the block.
+            description = descriptions[path].replace("{%", "{ %")
             blocks.append(f"{{% docs {block} %}}\n{description}\n{{% enddocs %}}\n")
     return "\n".join(blocks)
 
@@ -109,7 +112,7 @@ def select_macros(domain: str, contracts: Iterable[Contract]) -> str:
 def _table(contract: Contract) -> dict[str, Any]:
     table: dict[str, Any] = {"name": contract.table}
     if contract.description:
-        table["description"] = contract.description
+        table["description"] = _literal(contract.description)
     time = contract.event_time or INGESTED_AT_COLUMN
     table["config"] = {"loaded_at_field": INGESTED_AT_COLUMN, "meta": {"partitioned_by": time}}
     table["columns"] = [_column(column) for column in (*contract.columns, *ADDED)]
@@ -125,19 +128,21 @@ def _column(prop: Property) -> dict[str, Any]:
         tests.append("not_null")
     if prop.enum:
         quote = {} if prop.type == "string" else {"quote": False}
-        tests.append({"accepted_values": {"arguments": {"values": list(prop.enum), **quote}}})
-    column: dict[str, Any] = {"name": prop.name}
+        tests.append({"accepted_values": {"arguments": {"values": [*map(_literal, prop.enum)], **quote}}})
+    column: dict[str, Any] = {"name": _literal(prop.name)}
     if prop.description:
-        column["description"] = prop.description
+        column["description"] = _literal(prop.description)
     column["quote"] = "{{ target.type != 'snowflake' }}"
     return column | ({"data_tests": tests} if tests else {})
 
 
 def _select_list(properties: Iterable[Property], parents: Path = ()) -> Iterator[str]:
     """Yield an expression for each value outside arrays; its alias is its path below the table or the element."""
+    properties = tuple(properties)
+    aliases = _aliases(properties)
     for path, prop in walk(properties):
         if prop.type != "object" and ITEM not in path:
-            yield _expression((*parents, *path), prop.type, _alias(path))
+            yield _expression((*parents, *path), prop.type, aliases[path])
 
 
 def _expression(path: Path, value_type: ValueType, alias: str) -> str:
@@ -150,6 +155,22 @@ def _alias(path: Path) -> str:
     return _word("_".join(name for name in path if name != ITEM))
 
 
+def _aliases(columns: Iterable[Property]) -> dict[Path, str]:
+    """Return path -> alias of each column and member that holds a value; a number makes an alias unique."""
+    aliases: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path, prop in walk(columns):
+        if prop.type == "object" or path[-1] == ITEM:
+            continue
+        base = alias = _alias(path)
+        number = 2
+        while alias.lower() in taken:
+            alias, number = f"{base}_{number}", number + 1
+        taken.add(alias.lower())
+        aliases[path] = alias
+    return aliases
+
+
 def _macro(name: str, expressions: Iterable[str]) -> str:
     lines = ",\n        ".join(expressions)
     return f"{{% macro {name}() %}}\n        {lines}\n{{% endmacro %}}"
@@ -159,6 +180,12 @@ def _name(domain: str, contract: Contract) -> str:
     return f"{_word(domain)}__{_word(contract.event_type)}"
 
 
+def _literal(value: Scalar) -> Scalar:
+    """Return a value of a contract as dbt reads it, which takes texts in YAML for Jinja."""
+    return _JINJA.sub(r"{{ '\g<0>' }}", value) if isinstance(value, str) else value
+
+
 def _word(text: str) -> str:
     """Return `text` as a name that needs no quotes in SQL and Jinja, unless it is a keyword."""
-    return _WORD.sub("_", text)
+    word = _WORD.sub("_", text)
+    return f"_{word}" if word[:1].isdigit() else word

@@ -89,7 +89,9 @@ class Dialect:
         self._check_table(contract.table, f"{where}: table")
         for column in columns:
             if self.fold_name(column.name) in self.own_columns:
-                message = f"{where}: property {column.name}: {self.name} has a column of its own with this name; rename it"
+                message = (
+                    f"{where}: property {column.name}: {self.name} has its own column of this name; rename it"
+                )
                 raise ContractError(message)
         self._check_columns(columns, f"{where}: property ")
 

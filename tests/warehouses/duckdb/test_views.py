@@ -76,7 +76,7 @@ def test_property_added_later_is_null_in_older_files(warehouse: DuckDBWarehouse)
         ),
         (
             replace(LETTER, properties=(Property("Event_Date", "date"),)),
-            "dead_letter@1.0.0: property Event_Date: DuckDB has a column of its own with this name; rename it",
+            "dead_letter@1.0.0: property Event_Date: DuckDB has its own column of this name; rename it",
         ),
         (
             replace(
