@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sluice.contracts import load_contract, load_contracts, path_text
 from sluice.contracts.names import fold_event_type, fold_name
+from sluice.contracts.odcs import show
 from sluice.contracts.reserved import RESERVED_EVENT_TYPES, RESERVED_TABLES
 from sluice.elements import INTERNAL_TYPES
 from sluice.errors import ContractError
@@ -76,7 +77,7 @@ def test_contract_of_the_product_itself_may_have_its_names(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "-a", "a.", "_a", "ž", "a'", "a`", "a" * 129])
 def test_event_type_with_another_form_is_refused(tmp_path: Path, name: str) -> None:
     text = YAML.replace("name: sale\n", f'name: "{name}"\n')
-    got = repr(name)[:100]
+    got = show(name)
     assert problem(tmp_path, text) == (
         "schema[0].name: expected letters, digits, '_', '-' and '.', at most 128, beginning with a letter or digit"
         f" and not ending with a dot, got {got}"
