@@ -66,6 +66,10 @@ class WorkerError(SluiceError):
     """A worker process on this machine died before its work was done."""
 
 
+class OutputError(SluiceError):
+    """Standard output is closed or full."""
+
+
 class UnreconciledError(SluiceError):
     """The run ended, but its ledger does not add up: some record is unaccounted for."""
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from sluice import __version__
+from sluice.cli import commands
 from sluice.cli.command import Command
-from sluice.cli.main import COMMANDS, build_parser
+from sluice.cli.commands import COMMANDS, build_parser
+from sluice.cli.main import main
+from sluice.errors import ConfigError, SluiceError
 
 from devservers.sluice_process import SLUICE
 from devservers.tools import ROOT
@@ -72,7 +77,7 @@ def test_generated_files_are_up_to_date() -> None:
 
 
 @pytest.mark.parametrize("command", [["check"], ["report"], ["--help"]])
-def test_closed_output_makes_no_traceback(replay: Replay, command: list[str]) -> None:
+def test_closed_pipe_is_one_line(replay: Replay, command: list[str]) -> None:
     if command == ["report"]:
         replay.run(ROOT / "examples/backend_events/history/*")
         command = ["report", str(replay.report_file)]
@@ -82,8 +87,7 @@ def test_closed_output_makes_no_traceback(replay: Replay, command: list[str]) ->
         done = subprocess.run(
             [SLUICE, *command], cwd=ROOT, stdout=closed, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert done.stderr.count("\n") <= 1
-    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stderr) == (1, "sluice: cannot write to standard output: Broken pipe\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
@@ -117,3 +121,142 @@ def test_command_without_a_graph_does_not_import_beam(arguments: list[str]) -> N
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sources"], ["sources", "kafka"], ["check"], ["--help"], ["--version"]]
+)
+def test_full_output_is_one_line(arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [SLUICE, *arguments], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "sluice: cannot write to standard output: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("redirections", "code", "line"),
+    [
+        (">&-", 1, "sluice: cannot write to standard output: Bad file descriptor\n"),
+        ("<&- >&-", 1, "sluice: cannot write to standard output: Bad file descriptor\n"),
+        ("2>&-", 0, ""),
+        (">/dev/full 2>/dev/full", 1, ""),
+        (">&- 2>&-", 1, ""),
+    ],
+)
+def test_closed_standard_stream_is_never_a_traceback(redirections: str, code: int, line: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"exec {shlex.quote(SLUICE)} sources {redirections}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, line)
+
+
+class NativePanicError(BaseException):
+    """As extensions raise it that are written in Rust."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ValueError("a\nb  c"), 1, "ValueError: a b c; --debug shows the traceback"),
+        (KeyError("x"), 1, "KeyError: 'x'; --debug shows the traceback"),
+        (MemoryError(), 1, "MemoryError; --debug shows the traceback"),
+        (RecursionError("too deep"), 1, "RecursionError: too deep; --debug shows the traceback"),
+        (OSError(28, "No space"), 1, "OSError: [Errno 28] No space; --debug shows the traceback"),
+        (NativePanicError("panic"), 1, "NativePanicError: panic; --debug shows the traceback"),
+        (SluiceError("one\x1b[2J\ntwo"), 1, "one\\x1b[2J\\ntwo"),
+        (ConfigError("wrong"), 2, "wrong"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "interrupted; what was written stays valid, and the next run completes it",
+        ),
+        (
+            RuntimeError("failed at postgresql://me:s3cr3t@host/db?password=s3cr3t, sorry"),
+            1,
+            "RuntimeError: failed at postgresql://host/db sorry; --debug shows the traceback",
+        ),
+        (
+            RuntimeError(
+                "Traceback (most recent call last):\n  File\nKeyError: 'x' [while running 'Load']\n"
+            ),
+            1,
+            "KeyError: 'x' [while running 'Load']; --debug shows the traceback",
+        ),
+    ],
+)
+def test_any_exception_is_one_line(
+    error: BaseException,
+    code: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(commands, "run_command", fail)
+    assert main(["check"]) == code
+    assert capsys.readouterr() == ("", f"sluice: {line}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "check"], ["check", "--debug"]])
+def test_debug_shows_the_traceback_before_the_line(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build_parser().parse_args(arguments).debug
+
+    def fail(_: object) -> int:
+        raise ValueError("x")  # noqa: EM101  a message of one letter
+
+    monkeypatch.setattr(commands, "run_command", fail)
+    assert main(arguments) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-2:] == ["ValueError: x", "sluice: ValueError: x; --debug shows the traceback"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_a_command_with_one_line_and_its_own_code(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+    monkeypatch.setattr(commands, "run_command", lambda _: signal.raise_signal(number))
+    assert main(["check"]) == 128 + number
+    assert capsys.readouterr().err == (
+        "sluice: interrupted; what was written stays valid, and the next run completes it\n"
+    )
+    assert signal.getsignal(number) is before
+
+
+_TWO_SIGNALS = """\
+import signal, sys
+from sluice.cli import commands
+from sluice.cli.main import main
+
+def run(arguments):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+
+commands.run_command = run
+sys.exit(main())
+"""
+
+
+def test_second_signal_ends_the_process_at_once_with_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _TWO_SIGNALS], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        143,
+        "sluice: interrupted; what was written stays valid, and the next run completes it\n",
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sluice.cli.main import COMMANDS, main
+from sluice.cli.commands import COMMANDS
+from sluice.cli.main import main
 from sluice.sources import SOURCES
 from sluice.warehouses import WAREHOUSES
 

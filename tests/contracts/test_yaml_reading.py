@@ -29,7 +29,7 @@ MISTAKES: list[tuple[bytes | str, str]] = [
     ("a: " + "[" * 3_000, "line 1, column 103: values are nested more than 100 deep"),
     ("- " * 3_000, "line 1, column 201: values are nested more than 100 deep"),
     ("? " * 3_000, "line 1, column 201: values are nested more than 100 deep"),
-    ("{a: " * 3_000, "line 1, column 201: values are nested more than 100 deep"),
+    ("{a: " * 3_000, "line 1, column 398: values are nested more than 100 deep"),
     (BOMB, "line 6, column 25: aliases stand for more than 100,000 values"),
     ("a: &a [*a]", "line 1, column 8: the alias *a lies within its own anchor"),
     ("a: &a {b: {<<: *a}}", "line 1, column 16: the alias *a lies within its own anchor"),

@@ -6,7 +6,11 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sluice.cli.output import print_line
+
 Options = argparse.Namespace
+
+DEBUG_HELP = "if the command fails, show the traceback before the line that says why"
 
 
 def no_options(_: argparse.ArgumentParser) -> None:
@@ -39,6 +43,7 @@ class Command:
             allow_abbrev=False,
         )
         parser.set_defaults(command=self)
+        parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=DEBUG_HELP)
         self.add_options(parser)
 
 
@@ -59,5 +64,5 @@ class HelpFormatter(argparse.HelpFormatter):
 def print_problems(problems: Sequence[str], otherwise: str) -> int:
     """Print each problem on a line, or `otherwise` if there is none; return the exit code, 1 or 0."""
     for problem in problems or [otherwise]:
-        print(problem)
+        print_line(problem)
     return 1 if problems else 0

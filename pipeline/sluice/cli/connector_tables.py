@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.table import Table
-from rich.text import Text
 
-from sluice.cli.console import wide_console
+from sluice.cli.console import plain, wide_console
+from sluice.cli.output import print_line
 from sluice.config.connectors import ConnectorDescription
 
 
@@ -30,7 +30,8 @@ def print_connector(connector: ConnectorDescription) -> None:
     lines = [connector.summary, f"URL: {connector.shape}", f"schemes: {', '.join(connector.schemes)}"]
     if connector.extra:
         lines.append(f"client: pip install 'sluice-beam[{connector.extra}]'{_missing(connector)}")
-    print("\n".join(lines))
+    for line in lines:
+        print_line(line)
     for title, options in (
         ("part of the URL", connector.parts),
         (f"option behind {connector.options_after}", connector.options),
@@ -48,7 +49,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]], *, lines: bool 
     for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(plain, row))
     return table
 
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sluice.arrow.window_counts import MICROSECONDS
+from sluice.cli.output import printable
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.config.urls import Url
@@ -60,14 +61,14 @@ def progress_bar(title: str, size: int | None, progress: Progress | None) -> Ite
         yield
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TextColumn("{task.fields[rate]:,.0f} records/s  {task.fields[rejected]:,} rejected"),
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=console) as bar:
-        task = bar.add_task(title, total=size, rate=0.0, rejected=0)
+        task = bar.add_task(printable(title), total=size, rate=0.0, rejected=0)
 
         def show() -> None:
             totals = progress.totals()
@@ -83,12 +84,12 @@ def record_counter(title: str) -> Iterator[Callable[[int], None]]:
     """Yield a function that shows a growing number of records, and its rate, on standard error, if a terminal."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TextColumn("{task.completed:,} records, {task.fields[rate]:,.0f}/s"),
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None, rate=0.0)
+        task = bar.add_task(printable(title), total=None, rate=0.0)
         yield lambda number: bar.update(task, completed=number, rate=number / (bar.tasks[0].elapsed or 1.0))
 
 
@@ -105,7 +106,9 @@ def live_status(title: str, run: RunState, clock: Clock) -> Iterator[None]:
 
         def show() -> None:
             lines = [f"{title}: {_status(run, rate, clock)}", *_window_lines(run.totals, _SHOWN_WINDOWS)]
-            live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+            live.update(
+                Text("\n".join(map(printable, lines)), no_wrap=True, overflow="ellipsis"), refresh=True
+            )
 
         with _repeatedly(_LIVE_SECONDS, show):
             yield
@@ -155,8 +158,9 @@ def _repeatedly(seconds: float, action: Callable[[], None]) -> Iterator[None]:
     stop = threading.Event()
 
     def repeat() -> None:
-        while not stop.wait(seconds):
-            action()
+        with suppress(OSError):  # the terminal is gone: the run goes on
+            while not stop.wait(seconds):
+                action()
 
     thread = threading.Thread(target=repeat, name="progress", daemon=True)
     thread.start()
@@ -165,7 +169,13 @@ def _repeatedly(seconds: float, action: Callable[[], None]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        action()
+        with suppress(OSError):
+            action()
+
+
+def plain(text: str) -> Text:
+    """Return names and data as tables show them: no markup, no control characters."""
+    return Text(printable(text))
 
 
 def wide_console() -> Console:
@@ -205,12 +215,14 @@ _COLUMNS = ("read", "accepted", "duplicates", "rejected", "loaded", "load_reject
 
 
 def _figures_table(report: Report) -> Table:
-    table = Table(title=f"{report.job}: {report.read:,} records in {report.seconds:,.1f} s")
+    title = plain(f"{report.job}: {report.read:,} records in {report.seconds:,.1f} s")
+    title.stylize("table.title")
+    table = Table(title=title)
     table.add_column("event type")
     for name in _COLUMNS:
         table.add_column(name, justify="right")
     for event_type, figures in report.by_type.items():
-        table.add_row(event_type, *_row(figures))
+        table.add_row(plain(event_type), *_row(figures))
     table.add_section()
     table.add_row("all", *_row(report), style="bold")
     return table
@@ -223,7 +235,7 @@ def _row(figures: Figures) -> list[str]:
 def _rejections_table(report: Report) -> Table:
     table = Table("code", "records", "meaning", title="rejected, by the code of the dead letter")
     for code, number in sorted(report.rejections.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(code, f"{number:,}", REJECT_CODES.get(code, ""))
+        table.add_row(plain(code), f"{number:,}", REJECT_CODES.get(code, ""))
     return table
 
 
@@ -234,11 +246,11 @@ def print_plan(plan: RedeliveryPlan, job: Job, source: Url) -> None:
         table = Table("code", "event type")
         table.add_column("dead letters", justify="right")
         for (code, event_type), number in sorted(plan.open.items(), key=lambda item: (-item[1], item[0])):
-            table.add_row(code, event_type, f"{number:,}")
-        console.print(f"{job.name}: {plan.open.total():,} dead letters to redeliver", highlight=False)
+            table.add_row(plain(code), plain(event_type), f"{number:,}")
+        console.print(plain(f"{job.name}: {plan.open.total():,} dead letters to redeliver"))
         console.print(table)
     else:
-        console.print(f"{job.name}: no dead letters to redeliver", highlight=False)
+        console.print(plain(f"{job.name}: no dead letters to redeliver"))
     if plan.accepted_before:
         console.print(f"{plan.accepted_before:,} were accepted before, when they were redelivered")
     if plan.load_rejected:
@@ -255,4 +267,4 @@ def print_plan(plan: RedeliveryPlan, job: Job, source: Url) -> None:
 def _print_places(console: Console, **places: Url) -> None:
     """Print each place on a line, without its secrets."""
     for name, place in places.items():
-        console.print(f"{name.replace('_', ' ')}: {place}", soft_wrap=True, highlight=False)
+        console.print(plain(f"{name.replace('_', ' ')}: {place}"), soft_wrap=True)

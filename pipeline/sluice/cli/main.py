@@ -1,98 +1,106 @@
-"""The `sluice` command: parse, run one command, turn an error into one line and an exit code."""
+"""The process of the `sluice` command: whatever happens, it ends with one line and an exit code.
+
+The commands are imported within `main`, so that an interruption while they are imported, which takes a second, ends in
+the same way.
+"""
 
 from __future__ import annotations
 
-import argparse
-import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 
-from sluice import __version__
-from sluice.cli.check import CHECK
-from sluice.cli.command import Command, HelpFormatter
-from sluice.cli.connectors import SOURCES, WAREHOUSES
-from sluice.cli.generate import GENERATE
-from sluice.cli.publish import PUBLISH
-from sluice.cli.report import REPORT
-from sluice.cli.run import LOAD, REDELIVER, RUN
-from sluice.cli.tables import TABLES
-from sluice.config.urls import mask_arguments
-from sluice.errors import SluiceError
+_FAILED = 1
+_BY_SIGNAL = 128
+"""A shell's exit code of what a signal ended is this, plus the number of the signal."""
 
-COMMANDS: Sequence[Command] = (
-    RUN,
-    LOAD,
-    TABLES,
-    PUBLISH,
-    REDELIVER,
-    CHECK,
-    GENERATE,
-    REPORT,
-    SOURCES,
-    WAREHOUSES,
-)
-"""In the order in which `--help` lists them."""
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-_INTERRUPTED = 130
+_INTERRUPTED = "sluice: interrupted; what was written stays valid, and the next run completes it"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 1 failed, 2 a mistake of the user, 130 interrupted."""
-    parser = build_parser()
-    options, rest = parser.parse_known_args(arguments)
-    command: Command = options.command
-    if rest and not command.takes_beam_options:
-        parser.error(f"unrecognized arguments: {mask_arguments(rest)}")
-    with _logging_to_standard_error():
-        return _run(command, options, rest)
+    """Run one command line, by default that of the process, which then must end.
+
+    Returns:
+        0 done, 1 failed, 2 a mistake of the user, 130 interrupted by Ctrl-C, 143 ended by SIGTERM, 129 by SIGHUP.
+
+    """
+    signals = _Signals()
+    with signals.handled(ends_process=arguments is None):
+        code = _run(sys.argv[1:] if arguments is None else arguments, signals)
+        signals.over = True
+    return code
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="sluice",
-        description="Turn raw events into trusted tables: one Beam graph, exactly-once files and rows, dead letters.",
-        epilog="Example: sluice run jobs/backend_events.yaml --source 'history/*.json.gz' --report report.json",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"sluice {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add_to(commands)
-    return parser
-
-
-def _run(command: Command, options: argparse.Namespace, beam_options: list[str]) -> int:
+def _run(arguments: Sequence[str], signals: _Signals) -> int:
     try:
-        return command.run(options, beam_options)
-    except SluiceError as error:
-        print(f"sluice: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        from sluice.cli.output import background_failures_logged, logging_to_standard_error, standard_streams
+
+        debug = "--debug" in arguments
+        with standard_streams(), logging_to_standard_error(), background_failures_logged(debug=debug):
+            from sluice.cli.commands import run_command
+
+            return run_command(arguments)
     except KeyboardInterrupt:
-        message = "sluice: interrupted; what was written stays valid, and the next run completes it"
-        print(message, file=sys.stderr)
-        return _INTERRUPTED
+        with suppress(OSError, ValueError):
+            print(_INTERRUPTED, file=sys.stderr, flush=True)
+        return _BY_SIGNAL + (signals.first or signal.SIGINT)
+    except SystemExit as end:  # of argparse, which has printed why
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else _FAILED
+    except (
+        BaseException
+    ) as error:  # even those of native libraries that are no Exception: a line, and no traceback
+        return _fail(error, debug=debug)
 
 
-@contextmanager
-def _logging_to_standard_error() -> Iterator[None]:
-    """Show what the product itself logs while a command runs; what libraries log is not shown."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s sluice: %(message)s"))
-    logger = logging.getLogger("sluice")
-    level, propagate = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = propagate
+def _fail(error: BaseException, *, debug: bool) -> int:
+    from sluice.cli.output import print_failure, print_traceback
+    from sluice.errors import SluiceError
+
+    if debug:
+        print_traceback(error)
+    print_failure(error)
+    return error.exit_code if isinstance(error, SluiceError) else _FAILED
+
+
+class _Signals:
+    """The signals that end a command: the first interrupts it as Ctrl-C does, the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.over = False
+        """The command has ended, and printed its line."""
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.over:
+            return
+        if self.first:
+            with suppress(OSError):
+                os.write(2, f"{_INTERRUPTED}\n".encode())
+            os._exit(_BY_SIGNAL + self.first)
+        self.first = number
+        raise KeyboardInterrupt
+
+    @contextmanager
+    def handled(self, *, ends_process: bool) -> Iterator[None]:
+        """Handle signals, except those that the process was started to ignore, as `nohup` does with SIGHUP."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Python gives signals to no other
+            return
+        before = {
+            number: handler
+            for number in _ENDING_SIGNALS
+            if (handler := signal.getsignal(number)) in (signal.SIG_DFL, signal.default_int_handler)
+        }
+        for number in before:
+            signal.signal(number, self.handle)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if ends_process else handler)

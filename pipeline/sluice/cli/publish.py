@@ -7,6 +7,7 @@ from itertools import islice
 
 from sluice.cli.command import Command, Options
 from sluice.cli.job_options import add_job_argument
+from sluice.cli.output import print_line
 from sluice.config.job import load_job
 from sluice.config.urls import Url
 from sluice.errors import ConfigError
@@ -34,7 +35,7 @@ def _publish(options: Options, _: list[str]) -> int:
         records = file_records(options.source, loop=options.loop)
     with record_counter(f"sluice publish {job.name}") as show:
         sent = publish(islice(records, options.count), publisher, rate, show)
-    print(f"{job.name}: {sent:,} records published to {topic}")
+    print_line(f"{job.name}: {sent:,} records published to {topic}")
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sluice.cli.command import Command, Options
 from sluice.cli.job_options import add_job_options, read_job
+from sluice.cli.output import print_line
 from sluice.cli.report_file import prepare_report_file, write_report_file
 from sluice.config.job import Job, with_contract
 from sluice.errors import ConfigError, UnreconciledError
@@ -80,7 +81,9 @@ def _finish(outcome: Report | Submitted, job: Job, options: Options) -> int:
 
     if isinstance(outcome, Submitted):
         name = f" as {outcome.job_id}" if outcome.job_id else ""
-        print(f"{job.name}: submitted to {outcome.runner}{name}; its figures: sluice report {outcome.totals}")
+        print_line(
+            f"{job.name}: submitted to {outcome.runner}{name}; its figures: sluice report {outcome.totals}"
+        )
         return 0
     if options.report is not None:
         write_report_file(outcome, Path(options.report))

@@ -6,6 +6,7 @@ import argparse
 
 from sluice.cli.command import Command, Options, print_problems
 from sluice.cli.job_options import add_job_argument, add_key_options, read_job
+from sluice.cli.output import print_line
 
 _KEYS = ("contracts", "warehouse", "load")
 """Keys of the job file that its tables depend on."""
@@ -21,7 +22,7 @@ def _tables(options: Options, _: list[str]) -> int:
     change = create_tables if options.create else apply_contracts if options.apply else compare_tables
     changes = change(open_warehouse(job.warehouse), contracts_of(job))
     for message in changes.applied:
-        print(message)
+        print_line(message)
     if changes.applied and not changes.remaining:
         return 0
     return print_problems(

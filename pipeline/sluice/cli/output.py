@@ -1,0 +1,184 @@
+"""What a command prints: names and data as text, one line for each failure, and no word lost without an error."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+from sluice.errors import OutputError, SluiceError
+
+_LONGEST = 1000
+"""Characters of an unexpected error in its line; some libraries write pages."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_RAISED = re.compile(r"^(?:\w+\.)*\w+(?:Error|Exception|Exit|Interrupt|Warning): .*", re.MULTILINE)
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line, with what a terminal would obey or not show escaped as in Python's literals."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def print_line(text: str) -> None:
+    """Print a line on standard output.
+
+    Raises:
+        OutputError: standard output is closed or full.
+
+    """
+    print(printable(text))
+
+
+def print_failure(error: BaseException) -> None:
+    """Print the one line of a command that failed on standard error, unless that is closed or full as well."""
+    text = str(error) if isinstance(error, SluiceError) else describe_unexpected(error)
+    with suppress(OSError, ValueError):
+        print(printable(f"sluice: {text}"), file=sys.stderr, flush=True)
+
+
+def describe_unexpected(error: BaseException) -> str:
+    """Return the line of an exception that is none of ours, without the secrets of addresses in its text."""
+    from sluice.config.urls import mask
+
+    text = str(error)
+    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if "Traceback (most recent call last)" in text:  # of a worker, as runners hand it over
+        line = [line, *_RAISED.findall(text)][-1]
+    line = " ".join(_URL.sub(lambda url: mask(url[0]), line).split())
+    return f"{line[:_LONGEST]}; --debug shows the traceback"
+
+
+def print_traceback(error: BaseException) -> None:
+    """Print the traceback of an error on standard error, for `--debug`."""
+    with suppress(OSError, ValueError):
+        traceback.print_exception(error)
+
+
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Have a failure to print raise OutputError, and characters that a stream cannot encode be escaped.
+
+    A standard stream that is closed is opened to nothing, so that no file of ours gets its number.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    output, stream = sys.stdout, _Output(sys.stdout)
+    handlings = [(given, given.errors) for given in (sys.stdout, sys.stderr) if hasattr(given, "reconfigure")]
+    for given, _ in handlings:
+        given.reconfigure(errors="backslashreplace")
+    sys.stdout = stream
+    try:
+        yield
+        stream.flush()
+    except SystemExit:  # after help
+        stream.flush()
+        raise
+    finally:
+        with suppress(OutputError):
+            stream.flush()
+        sys.stdout = output
+        for given, errors in handlings:
+            with suppress(OSError, ValueError):  # it cannot be written
+                given.reconfigure(errors=errors)
+
+
+class _Output:
+    """Standard output whose failures are errors of ours."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        """`stream` is None where the process was started with a closed standard output."""
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._failures():
+            if self._stream is None:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._failures():
+            if self._stream is not None:
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self._discard()
+            message = f"cannot write to standard output: {reason}"
+            raise OutputError(message) from error
+
+    def _discard(self) -> None:
+        """Lead what is still in the stream's buffer to nothing: Python would fail to write it once more at its end."""
+        stream, self._stream = self._stream, None
+        with suppress(OSError, ValueError, AttributeError):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())  # type: ignore[union-attr]  # None has no such method: suppressed
+            os.close(nothing)
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+@contextmanager
+def logging_to_standard_error() -> Iterator[None]:
+    """Show what the product itself logs while a command runs; what libraries log is not shown."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(asctime)s sluice: %(message)s"))
+    logger = logging.getLogger("sluice")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+@contextmanager
+def background_failures_logged(*, debug: bool) -> Iterator[None]:
+    """Log an exception that ends a thread, or that Python ignores, as one line; `debug` keeps their tracebacks."""
+    if debug:
+        yield
+        return
+    logger = logging.getLogger("sluice")
+    before = threading.excepthook, sys.unraisablehook
+
+    def on_thread(failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_value is not None and not isinstance(failed.exc_value, SystemExit):
+            logger.warning("a thread ended: %s", describe_unexpected(failed.exc_value))
+
+    threading.excepthook, sys.unraisablehook = on_thread, lambda _: None
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook = before

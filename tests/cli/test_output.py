@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from sluice.cli import console
+from sluice.cli.output import (
+    background_failures_logged,
+    logging_to_standard_error,
+    print_line,
+    printable,
+    standard_streams,
+)
+from sluice.elements import StepCounts
+from sluice.errors import OutputError
+from sluice.graph.ledger import make_report
+from sluice.graph.progress import Progress
+from sluice.run_state import RunState
+
+HOSTILE = "[bold]x[/] :smile: \x1b[31m\x9b2J\u202e\r\n\u2028\ud800"
+SHOWN = r"[bold]x[/] :smile: \x1b[31m\x9b2J\u202e\r\n\u2028\ud800"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (HOSTILE, SHOWN),
+        ("Grüße, 世界 €", "Grüße, 世界 €"),
+        ("a\tb", r"a\tb"),
+        ("\U000e0041", r"\U000e0041"),
+        ("", ""),
+    ],
+)
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_line_is_printed_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line(HOSTILE)
+    assert capsys.readouterr().out == f"{SHOWN}\n"
+
+
+def test_log_line_is_printed_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to_standard_error():
+        logging.getLogger("sluice").warning("about %s", HOSTILE)
+    assert capsys.readouterr().err.endswith(f" sluice: about {SHOWN}\n")
+
+
+def test_tables_show_names_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    report = make_report(StepCounts({}), job=HOSTILE, run_id="x", started=0.0, seconds=1.0)
+    report.rejections[HOSTILE] = 1
+    report.by_type[HOSTILE] = report
+    console.print_report(report)
+    out = capsys.readouterr().out
+    assert SHOWN in out
+    assert not {"\x1b", "\x9b", "\r", "\u202e"} & set(out)
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """Have what is shown on standard error go to a terminal that is no real one."""
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        console,
+        "Console",
+        lambda **_: Console(file=screen, force_terminal=True, width=200, color_system=None),
+    )
+    yield screen
+
+
+def test_progress_shows_the_name_of_a_job_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as screen:
+        with console.progress_bar(HOSTILE, 10, Progress(str(tmp_path))):
+            pass
+        with console.record_counter(HOSTILE) as show:
+            show(1)
+        with console.live_status(HOSTILE, RunState(), lambda: 0.0):
+            pass
+    shown = screen.getvalue()
+    assert shown.count(SHOWN) >= 3
+    assert not {"\x9b", "\u202e", "\u2028"} & set(shown)
+    assert "\x1b[31m" not in shown
+
+
+class Broken(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_output_that_fails_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Broken()
+    monkeypatch.setattr("sys.stdout", broken)
+    with pytest.raises(OutputError) as raised, standard_streams():
+        Console().print("x")
+    assert str(raised.value) == "cannot write to standard output: Broken pipe"
+
+
+def test_exception_of_a_thread_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise ValueError(HOSTILE)
+
+    before = threading.excepthook
+    with logging_to_standard_error(), background_failures_logged(debug=False):
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert " sluice: a thread ended: ValueError: [bold]x[/]" in err
+    assert threading.excepthook is before
