@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, get_args
@@ -54,7 +53,6 @@ def parse_odcs(path: str) -> OpenDataContractStandard:
     raw, root = _load_yaml(path), KeyPath(path)
     if not isinstance(raw, dict):
         root.fail(f"expected a data contract (ODCS {API_VERSION}), got {show(raw)}")
-    _check_text(root, raw)
     _check_keys(root, OpenDataContractStandard, raw)
     try:
         return OpenDataContractStandard.model_validate(raw)
@@ -76,18 +74,6 @@ def _load_yaml(path: str) -> Any:
 def show(value: object) -> str:
     """Return how messages quote a value: 'nothing' for None, else Python's literal, cut to 100 characters."""
     return "nothing" if value is None else quote(value)
-
-
-def _check_text(place: KeyPath, raw: Any) -> None:
-    """Refuse texts that YAML can write and no warehouse can store: NUL, and half of a surrogate pair."""
-    if isinstance(raw, str) and (bad := _UNSTORABLE.search(raw)):
-        place.fail(f"expected text that can be stored, got U+{ord(bad[0]):04X} in {ascii(raw)[:100]}")
-    members = raw.items() if isinstance(raw, dict) else enumerate(raw) if isinstance(raw, list) else ()
-    for key, value in members:
-        _check_text(place.item(key) if isinstance(raw, list) else place.key(ascii(key).strip("'")), value)
-
-
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def _check_keys(place: KeyPath, model: type[BaseModel], raw: Mapping[Any, Any]) -> None:
