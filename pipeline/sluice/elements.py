@@ -173,6 +173,24 @@ class EventBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class ConflictingLine:
+    """A line that was not stored: the segment at address `segment` has its key with other content.
+
+    `content` and `stored_content` are hashes. `uri` is where the line's record came from, and `acks` are due once its
+    dead letter is stored.
+    """
+
+    log_key: LogKey
+    line: bytes
+    uri: str
+    key: bytes
+    content: bytes
+    stored_content: bytes
+    segment: str
+    acks: Acks
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A record that did not become an event: the exact bytes, where they came from, and every reason."""
 
@@ -193,6 +211,8 @@ class Rejected:
     """Paths of the values that are masked in it, such as `items[].email`."""
     quarantine_hash: bytes | None = None
     """Keyed hash of a record for the quarantine: it cannot be searched for values to mask, so they are raw in it."""
+    identity: bytes | None = None
+    """What makes its dead letter the same one; None: the record and where it came from."""
 
     @property
     def size(self) -> int:

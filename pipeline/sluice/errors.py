@@ -127,6 +127,7 @@ REJECT_CODES: dict[str, str] = {
     "length": "A string or an array is shorter or longer than its contract allows.",
     "too_late": "The event is older, at its arrival, than the job's allowed_lateness.",
     "in_future": "The event's time lies further ahead of its arrival than the job's max_skew.",
+    "conflict": "The event log has an event with the same deduplication key and other content.",
     "rejected_by_warehouse": "The contract accepts the event, but the warehouse rejected its row.",
 }
 """Code -> meaning. A dead letter's `code` is the first of these, in this order, among its violations."""

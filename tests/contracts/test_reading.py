@@ -56,7 +56,7 @@ MISTAKES = [
         "property: clusterBy",
         "property: cluster",
         f"{C}[2].property: expected one of eventTime, identity, countBy, clusterBy, logPartition, "
-        "eventTimeDefault, repair, got 'cluster'",
+        "eventTimeDefault, repair, onConflict, got 'cluster'",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",
@@ -67,6 +67,16 @@ MISTAKES = [
         "{property: clusterBy, value: [shop, id]}",
         "{property: eventTimeDefault, value: now}",
         f"{C}.eventTimeDefault: expected one of arrival, got 'now'",
+    ),
+    (
+        "{property: clusterBy, value: [shop, id]}",
+        "{property: onConflict, value: keep_last}",
+        f"{C}.onConflict: expected one of keep_first, keep_both, got 'keep_last'",
+    ),
+    (
+        "{property: identity, value: properties}",
+        "{property: onConflict, value: keep_both}",
+        f"{C}.onConflict: expected identity properties, whose events can conflict, got content; remove this key",
     ),
     (
         "{property: eventTime, value: at}",

@@ -257,6 +257,10 @@ def print_plan(plan: RedeliveryPlan, job: Job, source: Url) -> None:
         console.print(
             f"{plan.load_rejected:,} are rows that the warehouse rejected: their events are in the event log already"
         )
+    if plan.conflicting:
+        console.print(
+            f"{plan.conflicting:,} are conflicting duplicates: the event log has their keys with other content"
+        )
     if plan.undecidable:
         console.print(f"{plan.undecidable:,} broke their contract in a masked value, which was not kept")
     _print_places(

@@ -6,6 +6,7 @@ from sluice.contracts.model import (
     Identity,
     LogPartition,
     Mask,
+    OnConflict,
     Property,
     Scalar,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Identity",
     "LogPartition",
     "Mask",
+    "OnConflict",
     "Path",
     "Property",
     "Scalar",

@@ -15,6 +15,9 @@ from sluice.contracts.value_types import ValueType
 Identity = Literal["content", "properties", "delivery"]
 """What the deduplication key is made of: the stored line, its `unique` properties, or where it was delivered."""
 
+OnConflict = Literal["keep_first", "keep_both"]
+"""What is stored of events with equal `unique` properties and other content: the first, or every one of them."""
+
 LogPartition = Literal["minute", "hour", "day"]
 """How much event time one folder of the event log covers."""
 
@@ -88,6 +91,13 @@ class Contract:
     """A record without an event time gets its time of arrival as such."""
     repair: tuple[tuple[str, str | None], ...] = ()
     """Name -> pattern of the rules that repair malformed lines; only rules of the contract's own have a pattern."""
+    on_conflict: OnConflict = "keep_first"
+    """Only for identity `properties`."""
+
+    @property
+    def finds_conflicts(self) -> bool:
+        """Tell whether events with the same deduplication key can differ."""
+        return self.identity == "properties" and self.on_conflict == "keep_first"
 
     @property
     def columns(self) -> tuple[Property, ...]:

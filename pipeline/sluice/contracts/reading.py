@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject
 
-from sluice.contracts.model import REPAIR_RULES, Contract, Identity, LogPartition, Property
+from sluice.contracts.model import REPAIR_RULES, Contract, Identity, LogPartition, OnConflict, Property
 from sluice.contracts.names import (
     check_event_type,
     check_table,
@@ -32,7 +32,16 @@ from sluice.contracts.value_types import CLUSTERABLE_TYPES
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ContractError
 
-_CUSTOM = ("eventTime", "identity", "countBy", "clusterBy", "logPartition", "eventTimeDefault", "repair")
+_CUSTOM = (
+    "eventTime",
+    "identity",
+    "countBy",
+    "clusterBy",
+    "logPartition",
+    "eventTimeDefault",
+    "repair",
+    "onConflict",
+)
 _MAX_CLUSTER = 4  # BigQuery clusters by at most four columns
 
 
@@ -146,9 +155,11 @@ def _settings(
     if default is not None and event_time is None:
         place.key("eventTime").fail("expected the timestamp that `eventTimeDefault` fills, got nothing")
     partition = custom.get("logPartition", "minute")
+    identity = _identity(place.key("identity"), custom.get("identity", "content"), properties)
     return {
         "event_time": event_time,
-        "identity": _identity(place.key("identity"), custom.get("identity", "content"), properties),
+        "identity": identity,
+        "on_conflict": _on_conflict(place.key("onConflict"), custom.get("onConflict"), identity),
         "count_by": _count_by(place.key("countBy"), custom.get("countBy"), properties),
         "cluster_by": _cluster_by(place.key("clusterBy"), custom.get("clusterBy"), properties),
         "log_partition": choice(place.key("logPartition"), partition, get_args(LogPartition)),
@@ -212,6 +223,15 @@ def _identity(place: KeyPath, value: Any, properties: tuple[Property, ...]) -> I
     if identity == "properties" and optional:
         place.fail(f"expected unique properties to be required, got optional {optional}")
     return identity
+
+
+def _on_conflict(place: KeyPath, value: Any, identity: Identity) -> OnConflict:
+    if value is not None and identity != "properties":
+        place.fail(
+            f"expected identity properties, whose events can conflict, got {identity}; remove this key"
+        )
+    chosen: OnConflict = choice(place, "keep_first" if value is None else value, get_args(OnConflict))
+    return chosen
 
 
 def _cluster_by(place: KeyPath, value: Any, properties: tuple[Property, ...]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -36,7 +37,8 @@ class DeadLetterLog(EventLog):
 
         The quarantine is the folder `quarantine` in it, unless its address is given.
         """
-        dead_letters = TypeLog.of(dead_letter_contract(), folder="")
+        # Of one failure the first dead letter stays; later ones differ in the time of rejection alone.
+        dead_letters = replace(TypeLog.of(dead_letter_contract(), folder=""), compile_content=None)
         type_logs = {DEAD_LETTER: dead_letters}
         if redeliveries:
             rule = "properties letter_id, attempt"

@@ -1,8 +1,9 @@
 """Read dead letters back: which of a minute are still open, and the batches of records to redeliver.
 
 Not open are dead letters that a redelivery entry reports as accepted; rows that the warehouse rejected, since their
-events are in the event log already; and dead letters in which a masked value itself broke its contract, since the
-raw value was not stored and nobody can tell whether it would keep the contract now.
+events are in the event log already; conflicting duplicates, since the event log has another event with their key; and
+dead letters in which a masked value itself broke its contract, since the raw value was not stored and nobody can tell
+whether it would keep the contract now.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class SelectedDeadLetters:
     """A redelivery entry reports them as accepted."""
     load_rejected: int = 0
     """Rows that the warehouse rejected."""
+    conflicting: int = 0
+    """The event log has their key with other content."""
     undecidable: int = 0
     """A masked value broke its contract."""
 
@@ -93,6 +96,8 @@ def read_minute(segments: MinuteSegments, log: DeadLetterLog, selection: Selecti
             continue
         if dead_letter.step == "load":
             selected.load_rejected += 1
+        elif dead_letter.step == "append":
+            selected.conflicting += 1
         elif dead_letter.letter_id in accepted:
             selected.accepted_before += 1
         elif any(reason.got == MASKED_VALUE for reason in dead_letter.violations):

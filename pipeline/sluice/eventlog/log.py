@@ -19,7 +19,7 @@ it has read every earlier number of that sequence. So no segment repeats an even
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,12 @@ import msgspec
 
 from sluice.elements import LogKey, Segment, StoredSegment
 from sluice.errors import ConfigError, StorageError
+from sluice.eventlog.conflicts import Conflict, ConflictFinder
 from sluice.eventlog.minute_folders import MAX_CACHED_KEYS, FolderCache, MinuteFolder
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_id, segment_number
 from sluice.eventlog.type_log import TypeLog, open_type_log
 from sluice.storage import Store
+from sluice.validation.content import ContentFunction
 from sluice.validation.deduplication_keys import KeyFunction
 
 
@@ -48,6 +50,8 @@ class AppendResult:
     unloaded: tuple[StoredSegment, ...]
     appended: int
     duplicates: int
+    conflicts: tuple[Conflict, ...] = ()
+    """Duplicates whose content differs from that of the stored event; nothing of them is in the log."""
 
 
 class EventLog:
@@ -73,6 +77,7 @@ class EventLog:
         self.shards = shards
         self._folders = FolderCache(max_cached_keys)
         self._key_functions: dict[str, KeyFunction] = {}
+        self._content_functions: dict[str, ContentFunction | None] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the cache behind: it is rebuilt from the folders, wherever this arrives."""
@@ -107,22 +112,27 @@ class EventLog:
         if not 0 <= shard < self.shards:
             message = f"shard: expected 0 to {self.shards - 1}, got {shard}"
             raise ValueError(message)
-        key_of = self._key_function(event_type)
+        keys = list(map(self._key_function(event_type), lines))
+        first = _first_by_key(keys, lines)
+        finder = ConflictFinder(keys, lines, first, self._content_function(event_type))
         log_key = LogKey(event_type, minute, shard)
         with self._folders.use(log_key, lambda: self._new_folder(log_key)) as folder:
-            self._read_new_segments(folder, log_key)
-            new = folder.new_lines(_first_by_key(map(key_of, lines), lines))
+            self._read_new_segments(folder, log_key, finder)
+            self._compare(folder, log_key, finder)  # before the creation, after which no read may fail
+            new = folder.new_lines(first)
             number = max(folder.segments, default=shard + 1 - self.shards) + self.shards
             segment = None
             while new and segment is None:
                 segment = self._create(folder.file(number), log_key, list(new.values()))
                 if segment is not None:
                     folder.add(number, segment, new)
+                    finder.compare_new(segment, new)
                 else:
-                    self._read_into(folder, number, log_key)
+                    self._read_into(folder, number, log_key, finder)
                     new = folder.new_lines(new)
                     number += self.shards
-            return AppendResult(segment, folder.report(), len(new), len(lines) - len(new))
+            duplicates = len(lines) - len(new)
+            return AppendResult(segment, folder.report(), len(new), duplicates, finder.conflicts())
 
     def read(self, path: str) -> Segment:
         """Return the segment at `path`, an address as in `Segment.path` and `StoredSegment.path`."""
@@ -147,11 +157,17 @@ class EventLog:
             self._key_functions[event_type] = self.type_logs[event_type].compile_key()
         return self._key_functions[event_type]
 
+    def _content_function(self, event_type: str) -> ContentFunction | None:
+        if event_type not in self._content_functions:
+            compile_content = self.type_logs[event_type].compile_content
+            self._content_functions[event_type] = None if compile_content is None else compile_content()
+        return self._content_functions[event_type]
+
     def _new_folder(self, log_key: LogKey) -> MinuteFolder:
         type_log = self.type_logs[log_key.event_type]
         return MinuteFolder(*minute_prefix(type_log.name, log_key.minute, type_log.folder))
 
-    def _read_new_segments(self, folder: MinuteFolder, log_key: LogKey) -> None:
+    def _read_new_segments(self, folder: MinuteFolder, log_key: LogKey, finder: ConflictFinder) -> None:
         """Read the segments of the shard that the cache has not seen; forget all if one was deleted."""
         listed = self._listed(folder, log_key.shard)
         last = max(listed, default=0)
@@ -162,24 +178,35 @@ class EventLog:
         if not folder.segments.keys() <= listed:
             folder.clear()
         for number in sorted(listed - folder.segments.keys()):
-            self._read_into(folder, number, log_key)
+            self._read_into(folder, number, log_key, finder)
+
+    def _compare(self, folder: MinuteFolder, log_key: LogKey, finder: ConflictFinder) -> None:
+        """Compare duplicates with the segments that were read before this append: the cache has only their keys."""
+        for number, keys in finder.to_read(folder).items():
+            segment = self._read(folder.file(number), log_key)
+            if not finder.copies(segment, keys):
+                finder.compare(number, segment, self._keys(segment))
 
     def _listed(self, folder: MinuteFolder, shard: int) -> set[int]:
         numbers = (segment_number(folder.stem, file) for file in self.store.list(folder.path))
         return {number for number in numbers if number and (number - 1) % self.shards == shard}
 
-    def _read_into(self, folder: MinuteFolder, number: int, log_key: LogKey) -> None:
+    def _read_into(self, folder: MinuteFolder, number: int, log_key: LogKey, finder: ConflictFinder) -> None:
         segment = self._read(folder.file(number), log_key)
+        keys = self._keys(segment)
+        folder.add(number, segment, keys)
+        folder.to_report.add(number)
+        finder.compare(number, segment, keys)
+
+    def _keys(self, segment: Segment) -> list[bytes]:
         try:
-            keys = list(map(self._key_function(log_key.event_type), segment.lines))
+            return list(map(self._key_function(segment.event_type), segment.lines))
         except (msgspec.DecodeError, ValueError) as error:
             message = (
-                f"{segment.path}: expected events of {log_key.event_type}, got {error}; "
+                f"{segment.path}: expected events of {segment.event_type}, got {error}; "
                 "it was changed: restore it"
             )
             raise StorageError(message) from error
-        folder.add(number, segment, keys)
-        folder.to_report.add(number)
 
     def _read(self, path: str, log_key: LogKey) -> Segment:
         data = self.store.read(path)
@@ -206,9 +233,8 @@ class EventLog:
         return Segment(segment_id(event_type, minute, data), event_type, self.store.url(path), minute, lines)
 
 
-def _first_by_key(keys: Iterable[bytes], lines: Sequence[bytes]) -> dict[bytes, bytes]:
+def _first_by_key(keys: Sequence[bytes], lines: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return deduplication key -> the first line that has it, in order."""
-    keys = list(keys)
     first = dict(zip(keys, lines, strict=True))
     if len(first) < len(keys):  # seldom, so the fast way is tried first
         first.update(zip(reversed(keys), reversed(lines), strict=True))

@@ -13,6 +13,7 @@ import msgspec
 from sluice.contracts import Contract
 from sluice.errors import ConfigError, StorageError
 from sluice.storage import Store
+from sluice.validation.content import ContentFunction, compile_content
 from sluice.validation.deduplication_keys import KeyFunction, compile_deduplication_key
 
 FORMAT = 1
@@ -30,13 +31,15 @@ class TypeLog:
 
     `compile_key` is called once in each process, when the first line arrives. It returns the function that computes
     the deduplication key of a line. It must pickle, since a TypeLog travels to workers. `rule` describes the key in
-    the settings file, where it is fixed for the life of the log.
+    the settings file, where it is fixed for the life of the log. If lines with the same key can differ,
+    `compile_content` returns the function that hashes what is compared.
     """
 
     folder: str
     name: str
     rule: str
     compile_key: Callable[[], KeyFunction]
+    compile_content: Callable[[], ContentFunction] | None = None
 
     def __post_init__(self) -> None:
         """Reject names that would lie outside the folder of the log, or be hidden in it, with a ConfigError."""
@@ -50,11 +53,13 @@ class TypeLog:
         """Return the log of a contract's events, in the folder of that name or else named by the event type."""
         unique = [prop.name for prop in contract.properties if prop.unique]
         by_properties = contract.identity == "properties"
+        rule = f"properties {', '.join(unique)}" if by_properties else contract.identity
         return cls(
             folder=contract.event_type if folder is None else folder,
             name=contract.event_type,
-            rule=f"properties {', '.join(unique)}" if by_properties else contract.identity,
+            rule=f"{rule}; content" if contract.on_conflict == "keep_both" else rule,
             compile_key=partial(compile_deduplication_key, contract),
+            compile_content=partial(compile_content, contract) if contract.finds_conflicts else None,
         )
 
 

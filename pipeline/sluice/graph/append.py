@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import apache_beam as beam
@@ -12,7 +15,19 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints import with_output_types
 from apache_beam.utils.shared import Shared
 
-from sluice.elements import EventBatch, LoadRequest, LogKey, Segment, StepCounts, StoredSegment, add_acks
+from sluice.elements import (
+    Acks,
+    ConflictingLine,
+    EventBatch,
+    LoadRequest,
+    LogKey,
+    OrderedLines,
+    Segment,
+    StepCounts,
+    StoredSegment,
+    add_acks,
+)
+from sluice.eventlog.conflicts import Conflict
 from sluice.eventlog.log import EventLog
 from sluice.graph.shuffle import Spill, pack, unpack
 from sluice.graph.windowing import Windowing
@@ -21,9 +36,9 @@ from sluice.retry import RetryPolicy
 
 @dataclass(eq=False)  # Beam sets the label of a transform
 class AppendToLog(beam.PTransform):
-    """(LogKey, EventBatch) of each input, by name -> `load_requests`; `step_counts`.
+    """(LogKey, EventBatch) of each input, by name -> `load_requests`; `step_counts`; `conflicts`.
 
-    Each input is packed before the inputs are flattened, so that only packed bytes leave a worker. Both outputs are
+    Each input is packed before the inputs are flattened, so that only packed bytes leave a worker. All outputs are
     in the global window, so that they can be flattened with what has no windows.
 
     The events of one key are grouped in one pane and appended in the order of their origin, so the same input makes
@@ -51,12 +66,12 @@ class AppendToLog(beam.PTransform):
             | "Group by log key" >> beam.GroupByKey()
             | "Append panes"
             >> beam.ParDo(AppendPane(self.log, self.retry, self.spill)).with_outputs(
-                AppendPane.STEP_COUNTS, main="load_requests"
+                AppendPane.STEP_COUNTS, AppendPane.CONFLICTS, main="load_requests"
             )
         )
         return {
             name: appended[name] | f"Leave the windows of {name}" >> beam.WindowInto(GlobalWindows())
-            for name in ("load_requests", AppendPane.STEP_COUNTS)
+            for name in ("load_requests", AppendPane.STEP_COUNTS, AppendPane.CONFLICTS)
         }
 
 
@@ -67,14 +82,17 @@ def _pack(keyed: tuple[LogKey, EventBatch], spill: Spill | None) -> tuple[tuple[
     return (key.event_type, key.minute, key.shard), packed if spill is None else spill.put(packed)
 
 
-@with_output_types(LoadRequest, step_counts=StepCounts)
+@with_output_types(LoadRequest, step_counts=StepCounts, conflicts=list[ConflictingLine])
 class AppendPane(beam.DoFn):
-    """One pane of a log key -> a LoadRequest of its segments; `step_counts`: accepted, duplicates, segments.
+    """One pane of a log key -> a LoadRequest of its segments; `step_counts`; `conflicts`.
 
-    A failed append is retried as `retry` says; then the bundle fails.
+    The step counts are accepted, duplicates, those of them that are conflicting, and segments. The acks of conflicting
+    lines are theirs alone; all others are in the LoadRequest. A failed append is retried as `retry` says; then the
+    bundle fails.
     """
 
     STEP_COUNTS = "step_counts"
+    CONFLICTS = "conflicts"
 
     def __init__(self, log: EventLog, retry: RetryPolicy, spill: Spill | None = None) -> None:
         """`log` has been opened by the launcher; `spill` is the one that the batches were put into."""
@@ -96,10 +114,47 @@ class AppendPane(beam.DoFn):
         lines = [line for group in groups for line in group.lines]
         appended = self._retry(lambda: self._log.append(event_type, minute, shard, lines))
         counts = {("duplicates", event_type): appended.duplicates}
+        conflicting = _conflicting_lines(LogKey(event_type, minute, shard), groups, appended.conflicts)
+        if conflicting:
+            counts["conflicting", event_type] = len(conflicting)
+            yield pvalue.TaggedOutput(self.CONFLICTS, conflicting)
         segments: list[Segment | StoredSegment] = [*appended.unloaded]
         if appended.segment is not None:
             counts["accepted", event_type] = len(appended.segment.lines)
             counts["segments", event_type] = 1
             segments.append(appended.segment)
         yield pvalue.TaggedOutput(self.STEP_COUNTS, StepCounts(counts))
-        yield LoadRequest(segments, add_acks(group.acks for group in groups))
+        acks = add_acks(group.acks for group in groups)
+        yield LoadRequest(segments, _without(acks, conflicting) if conflicting else acks)
+
+
+def _conflicting_lines(
+    log_key: LogKey, groups: Sequence[OrderedLines], conflicts: Sequence[Conflict]
+) -> list[ConflictingLine]:
+    """Return the lines of conflicts, each with its own part of the acks of its group."""
+    ends = list(accumulate(len(group.lines) for group in groups))
+    conflicting = []
+    for conflict in conflicts:
+        place = bisect_right(ends, conflict.index)
+        group = groups[place]
+        conflicting.append(
+            ConflictingLine(
+                log_key,
+                group.lines[conflict.index - ends[place]],
+                group.uri,
+                conflict.key,
+                conflict.content,
+                conflict.stored_content,
+                conflict.segment,
+                # The lines of a group are of one batch, so it has one token, or none.
+                dict.fromkeys(group.acks, 1),
+            )
+        )
+    return conflicting
+
+
+def _without(acks: Acks, conflicting: Iterable[ConflictingLine]) -> Acks:
+    """Return `acks` without those of `conflicting`, and without tokens for which nothing is left."""
+    rest = Counter(acks)
+    rest.subtract(add_acks(line.acks for line in conflicting))
+    return dict(+rest)

@@ -13,6 +13,7 @@ from sluice.elements import RecordBatch, Segment, StepCounts
 from sluice.eventlog.log import EventLog
 from sluice.graph import coders  # noqa: F401  importing it registers the coders
 from sluice.graph.append import AppendToLog
+from sluice.graph.conflicts import RejectConflicts
 from sluice.graph.dead_letters import write_dead_letters
 from sluice.graph.decode import DecodeRecords
 from sluice.graph.ledger import ReconcileLedger, count_read
@@ -36,8 +37,11 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> 
     loaded = appended["load_requests"] | "Load events" >> beam.ParDo(
         LoadSegments(run.event_loader(job), run.clock)
     ).with_outputs(LoadSegments.REJECTED, LoadSegments.ACKS, main="step_counts")
+    conflicting = appended["conflicts"] | "Reject conflicts" >> beam.ParDo(
+        RejectConflicts(job.contracts, run.clock)
+    )
     dead_letters = write_dead_letters(
-        {"rejected": decoded.rejected, "load_rejected": loaded.rejected}, job, run
+        {"rejected": decoded.rejected, "conflicting": conflicting, "load_rejected": loaded.rejected}, job, run
     )
     stored = {"stored events": loaded.acks, "stored dead letters": dead_letters.acks}
     _ = {"read": records, **stored} | "Acknowledge" >> run.acknowledge

@@ -25,6 +25,7 @@ from sluice.storage import open_store
 _FIGURES = (
     "accepted",
     "duplicates",
+    "conflicting",
     "rejected",
     "loaded",
     "load_rejected",
@@ -42,9 +43,10 @@ def count_read(batch: RecordBatch) -> StepCounts:
 class Figures(msgspec.Struct, kw_only=True):
     """What became of the records of a run, or of one event type in it.
 
-    read = accepted + duplicates + rejected, and accepted = loaded + load_rejected. `backfilled` are events of earlier,
-    interrupted runs that this one loaded; they are in no other figure. `repaired` are malformed records that were
-    repaired, and then accepted or counted as duplicates.
+    read = accepted + duplicates + rejected, and accepted = loaded + load_rejected. `conflicting` are those duplicates
+    whose content differs from that of the stored event; each becomes a dead letter, as rejected records do.
+    `backfilled` are events of earlier, interrupted runs that this one loaded; they are in no other figure. `repaired`
+    are malformed records that were repaired, and then accepted or counted as duplicates.
     """
 
     read: int
@@ -57,6 +59,7 @@ class Figures(msgspec.Struct, kw_only=True):
     segments: int
     repaired: int
     reconciled: bool
+    conflicting: int = 0
 
 
 class Report(Figures, kw_only=True):
@@ -98,7 +101,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         all(figures.reconciled for figures in by_type.values())
         and read == sum(figures.read for figures in by_type.values())
         and _adds_up(read, sums)
-        and dead_letters == sums["rejected"] + sums["load_rejected"] + backfill_rejected
+        and dead_letters == sums["rejected"] + sums["conflicting"] + sums["load_rejected"] + backfill_rejected
     )
     return Report(
         job=job,

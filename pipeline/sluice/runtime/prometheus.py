@@ -17,6 +17,7 @@ _HELP = {
     "bytes": "Bytes of records that the source handed over.",
     "accepted": "Events appended to the log, by event type.",
     "duplicates": "Events that were in the log already, by event type.",
+    "conflicting": "Duplicates whose content differs from that of the stored event, by event type.",
     "rejected": "Records that broke their contract, by event type.",
     "code": "Records that broke their contract, by the code of their dead letter.",
     "loaded": "Events loaded into the warehouse, by event type.",

@@ -158,6 +158,7 @@ def _contract_changes(old: Contract, new: Contract) -> PathChanges:
         ("table", old.table, new.table),
         ("event time", old.event_time or "arrival", new.event_time or "arrival"),
         ("identity", old.identity, new.identity),
+        ("onConflict", old.on_conflict, new.on_conflict),
         ("logPartition", old.log_partition, new.log_partition),
     ):
         if before != after:

@@ -49,6 +49,7 @@ class RedeliveryPlan:
     """(Code, event type) -> dead letters to redeliver."""
     accepted_before: int = 0
     load_rejected: int = 0
+    conflicting: int = 0
     undecidable: int = 0
 
 
@@ -69,5 +70,6 @@ def plan_redelivery(source: DeadLetterSource) -> RedeliveryPlan:
         )
         plan.accepted_before += selected.accepted_before
         plan.load_rejected += selected.load_rejected
+        plan.conflicting += selected.conflicting
         plan.undecidable += selected.undecidable
     return plan

@@ -17,6 +17,7 @@ import xxhash
 
 from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, DELIVERY_KEY, Contract, ValueType
 from sluice.validation.batch_checks import attribute_names
+from sluice.validation.content import compile_content
 from sluice.validation.decoder import compile_struct
 
 KeyFunction = Callable[[bytes], bytes]
@@ -31,8 +32,8 @@ def compile_deduplication_key(contract: Contract) -> KeyFunction:
 
     The contract's `identity` is the rule. `content` hashes the line. `properties` hashes the values of the unique
     properties; the order of members, white space, escapes, the case of a UUID, the offset of a timestamp and
-    trailing zeros of a decimal make no difference. `delivery` hashes the string `_id`, which the line must have
-    (msgspec.ValidationError).
+    trailing zeros of a decimal make no difference. With `onConflict: keep_both` the content counts, too. `delivery`
+    hashes the string `_id`, which the line must have (msgspec.ValidationError).
     """
     if contract.identity == "content":
         digest: KeyFunction = xxhash.xxh3_128_digest
@@ -41,7 +42,11 @@ def compile_deduplication_key(contract: Contract) -> KeyFunction:
         delivered = msgspec.defstruct("Delivered", [("id", str)], rename={"id": DELIVERY_KEY}, gc=False)
         decode_id: Callable[[bytes], Any] = msgspec.json.Decoder(delivered).decode
         return lambda line: xxhash.xxh3_128_digest(decode_id(line).id.encode())
-    return _key_of_properties(contract)
+    key_of = _key_of_properties(contract)
+    if contract.on_conflict == "keep_first":
+        return key_of
+    content_of = compile_content(contract)
+    return lambda line: xxhash.xxh3_128_digest(key_of(line) + content_of(line))
 
 
 def _key_of_properties(contract: Contract) -> KeyFunction:
