@@ -48,11 +48,13 @@ class CsvDialect:
     """How the rows of a CSV file become objects: the names in its header, its delimiter, its encoding.
 
     `encoding` is utf-8, cp1252 (Windows-1252), or empty if the first rows are ASCII and could be either.
+    `decimal_commas` are the columns whose numbers have a comma before their decimals, as the first rows show.
     """
 
     columns: tuple[str, ...]
     delimiter: str
     encoding: str
+    decimal_commas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

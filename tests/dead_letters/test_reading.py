@@ -32,7 +32,7 @@ def read(log: DeadLetterLog, selection: Selection | None = None) -> list[RecordB
 
 def test_redelivered_record_keeps_its_first_origin(tmp_path: Path) -> None:
     file = Origin("in/a.csv", ARRIVAL, offset=7, line=2)
-    rows = CsvDialect(("at", "kind"), ";", "cp1252")
+    rows = CsvDialect(("at", "kind"), ";", "cp1252", ("kind",))
     sent = Origin("pubsub://s", ARRIVAL, offset=0, message_id="m-1", attributes={"a": "b"})
     log = store(
         tmp_path,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sluice.contracts import load_contract
 from sluice.formats.csv_conversion import RowConverter
-from sluice.formats.csv_dialect import detect_dialect
+from sluice.formats.csv_dialect import detect_layout
 
 from tests.growth import LINEAR, growth_of_cpu_time
 
@@ -18,9 +18,9 @@ def test_time_of_csv_is_linear_in_the_columns() -> None:
     def convert(columns: int) -> None:
         row = b",".join([b"1"] * columns)
         header = b",".join(b"c%d" % index for index in range(columns))
-        dialect = detect_dialect(header + b"\n" + row, whole=True)
-        assert dialect is not None
-        lines, violations = RowConverter(dialect, {"sale": SALE}, None).convert([row])
+        layout = detect_layout(header + b"\n" + row, whole=True)
+        assert layout is not None
+        lines, violations = RowConverter(layout.dialect, {"sale": SALE}, None).convert([row])
         assert len(lines[0]) > columns
         assert not violations
 

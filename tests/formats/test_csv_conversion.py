@@ -17,11 +17,14 @@ HEADER = ("sale_id", "product_id", "user_id", "quantity", "unit_price", "sale_da
 
 
 def convert(
-    *records: bytes, header: tuple[str, ...] = HEADER, delimiter: str = ",", encoding: str = ""
+    *records: bytes,
+    header: tuple[str, ...] = HEADER,
+    delimiter: str = ",",
+    encoding: str = "",
+    decimal_commas: tuple[str, ...] = (),
 ) -> list[object]:
-    lines, broken = RowConverter(CsvDialect(header, delimiter, encoding), {"sale": SALE}, None).convert(
-        records
-    )
+    dialect = CsvDialect(header, delimiter, encoding, decimal_commas)
+    lines, broken = RowConverter(dialect, {"sale": SALE}, None).convert(records)
     return [
         (broken[index].code, broken[index].expected, broken[index].got)
         if index in broken
@@ -71,6 +74,65 @@ def test_ambiguous_number_stays_a_string(text: str, value: object) -> None:
     [row] = convert(f"1;2;3;4;{text};x".encode(), delimiter=";")
     assert isinstance(row, dict)
     assert row["unit_price"] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.234,50", 1234.5),
+        ("1.234", "1.234"),
+        (" -12.345 ", " -12.345 "),
+        ("0.125", 0.125),
+        ("1234.567", 1234.567),
+        ("12.5", 12.5),
+        ("1.2345", 1.2345),
+        ("999", 999),
+        ("", None),
+        ("1\u00a0234,50", "1\u00a0234,50"),
+        ("1\u2009234,50", "1\u2009234,50"),
+        ("\u22125,00", "\u22125,00"),
+        ("5 %", "5 %"),
+        ("\u20ac5,00", "\u20ac5,00"),
+        ("\uff15", "\uff15"),
+    ],
+)
+def test_number_in_a_column_with_decimal_commas_is_never_guessed(text: str, value: object) -> None:
+    dialect_of_column = {"delimiter": ";", "decimal_commas": ("unit_price",)}
+    rows = [f"1;2;3;4;{text};x".encode(), b"1;2;3;4;2,5;x"]
+    first, second = convert(*rows, **dialect_of_column)  # type: ignore[arg-type]  # of several types
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert (first["unit_price"], second["unit_price"]) == (value, 2.5)
+
+
+@pytest.mark.parametrize("encoding", ["", "utf-8", "cp1252"])
+def test_row_in_utf8_is_never_decoded_as_anything_else(encoding: str) -> None:
+    header = ("sale_id", "note")
+    windows = ("not_csv", "text in UTF-8", "byte 0xe9 (byte 5)")
+    assert convert("1,é".encode(), b"1,caf\xe9", b"1,\xc3\xa9 \xe9", header=header, encoding=encoding) == [
+        {"sale_id": "1", "note": "é"},
+        windows if encoding == "utf-8" else {"sale_id": "1", "note": "café"},
+        ("not_csv", "text in UTF-8", "byte 0xe9 (byte 5)"),
+    ]
+
+
+def test_carriage_return_belongs_to_a_field_only_in_quotes() -> None:
+    header = ("sale_id", "note")
+    assert convert(b'1,"a\rb"', b"1,a\rb", b"1,a\r", b'1,"a\r\n\rb"\r', header=header) == [
+        {"sale_id": "1", "note": "a\rb"},
+        ("not_csv", "fields with line breaks only in quotes", "a carriage return outside quotes"),
+        {"sale_id": "1", "note": "a"},
+        {"sale_id": "1", "note": "a\r\n\rb"},
+    ]
+
+
+def test_field_over_the_limit_is_a_broken_row() -> None:
+    header = ("sale_id", "note")
+    assert convert(b"1," + b"x" * (1 << 20), b"1," + b"x" * ((1 << 20) + 1), b"1,\0", header=header) == [
+        {"sale_id": "1", "note": "x" * (1 << 20)},
+        ("not_csv", "fields of at most 1048576 characters", "a longer one"),
+        {"sale_id": "1", "note": "\0"},
+    ]
 
 
 def test_broken_row_is_reported_with_its_reason() -> None:

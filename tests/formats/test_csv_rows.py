@@ -8,14 +8,14 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sluice.formats.csv_rows import MAX_ROW_LINES, find_row_starts, read_rows
+from sluice.formats.csv_rows import MAX_ROW_LINES, RowSyntax, find_row_starts, read_rows
 
 
 def rows(data: bytes, size: int = 7, delimiter: str = ",") -> list[tuple[bytes, int, int]]:
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
     return [
         row
-        for block in read_rows(chunks, delimiter)
+        for block in read_rows(chunks, RowSyntax(delimiter))
         for row in zip(block.records, block.offsets, block.lines, strict=True)
     ]
 
@@ -42,6 +42,37 @@ def rows(data: bytes, size: int = 7, delimiter: str = ",") -> list[tuple[bytes, 
 def test_row_keeps_its_bytes_offset_and_line(data: bytes, expected: list[tuple[bytes, int, int]]) -> None:
     for size in (1, 2, 3, 7, 100):
         assert rows(data, size) == expected
+
+
+def syntax_rows(data: bytes, syntax: RowSyntax) -> list[tuple[bytes, int, int]]:
+    return [
+        row
+        for size in (1, 3, 100)
+        for block in read_rows([data[at : at + size] for at in range(0, len(data), size)], syntax)
+        for row in zip(block.records, block.offsets, block.lines, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "syntax", "expected"),
+    [
+        (b'h\r1\r"a\n\rb"\r\r2', RowSyntax(",", b"\r"), [(b"1", 2, 2), (b'"a\n\rb"', 4, 3), (b"2", 12, 6)]),
+        (b"sep=;\r\nh;i\r\n1;2\r\n", RowSyntax(";", b"\n", 2), [(b"1;2\r", 12, 3)]),
+        (
+            b"\xef\xbb\xbfh\n1\n\xef\xbb\xbfh\r\n2\n",
+            RowSyntax(",", header=b"h"),
+            [(b"1", 5, 2), (b"2", 13, 4)],
+        ),
+        (b"h\n\xef\xbb\xbf1\nh\n", RowSyntax(",", header=b"h"), [(b"1", 5, 2), (b"h", 7, 3)]),
+        (b'h\n"\n\xef\xbb\xbf"\n', RowSyntax(",", header=b"h"), [(b'"\n\xef\xbb\xbf"', 2, 2)]),
+        (b"h\n \n\r\r\n1\n", RowSyntax(","), [(b" ", 2, 2), (b"\r\r", 4, 3), (b"1", 7, 4)]),
+    ],
+    ids=["carriage returns", "sep line", "joined files", "header as a row", "mark in quotes", "blanks"],
+)
+def test_rows_of_each_syntax_keep_their_places(
+    data: bytes, syntax: RowSyntax, expected: list[tuple[bytes, int, int]]
+) -> None:
+    assert syntax_rows(data, syntax) == expected * 3
 
 
 def test_quote_that_never_closes_breaks_only_its_own_line() -> None:
@@ -81,12 +112,12 @@ def test_splits_at_row_starts_give_every_row_once() -> None:
     body = b"".join(b'%d,"a\nb"\n%d,c\n' % (number, number) for number in range(300))
     data = b"h,i\n" + body
     chunks = [data[at : at + 50] for at in range(0, len(data), 50)]
-    starts = find_row_starts(chunks, ",", 500)
+    starts = find_row_starts(chunks, RowSyntax(","), 500)
     assert len(starts) > 5
     stops = [*(start.offset for start in starts[1:]), len(data)]
     records = []
     for start, stop in zip(starts, stops, strict=True):
         tail = [data[max(start.offset - 1, 0) :]]
-        for block in read_rows(tail, ",", start, stop):
+        for block in read_rows(tail, RowSyntax(","), start, stop):
             records += list(zip(block.records, block.offsets, block.lines, strict=True))
     assert records == rows(data)

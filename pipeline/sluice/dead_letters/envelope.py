@@ -18,7 +18,7 @@ import xxhash
 
 from sluice.contracts import Contract, load_contract
 from sluice.elements import Rejected
-from sluice.provenance import RedeliveryOrigin
+from sluice.provenance import CsvDialect, RedeliveryOrigin
 from sluice.validation.explainer import violation_code
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,12 +44,13 @@ class Reason(msgspec.Struct, frozen=True):
     got: str
 
 
-class StoredDialect(msgspec.Struct, frozen=True):
-    """How to read the row of a CSV file; see `elements.CsvDialect`."""
+class StoredDialect(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How to read the row of a CSV file; see `provenance.CsvDialect`."""
 
     columns: tuple[str, ...]
     delimiter: str
     encoding: str
+    decimal_commas: tuple[str, ...] = ()
 
 
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -145,7 +146,7 @@ def make_dead_letter(
         attempts=first.attempt,
         arrived_at=_utc(origin.arrival),
         run_started_at=None if first.run_started is None else _utc(first.run_started),
-        layout=StoredDialect(dialect.columns, dialect.delimiter, dialect.encoding) if dialect else None,
+        layout=_stored_dialect(dialect),
         protected=sorted(rejected.masked) or None,
     )
 
@@ -205,6 +206,12 @@ def _letter_id(rejected: Rejected, source: Source) -> str:
         return xxhash.xxh3_128_hexdigest(b"conflict\0" + rejected.identity)
     record = rejected.record if rejected.quarantine_hash is None else rejected.quarantine_hash
     return xxhash.xxh3_128_hexdigest(record + b"\0" + msgspec.json.encode(source))
+
+
+def _stored_dialect(dialect: CsvDialect | None) -> StoredDialect | None:
+    if dialect is None:
+        return None
+    return StoredDialect(dialect.columns, dialect.delimiter, dialect.encoding, dialect.decimal_commas)
 
 
 def _payload(record: bytes) -> tuple[str | None, str | None]:

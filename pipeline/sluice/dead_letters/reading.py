@@ -174,7 +174,9 @@ def _batch(batch: Sequence[OpenDeadLetter], key: _BatchKey) -> RecordBatch:
         origins,
         key.run_started,
         key.masked,
-        CsvDialect(dialect.columns, dialect.delimiter, dialect.encoding) if dialect else None,
+        CsvDialect(dialect.columns, dialect.delimiter, dialect.encoding, dialect.decimal_commas)
+        if dialect
+        else None,
     )
     return RecordBatch([opened.dead_letter.record for opened in batch], provenance)
 

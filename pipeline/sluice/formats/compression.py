@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,12 @@ _COMPRESSED_BYTES = 128 << 10
 _OUTPUT_BYTES = 512 << 10
 """Smaller output is collected first: many small gzip members would otherwise make as many small batches."""
 
+_LOGGER = logging.getLogger("sluice")
+
+_PADDING = b"\0 \t\r\n"
+"""What tar and file systems, and editors, leave behind a compressed file."""
+
+_SHOWN_BYTES = 16
 _LONGEST_WINDOW = 1 << 31  # what `zstd --long=31` writes
 _CORRUPT = (zlib.error, zstandard.ZstdError, OSError, EOFError)
 
@@ -58,34 +65,91 @@ def detect_codec(head: bytes) -> Codec | None:
 def decompress(chunks: Iterable[bytes], codec: Codec, uri: str) -> Iterator[bytes]:
     """Yield the decompressed content of `chunks`, in pieces of some 100 KiB to some MiB.
 
+    NUL and blanks between and behind the members are padding.
+
     Raises:
-        SourceError: the data is corrupt or cut off; names `uri`, the byte of the compressed file and the reason.
+        SourceError: the data is corrupt, cut off, or followed by something else; names `uri`, the byte of the
+            compressed file and the reason.
 
     """
-    member: Any = codec.member()
+    members = _Members(codec, uri)
     output: list[bytes] = []
-    at = size = 0
+    size = 0
     for compressed in _sliced(chunks):
-        data = compressed
-        while data := data if member is not None else data.lstrip(b"\0"):  # gzip files may be padded
-            member = member or codec.member()
-            try:
-                output.append(member.decompress(data))
-            except _CORRUPT as error:
-                message = f"{uri}: cannot decompress {codec.name} at byte {at + len(compressed) - len(data)}: {error}"
-                raise SourceError(message) from error
-            size += len(output[-1])
-            data = member.unused_data if member.eof else b""
-            member = None if member.eof else member
-        at += len(compressed)
+        for content in members.decompress(compressed):
+            output.append(content)
+            size += len(content)
         if size >= _OUTPUT_BYTES:
             yield b"".join(output)
             output, size = [], 0
     if size:
         yield b"".join(output)
-    if member is not None:
-        message = f"{uri}: cannot decompress {codec.name} at byte {at}: the file is cut off"
-        raise SourceError(message)
+    members.end()
+
+
+class _Members:
+    """The members of a compressed file, one after the other."""
+
+    def __init__(self, codec: Codec, uri: str) -> None:
+        self._codec, self._uri = codec, uri
+        self._member: Any = None
+        self._at = 0
+        """Bytes of the file before `data` in `decompress`."""
+        self._warned = False
+        self._held = b""
+        """The first bytes of a member, which are too few to tell that it is one."""
+
+    def decompress(self, compressed: bytes) -> Iterator[bytes]:
+        """Yield what the next bytes of the file contain."""
+        data, self._held = self._held + compressed, b""
+        self._at += len(compressed)
+        while data:
+            if self._member is None:
+                data = self._without_padding(data)
+                if not self._begins_member(data):
+                    return
+                self._member = self._codec.member()
+            try:
+                yield self._member.decompress(data)
+            except _CORRUPT as error:
+                raise self._error(len(data), str(error)) from error
+            data = self._member.unused_data if self._member.eof else b""
+            self._member = None if self._member.eof else self._member
+
+    def _without_padding(self, data: bytes) -> bytes:
+        """Return `data` from the next member on; blanks are padding that nothing writes on purpose, so warn of them."""
+        rest = data.lstrip(_PADDING)
+        blanks = data[: len(data) - len(rest)].strip(b"\0")
+        if blanks and not self._warned:
+            self._warned = True
+            at = self._at - len(data)
+            _LOGGER.warning(
+                "%s: ignored %r behind the %s data at byte %d",
+                self._uri,
+                blanks[:_SHOWN_BYTES],
+                self._codec.name,
+                at,
+            )
+        return rest
+
+    def _begins_member(self, data: bytes) -> bool:
+        """Tell whether a member begins with `data`, or hold it until there is more of it."""
+        if data.startswith(self._codec.magic):
+            return True
+        if any(magic.startswith(data) for magic in self._codec.magic):
+            self._held = data
+            return False
+        rest = f"the {self._codec.name} data ends, and {data[:_SHOWN_BYTES]!r} follows"
+        raise self._error(len(data), f"{rest}; remove it, or compress all of the file")
+
+    def end(self) -> None:
+        """Raise SourceError if the file ends within a member."""
+        if self._member is not None or self._held:
+            raise self._error(0, "the file is cut off")
+
+    def _error(self, left: int, reason: str) -> SourceError:
+        at = self._at - left
+        return SourceError(f"{self._uri}: cannot decompress {self._codec.name} at byte {at}: {reason}")
 
 
 def _sliced(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -10,7 +10,8 @@ from itertools import chain
 
 from sluice.contracts import Contract
 from sluice.elements import Violation
-from sluice.formats.csv_dialect import WINDOWS
+from sluice.formats.csv_dialect import WINDOWS, count_characters
+from sluice.formats.csv_rows import MAX_ROW_BYTES
 from sluice.formats.text_coercion import Columns, nested
 from sluice.provenance import CsvDialect
 
@@ -30,9 +31,9 @@ class RowConverter:
             names = [name.casefold() for name in dialect.columns]
             route = str(route_by).casefold()
             self._route = names.index(route) if route in names else None
-        self._writers = {name: _RowWriter(dialect.columns, contract) for name, contract in contracts.items()}
+        self._writers = {name: _RowWriter(dialect, contract) for name, contract in contracts.items()}
         only = next(iter(contracts.values())) if len(contracts) == 1 else None
-        self._writer = _RowWriter(dialect.columns, only)
+        self._writer = _RowWriter(dialect, only)
 
     def convert(self, records: Sequence[bytes]) -> tuple[list[bytes], dict[int, Violation]]:
         """Return a line for each row, and by index what is wrong with broken rows; their lines are empty."""
@@ -66,12 +67,19 @@ class RowConverter:
     def _parse(self, records: Sequence[bytes]) -> list[list[str]] | None:
         """Return the fields of all rows; None if one of them is broken."""
         try:
-            encoding = self._dialect.encoding or "utf-8"
-            texts = [record.decode(encoding) for record in records]
+            texts = self._texts(records)
             rows = list(csv.reader(texts, delimiter=self._dialect.delimiter, strict=True))
         except (UnicodeDecodeError, csv.Error):
             return None
         return rows if len(rows) == len(records) else None
+
+    def _texts(self, records: Sequence[bytes]) -> list[str]:
+        try:
+            return [record.decode() for record in records]
+        except UnicodeDecodeError:
+            if self._dialect.encoding == "utf-8":
+                raise
+            return list(map(self._decode, records))
 
     def _routed_lines(
         self, rows: Sequence[Sequence[str]], violations: Mapping[int, Violation]
@@ -99,7 +107,7 @@ class RowConverter:
             name = "Windows-1252" if error.encoding == "charmap" else "UTF-8"
             fault = fault or (f"text in {name}", f"byte 0x{record[error.start]:02x} (byte {error.start})")
         except csv.Error as error:
-            fault = fault or ("fields whose quotes are closed, and doubled within", str(error))
+            fault = fault or _csv_fault(str(error))
         if fault is None and len(row) != self._width:
             fault = (f"{self._width} fields, as in the header", f"{len(row)}")
         if fault is not None:
@@ -107,14 +115,23 @@ class RowConverter:
         return row
 
     def _decode(self, record: bytes) -> str:
-        if self._dialect.encoding == WINDOWS:
-            return record.decode(WINDOWS)
+        """Return the text of a row: what is UTF-8 is that, in every file, and a row is not in two encodings."""
         try:
             return record.decode()
         except UnicodeDecodeError:
-            if self._dialect.encoding:
+            utf8, other = count_characters(record)
+            if self._dialect.encoding == "utf-8" or utf8 >= other:
                 raise
             return record.decode(WINDOWS)
+
+
+def _csv_fault(error: str) -> tuple[str, str]:
+    """Return what was expected of a row, and what it has, for an error of Python's CSV reader."""
+    if error.startswith("new-line character"):
+        return "fields with line breaks only in quotes", "a carriage return outside quotes"
+    if error.startswith("field larger"):
+        return f"fields of at most {MAX_ROW_BYTES} characters", "a longer one"
+    return "fields whose quotes are closed, and doubled within", error
 
 
 class _RowWriter:
@@ -123,8 +140,8 @@ class _RowWriter:
     `fault` is what was expected of the header and what it has, if two columns belong in one place.
     """
 
-    def __init__(self, header: Sequence[str], contract: Contract | None) -> None:
-        columns = Columns(contract)
+    def __init__(self, dialect: CsvDialect, contract: Contract | None) -> None:
+        header, columns = dialect.columns, Columns(contract)
         paths = columns.place(header)
         self.fault: tuple[str, str] | None = None
         columns_of = Counter(paths)
@@ -132,7 +149,10 @@ class _RowWriter:
         for path, name in zip(paths, header, strict=True):
             if columns_of[path] > 1 or path in parents:
                 self.fault = ("a header that names each column once", f"{name} several times")
-        self._encoders = [columns.column_encoder(path) for path in paths]
+        self._encoders = [
+            columns.column_encoder(path, decimal_comma=name in dialect.decimal_commas)
+            for path, name in zip(paths, header, strict=True)
+        ]
         skeleton = nested({path: f"\0{index}\0" for index, path in enumerate(paths)})
         self._skeleton = skeleton.replace("%", "%%")
         self._order = [int(index) for index in _SLOT.findall(self._skeleton)]

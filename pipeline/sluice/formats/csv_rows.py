@@ -24,6 +24,20 @@ BOM = b"\xef\xbb\xbf"
 csv.field_size_limit(MAX_ROW_BYTES)
 
 
+class RowSyntax(NamedTuple):
+    """How the lines of a CSV file become rows.
+
+    `line_end` is a line feed, or a carriage return in files of old Macs. `leading_rows` come before the first record:
+    the header, and the line `sep=;` of Excel. `header` are its bytes: behind a byte order mark, where files were
+    joined, it is no record either.
+    """
+
+    delimiter: str
+    line_end: bytes = b"\n"
+    leading_rows: int = 1
+    header: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Consecutive rows: their bytes without the last line feed, the byte offset and the line of each, from 1."""
@@ -44,48 +58,46 @@ FILE_START = RowStart(0, 1)
 
 
 def read_rows(
-    chunks: Iterable[bytes], delimiter: str, start: RowStart = FILE_START, stop: int | None = None
+    chunks: Iterable[bytes], syntax: RowSyntax, start: RowStart = FILE_START, stop: int | None = None
 ) -> Iterator[Rows]:
     """Yield the rows from `start` up to the offset `stop`, in blocks of about a chunk each.
 
-    The first row of a file is its header, which is no record; nor is an empty line.
+    The leading rows of a file are no records; nor is an empty line.
 
     Args:
         chunks: as for `read_lines`.
-        delimiter: one character between fields.
+        syntax: of the file.
         start: where a row begins, from `find_row_starts`.
         stop: the offset of another one; None is the end of the file.
 
     """
-    joiner = RowJoiner(delimiter)
+    joiner = RowJoiner(syntax)
     line = start.line
-    header = start.offset == 0
-    for offset, lines in line_blocks(chunks, start.offset, stop):
+    leading = syntax.leading_rows if start.offset == 0 else 0
+    for offset, lines in line_blocks(chunks, start.offset, stop, syntax.line_end):
         skipped = len(BOM) if offset == 0 and lines[0].startswith(BOM) else 0
         lines[0] = lines[0][skipped:]
         rows = joiner.join(offset + skipped, line, lines)
         line += len(lines)
-        if header and rows.records:
-            rows, header = _without_first(rows), False
+        if leading and rows.records:
+            rows, leading = _without_first(rows, leading), max(leading - len(rows.records), 0)
         if rows.records:
             yield rows
-    rows = joiner.end()
-    if header:
-        rows = _without_first(rows)
+    rows = _without_first(joiner.end(), leading)
     if rows.records:
         yield rows
 
 
-def _without_first(rows: Rows) -> Rows:
-    return Rows(rows.records[1:], rows.offsets[1:], rows.lines[1:])
+def _without_first(rows: Rows, count: int) -> Rows:
+    return Rows(rows.records[count:], rows.offsets[count:], rows.lines[count:])
 
 
-def find_row_starts(chunks: Iterable[bytes], delimiter: str, target: int) -> list[RowStart]:
+def find_row_starts(chunks: Iterable[bytes], syntax: RowSyntax, target: int) -> list[RowStart]:
     """Return where a whole file can be split, about every `target` bytes, between two rows."""
-    joiner = RowJoiner(delimiter)
+    joiner = RowJoiner(syntax)
     starts = [FILE_START]
     line = 1
-    for offset, lines in line_blocks(chunks):
+    for offset, lines in line_blocks(chunks, line_end=syntax.line_end):
         if offset and offset - starts[-1].offset >= target and not joiner.open_lines:
             starts.append(RowStart(offset, line))
         joiner.join(offset, line, lines)
@@ -120,9 +132,10 @@ class _GrowingRows:
 class RowJoiner:
     """Joins lines to rows. `open_lines` are those of a row with a quoted field that has not ended."""
 
-    def __init__(self, delimiter: str) -> None:
+    def __init__(self, syntax: RowSyntax) -> None:
         """Compile what a line can be, between rows and within one."""
-        separator = re.escape(delimiter.encode())
+        self._line_end, self._header = syntax.line_end, syntax.header
+        separator = re.escape(syntax.delimiter.encode())
         text = rb'(?:[^"]|"")*+'
         field = rb'(?:"' + text + rb'"(?=' + separator + rb'|\r?\Z)|(?!")[^' + separator + rb"]*+)"
         more = rb"(?:" + separator + field + rb")*+"
@@ -140,16 +153,25 @@ class RowJoiner:
             not self.open_lines
             and b"" not in lines
             and b"\r" not in lines
+            and max(lines) < BOM
             and not any(b'"' in record for record in lines)
         ):
             return Rows(lines, LineOffsets(offset, lines, len(lines)), range(line, line + len(lines)))
         rows = _GrowingRows()
         add = rows.add
         for number, record in enumerate(lines, line):
-            if self.open_lines or b'"' in record or record in _NO_ROWS:
-                self._take(_Line(offset, number, record), rows)
+            marked = record.startswith(BOM) and not self.open_lines
+            row = (
+                _Line(offset + len(BOM), number, record[len(BOM) :])
+                if marked
+                else _Line(offset, number, record)
+            )
+            if marked and row.record.rstrip(b"\r") == self._header:
+                pass
+            elif self.open_lines or b'"' in record or row.record in _NO_ROWS:
+                self._take(row, rows)
             else:
-                add(offset, number, record)
+                add(*row)
             offset += len(record) + 1
         return rows.rows()
 
@@ -176,7 +198,7 @@ class RowJoiner:
                     rows.add(*line)
             elif self._closes(record):
                 first = self.open_lines[0]
-                row = b"\n".join([*(open_line.record for open_line in self.open_lines), record])
+                row = self._line_end.join([*(open_line.record for open_line in self.open_lines), record])
                 rows.add(first.offset, first.number, row)
                 self.open_lines, self._size = [], 0
             elif (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, compress
+from itertools import accumulate, compress, repeat
 from typing import NamedTuple, overload
 
 _BLANK = b" \t\r\x1e"
@@ -41,11 +41,13 @@ class LineOffsets(Sequence[int]):
 
     def __getitem__(self, index: int | slice) -> int | list[int]:
         """Return the offset of record `index`."""
-        if index == 0 and _is_record(self._lines[0]):
+        every = self._size == len(self._lines)
+        if index == 0 and (every or _is_record(self._lines[0])):
             return self._start
         if self._known is None:
             starts = accumulate((len(line) + 1 for line in self._lines), initial=self._start)
-            self._known = list(compress(starts, map(_is_record, self._lines)))
+            records = repeat(True, self._size) if every else map(_is_record, self._lines)
+            self._known = list(compress(starts, records))
         return self._known[index]
 
 
@@ -74,9 +76,9 @@ def _is_record(line: bytes) -> bool:
 
 
 def line_blocks(
-    chunks: Iterable[bytes], start: int = 0, stop: int | None = None
+    chunks: Iterable[bytes], start: int = 0, stop: int | None = None, line_end: bytes = b"\n"
 ) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield the lines that end in each chunk, with the offset of the first of them.
+    """Yield the lines that end in each chunk, with the offset of the first of them; `line_end` is one byte.
 
     A split begins after the first line feed at `start - 1` or later, and the same rule ends it.
     """
@@ -87,7 +89,7 @@ def line_blocks(
     for chunk in chunks:
         body, last = chunk, 0
         if offset is None:
-            first = chunk.find(b"\n") + 1
+            first = chunk.find(line_end) + 1
             if stop is not None and at + (first or len(chunk)) >= stop:
                 return
             if not first:
@@ -95,10 +97,10 @@ def line_blocks(
                 continue
             body, offset, at = chunk[first:], at + first, at + first
         if stop is not None and at + len(body) >= stop:
-            last = body.find(b"\n", max(stop - 1 - at, 0)) + 1
+            last = body.find(line_end, max(stop - 1 - at, 0)) + 1
             body = body[: last or len(body)]
         at += len(body)
-        lines = body.split(b"\n")
+        lines = body.split(line_end)
         if len(lines) == 1:
             unfinished.append(body)
             continue

@@ -68,9 +68,15 @@ class Columns:
         """Return what converts a text to JSON of the type at `path`; a path outside the contract is a string."""
         return _ENCODERS[self._types.get(path, "string")]
 
-    def column_encoder(self, path: Path) -> Callable[[Sequence[str]], Column]:
-        """Return what converts many texts at once, in a fraction of the time if all are canonical already."""
-        return partial(_encode_column, self._types.get(path, "string"))
+    def column_encoder(self, path: Path, *, decimal_comma: bool = False) -> Callable[[Sequence[str]], Column]:
+        """Return what converts many texts at once, in a fraction of the time if all are canonical already.
+
+        In a column whose numbers have a `decimal_comma`, `1.234` may be either of two numbers.
+        """
+        value_type = self._types.get(path, "string")
+        if decimal_comma and value_type in ("float", "decimal"):
+            return _encode_comma_column
+        return partial(_encode_column, value_type)
 
     def place(self, names: Sequence[str]) -> list[Path]:
         """Return the path of each column of a header. A name takes precedence over an alias, in any order."""
@@ -128,6 +134,10 @@ def _encode_column(value_type: ValueType, texts: Sequence[str]) -> Column:
     return Column(list(map(encode, texts)), unquoted=False)
 
 
+def _encode_comma_column(texts: Sequence[str]) -> Column:
+    return Column([quote(text) if _group(text.strip()) else _decimal(text) for text in texts], unquoted=False)
+
+
 _INTEGER = r"-?(?:0|[1-9][0-9]{0,17})"
 _NUMBER = r"-?(?:0|[1-9][0-9]{0,28})(?:\.[0-9]++)?"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -139,12 +149,22 @@ _number_text = re.compile(_NUMBER).fullmatch
 _number = re.compile(r"([+-]?)0*([0-9]*)(?:\.([0-9]*))?([eE][+-]?[0-9]+)?").fullmatch
 _comma_decimal = re.compile(r"[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+),[0-9]{1,2}").fullmatch
 """Certainly a decimal comma: one or two digits behind it are no group of thousands."""
+_point_groups = re.compile(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3}){2,}").fullmatch
+"""Certainly points between thousands: a number has one decimal point."""
+_group = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}").fullmatch
+"""Three digits behind a point: decimals, or a group of thousands."""
 _comma_groups = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+").fullmatch
 """Certainly commas between thousands: there is a decimal point as well."""
 _time_text = re.compile(rf"{_TIME}({_OFFSET})?").fullmatch
 _day = re.compile(_DATE).fullmatch
 _to_the_minute = re.compile(rf"({_DATE}[T ][0-9]{{2}}:[0-9]{{2}})({_OFFSET})?").fullmatch
 _BOOLEANS = {"true": "true", "false": "false", "yes": "true", "no": "false", "1": "true", "0": "false"}
+
+
+def has_decimal_comma(text: str) -> bool:
+    """Tell whether a text is certainly a number with a decimal comma, or with points between its thousands."""
+    bare = text.strip()
+    return bool(_comma_decimal(bare) or _point_groups(bare))
 
 
 def _string(text: str) -> str:

@@ -217,7 +217,8 @@ def test_large_splits_stay_bounded() -> None:
         ),
         (
             gzip.compress(b"{}\n") + b"oops",
-            "cannot decompress gzip at byte 23: Error -3 while decompressing data: incorrect header check",
+            "cannot decompress gzip at byte 23: the gzip data ends, and b'oops' follows; "
+            "remove it, or compress all of the file",
         ),
         (
             b"\x28\xb5\x2f\xfd" + b"\xff" * 20,
@@ -230,6 +231,12 @@ def test_large_splits_stay_bounded() -> None:
 def test_corrupt_file_is_an_error(tmp_path: Path, packed: bytes, message: str) -> None:
     path = write(tmp_path / "x.json", packed)
     assert error_of(path) == f"{path}: {message}"
+
+
+def test_csv_header_without_an_end_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", b'"a,' + b"b" * (1 << 20))
+    problem = "expected a header of at most 1048576 bytes; is a quote in it not closed?"
+    assert error_of(path) == f"{path}: {problem}"
 
 
 def test_deleted_file_is_an_error(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Files as a source: a path, a folder or a glob, local, in GCS or in S3.
 
-Compression is detected by magic bytes (gzip, zstd, bzip2), and so is whether the content is JSON lines or a JSON
+Compression and encoding are detected (`sluice.formats.content`), and so is whether the content is JSON lines or a JSON
 document (`sluice.formats`). CSV is detected by the name: `.csv` or `.tsv`.
 
 Which files a path, a folder or a pattern names is described in `listing.find_files` and `patterns`.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from typing import BinaryIO, NamedTuple
 
 import apache_beam as beam
@@ -18,8 +17,8 @@ import apache_beam as beam
 from sluice.elements import RecordBatch
 from sluice.errors import SourceError
 from sluice.formats import FORMATS, HEAD_BYTES, Records, detect_format
-from sluice.formats.compression import MAGIC_BYTES, decompress, detect_codec
-from sluice.formats.csv_dialect import detect_dialect
+from sluice.formats.content import Content, open_content, peek
+from sluice.formats.csv_dialect import CsvLayout, detect_layout
 from sluice.formats.csv_rows import FILE_START, MAX_ROW_BYTES, RowStart, find_row_starts, read_rows
 from sluice.provenance import CsvProvenance, FileProvenance
 from sluice.sources.files.listing import FoundFile, find_files, open_file, reporting, scheme_of
@@ -43,7 +42,6 @@ _OPENING_BYTES = 64 << 10
 _PACKED_WEIGHT = 8
 _PACKED_SUFFIXES = (".gz", ".bz2", ".zst")
 _CSV_SUFFIXES = (".csv", ".tsv")
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Piece(NamedTuple):
@@ -152,57 +150,57 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
 def _records(chunks: Iterator[bytes], piece: Piece) -> Iterator[Records]:
     if piece.stop - piece.start < piece.file.size:
         return FORMATS["json_lines"].read(chunks, piece.start, piece.stop)
-    chunks, stop = _unpacked(chunks, piece)
-    head, chunks = _peek(chunks, HEAD_BYTES + 1)
-    return detect_format(head[:HEAD_BYTES], len(head) <= HEAD_BYTES).read(chunks, 0, stop)
+    content = open_content(chunks, piece.file.uri)
+    head, chunks = peek(content.chunks, HEAD_BYTES + 1)
+    return detect_format(head[:HEAD_BYTES], len(head) <= HEAD_BYTES).read(chunks, 0, _stop(content, piece))
 
 
-def _unpacked(chunks: Iterator[bytes], piece: Piece) -> tuple[Iterator[bytes], int | None]:
-    """Return the chunks of a whole file, and where they stop, if it is not packed."""
-    head, chunks = _peek(chunks, MAGIC_BYTES)
-    codec = detect_codec(head)
-    return (chunks, piece.stop) if codec is None else (decompress(chunks, codec, piece.file.uri), None)
+def _stop(content: Content, piece: Piece) -> int | None:
+    return piece.stop if content.is_plain else None
 
 
 def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
     file = piece.file
-    chunks, stop = _unpacked(_chunks(reader, Piece(file, 0, file.size)), piece)
-    head, whole, chunks = _first_rows(chunks)
-    dialect = detect_dialect(head, whole)
-    if head.startswith(_UTF16):
-        message = f"{file.uri}: expected CSV in UTF-8 or Windows-1252, got UTF-16; convert it"
-        raise SourceError(message)
-    if dialect is None:
+    content = open_content(_chunks(reader, Piece(file, 0, file.size)), file.uri)
+    layout, chunks = _read_layout(content.chunks, file.uri)
+    if layout is None:
         return
     if piece.start:
         chunks = _chunks(reader, piece)
-    for rows in read_rows(chunks, dialect.delimiter, RowStart(piece.start, piece.line), stop):
-        provenance = CsvProvenance(file.uri, file.modified, rows.offsets, rows.lines, dialect)
+    start = RowStart(piece.start, piece.line)
+    for rows in read_rows(chunks, layout.syntax, start, _stop(content, piece)):
+        provenance = CsvProvenance(file.uri, file.modified, rows.offsets, rows.lines, layout.dialect)
         yield RecordBatch(rows.records, provenance)
 
 
-def _first_rows(chunks: Iterator[bytes]) -> tuple[bytes, bool, Iterator[bytes]]:
-    """Return the first bytes of a CSV file with all of its header, whether they are the whole file, and its chunks."""
-    head, chunks = _peek(chunks, HEAD_BYTES + 1)
-    size = HEAD_BYTES
-    if b"\n" not in head[:size]:  # a header of tens of thousands of columns
-        size = MAX_ROW_BYTES
-        head, chunks = _peek(chunks, size + 1)
-    return head[:size], len(head) <= size, chunks
+def _read_layout(chunks: Iterator[bytes], uri: str) -> tuple[CsvLayout | None, Iterator[bytes]]:
+    """Return the layout of a CSV file, None if it has no header, and its chunks from the first on.
+
+    Raises:
+        SourceError: the header is longer than a row may be.
+
+    """
+    for size in (HEAD_BYTES, MAX_ROW_BYTES):  # the second is for a header of tens of thousands of columns
+        head, chunks = peek(chunks, size + 1)
+        layout = detect_layout(head[:size], len(head) <= size)
+        if layout is not None or len(head) <= size:
+            return layout, chunks
+    message = f"{uri}: expected a header of at most {MAX_ROW_BYTES} bytes; is a quote in it not closed?"
+    raise SourceError(message)
 
 
 def _parts(piece: Piece, target: int) -> list[Piece]:
     """Return the piece, or its parts; the format is detected once, for all of them."""
     file = piece.file
     with open_file(file.uri) as reader:
-        chunks = _chunks(reader, piece)
-        head, chunks = _peek(chunks, HEAD_BYTES)
-        if detect_codec(head) is not None:
+        content = open_content(_chunks(reader, piece), file.uri)
+        if not content.is_plain:
             return [piece]
+        head, chunks = peek(content.chunks, HEAD_BYTES)
         if _is_csv(file.uri):
             # A line break may be in quotes, so that all of it must be read; the cache of a local disk makes that cheap.
-            dialect = detect_dialect(head[:HEAD_BYTES], False) if scheme_of(file.uri) == "file" else None
-            cuts = [FILE_START] if dialect is None else find_row_starts(chunks, dialect.delimiter, target)
+            layout = detect_layout(head[:HEAD_BYTES], False) if scheme_of(file.uri) == "file" else None
+            cuts = [FILE_START] if layout is None else find_row_starts(chunks, layout.syntax, target)
             stops = [*(cut.offset for cut in cuts[1:]), piece.stop]
             return [Piece(file, cut.offset, stop, cut.line) for cut, stop in zip(cuts, stops, strict=True)]
     return _cut(piece, target) if detect_format(head[:HEAD_BYTES], False).splittable else [piece]
@@ -220,16 +218,6 @@ def _is_csv(uri: str) -> bool:
     for suffix in _PACKED_SUFFIXES:
         name = name.removesuffix(suffix)
     return name.endswith(_CSV_SUFFIXES)
-
-
-def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
-    """Return the first `size` bytes or more (fewer only if the file is shorter), and the chunks from the first on."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if len(head) >= size:
-            break
-    return head, chain([head], chunks)
 
 
 def _chunks(reader: BinaryIO, piece: Piece) -> Iterator[bytes]:
