@@ -86,8 +86,15 @@ MISTAKES = [
     (
         "^[a-z]+",
         "^[a-z+",
-        f"{P}[2].logicalTypeOptions.pattern: expected a portable regular expression, got"
-        " '^[a-z+': unterminated character set",
+        f"{P}[2].logicalTypeOptions.pattern: expected a portable regular expression for 'shop',"
+        " got '^[a-z+': missing ]: [a-z+",
+    ),
+    (
+        "^[a-z]+",
+        "^(?=a)[a-z]+",
+        f"{P}[2].logicalTypeOptions.pattern: expected a portable regular expression for 'shop', got"
+        " '^(?=a)[a-z]+': '(?=' is not portable between JavaScript, Rust and Python; write (?:…) for a group, and all"
+        " that a text may be in place of look-around",
     ),
     (
         "decimal(38, 9)",

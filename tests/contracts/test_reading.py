@@ -103,8 +103,8 @@ MISTAKES = [
     (
         "{property: clusterBy, value: [shop, id]}",
         "{property: repair, value: [{name: own, pattern: '('}]}",
-        f"{C}.repair[0].pattern: expected a regular expression, got '(': missing ), unterminated"
-        " subpattern at position 0",
+        f"{C}.repair[0].pattern: expected a regular expression of RE2, got '(': missing ): (; RE2 has no look-around"
+        r" and no back-references; write what stands there, as in (?:\W|$)",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",

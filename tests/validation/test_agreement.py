@@ -39,6 +39,9 @@ EVERYTHING = Contract(
         Property("short text", "string", min_length=1, max_length=3),
         Property("code", "string", required=True, pattern="^[A-Z]{2}\\d+$"),
         Property("loose", "string", pattern="b.d|\\.$", max_length=5),
+        Property("nested", "string", pattern="^(a+)+$"),
+        Property("broken", "string", pattern="^[^b]{3}$"),
+        Property("codes", "array", items=Property("item", "string", required=True, pattern="^\\D{2}$")),
         Property("class", "string", enum=("a", "b", "é\n")),
         Property("digit", "integer", required=True, enum=(1, -2, INT64_MAX)),
         Property("id-", "uuid"),
@@ -76,7 +79,8 @@ NUMBERS = """0 -0 0.0 -0.0 1 -1 1.0 1e2 1E+2 1.5e1 101 -101 100.0 0.1 0.10 0.100
 1e99999999999999999999 1e-99999999999999999999 9223372036854775807 9223372036854775808 -9223372036854775808
 -9223372036854775809 18446744073709551616 1.7976931348623157e308 1.7976931348623159e308""".split()
 NUMBERS += ["9" * 400, "1" * 4300, "-" + "1" * 5000]
-STRINGS = """|x|é|order|inventory|a|true|1.5|NaN|AB1|AB1\n|AB\u0661|bad|b\u2028d|.|abcdef|2025-02-30T00:00:00Z
+STRINGS = "aab|" + "a" * 60 + "!|"
+STRINGS += """|x|é|order|inventory|a|true|1.5|NaN|AB1|AB1\n|AB\u0661|bad|b\u2028d|.|abcdef|2025-02-30T00:00:00Z
 2025-02-08T24:00:00Z|2025-02-08T23:59:60Z|2025-02-08T13:09:00|2025-02-08 13:09:00Z|2025-02-08t13:09:00z
 2025-02-08T13:09:00.123456789Z|2025-02-08T13:09:00.Z|2025-02-08T13:09:00+0530|2025-02-08T13:09:00+05|2025-02-08
 2025-02-08T13:09:00+24:00|2025-02-08T13:09:00+23:59|0001-01-01T00:00:00+00:01|0001-01-01T00:00:00|0000-01-01
@@ -108,11 +112,21 @@ def moments() -> SearchStrategy[str]:
     return st.builds(lambda stem, gap, end: stem.isoformat(gap) + end, stems, st.sampled_from("Tt "), offsets)
 
 
+MATCHING = {
+    "^[A-Z]{2}\\d+$": ["AB1", "ZZ0042"],
+    "b.d|\\.$": ["bad", "b d", "x."],
+    "^(a+)+$": ["a", "a" * 60],
+    "^[^b]{3}$": ["aaa", "a\na", "\n\n\n"],
+    "^\\D{2}$": ["ab", "\n\n", "a\n"],
+}
+"""Pattern -> texts that match it."""
+
+
 def strings(prop: Property) -> SearchStrategy[str]:
     if prop.enum:
         return st.sampled_from([str(value) for value in prop.enum])
     if prop.pattern is not None:
-        return st.sampled_from(["AB1", "ZZ0042"] if prop.required else ["bad", "b d", "x."])
+        return st.sampled_from(MATCHING[prop.pattern])
     characters = st.characters(exclude_categories=["Cs"])
     return st.text(characters, min_size=prop.min_length or 0, max_size=prop.max_length or 12)
 

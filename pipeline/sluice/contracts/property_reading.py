@@ -11,7 +11,7 @@ from open_data_contract_standard.model import SchemaProperty
 from sluice.contracts.model import Mask, Property, Scalar
 from sluice.contracts.names import check_property_name, fold_name
 from sluice.contracts.odcs import KeyPath, choice, custom_properties, names, show
-from sluice.contracts.patterns import python_pattern
+from sluice.contracts.patterns import check_pattern
 from sluice.contracts.value_types import (
     DECIMAL_PRECISION,
     DECIMAL_SCALE,
@@ -150,7 +150,10 @@ def _limits(place: KeyPath, prop: SchemaProperty, value_type: ValueType) -> dict
             allowed = f"one of {', '.join(known)}" if known else f"no options for {value_type}"
             place.key(key).fail(f"unknown key; expected {allowed}")
         if known[key]:
-            limits[known[key]] = _limit(place.key(key), key, value, value_type)
+            here = place.key(key)
+            limits[known[key]] = (
+                _pattern(here, value, prop.name) if key == "pattern" else _limit(here, key, value, value_type)
+            )
     for low, high in (("minimum", "maximum"), ("min_length", "max_length")):
         if limits.get(low) is not None and limits.get(high) is not None and limits[low] > limits[high]:
             place.fail(f"expected the minimum at most the maximum, got {limits[low]} and {limits[high]}")
@@ -158,8 +161,6 @@ def _limits(place: KeyPath, prop: SchemaProperty, value_type: ValueType) -> dict
 
 
 def _limit(place: KeyPath, key: str, value: Any, value_type: ValueType) -> Any:
-    if key == "pattern":
-        return _pattern(place, value)
     integral = isinstance(value, int) and not isinstance(value, bool)
     if key in ("minimum", "maximum"):
         if value_type == "integer" and not (integral and INT64_MIN <= value <= INT64_MAX):
@@ -171,13 +172,13 @@ def _limit(place: KeyPath, key: str, value: Any, value_type: ValueType) -> Any:
     return value
 
 
-def _pattern(place: KeyPath, value: Any) -> str:
+def _pattern(place: KeyPath, value: Any, name: str | None) -> str:
     if not isinstance(value, str):
-        place.fail(f"expected a regular expression, got {show(value)}")
+        place.fail(f"expected a regular expression for {name!r}, got {show(value)}")
     try:
-        python_pattern(value)
+        check_pattern(value)
     except ValueError as error:
-        place.fail(f"expected a portable regular expression, got {value!r}: {error}")
+        place.fail(f"expected a portable regular expression for {name!r}, got {value!r}: {error}")
     return value
 
 

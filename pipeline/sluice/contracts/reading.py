@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -26,6 +25,7 @@ from sluice.contracts.odcs import (
     parse_odcs,
     show,
 )
+from sluice.contracts.patterns import compile_repair_pattern
 from sluice.contracts.property_reading import read_properties
 from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX
 from sluice.contracts.value_types import CLUSTERABLE_TYPES
@@ -268,9 +268,10 @@ def _repair_rules(place: KeyPath, value: Any, columns: Iterable[str]) -> tuple[t
 def _check_groups(place: KeyPath, pattern: Any, columns: tuple[str, ...]) -> None:
     """Refuse a pattern of a repair rule that has no groups, or groups that are not named as columns."""
     try:
-        groups = re.compile(str(pattern)).groupindex.keys()
-    except re.error as error:
-        place.fail(f"expected a regular expression, got {show(pattern)}: {error}")
+        groups = compile_repair_pattern(str(pattern)).groupindex.keys()
+    except ValueError as error:
+        syntax = "RE2 has no look-around and no back-references; write what stands there, as in (?:\\W|$)"
+        place.fail(f"expected a regular expression of RE2, got {show(pattern)}: {error}; {syntax}")
     if not groups or not groups <= {*columns}:
         expected = f"expected groups, named as some of {', '.join(columns)}"
         place.fail(f"{expected}; got {', '.join(sorted(groups)) or 'none'}")

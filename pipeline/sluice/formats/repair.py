@@ -7,13 +7,14 @@ that the object does not have.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from itertools import islice
 from json.encoder import encode_basestring as quote  # in C
 
 import msgspec
 
 from sluice.contracts import REPAIRED_KEY, Contract, Path
+from sluice.contracts.patterns import compile_repair_pattern
 from sluice.formats.repair_grammar import LineGrammar, Member, Reading, object_text
 from sluice.formats.text_coercion import Columns, Encode, nested
 
@@ -69,7 +70,9 @@ class _LineWriter:
         self.columns = Columns(contract)
         self._allowed = {name for name, _ in contract.repair}
         self._patterns = [
-            (name, re.compile(pattern)) for name, pattern in contract.repair if pattern is not None
+            (name, compile_repair_pattern(pattern))
+            for name, pattern in contract.repair
+            if pattern is not None
         ]
         self._pattern_keys = {
             self.columns.find(group)[0] for _, pattern in self._patterns for group in pattern.groupindex
@@ -138,7 +141,7 @@ class _LineWriter:
         """Add the missing values that the contract's own patterns find in `before`; return the rules that did."""
         rules = set()
         for name, pattern in self._patterns:
-            matches = list(pattern.finditer(before))
+            matches = list(islice(pattern.finditer(before), 2))
             if len(matches) != 1:  # which of two would be a guess
                 continue
             for group, text in matches[0].groupdict().items():

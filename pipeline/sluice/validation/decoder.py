@@ -1,7 +1,7 @@
 """Contract -> msgspec decoder: the hot path, which decides in a microsecond whether a line is an event.
 
-msgspec checks types, enums, patterns, lengths and bounds while it parses. What it cannot express, or
-checks slowly, is left to `suspects`: see `sluice.validation.batch_checks`.
+msgspec checks types, enums, lengths and bounds while it parses. What it cannot express, or checks slowly, is left to
+`suspects`: see `sluice.validation.batch_checks`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from sluice.contracts import INT64_MAX, INT64_MIN, LEAF_TYPES, Contract, Property, ValueType, by_type
-from sluice.contracts.patterns import python_pattern
 from sluice.errors import ContractError
 from sluice.validation.batch_checks import FindSuspects, attribute_names, compile_suspects
 
@@ -53,7 +52,7 @@ class EventDecoder:
             msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError or RecursionError. The UTF-8 and the
             depth of members outside the contract are not checked: do so before (`too_deep`).
         suspects: class -> what finds, among structs of it, those that the explainer must validate. Only classes with
-            UUIDs, decimals or timestamps are in it.
+            UUIDs, patterns, decimals or timestamps are in it.
         contract_of: class -> its contract.
 
     """
@@ -183,12 +182,10 @@ def _array(prop: Property) -> Any:
 
 
 def _limits(prop: Property) -> dict[str, Any]:
-    """Return what msgspec is to check beyond the type; UUIDs and the bounds of decimals are left to `batch_checks`."""
+    """Return what msgspec is to check beyond the type; `batch_checks` does UUIDs, patterns and bounds of decimals."""
     limits: dict[str, Any] = {}
     if prop.type == "integer":
         limits = {"ge": INT64_MIN, "le": INT64_MAX}
-    if prop.pattern is not None:
-        limits["pattern"] = python_pattern(prop.pattern)
     if prop.type != "decimal":
         given = {"ge": prop.minimum, "le": prop.maximum}
         given |= {"min_length": prop.min_length, "max_length": prop.max_length}

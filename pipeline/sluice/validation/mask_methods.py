@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from sluice.contracts import Mask
-from sluice.contracts.patterns import UUID_PATTERN, python_pattern
+from sluice.contracts.patterns import UUID_PATTERN
 
 BY_STRENGTH: Sequence[Mask] = ("truncate_ip", "hash", "drop")
 """Methods from the one that reveals most to the one that reveals nothing."""
@@ -26,7 +26,7 @@ _KEPT_BYTES = {socket.AF_INET: 3, socket.AF_INET6: 6}
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 """The first bytes of an IPv4 address in IPv6 form (RFC 4291, 2.5.5.2)."""
 
-_is_uuid = re.compile(python_pattern(UUID_PATTERN)).search
+_is_uuid = re.compile(UUID_PATTERN).fullmatch
 _decode_string = msgspec.json.Decoder(str).decode
 encode = msgspec.json.Encoder().encode
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
@@ -20,7 +19,7 @@ from sluice.contracts import (
     ValueType,
     by_type,
 )
-from sluice.contracts.patterns import UUID_PATTERN, python_pattern
+from sluice.contracts.patterns import UUID_PATTERN, compile_pattern
 from sluice.elements import Violation
 from sluice.errors import ContractError
 
@@ -149,7 +148,7 @@ def _bounds(low: Any, high: Any, unit: str = "") -> str:
 def _string(prop: Property) -> Check:
     pattern = UUID_PATTERN if prop.type == "uuid" else prop.pattern
     form = _NAMES["uuid"] if prop.type == "uuid" else f"a string that matches {pattern}"
-    matches = None if pattern is None else re.compile(python_pattern(pattern)).search
+    matches = None if pattern is None else compile_pattern(pattern)
     limited = prop.min_length is not None or prop.max_length is not None
     low, high = prop.min_length or 0, float("inf") if prop.max_length is None else prop.max_length
 
