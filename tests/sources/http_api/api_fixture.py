@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 from sluice.elements import RecordBatch
+from sluice.errors import SourceError
 from sluice.sources.http_api.connector import HttpConnector
 from sluice.sources.http_api.source import read_api
 
@@ -62,3 +64,13 @@ def by_page(request: HttpRequest) -> HttpResponse:
 def by_cursor(request: HttpRequest) -> HttpResponse:
     at = int(request.query.get("cursor", 0))
     return ok({"items": EVENTS[at : at + 10], "next_cursor": str(at + 10) if at + 10 < len(EVENTS) else None})
+
+
+def error_of(respond: Callable[[HttpRequest], HttpResponse], query: str = "") -> str:
+    """Return the error that reading an API ends in, with URL in the place of its address."""
+    with serve(respond) as server:
+        with pytest.raises(SourceError) as caught:
+            read(server.url + query)
+        return (
+            str(caught.value).replace(server.url, "URL").replace(server.url.removesuffix("/logs"), "ORIGIN")
+        )

@@ -86,7 +86,10 @@ def test_token_is_sent_only_to_its_server(monkeypatch: pytest.MonkeyPatch) -> No
         read(server.url + "#token=SHOP_TOKEN")
     assert {request.headers["Authorization"] for request in server.requests} == {"Bearer s3cret"}
     with serve(lambda _: ok({"data": EVENTS, "next": "http://example.org/logs"})) as server:
-        message = f"{server.url}: expected the next page on the same server, got http://example.org/logs"
+        message = (
+            f"{server.url}: next: expected the next page on the same server, got http://example.org/logs;"
+            " #servers= allows others"
+        )
         with pytest.raises(SourceError, match=f"(?m)^{re.escape(message)}$"):
             read(server.url + "#token=SHOP_TOKEN")
     monkeypatch.delenv("SHOP_TOKEN")
@@ -169,8 +172,8 @@ def test_second_run_over_an_api_adds_nothing(tmp_path: Path) -> None:
         ),
         (
             "https://host/x#secret=1",
-            "https://host/x: expected options among paging, items, next, param, show, token, timeout, retry_for,"
-            " snapshot, keep behind #, got 'secret'",
+            "https://host/x: expected options among paging, items, next, cursor, param, first_page, incomplete,"
+            " servers, show, token, timeout, retry_for, max_page, snapshot, keep behind #, got 'secret'",
         ),
     ],
 )
