@@ -69,3 +69,13 @@ def test_other_bytes_behind_the_data_are_an_error(name: str, junk: bytes, size: 
     if size > 1 and junk != b"\x1f\x8boops":
         rest = f"the {name} data ends, and {junk.lstrip()[:16]!r} follows; remove it, or compress all of the file"
         assert str(caught.value).endswith(rest)
+
+
+@pytest.mark.parametrize("name", PACKERS)
+def test_content_that_compresses_well_is_unpacked_in_small_pieces(name: str) -> None:
+    packed = PACKERS[name](bytes(48 << 20))
+    codec = detect_codec(packed)
+    assert codec is not None
+    sizes = [len(piece) for piece in decompress([packed], codec, "x")]
+    assert sum(sizes) == 48 << 20
+    assert max(sizes) <= 3 << 19

@@ -17,10 +17,16 @@ from sluice.errors import SourceError
 MAGIC_BYTES = 10
 
 _COMPRESSED_BYTES = 128 << 10
-"""How much is decompressed at once: events compress to about an eighth; a bomb of 1000:1 makes 128 MB, not more."""
+"""How much is decompressed at once."""
 
 _OUTPUT_BYTES = 512 << 10
 """Smaller output is collected first: many small gzip members would otherwise make as many small batches."""
+
+_MOST_BYTES = 1 << 20
+"""Output at once, however well the data compresses; events compress to about an eighth."""
+
+_ZSTD_BYTES = 2 << 10
+"""Input of one call of zstd, whose output has no limit: a block of 128 KiB takes 4 bytes or more, so at most 64 MiB."""
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -32,26 +38,53 @@ _LONGEST_WINDOW = 1 << 31  # what `zstd --long=31` writes
 _CORRUPT = (zlib.error, zstandard.ZstdError, OSError, EOFError)
 
 
+def _decompress_gzip(member: Any, data: bytes) -> Iterator[bytes]:
+    while not member.eof:
+        yield (piece := member.decompress(data, _MOST_BYTES))
+        data = member.unconsumed_tail
+        if not data and len(piece) < _MOST_BYTES:
+            return
+
+
+def _decompress_bzip2(member: Any, data: bytes) -> Iterator[bytes]:
+    while not member.eof:
+        yield member.decompress(data, _MOST_BYTES)
+        if member.needs_input:
+            return
+        data = b""
+
+
+def _decompress_zstd(member: Any, data: bytes) -> Iterator[bytes]:
+    output = member.decompress(data)
+    for at in range(0, len(output), _MOST_BYTES):
+        yield output[at : at + _MOST_BYTES]
+
+
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How a compressed file begins, and what makes the decompressor of one member."""
+    """How a compressed file begins, what makes the decompressor of one member, how that takes bytes, and how many."""
 
     name: str
     magic: tuple[bytes, ...]
     member: Callable[[], Any]
+    decompress: Callable[[Any, bytes], Iterator[bytes]]
+    input_bytes: int = _COMPRESSED_BYTES
 
 
 CODECS = (
-    Codec("gzip", (b"\x1f\x8b\x08",), lambda: zlib.decompressobj(wbits=31)),
+    Codec("gzip", (b"\x1f\x8b\x08",), lambda: zlib.decompressobj(wbits=31), _decompress_gzip),
     Codec(
         "zstd",
         (b"\x28\xb5\x2f\xfd", *(bytes((0x50 + number, 0x2A, 0x4D, 0x18)) for number in range(16))),
         lambda: zstandard.ZstdDecompressor(max_window_size=_LONGEST_WINDOW).decompressobj(),
+        _decompress_zstd,
+        _ZSTD_BYTES,
     ),
     Codec(
         "bzip2",
         tuple(b"BZh%d%b" % pair for pair in product(range(1, 10), (b"1AY&SY", b"\x17rE8P\x90"))),
         bz2.BZ2Decompressor,
+        _decompress_bzip2,
     ),
 )
 """The second magic numbers of zstd begin a skippable frame, those of bzip2 an empty file."""
@@ -63,7 +96,7 @@ def detect_codec(head: bytes) -> Codec | None:
 
 
 def decompress(chunks: Iterable[bytes], codec: Codec, uri: str) -> Iterator[bytes]:
-    """Yield the decompressed content of `chunks`, in pieces of some 100 KiB to some MiB.
+    """Yield the decompressed content of `chunks`, in pieces of half a MiB to two, however well it compresses.
 
     NUL and blanks between and behind the members are padding.
 
@@ -75,13 +108,13 @@ def decompress(chunks: Iterable[bytes], codec: Codec, uri: str) -> Iterator[byte
     members = _Members(codec, uri)
     output: list[bytes] = []
     size = 0
-    for compressed in _sliced(chunks):
+    for compressed in _sliced(chunks, codec.input_bytes):
         for content in members.decompress(compressed):
             output.append(content)
             size += len(content)
-        if size >= _OUTPUT_BYTES:
-            yield b"".join(output)
-            output, size = [], 0
+            if size >= _OUTPUT_BYTES:
+                yield b"".join(output)
+                output, size = [], 0
     if size:
         yield b"".join(output)
     members.end()
@@ -110,7 +143,7 @@ class _Members:
                     return
                 self._member = self._codec.member()
             try:
-                yield self._member.decompress(data)
+                yield from self._codec.decompress(self._member, data)
             except _CORRUPT as error:
                 raise self._error(len(data), str(error)) from error
             data = self._member.unused_data if self._member.eof else b""
@@ -152,7 +185,7 @@ class _Members:
         return SourceError(f"{self._uri}: cannot decompress {self._codec.name} at byte {at}: {reason}")
 
 
-def _sliced(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _sliced(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     for chunk in chunks:
-        for at in range(0, len(chunk), _COMPRESSED_BYTES):
-            yield chunk[at : at + _COMPRESSED_BYTES]
+        for at in range(0, len(chunk), size):
+            yield chunk[at : at + size]
