@@ -194,3 +194,14 @@ def test_every_value_of_a_repeated_key_is_checked(duplicates: str, violations: l
 def test_code_of_violations_is_the_first_in_order() -> None:
     violations = [Violation(code, "a", "", "") for code in ("length", "missing", "type")]
     assert violation_code(violations) == "missing"
+
+
+def test_values_beyond_a_hundred_are_counted_and_not_listed() -> None:
+    def explain(number: int) -> str:
+        values = tuple(str(index) for index in range(number))
+        contract = Contract("c", "c", "c", "1", "d", "", (Property("x", "string", enum=values),), None)
+        return compile_explainer({"c": contract}, None).explain(b'{"x":"a"}').violations[0].expected
+
+    hundred = ", ".join(str(index) for index in range(100))
+    assert explain(100) == f"one of {hundred}"
+    assert explain(102) == f"one of {hundred} and 2 more"

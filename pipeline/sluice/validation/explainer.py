@@ -27,6 +27,7 @@ from sluice.validation.value_checks import (
     Number,
     compile_object,
     instant,
+    listing,
     snippet,
 )
 
@@ -62,6 +63,8 @@ class Explainer:
     contracts: Mapping[str, Contract]
     checks: Mapping[str, Check]
     decode: Callable[[bytes], Any]
+    known_types: str
+    """What the type of a record must be, in words."""
 
     def explain(self, record: bytes) -> Explanation:
         """Return all violations of `record`, which may be any bytes; raises nothing."""
@@ -88,9 +91,13 @@ class Explainer:
             return Explanation(
                 None, None, None, (Violation("not_an_object", "", "an object", snippet(value)),)
             )
-        contract, unknown = self._contract(value)
+        contract = self._contract(value)
         if contract is None:
-            return Explanation(None, None, None, (unknown,))
+            route_by = self.route_by or ""
+            got = snippet(value.get(route_by, ABSENT))
+            return Explanation(
+                None, None, None, (Violation("unknown_type", route_by, self.known_types, got),)
+            )
         violations: list[Violation] = []
         self.checks[contract.event_type](value, "", violations)
         if self.route_by is not None and type(value) is DuplicateKeys:
@@ -101,13 +108,11 @@ class Explainer:
         time = instant(value.get(contract.event_time)) if contract.event_time is not None else None
         return Explanation(contract.event_type, contract, time, tuple(violations))
 
-    def _contract(self, value: Mapping[str, Any]) -> tuple[Contract | None, Violation]:
-        route_by = self.route_by or ""
-        tag = value.get(route_by, ABSENT)
-        unknown = Violation("unknown_type", route_by, f"one of {', '.join(self.contracts)}", snippet(tag))
+    def _contract(self, value: Mapping[str, Any]) -> Contract | None:
         if self.route_by is None:
-            return next(iter(self.contracts.values())), unknown
-        return self.contracts.get(tag) if isinstance(tag, str) else None, unknown
+            return next(iter(self.contracts.values()))
+        tag = value.get(self.route_by)
+        return self.contracts.get(tag) if isinstance(tag, str) else None
 
 
 def compile_explainer(contracts: Mapping[str, Contract], route_by: str | None) -> Explainer:
@@ -117,7 +122,7 @@ def compile_explainer(contracts: Mapping[str, Contract], route_by: str | None) -
     checks = {
         name: compile_object(routed_properties(contract, route_by)) for name, contract in by_type.items()
     }
-    return Explainer(route_by, by_type, checks, decode)
+    return Explainer(route_by, by_type, checks, decode, f"one of {listing(by_type)}")
 
 
 _decode = msgspec.json.Decoder(float_hook=Number).decode

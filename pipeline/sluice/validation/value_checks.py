@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ Check = Callable[[Any, str, list[Violation]], None]
 """Value, its dotted path, and the list to which violations are added. The value is never absent or null."""
 
 _SNIPPET = 100
+_LISTED = 100
 
 
 class Number:
@@ -131,11 +133,16 @@ _NAMES: Mapping[ValueType, str] = by_type(
 )
 
 
+def listing(values: Collection[object]) -> str:
+    """Return values with commas between them; only the first 100, since every dead letter has them."""
+    shown = ", ".join(str(value) for value in islice(values, _LISTED))
+    return shown if len(values) <= _LISTED else f"{shown} and {len(values) - _LISTED} more"
+
+
 def expectation(prop: Property) -> str:
     """Return what a value of `prop` must be, in words: its type, or the values that are allowed."""
     if prop.enum:
-        values = ", ".join(str(value) for value in prop.enum)
-        return values if len(prop.enum) == 1 else f"one of {values}"
+        return str(prop.enum[0]) if len(prop.enum) == 1 else f"one of {listing(prop.enum)}"
     return _NAMES[prop.type]
 
 
