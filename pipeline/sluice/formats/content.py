@@ -1,6 +1,6 @@
 """The bytes of a file, an object or an answer -> its text in UTF-8: compression and encoding are detected, never told.
 
-One reader for all sources. It unpacks what is compressed, also twice, turns UTF-16 and UTF-32 into UTF-8, and refuses
+One reader for all sources. It unpacks what is compressed, also twice, turns UTF-16 and UTF-32 into UTF-8, and rejects
 the binary formats that it knows, with the way out, before they become thousands of dead letters.
 """
 
@@ -75,10 +75,10 @@ _ENCODINGS = (
     ("utf-32-be", _starts(rb"\x00\x00\xfe\xff")),
     ("utf-16-le", _starts(rb"\xff\xfe")),
     ("utf-16-be", _starts(rb"\xfe\xff")),
-    ("utf-32-le", _starts(rb"(?:[ -/:-~\t\r\n]\x00\x00\x00)[\x01-\x7f]\x00\x00\x00")),
-    ("utf-32-be", _starts(rb"\x00\x00\x00[ -/:-~\t\r\n]\x00\x00\x00[\x01-\x7f]")),
-    ("utf-16-le", _starts(rb"[ -/:-~\t\r\n]\x00[\x01-\x7f]\x00")),
-    ("utf-16-be", _starts(rb"\x00[ -/:-~\t\r\n]\x00[\x01-\x7f]")),
+    ("utf-32-le", _starts(rb"(?:[ -/:-~\t\r\n\x1e]\x00\x00\x00)[\x01-\x7f]\x00\x00\x00")),
+    ("utf-32-be", _starts(rb"\x00\x00\x00[ -/:-~\t\r\n\x1e]\x00\x00\x00[\x01-\x7f]")),
+    ("utf-16-le", _starts(rb"[ -/:-~\t\r\n\x1e]\x00[\x01-\x7f]\x00")),
+    ("utf-16-be", _starts(rb"\x00[ -/:-~\t\r\n\x1e]\x00[\x01-\x7f]")),
 )
 """By its byte order mark, or by the NULs of two ASCII characters (RFC 4627, section 3), of which the first is no digit:
 digits with NUL between them may be values that NUL separates."""

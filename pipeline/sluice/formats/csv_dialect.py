@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sluice.formats.csv_rows import BOM, RowJoiner, RowSyntax
+from sluice.formats.csv_rows import RowJoiner, RowSyntax
+from sluice.formats.json_lines import BOM
 from sluice.formats.text_coercion import has_decimal_comma
 from sluice.provenance import CsvDialect
 

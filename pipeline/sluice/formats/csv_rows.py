@@ -13,13 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sluice.formats.json_lines import LineOffsets, line_blocks
+from sluice.formats.json_lines import BOM, LineOffsets, line_blocks
 
 MAX_ROW_BYTES = 1 << 20
 MAX_ROW_LINES = 10_000
 """A row longer than this is broken: its quote was never meant to be closed."""
-
-BOM = b"\xef\xbb\xbf"
 
 csv.field_size_limit(MAX_ROW_BYTES)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from sluice.formats.json_lines import Records
+from sluice.formats.json_lines import BOM, Records
 from sluice.formats.json_recovery import (
     BETWEEN,
     MAX_ELEMENT_BYTES,
@@ -24,7 +24,6 @@ from sluice.formats.json_recovery import (
 _DEPTH = 16
 """Nesting that the fast pattern follows; deeper elements are found by counting brackets, half as fast."""
 
-_BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\n\r"
 
 _SPACE = rb"[ \t\n\r]*+"
@@ -153,7 +152,7 @@ def read_document(chunks: Iterable[bytes], start: int = 0, stop: int | None = No
     """
     scan, rest = _Scan(start), b""
     stream = iter(chunks)
-    while buffer := b"".join((rest, *read_at_least(stream, max(len(rest), len(_BOM))))):
+    while buffer := b"".join((rest, *read_at_least(stream, max(len(rest), len(BOM))))):
         scan.broken = len(buffer) == len(rest)  # the file ended within a value
         scan.take(buffer)
         if scan.records:
@@ -181,7 +180,7 @@ def is_document(head: bytes, whole: bool) -> bool:
     first, ended, rest = text.partition(b"\n")
     first = first.rstrip(BETWEEN)
     if not first.startswith((b"{", b"[")):
-        return whole and not text and head.startswith(_BOM)
+        return whole and not text and head.startswith(BOM)
     array_of_objects = _array_of_objects.match(first) is not None
     if not ended and not whole:
         return array_of_objects or _is_followed(text)

@@ -6,6 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, compress, repeat
 from typing import NamedTuple, overload
 
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8."""
+
+_BOM_ALONE = BOM + b"\r"
 _BLANK = b" \t\r\x1e"
 _AFTER_BLANK = b"!"
 """No line that begins with a blank, and so no blank line, is as great as this one."""
@@ -54,8 +58,8 @@ class LineOffsets(Sequence[int]):
 def read_lines(chunks: Iterable[bytes], start: int = 0, stop: int | None = None) -> Iterator[Records]:
     r"""Cut the lines that begin at `start` or later, and before `stop`, into blocks of about a chunk each.
 
-    Splits that touch therefore give every line exactly once. A blank line is no record; blank are spaces, tabs, `\r`
-    and the record separator of RFC 7464. NUL is not: files that a crash left have runs of it in place of records.
+    Splits that touch therefore give every line exactly once. A blank line is no record; blank are spaces, tabs, `\r`,
+    a byte order mark and the record separator of RFC 7464. NUL is not: a crash may have left it in place of records.
 
     Args:
         chunks: consecutive bytes of the file from `max(start - 1, 0)` on; the byte before `start` shows whether a
@@ -65,14 +69,15 @@ def read_lines(chunks: Iterable[bytes], start: int = 0, stop: int | None = None)
 
     """
     for offset, lines in line_blocks(chunks, start, stop):
-        # One scan in C costs a tenth of what it costs to copy the list, and few blocks have a blank line.
-        records = [line for line in lines if _is_record(line)] if min(lines) < _AFTER_BLANK else lines
+        # Scans in C cost a tenth of what it costs to copy the list, and few blocks have a blank line.
+        blank = min(lines) < _AFTER_BLANK or BOM in lines or _BOM_ALONE in lines
+        records = [line for line in lines if _is_record(line)] if blank else lines
         if records:
             yield Records(records, LineOffsets(offset, lines, len(records)))
 
 
 def _is_record(line: bytes) -> bool:
-    return bool(line.strip(_BLANK))
+    return line.strip(_BLANK) not in (b"", BOM)
 
 
 def line_blocks(

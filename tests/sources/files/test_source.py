@@ -239,6 +239,12 @@ def test_csv_header_without_an_end_is_an_error(tmp_path: Path) -> None:
     assert error_of(path) == f"{path}: {problem}"
 
 
+@pytest.mark.parametrize("data", [b'{"a":1}\n', b"\xef\xbb\xbf[\n {\n", b'{\n  "a": 1\n}', b"[[1]]"])
+def test_json_that_is_named_csv_is_an_error(tmp_path: Path, data: bytes) -> None:
+    path = write(tmp_path / "x.csv", data)
+    assert error_of(path) == f"{path}: expected CSV, as its name says, got JSON; rename it"
+
+
 def test_deleted_file_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", b"{}\n")
     items = plan_reading(find_files(str(path)))

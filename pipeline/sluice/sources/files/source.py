@@ -8,6 +8,7 @@ Which files a path, a folder or a pattern names is described in `listing.find_fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, NamedTuple
@@ -42,6 +43,8 @@ _OPENING_BYTES = 64 << 10
 _PACKED_WEIGHT = 8
 _PACKED_SUFFIXES = (".gz", ".bz2", ".zst")
 _CSV_SUFFIXES = (".csv", ".tsv")
+_json = re.compile(rb'(?:\xef\xbb\xbf)?\s*+(?:\{\s*+["}]|\[\s*+[\[{])')
+"""How JSON begins, and the header of no CSV file."""
 
 
 class Piece(NamedTuple):
@@ -177,9 +180,13 @@ def _read_layout(chunks: Iterator[bytes], uri: str) -> tuple[CsvLayout | None, I
     """Return the layout of a CSV file, None if it has no header, and its chunks from the first on.
 
     Raises:
-        SourceError: the header is longer than a row may be.
+        SourceError: the header is longer than a row may be, or the file is JSON.
 
     """
+    head, chunks = peek(chunks, HEAD_BYTES + 1)
+    if _json.match(head):
+        message = f"{uri}: expected CSV, as its name says, got JSON; rename it"
+        raise SourceError(message)
     for size in (HEAD_BYTES, MAX_ROW_BYTES):  # the second is for a header of tens of thousands of columns
         head, chunks = peek(chunks, size + 1)
         layout = detect_layout(head[:size], len(head) <= size)
