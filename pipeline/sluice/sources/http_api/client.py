@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import SourceError
 from sluice.formats.compression import MAGIC_BYTES, decompress, detect_codec
+from sluice.formats.content import open_content, peek
 from sluice.retry import RetryPolicy
 from sluice.sources.http_api.documents import HEADER, NOT_JSON, KeyPath, open_document
 from sluice.sources.http_api.history import BROKEN_LINK
@@ -36,8 +36,10 @@ _PAST_THE_END = frozenset({204, 404})
 """Statuses of numbered pages behind the last one."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_CHUNK_BYTES = 64 << 10
-"""Of the packed answer: gzip unpacks each to at most 66 MB before the limit is looked at."""
+_CHUNK_BYTES = 4 << 10
+"""Of the packed answer: gzip unpacks each to at most 4 MB, and zstd to 128 MB, before the limit is looked at."""
+
+_CHARSET = re.compile(r"charset\s*=\s*\"?([a-z0-9._:-]+)")
 
 _HTTP_DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 """RFC 9110, section 5.6.7."""
@@ -154,7 +156,7 @@ class ApiClient:
             message = f"{shown}: expected status {_OK}, got {status}"
             raise SourceError(message)
         kind = answer.headers.get("Content-Type", "").lower()
-        body = self._read(answer, shown)
+        body = _in_utf8(self._read(answer, shown), kind)
         headers = _hints(answer.headers, self._rules.next)
         link = _next_link(answer.headers.get_list("Link"))
         if link is None:
@@ -169,7 +171,10 @@ class ApiClient:
             message = f"{shown}: expected an answer with Content-Encoding gzip or none, got {coding!r}"
             raise SourceError(message)
         pieces, size = [], 0
-        for piece in _unpacked(answer.iter_raw(_CHUNK_BYTES), shown):
+        chunks = answer.iter_raw(_CHUNK_BYTES)
+        for piece in open_content(
+            _unpacked(chunks, shown) if coding.endswith("gzip") else chunks, shown
+        ).chunks:
             pieces.append(piece)
             size += len(piece)
             if size > self._limits.page_bytes:
@@ -180,21 +185,28 @@ class ApiClient:
 
 
 def _unpacked(chunks: Iterator[bytes], shown: str) -> Iterator[bytes]:
-    """Yield the content of a body, which may be a compressed file, too."""
-    first = b""
-    for chunk in chunks:
-        first += chunk
-        if len(first) >= MAGIC_BYTES:
-            break
+    """Yield what a server packed for the way. If it is cut off, another answer may be whole."""
+    first, rest = peek(chunks, MAGIC_BYTES)
     codec = detect_codec(first)
-    if codec is None:
-        yield first
-        yield from chunks
-        return
     try:
-        yield from decompress(chain([first], chunks), codec, shown)
+        yield from rest if codec is None else decompress(rest, codec, shown)
     except SourceError as error:
         raise _TransientError(str(error)) from error
+
+
+def _in_utf8(body: bytes, content_type: str) -> bytes:
+    """Return a body in UTF-8; the charset of its type counts only if it is in another encoding."""
+    charset = _CHARSET.search(content_type)
+    if charset is None or body.isascii():
+        return body
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        try:
+            return body.decode(charset[1]).encode()
+        except (LookupError, UnicodeError):
+            return body
+    return body
 
 
 def _next_link(headers: list[str]) -> str | None:

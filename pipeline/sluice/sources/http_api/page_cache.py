@@ -28,6 +28,8 @@ class StoredPage(msgspec.Struct):
     arrival: float
     api: str = ""
     """Hash of the API's URL; '' in folders of earlier releases, whose pages have their URLs as they were requested."""
+    shown: str = ""
+    """The API's URL without its secrets."""
 
 
 class Redaction:
@@ -111,12 +113,14 @@ class PageCache:
         self._earlier = len(self._names)
         self._redaction = Redaction(api, rules, token)
         self._api = hashlib.sha256(api.reveal().encode()).hexdigest()
+        self._shown = str(api)
         if self._names:
             first = self._load(0)
             if first.api != self._api and (first.api or first.page.url != api.reveal()):
-                message = f"{store.root}: expected pages of {api}, got those of {rules.shown(first.page.url)}"
-                hint = " with another query" if rules.shown(first.page.url) == str(api) else ""
-                raise ConfigError(message + hint)
+                shown = first.shown or rules.shown(first.page.url)
+                hint = " with another query" if shown == self._shown else ""
+                message = f"{store.root}: expected pages of {api}, got those of {shown}{hint}"
+                raise ConfigError(message)
 
     def is_last(self, number: int) -> bool:
         """Return whether the page is the last of earlier runs."""
@@ -134,7 +138,7 @@ class PageCache:
 
         """
         name = f"{len(self._names):08d}.page"
-        hidden = StoredPage(self._redaction.hide(stored.page), stored.arrival, self._api)
+        hidden = StoredPage(self._redaction.hide(stored.page), stored.arrival, self._api, self._shown)
         if not self._store.create(name, msgspec.msgpack.encode(hidden)):
             message = f"{self._store.url(name)}: expected no such page yet; another run reads this API"
             raise SourceError(message)
@@ -142,8 +146,6 @@ class PageCache:
 
     def _load(self, number: int) -> StoredPage:
         stored = msgspec.msgpack.decode(self._store.read(self._names[number]), type=StoredPage)
-        return (
-            StoredPage(self._redaction.reveal(stored.page), stored.arrival, stored.api)
-            if stored.api
-            else stored
-        )
+        if stored.api:
+            stored.page = self._redaction.reveal(stored.page)
+        return stored

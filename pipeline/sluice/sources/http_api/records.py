@@ -10,6 +10,7 @@ import msgspec
 
 from sluice.errors import SourceError
 from sluice.formats import FORMATS, HEAD_BYTES, detect_format
+from sluice.formats.joined_records import separate
 from sluice.sources.http_api.documents import (
     MISSING,
     NOT_JSON,
@@ -229,4 +230,5 @@ def _pieces(body: bytes) -> list[bytes]:
     read = (
         FORMATS["json_array"] if array else detect_format(body[:HEAD_BYTES], len(body) <= HEAD_BYTES)
     ).read
-    return [record for records in read([body], 0, None) for record in records.records]
+    records = (record for block in read([body], 0, None) for record in block.records)
+    return [part for record in records for _, part in separate(record)]
