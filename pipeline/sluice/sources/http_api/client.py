@@ -36,8 +36,8 @@ _PAST_THE_END = frozenset({204, 404})
 """Statuses of numbered pages behind the last one."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_CHUNK_BYTES = 4 << 10
-"""Of the packed answer: gzip unpacks each to at most 4 MB, and zstd to 128 MB, before the limit is looked at."""
+_CHUNK_BYTES = 64 << 10
+"""Of a packed answer; `decompress` unpacks it in small pieces, so that the limit is noticed in time."""
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([a-z0-9._:-]+)")
 
