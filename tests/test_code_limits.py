@@ -55,3 +55,31 @@ def test_every_suppression_has_a_reason(folder: str) -> None:
         if SUPPRESSION.search(line) and not WITH_REASON.search(line) and path != Path(__file__)
     ]
     assert bare == []
+
+
+ASSERTING_CALLS = {"raises", "fail", "warns", "assert_that"}
+"""Of pytest and Beam."""
+
+
+def asserts(function: ast.AST) -> bool:
+    return any(
+        isinstance(node, ast.Assert)
+        or (isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ASSERTING_CALLS)
+        for node in ast.walk(function)
+    )
+
+
+def test_every_test_asserts_something() -> None:
+    """By itself or by a function of the tests that it calls."""
+    defined = [(path, function) for path in modules("tests") for function in functions(path)]
+    helpers = {function.name for _, function in defined if asserts(function)}
+
+    def calls_helper(function: ast.AST) -> bool:
+        calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+        return any(isinstance(callee, ast.Name) and callee.id in helpers for callee in calls)
+
+    assert [
+        f"{path.relative_to(ROOT)}: {function.name}"
+        for path, function in defined
+        if function.name.startswith("test_") and not (asserts(function) or calls_helper(function))
+    ] == []

@@ -221,8 +221,10 @@ def test_order_is_written_and_read() -> None:
     }
 
 
-def test_dead_letters_have_a_schema() -> None:
-    fastavro.parse_schema(avro_schema(LETTERS))
+def test_schema_of_dead_letters_has_every_property() -> None:
+    schema = fastavro.parse_schema(avro_schema(LETTERS))
+    assert isinstance(schema, dict)
+    assert [field["name"] for field in schema["fields"]] == [prop.name for prop in LETTERS.properties]
 
 
 def test_names_of_types_are_unique() -> None:

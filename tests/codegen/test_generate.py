@@ -265,8 +265,10 @@ def test_committed_snowflake_ddl_parses(name: str) -> None:
 
 
 @pytest.mark.parametrize("event_type", TABLES)
-def test_committed_schemas_are_valid(event_type: str) -> None:
+def test_committed_schemas_are_valid_and_have_the_same_properties(event_type: str) -> None:
     folder = "schemas/backend_events"
-    fastavro.parse_schema(json.loads(committed(f"{folder}/avro/{event_type}.avsc")))
+    avro = fastavro.parse_schema(json.loads(committed(f"{folder}/avro/{event_type}.avsc")))
     schema = json.loads(committed(f"{folder}/json_schema/{event_type}.schema.json"))
-    jsonschema_rs.meta.validate(schema)
+    assert jsonschema_rs.meta.is_valid(schema)
+    assert isinstance(avro, dict)
+    assert [field["name"] for field in avro["fields"]] == list(schema["properties"])

@@ -62,5 +62,16 @@ def test_worker_that_keeps_pythons_lock_ends_with_its_killed_launcher(kind: str)
 
 
 def test_workers_that_nobody_starts_end_with_the_context() -> None:
+    before = children()
     with local_workers(2, PipelineOptions([])):
-        pass
+        assert len(children() - before) == 2
+    assert children() == before
+
+
+def children() -> set[str]:
+    """Return the ids of the processes that this one has started and that have not ended."""
+    return {
+        pid
+        for thread in Path("/proc/self/task").iterdir()
+        for pid in (thread / "children").read_text().split()
+    }

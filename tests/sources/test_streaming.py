@@ -58,6 +58,7 @@ def test_finished_range_has_no_residual(start: int) -> None:
     tracker = EndlessTracker(OffsetRange(start, END))
     finish(tracker)
     tracker.check_done()
+    assert tracker.try_split(0) is None
 
 
 def test_watermark_never_moves_back() -> None:

@@ -384,7 +384,9 @@ def test_decoder_and_explainer_agree_on_arbitrary_bytes(data: st.DataObject) -> 
     snip = data.draw(
         st.binary(max_size=3) | st.sampled_from([b'"', b"\\ud800", b"\xff", b"{", b",", b"\x00"])
     )
-    verdict(EVENTS, "event_type", record[:start] + snip + record[stop:])
+    changed = record[:start] + snip + record[stop:]
+    explanation = verdict(EVENTS, "event_type", changed)
+    assert bool(explanation.violations) != accepted(*compiled(tuple(EVENTS.items()), "event_type"), changed)
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, 900, 100_000])

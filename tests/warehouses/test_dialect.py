@@ -35,6 +35,8 @@ def test_name_of_a_system_table_is_rejected(dialect: Dialect, table: str) -> Non
 @every_dialect
 def test_table_and_columns_of_common_names_are_accepted(dialect: Dialect) -> None:
     dialect.check_contract(LETTER, LETTER.columns)
+    assert dialect.table_names.allows(LETTER.table)
+    assert [column.name for column in LETTER.columns if not dialect.column_names.allows(column.name)] == []
 
 
 PLAIN = Dialect(

@@ -89,10 +89,19 @@ def test_loads_a_day_follow_from_shards_and_flush(
 
 
 @pytest.mark.parametrize(
-    ("types", "shards", "flush"), [(3, 1, 10.0), (1, 1, 3.2), (12, 1, 15.0), (1, 10, 60.0)]
+    ("types", "shards", "flush", "loads"),
+    [
+        (3, 1, 10.0, (10_080, 40_320)),
+        (1, 1, 3.2, (28_800, 57_600)),
+        (12, 1, 15.0, (7_200, 93_600)),
+        (1, 10, 60.0, (28_800, 31_680)),
+    ],
 )
-def test_rate_within_the_quota_is_accepted(types: int, shards: int, flush: float) -> None:
+def test_rate_within_the_quota_is_accepted(
+    types: int, shards: int, flush: float, loads: tuple[int, int]
+) -> None:
     BigQueryWarehouse("p", "d").check_rate(types, shards, flush)
+    assert loads_a_day(types, shards, flush) == loads
 
 
 @pytest.mark.parametrize(
@@ -122,4 +131,6 @@ def test_rate_above_the_quota_is_rejected(arguments: Any, message: str) -> None:
 
 
 def test_appends_have_no_rate_limit() -> None:
+    with pytest.raises(ConfigError):
+        BigQueryWarehouse("p", "d").check_rate(2, 11, 0.5)
     BigQueryWarehouse("p", "d", method="storage_write").check_rate(2, 11, 0.5)
