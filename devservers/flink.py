@@ -12,8 +12,9 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from devservers.ports import free_port
-from devservers.process import LIFETIME, PROGRAMS, ServerProcess, serving, wait_until
+from devservers.process import LIFETIME, PROGRAMS, ServerProcess, serving
 from devservers.tools import require_path, require_program
+from devservers.waiting import wait_until
 
 PARALLELISM = 2
 
@@ -144,7 +145,7 @@ class FlinkCluster:
             managers = self.request("taskmanagers")["taskmanagers"]
             return any(f":{port}/" in manager["path"] for manager in managers)
 
-        wait_until(is_registered, f"flink: register TaskManager {self._started}", interval=_LOOK_SECONDS)
+        wait_until(is_registered, f"flink registers TaskManager {self._started}", interval=_LOOK_SECONDS)
 
     def kill_task_manager(self) -> None:
         """Kill the oldest one with SIGKILL."""
@@ -168,7 +169,7 @@ class FlinkCluster:
 
     def job(self) -> str:
         """Return the id of the one job that runs, once the job server has submitted it."""
-        wait_until(lambda: bool(self._running_jobs()), "flink: run a job", _JOB_SECONDS, _LOOK_SECONDS)
+        wait_until(lambda: bool(self._running_jobs()), "flink runs a job", _JOB_SECONDS, _LOOK_SECONDS)
         (job,) = self._running_jobs()
         return job
 
@@ -180,7 +181,7 @@ class FlinkCluster:
         self.request(f"jobs/{job}", "PATCH")
         wait_until(
             lambda: bool(self.request(f"jobs/{job}")["state"] == "CANCELED"),
-            f"flink: cancel {job}",
+            f"flink cancels {job}",
             interval=_LOOK_SECONDS,
         )
 

@@ -17,8 +17,9 @@ from sluice.tooling.publishers import KafkaPublisher
 
 from devservers.errors import MissingTool
 from devservers.ports import restart_port
-from devservers.process import LIFETIME, START_TIMEOUT, ServerProcess, wait_until
+from devservers.process import LIFETIME, START_TIMEOUT, ServerProcess
 from devservers.tools import TOOLS, require_path, require_program
+from devservers.waiting import wait_until
 
 USER, PASSWORD = "reader", "hush"
 """Of the secure listener."""
@@ -104,7 +105,7 @@ class KafkaBroker:
                 return bool(client.list_topics(timeout=1).brokers)
             return False
 
-        wait_until(answers, "kafka: answer")
+        wait_until(answers, "kafka answers")
 
     def kill(self) -> None:
         """Kill it with SIGKILL."""

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,6 +14,8 @@ from urllib.request import urlopen
 
 import duckdb
 
+from devservers import waiting
+from devservers.errors import ConditionTimeout
 from devservers.ports import free_port
 from devservers.sluice_process import SLUICE, SluiceProcess
 from devservers.topic import Topic
@@ -26,6 +27,7 @@ STORED_SECONDS = 150.0
 """Within which everything that was published must be stored."""
 
 _LOOK_SECONDS = 0.2
+_OUTPUT_CHARACTERS = 3000
 
 
 class Warehouse(Protocol):
@@ -148,9 +150,16 @@ def wait_until(
         AssertionError: it does not hold within so many seconds, or the run that must bring it about has ended.
 
     """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        output = run.output()[-3000:] if run is not None else ""
-        assert time.monotonic() < deadline, f"did not happen within {seconds:g} s\n{output}"
-        assert run is None or run.process.poll() is None, output
-        time.sleep(_LOOK_SECONDS)
+
+    def holds() -> bool:
+        if condition():
+            return True
+        assert run is None or run.process.poll() is None, run.output()[-_OUTPUT_CHARACTERS:]
+        return False
+
+    try:
+        waiting.wait_until(holds, "what the job is to bring about", seconds, _LOOK_SECONDS)
+    except ConditionTimeout as error:
+        output = run.output()[-_OUTPUT_CHARACTERS:] if run is not None else ""
+        message = f"{error}\n{output}"
+        raise AssertionError(message) from error

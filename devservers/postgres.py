@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from devservers.ports import free_port
-from devservers.process import ServerProcess, wait_until
+from devservers.process import ServerProcess
 from devservers.tools import require_program
+from devservers.waiting import wait_until
 
 USER = "sluice"
 PASSWORD = "s'3 cr\\et%41"
@@ -49,7 +50,7 @@ class PostgresServer:
         ready = [require_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         wait_until(
             lambda: subprocess.run(ready, check=False).returncode == 0,
-            "postgres: take connections",
+            "postgres takes connections",
             interval=0.05,
         )
 

@@ -7,13 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from devservers.errors import ServerError
+from devservers.waiting import wait_until
 
 LIFETIME = 1800.0
 """Seconds until a server ends by itself, should the process that started it be killed."""
@@ -57,7 +57,7 @@ class ServerProcess:
             [*guard, *self._command], start_new_session=True, stdin=nothing, stdout=nothing, stderr=nothing
         )
         try:
-            wait_until(self._is_listening, f"{self._command[0]}: listen on port {self._port}")
+            wait_until(self._is_listening, f"{self._command[0]} listens on port {self._port}", START_TIMEOUT)
         except ServerError:
             self.kill()
             raise
@@ -83,7 +83,9 @@ class ServerProcess:
             self._process.wait()
             self._process = None
             wait_until(
-                lambda: not self._accepts_connections(), f"{self._command[0]}: end", interval=_END_INTERVAL
+                lambda: not self._accepts_connections(),
+                f"{self._command[0]} ends",
+                interval=_END_INTERVAL,
             )
 
     def freeze(self) -> None:
@@ -108,20 +110,3 @@ def serving(command: Sequence[str], port: int, lifetime: float = LIFETIME) -> It
         yield process
     finally:
         process.kill()
-
-
-def wait_until(
-    condition: Callable[[], bool], name: str, timeout: float = START_TIMEOUT, interval: float = 0.1
-) -> None:
-    """Check a condition every `interval` seconds until it holds.
-
-    Raises:
-        ServerError: it does not hold within `timeout` seconds.
-
-    """
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            message = f"{name}: did not happen within {timeout:g} s"
-            raise ServerError(message)
-        time.sleep(interval)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from devservers.tools import ROOT
+from devservers.waiting import wait_until
 
 SLUICE = str(Path(sys.executable).with_name("sluice"))
 """The command of this environment."""
@@ -55,13 +56,13 @@ class SluiceProcess:
 
     def until(self, condition: Callable[[], bool]) -> bool:
         """Wait until a condition holds; return False if the command ended before."""
-        for _ in range(int(EXIT_SECONDS / _LOOK_SECONDS)):
-            if condition():
-                return self.process.poll() is None
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(_LOOK_SECONDS)
-                return False
-        raise AssertionError(self.output())
+        wait_until(
+            lambda: condition() or self.process.poll() is not None,
+            "the moment that the test waits for, or the end of the command",
+            EXIT_SECONDS,
+            _LOOK_SECONDS,
+        )
+        return self.process.poll() is None
 
     def kill(self, *roles: str, number: int = signal.SIGKILL) -> None:
         """Send a signal to the processes with these roles; without roles to the whole group, as a terminal does."""

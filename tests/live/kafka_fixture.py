@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
@@ -23,6 +22,7 @@ from sluice.sources.streaming import StreamingSource
 
 from devservers import prism
 from devservers.kafka import KafkaBroker
+from devservers.waiting import wait_until
 
 TIMEOUT_SECONDS = 120
 DAY = 86_400_000
@@ -30,14 +30,6 @@ DAY = 86_400_000
 BATCHES: dict[str, list[RecordBatch]] = {}
 PANES: dict[str, list[int]] = {}
 """Name of a run -> its batches, and the sizes of its panes; its workers are threads of this process."""
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until the condition is true; fail after TIMEOUT_SECONDS."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true"
-        time.sleep(0.05)
 
 
 class OwnTopic:
@@ -180,7 +172,7 @@ class Reading:
         return PANES[self.name]
 
     def until(self, number: int) -> None:
-        until(lambda: len(self.records()) >= number)
+        wait_until(lambda: len(self.records()) >= number, f"{number} records are read", TIMEOUT_SECONDS)
 
     def metric(self, name: str) -> int:
         """Return a counter of the job when it had ended."""

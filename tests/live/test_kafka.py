@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
@@ -14,6 +15,7 @@ from sluice.sources import open_source
 from sluice.sources.kafka.source import KafkaSource
 
 from devservers.kafka import KafkaBroker
+from devservers.waiting import wait_until
 from tests.live.kafka_fixture import (
     DAY,
     TIMEOUT_SECONDS,
@@ -21,7 +23,6 @@ from tests.live.kafka_fixture import (
     Reading,
     numbered,
     reading,
-    until,
 )
 from tests.origins import offsets_of
 
@@ -74,7 +75,10 @@ def test_records_are_read_once_with_offset_and_log_time(broker: KafkaBroker) -> 
         topic.send(values, partition, timestamp=1_700_000_000_000 + partition)
     with reading(topic) as run:
         run.until(27_000)
-        until(lambda: [topic.committed(partition) for partition in range(3)] == [9_000] * 3)
+        wait_until(
+            lambda: [topic.committed(partition) for partition in range(3)] == [9_000] * 3,
+            "the offset 9000 of each partition is committed",
+        )
     records: dict[int, dict[int, bytes]] = {0: {}, 1: {}, 2: {}}
     for batch in run.batches:
         assert isinstance(batch.provenance, PartitionProvenance)
@@ -105,7 +109,8 @@ def test_idle_partitions_do_not_delay_the_watermark(broker: KafkaBroker) -> None
     topic.send([b"a", b"b"], 1)
     with reading(topic) as run:
         run.until(2)
-        until(lambda: sum(run.pane_sizes()) == 2)  # the window of the records has closed
+        wait_until(lambda: sum(run.pane_sizes()) == 2, "the window of both records is closed")
+    assert sorted(run.records()) == [b"a", b"b"]
 
 
 def test_watermark_follows_the_slowest_partition(broker: KafkaBroker) -> None:
@@ -116,7 +121,10 @@ def test_watermark_follows_the_slowest_partition(broker: KafkaBroker) -> None:
     topic.send([b"new"], 1)
     with reading(topic) as run:
         run.until(100_001)
-        until(lambda: sum(run.pane_sizes()) == 100_001)  # the windows allow no lateness: none was dropped
+        wait_until(
+            lambda: sum(run.pane_sizes()) == 100_001, "the windows of all records are closed"
+        )  # without lateness: none was dropped
+    assert Counter(run.records()) == {b"x" * 100: 100_000, b"new": 1}
 
 
 def test_open_transactions_delay_and_aborted_transactions_are_skipped(broker: KafkaBroker) -> None:
@@ -136,12 +144,12 @@ def test_open_transactions_delay_and_aborted_transactions_are_skipped(broker: Ka
     producer.abort_transaction(TIMEOUT_SECONDS)
     with reading(topic) as run:
         run.until(2)
-        until(lambda: topic.committed() == 5)  # behind both markers
+        wait_until(lambda: topic.committed() == 5, "the offset 5 is committed")  # behind both markers
         transaction(b"2")
         topic.send([b"3"])
         producer.commit_transaction(TIMEOUT_SECONDS)
         run.until(4)
-        until(lambda: topic.committed() == topic.end() == 8)
+        wait_until(lambda: topic.committed() == topic.end() == 8, "the offset 8 is committed")
     assert run.records() == [b"0", b"1", b"2", b"3"]
     assert [offset for batch in run.batches for offset in offsets_of(batch)] == [0, 1, 5, 6]
 
@@ -154,7 +162,7 @@ def test_keys_headers_and_tombstones_become_attributes(broker: KafkaBroker) -> N
     topic.send([None], key=b"user-2")
     with reading(topic) as run:
         run.until(3)
-        until(lambda: topic.committed() == 5)
+        wait_until(lambda: topic.committed() == 5, "the offset 5 is committed")
     assert run.records() == [b"a", b"b", b""]
     origins = [batch.origin(index) for batch in run.batches for index in range(len(batch.records))]
     assert [origin.offset for origin in origins] == [0, 2, 3]

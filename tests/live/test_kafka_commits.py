@@ -18,12 +18,12 @@ from sluice.sources.kafka.source import OffsetSpanRead, PartitionDiscovery
 from sluice.sources.streaming import StreamingSource
 
 from devservers.kafka import KafkaBroker
+from devservers.waiting import wait_until
 from tests.live.kafka_fixture import (
     OwnTopic,
     Reading,
     numbered,
     reading,
-    until,
 )
 
 pytestmark = pytest.mark.alone
@@ -44,7 +44,10 @@ def test_restart_continues_at_the_committed_prefix(
         assert sorted(run.records()) == sorted(numbered(0, 5_000))
         first, *others, last = run.incomplete
         run.complete(*others, first)
-        until(lambda: topic.committed() == last.provenance.position)
+        wait_until(
+            lambda: topic.committed() == last.provenance.position,
+            "the offset behind the last batch is committed",
+        )
     with reading(topic) as run:
         run.until(len(last.records))
     assert run.records() == last.records
@@ -135,10 +138,12 @@ def test_group_with_other_members_is_warned_about(
     topic.send(numbered(0, 10))
     other = Consumer({**topic.settings, "group.id": f"g-{topic.name}"})
     other.subscribe([topic.name])
-    until(lambda: other.poll(0.1) is None and bool(other.assignment()))
+    wait_until(
+        lambda: other.poll(0.1) is None and bool(other.assignment()), "the other consumer has partitions"
+    )
     with reading(topic, group=f"g-{topic.name}") as run:
         run.until(10)
-        until(lambda: bool(caplog.messages))
+        wait_until(lambda: bool(caplog.messages), "a warning is logged")
     other.close()
     assert len(run.records()) == 10
     assert [text for text in caplog.messages if topic.name in text] == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from threading import Thread
 
@@ -11,35 +10,47 @@ import pytest
 from sluice.clock import system_clock
 from sluice.run_state import RunState
 from sluice.sources.kafka import reader as kafka_reader
+from sluice.sources.kafka.client import Outage
 from sluice.sources.kafka.connector import KafkaConnector
 from sluice.sources.kafka.reader import Readers
 
 from devservers import kafka
 from devservers.kafka import KafkaBroker
+from devservers.waiting import wait_until
 from tests.live.kafka_fixture import (
     OwnTopic,
     numbered,
     reading,
-    until,
 )
 
 pytestmark = pytest.mark.alone
 
 
-def test_killed_broker_that_restarts_loses_no_record(tmp_path: Path) -> None:
+def test_killed_broker_that_restarts_loses_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = []
+    failed = Outage.failed
+
+    def observe(outage: Outage, partition: int, reason: str) -> None:
+        failures.append(partition)
+        failed(outage, partition, reason)
+
+    monkeypatch.setattr(Outage, "failed", observe)
     with kafka.start(tmp_path) as broker:
         topic = OwnTopic(broker, partitions=2)
         topic.send(numbered(0, 1_000))
         with reading(topic) as run:
             run.until(1_000)
-            until(lambda: topic.committed() == 1_000)
+            wait_until(lambda: topic.committed() == 1_000, "the offset 1000 is committed")
             broker.kill()
-            time.sleep(3)  # the outage
+            wait_until(lambda: failures, "the source notices the outage")
             broker.start()
             topic.send(numbered(1_000, 2_000))
             topic.send([b"other"], 1)
             run.until(2_001)
-            until(lambda: (topic.committed(0), topic.committed(1)) == (2_000, 1))
+            wait_until(
+                lambda: (topic.committed(0), topic.committed(1)) == (2_000, 1),
+                "the offsets of all records are committed",
+            )
         assert sorted(run.records()) == sorted([*numbered(0, 2_000), b"other"])
 
 
@@ -60,20 +71,20 @@ def test_job_drains_while_the_broker_is_down(tmp_path: Path, caplog: pytest.LogC
 def test_last_commit_is_retried_until_the_broker_answers(
     broker: KafkaBroker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_reader, "ANSWER_SECONDS", 1.0)
     caplog.set_level(logging.WARNING, "sluice")
     topic = OwnTopic(broker)
     topic.send(numbered(0, 10))
     readers = Readers(KafkaConnector.parse(topic.url()).topic, system_clock, RunState())
     readers.commits.request(0, 3)
     assert readers.commits.flush()
+    monkeypatch.setattr(kafka_reader, "ANSWER_SECONDS", 1.0)
     reader = readers.reader(0, 3)
     reader.offsets.add(10)()
     readers.commits.request(0, 3)
     broker.freeze()
     closing = Thread(target=readers.close)
     closing.start()
-    until(lambda: bool(caplog.messages))
+    wait_until(lambda: bool(caplog.messages), "a warning is logged")
     broker.thaw()
     closing.join()
     assert caplog.messages == [

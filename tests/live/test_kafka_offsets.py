@@ -13,13 +13,13 @@ from sluice.sources.kafka.connector import KafkaConnector
 from sluice.sources.kafka.reader import Readers
 
 from devservers.kafka import KafkaBroker
+from devservers.waiting import wait_until
 from tests.live.kafka_fixture import (
     OwnTopic,
     commit,
     delete_below,
     numbered,
     reading,
-    until,
 )
 
 pytestmark = pytest.mark.alone
@@ -82,7 +82,7 @@ def test_deleted_offsets_are_skipped_with_a_warning(
         offsets.extend(message.offset() for message in reader.read(100))
         return bool(offsets)
 
-    until(read)
+    wait_until(read, "records or an error are read")
     assert offsets == [7, 8, 9]
     assert caplog.messages == [
         f"kafka://{topic.name}, partition 0: offsets 2 to 6 were deleted before they were read (retention); "
@@ -91,7 +91,7 @@ def test_deleted_offsets_are_skipped_with_a_warning(
     offsets.clear()
     readers.reader(0, 11)
     with pytest.raises(SourceError) as caught:
-        until(read)
+        wait_until(read, "records or an error are read")
     assert str(caught.value) == (
         f"kafka://{topic.name}, partition 0: expected offset 11, got a partition that ends at 10: it was recreated or "
         "lost records; run again to read it from its beginning"

@@ -12,7 +12,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -185,9 +184,10 @@ def kill_ten_times(job: LiveJob, feed: RecordFeed, victims: Sequence[str], dice:
     with BackgroundPublisher(job.topic, feed, RATE):
         for victim in victims:
             running = job.start()
-            moment, before = dice.uniform(0, 4), job.stored()
+            before = job.stored()
             wait_until(lambda: job.stored() > before or running.process.poll() is not None)  # noqa: B023  called in this round of the loop
-            time.sleep(moment)  # the moment is what is random
+            moment = feed.published + dice.randrange(4 * RATE)  # a random moment of four seconds
+            wait_until(lambda: feed.published >= moment or running.process.poll() is not None)  # noqa: B023  called in this round of the loop
             if victim == "everything":
                 with suppress(ProcessLookupError):
                     os.killpg(running.process.pid, signal.SIGKILL)
@@ -255,7 +255,8 @@ def test_source_outage_of_a_minute_loses_no_record(
         broker.kill()
         other.freeze()
         emulator.freeze()
-        time.sleep(60)  # how long they are away is what is tested
+        for running in runs[:2]:  # the outage of Pub/Sub is as long as theirs
+            wait_until(lambda: ": not reached for 6" in running.output(), running)  # noqa: B023  called in this round of the loop
         assert [running.process.poll() for running in runs] == [None, None, None]
         broker.start()
         other.thaw()
@@ -294,7 +295,9 @@ def test_warehouse_outage_of_a_minute_loses_no_row(
                 present.enter_context(fault)
             for job, feed in zip(jobs, feeds, strict=True):
                 job.topic.publish(feed.take(5 * RATE))
-            time.sleep(60)  # how long they are away is what is tested
+            wait_until(
+                lambda: "; tried for 6" in runs[1].output(), runs[1]
+            )  # seconds, as long as the others wait
             assert [running.process.poll() for running in runs] == [None, None, None]
             # Loading never touches the file of the embedded warehouse.
             assert [job.topic.unacknowledged() > 0 for job in jobs] == [True, True, False]

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -26,6 +26,7 @@ from sluice.sources.streaming import StreamingSource
 from devservers import prism, pubsub
 from devservers.ports import free_port
 from devservers.pubsub import PubSubEmulator, PubSubTopic
+from devservers.waiting import wait_until
 from tests.origins import message_ids_of
 
 _NAMES = (f"topic-{number}" for number in count(1))
@@ -43,13 +44,6 @@ def emulator() -> Iterator[PubSubEmulator]:
 def topic(emulator: PubSubEmulator, monkeypatch: pytest.MonkeyPatch) -> PubSubTopic:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulator.host)
     return emulator.create(next(_NAMES), ack_deadline_seconds=10)
-
-
-def until(reached: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < end, f"not reached within {seconds:g} s"
-        time.sleep(0.02)
 
 
 class Reading:
@@ -123,7 +117,7 @@ def test_messages_are_read_once_with_attributes_and_publish_time(topic: PubSubTo
     source = open_source(topic.source)
     source.check()
     with reading(source) as read:
-        until(lambda: len(read.ids) >= 3002)
+        wait_until(lambda: len(read.ids) >= 3002, "3002 messages are read")
     assert Counter(read.ids) == Counter(plain + keyed)
     assert topic.pull() == []
     origins = {
@@ -143,13 +137,13 @@ def test_messages_are_read_once_with_attributes_and_publish_time(topic: PubSubTo
 def test_only_stored_messages_are_acknowledged(topic: PubSubTopic) -> None:
     stored = topic.publish(b"%d" % n for n in range(500))
     with reading(open_source(topic.source), completing=False) as read:
-        until(lambda: len(read.ids) >= 500)
+        wait_until(lambda: len(read.ids) >= 500, "500 messages are read")
         read.complete()
         lost = topic.publish(b"%d" % n for n in range(500, 700))
-        until(lambda: len(read.ids) >= 700)
+        wait_until(lambda: len(read.ids) >= 700, "700 messages are read")
     assert Counter(read.ids) == Counter(stored + lost)
     with reading(open_source(topic.source)) as again:
-        until(lambda: len(again.ids) >= 200)
+        wait_until(lambda: len(again.ids) >= 200, "200 messages are read again")
     assert Counter(again.ids) == Counter(lost)
     assert topic.pull() == []
 
@@ -158,9 +152,9 @@ def test_only_stored_messages_are_acknowledged(topic: PubSubTopic) -> None:
 def test_leases_are_extended_until_messages_are_stored(topic: PubSubTopic) -> None:
     ids = topic.publish(b"%d" % n for n in range(2600))
     with reading(open_source(topic.source), completing=False) as read:
-        until(lambda: len(read.ids) >= 2600)
+        wait_until(lambda: len(read.ids) >= 2600, "2600 messages are read")
         pulled = time.monotonic()
-        until(lambda: time.monotonic() > pulled + 21)  # twice the subscription's deadline
+        wait_until(lambda: time.monotonic() > pulled + 21, "twice the deadline of the subscription is over")
         assert topic.pull() == []
         read.complete()
     assert Counter(read.ids) == Counter(ids)
@@ -175,7 +169,7 @@ def test_topic_is_read_through_its_own_subscription(
     source.check()  # it is there now
     ids = topic.publish([b"a", b"b"])
     with reading(source) as read:
-        until(lambda: len(read.ids) >= 2)
+        wait_until(lambda: len(read.ids) >= 2, "2 messages are read")
     assert Counter(read.ids) == Counter(ids)
     assert {batch.provenance.uri for batch in read.batches} == {f"pubsub://{topic.path}"}
     assert len(topic.pull()) == 2  # another subscription
@@ -188,14 +182,17 @@ def test_source_pauses_while_too_many_messages_are_unstored(
     monkeypatch.setattr("sluice.sources.pubsub.subscriber._BATCH_MESSAGES", 500)
     ids = topic.publish(b"%d" % n for n in range(12_000))
     with reading(open_source(topic.source), completing=False) as read:
-        until(lambda: read.run.acks.outstanding().records >= 2000)
+        wait_until(
+            lambda: read.run.acks.outstanding().records >= 2000,
+            "2000 messages wait for their acknowledgement",
+        )
         full = read.run.acks.outstanding().records
         begun = time.monotonic()
-        until(lambda: time.monotonic() > begun + 2)
+        wait_until(lambda: time.monotonic() > begun + 2, "two seconds are over")
         assert read.run.acks.outstanding().records == full < 8000
         read.completing = True
         read.complete()
-        until(lambda: len(read.ids) >= 12_000)
+        wait_until(lambda: len(read.ids) >= 12_000, "12000 messages are read")
     assert Counter(read.ids) == Counter(ids)
     assert topic.pull() == []
 
@@ -204,7 +201,7 @@ def test_message_of_ten_megabytes_is_read_from_pubsub(topic: PubSubTopic) -> Non
     record = b'{"x":"' + b"y" * 9_999_000 + b'"}'
     topic.publish([record])
     with reading(open_source(topic.source)) as read:
-        until(lambda: read.records)
+        wait_until(lambda: read.records, "a message is read")
     assert read.records == [record]
     assert topic.pull() == []
 
@@ -214,7 +211,7 @@ def test_ordered_messages_are_read_in_order(emulator: PubSubEmulator, topic: Pub
     for n in range(20):
         ordered.publish([b"%d" % n], ordering_key="k")
     with reading(open_source(ordered.source)) as read:
-        until(lambda: len(read.records) >= 20)
+        wait_until(lambda: len(read.records) >= 20, "20 messages are read")
     assert read.records == [b"%d" % n for n in range(20)]
     assert ordered.pull() == []
 
@@ -227,7 +224,7 @@ def test_delivery_attempts_are_read_with_a_dead_letter_policy(
     counted.publish([b"again"])
     assert len(counted.pull()) == 1
     with reading(open_source(counted.source)) as read:
-        until(lambda: read.batches)
+        wait_until(lambda: read.batches, "a batch is read")
     assert read.batches[0].origin(0).attributes == {"deliveryAttempt": "2"}
 
 
@@ -235,7 +232,7 @@ def test_exactly_once_subscription_is_read(emulator: PubSubEmulator, topic: PubS
     exact = emulator.create(f"{topic.name}-exact", enable_exactly_once_delivery=True)
     ids = exact.publish(b"%d" % n for n in range(1000))
     with reading(open_source(exact.source)) as read:
-        until(lambda: len(read.ids) >= 1000)
+        wait_until(lambda: len(read.ids) >= 1000, "1000 messages are read")
     assert Counter(read.ids) == Counter(ids)
     assert exact.pull() == []
 
@@ -249,14 +246,14 @@ def test_recreated_subscription_is_read_again(
         topic = server.create("restarted")
         topic.publish([b"before"])
         with caplog.at_level(logging.WARNING, "sluice"), reading(open_source(topic.source)) as read:
-            until(lambda: read.records == [b"before"])
+            wait_until(lambda: read.records == [b"before"], "the first message is read")
             server.kill()
-            until(lambda: "cannot pull" in caplog.text)
+            wait_until(lambda: "cannot pull" in caplog.text, "the outage is logged")
             server.start()
             gone = time.monotonic()
-            until(lambda: time.monotonic() > gone + 3)  # the subscription is missing meanwhile
+            wait_until(lambda: time.monotonic() > gone + 3, "three seconds without the subscription are over")
             server.create("restarted").publish([b"after"])
-            until(lambda: read.records == [b"before", b"after"])
+            wait_until(lambda: read.records == [b"before", b"after"], "both messages are read")
         assert topic.pull() == []
     said = [record.getMessage() for record in caplog.records if "pull" in record.getMessage()]
     assert len(said) == 2
@@ -270,7 +267,10 @@ def test_finalized_bundles_are_acknowledged(topic: PubSubTopic) -> None:
     ids = topic.publish(b"%d" % n for n in range(3000))
     with reading(Finalizing(topic.source, topic.subscription), draining=False) as read:
         subscriber = open_subscriber(topic.subscription, None, read.run)
-        until(lambda: len(read.ids) >= 3000 and not subscriber.outstanding())
+        wait_until(
+            lambda: len(read.ids) >= 3000 and not subscriber.outstanding(),
+            "3000 messages are read and acknowledged",
+        )
     assert {batch.ack_token for batch in read.batches} == {None}
     assert Counter(read.ids) == Counter(ids)
     assert topic.pull() == []
@@ -295,7 +295,7 @@ def test_native_source_reads_the_same_records(topic: PubSubTopic) -> None:
     _ = pipeline | "Read" >> NativeRead(topic.source, topic.subscription) | "Take" >> beam.Map(_take)
     result: Any = pipeline.run()
     read = _READING[-1]
-    until(lambda: len(read.ids) >= 31)
+    wait_until(lambda: len(read.ids) >= 31, "31 messages are read")
     result.cancel()
     _READING.pop()
     origins = {

@@ -16,6 +16,7 @@ from sluice.runtime.launch import run_job
 from sluice.runtime.observers import SilentObserver
 
 from devservers.kafka import KafkaTopic
+from devservers.waiting import wait_until
 from tests.runtime.repeated_runs import EVENT, changed, process_settings
 
 pytestmark = pytest.mark.alone
@@ -39,9 +40,10 @@ class DrainOnceLoaded(SilentObserver):
         ended = threading.Event()
 
         def watch() -> None:
-            while run.totals.total("loaded") < self.events:
-                if ended.wait(0.05):
-                    return
+            wait_until(
+                lambda: ended.is_set() or run.totals.total("loaded") >= self.events,
+                f"{self.events} events are loaded, or the run ends",
+            )
             run.draining.set()
 
         watcher = threading.Thread(target=watch)

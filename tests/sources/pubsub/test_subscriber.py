@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -12,6 +11,7 @@ from sluice.sources.pubsub.subscriber import Outage, PublishTimes, Subscriber
 
 from devservers import fake_pubsub
 from devservers.fake_pubsub import FakePubSub, error_status
+from devservers.waiting import wait_until
 
 SUBSCRIPTION = "projects/p/subscriptions/s"
 
@@ -21,13 +21,6 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePubSub]:
     with fake_pubsub.start(messages=3) as running:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", running.host)
         yield running
-
-
-def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_watermark_follows_the_oldest_message_of_the_last_seconds() -> None:
@@ -70,7 +63,7 @@ def test_failed_acknowledgement_is_sent_again(service: FakePubSub) -> None:
     subscriber = Subscriber(SUBSCRIPTION)
     (pulled,) = subscriber.take(10)
     subscriber.complete([pulled.lease])
-    until(lambda: service.acknowledged)
+    wait_until(lambda: service.acknowledged, "messages are acknowledged")
     subscriber.close()
     assert service.acknowledged == [["ack-0", "ack-1", "ack-2"]]
     assert service.modified == []
@@ -82,7 +75,7 @@ def test_exactly_once_delivery_retries_only_transient_failures(service: FakePubS
     service.errors["Acknowledge"] = lambda _: failures.pop() if failures else None
     subscriber = Subscriber(SUBSCRIPTION)
     subscriber.complete(pulled.lease for pulled in subscriber.take(10))
-    until(lambda: service.acknowledged)
+    wait_until(lambda: service.acknowledged, "messages are acknowledged")
     subscriber.close()
     assert service.acknowledged == [["ack-1", "ack-2"]]
 
@@ -97,10 +90,10 @@ def test_messages_that_are_not_stored_are_returned_on_close(service: FakePubSub)
 def test_leases_are_extended_until_the_maximum(service: FakePubSub) -> None:
     subscriber = Subscriber(SUBSCRIPTION, max_lease=6.0)
     (pulled,) = subscriber.take(10)
-    until(lambda: service.modified)
+    wait_until(lambda: service.modified, "leases are extended")
     assert service.modified == [(["ack-0", "ack-1", "ack-2"], 30)]
     assert subscriber.outstanding() == 3
-    until(lambda: not subscriber.outstanding())
+    wait_until(lambda: not subscriber.outstanding(), "no message waits")
     subscriber.complete([pulled.lease])  # too late
     subscriber.close()
     assert service.acknowledged == []
@@ -111,7 +104,7 @@ def test_ids_of_a_lost_subscription_are_dropped(service: FakePubSub) -> None:
     subscriber = Subscriber(SUBSCRIPTION)
     (pulled,) = subscriber.take(10)
     service.errors["Pull"] = lambda _: error_status(grpc.StatusCode.NOT_FOUND)
-    until(lambda: subscriber.take(0.1) or not subscriber.outstanding())
+    wait_until(lambda: subscriber.take(0.1) or not subscriber.outstanding(), "no message waits")
     subscriber.complete([pulled.lease])
     subscriber.close()
     assert (service.acknowledged, service.modified) == ([], [])
