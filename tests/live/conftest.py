@@ -14,6 +14,9 @@ from devservers.live_job import LiveJob
 from devservers.tools import require_program
 from devservers.topic import Topic
 from tests.live.live_fixture import MakeJob
+from tests.warehouses.backend_fixture import backend, make_backend
+
+__all__ = ["backend", "make_backend"]
 
 
 @pytest.fixture(scope="module")

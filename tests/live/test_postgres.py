@@ -46,11 +46,6 @@ def make_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeBacke
         yield make
 
 
-@pytest.fixture
-def backend(make_backend: MakeBackend, tmp_path: Path) -> Backend:
-    return make_backend(tmp_path)
-
-
 def execute(backend: Backend, *statements: str) -> None:
     """Run statements in the schema of the backend, as its owner would."""
     warehouse = open_warehouse(backend.url)

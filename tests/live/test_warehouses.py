@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from sluice.warehouses import Warehouse, open_warehouse
 from devservers import tcp_proxy
 from devservers.tcp_proxy import Fault, Stage, after_bytes, containing
 from devservers.tools import ROOT
+from devservers.waiting import wait_until
 from tests.end_to_end.replay_fixture import JOB, sluice
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
@@ -56,20 +56,8 @@ STAGES: dict[str, dict[str, Stage]] = {
 FAULTS = ("cut", "cut_after", "reset", "delay")
 
 
-@pytest.fixture(scope="module", params=STAGES)
-def make_backend(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakeBackend]:
-    with BACKENDS[request.param](tmp_path_factory.mktemp("server")) as make:
-        yield make
-
-
-@pytest.fixture
-def backend(make_backend: MakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    made = make_backend(tmp_path)
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    return made
+every_server = pytest.mark.parametrize("make_backend", STAGES, indirect=True)
+without_emulators = pytest.mark.parametrize("make_backend", sorted({"sqlite", *STAGES}), indirect=True)
 
 
 def at(backend: Backend, port: int) -> Warehouse:
@@ -95,6 +83,7 @@ def is_whole(backend: Backend, segments: int) -> None:
     assert texts == {str(number): 50 for number in range(segments)}
 
 
+@every_server
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("stage", sorted({stage for stages in STAGES.values() for stage in stages}))
 def test_broken_connection_loads_every_row_once(
@@ -114,6 +103,7 @@ def test_broken_connection_loads_every_row_once(
     is_whole(backend, SEGMENTS)
 
 
+@every_server
 def test_segment_of_a_silent_connection_is_loaded_by_the_next_worker(backend: Backend) -> None:
     """Its server still holds the claim, for a while; whoever waits for it goes on when it is given up."""
     prepared(backend.url)
@@ -126,6 +116,7 @@ def test_segment_of_a_silent_connection_is_loaded_by_the_next_worker(backend: Ba
     is_whole(backend, 1)
 
 
+@every_server
 def test_unreachable_server_is_a_one_line_error_without_password(backend: Backend) -> None:
     warehouse = prepared(backend.url)
     assert backend.port is not None
@@ -144,6 +135,7 @@ def test_unreachable_server_is_a_one_line_error_without_password(backend: Backen
     is_whole(backend, 2)
 
 
+@every_server
 def test_server_restart_during_loads_loads_every_row_once(backend: Backend) -> None:
     prepared(backend.url)
     assert backend.restart is not None
@@ -152,7 +144,7 @@ def test_server_restart_during_loads_loads_every_row_once(backend: Backend) -> N
     for process in processes:
         process.start()
     for some in (10, 30):
-        wait_until(lambda some=some: number_of(backend, "_segments") >= some, processes)  # type: ignore[misc]  # mypy does not infer the default
+        load_until(some, backend, processes)
         backend.restart()
     for process in processes:
         process.join()
@@ -160,12 +152,16 @@ def test_server_restart_during_loads_loads_every_row_once(backend: Backend) -> N
     is_whole(backend, segments)
 
 
-def wait_until(reached: Callable[[], bool], processes: list[Any]) -> None:
-    """Look again and again; give up when the processes have ended."""
-    pause = threading.Event()
-    while not reached():
+def load_until(segments: int, backend: Backend, processes: list[Any]) -> None:
+    """Wait until the processes have loaded so many segments."""
+
+    def is_loaded() -> bool:
+        if number_of(backend, "_segments") >= segments:
+            return True
         assert any(process.is_alive() for process in processes)
-        pause.wait(0.01)
+        return False
+
+    wait_until(is_loaded, f"{segments} segments are loaded")
 
 
 def run(command: str, folder: Path, url: str, *flags: str) -> str:
@@ -212,19 +208,12 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, d
         yield folder, tables(backend)
 
 
-@pytest.fixture(scope="module", params=sorted({"sqlite", *STAGES}))
-def make_any_backend(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakeBackend]:
-    with BACKENDS[request.param](tmp_path_factory.mktemp("server")) as make:
-        yield make
-
-
+@without_emulators
 def test_log_rebuilds_every_warehouse_equal_to_duckdb(
-    replayed: tuple[Path, dict[str, list[Any]]], make_any_backend: MakeBackend, tmp_path: Path
+    replayed: tuple[Path, dict[str, list[Any]]], make_backend: MakeBackend, tmp_path: Path
 ) -> None:
     folder, expected = replayed
-    backend = make_any_backend(tmp_path)
+    backend = make_backend(tmp_path)
     printed = run("load", folder, backend.url)
     assert "backfilled: 3,950 events" in printed
     assert "%" not in printed  # the password, as the URL has it
@@ -234,11 +223,12 @@ def test_log_rebuilds_every_warehouse_equal_to_duckdb(
     assert tables(backend) == expected
 
 
+@without_emulators
 def test_command_line_replays_history_into_every_warehouse(
-    replayed: tuple[Path, dict[str, list[Any]]], make_any_backend: MakeBackend, tmp_path: Path
+    replayed: tuple[Path, dict[str, list[Any]]], make_backend: MakeBackend, tmp_path: Path
 ) -> None:
     _, expected = replayed
-    backend = make_any_backend(tmp_path)
+    backend = make_backend(tmp_path)
     run("run", tmp_path, backend.url)
     made = json.loads((tmp_path / "report.json").read_bytes())
     figures = ("read", "accepted", "duplicates", "rejected", "loaded", "load_rejected", "reconciled")

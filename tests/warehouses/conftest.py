@@ -2,25 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from tests.warehouses.backend_fixture import backend, make_backend
 
-import pytest
-
-from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
-
-
-@pytest.fixture(scope="session", params=BACKENDS)
-def make_backend(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakeBackend]:
-    with BACKENDS[request.param](tmp_path_factory.mktemp("server")) as make:
-        yield make
-
-
-@pytest.fixture
-def backend(make_backend: MakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    made = make_backend(tmp_path)
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    return made
+__all__ = ["backend", "make_backend"]
