@@ -7,9 +7,11 @@ that the object does not have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Collection, Iterable, Mapping
+from itertools import chain, islice
 from json.encoder import encode_basestring as quote  # in C
+from operator import ne
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,7 +23,12 @@ from sluice.formats.text_coercion import Columns, Encode, nested
 MAX_LINE_BYTES = 1 << 20
 """A longer record is no log line, and is not repaired."""
 
-_MAX_CACHED_KEYS = 1000
+_MAX_CACHED = 1000
+"""Columns, combinations of columns and templates of objects that a contract's writer keeps."""
+_MAX_CACHED_CHARACTERS = 4096
+"""Of the names of one of them; longer ones do not come again."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 class LineRepairer:
@@ -53,14 +60,19 @@ class LineRepairer:
 
     def _writer(self, reading: Reading) -> _LineWriter | None:
         """Return the writer of the contract that a line names as its event type."""
-        route = reading.members.get(self._route_by)
-        if isinstance(route, tuple):
-            route = route[0]
-        json_text = str(route, "utf-8") if isinstance(route, msgspec.Raw) else route
         for event_type, writer in self._writers.items():
-            if json_text == quote(event_type):
+            if reading.is_text(self._route_by, event_type):
                 return writer
         return None
+
+
+class _Columns(NamedTuple):
+    """The columns of the keys of a line, in their order."""
+
+    paths: tuple[Path, ...]
+    encoders: tuple[Encode, ...]
+    are_separate: bool
+    """No path lies within another one."""
 
 
 class _LineWriter:
@@ -79,29 +91,46 @@ class _LineWriter:
         }
         """The members that the patterns can add, or add to."""
         self._columns_by_key: dict[str, tuple[Path, Encode]] = {}
+        self._columns_by_keys: dict[tuple[str, ...], _Columns] = {}
+        self._templates: dict[tuple[Path, ...], str] = {}
         self._marks: dict[tuple[frozenset[str], frozenset[str]], str | None] = {}
 
     def write(self, reading: Reading, line: str) -> bytes | None:
         """Return the repaired line; None if it has no members, contradicts itself or needs a rule not allowed."""
-        members, rules = reading.members, reading.rules
-        values: dict[Path, str] | None = None
-        if tuple in map(type, members.values()) or (reading.before and self._may_fill(members)):
-            values = self._values(members)
-            if values is None:
-                return None
-            if reading.before:
-                rules = rules | self._fill(values, reading.before)
-        if not members and not values:
+        text, rules = self._write_object(reading)
+        mark = text and self._mark(rules, reading.implied)
+        if not text or not mark:
             return None
-        mark = self._mark(frozenset(rules), frozenset(reading.implied))
-        if mark is None:
-            return None
-        text = nested(values) if values else reading.text or object_text(members)
-        return f"{text[:-1]},{mark}{quote(line)}}}}}".encode()
+        return f"{text[:-1]},{mark}".encode() + _encode(line) + b"}}"
 
-    def _may_fill(self, members: Mapping[str, Member]) -> bool:
-        """Tell whether `members`, whose values have types, lack a value that a pattern may find."""
-        return not self._pattern_keys <= members.keys()
+    def _write_object(self, reading: Reading) -> tuple[str | None, frozenset[str]]:
+        """Return the object as JSON, None if it has no members or contradicts itself, and the rules for it."""
+        rules, members, values = reading.rules, reading.members or {}, None
+        may_fill = bool(reading.before) and not self._pattern_keys <= reading.keys()
+        if reading.contents is not None:
+            values = self._values_of_contents(reading.contents)
+        elif reading.json_object is not None:
+            if not may_fill:
+                return reading.json_object.text, rules
+            values = {(key,): json_text for key, json_text in reading.json_object.texts().items()}
+        elif may_fill or tuple in map(type, members.values()):
+            values = self._values(members)
+        elif members:
+            return object_text(members), rules
+        if values is None:
+            return None, rules
+        if reading.before:
+            rules = rules | self._fill(values, reading.before)
+        return self._nested(values) if values else None, rules
+
+    def _values_of_contents(self, contents: Mapping[str, str]) -> dict[Path, str] | None:
+        """Return path -> JSON text; None if a value contradicts another."""
+        columns = self._columns(tuple(contents))
+        texts = [encode(content) for encode, content in zip(columns.encoders, contents.values(), strict=True)]
+        values = dict(zip(columns.paths, texts, strict=True))
+        if len(values) < len(texts) and any(map(ne, map(values.get, columns.paths), texts)):
+            return None
+        return values if columns.are_separate else None
 
     def _values(self, members: Mapping[str, Member]) -> dict[Path, str] | None:
         """Return path -> JSON text; None if a value contradicts another."""
@@ -112,12 +141,20 @@ class _LineWriter:
                 path, encode = self._column(key)
                 json_text = encode(member[1])
             else:
-                json_text = member if isinstance(member, str) else str(member, "utf-8")
+                json_text = member
             if values.setdefault(path, json_text) != json_text:
                 return None
-        if any([path[:1] in values for path in values if len(path) > 1]):
-            return None
-        return values
+        return values if _are_separate(values) else None
+
+    def _columns(self, keys: tuple[str, ...]) -> _Columns:
+        """Return the columns of keys whose values have no types; lines of one log often have the same keys."""
+        columns = self._columns_by_keys.get(keys)
+        if columns is None:
+            paths, encoders = zip(*[self._column(key) for key in keys], strict=True)
+            columns = _Columns(paths, encoders, _are_separate(paths))
+            if len(self._columns_by_keys) < _MAX_CACHED and _are_short(keys):
+                self._columns_by_keys[keys] = columns
+        return columns
 
     def _column(self, key: str) -> tuple[Path, Encode]:
         """Return the path of a key whose value has no type, and what converts its content."""
@@ -125,9 +162,19 @@ class _LineWriter:
         if column is None:
             path = self.columns.find(key)
             column = path, self.columns.encoder(path)
-            if len(self._columns_by_key) < _MAX_CACHED_KEYS:
+            if len(self._columns_by_key) < _MAX_CACHED and _are_short([key]):
                 self._columns_by_key[key] = column
         return column
+
+    def _nested(self, values: Mapping[Path, str]) -> str:
+        """Return the JSON object that has `values`; lines of one log often have the same paths."""
+        paths = tuple(values)
+        template = self._templates.get(paths)
+        if template is None:
+            template = _template(paths)
+            if len(self._templates) < _MAX_CACHED and _are_short(chain.from_iterable(paths)):
+                self._templates[paths] = template
+        return template % tuple(values.values()) if template else nested(values)
 
     def _mark(self, rules: frozenset[str], implied: frozenset[str]) -> str | None:
         """Return the note of a line up to the line itself; None if the contract does not allow a rule."""
@@ -150,3 +197,20 @@ class _LineWriter:
                     values[path] = self.columns.encoder(path)(text)
                     rules.add(name)
         return rules
+
+
+def _are_separate(paths: Collection[Path]) -> bool:
+    """Tell whether no path of two names lies within one of a single name."""
+    return not any([path[:1] in paths for path in paths if len(path) > 1])
+
+
+def _are_short(names: Iterable[str]) -> bool:
+    return sum(map(len, names)) <= _MAX_CACHED_CHARACTERS
+
+
+def _template(paths: Iterable[Path]) -> str:
+    """Return the format of an object with values in the order of `paths`; empty if it has them in another order."""
+    parts = nested({path: f"\0{index}\0" for index, path in enumerate(paths)}).split("\0")
+    if parts[1::2] != [str(index) for index in range(len(parts) // 2)]:
+        return ""
+    return "%s".join([part.replace("%", "%%") for part in parts[::2]])

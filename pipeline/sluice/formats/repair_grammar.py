@@ -8,20 +8,21 @@ key with two values are rejected, and a value that may have been cut off is left
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
 from json.encoder import encode_basestring as quote  # in C
+from typing import TypeVar
 
 import msgspec
 
-from sluice.formats.repair_json import parse_object, unescape_object
+from sluice.formats.repair_json import MAX_DEPTH, JsonObject, read_json, unescape_object
 from sluice.formats.repair_patterns import (
     RUNS,
     control_character,
     escape,
     find_pairs,
-    match_cut_member,
     match_item,
+    match_json_word,
     match_member,
     match_pairs,
     match_quoted_key,
@@ -31,31 +32,48 @@ from sluice.formats.repair_patterns import (
     unescaped_quote,
 )
 
-_MAX_DEPTH = 32
 _MAX_STARTS = 4
 """At how many braces the object may begin: those before it are in text, such as `{req-1} {"user_id": …`."""
 
-_QUOTES = ('"', "'")
+_KEY_VALUE = frozenset(["key_value"])
 _LITERALS = {"True": "true", "False": "false"}
 
 
-Member = str | msgspec.Raw | tuple[str, str]
+Member = str | tuple[str, str]
 """A value as JSON text; with its content where values have no types (key=value)."""
+_Item = TypeVar("_Item")
 _Value = tuple[str, str | None]
 """A value as JSON text, and its content if it is a scalar."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """What a line says: members of the object by key, the rules that were needed, and the text before the object."""
+    """What a line says: the object in one of three forms, the rules that it needed, and the text before the object."""
 
     before: str
-    rules: set[str]
-    members: dict[str, Member] = field(default_factory=dict)
-    implied: set[str] = field(default_factory=set)
+    rules: frozenset[str]
+    implied: frozenset[str] = frozenset()
     """Rules that another rule of the line brings with it; the contract need not name them."""
-    text: str | None = None
-    """The object as compact JSON, if the members are known to be that; its members are parts of it then."""
+    json_object: JsonObject | None = None
+    contents: dict[str, str] | None = None
+    """Key -> content, if all values have no types: the line is key=value throughout."""
+    members: Mapping[str, Member] | None = None
+    """Key -> value, of any other object."""
+
+    def keys(self) -> Set[str]:
+        """Return the keys of the object."""
+        if self.json_object is not None:
+            return self.json_object.members.keys()
+        return (self.contents or self.members or {}).keys()
+
+    def is_text(self, key: str, text: str) -> bool:
+        """Tell whether the value of `key` is the string `text`."""
+        if self.json_object is not None:
+            return bool(self.json_object.members.get(key) == text)
+        if self.contents is not None:
+            return self.contents.get(key) == text and not match_json_word(text)
+        member = self.members.get(key) if self.members else None
+        return (member[0] if isinstance(member, tuple) else member) == quote(text)
 
 
 class LineGrammar:
@@ -67,36 +85,47 @@ class LineGrammar:
         initials = re.escape(
             "".join(sorted({initial for name in names for initial in (name[0], name[0].upper())}))
         )
+        self._names_have_braces = "{" in alternatives
         self._search_known_key = re.compile(  # the look at one character first skips most of a text
             rf"""(?=["'{initials}]|[^\x00-\x7f])(?<![\w.-])["']?(?i:{alternatives})["']?\s*+[:=]"""
         ).search
 
     def read(self, line: str) -> Reading:
         """Return the first reading that the grammar allows; one without members if there is none."""
-        text, rules = unescape_object(line)
+        text, escaped = unescape_object(line)
         for start in self._starts(text):
-            reader = _ObjectReader(text, {*rules})
-            braced = text[start] == "{"
             try:
-                members: dict[str, Member] | None
-                members, end = reader.well_formed(start, braced), len(text)
-                if members is None:
-                    members, end = reader.members(start + braced, braced, 0)
-                if end < len(text):
-                    self._check_rest(text[end:], braced, reader.rules)
+                reading = self._read_object(text, start)
             except _NotReadable:
                 continue
-            before = text[:start]
-            if before.strip():
-                reader.rules.add("text_around")
-            return Reading(before, reader.rules, members, reader.implied, reader.json)
-        return Reading(text, {*rules})
+            if reading.before.strip():
+                escaped = (*escaped, "text_around")
+            if escaped:
+                reading.rules = reading.rules.union(escaped)
+            return reading
+        return Reading(text, frozenset(escaped))
+
+    def _read_object(self, text: str, start: int) -> Reading:
+        """Return the reading of the object that begins at `start`."""
+        before, braced = text[:start], text[start] == "{"
+        json_object = read_json(text[start:] if start else text, braced)
+        if json_object is not None:
+            return Reading(before, json_object.rules, json_object.implied, json_object)
+        if not braced and match_pairs(text, start):
+            return Reading(before, _KEY_VALUE, contents=_contents(text[start:]))
+        reader = _ObjectReader(text)
+        members, end = reader.members(start + braced, braced, 0)
+        if end < len(text):
+            self._check_rest(text[end:], braced, reader.rules)
+        return Reading(before, frozenset(reader.rules), frozenset(reader.implied), members=members)
 
     def _starts(self, text: str) -> Iterator[int]:
         """Yield where the object, or its members without a brace, may begin, the likeliest first."""
         brace = text.find("{")
         if brace < 0 or text[:brace].strip():
-            known = self._search_known_key(text)
+            known = self._search_known_key(
+                text, 0, len(text) if brace < 0 or self._names_have_braces else brace
+            )
             first = 0 if match_quoted_key(text) else known.start() if known is not None else -1
             if first >= 0 and (brace < 0 or first < brace):
                 yield first
@@ -128,49 +157,16 @@ class _NotReadable(Exception):
 class _ObjectReader:
     """Reads one object from a text, and notes the rules that it needs."""
 
-    def __init__(self, text: str, rules: set[str]) -> None:
+    def __init__(self, text: str) -> None:
         self.text = text
-        self.rules = rules
+        self.rules: set[str] = set()
         self.implied: set[str] = set()
-        self.json: str | None = None
         self._runs = RUNS if "'" in text else RUNS[:-1]
-
-    def well_formed(self, at: int, braced: bool) -> dict[str, Member] | None:
-        """Return the members of an object from `at` on that lacks nothing but its end; None if it may lack more.
-
-        Such an object is JSON, whose values a parser in C finds. What JSON and the grammar may read differently
-        (escapes, control characters, arrays, repeated keys) is left to the grammar.
-        """
-        text = self.text[at:] if braced else "{" + self.text[at:]
-        if text[1:2] not in _QUOTES or ",}" in text or '" "' in text:  # it lacks more than its end
-            return None
-        if "\\" in text or "[" in text or not text.isprintable():
-            return None
-        single = '"' not in text
-        if single:
-            text = text.replace("'", '"')
-        cut = braced and text[-1] not in '"}'
-        if cut:
-            comma = text.rfind(",")
-            if comma < 0 or not match_cut_member(text, comma):
-                return None
-            text = text[:comma]
-        missing = text.count("{") - text.count("}")
-        if not cut <= missing <= _MAX_DEPTH or not (cut or text[-1] in '"}'):
-            return None
-        self.json, raw = parse_object(text + "}" * missing)
-        if raw:
-            self.rules.update(("single_quotes",) if single else (), ("cut_off",) if cut else ())
-            if missing or not braced:
-                (self.implied if cut and missing == 1 else self.rules).add("missing_braces")
-        return {**raw} or None
 
     def members(self, at: int, braced: bool, depth: int) -> tuple[dict[str, Member], int]:
         """Return the members from `at` on, and where they end; `braced`: behind an opening brace."""
         text = self.text
         members: dict[str, Member] = {}
-        if not braced and self._pairs(at, members):
-            return members, len(text)
         uncertain_key = None  # its value may have lost its end with the line
         while True:
             at, uncertain_key = self._members_of_runs(at, members, uncertain_key)
@@ -191,19 +187,6 @@ class _ObjectReader:
         if uncertain_key is not None:
             del members[uncertain_key]
         return members, self._end(at, end, "}", uncertain_key is not None, depth)
-
-    def _pairs(self, at: int, members: dict[str, Member]) -> bool:
-        """Add the members of a text that is only key=value from `at` on; return whether it is."""
-        match = match_pairs(self.text, at)
-        if match is None:
-            return False
-        self.rules.add("key_value")
-        pairs = [
-            (key, (quote(bare), bare) if bare else (json_text, json_text))
-            for key, json_text, bare in find_pairs(self.text, at)
-        ]
-        _add(pairs, members)
-        return True
 
     def _members_of_runs(
         self, at: int, members: dict[str, Member], uncertain_key: str | None
@@ -305,7 +288,7 @@ class _ObjectReader:
         if form != "open":
             is_pair = "sign" in match.re.groupindex and match["sign"] == "="
             return self._other_value(form, match[form], is_pair), end
-        if depth >= _MAX_DEPTH:
+        if depth >= MAX_DEPTH:
             raise _NotReadable
         if match[form] == "[":
             return self._items(end, depth + 1)
@@ -330,6 +313,18 @@ class _ObjectReader:
         return quote(text), text
 
 
+def _contents(text: str) -> dict[str, str]:
+    """Return key -> content of a text that is key=value throughout; refuse a key that has two values."""
+    if text.isprintable() and not ("," in text or ";" in text or "|" in text or "&" in text):  # but spaces
+        words = text.replace("=", " ").split()
+        contents = dict(zip(words[::2], words[1::2], strict=True))
+        if len(contents) * 2 == len(words):
+            return contents
+    contents = {}
+    _add(find_pairs(text), contents)
+    return contents
+
+
 def object_text(members: Mapping[str, Member]) -> str:
     """Return the JSON object that has `members`."""
     texts = [
@@ -338,7 +333,7 @@ def object_text(members: Mapping[str, Member]) -> str:
     return f"{{{','.join(texts)}}}"
 
 
-def _add(pairs: Iterable[tuple[str, Member]], members: dict[str, Member]) -> None:
+def _add(pairs: Iterable[tuple[str, _Item]], members: dict[str, _Item]) -> None:
     """Add `pairs` to `members`; refuse a key that has two values."""
     for key, member in pairs:
         if members.setdefault(key, member) != member:

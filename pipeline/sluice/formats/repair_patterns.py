@@ -18,7 +18,7 @@ _RAW_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _CURLY = r"[\u2018\u2019][^\u2018\u2019]*+[\u2018\u2019]|[\u201c\u201d][^\u201c\u201d]*+[\u201c\u201d]"
 _SINGLE = rf"'[^'\\]*+(?:\\.[^'\\]*+)*+'|{_CURLY}"
 _TIME = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
-_KEY = r"[A-Za-z_@$][\w.@$-]*+"
+KEY = r"[A-Za-z_@$][\w.@$-]*+"
 _LITERAL = "True|False|None|NaN|nan|undefined"
 _NOT_BARE = r"""\s,;|&"'{}\[\]()=\u2018\u2019\u201c\u201d"""
 """Characters that a value without quotes cannot contain."""
@@ -26,7 +26,7 @@ _NOT_BARE = r"""\s,;|&"'{}\[\]()=\u2018\u2019\u201c\u201d"""
 match_member = re.compile(
     rf"""
     (?P<gap>[\s,;|&]*+)
-    (?: (?P<key>{_JSON_STRING}) | (?P<single_key>{_SINGLE}) | (?P<bare_key>{_KEY}) )
+    (?: (?P<key>{_JSON_STRING}) | (?P<single_key>{_SINGLE}) | (?P<bare_key>{KEY}) )
     \s*+ (?P<sign>[:=]) \s*+
     (?: (?P<json>{_JSON_SCALAR})
       | (?P<open>[{{\[])
@@ -58,10 +58,11 @@ match_unfinished = re.compile(
 """The end of a line that was cut off: a member, or an item, that has no end."""
 
 _PLAIN_KEY = r'"([^"\\\x00-\x1f]*+)"\s*+:\s*+'
-_PAIR = rf"{_KEY}=(?!(?:{_LITERAL}){_END})[^{_NOT_BARE}]++"
+_PAIR = rf"{KEY}=(?!(?:{_LITERAL}){_END})[^{_NOT_BARE}]++"
 match_pairs = re.compile(rf"{_PAIR}(?:(?:\s++|\s*+[,;|&]\s*+){_PAIR})*+\s*+\Z", re.ASCII).match
 """The rest of a line that is key=value throughout."""
-find_pairs = re.compile(rf"({_KEY})=(?:({_JSON_WORD})|([^{_NOT_BARE}]++))", re.ASCII).findall
+find_pairs = re.compile(rf"({KEY})=([^{_NOT_BARE}]++)", re.ASCII).findall
+match_json_word = re.compile(_JSON_WORD, re.ASCII).fullmatch
 
 
 class _Run(NamedTuple):
