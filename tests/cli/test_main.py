@@ -170,6 +170,7 @@ class NativePanicError(BaseException):
         (MemoryError(), 1, "MemoryError; --debug shows the traceback"),
         (RecursionError("too deep"), 1, "RecursionError: too deep; --debug shows the traceback"),
         (OSError(28, "No space"), 1, "OSError: [Errno 28] No space; --debug shows the traceback"),
+        (OSError(36, "File name too long", "x"), 1, "'x': File name too long"),
         (NativePanicError("panic"), 1, "NativePanicError: panic; --debug shows the traceback"),
         (SluiceError("one\x1b[2J\ntwo"), 1, "one\\x1b[2J\\ntwo"),
         (ConfigError("wrong"), 2, "wrong"),

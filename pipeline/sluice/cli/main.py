@@ -32,29 +32,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     signals = _Signals()
     with signals.handled(ends_process=arguments is None):
-        code = _run(sys.argv[1:] if arguments is None else arguments, signals)
+        code = _run(arguments, signals)
         signals.over = True
     return code
 
 
-def _run(arguments: Sequence[str], signals: _Signals) -> int:
+def _run(arguments: Sequence[str] | None, signals: _Signals) -> int:
+    debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
     try:
         from sluice.cli.output import background_failures_logged, logging_to_standard_error, standard_streams
 
-        debug = "--debug" in arguments
-        with standard_streams(), logging_to_standard_error(), background_failures_logged(debug=debug):
+        logging = logging_to_standard_error(ends_process=arguments is None)
+        with standard_streams(), logging, background_failures_logged(debug=debug):
             from sluice.cli.commands import run_command
 
             return run_command(arguments)
-    except KeyboardInterrupt:
-        with suppress(OSError, ValueError):
-            print(_INTERRUPTED, file=sys.stderr, flush=True)
-        return _BY_SIGNAL + (signals.first or signal.SIGINT)
     except SystemExit as end:  # of argparse, which has printed why
         return end.code if isinstance(end.code, int) else 0 if end.code is None else _FAILED
-    except (
-        BaseException
-    ) as error:  # even those of native libraries that are no Exception: a line, and no traceback
+    except BaseException as error:  # those of native libraries are no Exception
+        if signals.first or isinstance(
+            error, KeyboardInterrupt
+        ):  # a library may have made an error of its own of it
+            with suppress(OSError, ValueError):
+                print(_INTERRUPTED, file=sys.stderr, flush=True)
+            return _BY_SIGNAL + (signals.first or signal.SIGINT)
         return _fail(error, debug=debug)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from sluice.errors import OutputError, SluiceError
+from sluice.errors import OutputError, SluiceError, quote
 
 _LONGEST = 1000
 """Characters of an unexpected error in its line; some libraries write pages."""
@@ -44,7 +44,14 @@ def print_line(text: str) -> None:
 
 def print_failure(error: BaseException) -> None:
     """Print the one line of a command that failed on standard error, unless that is closed or full as well."""
-    text = str(error) if isinstance(error, SluiceError) else describe_unexpected(error)
+    if isinstance(error, SluiceError):
+        text = str(error)
+    elif (
+        isinstance(error, OSError) and error.filename is not None
+    ):  # of the user's system, not of this program
+        text = f"{quote(error.filename)}: {error.strerror}"
+    else:
+        text = describe_unexpected(error)
     with suppress(OSError, ValueError):
         print(printable(f"sluice: {text}"), file=sys.stderr, flush=True)
 
@@ -147,8 +154,15 @@ class _Formatter(logging.Formatter):
 
 
 @contextmanager
-def logging_to_standard_error() -> Iterator[None]:
-    """Show what the product itself logs while a command runs; what libraries log is not shown."""
+def logging_to_standard_error(*, ends_process: bool = False) -> Iterator[None]:
+    """Show what the product itself logs while a command runs; what libraries log is not shown.
+
+    If the process ends with the command, that holds to its end: threads of libraries log for as long as they live.
+    """
+    nowhere = (
+        logging.NullHandler()
+    )  # without a handler Python would print warnings and add a handler of its own
+    logging.getLogger().addHandler(nowhere)
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(asctime)s sluice: %(message)s"))
     logger = logging.getLogger("sluice")
@@ -159,6 +173,8 @@ def logging_to_standard_error() -> Iterator[None]:
     try:
         yield
     finally:
+        if not ends_process:
+            logging.getLogger().removeHandler(nowhere)
         logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
@@ -174,7 +190,9 @@ def background_failures_logged(*, debug: bool) -> Iterator[None]:
     before = threading.excepthook, sys.unraisablehook
 
     def on_thread(failed: threading.ExceptHookArgs) -> None:
-        if failed.exc_value is not None and not isinstance(failed.exc_value, SystemExit):
+        # A connection of gRPC breaks when a run ends early, and the run says why.
+        expected = any(base.__name__ in ("RpcError", "SystemExit") for base in failed.exc_type.__mro__)
+        if failed.exc_value is not None and not expected:
             logger.warning("a thread ended: %s", describe_unexpected(failed.exc_value))
 
     threading.excepthook, sys.unraisablehook = on_thread, lambda _: None

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 def _run(options: Options, beam_options: list[str]) -> int:
     from sluice.cli.console import ConsoleObserver
     from sluice.runtime.launch import run_job
+    from sluice.runtime.metrics_server import parse_listen_address
 
     job = _read_job(options, beam_options)
-    outcome = run_job(job, beam_options, metrics_port=options.metrics_port, observer=ConsoleObserver())
+    address = options.metrics_port
+    metrics = None if address is None else parse_listen_address(address, "--metrics-port")
+    outcome = run_job(job, beam_options, metrics=metrics, observer=ConsoleObserver())
     return _finish(outcome, job, options)
 
 
@@ -103,9 +106,9 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     _add_options(parser)
     parser.add_argument(
         "--metrics-port",
-        type=int,
         metavar="PORT",
-        help="streaming jobs on this machine: serve /metrics for Prometheus and /healthz on this port",
+        help="streaming jobs on this machine: serve /metrics for Prometheus and /healthz on this port of the loopback "
+        "interface, or, as HOST:PORT, of another one, such as 0.0.0.0:9090",
     )
 
 

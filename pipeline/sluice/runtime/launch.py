@@ -13,13 +13,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
 from sluice.dead_letters.log import DeadLetterLog
+from sluice.errors import ConfigError
 from sluice.graph.build import build, build_load
 from sluice.graph.ledger import Report, make_report, read_totals
 from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
 from sluice.run_state import RunHandle
 from sluice.runtime.beam_options import makes_template
-from sluice.runtime.metrics_server import metrics_server
+from sluice.runtime.metrics_server import ListenAddress, metrics_server
 from sluice.runtime.observers import RunObserver, SilentObserver
 from sluice.runtime.open_run import open_run
 from sluice.runtime.process_settings import rare_collections, root_handlers_restored
@@ -45,7 +46,7 @@ class Launch:
     beam_args: Sequence[str]
     clock: Clock
     observer: RunObserver
-    metrics_port: int | None = None
+    metrics: ListenAddress | None = None
     handle: RunHandle = field(default_factory=RunHandle)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -69,12 +70,12 @@ def run_job(
     job: Job,
     beam_args: Sequence[str] = (),
     clock: Clock = system_clock,
-    metrics_port: int | None = None,
+    metrics: ListenAddress | None = None,
     observer: RunObserver = SILENT,
 ) -> Report | Submitted:
     """Run `job` and return its report: to its end, or, a streaming one, until SIGINT or SIGTERM drains it.
 
-    A streaming job on this machine serves Prometheus metrics on `metrics_port`, if it is given. On another runner it
+    A streaming job on this machine serves Prometheus metrics at `metrics`, if it is given. On another runner it
     is only submitted, and so is a batch job that is made into a template. Call it in the main thread. What it
     changes of the process, such as signal handlers and log levels, is as before when it returns or raises.
 
@@ -84,7 +85,7 @@ def run_job(
     """
     read_privacy_key(job.contracts.values(), job.privacy_key)  # a mistake is reported before anything starts
     source = open_source(job.source)
-    launch = Launch(job, beam_args, clock, observer, metrics_port)
+    launch = Launch(job, beam_args, clock, observer, metrics)
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
         source.check()
@@ -96,10 +97,18 @@ def run_job(
         return source.size()
 
     if not isinstance(source, StreamingSource):
+        _check_metrics(launch, "a batch job; its figures are in the report, see --report")
         return _run_batch(launch, build_graph)
     _check_rate(job)
     source.handle = launch.handle
     return _run_streaming(launch, build_graph)
+
+
+def _check_metrics(launch: Launch, got: str) -> None:
+    """Reject an address for metrics where nothing would listen."""
+    if launch.metrics is not None:
+        message = f"--metrics-port: expected a streaming job on this machine, got {got}"
+        raise ConfigError(message)
 
 
 def _check_rate(job: Job) -> None:
@@ -180,6 +189,7 @@ def _run_streaming(launch: Launch, build_graph: GraphBuilder) -> Report | Submit
     started = launch.clock()
     options = PipelineOptions(list(launch.beam_args), streaming=True)
     if not acknowledges_in_process(options):
+        _check_metrics(launch, "another runner, which shows metrics of its own")
         return _submit(launch, options, build_graph, live=True)
     run = launch.handle.state
     with run_folder() as folder:
@@ -190,7 +200,7 @@ def _run_streaming(launch: Launch, build_graph: GraphBuilder) -> Report | Submit
             build_graph(pipeline, lambda: _open(launch, folders, started, live=True))
             stack.callback(run.resources.close)
             for context in (
-                metrics_server(launch.metrics_port, run, launch.job.windows.flush),
+                metrics_server(launch.metrics, run, launch.job.windows.flush),
                 launch.observer.watch_streaming(launch.job, run, launch.clock),
                 drain_on_signals(run.draining),
                 rare_collections(),

@@ -43,6 +43,11 @@ _PR_SET_PDEATHSIG = 1
 _FAIL_SECONDS = 0.1
 """Between two looks for requests that wait for a dead worker."""
 
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_STOP_SECONDS = 10.0
+"""For a worker to end after its work; one that has not connected yet would look for its runner for ever."""
+
 _DEATH_SECONDS = 5.0
 """From a broken connection until the death that broke it must be known."""
 
@@ -63,7 +68,12 @@ class _Worker:
         """Wait until its work is done or it dies; return None, or what ended it."""
         if self._answer() == _DONE:
             return None
-        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        try:
+            code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        except (
+            ChildProcessError
+        ):  # who started the launcher has it ignore SIGCHLD, so the kernel kept no exit code
+            return "exit code unknown"
         if code >= 0:
             return f"exit code {code}"
         name = signal.Signals(-code).name
@@ -113,6 +123,7 @@ class _LocalWorkerHandler(GrpcWorkerHandler):
         self._settings = settings
         self._lost = lost
         self._stopped = threading.Event()
+        self._abandoned = False
 
     def start_worker(self) -> None:
         """Send the worker where the runner listens, and watch it."""
@@ -127,7 +138,7 @@ class _LocalWorkerHandler(GrpcWorkerHandler):
 
     def _watch(self) -> None:
         cause = self._worker.cause_of_death()
-        if cause is None:
+        if cause is None or self._abandoned:
             return
         error = "\n".join(self._lost.add(cause).__notes__)
         while not self._stopped.wait(_FAIL_SECONDS):
@@ -147,9 +158,15 @@ class _LocalWorkerHandler(GrpcWorkerHandler):
             self.stop_worker()
 
     def stop_worker(self) -> None:
-        """Wait until the worker's work is done, or its death is known."""
+        """Wait until the worker's work is done, or its death is known; after an error end it at once."""
         self._stopped.set()
-        self._watcher.join()
+        self._watcher.join(0.0 if sys.exc_info()[0] is not None else _STOP_SECONDS)
+        if self._watcher.is_alive():
+            self._abandoned = True
+            os.kill(
+                self._worker.pid, signal.SIGKILL
+            )  # its watcher has not waited for it: the process is still its own
+            self._watcher.join()
 
 
 @Environment.register_urn(_URN, bytes)
@@ -179,7 +196,7 @@ def local_workers(count: int, options: PipelineOptions) -> Iterator[Environment]
     in them is not shown: their exceptions reach the launcher by themselves.
 
     Raises:
-        WorkerError: inside the context, when a worker dies; Beam would wait for ever.
+        WorkerError: inside the context, when a worker dies; Beam would wait for ever. At its end, if one died since.
 
     """
     given = msgspec.json.encode({"options": options.get_all_options(drop_default=True)})
@@ -196,6 +213,9 @@ def local_workers(count: int, options: PipelineOptions) -> Iterator[Environment]
         with broken_connections_ignored():
             yield _LocalEnvironment(python_sdk_capabilities(), ())
             finished = True
+        error = lost.wait(0.0)
+        if error is not None:  # it died between its last answer and its end
+            raise error
     except (RpcError, RuntimeError) as broken:
         # Which of its connections the runner finds closed first, that for control or that for data, is a matter of
         # chance; of the latter it says so in a RuntimeError. Errors of ours have been raised as themselves by then.
@@ -221,8 +241,11 @@ def _hand_out(workers: Iterable[_Worker], settings: Mapping[str, str], lost: _Lo
 def _fork(others: Iterable[socket.socket]) -> _Worker:
     """Fork a worker that waits for its settings; `others` are the launcher's connections with earlier ones."""
     launchers, workers = socket.socketpair()
+    # A signal must not meet the launcher's handlers in the worker, nor be lost among what runs after a fork.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         workers.close()
         return _Worker(pid, launchers)
     code = 1
@@ -256,6 +279,9 @@ def _spawn(_others: Iterable[socket.socket]) -> _Worker:
 def serve(connection: socket.socket) -> int:
     """Wait for settings, work, and answer when it is done; return the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the launcher, which ends its workers
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the launcher's handlers are for the command as a whole
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
     if (
         sys.platform == "linux"
     ):  # elsewhere only the end of the connection ends it, which C code may never see

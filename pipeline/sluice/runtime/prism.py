@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,10 +29,16 @@ _IN_CHECKOUT = Path(".tools/bin/prism")
 
 _START_SECONDS = 30.0
 _POLL_SECONDS = 0.05
+_NOTICE_SECONDS = 2.0
+"""For Beam's calls to find out by themselves that Prism has ended."""
 
 _GUARD = """\
-import subprocess, sys, threading
-child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+import ctypes, signal, subprocess, sys, threading
+PR_SET_PDEATHSIG = 1
+def end_with_guard():
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=end_with_guard)
 def end():
     sys.stdin.read()
     child.kill()
@@ -47,6 +55,7 @@ class Prism:
         """`guard` is the process that started Prism and ends it."""
         self.endpoint = endpoint
         self._guard = guard
+        self._ending = threading.Event()
 
     def check(self, seconds: float = 0.0) -> None:
         """Check for `seconds` that Prism is alive.
@@ -59,14 +68,45 @@ class Prism:
             code = self._guard.wait(seconds)
         except subprocess.TimeoutExpired:
             return
+        code = code if code >= 0 else 128 - code
         message = (
             f"Prism, the runner of streaming jobs, ended with exit code {code}; what was not stored was not "
             "acknowledged, run again"
         )
         raise WorkerError(message)
 
+    @contextmanager
+    def death_interrupts(self) -> Iterator[None]:
+        """Interrupt the main thread if Prism ends within the context: some of Beam's calls would wait for ever.
+
+        Most fail by themselves, so it has a moment for that.
+
+        Raises:
+            WorkerError: inside the context, when Prism has ended.
+
+        """
+        main = threading.get_ident()
+        sending = threading.Lock()  # the signal must not arrive when its handler is gone
+
+        def watch() -> None:
+            self._guard.wait()
+            while not self._ending.wait(_NOTICE_SECONDS):
+                with sending:
+                    if not self._ending.is_set():
+                        signal.pthread_kill(main, signal.SIGUSR1)
+
+        before = signal.signal(signal.SIGUSR1, lambda *_: self.check())
+        threading.Thread(target=watch, name="prism", daemon=True).start()
+        try:
+            yield
+        finally:
+            with sending:
+                self._ending.set()
+            signal.signal(signal.SIGUSR1, before)
+
     def end(self) -> None:
         """End Prism at once."""
+        self._ending.set()
         if self._guard.stdin is not None:
             with suppress(BrokenPipeError):
                 self._guard.stdin.close()
@@ -95,7 +135,8 @@ def prism(options: PipelineOptions) -> Iterator[Prism]:
     server = Prism(f"localhost:{port}", guard)
     try:
         _wait_until_listening(server, port)
-        yield server
+        with server.death_interrupts():
+            yield server
     finally:
         server.end()
 

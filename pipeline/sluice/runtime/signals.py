@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from types import FrameType
 
 from sluice.errors import WorkerError
@@ -38,24 +40,37 @@ def drain_on_signals(draining: threading.Event) -> Iterator[None]:
 
 
 class _Drain:
-    """What a signal means, which depends on those before it. Create it in the main thread."""
+    """What a signal means, which depends on those before it. Create it in the main thread.
+
+    Its handler may interrupt any code, even itself: it takes no lock and logs nothing, but hands over to a thread.
+    """
 
     def __init__(self, draining: threading.Event) -> None:
         self._draining = draining
-        self._late = threading.Event()
+        self._signals = itertools.count()
+        self._first: SimpleQueue[int | None] = SimpleQueue()  # the one queue whose `put` a handler may call
+        self._late = False
+        self._stopped = threading.Event()
+        self._sending = threading.Lock()  # the last signal must not arrive when its handler is gone
         self._main = threading.get_ident()
-        self._timer = threading.Timer(DRAIN_SECONDS, self._give_up)
-        self._timer.daemon = True
+        self._thread = threading.Thread(target=self._drain, name="drain", daemon=True)
+        self._thread.start()
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._late.is_set():
+        if self._late:
             message = (
                 f"the drain was not done within {DRAIN_SECONDS:g} s; what was not stored was not "
                 "acknowledged, run again"
             )
             raise WorkerError(message)
-        if self._draining.is_set():
+        if next(self._signals):
             raise KeyboardInterrupt
+        self._first.put(number)
+
+    def _drain(self) -> None:
+        number = self._first.get()
+        if number is None:
+            return
         _LOGGER.warning(
             "%s: draining: no more is read; what was read is stored and acknowledged, within %g s. "
             "Once more ends the run at once.",
@@ -63,11 +78,15 @@ class _Drain:
             DRAIN_SECONDS,
         )
         self._draining.set()
-        self._timer.start()
-
-    def _give_up(self) -> None:
-        self._late.set()
-        signal.pthread_kill(self._main, signal.SIGTERM)
+        if self._stopped.wait(DRAIN_SECONDS):
+            return
+        with self._sending:
+            if not self._stopped.is_set():
+                self._late = True
+                signal.pthread_kill(self._main, signal.SIGTERM)
 
     def stop(self) -> None:
-        self._timer.cancel()
+        with self._sending:
+            self._stopped.set()
+        self._first.put(None)
+        self._thread.join()

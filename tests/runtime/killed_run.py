@@ -1,0 +1,124 @@
+"""The `sluice` command with one process that dies at one moment.
+
+`python -m tests.runtime.killed_run MOMENT VICTIM END ARGUMENT…`: when the run comes to MOMENT, VICTIM ends by END, a
+signal's name or `exit:CODE`. The moment is the call of a function of the product or of Beam; no clock decides.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.runners.portability.prism_runner import PrismRunner
+from apache_beam.runners.worker import bundle_processor, sdk_worker_main
+from sluice.cli.main import main
+from sluice.runtime import launch, local_workers
+
+LAUNCHER = os.getpid()
+
+IN_LAUNCHER: dict[str, tuple[Any, str]] = {
+    "open": (launch, "open_source"),
+    "fork": (local_workers, "_hand_out"),
+    "build": (launch, "build"),
+    "prepare": (launch, "_open"),
+    "submit": (FnApiRunner, "run_pipeline"),
+    "submit_streaming": (PrismRunner, "run_pipeline"),
+    "start": (local_workers._Worker, "start"),
+    "report": (launch, "make_report"),
+    "end": (local_workers._Worker, "end"),
+    "clean_up": (TemporaryDirectory, "cleanup"),
+}
+"""Moment -> the function that the launcher calls then."""
+
+IN_WORKER: dict[str, tuple[Any, str]] = {
+    "ready": (local_workers, "serve"),
+    "set_up": (sdk_worker_main, "main"),
+    "work": (bundle_processor.BundleProcessor, "process_bundle"),
+}
+"""Moment -> the function that each worker calls then."""
+
+AFTER = ("done",)
+"""Moments behind a call: a worker has done its work, and has not said so."""
+
+
+def before_call(place: Any, name: str, action: Callable[[], None]) -> None:
+    call = getattr(place, name)
+
+    def wrapper(*arguments: Any, **named: Any) -> Any:
+        action()
+        return call(*arguments, **named)
+
+    setattr(place, name, wrapper)
+
+
+def after_call(place: Any, name: str, action: Callable[[], None]) -> None:
+    call = getattr(place, name)
+
+    def wrapper(*arguments: Any, **named: Any) -> Any:
+        result = call(*arguments, **named)
+        action()
+        return result
+
+    setattr(place, name, wrapper)
+
+
+def end(pid: int, how: str) -> None:
+    """End a process, and return when it has ended."""
+    if how.startswith("exit:"):
+        os._exit(int(how.partition(":")[2]))
+    os.kill(pid, signal.Signals[how])
+    if pid != os.getpid():
+        ended = os.pidfd_open(pid)
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, ended, os.WEXITED | os.WNOWAIT)
+
+
+def children(of: int) -> list[int]:
+    """Return the processes that a process has made, oldest first."""
+    return sorted(int(pid) for pid in Path(f"/proc/{of}/task/{of}/children").read_text().split())
+
+
+def victim_of(victim: str) -> int:
+    if victim == "launcher":
+        return LAUNCHER
+    if victim == "runner":  # Prism, which its guard has made
+        return children(children(LAUNCHER)[0])[0]
+    return children(LAUNCHER)[0]  # a worker, or Prism's guard
+
+
+def arm(moment: str, victim: str, how: str) -> None:
+    """Have `victim` end at `moment`."""
+    once = iter((True,))
+
+    def act_in_launcher() -> None:
+        if os.getpid() == LAUNCHER and next(once, False):
+            end(victim_of(victim), how)
+
+    def act_in_worker() -> None:
+        if os.getpid() != LAUNCHER:
+            end(LAUNCHER if victim == "launcher" else os.getpid(), how)
+
+    if moment in IN_LAUNCHER:
+        before_call(*IN_LAUNCHER[moment], act_in_launcher)
+    elif moment in AFTER:
+        after_call(sdk_worker_main, "main", act_in_worker)
+    else:
+        before_call(*IN_WORKER[moment], act_in_worker)
+
+
+if __name__ == "__main__":
+    MOMENT, VICTIM, END, *ARGUMENTS = sys.argv[1:]
+    if VICTIM == "spawned":  # a process with threads cannot fork its workers
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    arm(MOMENT, VICTIM, END)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
+    sys.argv = ["sluice", *ARGUMENTS]
+    sys.exit(main())
