@@ -20,6 +20,7 @@ from sluice.eventlog.type_log import TypeLog
 from sluice.formats.compression import decompress, detect_codec
 from sluice.formats.csv_conversion import RowConverter
 from sluice.formats.csv_dialect import detect_layout
+from sluice.formats.joined_records import separate
 from sluice.provenance import FileProvenance
 from sluice.sources.files.listing import find_files
 from sluice.sources.files.source import plan_reading, read_item
@@ -166,6 +167,71 @@ def test_time_of_records_is_linear_in_the_number_of_contracts_and_of_unknown_typ
         assert len(unknown.rejected) == number
 
     assert growth_of_cpu_time(run, 200) < LINEAR
+
+
+def test_time_of_a_rejected_record_is_linear_in_its_masked_values_and_violations() -> None:
+    email = Property("email", "string", classification="restricted", mask="hash")
+    item = Property("item", "object", required=True, properties=(email, Property("count", "integer")))
+    contracts = {"list": contract_of("list", Property("items", "array", items=item))}
+    decoder = RecordDecoder(contracts, None, AgeLimits(600, 86400, NOW.timestamp()), 1, b"k" * 32)
+
+    def run(items: int) -> None:
+        value = [{"email": f"user-{index}@example.com", "count": "x"} for index in range(items)]
+        assert len(decode(decoder, [json.dumps({"items": value}).encode()]).rejected[0].violations) == items
+
+    assert growth_of_cpu_time(run, 1_000) < LINEAR
+
+
+def test_time_of_a_rejected_record_is_linear_in_the_masked_properties_of_its_contract() -> None:
+    def run(properties: int) -> None:
+        names = [f"p{index}" for index in range(properties)]
+        masked = [Property(name, "string", classification="restricted", mask="hash") for name in names]
+        contracts = {"list": contract_of("list", *masked)}
+        decoder = RecordDecoder(contracts, None, AgeLimits(600, 86400, NOW.timestamp()), 1, b"k" * 32)
+        decoded = decode(decoder, [json.dumps(dict.fromkeys(names, 1)).encode()])
+        assert {violation.got for violation in decoded.rejected[0].violations} == {"a protected value"}
+
+    assert growth_of_cpu_time(run, 1_000) < LINEAR
+
+
+DOCUMENTS = {
+    "lines": (b"", b'{"a":1}\n', 400_000),
+    "lines that end in CR": (b"", b'{"a":1}\r', 40_000),
+    "pretty-printed objects": (b"", b'{\n"a": 1\n}\n', 40_000),
+    "objects with nothing between them": (b"", b'{"a":1}', 40_000),
+    "elements": (b"[", b'{"a":1},', 80_000),
+    "elements without commas": (b"[", b'{"a":1} ', 40_000),
+    "elements that are no JSON": (b"[", b'{"a":1},x,', 40_000),
+    "objects that are not closed": (b"[", b'{"a":1}{"b":', 20_000),
+    "nesting": (b"", b'[{"a":', 40_000),
+    "closing brackets": (b'[{"a":1', b"]", 400_000),
+    "byte order marks": (b"", b"\xef\xbb\xbf", 40_000),
+    "NUL": (b"{", b"\0", 400_000),
+    "blanks": (b"[", b" ", 400_000),
+    "record separators": (b"", b'\x1e{"a":1}\n', 40_000),
+}
+"""Name -> the start of a file, what is repeated behind it, and how often."""
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_time_of_a_file_is_linear_in_what_it_repeats(name: str, tmp_path: Path) -> None:
+    start, repeated, number = DOCUMENTS[name]
+
+    def run(times: int) -> None:
+        path = tmp_path / f"{times}.json"
+        if not path.exists():
+            path.write_bytes(start + repeated * times)
+        for item in plan_reading(find_files(str(path))):
+            for batch in read_item(item):
+                assert batch.records
+
+    assert growth_of_cpu_time(run, number) < LINEAR
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_time_of_joined_records_is_linear_in_what_they_repeat(name: str) -> None:
+    start, repeated, number = DOCUMENTS[name]
+    assert growth_of_cpu_time(lambda times: separate(start + repeated * times), number // 4) < LINEAR
 
 
 def test_time_of_csv_is_linear_in_the_columns() -> None:

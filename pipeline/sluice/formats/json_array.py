@@ -108,7 +108,7 @@ class _Scan:
         self.starts.append(at)
         if inside:
             separator = _separator.match(buffer, end)
-            if separator is None and not buffer[end:].strip(_BLANK):
+            if separator is None and _spaces.fullmatch(buffer, end):
                 self.records.pop()
                 self.starts.pop()
                 return False

@@ -31,7 +31,7 @@ NOT_CLOSED = b"["
 
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LINE = rb"\n(?:[\x00\x1e]|\xef\xbb\xbf)*+"
-_MARGIN = re.compile(rb"(?:[ \t\n\r,\x00\x1e]|\xef\xbb\xbf)*?\n?(?:[\x00\x1e]|\xef\xbb\xbf)*+([ \t]*+)(?=\{)")
+_LEAD = re.compile(rb"(?:[ \t\n\r,\x00\x1e]|\xef\xbb\xbf)*+(?=\{)")
 _OPENS_OBJECT = rb'(?=\{[ \t]*+(?:["}]|\r?\n[ \t]))'
 """Not a brace that stands alone without an indented line below: with all lines at the margin, it may be nested."""
 
@@ -104,8 +104,10 @@ def recover(rest: bytes, stream: Iterator[bytes], base: int, array: int | None) 
 def _next_value(rest: bytes, base: int, inside: bool) -> re.Pattern[bytes] | None:
     """Return how the line of the next value begins; None if the broken one does not begin its line."""
     if not inside:
-        margin = _MARGIN.match(rest)
-        return re.compile(_LINE + re.escape(margin[1] if margin else b"") + _OPENS_OBJECT)
+        match = _LEAD.match(rest)
+        lead = match[0] if match else b""
+        margin = lead[len(lead.rstrip(b" \t")) :]
+        return re.compile(_LINE + re.escape(margin) + _OPENS_OBJECT)
     blanks = rest[: len(rest) - len(rest.lstrip(BLANK))]
     _, line_feed, margin_in_line = blanks.rpartition(b"\n")
     if not line_feed and base:

@@ -7,7 +7,6 @@ Accepted events are masked line by line (`Masking.lines`), rejected records with
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -94,8 +93,9 @@ class Masking:
         if record is None or masked.has_repeated_keys:
             return replace(rejected, quarantine_hash=hmac.digest(self._key, rejected.record, "sha256"))
         revealing = self._revealing.get(rejected.event_type or "")
+        raw_texts = _RawTexts(masked)
         attributes = {
-            name: self._attribute(name, value, masker, masked)
+            name: self._attribute(name, value, masker, raw_texts)
             for name, value in rejected.origin.attributes.items()
         }
         return replace(
@@ -103,13 +103,13 @@ class Masking:
             record=record,
             origin=replace(rejected.origin, attributes=attributes),
             violations=tuple(
-                _masked_violation(violation, revealing, masked) for violation in rejected.violations
+                _masked_violation(violation, revealing, raw_texts) for violation in rejected.violations
             ),
             masked=rejected.masked | masked.paths,
         )
 
-    def _attribute(self, name: str, value: str, masker: RecordMasker, masked: MaskedValues) -> str:
-        if name.casefold() not in masker.names and not _contains_raw_text(value, masked):
+    def _attribute(self, name: str, value: str, masker: RecordMasker, raw_texts: _RawTexts) -> str:
+        if name.casefold() not in masker.names and not raw_texts.occur_in(value):
             return value
         return str(string_content(self._hash(encode(value), "", MaskedValues()) or b'""'))
 
@@ -148,37 +148,58 @@ class _RevealingViolations:
     """Tells which violations of a contract may show a masked value."""
 
     def __init__(self, properties: Sequence[Property]) -> None:
-        masked = [path for path, prop in walk(properties) if prop.mask]
-        self._is_masked = re.compile(
-            "|".join(f"{_violation_pattern(path)}(?:\\..*)?" for path in masked), re.DOTALL
-        ).fullmatch
-        ancestors = {path[:depth] for path in masked for depth in range(len(path))}
-        self._is_ancestor = re.compile("|".join(map(_violation_pattern, sorted(ancestors)))).fullmatch
+        paths = [path for path, prop in walk(properties) if prop.mask]
+        self._masked = {_place(_violation_path(path)) for path in paths}
+        self._ancestors = {
+            _place(_violation_path(path[:depth])) for path in paths for depth in range(len(path))
+        }
+        self._depths = range(1, max(map(len, self._masked)) + 1)
 
     def __contains__(self, violation: Violation) -> bool:
         """Tell whether what the violation got may show a masked value."""
-        if self._is_masked(violation.path):
+        place = _place(violation.path)
+        if any(place[:depth] in self._masked for depth in self._depths):
             return violation.code != "missing"
-        return violation.code == "type" and self._is_ancestor(violation.path) is not None
+        return violation.code == "type" and place in self._ancestors
 
 
-def _violation_pattern(path: Path) -> str:
-    """Return what matches `path` as violations write it, such as `items.0.email`."""
-    return r"\.".join(r"\d+" if part == ITEM else re.escape(part) for part in path)
+def _violation_path(path: Path) -> str:
+    """Return `path` as violations write it, such as `items.0.email`."""
+    return ".".join("0" if part == ITEM else part for part in path)
+
+
+def _place(violation_path: str) -> tuple[str, ...]:
+    """Return the parts of a violation's path, the same for all items of an array."""
+    parts = violation_path.split(".") if violation_path else []
+    return tuple(ITEM if part.isdigit() else part for part in parts)
+
+
+class _RawTexts:
+    """The raw texts of the masked values in one record, which other texts are searched for."""
+
+    def __init__(self, masked: MaskedValues) -> None:
+        self._texts = {text for text in masked.raw_texts if len(text) >= _SHORTEST}
+        self._lengths: dict[str, set[int]] = {}
+        for text in self._texts:
+            self._lengths.setdefault(text[:_SHORTEST], set()).add(len(text))
+
+    def occur_in(self, text: str) -> bool:
+        """Tell whether `text` contains one of them; does not look at each, since a record may have thousands."""
+        return any(
+            text[at : at + length] in self._texts
+            for at in range(len(text) - _SHORTEST + 1)
+            for length in self._lengths.get(text[at : at + _SHORTEST], ())
+        )
 
 
 def _masked_violation(
-    violation: Violation, revealing: _RevealingViolations | None, masked: MaskedValues
+    violation: Violation, revealing: _RevealingViolations | None, raw_texts: _RawTexts
 ) -> Violation:
     is_nested_type = violation.code == "unknown_type" and violation.got[:1] in "{["
     is_revealing = revealing is not None and violation in revealing
-    if is_nested_type or is_revealing or _contains_raw_text(violation.got, masked):
+    if is_nested_type or is_revealing or raw_texts.occur_in(violation.got):
         return replace(violation, got=MASKED_VALUE)
     return violation
-
-
-def _contains_raw_text(text: str, masked: MaskedValues) -> bool:
-    return any(len(raw_text) >= _SHORTEST and raw_text in text for raw_text in masked.raw_texts)
 
 
 def _masked_names(contracts: Iterable[Contract]) -> dict[str, Mask]:
