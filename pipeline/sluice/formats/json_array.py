@@ -185,16 +185,26 @@ def is_document(head: bytes, whole: bool) -> bool:
     if not ended and not whole:
         return array_of_objects or _is_followed(text)
     if is_json(first):  # an array is a document, but several arrays of anything but objects are lines
-        return array_of_objects or (first.startswith(b"[") and not rest.strip(BETWEEN))
+        is_array = first.startswith(b"[") and not rest.strip(BETWEEN)
+        return array_of_objects or is_array or (whole and _is_partly_printed(text))
     end = _end_of_value(text, 0, False)
     if end is not None and (end <= len(first) or is_json(text[:end])):
-        return end > len(first) or array_of_objects  # else it is a line with something behind its value
+        # If not, it is a line with something behind its value.
+        return end > len(first) or array_of_objects or (whole and _is_partly_printed(text))
     lines = [line.rstrip(_BLANK) for line in rest.split(b"\n")[: None if whole else -1] if line.strip(_BLANK)]
     opens = _only_opens.fullmatch(first) is not None
     if first.startswith(b"{"):
         return opens and not any(map(_is_object, lines))
     element = _array_of_objects.match(text) and _element.match(text, 1)
     return (bool(element) or opens) and not _cannot_be_in_an_array([first, *lines], whole)
+
+
+def _is_partly_printed(text: bytes) -> bool:
+    """Tell whether all of a file are objects, of which the first is on a line, and others are on several."""
+    if b"\n}" not in text:
+        return False
+    records = [record for block in read_document([text]) for record in block.records]
+    return all(record.startswith(b"{") and is_json(record) for record in records)
 
 
 def _is_followed(text: bytes) -> bool:

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from sluice.errors import SourceError
-from sluice.formats import FORMATS, HEAD_BYTES, detect_format
-from sluice.formats.joined_records import separate
+from sluice.formats import read_records
 from sluice.sources.http_api.documents import (
     MISSING,
     NOT_JSON,
@@ -83,7 +82,7 @@ def parse_body(body: bytes, lines: bool, items: KeyPath | None, place: RecordPla
     """
     body = body.removeprefix(_BOM).strip()
     if lines or place == LINES:
-        return Parsed(_pieces(body), {}, LINES)
+        return Parsed(read_records(body), {}, LINES)
     if not body:
         return Parsed([], {}, place, "" if place is None else "an empty answer")
     try:
@@ -132,7 +131,7 @@ def _no_list(path: KeyPath, got: str) -> SourceError:
 
 def _malformed(body: bytes, place: RecordPlace | None) -> Parsed:
     """Return the pieces of a malformed answer; several lines are JSON lines, of which some may be malformed."""
-    pieces = _pieces(body)
+    pieces = read_records(body)
     if place is None and len(pieces) > 1 and not body.startswith(b"["):
         place = LINES
     failure = "HTML" if body[:1] == b"<" else ""
@@ -222,13 +221,3 @@ def _describes_page(name: str) -> bool:
             "prev",
         )
     )
-
-
-def _pieces(body: bytes) -> list[bytes]:
-    """Return the records that can be separated in a malformed document, or in JSON lines."""
-    array = body.startswith(b"[")
-    read = (
-        FORMATS["json_array"] if array else detect_format(body[:HEAD_BYTES], len(body) <= HEAD_BYTES)
-    ).read
-    records = (record for block in read([body], 0, None) for record in block.records)
-    return [part for record in records for _, part in separate(record)]
