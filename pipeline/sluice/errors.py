@@ -80,6 +80,10 @@ def quote(value: object) -> str:
     return text if len(text) <= _QUOTED else f"{text[: _QUOTED - 1]}…"
 
 
+class RejectedError(SluiceError):
+    """The run ended, but more of its records were rejected than it allows."""
+
+
 class _ErrorData(msgspec.Struct, array_like=True):
     classes: list[str]
     """The name of the error's class, and of those above it: a class may be unknown where the data is read."""

@@ -81,6 +81,8 @@ class RunState:
     resources: RunResources = field(default_factory=RunResources)
     draining: threading.Event = field(default_factory=threading.Event)
     """Set when the run is to end: sources finish, everything on its way is stored and acknowledged."""
+    over_limit: threading.Event = field(default_factory=threading.Event)
+    """Set while more records were rejected than the job allows."""
 
 
 class RunHandle:

@@ -206,10 +206,13 @@ def test_empty_files_and_blank_lines_contain_no_records(replay: Replay, tmp_path
     assert replay.tables() == {name: [] for name in (*TABLES.values(), "dead_letters", "event_counts")}
 
 
-def test_history_of_only_rejected_records_succeeds(replay: Replay, tmp_path: Path) -> None:
+def test_history_of_only_rejected_records_fails_and_keeps_them(replay: Replay, tmp_path: Path) -> None:
     records = [b"%d {" % number for number in range(5000)]
     (tmp_path / "in").write_bytes(b"\n".join(records))
-    replay.run(tmp_path / "in")
+    assert replay.run(tmp_path / "in", code=1).err == (
+        "sluice: backend_events: all 5,000 records were rejected: no event was added; "
+        f"the dead letters in {replay.dead_letters} have the reasons\n"
+    )
     assert replay.figures() == (5000, 0, 0, 5000, 0, 0)
     assert [payload(dead_letter) for dead_letter in replay.stored_dead_letters()] == records
     assert {dead_letter["source"]["offset"] for dead_letter in replay.stored_dead_letters()} == {

@@ -24,6 +24,7 @@ def test_state_of_a_run_is_served() -> None:
         "sluice_unacknowledged_records 4.0",
         "sluice_unacknowledged_bytes 40.0",
         "sluice_oldest_unacknowledged_seconds 0.0",
+        "sluice_rejections_over_limit 0.0",
         "sluice_backlog_records 7.0",
         "sluice_loaded_until_seconds 20.0",
     ]

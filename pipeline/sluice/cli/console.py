@@ -198,6 +198,10 @@ def print_report(report: Report, job: Job | None = None) -> None:
         console.print(
             f"repaired: {report.repaired:,} malformed records were repaired; their events are marked {REPAIRED_KEY}"
         )
+    for warning in report.warnings:
+        console.print(plain(f"warning: {warning}"), style="yellow", soft_wrap=True)
+    if report.failure is not None:
+        console.print(plain(f"FAILED: {report.failure}"), style="bold red", soft_wrap=True)
     verdict = "reconciled: read = accepted + duplicates + rejected, accepted = loaded + load_rejected"
     console.print(
         verdict if report.reconciled else "[bold red]NOT RECONCILED[/]: some record is unaccounted for"

@@ -23,7 +23,10 @@ def add_key_options(parser: argparse._ActionsContainer, keys: Collection[str] | 
             flags = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}" if "." in name else ""))
             example = f", such as {key.metadata['example']}" if key.metadata.get("example") else ""
             parser.add_argument(
-                *filter(None, flags), dest=name, metavar="TEXT", help=f"{key.metadata['help']}{example}"
+                *filter(None, flags),
+                dest=name,
+                metavar="TEXT",
+                help=f"{key.metadata['help']}{example}".replace("%", "%%"),
             )
 
 

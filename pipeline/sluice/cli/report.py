@@ -17,7 +17,7 @@ def _report(options: Options, _: list[str]) -> int:
     submitted = "://" in options.report or Path(options.report).is_dir()
     report = read_report(options.report) if submitted else read_report_file(Path(options.report))
     print_report(report)
-    return 0 if report.reconciled else UnreconciledError.exit_code
+    return 0 if report.reconciled and report.failure is None else UnreconciledError.exit_code
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

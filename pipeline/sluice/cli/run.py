@@ -11,7 +11,7 @@ from sluice.cli.job_options import add_job_options, read_job
 from sluice.cli.output import print_line
 from sluice.cli.report_file import prepare_report_file, write_report_file
 from sluice.config.job import Job, with_contract
-from sluice.errors import ConfigError, UnreconciledError
+from sluice.errors import ConfigError, RejectedError, UnreconciledError
 
 if TYPE_CHECKING:
     from sluice.graph.ledger import Report
@@ -94,6 +94,9 @@ def _finish(outcome: Report | Submitted, job: Job, options: Options) -> int:
     if not outcome.reconciled:
         message = f"{job.name}: the run ended, but its counts do not reconcile; see the report"
         raise UnreconciledError(message)
+    if outcome.failure is not None:
+        message = f"{job.name}: {outcome.failure}"
+        raise RejectedError(message)
     return 0
 
 

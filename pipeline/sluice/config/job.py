@@ -11,6 +11,7 @@ from typing import Any
 
 from sluice.config.durations import duration
 from sluice.config.options import declared, missing_options, option, text
+from sluice.config.rejections import RejectionLimit, rejection_limit
 from sluice.config.urls import Url
 from sluice.contracts import Contract, load_contracts
 from sluice.contracts.yaml_reading import read_yaml
@@ -135,6 +136,12 @@ class Job:
         default=",".join(LOADS),
         example="counts,dead_letters",
         parse=_loads,
+    )
+    max_rejected: RejectionLimit | None = option(
+        "records that may be rejected before the run fails, as a share or a number (default: all but one)",
+        default=None,
+        example="5%",
+        parse=rejection_limit,
     )
     windows: Windows = field(default_factory=Windows, metadata={"help": "see the keys below"})
     path: str = field(default="", metadata={"internal": True})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import apache_beam as beam
 
 from sluice.config.job import Job
+from sluice.config.rejections import RejectionLimit
 from sluice.elements import RecordBatch, Segment, StepCounts
 from sluice.eventlog.log import EventLog
 from sluice.graph import coders  # noqa: F401  importing it registers the coders
@@ -18,6 +19,7 @@ from sluice.graph.dead_letters import write_dead_letters
 from sluice.graph.decode import DecodeRecords
 from sluice.graph.ledger import ReconcileLedger, count_read
 from sluice.graph.load import BackfillSegments, LoadSegments
+from sluice.graph.outcome import watch_rejections
 from sluice.graph.run_context import RunContext
 from sluice.run_state import RunHandle
 from sluice.telemetry import measure
@@ -53,6 +55,7 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> 
             loaded.step_counts,
             *dead_letters.step_counts,
         ),
+        job,
         run,
     )
 
@@ -75,23 +78,28 @@ def build_load(pipeline: beam.Pipeline, job: Job, run: RunContext) -> beam.PColl
         )
     }
     dead_letters = write_dead_letters({"load_rejected": loads["event log"].rejected}, job, run)
-    return _reconcile((*(load.step_counts for load in loads.values()), *dead_letters.step_counts), run)
+    return _reconcile((*(load.step_counts for load in loads.values()), *dead_letters.step_counts), job, run)
 
 
 def _read_segment(path: str, log: EventLog) -> Segment:
     return log.read(path)
 
 
-def _measure(step_counts: StepCounts, handle: RunHandle) -> StepCounts:
-    return measure(step_counts, handle.state.totals)
+def _measure(
+    step_counts: StepCounts, handle: RunHandle, job: str, limit: RejectionLimit | None, live: bool
+) -> StepCounts:
+    measured = measure(step_counts, handle.state.totals)
+    if live:
+        watch_rejections(handle.state, job, limit)
+    return measured
 
 
 def _reconcile(
-    step_counts: tuple[beam.PCollection[StepCounts], ...], run: RunContext
+    step_counts: tuple[beam.PCollection[StepCounts], ...], job: Job, run: RunContext
 ) -> beam.PCollection[StepCounts]:
     return (
         step_counts
         | "Gather step counts" >> beam.Flatten()
-        | "Measure" >> beam.Map(_measure, run.handle)
+        | "Measure" >> beam.Map(_measure, run.handle, job.name, job.max_rejected, run.event_windowing.live)
         | "Reconcile ledger" >> ReconcileLedger(run.totals_url, run.event_windowing)
     )

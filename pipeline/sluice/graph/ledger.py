@@ -77,6 +77,10 @@ class Report(Figures, kw_only=True):
     """Reject code -> rejected records; each record counts once, under the code of its dead letter."""
     by_type: dict[str, Figures]
     """Event type -> figures; `unknown` has the records whose type cannot be read."""
+    failure: str | None = None
+    """Why the run counts as failed although its counts reconcile; see `outcome.judge`."""
+    warnings: list[str] = []
+    """What somebody should look at, a line each."""
 
 
 def make_report(total: StepCounts, *, job: str, run_id: str, started: float, seconds: float) -> Report:
@@ -84,7 +88,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
     counts = Counter(total.counts)
     types = sorted({name for figure, name in counts if figure == "routed"})
     by_type = {name: _figures(counts, name) for name in types if name not in INTERNAL_TYPES}
-    sums = {
+    sums: dict[str, Any] = {
         figure: sum(
             number
             for (counted, name), number in counts.items()

@@ -16,6 +16,7 @@ from sluice.dead_letters.log import DeadLetterLog
 from sluice.errors import ConfigError
 from sluice.graph.build import build, build_load
 from sluice.graph.ledger import Report, make_report, read_totals
+from sluice.graph.outcome import judge
 from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
 from sluice.run_state import RunHandle
@@ -32,6 +33,7 @@ from sluice.runtime.worker_errors import worker_errors
 from sluice.sources import Acknowledging, open_source
 from sluice.sources.dead_letters.source import DeadLetterSource
 from sluice.sources.streaming import StreamingSource, acknowledges_in_process
+from sluice.tooling.job_checks import check_job
 from sluice.validation.masking_key import read_privacy_key
 from sluice.warehouses import RateLimited, open_warehouse
 
@@ -47,18 +49,20 @@ class Launch:
     clock: Clock
     observer: RunObserver
     metrics: ListenAddress | None = None
+    reads_source: bool = True
     handle: RunHandle = field(default_factory=RunHandle)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def report(self, folders: SharedFolders, started: float) -> Report:
+    def report(self, folders: SharedFolders, started: float, *, live: bool) -> Report:
         """Return the report of the run, which has ended."""
-        return make_report(
+        report = make_report(
             read_totals(folders.totals),
             job=self.job.name,
             run_id=self.run_id,
             started=started,
             seconds=self.clock() - started,
         )
+        return judge(report, self.job, live=live) if self.reads_source else report
 
 
 GraphBuilder = Callable[[beam.Pipeline, Callable[[], RunContext]], int | None]
@@ -83,7 +87,8 @@ def run_job(
         SluiceError: one line; what was written stays valid, and the next run completes it.
 
     """
-    read_privacy_key(job.contracts.values(), job.privacy_key)  # a mistake is reported before anything starts
+    check_job(job)  # a mistake is reported before anything starts
+    read_privacy_key(job.contracts.values(), job.privacy_key)
     source = open_source(job.source)
     launch = Launch(job, beam_args, clock, observer, metrics)
 
@@ -136,7 +141,7 @@ def load_log(
         build_load(pipeline, job, open_context())
         return None
 
-    return _run_batch(Launch(job, beam_args, clock, observer), build_graph)
+    return _run_batch(Launch(job, beam_args, clock, observer, reads_source=False), build_graph)
 
 
 @root_handlers_restored()
@@ -162,7 +167,9 @@ def redeliver_dead_letters(
         build_redelivery(pipeline | "Read" >> source, job, context)
         return source.size()
 
-    return _run_batch(Launch(job, beam_args, clock, observer), build_graph)
+    # What is rejected again was so before: only a limit that somebody chose can fail a redelivery.
+    launch = Launch(job, beam_args, clock, observer, reads_source=job.max_rejected is not None)
+    return _run_batch(launch, build_graph)
 
 
 def _run_batch(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:
@@ -181,7 +188,7 @@ def _run_batch(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:
         size = build_graph(pipeline, lambda: _open(launch, folders, started, live=False))
         with launch.observer.watch_batch(launch.job, size, folders.progress), worker_errors():
             pipeline.run().wait_until_finish()
-        return launch.report(folders, started)
+        return launch.report(folders, started, live=False)
 
 
 def _run_streaming(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:
@@ -208,7 +215,7 @@ def _run_streaming(launch: Launch, build_graph: GraphBuilder) -> Report | Submit
             ):
                 stack.enter_context(context)
             pipeline.run().wait_until_finish()
-        return launch.report(folders, started)
+        return launch.report(folders, started, live=True)
 
 
 def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder, *, live: bool) -> Submitted:

@@ -47,6 +47,11 @@ class _RunCollector(Collector):
         yield _gauge("unacknowledged_records", "Records handed over and not stored yet.", outstanding.records)
         yield _gauge("unacknowledged_bytes", "Bytes handed over and not stored yet.", outstanding.bytes)
         yield _gauge("oldest_unacknowledged_seconds", "Age of the oldest of them.", outstanding.seconds)
+        yield _gauge(
+            "rejections_over_limit",
+            "1 while more records were rejected than max_rejected allows.",
+            float(self._run.over_limit.is_set()),
+        )
         waiting = self._run.backlog.total()
         if waiting is not None:
             yield _gauge("backlog_records", "Records that wait at the source, unread.", waiting)

@@ -11,6 +11,7 @@ from sluice.contracts import ITEM, Contract, load_contracts, path_text, walk
 from sluice.errors import ConfigError
 from sluice.sources import parse_source
 from sluice.storage import open_store
+from sluice.tooling.job_checks import job_problems
 from sluice.validation.explainer import compile_explainer
 from sluice.warehouses import parse_warehouse
 
@@ -145,7 +146,7 @@ def _check_job(file: Path) -> list[str]:
             check(url)
         except ConfigError as error:
             problems.append(str(error))
-    return problems
+    return problems or job_problems(job)
 
 
 def _read(path: Path) -> bytes:

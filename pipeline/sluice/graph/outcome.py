@@ -1,0 +1,71 @@
+"""Whether a run that ended has succeeded: counts that reconcile are not enough if nothing useful was stored."""
+
+from __future__ import annotations
+
+import logging
+
+from sluice.config.job import Job
+from sluice.config.rejections import RejectionLimit
+from sluice.graph.ledger import Report
+from sluice.run_state import RunState
+
+_LOGGER = logging.getLogger("sluice")
+
+
+def judge(report: Report, job: Job, *, live: bool) -> Report:
+    """Return the report of a run of `job` that read its source, with its `failure` and all its warnings.
+
+    Without `max_rejected` a run fails if all its records were rejected, by their contracts or by the warehouse. A
+    streaming run does not fail: it has warned while it lasted, and its report warns again.
+    """
+    failure = rejection_failure(report, job)
+    if failure is not None and live:
+        report.warnings.insert(0, failure)
+    elif failure is not None:
+        report.failure = failure
+    if report.read == 0 and not live:
+        report.warnings.insert(0, f"no records were read: {job.source} has none")
+    return report
+
+
+def rejection_failure(report: Report, job: Job) -> str | None:
+    """Return one line if more records were rejected than `job` allows, with what was stored; else None."""
+    rejected = report.rejected + report.load_rejected
+    if not _is_exceeded(job.max_rejected, rejected, report.read):
+        return None
+    share = _share(job.max_rejected, rejected, report.read)
+    return f"{share}: {_stored(report)}; the dead letters in {job.dead_letters} have the reasons"
+
+
+def watch_rejections(run: RunState, job: str, limit: RejectionLimit | None) -> None:
+    """Log a line when a streaming run begins to reject more than `limit` allows, and when it no longer does.
+
+    What is judged is the run so far, in this process.
+    """
+    rejected = run.totals.total("rejected") + run.totals.total("load_rejected")
+    read = run.totals.total("read")
+    exceeded = _is_exceeded(limit, rejected, read)
+    if exceeded and not run.over_limit.is_set():
+        run.over_limit.set()
+        _LOGGER.warning("%s: %s; the dead letters have the reasons", job, _share(limit, rejected, read))
+    elif run.over_limit.is_set() and not exceeded:
+        run.over_limit.clear()
+        _LOGGER.warning("%s: %s of %s records were rejected, fewer than the limit", job, rejected, read)
+
+
+def _is_exceeded(limit: RejectionLimit | None, rejected: int, read: int) -> bool:
+    return 0 < read <= rejected if limit is None else limit.is_exceeded(rejected, read)
+
+
+def _share(limit: RejectionLimit | None, rejected: int, read: int) -> str:
+    if limit is None:
+        return f"all {read:,} records were rejected"
+    return f"{rejected:,} of {read:,} records were rejected, and max_rejected is {limit}"
+
+
+def _stored(report: Report) -> str:
+    if not report.accepted:
+        return "no event was added"
+    return (
+        f"{report.accepted:,} events were added to the event log, {report.loaded:,} of them to the warehouse"
+    )

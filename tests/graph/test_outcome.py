@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sluice.config.rejections import rejection_limit
+from sluice.elements import StepCounts
+from sluice.graph.ledger import Report, make_report
+from sluice.graph.outcome import judge, watch_rejections
+from sluice.run_state import RunState
+
+from tests.graph.graph_fixture import GraphRun
+
+READ = ("read", "")
+
+
+def report(read: int, accepted: int = 0, rejected: int = 0, load_rejected: int = 0) -> Report:
+    counts = {
+        READ: read,
+        ("routed", "click"): read,
+        ("accepted", "click"): accepted,
+        ("duplicates", "click"): read - accepted - rejected,
+        ("rejected", "click"): rejected,
+        ("loaded", "click"): accepted - load_rejected,
+        ("load_rejected", "click"): load_rejected,
+        ("accepted", "dead_letter"): rejected + load_rejected,
+    }
+    made = make_report(StepCounts(counts), job="shop", run_id="r", started=0, seconds=1)
+    assert made.reconciled
+    return made
+
+
+def failure(tmp_path: Path, limit: str | None, made: Report) -> str | None:
+    job = replace(
+        GraphRun(tmp_path, live=False).job,
+        max_rejected=None if limit is None else rejection_limit(limit, "job"),
+    )
+    return judge(made, job, live=False).failure
+
+
+@pytest.mark.parametrize(
+    ("limit", "made", "reason"),
+    [
+        (None, report(2, rejected=2), "all 2 records were rejected: no event was added"),
+        (
+            None,
+            report(2, accepted=2, load_rejected=2),
+            "all 2 records were rejected: 2 events were added to the event log, 0 of them to the warehouse",
+        ),
+        (
+            "5%",
+            report(1000, accepted=940, rejected=51),
+            "51 of 1,000 records were rejected, and max_rejected is 5%: 940 events were added to the event log, "
+            "940 of them to the warehouse",
+        ),
+        (
+            "0",
+            report(3, rejected=1),
+            "1 of 3 records were rejected, and max_rejected is 0: no event was added",
+        ),
+    ],
+)
+def test_run_that_rejects_too_much_fails_and_says_what_was_stored(
+    tmp_path: Path, limit: str | None, made: Report, reason: str
+) -> None:
+    assert failure(tmp_path, limit, made) == (
+        f"{reason}; the dead letters in {tmp_path}/dead have the reasons"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "made"),
+    [
+        (None, report(0)),
+        (None, report(2, rejected=1)),
+        (None, report(2, accepted=1, rejected=1)),
+        (None, report(2)),
+        ("100%", report(2, rejected=2)),
+        ("50%", report(2, rejected=1)),
+        ("1", report(2, rejected=1)),
+        ("0", report(2, accepted=2)),
+    ],
+)
+def test_run_within_its_limit_succeeds(tmp_path: Path, limit: str | None, made: Report) -> None:
+    assert failure(tmp_path, limit, made) is None
+
+
+def test_batch_run_that_read_nothing_warns(tmp_path: Path) -> None:
+    job = GraphRun(tmp_path, live=False).job
+    assert judge(report(0), job, live=False).warnings == ["no records were read: none has none"]
+    assert judge(report(0), job, live=True).warnings == []
+
+
+def test_streaming_run_warns_and_does_not_fail(tmp_path: Path) -> None:
+    made = judge(report(2, rejected=2), GraphRun(tmp_path, live=True).job, live=True)
+    assert made.failure is None
+    assert made.warnings == [
+        f"all 2 records were rejected: no event was added; the dead letters in {tmp_path}/dead have the reasons"
+    ]
+
+
+def test_streaming_run_logs_when_it_exceeds_its_limit_and_when_it_no_longer_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "sluice")
+    run, limit = RunState(), rejection_limit("10%", "job")
+    states = []
+    for read, rejected in ((10, 1), (5, 2), (1, 0), (50, 0), (1, 1)):
+        run.totals.add(StepCounts({READ: read, ("rejected", "click"): rejected}))
+        watch_rejections(run, "shop", limit)
+        states.append(run.over_limit.is_set())
+    assert states == [False, True, True, False, False]
+    assert [record.message for record in caplog.records] == [
+        "shop: 3 of 15 records were rejected, and max_rejected is 10%; the dead letters have the reasons",
+        "shop: 3 of 66 records were rejected, fewer than the limit",
+    ]
