@@ -35,3 +35,14 @@ def test_measured_step_counts_are_returned_and_in_the_totals() -> None:
     totals, step_counts = RunTotals(), StepCounts({("read", ""): 9})
     assert measure(step_counts, totals) is step_counts
     assert totals.total("read") == 9
+
+
+def test_names_from_the_data_are_bounded_and_their_sum_is_exact() -> None:
+    totals = RunTotals()
+    for name in range(1000):
+        totals.add(StepCounts({("unknown_type", str(name % 500)): 1 + name % 3, ("accepted", str(name)): 1}))
+    names = [name for figure, name in totals.counts() if figure == "unknown_type"]
+    assert len(names) == 21
+    assert "(others)" in names
+    assert totals.total("unknown_type") == sum(1 + name % 3 for name in range(1000))
+    assert totals.total("accepted") == 1000

@@ -243,6 +243,26 @@ class StepCounts:
     windows: Sequence[WindowEvents] = ()
 
 
+NAMED_FIGURES = frozenset({"unknown_property", "unknown_type"})
+"""Figures that are counted by names from the data, of which there can be any number."""
+
+OTHER_NAMES = "(others)"
+"""Stands for the names of such a figure that are not counted apart."""
+
+_MAX_NAMES = 20
+
+
+def bound_names(counts: Counter[tuple[str, str]], names: int = _MAX_NAMES) -> None:
+    """Keep, of each figure in NAMED_FIGURES, the most frequent `names`, and add the rest up as OTHER_NAMES.
+
+    Sums stay exact. A name that was among the others once, and is frequent later, is counted from then on.
+    """
+    for figure in NAMED_FIGURES.intersection(figure for figure, _ in counts):
+        apart = [key for key in counts if key[0] == figure and key[1] != OTHER_NAMES]
+        for key in sorted(apart, key=lambda key: (-counts[key], key))[names:]:
+            counts[figure, OTHER_NAMES] += counts.pop(key)
+
+
 def add_acks(acks: Iterable[Acks]) -> Acks:
     """Return the sum of `acks`, token by token."""
     total: Counter[int] = Counter()
@@ -259,4 +279,5 @@ def add_step_counts(step_counts: Iterable[StepCounts]) -> StepCounts:
         total.update(counts.counts)
         firsts += [counts.first] if counts.first is not None else []
         lasts += [counts.last] if counts.last is not None else []
+    bound_names(total)
     return StepCounts(dict(total), min(firsts, default=None), max(lasts, default=None))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from apache_beam.metrics import Metrics
 
-from sluice.elements import INTERNAL_TYPES, StepCounts
+from sluice.elements import INTERNAL_TYPES, NAMED_FIGURES, StepCounts, bound_names
 
 NAMESPACE = "sluice"
 """Of all metrics, those of Beam and those of Prometheus."""
@@ -33,6 +33,7 @@ class RunTotals:
         """Add what one step did."""
         with self._lock:
             self._counts.update(step_counts.counts)
+            bound_names(self._counts)
             for window in step_counts.windows:
                 self._windows.setdefault((window.start, window.end), Counter())[window.event_type] += (
                     window.events
@@ -59,6 +60,7 @@ class RunTotals:
 def measure(step_counts: StepCounts, totals: RunTotals) -> StepCounts:
     """Add step counts to Beam's metrics and to the run's totals in this process, and return them."""
     for (figure, name), number in step_counts.counts.items():
-        Metrics.counter(NAMESPACE, f"{figure}.{name}" if name else figure).inc(number)
+        by_name = name and figure not in NAMED_FIGURES
+        Metrics.counter(NAMESPACE, f"{figure}.{name}" if by_name else figure).inc(number)
     totals.add(step_counts)
     return step_counts

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from sluice.config.rejections import rejection_limit
 from sluice.elements import StepCounts
+from sluice.eventlog.log import EventLog
+from sluice.eventlog.type_log import TypeLog
 from sluice.graph.ledger import Report, make_report
 from sluice.graph.outcome import judge, watch_rejections
 from sluice.run_state import RunState
 
-from tests.graph.graph_fixture import GraphRun
+from tests.graph.graph_fixture import CONTRACTS, MINUTE, GraphRun, batch, event
 
+KEYED = tuple(replace(prop, unique=prop.name == "id") for prop in CONTRACTS["click"].properties)
 READ = ("read", "")
 
 
@@ -91,6 +94,28 @@ def test_batch_run_that_read_nothing_warns(tmp_path: Path) -> None:
     job = GraphRun(tmp_path, live=False).job
     assert judge(report(0), job, live=False).warnings == ["no records were read: none has none"]
     assert judge(report(0), job, live=True).warnings == []
+
+
+def test_report_warns_of_unknown_properties_and_types_and_of_conflicts(graph_run: GraphRun) -> None:
+    contract = replace(graph_run.job.contracts["click"], properties=KEYED, identity="properties")
+    contracts = {**graph_run.job.contracts, "click": contract}
+    graph_run.job = replace(graph_run.job, contracts=contracts, path="jobs/shop.yaml")
+    graph_run.log = EventLog(graph_run.log.store, {n: TypeLog.of(one) for n, one in contracts.items()})
+    graph_run.log.open()
+    records = [event(1, MINUTE)[:-1] + b',"colour":"red"}', event(1, MINUTE)]
+    records += [event(n, MINUTE, "view")[:-1] + b',"size":{"x":1}}' for n in range(3)]
+    records += [event(1, MINUTE, "refund"), event(2, MINUTE, "refund"), b"{}"]
+    made = judge(graph_run.run(batch(*records, arrival=MINUTE)), graph_run.job, live=False)
+    assert made.reconciled
+    assert made.unknown_properties == {"view.size": 3, "click.colour": 1}
+    assert made.unknown_types == {'"refund"': 2, "nothing": 1}
+    assert made.warnings == [
+        "conflicting duplicates: 1; the event log has their keys with other content, and they are dead letters "
+        "with the code conflict",
+        'event types that no contract of the job has: "refund" (2), nothing (1)',
+        "properties that the table has no column for, kept in _extra: view.size (3), click.colour (1); add them "
+        "to the contract, then sluice tables jobs/shop.yaml --apply",
+    ]
 
 
 def test_streaming_run_warns_and_does_not_fail(tmp_path: Path) -> None:

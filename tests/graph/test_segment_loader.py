@@ -47,10 +47,11 @@ def test_converter_makes_what_the_job_loads(
     graph_run: GraphRun, load: tuple[str, ...], rows: int, windows: list[int]
 ) -> None:
     job: Job = replace(graph_run.job, load=load)
-    converted, counted = SegmentConverter(job, CONTRACTS).convert(SEGMENT, NOW)
+    converted, counted, unknown = SegmentConverter(job, CONTRACTS).convert(SEGMENT, NOW)
     assert (converted.rows.num_rows, converted.row_errors) == (rows, [])
     assert [window.events for window in converted.window_counts] == windows
     assert [window.events for window in counted] == [2, 1]
+    assert unknown == {}
 
 
 def test_rejected_row_has_its_line_and_its_place_in_the_segment(graph_run: GraphRun) -> None:

@@ -13,7 +13,13 @@ def test_state_of_a_run_is_served() -> None:
     run = RunState(acks=PendingAcks(lambda: 5.0))
     run.acks.issue(4, 40, lambda: None)
     run.backlog.set("kafka://t", 0, 7)
-    counts = {("read", ""): 9, ("accepted", "order"): 3, ("code", "enum"): 2}
+    counts = {
+        ("read", ""): 9,
+        ("accepted", "order"): 3,
+        ("code", "enum"): 2,
+        ("unknown_property", "order.colour"): 4,
+        ("unknown_type", '"refund"'): 5,
+    }
     run.totals.add(StepCounts(counts, windows=[WindowEvents(10 * SECOND, 20 * SECOND, "order", 3)]))
     served = generate_latest(registry_of(run)).decode().splitlines()
     assert [line for line in served if not line.startswith("#")] == [
@@ -21,6 +27,8 @@ def test_state_of_a_run_is_served() -> None:
         "sluice_bytes_total 0.0",
         'sluice_accepted_total{event_type="order"} 3.0',
         'sluice_rejected_by_code_total{code="enum"} 2.0',
+        'sluice_unknown_types_total{event_type="\\"refund\\""} 5.0',
+        'sluice_unknown_properties_total{property="order.colour"} 4.0',
         "sluice_unacknowledged_records 4.0",
         "sluice_unacknowledged_bytes 40.0",
         "sluice_oldest_unacknowledged_seconds 0.0",

@@ -13,9 +13,12 @@ from sluice.errors import UnreconciledError
 def _report(options: Options, _: list[str]) -> int:
     from sluice.cli.console import print_report
     from sluice.graph.ledger import read_report
+    from sluice.graph.outcome import warnings_of
 
     submitted = "://" in options.report or Path(options.report).is_dir()
     report = read_report(options.report) if submitted else read_report_file(Path(options.report))
+    if submitted:
+        report.warnings = warnings_of(report)
     print_report(report)
     return 0 if report.reconciled and report.failure is None else UnreconciledError.exit_code
 

@@ -18,7 +18,15 @@ import apache_beam as beam
 import msgspec
 from apache_beam.utils.windowed_value import PaneInfoTiming
 
-from sluice.elements import DEAD_LETTER, INTERNAL_TYPES, QUARANTINE, RecordBatch, StepCounts, add_step_counts
+from sluice.elements import (
+    DEAD_LETTER,
+    INTERNAL_TYPES,
+    OTHER_NAMES,
+    QUARANTINE,
+    RecordBatch,
+    StepCounts,
+    add_step_counts,
+)
 from sluice.graph.windowing import Windowing
 from sluice.storage import open_store
 
@@ -77,6 +85,10 @@ class Report(Figures, kw_only=True):
     """Reject code -> rejected records; each record counts once, under the code of its dead letter."""
     by_type: dict[str, Figures]
     """Event type -> figures; `unknown` has the records whose type cannot be read."""
+    unknown_properties: dict[str, int] = {}
+    """`<event type>.<path>` of a property outside the contract -> accepted events that have it."""
+    unknown_types: dict[str, int] = {}
+    """Event type that no contract of the job has, in JSON, or `nothing` -> rejected records."""
     failure: str | None = None
     """Why the run counts as failed although its counts reconcile; see `outcome.judge`."""
     warnings: list[str] = []
@@ -121,7 +133,15 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         last_event_time=None if total.last is None else _utc(total.last),
         rejections={code: number for (figure, code), number in sorted(counts.items()) if figure == "code"},
         by_type=by_type,
+        unknown_properties=_names(counts, "unknown_property"),
+        unknown_types=_names(counts, "unknown_type"),
     )
+
+
+def _names(counts: Mapping[tuple[str, str], int], figure: str) -> dict[str, int]:
+    """Return the names of a figure with their numbers, the most frequent first and the others last."""
+    named = {name: number for (counted, name), number in counts.items() if counted == figure}
+    return dict(sorted(named.items(), key=lambda item: (item[0] == OTHER_NAMES, -item[1], item[0])))
 
 
 def _figures(counts: Mapping[tuple[str, str], int], event_type: str) -> Figures:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from sluice.config.job import Job
 from sluice.config.rejections import RejectionLimit
+from sluice.contracts import EXTRA_COLUMN
 from sluice.graph.ledger import Report
 from sluice.run_state import RunState
 
@@ -18,6 +20,7 @@ def judge(report: Report, job: Job, *, live: bool) -> Report:
     Without `max_rejected` a run fails if all its records were rejected, by their contracts or by the warehouse. A
     streaming run does not fail: it has warned while it lasted, and its report warns again.
     """
+    report.warnings += warnings_of(report, job.path)
     failure = rejection_failure(report, job)
     if failure is not None and live:
         report.warnings.insert(0, failure)
@@ -26,6 +29,28 @@ def judge(report: Report, job: Job, *, live: bool) -> Report:
     if report.read == 0 and not live:
         report.warnings.insert(0, f"no records were read: {job.source} has none")
     return report
+
+
+def warnings_of(report: Report, job: str = "JOB") -> list[str]:
+    """Return a line for whatever somebody should look at in a report; `job` is the path of its job file."""
+    warnings = []
+    if report.conflicting:
+        warnings.append(
+            f"conflicting duplicates: {report.conflicting:,}; the event log has their keys with other content, "
+            "and they are dead letters with the code conflict"
+        )
+    if report.unknown_types:
+        warnings.append(f"event types that no contract of the job has: {_listed(report.unknown_types)}")
+    if report.unknown_properties:
+        warnings.append(
+            f"properties that the table has no column for, kept in {EXTRA_COLUMN}: "
+            f"{_listed(report.unknown_properties)}; add them to the contract, then sluice tables {job} --apply"
+        )
+    return warnings
+
+
+def _listed(names: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({number:,})" for name, number in names.items())
 
 
 def rejection_failure(report: Report, job: Job) -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sluice.arrow.from_json import to_table
+from sluice.arrow.unknown_paths import count_unknown_paths
 from sluice.arrow.window_counts import WindowCount, count_events
 from sluice.clock import Clock
 from sluice.config.job import Job
@@ -17,6 +19,14 @@ from sluice.provenance import Origin
 from sluice.retry import RetryPolicy
 from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.warehouses import RowError, SegmentLoad, Warehouse
+
+
+class ConvertedSegment(NamedTuple):
+    """What to load of a segment, the counts of its events by window, and those with members outside the contract."""
+
+    load: SegmentLoad
+    windows: Sequence[WindowCount]
+    unknown_paths: Mapping[str, int]
 
 
 class SegmentConverter:
@@ -35,15 +45,16 @@ class SegmentConverter:
         contracts = {**tables, **job.contracts}
         self._keys = {name: compile_deduplication_key(contract) for name, contract in contracts.items()}
 
-    def convert(self, segment: Segment, ingested_at: datetime) -> tuple[SegmentLoad, Sequence[WindowCount]]:
-        """Return what to load of a segment, and the counts of its events by window, loaded or not."""
+    def convert(self, segment: Segment, ingested_at: datetime) -> ConvertedSegment:
+        """Return what to load of a segment, and what is counted of its events, loaded or not."""
         contract, key_of = self._tables[segment.event_type], self._keys[segment.event_type]
         event_ids = [key_of(line).hex() for line in segment.lines]
         table, row_errors = to_table(contract, segment, event_ids, ingested_at)
         windows = count_events(contract, table, self._window)
         rows = table if self._loads_rows or segment.event_type == DEAD_LETTER else table.slice(0, 0)
         loaded_windows = windows if self._loads_counts else []
-        return SegmentLoad(contract, segment, rows, row_errors, loaded_windows, ingested_at), windows
+        load = SegmentLoad(contract, segment, rows, row_errors, loaded_windows, ingested_at)
+        return ConvertedSegment(load, windows, count_unknown_paths(contract, table))
 
     def rejected(self, segment: Segment, row_errors: Sequence[RowError]) -> list[Rejected]:
         """Return the lines of a segment whose rows could not be loaded, as rejected records."""
@@ -113,10 +124,13 @@ class SegmentLoader:
     def load(self, segment: Segment) -> LoadedSegment:
         """Load a segment of this run: its events count as `loaded` and `load_rejected`."""
         row_errors, windows = self._row_errors(segment), list[WindowCount]()
+        unknown_paths: Mapping[str, int] = {}
         if row_errors is None:
-            row_errors, windows = self._retry(lambda: self._load(segment))
+            row_errors, windows, unknown_paths = self._retry(lambda: self._load(segment))
         event_type = segment.event_type
         counts = {
+            ("unknown_property", f"{event_type}.{path}"): number for path, number in unknown_paths.items()
+        } | {
             ("loaded", event_type): len(segment.lines) - len(row_errors),
             ("load_rejected", event_type): len(row_errors),
         }
@@ -134,7 +148,7 @@ class SegmentLoader:
         segment = self._retry(lambda: self._read(stored))
         backfilled = 0
         if row_errors is None:
-            row_errors, windows = self._retry(lambda: self._load(segment))
+            row_errors, windows, _ = self._retry(lambda: self._load(segment))
             backfilled = len(segment.lines) - len(row_errors)
         event_type = segment.event_type
         counts = {("backfilled", event_type): backfilled, ("backfill_rejected", event_type): len(row_errors)}
@@ -147,6 +161,6 @@ class SegmentLoader:
     def _read(self, segment: Segment | StoredSegment) -> Segment:
         return segment if isinstance(segment, Segment) else self._log.read(segment.path)
 
-    def _load(self, segment: Segment) -> tuple[list[RowError], list[WindowCount]]:
-        load, windows = self._converter.convert(segment, datetime.fromtimestamp(self._clock(), UTC))
-        return self._warehouse.load(load), list(windows)
+    def _load(self, segment: Segment) -> tuple[list[RowError], list[WindowCount], Mapping[str, int]]:
+        load, windows, unknown = self._converter.convert(segment, datetime.fromtimestamp(self._clock(), UTC))
+        return self._warehouse.load(load), list(windows), unknown

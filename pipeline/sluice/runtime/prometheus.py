@@ -20,12 +20,24 @@ _HELP = {
     "conflicting": "Duplicates whose content differs from that of the stored event, by event type.",
     "rejected": "Records that broke their contract, by event type.",
     "code": "Records that broke their contract, by the code of their dead letter.",
+    "unknown_type": "Records whose event type no contract has, by that type.",
+    "unknown_property": "Events with a property that their table has no column for, by event type and path.",
     "loaded": "Events loaded into the warehouse, by event type.",
     "load_rejected": "Events that the warehouse rejected, by event type.",
     "backfilled": "Events of earlier runs loaded into the warehouse, by event type.",
     "segments": "Segments appended to the log, by event type.",
 }
 """Figure of step counts -> what it counts."""
+
+_LABELS = {"code": "code", "unknown_property": "property"}
+"""Label of the figures that are not counted by event type."""
+
+_NAMES = {
+    "code": "rejected_by_code",
+    "unknown_property": "unknown_properties",
+    "unknown_type": "unknown_types",
+}
+"""Name of the metrics that are not named like their figure."""
 
 _WITHOUT_LABELS = frozenset({"read", "bytes"})
 
@@ -65,8 +77,8 @@ class _RunCollector(Collector):
 def _counters(totals: RunTotals) -> Iterator[Metric]:
     counts = totals.counts()
     for figure, text in _HELP.items():
-        labels = [] if figure in _WITHOUT_LABELS else ["code" if figure == "code" else "event_type"]
-        name = "rejected_by_code" if figure == "code" else figure
+        labels = [] if figure in _WITHOUT_LABELS else [_LABELS.get(figure, "event_type")]
+        name = _NAMES.get(figure, figure)
         family = CounterMetricFamily(f"{NAMESPACE}_{name}", text, labels=labels)
         values = sorted((label, number) for (key, label), number in counts.items() if key == figure)
         for value, number in values or ([("", 0)] if not labels else []):

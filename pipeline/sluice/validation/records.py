@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sluice.contracts import DELIVERY_KEY, Contract
-from sluice.elements import LogKey, RecordBatch, Rejected, StepCounts, Violation
+from sluice.elements import LogKey, RecordBatch, Rejected, StepCounts, Violation, bound_names
 from sluice.formats.joined_records import separate_records
 from sluice.formats.normalize import Normalizer
 from sluice.provenance import Origin
@@ -323,7 +323,11 @@ def count_decoded(decoded: Decoded) -> StepCounts:
         event_type = rejected.event_type or "unknown"
         counts["routed", event_type] += 1
         counts["rejected", event_type] += 1
-        counts["code", violation_code(rejected.violations)] += 1
+        code = violation_code(rejected.violations)
+        counts["code", code] += 1
+        if code == "unknown_type":
+            counts["unknown_type", rejected.violations[0].got] += 1
+    bound_names(counts)
     if not decoded.events:
         return StepCounts(counts)
     return StepCounts(counts, decoded.first, decoded.last)
