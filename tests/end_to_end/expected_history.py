@@ -135,9 +135,34 @@ def judge(record: bytes) -> tuple[str, str | None, Any]:
     return kind, min(codes, key=CODES.index) if codes else None, value
 
 
+KEYS = {"order": "order_id", "inventory": "inventory_id", "user_activity": "user_id"}
+"""The property by which events are the same, if not by their bytes."""
+
+
+def content(kind: str, event: dict[str, Any]) -> Any:
+    """Return what an event says, in whatever way it is written, as something that can be compared and hashed."""
+    said = {**event, TIMES[kind]: instant(event[TIMES[kind]])}
+    said |= {name: event[name].lower() for name, rule in RULES[kind].items() if rule is uuid}
+    if kind == "order":
+        said["items"] = [{**item, "product_id": item["product_id"].lower()} for item in event["items"]]
+    if kind == "user_activity":
+        said["metadata"] = {**event["metadata"], "session_id": event["metadata"]["session_id"].lower()}
+    return frozen(said)
+
+
+def frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return frozenset((name, frozen(member)) for name, member in value.items())
+    if isinstance(value, list):
+        return tuple(map(frozen, value))
+    return ("bool", value) if isinstance(value, bool) else value  # True is no 1
+
+
 @dataclass
 class Truth:
-    """What must come of records, in the order in which they were sent."""
+    """What must come of records, in the order in which they were sent; `keyed` events are the same by `KEYS`."""
+
+    keyed: bool = False
 
     lines: dict[str, list[bytes]] = field(default_factory=dict)
     """`type/YYYY/MM/DD/HH/MM` -> the lines of its file."""
@@ -145,6 +170,8 @@ class Truth:
     figures: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: list[tuple[str, bytes]] = field(default_factory=list)
     seen: set[bytes] = field(default_factory=set)
+    contents: dict[tuple[str, datetime, str], list[Any]] = field(default_factory=dict)
+    """Event type, minute and key -> the contents that came, the stored one first."""
 
     def add(self, record: bytes, line: bytes | None = None) -> None:
         """Take one record, which is stored as `line` if that differs."""
@@ -154,6 +181,8 @@ class Truth:
         if code is not None:
             self.dead_letters.append((code, record))
             self.figures["rejected", kind] += 1
+        elif self.keyed and self.is_known(kind, value, line):
+            pass
         elif line in self.seen:
             self.figures["duplicates", kind] += 1
         else:
@@ -161,6 +190,20 @@ class Truth:
             self.figures["accepted", kind] += 1
             self.lines.setdefault(f"{kind}/{instant(value[TIMES[kind]]):%Y/%m/%d/%H/%M}", []).append(line)
             self.rows[kind].append(value)
+
+    def is_known(self, kind: str, event: dict[str, Any], line: bytes) -> bool:
+        """Count an event whose key its minute has; of contents that differ from the first each is one dead letter."""
+        minute = instant(event[TIMES[kind]]).replace(second=0, microsecond=0)
+        contents = self.contents.setdefault((kind, minute, event[KEYS[kind]].lower()), [])
+        said, is_known = content(kind, event), bool(contents)
+        if is_known:
+            self.figures["duplicates", kind] += 1
+            self.figures["conflicting", kind] += said != contents[0]
+        if said not in contents:
+            contents.append(said)
+            if is_known:
+                self.dead_letters.append(("conflict", line))
+        return is_known
 
     def figure(self, name: str) -> int:
         return sum(number for (figure, _), number in self.figures.items() if figure == name)

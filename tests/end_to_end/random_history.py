@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.expected_history import RULES, Truth
+from tests.end_to_end.expected_history import KEYS, RULES, TIMES, Truth, instant, judge
 
 START = datetime(2024, 12, 31, 23, 50, tzinfo=UTC)
 
@@ -135,22 +135,49 @@ class Shop:
              b"null", b"7", b'"order"', b"true", b" ", b"{}", b'{"event_type":"Order"}', b'{"event_type":null}', b"NaN")
         )  # fmt: skip
 
+    def variant(self, record: bytes) -> bytes:
+        """Return a valid event with the key of `record`: the same in another spelling, or with another value."""
+        kind, code, _ = judge(record)
+        if code is not None:
+            return record
+        event = json.loads(record)
+        if self.random.random() < 0.5:
+            time = instant(event[TIMES[kind]]).astimezone(
+                timezone(timedelta(hours=self.random.randrange(-9, 9)))
+            )
+            event |= {TIMES[kind]: time.isoformat(), KEYS[kind]: event[KEYS[kind]].swapcase()}
+            event = dict(self.random.sample(list(event.items()), len(event)))
+            return json.dumps(event, ensure_ascii=self.random.random() < 0.5).encode()
+        change = {
+            "order": ("status", ("pending", "processing", "shipped", "delivered")),
+            "inventory": ("quantity_change", (-1, 0, 1)),
+            "user_activity": ("user_agent", ("", "a", "b")),
+        }
+        name, values = change[kind]
+        event[self.random.choice((name, "note"))] = self.random.choice(values)
+        return dumps(event)
+
 
 def dumps(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def write_history(
-    folder: Path, shop: Shop, size: int, old: Sequence[bytes] = ()
+    folder: Path, shop: Shop, size: int, old: Sequence[bytes] = (), truth: Truth | None = None
 ) -> tuple[Truth, list[bytes]]:
-    """Write lines, packed lines and a document; return what must come of them, and the records."""
+    """Write lines, packed lines and a document; return what must come of them, after `truth`, and the records.
+
+    If its events have keys, some come again in variants.
+    """
     folder.mkdir()
-    truth = Truth()
+    truth = Truth() if truth is None else truth
     sent: list[bytes] = [*old]
 
     def records(share: int) -> Iterator[bytes]:
         for _ in range(share):
-            sent.append(shop.random.choice(sent) if sent and shop.random.random() < 0.1 else shop.record())
+            again = bool(sent) and shop.random.random() < (0.3 if truth.keyed else 0.1)
+            record = shop.random.choice(sent) if again else shop.record()
+            sent.append(shop.variant(record) if again and truth.keyed else record)
             yield sent[-1]
 
     lines = list(records(size // 2))
