@@ -53,10 +53,11 @@ _JINJA = re.compile(r"\{[{%#]")
 _WORD = re.compile(r"\W+", re.ASCII)
 
 
-class _Dumper(yaml.SafeDumper):
-    """Indents lists that are values of mappings, as is usual in dbt projects."""
+class Dumper(yaml.SafeDumper):
+    """Writes YAML with indented lists in mappings, as is usual in dbt projects."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Indent the items of every list."""
         del indentless
         super().increase_indent(flow, False)
 
@@ -67,14 +68,14 @@ def sources_yaml(domain: str, contracts: Sequence[Contract]) -> str:
     Its schema is the target's own, or the value of the environment variable `SLUICE_<DOMAIN>_SCHEMA`. The column that
     partitions a table is in its `meta`, since BigQuery rejects a query without a filter on it.
     """
-    variable = f"SLUICE_{_word(domain).upper()}_SCHEMA"
+    variable = f"SLUICE_{word(domain).upper()}_SCHEMA"
     source = {
         "name": domain,
         "description": f"Tables that Sluice loads from the contracts of {domain}.",
         "schema": f"{{{{ env_var('{variable}', target.schema) }}}}",
         "tables": [*(_table(contract) for contract in contracts), _SEGMENTS],
     }
-    return yaml.dump({"sources": [source]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump({"sources": [source]}, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def docs_markdown(domain: str, contracts: Iterable[Contract]) -> str:
@@ -83,8 +84,8 @@ def docs_markdown(domain: str, contracts: Iterable[Contract]) -> str:
     for contract in contracts:
         columns = (*contract.columns, *ADDED)
         descriptions = {path: prop.description for path, prop in walk(columns)}
-        for path, name in _aliases(columns).items():
-            block = f"{_name(domain, contract)}__{name}"
+        for path, name in column_aliases(columns).items():
+            block = f"{model_name(domain, contract)}__{name}"
             # What looks like a tag would end the block.
             description = descriptions[path].replace("{%", "{ %")
             blocks.append(f"{{% docs {block} %}}\n{description}\n{{% enddocs %}}\n")
@@ -98,7 +99,7 @@ def select_macros(domain: str, contracts: Iterable[Contract]) -> str:
     """
     macros = []
     for contract in contracts:
-        name = _name(domain, contract)
+        name = model_name(domain, contract)
         columns = (*contract.columns, *ADDED)
         macros.append(_macro(f"{name}_columns", _select_list(columns)))
         for path, prop in walk(columns):
@@ -115,14 +116,19 @@ def _table(contract: Contract) -> dict[str, Any]:
         table["description"] = _literal(contract.description)
     time = contract.event_time or INGESTED_AT_COLUMN
     table["config"] = {"loaded_at_field": INGESTED_AT_COLUMN, "meta": {"partitioned_by": time}}
-    table["columns"] = [_column(column) for column in (*contract.columns, *ADDED)]
+    # With `keep_both` a key comes with several contents.
+    unique = contract.on_conflict == "keep_first"
+    table["columns"] = [_column(column, unique=unique) for column in (*contract.columns, *ADDED)]
     return table
 
 
-def _column(prop: Property) -> dict[str, Any]:
-    """Return a column. It is quoted except on Snowflake, whose unquoted names are in upper case, as Sluice's are."""
+def _column(prop: Property, *, unique: bool) -> dict[str, Any]:
+    """Return a column; `unique` says whether the properties of the key are.
+
+    It is quoted except on Snowflake, whose unquoted names are in upper case, as Sluice's are.
+    """
     tests: list[Any] = []
-    if prop.unique or prop.name == EVENT_ID_COLUMN:
+    if (prop.unique and unique) or prop.name == EVENT_ID_COLUMN:
         tests.append("unique")
     if prop.required:
         tests.append("not_null")
@@ -139,7 +145,7 @@ def _column(prop: Property) -> dict[str, Any]:
 def _select_list(properties: Iterable[Property], parents: Path = ()) -> Iterator[str]:
     """Yield an expression for each value outside arrays; its alias is its path below the table or the element."""
     properties = tuple(properties)
-    aliases = _aliases(properties)
+    aliases = column_aliases(properties)
     for path, prop in walk(properties):
         if prop.type != "object" and ITEM not in path:
             yield _expression((*parents, *path), prop.type, aliases[path])
@@ -152,10 +158,10 @@ def _expression(path: Path, value_type: ValueType, alias: str) -> str:
 
 
 def _alias(path: Path) -> str:
-    return _word("_".join(name for name in path if name != ITEM))
+    return word("_".join(name for name in path if name != ITEM))
 
 
-def _aliases(columns: Iterable[Property]) -> dict[Path, str]:
+def column_aliases(columns: Iterable[Property]) -> dict[Path, str]:
     """Return path -> alias of each column and member that holds a value; a number makes an alias unique."""
     aliases: dict[Path, str] = {}
     taken: set[str] = set()
@@ -176,8 +182,9 @@ def _macro(name: str, expressions: Iterable[str]) -> str:
     return f"{{% macro {name}() %}}\n        {lines}\n{{% endmacro %}}"
 
 
-def _name(domain: str, contract: Contract) -> str:
-    return f"{_word(domain)}__{_word(contract.event_type)}"
+def model_name(domain: str, contract: Contract) -> str:
+    """Return the name with which the macros and docs blocks of a contract begin."""
+    return f"{word(domain)}__{word(contract.event_type)}"
 
 
 def _literal(value: Scalar) -> Scalar:
@@ -185,7 +192,7 @@ def _literal(value: Scalar) -> Scalar:
     return _JINJA.sub(r"{{ '\g<0>' }}", value) if isinstance(value, str) else value
 
 
-def _word(text: str) -> str:
+def word(text: str) -> str:
     """Return `text` as a name that needs no quotes in SQL and Jinja, unless it is a keyword."""
     word = _WORD.sub("_", text)
     return f"_{word}" if word[:1].isdigit() else word

@@ -17,6 +17,7 @@ from typing import Any
 from sluice.codegen.avro import avro_schema
 from sluice.codegen.connector_docs import connector_pages
 from sluice.codegen.dbt import docs_markdown, select_macros, sources_yaml
+from sluice.codegen.dbt_latest import has_latest, latest_name, latest_sql, latest_yaml
 from sluice.codegen.diagram import mermaid
 from sluice.codegen.json_schema import json_schema
 from sluice.codegen.marked_blocks import END, MARK, replace_block
@@ -218,7 +219,22 @@ def _dbt(domain: Domain, dead_letters: Contract) -> Files:
         Path(
             f"dbt/macros/_{domain.name}.sql"
         ): f"{{# {comment} #}}\n\n{select_macros(domain.name, contracts)}",
+    } | _dbt_latest(domain, staging)
+
+
+def _dbt_latest(domain: Domain, staging: Path) -> Files:
+    """Return the models `<type>_latest` of the contracts with keys, and their tests."""
+    contracts = [contract for contract in domain.contracts.values() if has_latest(contract)]
+    if not contracts:
+        return {}
+    made = {
+        staging / f"{latest_name(contract)}.sql": _sql(
+            _source(domain, contract), latest_sql(domain.name, contract)
+        )
+        for contract in contracts
     }
+    tests = f"# {_comment(domain.source)}\n\n{latest_yaml(domain.name, contracts)}"
+    return made | {staging / f"_{domain.name}__latest.yml": tests}
 
 
 TARGETS: Mapping[str, Callable[[Domain, Contract], Files]] = {
