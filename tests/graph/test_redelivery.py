@@ -157,7 +157,7 @@ def test_new_enum_value_is_redelivered_after_its_contract_is_widened(shop: Shop)
 
 def test_record_rejected_again_stays_the_same_dead_letter_and_counts_attempts(shop: Shop) -> None:
     shop.send(order(1, "gifted"), order(2, "stolen"), b"[]")
-    shop.sluice("run")
+    shop.sluice("run", code=1)
     dead_letters = shop.dead_letters()
     shop.allow("new", "paid", "gifted")
     assert shop.figures("redeliver") == (3, 1, 0, 2, 1)
@@ -195,7 +195,7 @@ def test_redelivered_record_keeps_its_delivery_key(tmp_path: Path, scratch: Path
 
 def test_contract_can_be_replaced_for_one_redelivery(shop: Shop) -> None:
     shop.send(order(1, "gifted"))
-    shop.sluice("run")
+    shop.sluice("run", code=1)
     wider = shop.folder / "wider.odcs.yaml"
     shop.allow("new", "paid", "gifted", file=wider)
     assert shop.figures("redeliver", f"--set=contract={wider}") == (1, 1, 0, 0, 1)
@@ -203,7 +203,7 @@ def test_contract_can_be_replaced_for_one_redelivery(shop: Shop) -> None:
 
 def test_redelivered_record_whose_event_is_stored_is_a_duplicate(shop: Shop) -> None:
     shop.send(order(1, "gifted"))
-    shop.sluice("run")
+    shop.sluice("run", code=1)
     shop.allow("new", "paid", "gifted")
     assert shop.figures("run") == (1, 1, 0, 0, 1)
     assert shop.figures("redeliver") == (1, 0, 1, 0, 0)
@@ -212,7 +212,7 @@ def test_redelivered_record_whose_event_is_stored_is_a_duplicate(shop: Shop) -> 
 
 def test_run_over_dead_letters_appends_no_redelivery_entries(shop: Shop) -> None:
     shop.send(order(1, "gifted"), order(2, "stolen"))
-    shop.sluice("run")
+    shop.sluice("run", code=1)
     shop.allow("new", "paid", "gifted")
     elsewhere = f"--dead-letters={shop.folder}/dead/other"
     source = f"--source=dead-letters:{shop.folder}/dead?code=enum"
@@ -259,6 +259,6 @@ def test_redelivery_without_dead_letters_does_nothing(shop: Shop) -> None:
 
 def test_since_selects_by_the_time_of_rejection(shop: Shop) -> None:
     shop.send(order(1, "gifted"))
-    shop.sluice("run")
+    shop.sluice("run", code=1)
     assert "1 dead letters" in shop.sluice("redeliver", "--since=1h", "--dry-run").out
     assert "no dead letters" in shop.sluice("redeliver", "--since=2999-01-01T00:00:00Z", "--dry-run").out
