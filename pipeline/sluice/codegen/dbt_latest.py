@@ -15,6 +15,46 @@ from sluice.arrow.schema import ADDED
 from sluice.codegen.dbt import Dumper, column_aliases, model_name, word
 from sluice.contracts import INGESTED_AT_COLUMN, ITEM, Contract
 
+_MODEL = """\
+with events as (
+
+    select
+        {{{{ {macro} }}}}
+    from {{{{ source('{domain}', '{table}') }}}}
+    where {{{{ loaded_before_run('{time}') }}}}
+
+),
+
+segments as (
+
+    select
+        segment_id,
+        path
+    from {{{{ source('{domain}', '_segments') }}}}
+    where {{{{ any_partition('minute') }}}}
+
+),
+
+ranked as (
+
+    select
+        events.*,
+        row_number() over (
+            partition by {keys}
+            order by {order}
+        ) as _recency
+    from events
+    left join segments
+        on events._segment_id = segments.segment_id
+
+)
+
+select
+    {columns}
+from ranked
+where _recency = 1
+"""
+
 
 def has_latest(contract: Contract) -> bool:
     """Tell whether events of `contract` have a key, so that one of a key can be the latest."""
@@ -38,45 +78,15 @@ def latest_sql(domain: str, contract: Contract) -> str:
     order = [f"events.{aliases[(time,)]} desc"] if contract.event_time is not None else []
     order += ["length(segments.path) desc", "segments.path desc", "events._event_id desc"]
     columns = ",\n    ".join(f"ranked.{alias}" for alias in _columns(contract))
-    return f"""\
-with events as (
-
-    select
-        {{{{ {model_name(domain, contract)}_columns() }}}}
-    from {{{{ source('{domain}', '{contract.table}') }}}}
-    where {{{{ loaded_before_run('{time}') }}}}
-
-),
-
-segments as (
-
-    select
-        segment_id,
-        path
-    from {{{{ source('{domain}', '_segments') }}}}
-    where {{{{ any_partition('minute') }}}}
-
-),
-
-ranked as (
-
-    select
-        events.*,
-        row_number() over (
-            partition by {", ".join(f"events.{key}" for key in _keys(contract))}
-            order by {", ".join(order)}
-        ) as _recency
-    from events
-    left join segments
-        on events._segment_id = segments.segment_id
-
-)
-
-select
-    {columns}
-from ranked
-where _recency = 1
-"""
+    return _MODEL.format(
+        domain=domain,
+        table=contract.table,
+        macro=f"{model_name(domain, contract)}_columns()",
+        time=time,
+        keys=", ".join(f"events.{key}" for key in _keys(contract)),
+        order=", ".join(order),
+        columns=columns,
+    )
 
 
 def latest_yaml(domain: str, contracts: Iterable[Contract]) -> str:

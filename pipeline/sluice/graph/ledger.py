@@ -100,14 +100,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
     counts = Counter(total.counts)
     types = sorted({name for figure, name in counts if figure == "routed"})
     by_type = {name: _figures(counts, name) for name in types if name not in INTERNAL_TYPES}
-    sums: dict[str, Any] = {
-        figure: sum(
-            number
-            for (counted, name), number in counts.items()
-            if counted == figure and name not in INTERNAL_TYPES
-        )
-        for figure in _FIGURES
-    }
+    sums = _sums(counts)
     read = counts["read", ""]
     dead_letters = sum(
         counts[figure, name] for figure in ("accepted", "duplicates") for name in (DEAD_LETTER, QUARANTINE)
@@ -136,6 +129,18 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         unknown_properties=_names(counts, "unknown_property"),
         unknown_types=_names(counts, "unknown_type"),
     )
+
+
+def _sums(counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """Return each figure, summed over the types of events."""
+    return {
+        figure: sum(
+            number
+            for (counted, name), number in counts.items()
+            if counted == figure and name not in INTERNAL_TYPES
+        )
+        for figure in _FIGURES
+    }
 
 
 def _names(counts: Mapping[tuple[str, str], int], figure: str) -> dict[str, int]:
