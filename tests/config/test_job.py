@@ -95,14 +95,14 @@ def test_environment_variables_are_substituted(job_file: Path, monkeypatch: pyte
             "name: shop",
             "nmae: shop",
             "nmae: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, route_by, "
-            "retry_for, quarantine, privacy_key, load, windows.counts, windows.flush, "
+            "retry_for, quarantine, privacy_key, load, max_rejected, windows.counts, windows.flush, "
             "windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
             "counts: 30s",
             "count: 30s",
             "windows.count: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, "
-            "route_by, retry_for, quarantine, privacy_key, load, windows.counts, windows.flush, "
+            "route_by, retry_for, quarantine, privacy_key, load, max_rejected, windows.counts, windows.flush, "
             "windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
