@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 from hypothesis import example, given
@@ -101,3 +102,15 @@ def test_offsets_are_a_sequence_that_can_be_pickled() -> None:
     assert (offsets[0], offsets[-1], offsets[1:], len(offsets)) == (0, 6, [3, 6], 3)
     late = next(read_lines([b"\n\na\n"]))
     assert (late.offsets[0], len(late.offsets)) == (2, 1)
+
+
+def test_line_of_any_length_is_read_in_pieces_that_fit_into_memory() -> None:
+    chunks = (b"x" * (1 << 20) for _ in range(140))
+    blocks = list(read_lines(chain(chunks, [b"x\n{}\n"])))
+    mib = 1 << 20
+    assert [[len(record) for record in block.records] for block in blocks] == [
+        [65 * mib],
+        [65 * mib],
+        [10 * mib + 1, 2],
+    ]
+    assert [list(block.offsets) for block in blocks] == [[0], [65 * mib], [130 * mib, 140 * mib + 2]]

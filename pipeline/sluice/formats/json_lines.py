@@ -15,6 +15,10 @@ _AFTER_BLANK = b"!"
 """No line that begins with a blank, and so no blank line, is as great as this one."""
 
 
+MAX_LINE_BYTES = 64 << 20
+"""A longer line is no record, since it has to fit into memory; its pieces become dead letters."""
+
+
 class Records(NamedTuple):
     """Consecutive records of a file, in order, and the byte offset of each in the decompressed file."""
 
@@ -85,7 +89,8 @@ def line_blocks(
 ) -> Iterator[tuple[int, list[bytes]]]:
     """Yield the lines that end in each chunk, with the offset of the first of them; `line_end` is one byte.
 
-    A split begins after the first line feed at `start - 1` or later, and the same rule ends it.
+    A split begins after the first line feed at `start - 1` or later, and the same rule ends it. A line longer than
+    `MAX_LINE_BYTES` comes in pieces of about that many, each as a line of its own.
     """
     at = max(start - 1, 0)
     offset = 0 if start == 0 else None  # of the unfinished line; None until the first line has begun
@@ -108,6 +113,9 @@ def line_blocks(
         lines = body.split(line_end)
         if len(lines) == 1:
             unfinished.append(body)
+            if at - offset > MAX_LINE_BYTES:
+                yield offset, [b"".join(unfinished)]
+                unfinished, offset = [], at
             continue
         lines[0] = b"".join((*unfinished, lines[0]))
         unfinished = [lines.pop()]
