@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sluice.arrow.from_json import find_unknown, read_lines, read_with_unknown, rewrite_lines, to_table
 from sluice.arrow.schema import arrow_schema
-from sluice.contracts import Contract, Property, ValueType
+from sluice.contracts import Contract, Identity, Property, ValueType
 from sluice.elements import Segment
+from sluice.formats.delivery import delivery_of, with_delivery, without_delivery
 
 NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
 ITEM = Property(
@@ -180,12 +181,48 @@ def test_delivery_identity_is_not_in_extra() -> None:
     delivered = Contract(
         "t", "t", "t", "1.0.0", "d", "", (Property("p", "integer"),), None, identity="delivery"
     )
-    made, row_errors = table(delivered, b'{"_id":"topic/0/7","p":1}', b'{"_id":"topic/0/8","p":2,"q":3}')
+    made, row_errors = table(delivered, b'{"p":1,"_id":"topic/0/7"}', b'{"p":2,"q":3,"_id":"topic/0/8"}')
     assert row_errors == []
     assert made.select(["p", "_extra"]).to_pylist() == [
         {"p": 1, "_extra": None},
         {"p": 2, "_extra": '{"q":3}'},
     ]
+
+
+OWN = [
+    (b"", None),
+    (b',"_id":5', '{"_id":5}'),
+    (b',"_id":"mongo-65f0","other":1', '{"_id":"mongo-65f0","other":1}'),
+    (b',"_id":{"$oid":"x"},"_id":null', '{"_id":null}'),
+    (b',"\\u005fid":"escaped"', '{"_id":"escaped"}'),
+    (b',"q":",\\"_id\\":\\"x\\"}"', '{"q":",\\"_id\\":\\"x\\"}"}'),
+    (b',"_event_id":"mine","_extra":{},"_segment_id":1,"_ingested_at":2,"_repaired":3',)
+    + ('{"_event_id":"mine","_extra":{},"_segment_id":1,"_ingested_at":2,"_repaired":3}',),
+]
+"""Members of records that have names of Sluice, and the `_extra` that they are in."""
+
+
+@pytest.mark.parametrize("identity", ["content", "properties", "delivery"])
+@pytest.mark.parametrize("json_column", [False, True], ids=["read at once", "read one by one"])
+@pytest.mark.parametrize(("members", "extra"), OWN)
+def test_own_member_with_a_name_of_sluice_is_in_extra(
+    identity: Identity, json_column: bool, members: bytes, extra: str | None
+) -> None:
+    properties = (
+        Property("p", "integer", required=True, unique=True),
+        *[Property("j", "json")] * json_column,
+    )
+    contract = Contract("t", "t", "t", "1.0.0", "d", "", properties, None, identity=identity)
+    records = [b'{"p":1%b}' % members, b'{"p":2}']
+    lines = records
+    if identity == "delivery":
+        lines = [with_delivery(record, f"topic/0/{number}") for number, record in enumerate(records)]
+        assert list(map(delivery_of, lines)) == ["topic/0/0", "topic/0/1"]
+        assert list(map(without_delivery, lines)) == records
+    made, row_errors = table(contract, *lines)
+    assert row_errors == []
+    assert made.select(["p", "_extra"]).to_pylist() == [{"p": 1, "_extra": extra}, {"p": 2, "_extra": None}]
+    assert "_id" not in made.column_names
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

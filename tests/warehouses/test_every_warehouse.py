@@ -223,7 +223,7 @@ def test_events_are_counted_by_the_property_of_the_contract(backend: Backend) ->
     )
     table, row_errors = to_table(by_text, order_segment, [f"{n:032x}" for n in range(5)], NOW)
     prepared(backend.url).load(
-        SegmentLoad(by_text, order_segment, table, row_errors, count_events(by_text, table, 60), NOW)
+        SegmentLoad(by_text, order_segment, table, row_errors, count_events(by_text, table, 60, MINUTE), NOW)
     )
     assert [(kind, n) for kind, _, _, n in event_counts(backend)] == [("a", 1), ("b", 2), ("order", 2)]
 
@@ -233,7 +233,7 @@ def test_counts_and_rows_can_be_loaded_without_each_other(backend: Backend) -> N
     warehouse.prepare([LETTER])
     order_segment = segment(1, order(0), b'{"at":7}', order(1))
     table, row_errors = to_table(ORDER, order_segment, [f"{n:032x}" for n in range(3)], NOW)
-    windows = count_events(ORDER, table, 10)
+    windows = count_events(ORDER, table, 10, MINUTE)
     none = table.slice(0, 0)
     for _ in range(2):
         assert warehouse.load(SegmentLoad(ORDER, order_segment, none, row_errors, windows, NOW)) == row_errors

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from sluice.arrow.canonicalizer import Canonicalizer
-from sluice.arrow.json_structs import UnconvertibleLine, line_object
+from sluice.arrow.json_structs import UnconvertibleLine, record_object
 from sluice.arrow.schema import (
     DECIMAL,
     TIMESTAMP,
@@ -30,8 +30,9 @@ from sluice.arrow.schema import (
     retype,
 )
 from sluice.arrow.unknown_members import UnknownMembers
-from sluice.contracts import LEAF_TYPES, Contract, Property, ValueType, by_type, walk
+from sluice.contracts import DELIVERY_KEY, LEAF_TYPES, Contract, Property, ValueType, by_type, walk
 from sluice.elements import Segment
+from sluice.formats.delivery import without_delivery
 
 RowError = tuple[int, str]
 """Index of a line in its segment, and why it cannot become a row."""
@@ -82,13 +83,14 @@ def read_lines(
     if not lines:
         return [pa.array([], field.type) for field in target]
     data = b"\n".join(lines)
+    reader = _reader(contract)
     try:
         table = pyarrow.json.read_json(
             pa.BufferReader(data),
             # One block, since a line must not be cut; one thread, since Beam's workers use all cores.
             read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
             parse_options=pyarrow.json.ParseOptions(
-                explicit_schema=_reader(contract).schema,
+                explicit_schema=reader.record_schema if ignore_unknown else reader.line_schema,
                 unexpected_field_behavior="ignore" if ignore_unknown else "error",
             ),
         )
@@ -129,10 +131,11 @@ def read_with_unknown(
 
 
 def find_unknown(contract: Contract, lines: Sequence[bytes]) -> _Rows:
-    """Return the lines as they are, each with its members outside the contract."""
+    """Return the lines as their records came, each with its members outside the contract."""
     rows = _Rows([], [], [], [])
-    find, likely = _reader(contract).unknown.find, False
-    for index, line in enumerate(lines):
+    reader, likely = _reader(contract), False
+    find = reader.unknown.find
+    for index, line in enumerate(map(without_delivery, lines) if reader.has_delivery else lines):
         try:
             extra = find(line, likely=likely)
         except UnconvertibleLine as error:
@@ -178,8 +181,12 @@ class _LineReader:
     """What reads the lines of one contract."""
 
     def __init__(self, contract: Contract) -> None:
-        root = line_object(contract)
-        self.schema = pa.schema([pa.field(prop.name, _reader_type(prop)) for prop in root.properties])
+        root = record_object(contract)
+        fields = [pa.field(prop.name, _reader_type(prop)) for prop in root.properties]
+        self.record_schema = pa.schema(fields)
+        self.has_delivery = contract.identity == "delivery"
+        delivery = [pa.field(DELIVERY_KEY, pa.string())] if self.has_delivery else []
+        self.line_schema = pa.schema([*fields, *delivery])
         self.unknown = UnknownMembers(root)
         self.canonicalizer = Canonicalizer(root)
         # Of a value of type `json` the reader would take only a string, and that for the JSON text.

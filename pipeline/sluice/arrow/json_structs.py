@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import msgspec
 
 from sluice.contracts import (
-    DELIVERY_KEY,
     INT64_MAX,
     INT64_MIN,
     LEAF_TYPES,
@@ -57,13 +56,9 @@ class UnconvertibleLine(ValueError):
         return cls(str(error))
 
 
-def line_object(contract: Contract) -> Property:
-    """Return a stored line as an object: the contract's properties and, where lines have it, the place of delivery."""
-    has_delivery = contract.identity == "delivery" and all(
-        prop.name != DELIVERY_KEY for prop in contract.properties
-    )
-    delivery = (Property(DELIVERY_KEY, "string"),) if has_delivery else ()
-    return Property("", "object", required=True, properties=(*contract.properties, *delivery))
+def record_object(contract: Contract) -> Property:
+    """Return a record as an object with the contract's properties."""
+    return Property("", "object", required=True, properties=contract.properties)
 
 
 def struct_of(prop: Property, *, strict: bool) -> type[msgspec.Struct]:

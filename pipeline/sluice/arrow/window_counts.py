@@ -65,12 +65,20 @@ def count_windows(
     return sorted(counted, key=lambda window: (window.window_start, window.event_type or ""))
 
 
-def count_events(contract: Contract, rows: pa.Table, window_seconds: float) -> list[WindowCount]:
-    """Count the rows of a contract's table by window, and by the property that the contract names for that."""
+def count_events(contract: Contract, rows: pa.Table, window_seconds: float, minute: int) -> list[WindowCount]:
+    """Count the rows of a contract's table by window, and by the property that the contract names for that.
+
+    `minute` is the segment's, in epoch seconds. Events of a contract without event time are placed by their arrival,
+    of which a segment knows the minute (or hour, or day) alone: all are counted at its start.
+    """
     types = None
     if contract.count_by is not None:  # one that is null is counted by the type of the event
         types = pc.fill_null(rows.column(contract.count_by), contract.event_type)
-    return count_windows(rows.column(contract.event_time), window_seconds, types)
+    if contract.event_time is not None:
+        times = rows.column(contract.event_time)
+    else:
+        times = pa.repeat(pa.scalar(minute * MICROSECONDS, pa.timestamp("us", tz="UTC")), rows.num_rows)
+    return count_windows(times, window_seconds, types)
 
 
 def events_in(rows: int, windows: Sequence[WindowCount]) -> int:

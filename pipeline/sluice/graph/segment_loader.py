@@ -50,7 +50,7 @@ class SegmentConverter:
         contract, key_of = self._tables[segment.event_type], self._keys[segment.event_type]
         event_ids = [key_of(line).hex() for line in segment.lines]
         table, row_errors = to_table(contract, segment, event_ids, ingested_at)
-        windows = count_events(contract, table, self._window)
+        windows = count_events(contract, table, self._window, segment.minute)
         rows = table if self._loads_rows or segment.event_type == DEAD_LETTER else table.slice(0, 0)
         loaded_windows = windows if self._loads_counts else []
         load = SegmentLoad(contract, segment, rows, row_errors, loaded_windows, ingested_at)

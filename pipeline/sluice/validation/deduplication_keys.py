@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 import xxhash
 
-from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, DELIVERY_KEY, Contract, ValueType
+from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, Contract, ValueType
+from sluice.formats.delivery import delivery_of
 from sluice.validation.batch_checks import attribute_names
 from sluice.validation.content import compile_content
 from sluice.validation.decoder import compile_struct
@@ -33,15 +34,13 @@ def compile_deduplication_key(contract: Contract) -> KeyFunction:
     The contract's `identity` is the rule. `content` hashes the line. `properties` hashes the values of the unique
     properties; the order of members, white space, escapes, the case of a UUID, the offset of a timestamp and
     trailing zeros of a decimal make no difference. With `onConflict: keep_both` the content counts, too. `delivery`
-    hashes the string `_id`, which the line must have (msgspec.ValidationError).
+    hashes the last member of the line, which must be the string `_id` (msgspec.DecodeError).
     """
     if contract.identity == "content":
         digest: KeyFunction = xxhash.xxh3_128_digest
         return digest
     if contract.identity == "delivery":
-        delivered = msgspec.defstruct("Delivered", [("id", str)], rename={"id": DELIVERY_KEY}, gc=False)
-        decode_id: Callable[[bytes], Any] = msgspec.json.Decoder(delivered).decode
-        return lambda line: xxhash.xxh3_128_digest(decode_id(line).id.encode())
+        return lambda line: xxhash.xxh3_128_digest(delivery_of(line).encode())
     key_of = _key_of_properties(contract)
     if contract.on_conflict == "keep_first":
         return key_of

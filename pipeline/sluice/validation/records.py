@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sluice.contracts import DELIVERY_KEY, Contract
+from sluice.contracts import Contract
 from sluice.elements import LogKey, RecordBatch, Rejected, StepCounts, Violation, bound_names
+from sluice.formats.delivery import with_delivery
 from sluice.formats.joined_records import separate_records
 from sluice.formats.normalize import Normalizer
 from sluice.provenance import Origin
@@ -305,9 +306,7 @@ def _with_delivery(line: bytes, origin: Origin) -> bytes:
     else:
         coordinates = (origin.uri, origin.partition, origin.offset)
         delivery = "/".join(str(part) for part in coordinates if part is not None)
-    body = line.rstrip()[:-1].rstrip()
-    comma = b"" if body.endswith(b"{") else b","
-    return body + comma + b'"' + DELIVERY_KEY.encode() + b'":' + msgspec.json.encode(delivery) + b"}"
+    return with_delivery(line, delivery)
 
 
 def count_decoded(decoded: Decoded) -> StepCounts:

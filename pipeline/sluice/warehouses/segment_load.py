@@ -74,7 +74,7 @@ class SegmentLoad:
         rows = self.rows.take(pa.array([index for index, _ in rejected]))
         less = {
             (count.window_start, count.event_type): count.events
-            for count in count_events(self.contract, rows, window_seconds)
+            for count in count_events(self.contract, rows, window_seconds, self.segment.minute)
         }
         left = (
             replace(count, events=count.events - less.get((count.window_start, count.event_type), 0))
