@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 from sluice.cli.main import main
-from sluice.config.urls import Url
+from sluice.cli.output import logging_to_standard_error, print_traceback
+from sluice.config.urls import Url, mask_addresses, mask_arguments
 from sluice.contracts import load_contracts
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.errors import SluiceError
@@ -156,7 +158,7 @@ dead_letters: {tmp_path}/dead
         (
             ["publish", "--source", SOURCE_URLS["s3"], "--to", "kafka://127.0.0.1:1/t"],
             2,
-            "s3://bucket/in/*.json",
+            "--source: s3://: expected no user or password in the URL",
         ),
         (
             ["run", "--source", SOURCE_URLS["kafka"]],
@@ -195,3 +197,102 @@ def test_report_prints_places_without_secrets(capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out
     assert "warehouse: postgresql://user@127.0.0.1:1/shop?connect_timeout=2" in out
     assert SECRET not in out
+
+
+PLACES = {
+    "password": "{scheme}://user:{secret}@host/{path}",
+    "user": "{scheme}://{secret}@host/{path}",
+    "password with a slash": "{scheme}://user:a/{secret}@host/{path}",
+    "password with an at sign": "{scheme}://user:a@{secret}@host/{path}",
+    "password with a colon": "{scheme}://user:a:{secret}@host/{path}",
+    "password with a percent sign": "{scheme}://user:%2F%zz{secret}@host/{path}",
+    "password with a question mark": "{scheme}://user:?{secret}@host/{path}",
+    "password with a hash": "{scheme}://user:#{secret}@host/{path}",
+    "password like a port": "{scheme}://user:12/{secret}@host/{path}",
+    "password without a host": "{scheme}://user:{secret}@",
+    **{
+        f"option {name}": f"{{scheme}}://host:1/{{path}}?{name}={{secret}}"
+        for name in ("password", "pwd", "code", "sig", "token", "sasl.password", "X-Amz-Signature", "KEY")
+    },
+    "option with an at sign": "{scheme}://user:x@host/{path}?password=a@{secret}",
+    "option behind a port": "{scheme}://host:1/{path}?password=a@{secret}",
+    "option of options": "{scheme}://host/{path}?a=b&c;password={secret}",
+    "parameter": "{scheme}://host/{path};password={secret}",
+    "fragment": "{scheme}://host/{path}#token={secret}",
+    "fragment with an at sign": "{scheme}://u:x@host/{path}#a@{secret}",
+    "one slash": "{scheme}:/user:{secret}@host/{path}",
+    "no slash": "{scheme}:user:{secret}@host/{path}",
+    "no scheme": "user:{secret}@host/{path}",
+    "no scheme but slashes": "//user:{secret}@host/{path}",
+    "before the scheme": "user:{secret}@{scheme}://host/{path}",
+    "blank before it": " {scheme}://user:{secret}@host/{path}",
+    "another language": "host=host dbname=shop password={secret}",
+}
+"""Where an address may hold a secret, by right or by mistake."""
+
+SCHEMES = [
+    *((open_source, scheme) for scheme in (*SOURCES, "KAFKA", "ftp", "amqp") if scheme != "file"),
+    *((open_warehouse, scheme) for scheme in ("bigquery", "postgresql", "snowflake", "postgres", "POSTGRES")),
+    *((open_warehouse, scheme) for scheme in ("mysql", "jdbc:postgresql", "DuckDB")),
+    *((open_store, scheme) for scheme in ("s3", "gs", "S3", "az")),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("open_address", "scheme"), SCHEMES, ids=lambda value: value if isinstance(value, str) else value.__name__
+)
+def test_secret_at_any_place_of_an_address_is_in_no_error_and_no_repr(
+    open_address: Callable[[Any], Any], scheme: str, place: str
+) -> None:
+    if place == "another language" and open_address is not open_warehouse:
+        return  # a local path, which is shown
+    if place == "user" and scheme in ("postgresql", "snowflake"):
+        return  # their user is declared, and shown
+    text = PLACES[place].format(scheme=scheme, secret=SECRET, path="shop.products")
+    texts = []
+    if place != "another language":
+        texts += [str(Url(text)), repr(Url(text)), mask_arguments([f"--source={text}", text])]
+    if text.startswith(f"{scheme}://"):
+        texts.append(mask_addresses(f"ClientError: no answer of '{text}' (after 3 attempts)"))
+    try:
+        opened = open_address(Url(text, where="--source"))
+    except SluiceError as error:
+        texts.append(all_text(error))
+    else:
+        texts += [repr(opened), str(opened)]
+    assert not [shown for shown in texts if SECRET in shown]
+
+
+def test_addresses_in_the_text_of_others_are_masked() -> None:
+    text = f"GET 'https://h/x?api_key={SECRET}' failed: postgresql://u:{SECRET}@h/d: no such host"
+    assert mask_addresses(text) == "GET 'https://h/x' failed: postgresql://h/d: no such host"
+
+
+def test_debug_shows_a_traceback_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        message = f"no answer of https://u:{SECRET}@h/x?token={SECRET}"
+        raise ValueError(message)
+
+    try:
+        fail()
+    except ValueError as error:
+        print_traceback(error)
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert err.endswith("ValueError: no answer of https://h/x\n")
+    assert SECRET not in err
+
+
+def test_warnings_of_libraries_are_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    handlers = logging.root.handlers
+    logging.root.handlers = []
+    try:
+        with logging_to_standard_error():
+            logging.getLogger("urllib3").warning("Retrying after https://h/x?token=%s", SECRET)
+            logging.getLogger("sluice").info("ready")
+    finally:
+        logging.root.handlers = handlers
+    err = capfd.readouterr().err
+    assert err.endswith("sluice: ready\n")
+    assert SECRET not in err

@@ -18,7 +18,6 @@ from sluice.errors import OutputError, SluiceError, quote
 _LONGEST = 1000
 """Characters of an unexpected error in its line; some libraries write pages."""
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _RAISED = re.compile(r"^(?:\w+\.)*\w+(?:Error|Exception|Exit|Interrupt|Warning): .*", re.MULTILINE)
 
 
@@ -58,20 +57,22 @@ def print_failure(error: BaseException) -> None:
 
 def describe_unexpected(error: BaseException) -> str:
     """Return the line of an exception that is none of ours, without the secrets of addresses in its text."""
-    from sluice.config.urls import mask
+    from sluice.config.urls import mask_addresses
 
     text = str(error)
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if "Traceback (most recent call last)" in text:  # of a worker, as runners hand it over
         line = [line, *_RAISED.findall(text)][-1]
-    line = " ".join(_URL.sub(lambda url: mask(url[0]), line).split())
+    line = " ".join(mask_addresses(line).split())
     return f"{line[:_LONGEST]}; --debug shows the traceback"
 
 
 def print_traceback(error: BaseException) -> None:
-    """Print the traceback of an error on standard error, for `--debug`."""
+    """Print the traceback of an error on standard error, for `--debug`, without the secrets of addresses in it."""
+    from sluice.config.urls import mask_addresses
+
     with suppress(OSError, ValueError):
-        traceback.print_exception(error)
+        print(mask_addresses("".join(traceback.format_exception(error))), file=sys.stderr, end="")
 
 
 @contextmanager

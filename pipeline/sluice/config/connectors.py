@@ -24,10 +24,11 @@ from sluice.config.options import (
     parse_pairs,
     written_name,
 )
-from sluice.config.urls import Url, mask, split_credentials
+from sluice.config.urls import HIDDEN, Url, mask, mask_path, split_credentials
 from sluice.errors import ConfigError
 
 Opened_co = TypeVar("Opened_co", covariant=True)
+_WORD = re.compile(r"[^\s=@?#;]*")
 _WITH_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -125,8 +126,7 @@ class Connector(ABC, Generic[Opened_co]):
     def mask(cls, text: str, harmless: Collection[str]) -> str:
         """Return what may be printed of an address of this connector."""
         if cls.options_after == "":
-            scheme, separator, rest = text.partition(cls.separator)
-            return scheme + separator + split_credentials(rest).rest
+            return mask_path(text, cls.separator)
         names = {field.name for field in declared(cls) if not field.metadata["secret"]}
         return mask(text, harmless, user="user" in names, passwords=not cls.credentials)
 
@@ -220,8 +220,10 @@ def choose(
     if otherwise and not _WITH_SCHEME.match(text):
         return connectors[otherwise]
     known = ", ".join(f"{scheme}{connectors[scheme].separator}" for scheme in sorted(connectors))
+    # A text such as `host=h password=p` is an address in another language.
+    shown = str(url) if "://" in text or _WORD.fullmatch(text) else HIDDEN
     message = (
-        f"{url.prefix}expected {'a path or ' if otherwise else ''}a URL with one of {known}, got {str(url)!r}"
+        f"{url.prefix}expected {'a path or ' if otherwise else ''}a URL with one of {known}, got {shown!r}"
     )
     raise ConfigError(message)
 

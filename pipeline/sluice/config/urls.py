@@ -1,7 +1,8 @@
 """Addresses of sources, stores and warehouses: a type whose printed form shows no secret.
 
 What is printed of an address is its scheme, host and path, and those options that a declaration calls harmless.
-User, password and all else of the query and the fragment are never printed.
+User, password and all else of the query and the fragment are never printed. Of an address that cannot be taken apart
+without doubt only the scheme is.
 """
 
 from __future__ import annotations
@@ -14,9 +15,24 @@ from urllib.parse import unquote
 
 _AUTHORITY = re.compile(r"[^/?#]*")
 _HOSTS = re.compile(r"(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?(,(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?)*")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _FLAG_VALUE = re.compile(r"(?<==).*|^[^-].*", re.DOTALL)
 """What follows the first = of a flag, or an argument that is no flag."""
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]+:")
+"""At least two letters: one is a drive."""
+
+_SCHEMES = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?[A-Za-z][A-Za-z0-9+.-]*")
+"""A scheme, such as `s3`, or one that has an address of its own behind it, such as `dead-letters:s3`."""
+
+_OPTIONS = re.compile(r"[?;#][^/]*=.*", re.DOTALL)
+"""What looks like options or parameters behind a path."""
+
+_USER_AND_PASSWORD = re.compile(r"[^/\\]*:.*@", re.DOTALL)
+
+_RESERVED = frozenset("@?#;")
+
+HIDDEN = "***"
+"""What is shown of an address that has no scheme to show."""
 
 
 class Credentials(NamedTuple):
@@ -116,12 +132,44 @@ def mask(text: str, harmless: Collection[str] = (), *, user: bool = False, passw
     """
     scheme, separator, rest = text.partition("://")
     if not separator:
-        prefix = _SCHEME.match(text)
-        return f"{prefix[0]}{_place(text[prefix.end() :].rpartition('@')[2])}" if prefix else text
+        return _mask_opaque(text)
+    if not _SCHEMES.fullmatch(scheme):
+        return HIDDEN
     credentials = split_credentials(rest, passwords=passwords)
+    # `user:12/secret@host` looks like a port and a path; options aside, it is shown as neither.
+    if credentials.ambiguous or split_credentials(_place(rest)).ambiguous:
+        return f"{scheme}://"
     query = credentials.rest.partition("#")[0].partition("?")[2]
-    name = f"{credentials.user}@" if user and credentials.user and not credentials.ambiguous else ""
+    name = f"{credentials.user}@" if user and credentials.user else ""
     return f"{scheme}://{name}{_place(credentials.rest)}{mask_query(query, harmless)}"
+
+
+def mask_path(text: str, separator: str) -> str:
+    """Return what may be printed of an address without options, in whose path `?` and `#` are usual characters.
+
+    What looks like options all the same, as those of a signed URL, is left out.
+    """
+    scheme, separator, rest = text.partition(separator)
+    if not separator or not _SCHEMES.fullmatch(scheme):
+        return mask(text)
+    credentials = split_credentials(rest)
+    return f"{scheme}{separator}" + ("" if credentials.ambiguous else _OPTIONS.sub("", credentials.rest))
+
+
+def _mask_opaque(text: str) -> str:
+    """Return what may be printed of a text without `://`: a local path as it is, of all else the scheme alone."""
+    if text.startswith("//"):
+        return HIDDEN if "@" in text else text
+    prefix = _SCHEME.match(text)
+    if prefix is None:
+        return HIDDEN if _USER_AND_PASSWORD.match(text) else text
+    rest = text[prefix.end() :]
+    return text if rest[:1] in ("/", ".", "\\") and _RESERVED.isdisjoint(rest) else prefix[0]
+
+
+def mask_addresses(text: str) -> str:
+    """Return a text of others, such as a traceback, with the addresses in it masked."""
+    return _ADDRESS.sub(lambda address: mask(address[0]), text)
 
 
 def mask_arguments(arguments: Iterable[str]) -> str:
@@ -143,7 +191,8 @@ def split_credentials(rest: str, *, passwords: bool = True) -> Credentials:
     """Split what stands behind `://` into user, password and the rest.
 
     A password that is not percent-encoded may hold any character, so its end is uncertain where an `@` follows
-    behind the authority. Then all up to the last `@` is taken for user and password, and `ambiguous` is set.
+    behind the authority. Then all up to the last `@` is taken for user and password, and `ambiguous` is set: nothing of
+    such an address may be printed but its scheme.
     `passwords` is False for addresses without passwords, such as those of JSON APIs: there `host:80/x?to=a@b` has none.
     """
     authority = _AUTHORITY.match(rest)
@@ -159,8 +208,8 @@ def split_credentials(rest: str, *, passwords: bool = True) -> Credentials:
 
 
 def _place(rest: str) -> str:
-    """Return what stands before query and fragment."""
-    return rest.partition("#")[0].partition("?")[0]
+    """Return what stands before query, fragment and parameters."""
+    return _OPTIONS.sub("", rest.partition("#")[0].partition("?")[0])
 
 
 def _name(pair: str) -> str:

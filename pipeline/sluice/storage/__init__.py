@@ -90,9 +90,12 @@ def open_store(address: str | Url) -> Store:
     if scheme not in STORES or not (rest if scheme == "file" else rest.partition("/")[0]):
         message = f"{url.prefix}expected {SUPPORTED}, got {str(url)!r}"
         raise ConfigError(message)
-    if scheme == "file":
-        return STORES[scheme](rest)
-    if split_credentials(rest).user:
+    if separator and split_credentials(rest).user and scheme != "file":
         message = f"{url.label}: expected no user or password in the URL; they come from the environment"
         raise ConfigError(message)
+    if str(url) != url.reveal():
+        message = f"{url.prefix}expected {SUPPORTED}, without options, got {str(url)!r}"
+        raise ConfigError(message)
+    if scheme == "file":
+        return STORES[scheme](rest)
     return STORES[scheme](url.reveal())

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from sluice.config.urls import mask_addresses
 from sluice.errors import WarehouseError
 
 
@@ -39,7 +40,7 @@ def client_errors(
     try:
         yield
     except types as error:
-        said = describe(error)
+        said = mask_addresses(describe(error))
         for secret in filter(None, secrets):
             said = said.replace(secret, "***")
         where = getattr(error, "filename", None) or warehouse
