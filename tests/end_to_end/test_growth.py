@@ -234,6 +234,21 @@ def test_time_of_joined_records_is_linear_in_what_they_repeat(name: str) -> None
     assert growth_of_cpu_time(lambda times: separate(start + repeated * times), number // 4) < LINEAR
 
 
+@pytest.mark.parametrize("column", ["quantity", "unit_price", "sale_date", "sale_id"])
+@pytest.mark.parametrize("field", ["0", "9", "1.000", "1,000", "1 ", "0.", "1e0", "2025-01-10T10:00:00.0"])
+def test_time_of_a_csv_field_is_linear_in_its_length(column: str, field: str) -> None:
+    dialect = detect_layout(f"{column}\tother\n1\t2\n".encode(), whole=True)
+    assert dialect is not None
+    converter = RowConverter(dialect.dialect, {"sale": SALE}, None)
+
+    def convert(length: int) -> None:
+        lines, violations = converter.convert([f"{field + field[-1] * length}x\t2".encode()])
+        assert len(lines[0]) > length
+        assert not violations
+
+    assert growth_of_cpu_time(convert, 200_000) < LINEAR
+
+
 def test_time_of_csv_is_linear_in_the_columns() -> None:
     def convert(columns: int) -> None:
         row = b",".join([b"1"] * columns)

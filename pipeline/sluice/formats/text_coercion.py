@@ -144,9 +144,9 @@ _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = rf"{_DATE}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(?:\.[0-9]++)?"
 _OFFSET = r"(?:Z|[+-][0-9]{2}:?[0-9]{2})"
 _integer_text = re.compile(_INTEGER).fullmatch
-_signed = re.compile(r"([+-]?)0*([0-9]+)").fullmatch
+_signed = re.compile(r"([+-]?)([0-9]++)").fullmatch
 _number_text = re.compile(_NUMBER).fullmatch
-_number = re.compile(r"([+-]?)0*([0-9]*)(?:\.([0-9]*))?([eE][+-]?[0-9]+)?").fullmatch
+_number = re.compile(r"([+-]?)0*+([0-9]*+)(?:\.([0-9]*+))?([eE][+-]?[0-9]++)?").fullmatch
 _comma_decimal = re.compile(r"[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+),[0-9]{1,2}").fullmatch
 """Certainly a decimal comma: one or two digits behind it are no group of thousands."""
 _point_groups = re.compile(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3}){2,}").fullmatch
@@ -175,7 +175,9 @@ def _integer(text: str) -> str:
     if _integer_text(text):
         return text
     match = _signed(text.strip())
-    return _unconverted(text) if match is None else f"{match[1].replace('+', '')}{match[2]}"
+    if match is None:
+        return _unconverted(text)
+    return f"{match[1].replace('+', '')}{match[2].lstrip('0') or '0'}"
 
 
 def _decimal(text: str) -> str:
