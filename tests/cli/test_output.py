@@ -78,7 +78,7 @@ def test_progress_shows_the_name_of_a_job_as_text(tmp_path: Path, monkeypatch: p
     with terminal(monkeypatch) as screen:
         with console.progress_bar(HOSTILE, 10, Progress(str(tmp_path))):
             pass
-        with console.record_counter(HOSTILE) as show:
+        with console.counter(HOSTILE, "records") as show:
             show(1)
         with console.live_status(HOSTILE, RunState(), lambda: 0.0):
             pass

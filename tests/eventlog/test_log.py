@@ -12,6 +12,7 @@ import xxhash
 from sluice.elements import StoredSegment
 from sluice.errors import ConfigError, StorageError
 from sluice.eventlog.log import AppendResult, EventLog
+from sluice.eventlog.minute_folders import MAX_CACHED_KEYS
 from sluice.eventlog.paths import segment_id, segment_path
 from sluice.eventlog.type_log import TypeLog
 from sluice.storage import Store, open_store
@@ -37,9 +38,9 @@ KEYED = TypeLog("keyed", "keyed", "properties key", first_four)
 DEAD_LETTERS = TypeLog("", "dead_letter", "content", content)
 
 
-def make_log(root: Path | Store, shards: int = 1, **limits: int) -> EventLog:
+def make_log(root: Path | Store, shards: int = 1, max_cached_keys: int = MAX_CACHED_KEYS) -> EventLog:
     store = open_store(str(root)) if isinstance(root, Path) else root
-    return EventLog(store, {"order": ORDER, "keyed": KEYED}, shards, **limits)
+    return EventLog(store, {"order": ORDER, "keyed": KEYED}, shards, max_cached_keys)
 
 
 def stored(root: Path, number: int, lines: bytes) -> StoredSegment:
@@ -263,16 +264,6 @@ def test_listing_with_a_gap_is_repeated(tmp_path: Path) -> None:
     result = make_log(store).append("order", MINUTE, 0, [b"2"])
     assert (result.appended, result.duplicates) == (0, 1)
     assert store.calls == ["list", "list", *(f"read {name}" for name in names)]
-
-
-def test_deleted_segment_is_forgotten(tmp_path: Path) -> None:
-    log = make_log(tmp_path)
-    for line in (b"1", b"2", b"3"):
-        log.append("order", MINUTE, 0, [line])
-    (tmp_path / FOLDER / "order_2026081314070002.json").unlink()
-    result = log.append("order", MINUTE, 0, [b"1", b"2", b"3"])
-    assert result.segment is not None
-    assert (result.segment.path[-9:], result.segment.lines) == ("0004.json", [b"2"])
 
 
 def test_cached_segment_is_read_once(tmp_path: Path) -> None:

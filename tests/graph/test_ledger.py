@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from sluice.cli.main import main
 from sluice.elements import RecordBatch, StepCounts, add_step_counts
 from sluice.errors import StorageError
 from sluice.graph.ledger import (
+    check_totals,
     count_read,
     make_report,
+    open_totals,
     read_report,
     read_totals,
     write_submission,
@@ -140,3 +143,18 @@ def test_totals_of_a_submitted_job_make_a_report(tmp_path: Path, capsys: pytest.
 def test_folder_without_totals_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot read run\.json: No such file"):
         read_report(str(tmp_path))
+
+
+def test_totals_that_are_deleted_while_the_run_lasts_are_an_error(tmp_path: Path) -> None:
+    url = str(tmp_path / "totals")
+    open_totals(url)
+    check_totals(url)
+    assert read_totals(url) == StepCounts({})
+    shutil.rmtree(url)
+    write_totals(StepCounts(GOOD), url, 0)  # makes the folder again
+    with pytest.raises(StorageError) as caught:
+        check_totals(url)
+    assert str(caught.value) == (
+        f"{url}: expected the totals of this run, got none: the folder was deleted while the run lasted; what was "
+        "stored stays valid: run again"
+    )

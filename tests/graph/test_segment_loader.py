@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 from sluice.config.job import Job
 from sluice.elements import Segment, StoredSegment
+from sluice.errors import StorageError
 from sluice.graph.segment_loader import SegmentConverter, SegmentLoader
 from sluice.retry import RetryPolicy
+from sluice.warehouses.segment_records import LoadedSegmentGuard
 
 from tests.graph.graph_fixture import CONTRACTS, MINUTE, GraphRun, event
 
@@ -82,6 +85,71 @@ def test_segment_of_an_earlier_run_is_backfilled_once(graph_run: GraphRun) -> No
     assert backfilled is not None
     assert backfilled.counts.counts == {("backfilled", "click"): 3, ("backfill_rejected", "click"): 0}
     assert loader.backfill(stored) is None
+
+
+def stored_segment(graph_run: GraphRun) -> StoredSegment:
+    """Return a segment of the log that the warehouse has loaded."""
+    graph_run.log.open()
+    segment = graph_run.log.append("click", MINUTE, 0, SEGMENT.lines).segment
+    assert segment is not None
+    assert make_loader(graph_run).load(segment).counts.counts["loaded", "click"] == 3
+    return StoredSegment("click", segment.path, MINUTE, segment.id)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[: data.index(b"\n") + 1],
+        lambda data: data.replace(b'"id": 1', b'"id": 7'),
+        lambda data: data + data[: data.index(b"\n") + 1].replace(b'"id": 0', b'"id": 8'),
+        lambda data: b"".join(reversed(data.splitlines(keepends=True))),
+        lambda data: data.replace(b", ", b","),
+    ],
+    ids=["cut", "edited", "appended", "reordered", "reformatted"],
+)
+@pytest.mark.parametrize("read", [False, True], ids=["run", "load"])
+def test_segment_changed_since_it_was_loaded_is_refused(
+    graph_run: GraphRun, change: Callable[[bytes], bytes], read: bool
+) -> None:
+    stored = stored_segment(graph_run)
+    Path(stored.path).write_bytes(change(Path(stored.path).read_bytes()))
+    changed = graph_run.log.read(stored.path)
+    with pytest.raises(StorageError) as caught:
+        make_loader(graph_run).backfill(changed if read else replace(stored, id=changed.id))
+    assert str(caught.value) == (
+        f"{stored.path}: expected segment {stored.id}, as the warehouse has loaded it from this file, got segment "
+        f"{changed.id}; the file was changed or replaced: restore it, or load the log into a new warehouse"
+    )
+    assert graph_run.sql("select count(*) from click_events") == [(3,)]
+
+
+def test_number_of_a_deleted_segment_is_not_given_again(graph_run: GraphRun) -> None:
+    stored = stored_segment(graph_run)
+    Path(stored.path).unlink()
+    log = GraphRun(graph_run.folder, live=False).log
+    log.guard = LoadedSegmentGuard(graph_run.warehouse)
+    with pytest.raises(StorageError, match=f"{stored.path}: expected segment {stored.id}"):
+        log.append("click", MINUTE, 0, [event(7, MINUTE)])
+    assert log.append("click", MINUTE, 0, SEGMENT.lines).appended == 3  # the same content brings it back
+    assert Path(stored.path).exists()
+
+
+def test_segment_moved_to_another_minute_is_refused(graph_run: GraphRun) -> None:
+    stored = stored_segment(graph_run)
+    moved = Path(stored.path.replace("/13/09/", "/13/10/").replace("202502081309", "202502081310"))
+    moved.parent.mkdir()
+    Path(stored.path).rename(moved)
+    with pytest.raises(
+        StorageError, match=f"{moved}: line 1: expected an event from 2025-02-08T13:10:00Z to"
+    ):
+        make_loader(graph_run).backfill(graph_run.log.read(str(moved)))
+    assert graph_run.sql("select count(*) from click_events") == [(3,)]
+
+
+def test_log_that_was_moved_is_known(graph_run: GraphRun) -> None:
+    stored = stored_segment(graph_run)
+    moved = graph_run.log.read(stored.path)
+    assert make_loader(graph_run).backfill(replace(moved, path=f"s3://copy/{stored.path}")) is None
 
 
 def test_type_without_a_table_is_not_loaded(graph_run: GraphRun) -> None:

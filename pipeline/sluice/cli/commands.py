@@ -15,11 +15,13 @@ from sluice.cli.publish import PUBLISH
 from sluice.cli.report import REPORT
 from sluice.cli.run import LOAD, REDELIVER, RUN
 from sluice.cli.tables import TABLES
+from sluice.cli.verify import VERIFY
 from sluice.config.urls import mask_arguments
 
 COMMANDS: Sequence[Command] = (
     RUN,
     LOAD,
+    VERIFY,
     TABLES,
     PUBLISH,
     REDELIVER,

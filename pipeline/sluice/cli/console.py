@@ -80,12 +80,12 @@ def progress_bar(title: str, size: int | None, progress: Progress | None) -> Ite
 
 
 @contextmanager
-def record_counter(title: str) -> Iterator[Callable[[int], None]]:
-    """Yield a function that shows a growing number of records, and its rate, on standard error, if a terminal."""
+def counter(title: str, unit: str) -> Iterator[Callable[[int], None]]:
+    """Yield a function that shows a growing number of `unit`s, and its rate, on standard error, if a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
-        TextColumn("{task.completed:,} records, {task.fields[rate]:,.0f}/s"),
+        TextColumn("{task.completed:,} " + unit + ", {task.fields[rate]:,.0f}/s"),
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:

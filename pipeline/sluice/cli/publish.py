@@ -16,7 +16,7 @@ _OTHER_PLACES = ("files", "warehouse", "dead_letters", "quarantine")
 
 
 def _publish(options: Options, _: list[str]) -> int:
-    from sluice.cli.console import record_counter
+    from sluice.cli.console import counter
     from sluice.clock import system_clock
     from sluice.tooling.fake_events import fake_events
     from sluice.tooling.publish import file_records, parse_rate, publish
@@ -33,7 +33,7 @@ def _publish(options: Options, _: list[str]) -> int:
         records = fake_events(job.contracts, job.route_by, system_clock)
     else:
         records = file_records(options.source, loop=options.loop)
-    with record_counter(f"sluice publish {job.name}") as show:
+    with counter(f"sluice publish {job.name}", "records") as show:
         sent = publish(islice(records, options.count), publisher, rate, show)
     print_line(f"{job.name}: {sent:,} records published to {topic}")
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY
 from sluice.errors import StorageError
 from sluice.eventlog.log import AppendResult, EventLog
 from sluice.eventlog.type_log import TypeLog
-from sluice.storage import Store, open_store
+from sluice.storage import open_store
 from sluice.storage.local import LocalStore
 from sluice.validation.deduplication_keys import KeyFunction
 
@@ -68,6 +68,11 @@ class DeadLetterLog(EventLog):
                 raise StorageError(message) from error
         self.quarantine.open()
 
+    def check_presence(self) -> None:
+        """Check the quarantine, too; see `EventLog.check_presence`."""
+        super().check_presence()
+        self.quarantine.check_presence()
+
     def append(self, event_type: str, minute: int, shard: int, lines: Sequence[bytes]) -> AppendResult:
         """Append to the log that `event_type` belongs to; see `EventLog.append`."""
         if event_type == QUARANTINE:
@@ -75,10 +80,10 @@ class DeadLetterLog(EventLog):
         return super().append(event_type, minute, shard, lines)
 
 
-def _restore(
-    store: Store, type_logs: Mapping[str, TypeLog], shards: int, cached: int, quarantine: EventLog
-) -> DeadLetterLog:
-    log = DeadLetterLog(store, type_logs, shards, cached)
+def _restore(*arguments: Any) -> DeadLetterLog:
+    """Return the log of the arguments of `EventLog`, and of its quarantine."""
+    *of_log, quarantine = arguments
+    log = DeadLetterLog(*of_log)
     log.quarantine = quarantine
     return log
 

@@ -19,21 +19,24 @@ it has read every earlier number of that sequence. So no segment repeats an even
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from sluice.elements import LogKey, Segment, StoredSegment
-from sluice.errors import ConfigError, StorageError
+from sluice.errors import ConfigError, StorageError, WarehouseError
 from sluice.eventlog.conflicts import Conflict, ConflictFinder
 from sluice.eventlog.minute_folders import MAX_CACHED_KEYS, FolderCache, MinuteFolder
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_id, segment_number
-from sluice.eventlog.type_log import TypeLog, open_type_log
+from sluice.eventlog.type_log import SettingsPresence, TypeLog, open_type_log
 from sluice.storage import Store
 from sluice.validation.content import ContentFunction
 from sluice.validation.deduplication_keys import KeyFunction
+
+SegmentGuard = Callable[[Segment | StoredSegment], None]
+"""Raises StorageError if the file of a segment is known to have had other content, WarehouseError if it cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +70,35 @@ class EventLog:
         type_logs: Mapping[str, TypeLog],
         shards: int = 1,
         max_cached_keys: int = MAX_CACHED_KEYS,
+        guard: SegmentGuard | None = None,
+        presence: SettingsPresence | None = None,
     ) -> None:
-        """`type_logs` are by event type; each minute of each has `shards` independent sequences of segments."""
+        """`type_logs` are by event type; each minute of each has `shards` independent sequences of segments.
+
+        `guard` sees each segment before the log relies on it or creates it. It must pickle.
+        """
         if shards < 1:
             message = f"shards: expected at least 1, got {shards}"
             raise ConfigError(message)
         self.store = store
         self.type_logs = dict(type_logs)
         self.shards = shards
+        self.guard = guard
+        self._presence = presence or SettingsPresence()
         self._folders = FolderCache(max_cached_keys)
         self._key_functions: dict[str, KeyFunction] = {}
         self._content_functions: dict[str, ContentFunction | None] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the cache behind: it is rebuilt from the folders, wherever this arrives."""
-        return type(self), (self.store, self.type_logs, self.shards, self._folders.max_keys)
+        return type(self), (
+            self.store,
+            self.type_logs,
+            self.shards,
+            self._folders.max_keys,
+            self.guard,
+            self._presence,
+        )
 
     def open(self) -> None:
         """Create `_log.json` in the folder of each event type, or check the one that exists.
@@ -96,6 +113,17 @@ class EventLog:
         """
         for event_type, type_log in self.type_logs.items():
             open_type_log(self.store, event_type, type_log, self.shards)
+        self._presence.expect()
+
+    def check_presence(self) -> None:
+        """Check, at the end of a run, that the settings files that it found or made are still there.
+
+        Raises:
+            StorageError: the log, or an event type of it, was deleted while the run lasted.
+
+        """
+        for type_log in self.type_logs.values():
+            self._presence.check(self.store, type_log)
 
     def append(self, event_type: str, minute: int, shard: int, lines: Sequence[bytes]) -> AppendResult:
         """Append those of `lines` that the folder of the minute does not have yet, as one new segment.
@@ -106,7 +134,8 @@ class EventLog:
         again.
 
         Raises:
-            StorageError: the store failed, or a segment in the folder is damaged.
+            StorageError: the store failed, a segment in the folder is damaged, the guard refused one, or the log or
+                a segment of the folder was deleted while the run lasts.
 
         """
         if not 0 <= shard < self.shards:
@@ -122,6 +151,8 @@ class EventLog:
             new = folder.new_lines(first)
             number = max(folder.segments, default=shard + 1 - self.shards) + self.shards
             segment = None
+            if new:
+                self._check_before_append(folder)
             while new and segment is None:
                 segment = self._create(folder.file(number), log_key, list(new.values()))
                 if segment is not None:
@@ -133,6 +164,17 @@ class EventLog:
                     number += self.shards
             duplicates = len(lines) - len(new)
             return AppendResult(segment, folder.report(), len(new), duplicates, finder.conflicts())
+
+    def check_segments(self, event_type: str) -> None:
+        """Read all segments of a type and show each to the guard; nothing without a guard.
+
+        Raises:
+            StorageError: the guard refused one, or it cannot be read.
+
+        """
+        if self.guard is not None:
+            for path in self.segments(event_type):
+                self.guard(self.read(path))
 
     def read(self, path: str) -> Segment:
         """Return the segment at `path`, an address as in `Segment.path` and `StoredSegment.path`."""
@@ -165,18 +207,27 @@ class EventLog:
 
     def _new_folder(self, log_key: LogKey) -> MinuteFolder:
         type_log = self.type_logs[log_key.event_type]
-        return MinuteFolder(*minute_prefix(type_log.name, log_key.minute, type_log.folder))
+        path, stem = minute_prefix(type_log.name, log_key.minute, type_log.folder)
+        return MinuteFolder(path, stem, log_key.event_type)
 
     def _read_new_segments(self, folder: MinuteFolder, log_key: LogKey, finder: ConflictFinder) -> None:
-        """Read the segments of the shard that the cache has not seen; forget all if one was deleted."""
+        """Read the segments of the shard that the cache has not seen; raise StorageError if one was deleted."""
         listed = self._listed(folder, log_key.shard)
         last = max(listed, default=0)
-        if len(listed) < len(range(log_key.shard + 1, last + 1, self.shards)):
+        if (
+            len(listed) < len(range(log_key.shard + 1, last + 1, self.shards))
+            or folder.segments.keys() - listed
+        ):
             # A listing is no snapshot: of 2 and 3, created while it runs, it may have 3 alone. A listing that starts
             # now has every number before 3. If it has later numbers, their creation will fail, and they are read then.
             listed = {number for number in self._listed(folder, log_key.shard) if number <= last}
-        if not folder.segments.keys() <= listed:
+        if deleted := folder.segments.keys() - listed:
+            path = folder.segments[min(deleted)].path
             folder.clear()
+            message = (
+                f"{path}: expected the segment that this run has used, got none: it was deleted; restore it"
+            )
+            raise StorageError(message)
         for number in sorted(listed - folder.segments.keys()):
             self._read_into(folder, number, log_key, finder)
 
@@ -196,6 +247,7 @@ class EventLog:
         keys = self._keys(segment)
         folder.add(number, segment, keys)
         folder.to_report.add(number)
+        folder.unguarded.add(number)
         finder.compare(number, segment, keys)
 
     def _keys(self, segment: Segment) -> list[bytes]:
@@ -224,9 +276,23 @@ class EventLog:
         if data.count(b"\n") != len(lines):
             message = f"{self.store.url(path)}: expected lines without line feeds"
             raise ValueError(message)
-        if not self.store.create(path, data):
-            return None
-        return self._segment(path, log_key, data, lines)
+        segment = self._segment(path, log_key, data, lines)
+        if self.guard is not None:
+            self.guard(segment)
+        return segment if self.store.create(path, data) else None
+
+    def _check_before_append(self, folder: MinuteFolder) -> None:
+        """Check that the log is there, and that the guard accepts what was read of the folder; else forget it."""
+        self._presence.check(self.store, self.type_logs[folder.event_type], seldom=True)
+        if self.guard is None:
+            return
+        try:
+            while folder.unguarded:
+                self.guard(folder.segments[min(folder.unguarded)])
+                folder.unguarded.remove(min(folder.unguarded))
+        except (StorageError, WarehouseError):
+            folder.clear()
+            raise
 
     def _segment(self, path: str, log_key: LogKey, data: bytes, lines: list[bytes]) -> Segment:
         event_type, minute, _ = log_key

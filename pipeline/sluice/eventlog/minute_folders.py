@@ -31,12 +31,15 @@ class MinuteFolder:
 
     path: str
     stem: str
+    event_type: str
     numbers: dict[bytes, int] = field(default_factory=dict)
     """Deduplication key -> number of the segment that has its event."""
     segments: dict[int, StoredSegment] = field(default_factory=dict)
     """By number."""
     to_report: set[int] = field(default_factory=set)
     """Numbers of the segments that the next successful append reports."""
+    unguarded: set[int] = field(default_factory=set)
+    """Numbers of the segments that were read from the store, and that the log's guard has not seen."""
 
     def file(self, number: int) -> str:
         """Return the path of a segment."""
@@ -51,6 +54,7 @@ class MinuteFolder:
         self.numbers.clear()
         self.segments.clear()
         self.to_report.clear()
+        self.unguarded.clear()
 
     def add(self, number: int, segment: Segment, keys: Iterable[bytes]) -> None:
         """Remember a segment that is in the store, and the deduplication keys of its lines."""

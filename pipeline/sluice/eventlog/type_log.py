@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +20,9 @@ from sluice.validation.deduplication_keys import KeyFunction, compile_deduplicat
 
 FORMAT = 1
 """Version of the layout that this package reads and writes."""
+
+PRESENCE_SECONDS = 10.0
+"""A writer looks for the settings file at most so often: a request of its own, in an object store."""
 
 LOG_FILE = "_log.json"
 """Name of the settings file in the folder of an event type."""
@@ -48,6 +53,11 @@ class TypeLog:
                 message = f"{part!r}: expected letters, digits, '_', '.' and '-' in an event type's name"
                 raise ConfigError(message)
 
+    @property
+    def settings_path(self) -> str:
+        """The path of the settings file in its store."""
+        return f"{self.folder}/{LOG_FILE}" if self.folder else LOG_FILE
+
     @classmethod
     def of(cls, contract: Contract, folder: str | None = None) -> TypeLog:
         """Return the log of a contract's events, in the folder of that name or else named by the event type."""
@@ -71,11 +81,64 @@ def open_type_log(store: Store, event_type: str, type_log: TypeLog, shards: int)
         StorageError: the store cannot be written, or the file is not a settings file.
 
     """
-    path = f"{type_log.folder}/{LOG_FILE}" if type_log.folder else LOG_FILE
-    settings = {"format": FORMAT, "event_type": event_type, "identity": type_log.rule, "shards": shards}
+    settings = _settings(event_type, type_log, shards)
     text = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
-    if not store.create(path, text):
-        _check_settings(store.url(path), store.read(path), settings)
+    if not store.create(type_log.settings_path, text):
+        check_settings(store, event_type, type_log, shards)
+
+
+def check_settings(store: Store, event_type: str, type_log: TypeLog, shards: int) -> None:
+    """Check the settings file of `type_log`; raises as `open_type_log` does, and StorageError if there is none."""
+    path = type_log.settings_path
+    _check_settings(store.url(path), store.read(path), _settings(event_type, type_log, shards))
+
+
+def _settings(event_type: str, type_log: TypeLog, shards: int) -> dict[str, object]:
+    return {"format": FORMAT, "event_type": event_type, "identity": type_log.rule, "shards": shards}
+
+
+class SettingsPresence:
+    """Whether the settings files of an open log are still there: a log that was deleted meanwhile has none.
+
+    Threads may share it. A copy in another process checks for itself.
+    """
+
+    def __init__(self) -> None:
+        """Expect nothing: the log is not open."""
+        self._is_expected = False
+        self._checked: dict[str, float] = {}
+
+    def __getstate__(self) -> bool:
+        """Pickle whether the log is open."""
+        return self._is_expected
+
+    def __setstate__(self, is_expected: bool) -> None:
+        """Begin without checks in this process."""
+        self._is_expected, self._checked = is_expected, {}
+
+    def expect(self) -> None:
+        """Expect the files from now on: the log is open."""
+        self._is_expected = True
+
+    def check(self, store: Store, type_log: TypeLog, *, seldom: bool = False) -> None:
+        """Check one event type; `seldom`: not again within `PRESENCE_SECONDS`.
+
+        Raises:
+            StorageError: the file is gone.
+
+        """
+        now = time.monotonic()
+        if not self._is_expected or (
+            seldom and now < self._checked.get(type_log.settings_path, -math.inf) + PRESENCE_SECONDS
+        ):
+            return
+        if LOG_FILE not in store.list(type_log.folder):
+            message = (
+                f"{store.url(type_log.settings_path)}: expected the log that was there when the run started, got "
+                "none: it was deleted or moved; restore it, and run again"
+            )
+            raise StorageError(message)
+        self._checked[type_log.settings_path] = now
 
 
 def _check_settings(url: str, text: bytes, settings: Mapping[str, object]) -> None:

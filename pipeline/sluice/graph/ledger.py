@@ -27,6 +27,7 @@ from sluice.elements import (
     StepCounts,
     add_step_counts,
 )
+from sluice.errors import StorageError
 from sluice.graph.windowing import Windowing
 from sluice.storage import open_store
 
@@ -206,6 +207,7 @@ class _Submission(msgspec.Struct):
 
 
 _SUBMISSION = "run.json"
+_OPENED = "opened.json"
 
 
 def _write_pane(total: StepCounts, url: str, live: bool, pane: Any = beam.DoFn.PaneInfoParam) -> StepCounts:
@@ -213,6 +215,27 @@ def _write_pane(total: StepCounts, url: str, live: bool, pane: Any = beam.DoFn.P
     number = pane.index if pane.timing != PaneInfoTiming.UNKNOWN else None
     write_totals(total, url, number if live else 0)
     return total
+
+
+def open_totals(url: str) -> None:
+    """Mark the folder of a run's totals, so that `check_totals` can tell it from one that was deleted meanwhile."""
+    open_store(url).create(_OPENED, b"{}\n")
+
+
+def check_totals(url: str) -> None:
+    """Check that the folder of the totals is the one that `open_totals` has marked.
+
+    Raises:
+        StorageError: it was deleted while the run lasted, and the totals of finished work may be gone with it.
+
+    """
+    store = open_store(url)
+    if _OPENED not in store.list(""):
+        message = (
+            f"{store.url('')}: expected the totals of this run, got none: the folder was deleted while the run "
+            "lasted; what was stored stays valid: run again"
+        )
+        raise StorageError(message)
 
 
 def write_totals(total: StepCounts, url: str, pane: int | None = None) -> None:
@@ -239,7 +262,7 @@ def read_totals(url: str) -> StepCounts:
 def _read_parts(url: str) -> Iterator[tuple[float, _Part]]:
     """Yield when each part was written, in epoch seconds, and the part; in the order of writing."""
     store = open_store(url)
-    for path in sorted(path for path in store.walk() if path != _SUBMISSION):
+    for path in sorted(path for path in store.walk() if path not in (_SUBMISSION, _OPENED)):
         yield int(path.partition("-")[0]) / 1e9, msgspec.json.decode(store.read(path), type=_Part)
 
 

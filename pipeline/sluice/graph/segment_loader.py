@@ -15,10 +15,12 @@ from sluice.config.job import Job
 from sluice.contracts import Contract
 from sluice.elements import DEAD_LETTER, Rejected, Segment, StepCounts, StoredSegment, Violation
 from sluice.eventlog.log import EventLog
+from sluice.eventlog.placement import compile_placement_check
 from sluice.provenance import Origin
 from sluice.retry import RetryPolicy
 from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.warehouses import RowError, SegmentLoad, Warehouse
+from sluice.warehouses.segment_records import LoadedSegmentGuard
 
 
 class ConvertedSegment(NamedTuple):
@@ -116,6 +118,9 @@ class SegmentLoader:
     def compile(self) -> None:
         """Compile the contracts; once in each worker, before the first segment."""
         self._converter = SegmentConverter(self._job, self._tables)
+        self._guard = LoadedSegmentGuard(self._warehouse)
+        contracts = {**self._tables, **self._job.contracts}
+        self._check_placement = {name: compile_placement_check(contracts[name]) for name in self._tables}
 
     def loads(self, event_type: str) -> bool:
         """Tell whether the job loads this event type; others, such as redelivery entries, stay in the log alone."""
@@ -141,13 +146,20 @@ class SegmentLoader:
         """Load a segment of an earlier run: its events count as `backfilled` and `backfill_rejected`.
 
         None if the warehouse has it already, and rejected none of its rows.
+
+        Raises:
+            StorageError: the file was changed since it was loaded, or its events belong into another folder.
+
         """
         row_errors, windows = self._row_errors(stored), list[WindowCount]()
         if row_errors is not None and not row_errors:
             return None
+        if row_errors is None:
+            self._retry(lambda: self._guard(stored))
         segment = self._retry(lambda: self._read(stored))
         backfilled = 0
         if row_errors is None:
+            self._check_placement[segment.event_type](segment)
             row_errors, windows, _ = self._retry(lambda: self._load(segment))
             backfilled = len(segment.lines) - len(row_errors)
         event_type = segment.event_type

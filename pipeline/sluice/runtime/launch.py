@@ -13,9 +13,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
 from sluice.dead_letters.log import DeadLetterLog
+from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError
 from sluice.graph.build import build, build_load
-from sluice.graph.ledger import Report, make_report, read_totals
+from sluice.graph.ledger import Report, check_totals, make_report, open_totals, read_totals
 from sluice.graph.outcome import judge
 from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
@@ -52,9 +53,20 @@ class Launch:
     reads_source: bool = True
     handle: RunHandle = field(default_factory=RunHandle)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    contexts: list[RunContext] = field(default_factory=list)
+    """That of the graph, once it is built."""
 
     def report(self, folders: SharedFolders, started: float, *, live: bool) -> Report:
-        """Return the report of the run, which has ended."""
+        """Return the report of the run, which has ended.
+
+        Raises:
+            StorageError: a log or the totals were deleted while it lasted, so that nobody knows what is stored.
+
+        """
+        for context in self.contexts:
+            context.log.check_presence()
+            context.dead_letters.check_presence()
+        check_totals(folders.totals)
         report = make_report(
             read_totals(folders.totals),
             job=self.job.name,
@@ -162,8 +174,11 @@ def redeliver_dead_letters(
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
         dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine, redeliveries=True)
-        context = replace(open_context(), dead_letters=dead_letters)
+        context = open_context()
+        dead_letters.guard = context.dead_letters.guard
+        context = replace(context, dead_letters=dead_letters)
         dead_letters.open()
+        dead_letters.check_segments(DEAD_LETTER)
         build_redelivery(pipeline | "Read" >> source, job, context)
         return source.size()
 
@@ -185,6 +200,7 @@ def _run_batch(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:
             else SharedFolders.elsewhere(options, folder, launch.run_id)
         )
         pipeline = beam.Pipeline(runner=runner, options=options)
+        open_totals(folders.totals)
         size = build_graph(pipeline, lambda: _open(launch, folders, started, live=False))
         with launch.observer.watch_batch(launch.job, size, folders.progress), worker_errors():
             pipeline.run().wait_until_finish()
@@ -204,6 +220,7 @@ def _run_streaming(launch: Launch, build_graph: GraphBuilder) -> Report | Submit
         with ExitStack() as stack:
             runner = stack.enter_context(streaming_runner(options))
             pipeline = beam.Pipeline(runner=runner, options=options)
+            open_totals(folders.totals)
             build_graph(pipeline, lambda: _open(launch, folders, started, live=True))
             stack.callback(run.resources.close)
             for context in (
@@ -228,4 +245,6 @@ def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder,
 
 
 def _open(launch: Launch, folders: SharedFolders, started: float, *, live: bool) -> RunContext:
-    return open_run(launch.job, launch.handle, folders, started, launch.clock, live=live)
+    context = open_run(launch.job, launch.handle, folders, started, launch.clock, live=live)
+    launch.contexts.append(context)
+    return context

@@ -21,6 +21,7 @@ from sluice.tooling.tables import contracts_of, fit_to_table
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.masking import is_masked
 from sluice.warehouses import open_warehouse
+from sluice.warehouses.segment_records import LoadedSegmentGuard
 
 _DEAD_LETTER_LATENESS = 10 * 365 * 86400.0
 """A dead letter is never too late: a runner must not drop what is already the record of a failure."""
@@ -39,14 +40,8 @@ def open_run(
         SluiceError: a log or the warehouse cannot be opened, or is not as the job says.
 
     """
-    type_logs = {name: TypeLog.of(contract) for name, contract in job.contracts.items()}
-    log = EventLog(open_store(job.files), type_logs, job.windows.shards)
-    dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine)
     warehouse = open_warehouse(job.warehouse)
-    log.open()
-    dead_letters.open()
-    if is_masked(job.contracts.values()):
-        dead_letters.open_quarantine()
+    log, dead_letters = _open_logs(job, LoadedSegmentGuard(warehouse))
     contracts = contracts_of(job)
     warehouse.prepare(contracts)
     tables = {contract.event_type: contract for contract in fit_to_table(warehouse, contracts)}
@@ -68,3 +63,17 @@ def open_run(
         progress=folders.progress,
         spill=folders.spill,
     )
+
+
+def _open_logs(job: Job, guard: LoadedSegmentGuard) -> tuple[EventLog, DeadLetterLog]:
+    """Open the event log and the log of dead letters; `guard` watches over what the warehouse has of them."""
+    type_logs = {name: TypeLog.of(contract) for name, contract in job.contracts.items()}
+    log = EventLog(open_store(job.files), type_logs, job.windows.shards, guard=guard)
+    dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine)
+    if "dead_letters" in job.load:
+        dead_letters.guard = guard
+    log.open()
+    dead_letters.open()
+    if is_masked(job.contracts.values()):
+        dead_letters.open_quarantine()
+    return log, dead_letters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import date
 from typing import Protocol, runtime_checkable
 
 from sluice.config.connectors import Connector, choose
@@ -14,6 +15,7 @@ from sluice.warehouses.postgres import PostgresConnector
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference
 from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.segment_records import RowCounts, SegmentRecords
 from sluice.warehouses.snowflake import SnowflakeConnector
 from sluice.warehouses.sqlite import SQLiteConnector
 
@@ -56,6 +58,24 @@ class Warehouse(Protocol):
 
         Raises:
             WarehouseError: it failed for another reason than the rows' content; what was loaded stays valid.
+
+        """
+        ...
+
+    def segment_records(self, day: date | None = None) -> SegmentRecords:
+        """Yield the loaded segments, or those whose minute is in a UTC day, in pages.
+
+        Raises:
+            WarehouseError: it cannot be reached, or is not prepared.
+
+        """
+        ...
+
+    def row_counts(self, contract: Contract) -> RowCounts:
+        """Yield the ids of segments and how many rows of each the contract's table has, in pages.
+
+        Raises:
+            WarehouseError: it cannot be reached, or has no such table.
 
         """
         ...

@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,12 @@ from sluice.warehouses.json_text import decimal_text, instant_text, json_text
 from sluice.warehouses.row_errors import RowError, RowsRejected
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare, missing_columns
 from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.segment_records import (
+    RowCounts,
+    SegmentRecords,
+    read_row_counts,
+    read_segment_records,
+)
 from sluice.warehouses.system_tables import TABLES, SystemTable, counts_query
 from sluice.warehouses.transactional import (
     InsertConflictClaim,
@@ -117,6 +123,14 @@ class SQLiteWarehouse:
         with self._connection() as connection:
             return load_segment(connection, load, InsertConflictClaim())
 
+    def segment_records(self, day: date | None = None) -> SegmentRecords:
+        """Yield the loaded segments, or those of a UTC day, in pages."""
+        return read_segment_records(self._query, day)
+
+    def row_counts(self, contract: Contract) -> RowCounts:
+        """Yield the ids of segments and how many rows of each the contract's table has, in pages."""
+        return read_row_counts(self._query, DIALECT.quote_name(contract.table))
+
     def differences(self, contract: Contract) -> list[Difference] | None:
         """Return how the contract's table differs from what `prepare` would make; None if there is no table."""
         with self._connection() as connection:
@@ -130,6 +144,10 @@ class SQLiteWarehouse:
             for column in contract.columns:
                 if (column.name,) in paths and (column.name,) in missing:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {DIALECT.column(column)}")
+
+    def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._connection() as connection:
+            return connection.execute(sql, values)
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import lru_cache
@@ -68,6 +68,10 @@ class Jobs:
 
     def query(self, sql: str, **values: Any) -> list[Any]:
         """Return the rows of a query, in which `@name` stands for a value."""
+        return [row for page in self.pages(sql, **values) for row in page]
+
+    def pages(self, sql: str, **values: Any) -> Iterator[Iterable[Any]]:
+        """Yield the rows of a query in the pages in which they arrive."""
         from google.cloud.bigquery import QueryJobConfig
 
         config = QueryJobConfig(query_parameters=[parameter(name, value) for name, value in values.items()])
@@ -79,7 +83,7 @@ class Jobs:
             retry=self.retry["retry"],
             job_retry=None,
         )
-        return list(rows)
+        yield from rows.pages
 
     def run(
         self, job_id: str, submit: Callable[[str], Any], is_done: Callable[[], bool], expected: str

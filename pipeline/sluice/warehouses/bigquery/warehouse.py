@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -44,6 +44,7 @@ from sluice.warehouses.bigquery.tables import SYSTEM
 from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 from sluice.warehouses.schema_diff import Difference, compare
 from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.segment_records import RowCounts, SegmentRecord, SegmentRecords, day_limits
 from sluice.warehouses.system_tables import COUNTS_VIEW_DESCRIPTION, SEGMENTS, WINDOW_COUNTS
 from sluice.warehouses.timestamps import from_micros
 
@@ -162,6 +163,29 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             loaded = load.without_rows(rejected)
             self._record(loaded)
         return list(loaded.row_errors)
+
+    def segment_records(self, day: date | None = None) -> SegmentRecords:
+        """Yield the loaded segments, or those of a UTC day, in pages."""
+        sql = f"SELECT segment_id, event_type, path, events, refused FROM `{self.name}.{SEGMENTS.name}`"
+        values = {}
+        if day is not None:
+            sql += " WHERE minute BETWEEN @first AND @last"
+            values["first"], values["last"] = day_limits(day)
+        with self.jobs.errors():
+            for page in self.jobs.pages(sql, **values):
+                yield [SegmentRecord(*row.values()) for row in page]
+
+    def row_counts(self, contract: Contract) -> RowCounts:
+        """Yield the ids of segments and how many rows of each the contract's table has, in pages.
+
+        Rows that were appended are counted once for each event, as the view beside the table shows them.
+        """
+        rows = f"COUNT(DISTINCT {EVENT_ID_COLUMN})" if self.method == "storage_write" else "COUNT(*)"
+        sql = f"""SELECT {SEGMENT_ID_COLUMN}, {rows} AS stored FROM `{self.name}.{contract.table}`
+WHERE `{contract.event_time or INGESTED_AT_COLUMN}` >= @first GROUP BY {SEGMENT_ID_COLUMN}"""
+        with self.jobs.errors():
+            for page in self.jobs.pages(sql, first=datetime.min.replace(tzinfo=UTC)):
+                yield [tuple(row.values()) for row in page]
 
     def differences(self, contract: Contract) -> list[Difference] | None:
         """Return how the contract's table differs from what `prepare` would make; None if there is no table."""

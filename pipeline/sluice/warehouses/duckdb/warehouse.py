@@ -19,13 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.arrow.schema import TIMESTAMP, arrow_schema
-from sluice.contracts import Contract
+from sluice.contracts import SEGMENT_ID_COLUMN, Contract
 from sluice.contracts import Path as PropertyPath
 from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.errors import WarehouseError
@@ -42,6 +43,7 @@ from sluice.warehouses.duckdb.views import (
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference, missing_columns, without_columns
 from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.segment_records import RowCounts, SegmentRecord, SegmentRecords
 from sluice.warehouses.system_tables import SEGMENTS
 
 LOCK_SECONDS = 10.0
@@ -194,6 +196,33 @@ class DuckDBWarehouse:
             write_atomically(self._marker(segment.id, segment.minute), parquet(_marker_rows(load)))
         return list(load.row_errors)
 
+    def segment_records(self, day: date | None = None) -> SegmentRecords:
+        """Yield the loaded segments, or those of a UTC day, in pages of a day."""
+        pattern = "event_date=*" if day is None else _date_folder(day)
+        sql = """SELECT segment_id, event_type, path, CAST(sum(events) AS BIGINT),
+    CAST(sum(coalesce(len(refused), 0)) AS BIGINT)
+FROM read_parquet(?, hive_partitioning = false) GROUP BY segment_id, event_type, path"""
+        for page in self._query_days(SEGMENTS.name, pattern, sql):
+            yield [SegmentRecord(*row) for row in page]
+
+    def row_counts(self, contract: Contract) -> RowCounts:
+        """Yield the ids of segments and how many rows of each the contract's table has, in pages of a day."""
+        sql = f"""SELECT {SEGMENT_ID_COLUMN}, count(*)
+FROM read_parquet(?, hive_partitioning = false) GROUP BY {SEGMENT_ID_COLUMN}"""
+        for page in self._query_days(contract.table, "event_date=*", sql):
+            yield [(segment_id, rows) for segment_id, rows in page]
+
+    def _query_days(self, table: str, pattern: str, sql: str) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of a query on the files of each day of a table; their list is its parameter."""
+        folder = self.folder / table
+        with _duckdb_errors(folder), duckdb.connect() as connection:
+            if not folder.exists():
+                message = f"{folder}: expected a folder of Parquet files, got none; run sluice load"
+                raise WarehouseError(message)
+            for day in sorted(folder.glob(pattern)):
+                if files := [str(file) for file in day.glob("*.parquet")]:
+                    yield connection.execute(sql, [files]).fetchall()
+
     def differences(self, contract: Contract) -> list[Difference] | None:
         """Return how the contract's view differs from what `prepare` would make; None if there is no view."""
         if not Path(self.file).exists():
@@ -259,7 +288,11 @@ def _is_usable(differences: Sequence[Difference]) -> bool:
 
 
 def _partition(minute: int) -> str:
-    return f"event_date={date(1970, 1, 1) + timedelta(days=minute // 86400)}"
+    return _date_folder(date(1970, 1, 1) + timedelta(days=minute // 86400))
+
+
+def _date_folder(day: date) -> str:
+    return f"event_date={day}"
 
 
 def _marker_rows(load: SegmentLoad) -> pa.Table:

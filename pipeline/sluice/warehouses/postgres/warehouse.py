@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
 
 from sluice.contracts import Contract, Path
 from sluice.errors import ConfigError
@@ -31,6 +33,12 @@ from sluice.warehouses.postgres.tables import (
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference, missing_columns, without_columns
 from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.segment_records import (
+    RowCounts,
+    SegmentRecords,
+    read_row_counts,
+    read_segment_records,
+)
 from sluice.warehouses.transactional import InsertConflictClaim, load_segment, read_row_errors
 
 _LOCK = 0x51_0C_E5
@@ -97,6 +105,14 @@ class PostgresWarehouse:
             self._connect, lambda connection: load_segment(connection, load, InsertConflictClaim())
         )
 
+    def segment_records(self, day: date | None = None) -> SegmentRecords:
+        """Yield the loaded segments, or those of a UTC day, in pages."""
+        return read_segment_records(self._query, day)
+
+    def row_counts(self, contract: Contract) -> RowCounts:
+        """Yield the ids of segments and how many rows of each the contract's table has, in pages."""
+        return read_row_counts(self._query, DIALECT.quote_name(contract.table))
+
     def differences(self, contract: Contract) -> list[Difference] | None:
         """Return how the contract's table differs from what `prepare` would make; None if there is no table."""
         return self._connections.use(
@@ -114,6 +130,9 @@ class PostgresWarehouse:
                     )
             for statement in table_statements(contract):
                 connection.execute(statement)
+
+    def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._connections.use(self._connect, lambda connection: connection.execute(sql, values))
 
     def _check_foreign_keys(self, contracts: Sequence[Contract]) -> None:
         for table in self.foreign_keys:

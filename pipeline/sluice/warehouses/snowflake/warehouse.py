@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, TypeVar
 
 from sluice.arrow.schema import ADDED
@@ -26,6 +27,12 @@ from sluice.warehouses.connection_cache import ConnectionCache
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare
 from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.segment_records import (
+    RowCounts,
+    SegmentRecords,
+    read_row_counts,
+    read_segment_records,
+)
 from sluice.warehouses.snowflake.connection import Conflict, SnowflakeConnection
 from sluice.warehouses.snowflake.tables import (
     DIALECT,
@@ -108,6 +115,14 @@ class SnowflakeWarehouse:
 
         return self._use(work)
 
+    def segment_records(self, day: date | None = None) -> SegmentRecords:
+        """Yield the loaded segments, or those of a UTC day, in pages."""
+        return read_segment_records(self._query, day)
+
+    def row_counts(self, contract: Contract) -> RowCounts:
+        """Yield the ids of segments and how many rows of each the contract's table has, in pages."""
+        return read_row_counts(self._query, DIALECT.quote_name(contract.table))
+
     def differences(self, contract: Contract) -> list[Difference] | None:
         """Return how the contract's table differs from what `prepare` would make; None if there is no table.
 
@@ -139,6 +154,9 @@ class SnowflakeWarehouse:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column_sql(column)}")
 
         self._use(work)
+
+    def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._use(lambda connection: connection.execute(sql, values))
 
     def _use(self, work: Callable[[SnowflakeConnection], Result]) -> Result:
         """Do `work` with the connection of this process; again after a pause if it met a conflict."""
