@@ -49,7 +49,10 @@ def segment(*times: str, minute: int = MINUTE) -> Segment:
 )
 def test_event_in_its_folder_is_accepted(partition: str, minute: int, times: list[str]) -> None:
     contract = replace(CLICK, log_partition=partition)  # type: ignore[arg-type]  # passed on unchanged
-    compile_placement_check(contract)(segment(*times, minute=minute))
+    check = compile_placement_check(contract)
+    check(segment(*times, minute=minute))
+    with pytest.raises(StorageError):
+        check(segment(*times, "7", minute=minute))
 
 
 @pytest.mark.parametrize(
@@ -81,4 +84,7 @@ def test_line_that_is_no_event_is_an_error() -> None:
 
 
 def test_event_without_a_time_is_in_the_right_place_anywhere() -> None:
-    compile_placement_check(replace(CLICK, event_time=None))(segment('"2030-01-01T00:00:00Z"'))
+    misplaced = segment('"2030-01-01T00:00:00Z"')
+    compile_placement_check(replace(CLICK, event_time=None))(misplaced)
+    with pytest.raises(StorageError):
+        compile_placement_check(CLICK)(misplaced)

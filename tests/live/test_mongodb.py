@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 import pymongo
 import pytest
-from bson import Decimal128, Int64, ObjectId, Regex, Timestamp
+from bson import Code, Decimal128, Int64, MinKey, ObjectId, Regex, Timestamp
 from bson.binary import Binary, UuidRepresentation
 from sluice.config.urls import Url
 from sluice.errors import ConfigError, SourceError
@@ -73,6 +73,9 @@ def test_bson_types_become_json(shop: Any, server: str) -> None:
             "bytes": b"\x01",
             "pattern": Regex("^a+$", "i"),
             "clock": Timestamp(at, 1),
+            "share2": float("nan"),
+            "code": Code("f()"),
+            "least": MinKey(),
             "nested": {"ids": [known, None, True]},
         }
     )
@@ -81,6 +84,7 @@ def test_bson_types_become_json(shop: Any, server: str) -> None:
         b'{"_id":"507f1f77bcf86cd799439011","price":19.90,"power":1E+3,"odd":"NaN","at":"2025-01-10T10:00:00.123000Z"'
         b',"long":9007199254740993,"share":0.5,"uuid":"00000003-0000-4000-8000-000000000003","blob":"/wA="'
         b',"bytes":"AQ==","pattern":"^a+$","clock":"2025-01-10T10:00:00Z"'
+        b',"share2":"NaN","code":{"$code":"f()"},"least":{"$minKey":1}'
         b',"nested":{"ids":["507f1f77bcf86cd799439011",null,true]}}'
     ]
     origin = batch.origin(0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sluice.cli.command import Command, Options
 from sluice.cli.job_options import add_job_argument, add_key_options, read_job
+from sluice.cli.output import print_line
 
 if TYPE_CHECKING:
     from sluice.tooling.verify import Verification
@@ -23,7 +24,7 @@ def _verify(options: Options, _: list[str]) -> int:
     with counter(f"sluice verify {job.name}", "segments") as show:
         verification = Verification(job, show)
         for problem in verification.problems():
-            print(problem)
+            print_line(problem)
     return _print_totals(verification)
 
 
@@ -31,22 +32,22 @@ def _print_totals(verification: Verification) -> int:
     """Print the totals of each event type and the verdict; return the exit code, 1 or 0."""
     from rich.table import Table
 
-    from sluice.cli.console import wide_console
+    from sluice.cli.console import plain, wide_console
 
     console, name = wide_console(), verification.job.name
-    table = Table(title=f"{name}: what was verified")
+    table = Table(title=plain(f"{name}: what was verified"))
     table.add_column("event type")
     for column in ("segments", "events", "loaded segments", "rows", "problems"):
         table.add_column(column, justify="right")
     for event_type, totals in verification.totals.items():
         numbers = (totals.segments, totals.events, totals.loaded, totals.rows, totals.problems)
-        table.add_row(event_type, *("-" if number is None else f"{number:,}" for number in numbers))
+        table.add_row(plain(event_type), *("-" if number is None else f"{number:,}" for number in numbers))
     console.print(table)
     if verification.other_logs:
         text = f"{verification.other_logs:,} loaded segments are of other folders, and were not compared with files"
         console.print(text, highlight=False)
     problems = sum(totals.problems for totals in verification.totals.values())
-    print(f"{name}: {problems:,} problems" if problems else f"{name}: log and warehouse agree")
+    print_line(f"{name}: {problems:,} problems" if problems else f"{name}: log and warehouse agree")
     return 1 if problems else 0
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from functools import cache
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import apache_beam as beam
 import msgspec
@@ -20,6 +23,12 @@ from sluice.errors import ConfigError, SourceError
 from sluice.provenance import MessageProvenance
 
 _BATCH_DOCUMENTS = 5_000
+
+_NOT_FINITE = re.compile(rb"[\xf0-\xff][\x7f\xff]")
+"""The last bytes of a double that is NaN or infinite: its exponent is all ones. Others may match."""
+
+_NAMES_OF_FLOATS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+"""Python's name of such a float -> that of MongoDB Extended JSON."""
 
 
 class Collection(NamedTuple):
@@ -94,8 +103,10 @@ def read_collection(collection: Collection, arrival: float) -> Iterator[RecordBa
 def to_json(raw: bytes) -> tuple[list[bytes], list[str]]:
     """Return the documents of a batch of BSON as JSON, and the `_id` of each as text.
 
-    ObjectIds are hex digits, Decimal128 are numbers with their own digits, dates are RFC 3339 in UTC, UUIDs and
-    regular expressions texts, binaries base64. NaN and infinity become null, or a text for Decimal128.
+    ObjectIds are hex digits, Decimal128 are numbers with their own digits, dates are RFC 3339 in UTC, UUIDs, symbols
+    and regular expressions texts, binaries base64. NaN and infinity, which JSON has no numbers for, are the texts
+    `NaN`, `Infinity` and `-Infinity`. What JSON has no form for, such as MinKey, code, and dates outside of the years
+    1 to 9999, is an object of MongoDB Extended JSON (relaxed, version 2): the contract judges it like any value.
     """
     import bson
 
@@ -103,10 +114,23 @@ def to_json(raw: bytes) -> tuple[list[bytes], list[str]]:
         documents: Sequence[Any] = bson.decode_all(raw, _codec())
     except (bson.errors.InvalidBSON, UnicodeDecodeError, OverflowError):
         documents = [_decode(document) for document in _split(raw)]
+    if _NOT_FINITE.search(raw):
+        documents = [_with_texts_of_numbers(document) for document in documents]
     encode = msgspec.json.Encoder(enc_hook=_encodable).encode
     records = [document if isinstance(document, bytes) else encode(document) for document in documents]
     ids = ["" if isinstance(document, bytes) else _id(encode(document.get("_id"))) for document in documents]
     return records, ids
+
+
+def _with_texts_of_numbers(value: Any) -> Any:
+    """Return a value with a text in place of each float that is no number: msgspec would write null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _NAMES_OF_FLOATS[str(value)]
+    if isinstance(value, dict):
+        return {name: _with_texts_of_numbers(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_with_texts_of_numbers(item) for item in value]
+    return value
 
 
 def _id(encoded: bytes) -> str:
@@ -147,15 +171,20 @@ def _encodable(value: Any) -> Any:
     """Return a value that msgspec can encode in place of one of a BSON type."""
     for bson_type, convert in _conversions():
         if isinstance(value, bson_type):
-            return convert(value)
-    return str(value)
+            return _with_texts_of_numbers(convert(value))
+    from bson import json_util
+
+    return json_util.default(value, json_util.RELAXED_JSON_OPTIONS)
 
 
 @cache
 def _conversions() -> tuple[tuple[type, Callable[[Any], Any]], ...]:
-    from bson import DBRef, Decimal128, Int64, Regex, Timestamp
+    from bson import Code, DBRef, Decimal128, Int64, ObjectId, Regex, Timestamp
 
     return (
+        (ObjectId, str),
+        (UUID, str),
+        (Code, _code),
         (Decimal128, _number),
         (Int64, int),
         (bytes, lambda value: base64.b64encode(value).decode()),
@@ -163,6 +192,11 @@ def _conversions() -> tuple[tuple[type, Callable[[Any], Any]], ...]:
         (Regex, lambda value: value.pattern),
         (DBRef, lambda value: value.as_doc()),
     )
+
+
+def _code(code: Any) -> dict[str, Any]:
+    scope = {} if code.scope is None else {"$scope": code.scope}
+    return {"$code": str(code), **scope}
 
 
 def _number(value: Any) -> msgspec.Raw | str:
