@@ -22,6 +22,7 @@ MAX_DEPTH = 32
 
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NO_RULES: frozenset[str] = frozenset()
+_MISSING_COMMAS = frozenset(["missing_commas"])
 _SINGLE_QUOTES, _CUT_OFF, _MISSING_BRACES = map(
     frozenset, (["single_quotes"], ["cut_off"], ["missing_braces"])
 )
@@ -87,7 +88,7 @@ def read_json(text: str, braced: bool) -> JsonObject | None:
         rules |= _MISSING_BRACES
     if text[1] != '"' or ",}" in text or '" "' in text:
         text, fixes = _fix_structure(text)
-        if not braced and "bare_words" in fixes:  # without a brace, values of such keys have no types
+        if not braced and not fixes <= _MISSING_COMMAS:  # without a brace, these have rules of their own
             return None
         rules |= fixes
     return _parse(text, rules, implied)
