@@ -69,17 +69,24 @@ def asserts(function: ast.AST) -> bool:
     )
 
 
+def calls(function: ast.AST) -> set[str]:
+    """Return the names of the functions that a function calls."""
+    nodes = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+    return {callee.id for callee in nodes if isinstance(callee, ast.Name)}
+
+
 def test_every_test_asserts_something() -> None:
-    """By itself or by a function of the tests that it calls."""
-    defined = [(path, function) for path in modules("tests") for function in functions(path)]
-    helpers = {function.name for _, function in defined if asserts(function)}
-
-    def calls_helper(function: ast.AST) -> bool:
-        calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
-        return any(isinstance(callee, ast.Name) and callee.id in helpers for callee in calls)
-
-    assert [
-        f"{path.relative_to(ROOT)}: {function.name}"
-        for path, function in defined
-        if function.name.startswith("test_") and not (asserts(function) or calls_helper(function))
-    ] == []
+    """By itself, or by functions of the tests that it calls."""
+    silent = [
+        (f"{path.relative_to(ROOT)}: {function.name}", function)
+        for path in modules("tests")
+        for function in functions(path)
+        if not asserts(function)
+    ]
+    asserting = {
+        function.name for path in modules("tests") for function in functions(path) if asserts(function)
+    }
+    while more := [entry for entry in silent if calls(entry[1]) & asserting]:
+        asserting |= {function.name for _, function in more}
+        silent = [entry for entry in silent if entry not in more]
+    assert [name for name, function in silent if function.name.startswith("test_")] == []

@@ -16,6 +16,7 @@ from sluice.runtime import metrics_server as metrics_server_module
 from sluice.runtime.metrics_server import LOOPBACK, ListenAddress, metrics_server, parse_listen_address
 
 from devservers.ports import free_port
+from devservers.waiting import wait_until
 
 
 def test_metrics_and_health_are_served_while_the_run_lasts() -> None:
@@ -129,8 +130,8 @@ def test_client_that_sends_a_byte_now_and_then_is_cut_off() -> None:
         socket.create_connection((LOOPBACK, port), timeout=0.05) as slow,
     ):
         slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
-        while _is_open_after_a_byte(slow):
-            pass
+        wait_until(lambda: not _is_open_after_a_byte(slow), "the server closes the connection")
+        assert not _is_open_after_a_byte(slow)
 
 
 def _is_open_after_a_byte(client: socket.socket) -> bool:
