@@ -17,6 +17,7 @@ _PARAMETER = re.compile(r';\s*(?:([^\s;,="]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([
 _SHOWN = 60
 """Characters of a link that is no URL in messages."""
 
+_LAST_PORT = 65535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -71,7 +72,7 @@ def parse_url(text: str) -> httpx.URL:
         port = url.port
     except (httpx.InvalidURL, ValueError, TypeError) as error:
         raise ValueError(str(error)) from error
-    if url.scheme not in _DEFAULT_PORTS or not url.host or port == 0:
+    if url.scheme not in _DEFAULT_PORTS or not url.host or port == 0 or (port or 0) > _LAST_PORT:
         message = "not the http or https URL of a server"
         raise ValueError(message)
     return url
