@@ -11,6 +11,7 @@ ends a worker with its launcher, too, since code that keeps Python's lock never 
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import socket
@@ -252,11 +253,24 @@ def _fork(others: Iterable[socket.socket]) -> _Worker:
     try:
         for connection in (launchers, *others):
             connection.close()  # else the launcher's death would not end it
+        _log_to(os.dup(sys.stderr.fileno()))
         with Path(os.devnull).open("wb") as nothing:  # a file could be on a full disk: Beam would hang
             os.dup2(nothing.fileno(), sys.stderr.fileno())
         code = serve(workers)
     finally:
         os._exit(code)  # a forked child must not run the launcher's clean-up
+
+
+def _log_to(descriptor: int) -> None:
+    """Have the product's own logger write there, where its launcher's does: warnings of sources and retries.
+
+    The launcher disables what Beam logs before it forks; what Beam logs in a worker reaches only the launcher.
+    """
+    logging.disable(logging.NOTSET)
+    stream = os.fdopen(descriptor, "w", errors="backslashreplace")
+    for handler in logging.getLogger("sluice").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(stream)
 
 
 def _spawn(_others: Iterable[socket.socket]) -> _Worker:

@@ -180,3 +180,14 @@ def test_second_run_over_an_api_adds_nothing(tmp_path: Path) -> None:
 def test_wrong_address_is_rejected(url: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"(?m)^{re.escape(message)}$"):
         open_source(url)
+
+
+def test_way_of_paging_is_said_in_the_log_of_a_run_and_a_hint_ends_it(tmp_path: Path) -> None:
+    with serve(lambda _: ok({"data": EVENTS, "has_more": True})) as server:
+        lines = run_job("commerce_logs", f"{server.url}?key=s3cret", tmp_path, code=1)["error"].splitlines()
+    assert [line.partition("sluice: ")[2] for line in lines] == [
+        f"{server.url}: records are in the list at data; one page (nothing leads to another)",
+        f"{server.url}: has_more: expected the end or a known way to the next page, got true; set #next=, #cursor= or"
+        " #paging=, or #incomplete=warn",
+    ]
+    assert {path.name for path in tmp_path.rglob("*.json")} == {"_log.json"}
