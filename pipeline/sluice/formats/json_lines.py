@@ -94,8 +94,7 @@ def line_blocks(
     """
     at = max(start - 1, 0)
     offset = 0 if start == 0 else None  # of the unfinished line; None until the first line has begun
-    # Joined once: adding each chunk to a growing line is quadratic for one of 20 MB.
-    unfinished: list[bytes] = []
+    unfinished: list[bytes] = []  # joined once: a line of 20 MB that grows by each chunk takes quadratic time
     for chunk in chunks:
         body, last = chunk, 0
         if offset is None:
