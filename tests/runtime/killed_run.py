@@ -76,9 +76,8 @@ def end(pid: int, how: str) -> None:
         os._exit(int(how.partition(":")[2]))
     os.kill(pid, signal.Signals[how])
     if pid != os.getpid():
-        ended = os.pidfd_open(pid)
-        with suppress(ChildProcessError):
-            os.waitid(os.P_PIDFD, ended, os.WEXITED | os.WNOWAIT)
+        with suppress(ChildProcessError, ProcessLookupError):  # who made it has waited for it
+            os.waitid(os.P_PIDFD, os.pidfd_open(pid), os.WEXITED | os.WNOWAIT)
 
 
 def children(of: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,12 @@ SIGNALS = [how for how in CAUSES if how.startswith("SIG")]
 INTERRUPTED = "sluice: interrupted; what was written stays valid, and the next run completes it\n"
 
 
-def run_to_death(folder: Path, moment: str, victim: str, how: str) -> tuple[int, str]:
+def run_to_death(
+    folder: Path, moment: str, victim: str, how: str, prefix: Sequence[str] = ()
+) -> tuple[int, str]:
     """Run; return exit code and output. That nothing is left of the run is checked."""
     command = [
+        *prefix,
         sys.executable, "-m", "tests.runtime.killed_run", moment, victim, how, "run", JOB,
         f"--source={history(folder / 'history.json', 60, 6)}", f"--files={folder}/files",
         f"--warehouse=duckdb:///{folder}/w.duckdb", f"--dead-letters={folder}/dead",
@@ -72,6 +76,14 @@ def test_worker_that_dies_in_any_way_at_any_moment_is_one_line(
     tmp_path: Path, moment: str, victim: str, how: str
 ) -> None:
     assert_worker_death_is_one_line(tmp_path, moment, victim, how)
+
+
+def test_worker_that_dies_where_sigchld_is_ignored_is_one_line(tmp_path: Path) -> None:
+    prefix = ("sh", "-c", "trap '' CHLD; exec \"$@\"", "sh")
+    assert run_to_death(tmp_path, "work", "worker", "SIGKILL", prefix) == (
+        1,
+        "sluice: a worker process died: exit code unknown; what was written stays valid, run again\n",
+    )
 
 
 @pytest.mark.parametrize(("moment", "how"), [("build", "SIGKILL"), ("work", "SIGTERM"), ("end", "SIGTERM")])

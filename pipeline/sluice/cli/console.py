@@ -154,7 +154,7 @@ def _time(microseconds: int) -> str:
 
 @contextmanager
 def _repeatedly(seconds: float, action: Callable[[], None]) -> Iterator[None]:
-    """Call `action` in a thread every so many seconds while the block lasts, and once at its end."""
+    """Call `action` in a thread every so many seconds while the block lasts, and once at its end if it succeeds."""
     stop = threading.Event()
 
     def repeat() -> None:
@@ -169,8 +169,8 @@ def _repeatedly(seconds: float, action: Callable[[], None]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        with suppress(OSError):
-            action()
+    with suppress(OSError):
+        action()
 
 
 def plain(text: str) -> Text:

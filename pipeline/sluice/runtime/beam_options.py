@@ -8,6 +8,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
+from sluice.config.connectors import Client
 from sluice.config.urls import mask_arguments
 from sluice.errors import ConfigError
 
@@ -16,11 +17,13 @@ def check_beam_options(arguments: Sequence[str]) -> None:
     """Reject what Beam would ignore with a warning, such as a misspelt flag of ours.
 
     Raises:
-        ConfigError: an argument is not an option of Beam.
+        ConfigError: an argument is not an option of Beam, or the runner needs an extra that is not installed.
 
     """
     if not arguments:
         return
+    if any("dataflow" in argument.lower() for argument in arguments if argument.startswith("--runner")):
+        Client("apitools", "gcp").check("--runner=DataflowRunner")
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)

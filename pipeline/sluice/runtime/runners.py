@@ -73,6 +73,7 @@ def streaming_runner(options: PipelineOptions) -> Iterator[PipelineRunner]:
             server.check(_DEATH_SECONDS)
             raise
         except RuntimeError as error:
+            server.check()  # Beam makes a RuntimeError of what interrupts its translation of the graph
             panic = _PANIC.search(str(error))
             if panic is None:
                 raise
