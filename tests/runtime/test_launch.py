@@ -30,7 +30,7 @@ def test_metrics_of_a_batch_job_are_a_config_error(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable, "-m", "sluice", "run", "jobs/user_logs.yaml", "--metrics-port=9090",
-            f"--files={tmp_path}/files", f"--dead-letters={tmp_path}/dead", f"--warehouse=duckdb:///{tmp_path}/w",
+            f"--files={tmp_path}/files", f"--dead-letters={tmp_path}/dead", f"--warehouse=sqlite:///{tmp_path}/w",
         ],
         cwd=ROOT,
         capture_output=True,
