@@ -242,7 +242,7 @@ GARBAGE = (
     ("not_json", b'{"event_type":"inventory","reason":"sale",}'),
     ("not_json", b'{"event_type":"user_activity","user_agent":"caf\xe9 \xff\xfe"}'),
     ("not_json", b"\x00\x00\x00\x00"),
-    ("not_json", b'{"event_type":"order"} {"event_type":"order"}'),
+    ("not_json", b'{"event_type":"order"} and so on'),
     ("not_an_object", b"[1,2,3]"),
     ("not_an_object", b'"heartbeat"'),
     ("not_an_object", b"null"),

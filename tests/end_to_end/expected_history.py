@@ -174,9 +174,7 @@ class Truth:
     """Event type, minute and key -> the contents that came, the stored one first."""
 
     def add(self, record: bytes, line: bytes | None = None) -> None:
-        """Take one record, which is stored as `line` if that differs. A blank line is no record."""
-        if not record.strip():
-            return
+        """Take one record, which is stored as `line` if that differs."""
         kind, code, value = judge(record)
         line = record if line is None else line
         self.figures["read", kind] += 1

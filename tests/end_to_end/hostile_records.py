@@ -31,6 +31,13 @@ class Case(NamedTuple):
     verdict: str
     minute: str = MINUTE
     extra: str | None = None
+    events: tuple[bytes, ...] = ()
+    """The events in the record, if it is not one itself."""
+
+    @property
+    def lines(self) -> tuple[bytes, ...]:
+        """The lines that are stored or rejected."""
+        return self.events or (self.record,)
 
 
 def unknown(number: int, text: bytes, verdict: str = ACCEPTED, extra: str | None = None) -> Case:
@@ -111,12 +118,12 @@ CASES: dict[str, Case] = {
         ACCEPTED,
         extra='{"_id":"a","_extra":"b","_event_id":"c","event_date":"d"}',
     ),
-    "a byte order mark": Case(b"\xef\xbb\xbf" + event(52), "not_json"),
+    "a byte order mark": Case(b"\xef\xbb\xbf" + event(52), ACCEPTED, events=(event(52),)),
     "a carriage return behind": Case(event(53) + b"\r", ACCEPTED),
     "spaces around": Case(b" \t" + event(54) + b"  ", ACCEPTED),
     "spaces alone": Case(b"   ", "not_json"),
     "a form feed": Case(b"\f", "not_json"),
-    "two events": Case(event(55) + event(56), "not_json"),
+    "two events": Case(event(55) + event(56), ACCEPTED, events=(event(55), event(56))),
     "half an event": Case(event(57)[:100], "not_json"),
     "a string": Case(b'"text"', "not_an_object"),
     "an empty array": Case(b"[]", "not_an_object"),

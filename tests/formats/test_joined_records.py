@@ -35,7 +35,7 @@ def test_objects_with_any_separator_are_separated(separator: bytes) -> None:
     assert separate(line) == [(size, b'{"a":1}'), (2 * size + 7, b'{"b":"}{"}')]
 
 
-@pytest.mark.parametrize("separator", SEPARATORS[4:])
+@pytest.mark.parametrize("separator", [text for text in SEPARATORS[4:] if b"\0" not in text])
 def test_object_with_any_separator_is_freed_of_it(separator: bytes) -> None:
     assert separate(separator + b'{"a":1}' + separator) == [(len(separator), b'{"a":1}')]
 
@@ -46,7 +46,6 @@ def test_object_with_any_separator_is_freed_of_it(separator: bytes) -> None:
         (b'{"a":1}{"b":oops}{"c":3}', [b'{"a":1}', b'{"b":oops}', b'{"c":3}']),
         (b'{"a":1}{"b":', [b'{"a":1}', b'{"b":']),
         (b'{"a":1}oops{"b":2}', [b'{"a":1}', b"oops", b'{"b":2}']),
-        (b'[{"a":1},{"b":2}]', [b'{"a":1}', b'{"b":2}']),
         (b'[{"a":1}][{"b":2}]', [b'{"a":1}', b'{"b":2}']),
         (b'[{"a":1},{"b":2}', [b'{"a":1}', b'{"b":2}', b"["]),
     ],
@@ -67,6 +66,8 @@ def test_broken_object_costs_only_itself(line: bytes, records: list[bytes]) -> N
         b"{a}{b}",
         b"[1,2]",
         b"[]",
+        b'[{"a":1},{"b":2}]',
+        b'{"a":1}\0',
         b"1 2",
         b"oops",
         b"",

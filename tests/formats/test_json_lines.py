@@ -41,9 +41,9 @@ def expected(data: bytes) -> list[tuple[int, bytes]]:
         (b"a\n\nb", [(0, b"a"), (3, b"b")]),
         (b"\n\r\n a \r\n\xff\x00\xfe\n", [(3, b" a \r"), (8, b"\xff\x00\xfe")]),
         (b"\r\r\n\r", []),
-        (b" \t\r\n\x1e\r\na\n\x00", [(7, b"a"), (9, b"\x00")]),
+        (b" \t\r\n\x1e\r\na\n\x00", [(0, b" \t\r"), (7, b"a"), (9, b"\x00")]),
         (b"\xef\xbb\xbf\r\na\n\xef\xbb\xbf\nb\n", [(5, b"a"), (11, b"b")]),
-        (b" a\n \n\tb \n", [(0, b" a"), (5, b"\tb ")]),
+        (b" a\n \n\tb \n", [(0, b" a"), (3, b" "), (5, b"\tb ")]),
         (b"a\x0bb\x0cc\x85d\xe2\x80\xa8e\n", [(0, b"a\x0bb\x0cc\x85d\xe2\x80\xa8e")]),
     ],
 )

@@ -20,19 +20,19 @@ def separate(record: bytes) -> Sequence[tuple[int, bytes]]:
     """Return the records in a line that is no JSON object, and where each begins in it; else the line itself.
 
     A line is separated only if that leaves no doubt: it has two JSON objects or more, or one JSON object and other
-    text that begins like an object, or one JSON object and separators.
+    text that begins like an object, or one JSON object and separators other than NUL, which a crash may have left.
     """
     whole = [(0, record)]
     if record.lstrip(BETWEEN)[:1] not in (b"{", b"["):
         return whole
-    if record.lstrip(BLANK).startswith(b"{") and is_json(record):
+    if record.lstrip(BLANK)[:1] in (b"{", b"[") and is_json(record):
         return whole
     parts = [
         part for block in read_document([record]) for part in zip(block.offsets, block.records, strict=True)
     ]
     objects = sum(part.startswith(b"{") and is_json(part) for _, part in parts)
     similar = all(part.startswith(b"{") for _, part in parts)
-    return parts if objects > 1 or (objects and similar) else whole
+    return parts if objects > 1 or (objects and similar and b"\0" not in record) else whole
 
 
 def separate_records(batch: RecordBatch, indexes: Iterable[int]) -> RecordBatch | None:

@@ -16,8 +16,7 @@ from sluice.config.urls import Url
 from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY
 from sluice.sources import parse_source
 from sluice.sources.files.connector import GcsFilesConnector, LocalFilesConnector, S3FilesConnector
-from sluice.sources.files.listing import scheme_of
-from sluice.sources.files.patterns import Pattern, States, split_pattern
+from sluice.sources.files.patterns import Pattern, States, scheme_of, split_pattern
 from sluice.warehouses import parse_warehouse
 
 _MAX_ENTRIES = 10_000

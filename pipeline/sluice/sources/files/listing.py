@@ -14,10 +14,8 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadat
 from apache_beam.io.filesystems import FileSystems
 
 from sluice.errors import SourceError
-from sluice.sources.files.patterns import Pattern, States, literal_start, split_pattern
+from sluice.sources.files.patterns import Pattern, States, literal_start, scheme_of, split_pattern
 from sluice.storage.base import printable
-
-_REMOTE = ("gs", "s3")
 
 
 class FoundFile(NamedTuple):
@@ -45,12 +43,6 @@ def find_files(url: str) -> list[FoundFile]:
         message = f"no file matches {url!r}"
         raise SourceError(message)
     return sorted(files)
-
-
-def scheme_of(url: str) -> str:
-    """Return `gs`, `s3`, or `file` for all that lies on a local disk."""
-    scheme = url.partition("://")[0]
-    return scheme if scheme in _REMOTE else "file"
 
 
 def _find_local(path: str) -> list[FoundFile]:

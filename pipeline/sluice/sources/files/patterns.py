@@ -17,6 +17,7 @@ from typing import TypeAlias
 States: TypeAlias = frozenset[int]
 """How far a pattern has been matched by the names of a path so far; empty: no path that begins so can match."""
 
+_REMOTE = ("gs", "s3")
 _WILDCARDS = re.compile(r"[*?\[]")
 _STARS = re.compile(r"\*{3,}")
 _TEMPORARY_NAMES = frozenset(
@@ -38,6 +39,12 @@ def is_left_out(name: str, pattern: str = "") -> bool:
     if name in _TEMPORARY_NAMES or name.startswith(_TEMPORARY_PREFIXES):
         return not pattern.startswith("_")
     return any(name.endswith(suffix) and not pattern.endswith(suffix) for suffix in _TEMPORARY_SUFFIXES)
+
+
+def scheme_of(url: str) -> str:
+    """Return `gs`, `s3`, or `file` for all that lies on a local disk."""
+    scheme = url.partition("://")[0]
+    return scheme if scheme in _REMOTE else "file"
 
 
 def split_pattern(path: str) -> tuple[str, str]:

@@ -22,7 +22,8 @@ from sluice.formats.content import Content, open_content, peek
 from sluice.formats.csv_dialect import CsvLayout, detect_layout
 from sluice.formats.csv_rows import FILE_START, MAX_ROW_BYTES, RowStart, find_row_starts, read_rows
 from sluice.provenance import CsvProvenance, FileProvenance
-from sluice.sources.files.listing import FoundFile, find_files, open_file, reporting, scheme_of
+from sluice.sources.files.listing import FoundFile, find_files, open_file, reporting
+from sluice.sources.files.patterns import scheme_of
 
 BLOCK_BYTES = 512 << 10
 """Bytes of one read, which become a batch: large enough for Beam, and twice as fast as 2 MiB (CPU cache)."""
