@@ -50,8 +50,8 @@ def test_help_shows_each_command_with_an_example() -> None:
         ([], "sluice: error: the following arguments are required: COMMAND"),
         (
             ["rum"],
-            "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'tables', 'publish', "
-            "'redeliver', 'check', 'generate', 'report', 'sources', 'warehouses')",
+            "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'verify', 'tables', "
+            "'publish', 'redeliver', 'check', 'generate', 'report', 'sources', 'warehouses')",
         ),
         (["run"], "sluice run: error: the following arguments are required: JOB"),
         (["check", "--agains=x"], "sluice: error: unrecognized arguments: --agains=x"),
@@ -228,13 +228,18 @@ def test_debug_shows_the_traceback_before_the_line(
 def test_signal_ends_a_command_with_one_line_and_its_own_code(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = signal.getsignal(number)
+    before = signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler
+    given = signal.signal(number, before)  # a shell has its background jobs ignore SIGINT, and nohup SIGHUP
     monkeypatch.setattr(commands, "run_command", lambda _: signal.raise_signal(number))
-    assert main(["check"]) == 128 + number
+    try:
+        code, after = main(["check"]), signal.getsignal(number)
+    finally:
+        signal.signal(number, given)
+    assert code == 128 + number
     assert capsys.readouterr().err == (
         "sluice: interrupted; what was written stays valid, and the next run completes it\n"
     )
-    assert signal.getsignal(number) is before
+    assert after is before
 
 
 _TWO_SIGNALS = """\

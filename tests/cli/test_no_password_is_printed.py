@@ -62,12 +62,12 @@ CASES = [
     ),
     *(
         (command, {"warehouse": address})
-        for command in ("run", "load", "tables", "redeliver", "check")
+        for command in ("run", "load", "tables", "redeliver", "check", "verify")
         for address in WAREHOUSE_ADDRESSES.values()
     ),
     *(
         (command, {key: store})
-        for command in ("run", "load", "redeliver", "check")
+        for command in ("run", "load", "redeliver", "check", "verify")
         for key in ("files", "dead_letters")
         for store in STORES
     ),

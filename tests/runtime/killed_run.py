@@ -118,6 +118,8 @@ if __name__ == "__main__":
     if VICTIM == "spawned":  # a process with threads cannot fork its workers
         threading.Thread(target=threading.Event().wait, daemon=True).start()
     arm(MOMENT, VICTIM, END)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
+    # A shell has its background jobs ignore SIGINT, and nohup SIGHUP.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.argv = ["sluice", *ARGUMENTS]
     sys.exit(main())

@@ -79,7 +79,8 @@ def test_worker_that_dies_in_any_way_at_any_moment_is_one_line(
 
 
 def test_worker_that_dies_where_sigchld_is_ignored_is_one_line(tmp_path: Path) -> None:
-    prefix = ("sh", "-c", "trap '' CHLD; exec \"$@\"", "sh")
+    ignoring = "from signal import *; signal(SIGCHLD, SIG_IGN)"
+    prefix = (sys.executable, "-c", f"{ignoring}; import os, sys; os.execv(sys.argv[1], sys.argv[1:])")
     assert run_to_death(tmp_path, "work", "worker", "SIGKILL", prefix) == (
         1,
         "sluice: a worker process died: exit code unknown; what was written stays valid, run again\n",
