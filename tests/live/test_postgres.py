@@ -320,7 +320,8 @@ def test_invalid_url_is_rejected(url: str, message: str) -> None:
         ),
         (
             {"table": "t" * 64},
-            "order@1.0.0: table: expected a table name for PostgreSQL (at most 63 bytes),"
+            "order@1.0.0: table: expected a table name for PostgreSQL (at most 63 bytes, not beginning with pg_,"
+            " and not ending with _pkey as a key's index does),"
             f" got '{'t' * 64}'; rename it",
         ),
         (
