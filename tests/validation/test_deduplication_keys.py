@@ -47,6 +47,14 @@ def test_properties_key_compares_values_not_spellings(line: str, same: bool) -> 
     assert len(key_of(line.encode())) == 16
 
 
+@pytest.mark.parametrize("text", ["-0", "0.0", "-0e5", "0e999999999999999999"])
+def test_properties_key_of_every_zero_is_the_same(text: str) -> None:
+    key_of = compile_deduplication_key(
+        contract(Property("price", "decimal", required=True, unique=True), identity="properties")
+    )
+    assert key_of(f'{{"price":{text}}}'.encode()) == key_of(b'{"price":0}')
+
+
 def test_properties_key_distinguishes_decimals_of_38_digits() -> None:
     price = Property("price", "decimal", required=True, unique=True)
     key_of = compile_deduplication_key(contract(price, identity="properties"))

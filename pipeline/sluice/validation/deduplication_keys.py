@@ -32,9 +32,9 @@ def compile_deduplication_key(contract: Contract) -> KeyFunction:
     """Compile the function that computes the deduplication key of an event of `contract` from its stored line.
 
     The contract's `identity` is the rule. `content` hashes the line. `properties` hashes the values of the unique
-    properties; the order of members, white space, escapes, the case of a UUID, the offset of a timestamp and
-    trailing zeros of a decimal make no difference. With `onConflict: keep_both` the content counts, too. `delivery`
-    hashes the last member of the line, which must be the string `_id` (msgspec.DecodeError).
+    properties; the order of members, white space, escapes, the case of a UUID, the offset of a timestamp, and trailing
+    zeros and the sign of zero of a decimal make no difference. With `onConflict: keep_both` the content counts, too.
+    `delivery` hashes the last member of the line, which must be the string `_id` (msgspec.DecodeError).
     """
     if contract.identity == "content":
         digest: KeyFunction = xxhash.xxh3_128_digest
@@ -74,7 +74,7 @@ def _canonical(value: Any, value_type: ValueType) -> Any:
     if value_type == "decimal":
         # Accepted decimals have at most 38 digits; `normalize` would round to the default context's 28.
         exact = Decimal(bytes(value).decode()).quantize(_DECIMAL_UNIT, context=_DECIMAL_DIGITS)
-        return format(exact, "f")
+        return format(exact or abs(exact), "f")  # -0 is 0
     return value
 
 

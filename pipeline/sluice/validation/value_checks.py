@@ -253,9 +253,10 @@ def _exact_decimal(value: int | Number) -> Decimal | None:
     """Return the number if a decimal column holds it exactly, else None."""
     try:
         number = _EXACT.normalize(Decimal(value if isinstance(value, int) else value.text))
-    except InvalidOperation:  # an exponent of 19 digits; only zero can still fit
-        digits = "" if isinstance(value, int) else value.text.lower().partition("e")[0]
-        return Decimal(0) if not digits.strip("-0.") else None
+    except (
+        InvalidOperation
+    ):  # an exponent of 19 digits, which no step behind this one can read, not even of zero
+        return None
     exponent = number.as_tuple().exponent
     is_exact = (
         isinstance(exponent, int)
