@@ -162,7 +162,7 @@ def samples() -> Shop:
     add_sales(shop, berlin.read_text("utf-8-sig"), ",")
     add_sales(shop, leipzig.read_text("windows-1252"), ";")
     add_products(shop, json.loads((SAMPLES / "catalog.json").read_text()))
-    lines = (SAMPLES / "logs/web.log").read_text().splitlines()
+    lines = (SAMPLES / "logs/web.log").read_text().replace("}}{", "}}\n{").splitlines()
     shop.events = list(read_events(dict.fromkeys(lines)))
     return shop
 
