@@ -73,13 +73,17 @@ class LiveJob:
         self._runs: list[SluiceProcess] = []
 
     def start(self, *flags: str) -> SluiceProcess:
-        """Start `sluice run`."""
+        """Start `sluice run` on this machine, with metrics."""
+        return self.submit("--metrics-port", str(self._metrics_port), *flags)
+
+    def submit(self, *flags: str) -> SluiceProcess:
+        """Start `sluice run` on the runner of the flags, which may show metrics of its own."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
             SLUICE, "run", "jobs/backend_events.yaml", "--source", self.topic.source,
             "--files", str(self.files), "--dead-letters", str(self.dead_letters),
             "--warehouse", self.warehouse.url, "--windows.flush", "2s",
-            "--report", str(self.report_path), "--metrics-port", str(self._metrics_port), *flags,
+            "--report", str(self.report_path), *flags,
         ]  # fmt: skip
         environment = {**os.environ, **self.topic.environment, "TMPDIR": str(self.scratch)}
         run = SluiceProcess(command, environment, self.folder / f"run{len(self._runs) + 1}.log")

@@ -86,6 +86,6 @@ def test_cancelled_job_and_killed_task_manager_store_every_event_once(
 
 def submit(job: LiveJob, cluster: FlinkCluster, *flags: str) -> str:
     """Submit a streaming job; return where its totals are."""
-    submission = job.start(*cluster.options(), *LIVE, *flags)
+    submission = job.submit(*cluster.options(), *LIVE, *flags)
     assert submission.finish() == 0, submission.output()
     return submission.output().split()[-1]
