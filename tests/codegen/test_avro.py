@@ -20,7 +20,7 @@ from tests.codegen.avro_records import to_avro
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "schemas" / "backend_events"
 CONTRACTS = load_contracts(str(SCHEMAS))
-LETTERS = load_contract(str(ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"), internal=True)
+DEAD_LETTERS = load_contract(str(ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"), internal=True)
 
 UUID_TYPE = {"type": "string", "logicalType": "uuid"}
 DECIMAL_TYPE = {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 9}
@@ -222,9 +222,9 @@ def test_order_is_written_and_read() -> None:
 
 
 def test_schema_of_dead_letters_has_every_property() -> None:
-    schema = fastavro.parse_schema(avro_schema(LETTERS))
+    schema = fastavro.parse_schema(avro_schema(DEAD_LETTERS))
     assert isinstance(schema, dict)
-    assert [field["name"] for field in schema["fields"]] == [prop.name for prop in LETTERS.properties]
+    assert [field["name"] for field in schema["fields"]] == [prop.name for prop in DEAD_LETTERS.properties]
 
 
 def test_names_of_types_are_unique() -> None:

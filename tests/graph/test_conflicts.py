@@ -70,7 +70,9 @@ def with_contract(run: GraphRun, contract: Contract) -> GraphRun:
     return run
 
 
-LETTERS = "select letter_id, payload, code, step, source.uri, event_time from dead_letters order by payload"
+DEAD_LETTERS = (
+    "select letter_id, payload, code, step, source.uri, event_time from dead_letters order by payload"
+)
 
 
 def test_conflict_is_counted_and_kept_as_one_dead_letter_over_all_runs(keyed_run: GraphRun) -> None:
@@ -81,14 +83,14 @@ def test_conflict_is_counted_and_kept_as_one_dead_letter_over_all_runs(keyed_run
     assert made.by_type["click"].conflicting == 2
     assert keyed_run.stored() == [first, event(2, 1)]
     assert keyed_run.sql("select id, value from click_events order by id") == [(1, 1), (2, 1)]
-    letters = keyed_run.sql(LETTERS)
-    assert [row[1:] for row in letters if row[2] == "conflict"] == [
+    dead_letters = keyed_run.sql(DEAD_LETTERS)
+    assert [row[1:] for row in dead_letters if row[2] == "conflict"] == [
         (other.decode(), "conflict", "append", "topic", datetime.fromtimestamp(MINUTE + 30.5, UTC))
     ]
     again = keyed_run.run(batch(other, third, arrival=MINUTE, offset=7), batch(other, arrival=MINUTE))
     assert (again.accepted, again.duplicates, again.conflicting, again.reconciled) == (0, 3, 3, True)
-    assert {row[1] for row in keyed_run.sql(LETTERS)} == {other.decode(), third.decode(), "{"}
-    assert {row for row in letters} <= set(keyed_run.sql(LETTERS))
+    assert {row[1] for row in keyed_run.sql(DEAD_LETTERS)} == {other.decode(), third.decode(), "{"}
+    assert {row for row in dead_letters} <= set(keyed_run.sql(DEAD_LETTERS))
     assert len(keyed_run.stored("dead")) == 3
 
 

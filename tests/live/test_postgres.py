@@ -20,8 +20,8 @@ from sluice.warehouses.postgres.tables import create_table_sql
 from devservers.tools import ROOT, require_program
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
+    DEAD_LETTER,
     ID,
-    LETTER,
     ORDER,
     event_counts,
     load,
@@ -157,7 +157,7 @@ def test_foreign_keys_reference_the_named_tables(backend: Backend) -> None:
     )
     warehouse = open_warehouse(f"{backend.url}&foreign_keys=customers")
     for _ in range(2):
-        warehouse.prepare([PAID, LETTER])
+        warehouse.prepare([PAID, DEAD_LETTER])
     keys = backend.query("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f'"
                        " AND connamespace = current_schema()::regnamespace")  # fmt: skip
     assert keys == [("FOREIGN KEY (customer_id) REFERENCES customers(customer_id)",)]

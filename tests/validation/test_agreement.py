@@ -22,7 +22,7 @@ from sluice.validation.value_checks import instant
 
 ROOT = Path(__file__).parents[2]
 EVENTS = load_contracts(str(ROOT / "schemas" / "backend_events"))
-LETTER = load_contract(str(ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"), internal=True)
+DEAD_LETTER = load_contract(str(ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"), internal=True)
 
 ITEM = Property("item", "decimal", required=True)
 EVERYTHING = Contract(
@@ -326,7 +326,7 @@ SINGLE = {"order": EVENTS["order"]}
 
 
 @pytest.mark.parametrize(
-    "contract", [*EVENTS.values(), LETTER, EVERYTHING], ids=lambda contract: contract.event_type
+    "contract", [*EVENTS.values(), DEAD_LETTER, EVERYTHING], ids=lambda contract: contract.event_type
 )
 @QUICK
 @given(data=st.data())
@@ -340,7 +340,7 @@ def test_valid_event_is_accepted_by_decoder_explainer_and_json_schema(
 
 
 @pytest.mark.parametrize(
-    "contract", [*EVENTS.values(), LETTER, EVERYTHING], ids=lambda contract: contract.event_type
+    "contract", [*EVENTS.values(), DEAD_LETTER, EVERYTHING], ids=lambda contract: contract.event_type
 )
 @QUICK
 @given(data=st.data(), wild=st.integers(1, 4))

@@ -101,7 +101,7 @@ ORDER = Contract(
     ),
     event_time="at",
 )
-LETTER = Contract(
+DEAD_LETTER = Contract(
     event_type="dead_letter",
     table="dead_letters",
     id="dead_letter",
@@ -181,7 +181,7 @@ def load_all_patiently(url: str, segments: int) -> None:
 def prepared(url: str) -> Warehouse:
     """Return the warehouse with its tables."""
     warehouse = open_warehouse(url)
-    warehouse.prepare([ORDER, LETTER])
+    warehouse.prepare([ORDER, DEAD_LETTER])
     return warehouse
 
 

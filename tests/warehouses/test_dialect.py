@@ -13,7 +13,7 @@ from sluice.warehouses.postgres import tables as postgres
 from sluice.warehouses.snowflake import tables as snowflake
 from sluice.warehouses.system_tables import RESERVED_NAMES
 
-from tests.warehouses.order_segments import LETTER
+from tests.warehouses.order_segments import DEAD_LETTER
 
 DIALECTS = [module.DIALECT for module in (bigquery, duckdb, postgres, snowflake, sqlite)]
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
@@ -27,16 +27,18 @@ def test_dialect_has_a_column_type_for_every_value_type(dialect: Dialect) -> Non
 @every_dialect
 @pytest.mark.parametrize("table", RESERVED_NAMES)
 def test_name_of_a_system_table_is_rejected(dialect: Dialect, table: str) -> None:
-    contract = replace(LETTER, table=table)
+    contract = replace(DEAD_LETTER, table=table)
     with pytest.raises(ContractError):
         dialect.check_contract(contract, contract.columns)
 
 
 @every_dialect
 def test_table_and_columns_of_common_names_are_accepted(dialect: Dialect) -> None:
-    dialect.check_contract(LETTER, LETTER.columns)
-    assert dialect.table_names.allows(LETTER.table)
-    assert [column.name for column in LETTER.columns if not dialect.column_names.allows(column.name)] == []
+    dialect.check_contract(DEAD_LETTER, DEAD_LETTER.columns)
+    assert dialect.table_names.allows(DEAD_LETTER.table)
+    assert [
+        column.name for column in DEAD_LETTER.columns if not dialect.column_names.allows(column.name)
+    ] == []
 
 
 PLAIN = Dialect(
@@ -62,7 +64,7 @@ NESTED = replace(PLAIN, types=duckdb.DIALECT.types)
 )
 def test_table_name_that_is_not_allowed_is_rejected(table: str, message: str) -> None:
     with pytest.raises(ContractError) as error:
-        PLAIN.check_contract(replace(LETTER, table=table, path="letter.yaml"), LETTER.columns)
+        PLAIN.check_contract(replace(DEAD_LETTER, table=table, path="letter.yaml"), DEAD_LETTER.columns)
     assert str(error.value) == f"letter.yaml: table: {message}"
 
 
@@ -77,7 +79,7 @@ def test_table_name_that_is_not_allowed_is_rejected(table: str, message: str) ->
 def test_column_name_that_is_not_allowed_is_rejected(columns: tuple[str, ...], message: str) -> None:
     properties = tuple(Property(name, "string") for name in columns)
     with pytest.raises(ContractError) as error:
-        PLAIN.check_contract(LETTER, properties)
+        PLAIN.check_contract(DEAD_LETTER, properties)
     assert str(error.value) == f"dead_letter@1.0.0: property {message}"
 
 
@@ -85,9 +87,9 @@ def test_members_are_checked_where_the_warehouse_nests_columns() -> None:
     members = (Property("id", "string"), Property("ID", "string"))
     items = Property("item", "array", items=Property("item", "object", properties=members))
     column = Property("rows", "array", items=items)
-    PLAIN.check_contract(LETTER, [column])
+    PLAIN.check_contract(DEAD_LETTER, [column])
     with pytest.raises(ContractError, match=r"property rows\.ID: Plain cannot tell it from id; rename one"):
-        NESTED.check_contract(LETTER, [column])
+        NESTED.check_contract(DEAD_LETTER, [column])
 
 
 def test_column_has_its_name_type_and_constraint() -> None:

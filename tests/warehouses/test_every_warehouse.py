@@ -18,9 +18,9 @@ from sluice.warehouses import SegmentLoad, open_warehouse
 
 from tests.warehouses.backends import Backend
 from tests.warehouses.order_segments import (
+    DEAD_LETTER,
     EMPTY_ORDER,
     ID,
-    LETTER,
     MINUTE,
     NOW,
     ORDER,
@@ -206,14 +206,14 @@ def test_event_counts_sum_over_segments_without_dead_letters(backend: Backend) -
     load(warehouse, ORDER, segment(1, order(0), order(9.999999), order(10)))
     load(warehouse, ORDER, segment(2, order(5)))
     dead_letter = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
-    load(warehouse, LETTER, segment(3, dead_letter, event_type="dead_letter"))
+    load(warehouse, DEAD_LETTER, segment(3, dead_letter, event_type="dead_letter"))
     start = datetime(2025, 2, 8, 13, 9, tzinfo=UTC)
     ten = timedelta(seconds=10)
     assert event_counts(backend) == [
         ("order", start, start + ten, 3),
         ("order", start + ten, start + 2 * ten, 1),
     ]
-    assert [row["payload"] for row in read_back(backend, LETTER)] == ["x"]
+    assert [row["payload"] for row in read_back(backend, DEAD_LETTER)] == ["x"]
 
 
 def test_events_are_counted_by_the_property_of_the_contract(backend: Backend) -> None:
@@ -230,7 +230,7 @@ def test_events_are_counted_by_the_property_of_the_contract(backend: Backend) ->
 
 def test_counts_and_rows_can_be_loaded_without_each_other(backend: Backend) -> None:
     warehouse = open_warehouse(backend.url)
-    warehouse.prepare([LETTER])
+    warehouse.prepare([DEAD_LETTER])
     order_segment = segment(1, order(0), b'{"at":7}', order(1))
     table, row_errors = to_table(ORDER, order_segment, [f"{n:032x}" for n in range(3)], NOW)
     windows = count_events(ORDER, table, 10, MINUTE)
@@ -291,7 +291,7 @@ def test_contract_with_a_new_description_loads_into_the_same_table(backend: Back
     load(prepared(backend.url), ORDER, segment(1, order()))
     newer = replace(ORDER, version="1.0.1", description="It's what customers ordered.")
     warehouse = open_warehouse(backend.url)
-    warehouse.prepare([newer, LETTER])
+    warehouse.prepare([newer, DEAD_LETTER])
     load(warehouse, newer, segment(2, order()))
     assert number_of(backend, "order_events") == 2
 

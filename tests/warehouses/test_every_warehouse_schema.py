@@ -14,8 +14,8 @@ from sluice.warehouses import open_warehouse
 
 from tests.warehouses.backends import Backend
 from tests.warehouses.order_segments import (
+    DEAD_LETTER,
     EMPTY_ORDER,
-    LETTER,
     ORDER,
     as_stored,
     load,
@@ -37,10 +37,10 @@ NEW_ROW: dict[str, Any] = {"colour": "ž", "discount": Decimal("1.1"), "gifts": 
 
 def test_new_optional_property_is_in_extra_until_its_column_is_added(backend: Backend) -> None:
     warehouse = prepared(backend.url)
-    assert compare_tables(warehouse, [ORDER, LETTER]).remaining == []
+    assert compare_tables(warehouse, [ORDER, DEAD_LETTER]).remaining == []
     load(warehouse, ORDER, segment(1, order(**NEW_LINE)))
     warehouse = open_warehouse(backend.url)
-    warehouse.prepare([NEWER, LETTER])
+    warehouse.prepare([NEWER, DEAD_LETTER])
     (as_it_is,) = fit_to_table(warehouse, [NEWER])
     assert as_it_is.properties == ORDER.properties
     load(warehouse, as_it_is, segment(2, order(**NEW_LINE), order()))
@@ -49,9 +49,9 @@ def test_new_optional_property_is_in_extra_until_its_column_is_added(backend: Ba
     assert [(column.path, column.effect) for column in differences] == [
         ((column.name,), "addable") for column in NEW
     ]
-    changes = apply_contracts(warehouse, [NEWER, LETTER])
+    changes = apply_contracts(warehouse, [NEWER, DEAD_LETTER])
     assert (changes.remaining, changes.applied) == ([], [f"order_events.{prop.name}: added" for prop in NEW])
-    assert apply_contracts(warehouse, [NEWER, LETTER]) == Changes([], [])
+    assert apply_contracts(warehouse, [NEWER, DEAD_LETTER]) == Changes([], [])
     load(warehouse, as_it_is, segment(3, order(**NEW_LINE)))  # a run that began before
     assert fit_to_table(warehouse, [NEWER]) == [NEWER]
     load(warehouse, NEWER, segment(4, order(**NEW_LINE)))
@@ -62,7 +62,7 @@ def test_new_optional_property_is_in_extra_until_its_column_is_added(backend: Ba
     in_extra = {**without, "_extra": NEW_ROW}
     rows = [in_extra, in_extra, without, in_extra, {**without, **NEW_ROW}]
     assert read_back(backend, NEWER) == rows
-    prepared(backend.url).prepare([NEWER, LETTER])
+    prepared(backend.url).prepare([NEWER, DEAD_LETTER])
     assert read_back(backend, NEWER) == rows
 
 
@@ -73,7 +73,7 @@ def test_new_member_of_an_object_is_not_lost(backend: Backend) -> None:
     line = order(deep=b'{"new":1.10}', items=b'[{"new":"x","price":2}]')
     load(warehouse, ORDER, segment(1, line))
     for number in (2, 3):
-        warehouse.prepare([newer, LETTER])
+        warehouse.prepare([newer, DEAD_LETTER])
         load(warehouse, fit_to_table(warehouse, [newer])[0], segment(number, line))
         left = apply_contracts(warehouse, [newer]).remaining
     extra = {"deep": {"new": Decimal("1.10")}, "items": {"0": {"new": "x"}}}
@@ -103,10 +103,10 @@ def _with_member(prop: Property) -> Property:
 def test_change_that_is_no_addition_is_rejected_and_changes_no_table(backend: Backend) -> None:
     warehouse = open_warehouse(backend.url)
     assert compare_tables(warehouse, [ORDER]).remaining == ["order_events: no such table"]
-    assert create_tables(warehouse, [ORDER, LETTER]) == Changes(
+    assert create_tables(warehouse, [ORDER, DEAD_LETTER]) == Changes(
         ["order_events: created", "dead_letters: created"], []
     )
-    assert create_tables(warehouse, [ORDER, LETTER]) == Changes([], [])
+    assert create_tables(warehouse, [ORDER, DEAD_LETTER]) == Changes([], [])
     other = tuple(prop for prop in ORDER.properties if prop.name not in ("number", "paid"))
     changed = replace(
         ORDER, properties=(*NEW[:1], Property("number", "string"), *other), path="order.odcs.yaml"

@@ -14,7 +14,7 @@ from sluice.warehouses import open_warehouse, segment_records
 from sluice.warehouses.segment_records import LoadedSegmentGuard, SegmentRecord, SegmentRecords, absolute
 
 from tests.warehouses.backends import Backend
-from tests.warehouses.order_segments import LETTER, MINUTE, ORDER, load, order, prepared, segment
+from tests.warehouses.order_segments import DEAD_LETTER, MINUTE, ORDER, load, order, prepared, segment
 
 DAY = 86_400
 
@@ -33,7 +33,7 @@ def test_records_and_rows_of_all_loaded_segments_are_read(backend: Backend) -> N
     for stored in segments:
         load(warehouse, ORDER, stored)
     letter = segment(9, b'{"at":"2025-02-08T13:09:00Z","payload":"x"}', event_type="dead_letter")
-    load(warehouse, LETTER, letter)
+    load(warehouse, DEAD_LETTER, letter)
     records = {record for page in warehouse.segment_records() for record in page}
     counts = {1: (1, 0), 2: (2, 0), 3: (3, 0), 4: (4, 0), 5: (1, 1)}
     assert records == {
@@ -42,7 +42,7 @@ def test_records_and_rows_of_all_loaded_segments_are_read(backend: Backend) -> N
     } | {SegmentRecord(letter.id, "dead_letter", letter.path, 1, 0)}
     rows = {row for page in warehouse.row_counts(ORDER) for row in page}
     assert rows == {(f"{number:032x}", counts[number][0]) for number in counts}
-    assert [row for page in warehouse.row_counts(LETTER) for row in page] == [(letter.id, 1)]
+    assert [row for page in warehouse.row_counts(DEAD_LETTER) for row in page] == [(letter.id, 1)]
     of_day = {
         day: {record.id for page in warehouse.segment_records(day) for record in page}
         for day in (date(2025, 2, 7), date(2025, 2, 8), date(2025, 2, 9), date(9999, 12, 31))

@@ -21,8 +21,8 @@ from sluice.warehouses.sqlite import SQLiteWarehouse, create_table_sql
 
 from tests.warehouses.backends import BACKENDS, Backend
 from tests.warehouses.order_segments import (
+    DEAD_LETTER,
     ID,
-    LETTER,
     ORDER,
     event_counts,
     load,
@@ -49,19 +49,19 @@ def file_of(backend: Backend) -> str:
 
 def test_missing_key_is_a_difference_and_a_column_with_a_default_is_tolerated(tmp_path: Path) -> None:
     warehouse = open_warehouse(f"sqlite:///{tmp_path}/w.db")
-    own = create_table_sql(LETTER).replace(
+    own = create_table_sql(DEAD_LETTER).replace(
         '    PRIMARY KEY ("_event_id")', "    own TEXT NOT NULL DEFAULT 'x'"
     )
     with closing(sqlite3.connect(tmp_path / "w.db")) as connection:
         connection.execute(own)
-    assert compare_tables(warehouse, [LETTER]).remaining == [
+    assert compare_tables(warehouse, [DEAD_LETTER]).remaining == [
         "dead_letters.own: expected no such column, got own TEXT",
         "dead_letters: primary key: expected _event_id, got none",
     ]
-    warehouse.prepare([LETTER])
+    warehouse.prepare([DEAD_LETTER])
     line = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
     assert (
-        load(warehouse, fit_to_table(warehouse, [LETTER])[0], segment(1, line, event_type="dead_letter"))
+        load(warehouse, fit_to_table(warehouse, [DEAD_LETTER])[0], segment(1, line, event_type="dead_letter"))
         == []
     )
     with closing(sqlite3.connect(tmp_path / "w.db")) as connection:
@@ -209,7 +209,7 @@ def test_url_without_a_file_is_rejected(url: str, message: str) -> None:
 )
 def test_table_that_sqlite_cannot_store_is_rejected(table: str, message: str) -> None:
     with pytest.raises(ContractError) as error:
-        sqlite.create_table_sql(replace(LETTER, table=table))
+        sqlite.create_table_sql(replace(DEAD_LETTER, table=table))
     assert str(error.value) == f"dead_letter@1.0.0: table: {message}, got {table!r}; rename it"
 
 
@@ -217,7 +217,7 @@ def test_description_cannot_end_its_comment(backend: Backend) -> None:
     prop = Property("note", "string", description='line one\n"evil" INTEGER, --\r\u2028x')
     prepared(backend.url)
     open_warehouse(backend.url).prepare(
-        [replace(LETTER, table="letters", properties=(*LETTER.properties, prop))]
+        [replace(DEAD_LETTER, table="letters", properties=(*DEAD_LETTER.properties, prop))]
     )
     names = [row[1] for row in backend.query("PRAGMA table_info(letters)")]
     assert names == ["at", "payload", "note", "_extra", "_event_id", "_segment_id", "_ingested_at"]

@@ -22,7 +22,7 @@ from sluice.warehouses.transactional import (
 )
 
 from tests.warehouses.backends import BACKENDS
-from tests.warehouses.order_segments import LETTER, order, prepared, segment_load
+from tests.warehouses.order_segments import DEAD_LETTER, order, prepared, segment_load
 
 
 class FailingConnection(Connection):
@@ -127,7 +127,7 @@ def test_failure_leaves_nothing_of_a_segment(claim: Claim, connect: Open, statem
 
 def test_dead_letters_are_not_counted(claim: Claim, connect: Open) -> None:
     line = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
-    load = segment_load(1, line, contract=LETTER, event_type="dead_letter")
+    load = segment_load(1, line, contract=DEAD_LETTER, event_type="dead_letter")
     load_segment(connect(), load, claim)
     assert stored(connect()) == (0, 0, [(1, 0)])
 

@@ -28,7 +28,7 @@ from devservers import tcp_proxy
 from devservers.ports import free_port
 from devservers.tcp_proxy import Fault, TcpProxy, containing
 from tests.warehouses.backends import bigquery_client, fresh_name
-from tests.warehouses.order_segments import LETTER, MINUTE, NOW, ORDER, load, order, segment
+from tests.warehouses.order_segments import DEAD_LETTER, MINUTE, NOW, ORDER, load, order, segment
 
 SPAWN = multiprocessing.get_context("spawn")
 EACH = segment(1, order(0), order(11), b'{"at":7}')
@@ -51,7 +51,7 @@ def client(server: str) -> Iterator[bigquery.Client]:
 def warehouse(server: str, monkeypatch: pytest.MonkeyPatch) -> BigQueryWarehouse:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server)
     made = BigQueryWarehouse("emulator", fresh_name(), retry_seconds=1)
-    made.prepare([ORDER, LETTER])
+    made.prepare([ORDER, DEAD_LETTER])
     return made
 
 
@@ -181,7 +181,7 @@ def test_rows_that_somebody_removed_are_loaded_again(
 ) -> None:
     load(warehouse, ORDER, EACH)
     client.delete_dataset(warehouse.name, delete_contents=True)
-    warehouse.prepare([ORDER, LETTER])
+    warehouse.prepare([ORDER, DEAD_LETTER])
     assert state(client, warehouse) == (0, 0, 0)
     load(warehouse, ORDER, EACH)
     load(warehouse, ORDER, EACH)

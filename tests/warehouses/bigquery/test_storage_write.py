@@ -29,7 +29,7 @@ from devservers.tcp_proxy import Fault, containing
 from devservers.tools import ROOT
 from tests.end_to_end.replay_fixture import sluice
 from tests.warehouses.backends import bigquery_client, fresh_name
-from tests.warehouses.order_segments import LETTER, MINUTE, ORDER, load, order, segment
+from tests.warehouses.order_segments import DEAD_LETTER, MINUTE, ORDER, load, order, segment
 from tests.warehouses.storage_write_server import losing_answers
 
 STORAGE = "BIGQUERY_STORAGE_EMULATOR_HOST"
@@ -251,12 +251,12 @@ def test_views_are_created_with_the_tables(warehouse: BigQueryWarehouse, client:
     create_tables(plain, [ORDER])
     with pytest.raises(NotFound):
         client.get_table(f"{plain.name}.order_events_once")
-    done = create_tables(warehouse, [ORDER, LETTER, UNTIMED]).applied
+    done = create_tables(warehouse, [ORDER, DEAD_LETTER, UNTIMED]).applied
     assert done == ["dead_letters: created", "untimed: created"]
     for table in ("order_events", "dead_letters", "untimed"):
         view = client.get_table(f"{warehouse.name}.{table}_once")
         assert (view.table_type, view.description) == ("VIEW", f"Events of {table}, each once.")
-    assert create_tables(warehouse, [ORDER, LETTER, UNTIMED]).applied == []
+    assert create_tables(warehouse, [ORDER, DEAD_LETTER, UNTIMED]).applied == []
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from sluice.warehouses.bigquery.tables import (
 from sqlglot import exp
 
 ROOT = Path(__file__).parents[3]
-LETTERS = load_contract(str(ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"), internal=True)
-CONTRACTS = [*load_contracts(str(ROOT / "schemas/backend_events")).values(), LETTERS]
+DEAD_LETTERS = load_contract(str(ROOT / "pipeline/sluice/dead_letters/dead_letter.odcs.yaml"), internal=True)
+CONTRACTS = [*load_contracts(str(ROOT / "schemas/backend_events")).values(), DEAD_LETTERS]
 
 THING = Contract(
     event_type="thing",

@@ -13,7 +13,7 @@ from sluice.warehouses.duckdb.views import create_table_sql
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
 from tests.warehouses.duckdb.duckdb_orders import FULL, ORDER, line, load, query, segment
-from tests.warehouses.order_segments import LETTER
+from tests.warehouses.order_segments import DEAD_LETTER
 
 
 def test_ddl_makes_a_table_with_the_columns_and_types_of_the_view(warehouse: DuckDBWarehouse) -> None:
@@ -31,7 +31,7 @@ def test_ddl_makes_a_table_with_the_columns_and_types_of_the_view(warehouse: Duc
 
 
 def test_ddl_has_types_and_comments() -> None:
-    ddl, comments = create_table_sql(LETTER).split("COMMENT ON COLUMN", maxsplit=1)
+    ddl, comments = create_table_sql(DEAD_LETTER).split("COMMENT ON COLUMN", maxsplit=1)
     assert ddl == textwrap.dedent("""\
         CREATE TABLE "dead_letters" (
             "at" TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -53,7 +53,7 @@ def test_property_added_later_is_null_in_older_files(warehouse: DuckDBWarehouse)
     city = Property("address", "object", properties=(Property("zip", "string"), Property("city", "string")))
     properties = tuple(city if prop.name == "address" else prop for prop in ORDER.properties)
     newer = replace(ORDER, version="1.1.0", properties=(Property("channel", "string"), *properties))
-    apply_contracts(warehouse, [newer, LETTER])
+    apply_contracts(warehouse, [newer, DEAD_LETTER])
     load(warehouse, newer, segment(2, line(1)[:-1] + b',"channel":"web","address":{"zip":"LV-1"}}'))
     assert query(warehouse, "SELECT channel, address FROM order_events ORDER BY channel NULLS FIRST") == [
         (None, {"zip": None, "city": "Riga"}),
@@ -65,22 +65,22 @@ def test_property_added_later_is_null_in_older_files(warehouse: DuckDBWarehouse)
     ("contract", "message"),
     [
         (
-            replace(LETTER, table="event_counts"),
+            replace(DEAD_LETTER, table="event_counts"),
             "dead_letter@1.0.0: table: expected another name than Sluice's own event_counts, got 'event_counts';"
             " rename it",
         ),
         (
-            replace(LETTER, table="a/b"),
+            replace(DEAD_LETTER, table="a/b"),
             "dead_letter@1.0.0: table: expected a table name for DuckDB (letters, digits and _, beginning with a"
             " letter), got 'a/b'; rename it",
         ),
         (
-            replace(LETTER, properties=(Property("Event_Date", "date"),)),
+            replace(DEAD_LETTER, properties=(Property("Event_Date", "date"),)),
             "dead_letter@1.0.0: property Event_Date: DuckDB has its own column of this name; rename it",
         ),
         (
             replace(
-                LETTER,
+                DEAD_LETTER,
                 properties=(
                     Property("o", "object", properties=(Property("a", "date"), Property("A", "date"))),
                 ),

@@ -21,7 +21,7 @@ from sluice.warehouses import SegmentLoad, open_warehouse
 from sluice.warehouses.duckdb.warehouse import LOCK_RETRY, DuckDBWarehouse, connect
 
 from tests.warehouses.duckdb.duckdb_orders import FULL, ORDER, line, load, query, segment
-from tests.warehouses.order_segments import ID, LETTER, MINUTE, NOW
+from tests.warehouses.order_segments import DEAD_LETTER, ID, MINUTE, NOW
 
 
 def test_prepared_views_are_empty(warehouse: DuckDBWarehouse) -> None:
@@ -56,7 +56,7 @@ def test_event_counts_sum_over_segments_without_dead_letters(warehouse: DuckDBWa
     load(warehouse, ORDER, segment(1, line(0), line(9), line(10)))
     load(warehouse, ORDER, segment(2, line(5)))
     dead_letter = b'{"at":"2025-02-08T13:09:00Z","payload":"x"}'
-    load(warehouse, LETTER, segment(3, dead_letter, event_type="dead_letter"))
+    load(warehouse, DEAD_LETTER, segment(3, dead_letter, event_type="dead_letter"))
     counts = (
         "SELECT event_type, epoch(window_start)::BIGINT, epoch(window_end)::BIGINT, events FROM event_counts"
     )
@@ -122,7 +122,7 @@ def test_moved_file_and_folder_are_read_after_prepare(warehouse: DuckDBWarehouse
     for name in ("w", "w.duckdb"):
         (tmp_path / name).rename(tmp_path / "there" / name)
     moved = DuckDBWarehouse(str(tmp_path / "there" / "w.duckdb"))
-    moved.prepare([ORDER, LETTER])
+    moved.prepare([ORDER, DEAD_LETTER])
     assert query(moved, "SELECT count(*) FROM order_events") == [(1,)]
 
 
@@ -174,7 +174,7 @@ def test_locked_file_fails_with_the_process_that_holds_it(
     warehouse: DuckDBWarehouse, holder: subprocess.Popen[str]
 ) -> None:
     with pytest.raises(WarehouseError) as error:
-        warehouse.prepare([ORDER, LETTER])
+        warehouse.prepare([ORDER, DEAD_LETTER])
     program = os.path.realpath(f"/proc/{holder.pid}/exe")
     assert str(error.value) == (
         f"{warehouse.file}: expected to open the warehouse, but it is locked by process "
@@ -263,7 +263,7 @@ def test_two_processes_load_the_same_segments_once(warehouse: DuckDBWarehouse) -
 
 def test_processes_can_prepare_at_the_same_time(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(str(tmp_path / "w.duckdb"))
-    processes = [SPAWN.Process(target=warehouse.prepare, args=([ORDER, LETTER],)) for _ in range(3)]
+    processes = [SPAWN.Process(target=warehouse.prepare, args=([ORDER, DEAD_LETTER],)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:

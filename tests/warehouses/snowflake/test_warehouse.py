@@ -30,7 +30,7 @@ from devservers.ports import free_port
 from devservers.tcp_proxy import Fault, TcpProxy, containing
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
-    LETTER,
+    DEAD_LETTER,
     ORDER,
     event_counts,
     load,
@@ -127,9 +127,9 @@ def test_private_key_is_used_before_the_password(environment: pytest.MonkeyPatch
 
 def test_ddl_has_types_keys_and_comments() -> None:
     contract = replace(
-        LETTER,
+        DEAD_LETTER,
         description="Ada's \\ letters.",
-        properties=(*LETTER.properties, Property("tags", "array", items=Property("item", "string"))),
+        properties=(*DEAD_LETTER.properties, Property("tags", "array", items=Property("item", "string"))),
         cluster_by=("payload",),
     )
     assert create_table_sql(contract) == textwrap.dedent("""\
@@ -162,7 +162,7 @@ def test_ddl_has_types_keys_and_comments() -> None:
 )
 def test_contract_that_snowflake_cannot_store_is_rejected(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ContractError) as error:
-        create_table_sql(replace(LETTER, **change))
+        create_table_sql(replace(DEAD_LETTER, **change))
     assert str(error.value) == f"dead_letter@1.0.0: {message}"
 
 

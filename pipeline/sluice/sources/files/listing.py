@@ -53,7 +53,7 @@ def _find_local(path: str) -> list[FoundFile]:
     else:
         folder, pattern = split_pattern(path)
         paths = _walk(folder or ".", pattern) if os.path.isdir(folder or ".") else []
-    return [_found_local(os.path.abspath(found)) for found in paths]
+    return [_found_local(os.path.abspath(path)) for path in paths]
 
 
 def _walk(top: str, text: str) -> Collection[str]:
