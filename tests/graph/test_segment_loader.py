@@ -57,11 +57,12 @@ def test_converter_makes_what_the_job_loads(
     assert unknown == {}
 
 
-def test_rejected_row_has_its_line_and_its_place_in_the_segment(graph_run: GraphRun) -> None:
+def test_rejected_row_has_its_line_place_and_event_time(graph_run: GraphRun) -> None:
     converter = SegmentConverter(graph_run.job, CONTRACTS)
     (rejected,) = converter.rejected(SEGMENT, [(1, "too wide")])
     assert (rejected.record, rejected.step) == (SEGMENT.lines[1], "load")
     assert (rejected.origin.uri, rejected.origin.line) == (SEGMENT.path, 2)
+    assert rejected.event_time == datetime.fromtimestamp(MINUTE + 6, UTC)
     assert [(violation.code, violation.got) for violation in rejected.violations] == [
         ("rejected_by_warehouse", "too wide")
     ]
