@@ -6,7 +6,6 @@ Nothing of them would be left if they were dropped as duplicates, so each become
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import apache_beam as beam
@@ -17,7 +16,7 @@ from sluice.clock import Clock
 from sluice.contracts import Contract
 from sluice.elements import ConflictingLine, Rejected, Violation
 from sluice.provenance import Origin
-from sluice.validation.explainer import compile_explainer
+from sluice.validation.explainer import read_event_time
 from sluice.validation.records import PARTITION_MINUTES
 
 
@@ -29,10 +28,6 @@ class RejectConflicts(beam.DoFn):
         """`contracts` are by event type."""
         self._contracts = contracts
         self._clock = clock
-
-    def setup(self) -> None:
-        """Prepare to read the event time of lines; most runs have no conflicts."""
-        self._explain = cache(lambda name: compile_explainer({name: self._contracts[name]}, None).explain)
 
     def process(self, lines: Sequence[ConflictingLine]) -> Iterator[Any]:
         """Reject one list."""
@@ -53,7 +48,7 @@ class RejectConflicts(beam.DoFn):
             violations=(violation,),
             event_type=event_type,
             contract=contract.label,
-            event_time=self._explain(event_type)(conflicting.line).event_time,
+            event_time=read_event_time(contract, conflicting.line),
             partition_minutes=PARTITION_MINUTES[contract.log_partition],
             acks=conflicting.acks,
             identity=b"%b/%d/%b%b" % (event_type.encode(), minute, conflicting.key, conflicting.content),

@@ -19,7 +19,7 @@ from sluice.eventlog.placement import compile_placement_check
 from sluice.provenance import Origin
 from sluice.retry import RetryPolicy
 from sluice.validation.deduplication_keys import compile_deduplication_key
-from sluice.validation.explainer import compile_explainer
+from sluice.validation.explainer import read_event_time
 from sluice.warehouses import RowError, SegmentLoad, Warehouse
 from sluice.warehouses.segment_records import LoadedSegmentGuard
 
@@ -61,10 +61,7 @@ class SegmentConverter:
 
     def rejected(self, segment: Segment, row_errors: Sequence[RowError]) -> list[Rejected]:
         """Return the lines of a segment whose rows could not be loaded, as rejected records."""
-        if not row_errors:
-            return []
         contract = self._tables[segment.event_type]
-        explain = compile_explainer({segment.event_type: contract}, None).explain
         begin = datetime.fromtimestamp(segment.minute, UTC)
         expected = f"a row that {contract.table} takes"
         return [
@@ -75,7 +72,7 @@ class SegmentConverter:
                 violations=(Violation("rejected_by_warehouse", "", expected, reason),),
                 event_type=segment.event_type,
                 contract=contract.label,
-                event_time=explain(segment.lines[index]).event_time or begin,
+                event_time=read_event_time(contract, segment.lines[index]) or begin,
             )
             for index, reason in row_errors
         ]

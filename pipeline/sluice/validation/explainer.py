@@ -105,8 +105,7 @@ class Explainer:
                 if name == self.route_by and earlier != contract.event_type:
                     expected = f"{contract.event_type}, as where the key is repeated"
                     violations.append(Violation("enum", name, expected, snippet(earlier)))
-        time = instant(value.get(contract.event_time)) if contract.event_time is not None else None
-        return Explanation(contract.event_type, contract, time, tuple(violations))
+        return Explanation(contract.event_type, contract, _event_time(contract, value), tuple(violations))
 
     def _contract(self, value: Mapping[str, Any]) -> Contract | None:
         if self.route_by is None:
@@ -123,6 +122,16 @@ def compile_explainer(contracts: Mapping[str, Contract], route_by: str | None) -
         name: compile_object(routed_properties(contract, route_by)) for name, contract in by_type.items()
     }
     return Explainer(route_by, by_type, checks, decode, f"one of {listing(by_type)}")
+
+
+def read_event_time(contract: Contract, record: bytes) -> datetime | None:
+    """Return the event time of a record of `contract`, as an Explanation has it; raises nothing."""
+    value, _ = _read(record)
+    return _event_time(contract, value) if isinstance(value, dict) else None
+
+
+def _event_time(contract: Contract, value: Mapping[str, Any]) -> datetime | None:
+    return instant(value.get(contract.event_time)) if contract.event_time is not None else None
 
 
 _decode = msgspec.json.Decoder(float_hook=Number).decode
