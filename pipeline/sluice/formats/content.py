@@ -1,4 +1,4 @@
-"""The bytes of a file, an object or an answer -> its text in UTF-8: compression and encoding are detected, never told.
+"""The bytes of a file, an object or an answer -> its text in UTF-8; compression and encoding are detected.
 
 One reader for all sources. It unpacks what is compressed, also twice, turns UTF-16 and UTF-32 into UTF-8, and rejects
 the binary formats that it knows, with the way out, before they become thousands of dead letters.

@@ -71,9 +71,8 @@ class _Worker:
             return None
         try:
             code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        except (
-            ChildProcessError
-        ):  # who started the launcher has it ignore SIGCHLD, so the kernel kept no exit code
+        except ChildProcessError:
+            # Who started the launcher has it ignore SIGCHLD, so the kernel kept no exit code.
             return "exit code unknown"
         if code >= 0:
             return f"exit code {code}"
@@ -164,9 +163,8 @@ class _LocalWorkerHandler(GrpcWorkerHandler):
         self._watcher.join(0.0 if sys.exc_info()[0] is not None else _STOP_SECONDS)
         if self._watcher.is_alive():
             self._abandoned = True
-            os.kill(
-                self._worker.pid, signal.SIGKILL
-            )  # its watcher has not waited for it: the process is still its own
+            # Its watcher has not waited for it, so the number is still that of the worker.
+            os.kill(self._worker.pid, signal.SIGKILL)
             self._watcher.join()
 
 
@@ -296,9 +294,8 @@ def serve(connection: socket.socket) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):  # the launcher's handlers are for the command as a whole
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
-    if (
-        sys.platform == "linux"
-    ):  # elsewhere only the end of the connection ends it, which C code may never see
+    # Elsewhere only the end of the connection ends it, which C code may never see.
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with connection.makefile("rb") as request:
         settings = request.readline()

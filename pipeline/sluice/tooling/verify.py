@@ -148,10 +148,10 @@ class Verification:
         yield _TypeLogOf(dead_letters.quarantine, QUARANTINE, dead_letter_contract())
 
     def _verify_logs(self, compared: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-        read = 0
+        read, loaded_types = 0, self._loaded_types()
         for part in self._type_logs():
             totals = TypeTotals()
-            loads = part.event_type in self._loaded_types()
+            loads = part.event_type in loaded_types
             for folder in verify_type_log(part.log, part.event_type, part.contract, part.others):
                 for problem in folder.problems:
                     yield part.event_type, problem
