@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from sluice.arrow.json_structs import NULL, UNREADABLE, UnconvertibleLine, attribute, struct_of
+from sluice.arrow.json_structs import NULL, UnconvertibleLine, attribute, struct_of
 from sluice.arrow.unknown_members import compact
 from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, Property, path_text
 from sluice.contracts.patterns import DECIMAL_PATTERN
 from sluice.contracts.walk import ITEM, Path
+from sluice.formats.json_syntax import NOT_JSON
 
 _Convert = Callable[[Any], Any]
 """Decoded value -> the value that is encoded."""
@@ -37,7 +38,7 @@ class Canonicalizer:
         """
         try:
             event = self._decode(line)
-        except UNREADABLE as error:
+        except NOT_JSON as error:
             raise UnconvertibleLine.from_error(error) from error
         return self._encode(event if self._convert is None else self._convert(event))
 

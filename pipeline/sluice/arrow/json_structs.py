@@ -23,9 +23,6 @@ RAW_TYPES: frozenset[ValueType] = frozenset({"decimal", "json"})
 
 NULL = msgspec.Raw(b"null")
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding a line can raise."""
-
 _DECODED: Mapping[ValueType, Any] = by_type(
     {
         "string": str,

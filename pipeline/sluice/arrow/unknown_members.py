@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import msgspec
 
-from sluice.arrow.json_structs import UNREADABLE, UnconvertibleLine, decoded_type, struct_of
+from sluice.arrow.json_structs import UnconvertibleLine, decoded_type, struct_of
 from sluice.contracts import Property
+from sluice.formats.json_syntax import NOT_JSON
 
 _Finder = Callable[[bytes | msgspec.Raw], bytes | None]
 """JSON text -> its members outside the contract as compact JSON; None if there are none."""
@@ -40,7 +41,7 @@ class UnknownMembers:
                 return None
             text = self._find(line)
             return None if text is None else text.decode()
-        except UNREADABLE as error:
+        except NOT_JSON as error:
             raise UnconvertibleLine.from_error(error) from error
 
     def _has_known_only(self, line: bytes) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from sluice.elements import RecordBatch
 from sluice.formats.json_array import read_document
-from sluice.formats.json_recovery import BETWEEN, BLANK, is_json
+from sluice.formats.json_recovery import BETWEEN, BLANK
+from sluice.formats.json_syntax import is_json
 from sluice.provenance import FileProvenance
 
 

@@ -14,17 +14,16 @@ from itertools import pairwise
 from sluice.formats.json_lines import BOM, Records
 from sluice.formats.json_recovery import (
     BETWEEN,
+    BLANK,
     MAX_ELEMENT_BYTES,
     NOT_CLOSED,
-    is_json,
     read_at_least,
     recover,
 )
+from sluice.formats.json_syntax import is_json
 
 _DEPTH = 16
 """Nesting that the fast pattern follows; deeper elements are found by counting brackets, half as fast."""
-
-_BLANK = b" \t\n\r"
 
 _SPACE = rb"[ \t\n\r]*+"
 _BETWEEN = rb"[ \t\n\r,\x00\x1e]*+(?:\xef\xbb\xbf[ \t\n\r,\x00\x1e]*+)*+"
@@ -191,7 +190,7 @@ def is_document(head: bytes, whole: bool) -> bool:
     if end is not None and (end <= len(first) or is_json(text[:end])):
         # If not, it is a line with something behind its value.
         return end > len(first) or array_of_objects or (whole and _is_partly_printed(text))
-    lines = [line.rstrip(_BLANK) for line in rest.split(b"\n")[: None if whole else -1] if line.strip(_BLANK)]
+    lines = [line.rstrip(BLANK) for line in rest.split(b"\n")[: None if whole else -1] if line.strip(BLANK)]
     opens = _only_opens.fullmatch(first) is not None
     if first.startswith(b"{"):
         return opens and not any(map(_is_object, lines))

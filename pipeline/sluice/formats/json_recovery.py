@@ -1,6 +1,6 @@
 """What is left of a JSON document behind a break: a broken value costs itself, not all that follows.
 
-Where one value ends and the next begins can no longer be told from brackets, so it is told from what JSON excludes:
+Brackets no longer show where one value ends and the next begins, but what JSON excludes does:
 
 - a line that begins exactly as the broken value's line began, with `{` behind the same indentation, is the next value;
 - outside an array, `}` and `{` with neither a comma, a colon nor a quote between them is the border of two objects,
@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-import msgspec
-
 from sluice.formats.json_lines import Records
+from sluice.formats.json_syntax import is_json
 
 MAX_ELEMENT_BYTES = 64 << 20
 """An element that has not ended after this many bytes counts as broken, since it has to fit into memory."""
@@ -29,7 +28,6 @@ BETWEEN = BLANK + b",\x00\x1e\xef\xbb\xbf"
 NOT_CLOSED = b"["
 """The record that reports an array which the end of the file cut between two elements: its opening bracket."""
 
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LINE = rb"\n(?:[\x00\x1e]|\xef\xbb\xbf)*+"
 _LEAD = re.compile(rb"(?:[ \t\n\r,\x00\x1e]|\xef\xbb\xbf)*+(?=\{)")
 _OPENS_OBJECT = rb'(?=\{[ \t]*+(?:["}]|\r?\n[ \t]))'
@@ -43,15 +41,6 @@ class _Trimmed(NamedTuple):
     record: bytes
     closed: bool
     """The bracket that closes the array stood behind it."""
-
-
-def is_json(data: bytes) -> bool:
-    """Tell whether `data` is one JSON value, with blanks around it or not."""
-    try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-    except _NOT_JSON:
-        return False
-    return True
 
 
 def read_at_least(stream: Iterator[bytes], size: int) -> Iterator[bytes]:

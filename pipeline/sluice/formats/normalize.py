@@ -15,10 +15,10 @@ import msgspec
 from sluice.contracts import Contract
 from sluice.elements import RecordBatch, Violation
 from sluice.formats.csv_conversion import RowConverter
+from sluice.formats.json_syntax import NOT_JSON
 from sluice.formats.repair import LineRepairer
 from sluice.provenance import CsvDialect
 
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -75,13 +75,13 @@ class Normalizer:
             return False
         try:
             return self._default_time_key in _decode_object(line)
-        except (*_NOT_JSON, msgspec.ValidationError):
+        except NOT_JSON:
             return True
 
 
 def _is_object(record: bytes) -> bool:
     try:
         _decode_object(record)
-    except (*_NOT_JSON, msgspec.ValidationError):
+    except NOT_JSON:
         return False
     return True

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from sluice.formats.json_syntax import NOT_JSON
 from sluice.formats.repair_patterns import KEY, match_cut_member
 
 MAX_DEPTH = 32
 """How deep objects and arrays may be nested."""
 
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NO_RULES: frozenset[str] = frozenset()
 _MISSING_COMMAS = frozenset(["missing_commas"])
 _SINGLE_QUOTES, _CUT_OFF, _MISSING_BRACES = map(
@@ -101,7 +101,7 @@ def _parse(text: str, rules: frozenset[str], implied: frozenset[str]) -> JsonObj
         members = _decode(compact)
         if not members or members.__class__ is not dict or _count_keys(members) < compact.count('":'):
             return None
-    except _NOT_JSON:
+    except NOT_JSON:
         return None
     return JsonObject(compact, members, rules, implied)
 
@@ -156,7 +156,7 @@ def unescape_object(line: str) -> tuple[str, tuple[str, ...]]:
     stop = line.rfind("}") + 1 or len(line)
     try:
         inner = _decode_string(f'"{line[start:stop]}"')
-    except _NOT_JSON:
+    except NOT_JSON:
         return line, ()
     before, behind = line[:start].removesuffix('"'), line[stop:].strip().removeprefix('"')
     return before + inner + behind, ("escaped",)

@@ -14,10 +14,9 @@ from typing import Any
 import msgspec
 
 from sluice.contracts import ITEM, REPAIRED_KEY, Mask, Property, walk
+from sluice.formats.json_syntax import NOT_JSON
 from sluice.validation.decoder import too_deep
 from sluice.validation.mask_methods import MaskedValues, MaskFunction, encode
-
-_NOT_SEARCHABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -68,7 +67,7 @@ class RecordMasker:
                 return None
             _decode_members(record)
             return self._mask(record, masked)
-        except _NOT_SEARCHABLE:
+        except NOT_JSON:
             return None
 
     def _mask(self, record: bytes, masked: MaskedValues) -> bytes:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from sluice.errors import SourceError
 from sluice.formats.compression import MAGIC_BYTES, decompress, detect_codec
 from sluice.formats.content import open_content, peek
+from sluice.formats.json_syntax import NOT_JSON
 from sluice.retry import RetryPolicy
-from sluice.sources.http_api.documents import HEADER, NOT_JSON, KeyPath, open_document
+from sluice.sources.http_api.documents import HEADER, KeyPath, open_document
 from sluice.sources.http_api.history import BROKEN_LINK
 from sluice.sources.http_api.links import BrokenLinkError, is_same_server, next_links, parse_url, resolve
 from sluice.sources.http_api.names import is_page_total, is_total, leads_on, normalize, says_more

@@ -13,8 +13,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from sluice.errors import ConfigError
-
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+from sluice.formats.json_syntax import NOT_JSON
 
 DEPTH = 8
 """Nesting up to which an answer is searched; what is deeper belongs to a record."""

@@ -11,7 +11,8 @@ from typing import ClassVar, Protocol
 from urllib.parse import urlsplit
 
 from sluice.errors import SourceError
-from sluice.sources.http_api.documents import MISSING, NOT_JSON, KeyPath, look_up, open_document
+from sluice.formats.json_syntax import NOT_JSON
+from sluice.sources.http_api.documents import MISSING, KeyPath, look_up, open_document
 from sluice.sources.http_api.hints import find_more, find_page_total, is_link
 from sluice.sources.http_api.links import query_of, resolve, with_param
 from sluice.sources.http_api.names import count_of, is_nothing

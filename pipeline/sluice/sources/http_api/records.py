@@ -10,9 +10,9 @@ import msgspec
 
 from sluice.errors import SourceError
 from sluice.formats import read_records
+from sluice.formats.json_syntax import NOT_JSON
 from sluice.sources.http_api.documents import (
     MISSING,
-    NOT_JSON,
     KeyPath,
     elements,
     is_list,
