@@ -73,7 +73,7 @@ JSON_LAYOUTS: dict[str, Callable[[list[str]], str]] = {
     "crlf": _ended("\r\n"),
     "cr": _ended("\r"),
     "mixed_line_ends": lambda records: f"{records[0]}\r\n{records[1]}\r{records[2]}\n",
-    "blank_lines": lambda records: "\n\n" + "\n \n\t\r\n".join(records) + "\n\n",
+    "empty_lines": lambda records: "\n\n" + "\n\n\r\n".join(records) + "\n\n",
     "nothing_between": _joined(""),
     "blank_between": _joined(" "),
     "comma_between": _joined(","),
