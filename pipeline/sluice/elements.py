@@ -41,6 +41,21 @@ class OffsetSpan(NamedTuple):
     first: bool
 
 
+RECORD_BYTES = 150
+"""What Python keeps of a record besides its bytes: the object, its offset and its arrival in three lists."""
+
+ATTRIBUTE_BYTES = 150
+"""What Python keeps of an attribute besides its text: two objects, and their place in a dictionary."""
+
+
+def attributes_footprint(attributes: Mapping[str, str]) -> int:
+    """Return about how many bytes of memory the attributes of a record take."""
+    texts = (text for pair in attributes.items() for text in pair)
+    return ATTRIBUTE_BYTES * len(attributes) + sum(
+        len(text) if text.isascii() else len(text.encode()) for text in texts
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
     """Records as they arrived, and where each came from.
@@ -59,6 +74,12 @@ class RecordBatch:
     def size(self) -> int:
         """Bytes of all records."""
         return sum(map(len, self.records))
+
+    @property
+    def footprint(self) -> int:
+        """About how many bytes of memory the batch takes: records, attributes, and what Python adds to each."""
+        given = getattr(self.provenance, "attributes", None) or ()
+        return self.size + RECORD_BYTES * len(self.records) + sum(map(attributes_footprint, given))
 
     @property
     def arrival(self) -> float:

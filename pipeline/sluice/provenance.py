@@ -30,7 +30,9 @@ class Origin:
 
     `offset` is the byte offset of the record in a file (decompressed), or its Kafka offset; `line` is 1-based
     where it is known; `arrival` is when the source received the record, in epoch seconds: publish time, log
-    time or the file's modification time. `redelivery` is set on a record that is redelivered.
+    time or the file's modification time. It is not `timed` if the source gave no time that can be stored: then the
+    arrival is when the record was read, and another one when it is read again. `redelivery` is set on a record that is
+    redelivered.
     """
 
     uri: str
@@ -41,6 +43,7 @@ class Origin:
     message_id: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     redelivery: RedeliveryOrigin | None = None
+    timed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,9 @@ class CsvProvenance(FileProvenance):
 class PartitionProvenance:
     """Records of one partition of a topic, found again by their offsets.
 
-    `arrivals` are their log times and `arrival` is the earliest, in epoch seconds. `attributes` are their headers
-    and keys; None if no record has any.
+    `topic_id` distinguishes the topic from others of its name, which have other records at the same offsets; it is
+    empty where brokers have no topic ids. `arrivals` are their log times and `arrival` is the earliest, in epoch
+    seconds. `attributes` are their headers and keys; None if no record has any.
     """
 
     uri: str
@@ -106,6 +110,9 @@ class PartitionProvenance:
     offsets: Sequence[int]
     arrivals: Sequence[float]
     attributes: Sequence[Mapping[str, str]] | None = None
+    topic_id: str = ""
+    untimed: frozenset[int] = frozenset()
+    """Indexes of the records whose source gave no time that can be stored."""
 
     @property
     def position(self) -> int:
@@ -114,12 +121,15 @@ class PartitionProvenance:
 
     def origin(self, index: int) -> Origin:
         """Return where record `index` (0-based) came from."""
+        offset = self.offsets[index]
         return Origin(
             self.uri,
             self.arrivals[index],
             partition=self.partition,
-            offset=self.offsets[index],
+            offset=offset,
+            message_id=f"{self.uri}/{self.partition}/{offset}/{self.topic_id}" if self.topic_id else None,
             attributes=self.attributes[index] if self.attributes is not None else {},
+            timed=index not in self.untimed,
         )
 
 
@@ -137,6 +147,8 @@ class MessageProvenance:
     arrivals: Sequence[float]
     attributes: Sequence[Mapping[str, str]] | None = None
     position: int = 0
+    untimed: frozenset[int] = frozenset()
+    """Indexes of the records whose source gave no time that can be stored."""
 
     def origin(self, index: int) -> Origin:
         """Return where message `index` (0-based) came from."""
@@ -145,6 +157,7 @@ class MessageProvenance:
             self.arrivals[index],
             message_id=self.message_ids[index],
             attributes=self.attributes[index] if self.attributes is not None else {},
+            timed=index not in self.untimed,
         )
 
 

@@ -6,6 +6,7 @@ graph, so they carry a `RunHandle`, which finds the state of its run in the proc
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -14,7 +15,10 @@ from typing import Any, Protocol, TypeVar
 from apache_beam.utils.shared import Shared
 
 from sluice.acknowledgements import PendingAcks
+from sluice.errors import SluiceError
 from sluice.telemetry import RunTotals
+
+_LOGGER = logging.getLogger("sluice")
 
 
 class Resource(Protocol):
@@ -83,6 +87,15 @@ class RunState:
     """Set when the run is to end: sources finish, everything on its way is stored and acknowledged."""
     over_limit: threading.Event = field(default_factory=threading.Event)
     """Set while more records were rejected than the job allows."""
+    failure: SluiceError | None = None
+    """Why the run drains although nobody asked for it."""
+
+    def fail(self, error: SluiceError) -> None:
+        """Drain the run because of `error`, of which its report then tells; only the first one counts."""
+        if self.failure is None:
+            self.failure = error
+            _LOGGER.error("%s; draining: what was read is stored and acknowledged", error)
+        self.draining.set()
 
 
 class RunHandle:

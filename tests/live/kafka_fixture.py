@@ -198,8 +198,8 @@ def delete_below(topic: OwnTopic, offset: int) -> None:
     topic.admin.delete_records([where])[TopicPartition(topic.name, 0)].result()
 
 
-def commit(topic: OwnTopic, offset: int) -> None:
+def commit(topic: OwnTopic, offset: int, metadata: str = "") -> None:
     from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
-    request = [ConsumerGroupTopicPartitions("g", [TopicPartition(topic.name, 0, offset)])]
+    request = [ConsumerGroupTopicPartitions("g", [TopicPartition(topic.name, 0, offset, metadata=metadata)])]
     topic.admin.alter_consumer_group_offsets(request)["g"].result()

@@ -9,12 +9,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from sluice.sources.streaming import (
     EARLIEST,
     END,
+    LATEST,
     MAX_BEHIND_WATERMARK,
     EndlessTracker,
     SharedWatermark,
     acknowledges_in_process,
     advance,
-    arrivals_above,
+    find_arrivals,
     finish,
     watermark_of,
 )
@@ -73,7 +74,16 @@ def test_arrivals_stay_within_a_month_of_the_watermark() -> None:
     watermark = 100 * DAY
     lowest = watermark - MAX_BEHIND_WATERMARK
     times = [watermark + 5, watermark - DAY, lowest, lowest - 0.001, 3.0]
-    assert arrivals_above(times, watermark) == [watermark + 5, watermark - DAY, lowest, lowest, lowest]
+    arrivals = find_arrivals(times, watermark, watermark + 9)
+    assert arrivals == ([watermark + 5, watermark - DAY, lowest, lowest, lowest], frozenset())
+
+
+@pytest.mark.parametrize(
+    "time", [-0.001, -1.0, -62_135_596_800.0, LATEST + 0.001, 1.7e12, 9.3e15, float("inf")]
+)
+def test_time_that_cannot_be_stored_is_the_time_of_reading(time: float) -> None:
+    assert find_arrivals([5.0, time, LATEST, time], 3.0, 7.5) == ([5.0, 7.5, LATEST, 7.5], frozenset({1, 3}))
+    assert find_arrivals([time], 100 * DAY, 3.0) == ([100 * DAY - MAX_BEHIND_WATERMARK], frozenset({0}))
 
 
 def test_shared_watermark_is_the_lowest_of_all_partitions() -> None:

@@ -155,11 +155,12 @@ def _first_delivery(rejected: Rejected, source: Source, run_started: float | Non
     """Return id and time of a record's first dead letter; a redelivered record keeps those that it has.
 
     The time chooses the folder in the log. It is the event's own time where it can be read, otherwise the arrival at
-    the source: publish time, log time or file time; neither changes when the record is read again. Where the log of
-    its event type has a folder for an hour or a day, it is the beginning of that, so that historical data with few
-    events a minute does not make one dead-letter file for each.
+    the source: publish time, log time or file time; neither changes when the record is read again. Without any of them
+    it is the beginning of 1970. Where the log of its event type has a folder for an hour or a day, it is the beginning
+    of that, so that historical data with few events a minute does not make one dead-letter file for each.
     """
-    time = _floor(rejected.event_time or _utc(rejected.origin.arrival), rejected.partition_minutes)
+    arrival = _utc(rejected.origin.arrival) if rejected.origin.timed else _EPOCH
+    time = _floor(rejected.event_time or arrival, rejected.partition_minutes)
     return RedeliveryOrigin(_letter_id(rejected, source), 1, time, run_started)
 
 

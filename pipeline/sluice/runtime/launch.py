@@ -232,7 +232,10 @@ def _run_streaming(launch: Launch, build_graph: GraphBuilder) -> Report | Submit
             ):
                 stack.enter_context(context)
             pipeline.run().wait_until_finish()
-        return launch.report(folders, started, live=True)
+        report = launch.report(folders, started, live=True)
+        if run.failure is not None:
+            report.failure = str(run.failure)
+        return report
 
 
 def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder, *, live: bool) -> Submitted:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
@@ -25,6 +25,9 @@ EARLIEST = 0.0
 
 END = sys.maxsize
 """Where an endless restriction stops; no offset ever reaches it."""
+
+LATEST = 253_402_300_799.0
+"""The last second of the year 9999, in epoch seconds: no later time can be stored."""
 
 MAX_BEHIND_WATERMARK = 31 * 86400.0
 """Seconds that a record's arrival may lie behind its source's watermark: as long as Pub/Sub retains a message. The
@@ -57,8 +60,18 @@ def acknowledges_in_process(options: PipelineOptions) -> bool:
     return runner is None or runner.rpartition(".")[2] == "PrismRunner"
 
 
-def arrivals_above(times: Iterable[float], watermark: float) -> list[float]:
-    """Return the arrivals of records, in epoch seconds: their own `times`, at most 31 days below `watermark`.
+class Arrivals(NamedTuple):
+    """When the records of a batch arrived, in epoch seconds, and the indexes of those whose source gave no time."""
+
+    times: list[float]
+    unknown: frozenset[int]
+
+
+def find_arrivals(times: Sequence[float], watermark: float, now: float) -> Arrivals:
+    """Return the arrivals of records: their own `times`, at most 31 days below `watermark`.
+
+    All are epoch seconds. A time before 1970 or after the year 9999 is none: brokers take any number from a producer,
+    such as microseconds in place of milliseconds. Such a record has arrived `now`.
 
     `decode` rejects events that are older than allowed_lateness at their arrival. A runner silently drops elements
     that are further below its watermark than the lateness of its windows, allowed_lateness + MAX_BEHIND_WATERMARK.
@@ -66,7 +79,9 @@ def arrivals_above(times: Iterable[float], watermark: float) -> list[float]:
     that are out of order by a month lose their true time.
     """
     lowest = watermark - MAX_BEHIND_WATERMARK
-    return [time if time >= lowest else lowest for time in times]
+    unknown = frozenset(index for index, time in enumerate(times) if not 0 <= time <= LATEST)
+    known = [now if index in unknown else time for index, time in enumerate(times)] if unknown else times
+    return Arrivals([time if time >= lowest else lowest for time in known], unknown)
 
 
 def watermark_of(estimator: ManualWatermarkEstimator) -> float:

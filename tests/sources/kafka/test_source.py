@@ -16,6 +16,7 @@ from sluice.sources.kafka.client import Outage, Topic, make_consumer
 from sluice.sources.kafka.connector import KafkaConnector
 from sluice.sources.kafka.source import (
     AckTokenRead,
+    DiscoveredPartition,
     KafkaSource,
     OffsetSpanRead,
     PartitionDiscovery,
@@ -25,6 +26,7 @@ from sluice.sources.kafka.source import (
 )
 
 from devservers.ports import free_port
+from tests.growth import LINEAR, growth_of_cpu_time
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,9 @@ def test_pickled_steps_contain_no_secret(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "hush" not in repr(vars(KafkaSource(topic)))
 
 
+PARTITION = DiscoveredPartition(2, 0.0, 0, "T0p1c")
+
+
 class Sent(NamedTuple):
     """A message as the client hands it over."""
 
@@ -150,23 +155,63 @@ def test_batches_are_bounded_in_records_and_bytes() -> None:
     assert [len(part) for part in cut([small, large, small, small, small, small, small])] == [2, 4, 1]
 
 
+def test_keys_and_headers_count_in_the_size_of_a_batch() -> None:
+    key, header = b"k" * (1 << 20), [("h", b"v" * (1 << 20))]
+    assert [len(part) for part in cut([Sent(key_=key)] * 9)] == [4, 4, 1]
+    assert [len(part) for part in cut([Sent(headers_=[*header])] * 9)] == [4, 4, 1]
+    assert [len(part) for part in cut([Sent(None, key_=key)] * 9)] == [4, 4, 1]  # tombstones
+    many: list[tuple[str, bytes | None]] = [("", None)] * 1000
+    assert [len(part) for part in cut([Sent(headers_=many)] * 100)] == [28, 28, 28, 16]
+
+
+def test_headers_of_one_name_take_linear_time() -> None:
+    def work(size: int) -> object:
+        headers: list[tuple[str, bytes | None]] = [(f"a#{number}", None) for number in range(size)]
+        return attributes_of(None, headers + [("a", b"")] * size)
+
+    assert growth_of_cpu_time(work, 20_000) < LINEAR
+
+
+class Unreadable(Sent):
+    """A message with a header whose name is not UTF-8, which the client cannot return."""
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        b"\xff".decode()
+        return None
+
+
+def test_headers_that_cannot_be_read_are_named() -> None:
+    batch = make_batch("kafka://t", PARTITION, [Unreadable(b"a", at=5)], 0.0, 1.0)
+    assert batch is not None
+    assert batch.origin(0).attributes == {
+        "kafka.headers;unreadable": "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+    }
+
+
 def test_messages_become_a_batch_with_offsets_and_times() -> None:
     sent = [Sent(b"a", 3, 5500), Sent(None, 4, 5600, b"k"), Sent(b"b", 7, 5250), Sent(b"c", 8, -1)]
-    batch = make_batch("kafka://t", 2, sent, 5.0)
+    batch = make_batch("kafka://t", PARTITION, sent, 5.0, 6.5)
     assert batch is not None
-    assert (batch.records, batch.arrival) == ([b"a", b"b", b"c"], 5.0)
-    assert batch.provenance == PartitionProvenance("kafka://t", 5.0, 2, [3, 7, 8], [5.5, 5.25, 5.0])
+    assert (batch.records, batch.arrival) == ([b"a", b"b", b"c"], 5.25)
+    assert batch.provenance == PartitionProvenance(
+        "kafka://t", 5.25, 2, [3, 7, 8], [5.5, 5.25, 6.5], topic_id="T0p1c", untimed=frozenset({2})
+    )
+    assert batch.origin(1).message_id == "kafka://t/2/7/T0p1c"
 
 
 def test_tombstones_alone_make_no_batch() -> None:
-    assert make_batch("kafka://t", 2, [Sent(None, 3), Sent(None, 4)], 0.0) is None
+    assert make_batch("kafka://t", PARTITION, [Sent(None, 3), Sent(None, 4)], 0.0, 0.0) is None
 
 
 @pytest.mark.parametrize(
     ("key", "headers", "expected"),
     [
-        (None, None, {}),
-        (b"k", None, {"kafka.key": "k"}),
+        (None, [], {}),
+        (b"k", [], {"kafka.key": "k"}),
+        (b"", [("", None), ("", b"")], {"kafka.key": "", "": "", "#2": ""}),
+        (b"a\0b", [("kafka.key", b"other")], {"kafka.key;base64": "YQBi", "kafka.key": "other"}),
+        (b"k", [("kafka.key", b"other")], {"kafka.key": "k", "kafka.key#2": "other"}),
+        (None, [("a#2", b"1"), ("a", b"2"), ("a", b"3")], {"a#2": "1", "a": "2", "a#3": "3"}),
         (None, [("a", b"1"), ("b", None), ("c", b"")], {"a": "1", "b": "", "c": ""}),
         (
             b"\xff",
@@ -177,7 +222,7 @@ def test_tombstones_alone_make_no_batch() -> None:
     ],
 )
 def test_key_and_headers_become_attributes(
-    key: bytes | None, headers: list[tuple[str, bytes | None]] | None, expected: dict[str, str]
+    key: bytes | None, headers: list[tuple[str, bytes | None]], expected: dict[str, str]
 ) -> None:
     assert attributes_of(key, headers) == expected
 

@@ -17,6 +17,7 @@ from tests.origins import message_ids_of, origins_of
 
 DAY = 86400.0
 PUBLISHED = 1_739_020_000.25
+NOW = PUBLISHED + 60
 
 
 def test_source_is_unbounded_and_of_unknown_size() -> None:
@@ -29,7 +30,9 @@ def message(number: int, published: float = PUBLISHED, **attributes: str) -> Mes
 
 
 def test_batch_is_in_the_order_of_publishing() -> None:
-    batch = to_batch("pubsub://u", [message(2, PUBLISHED + 1), message(1), message(3, PUBLISHED + 1, a="b")])
+    batch = to_batch(
+        "pubsub://u", [message(2, PUBLISHED + 1), message(1), message(3, PUBLISHED + 1, a="b")], NOW
+    )
     assert batch.records == [b"1", b"2", b"3"]
     assert message_ids_of(batch) == ["id-1", "id-2", "id-3"]
     assert batch.arrival == PUBLISHED
@@ -40,18 +43,27 @@ def test_batch_is_in_the_order_of_publishing() -> None:
 
 def test_arrival_is_at_most_a_month_before_the_watermark() -> None:
     old, ancient = message(1, PUBLISHED - 30 * DAY), message(2, PUBLISHED - 32 * DAY)
-    batch = to_batch("pubsub://u", [old, ancient], watermark=PUBLISHED)
+    batch = to_batch("pubsub://u", [old, ancient], NOW, watermark=PUBLISHED)
     assert batch.provenance.arrivals == [PUBLISHED - 31 * DAY, PUBLISHED - 30 * DAY]
 
 
+@pytest.mark.parametrize("published", [-1.0, -62_135_596_800.0, 253_402_300_800.0, 1e18])
+def test_message_without_a_storable_publish_time_has_arrived_now(published: float) -> None:
+    batch = to_batch("pubsub://u", [message(1), message(2, published)], NOW)
+    assert sorted(batch.provenance.arrivals) == [PUBLISHED, NOW]
+    assert batch.arrival == PUBLISHED
+    timed = {origin.message_id: (origin.timed, origin.arrival) for origin in origins_of(batch)}
+    assert timed == {"id-1": (True, PUBLISHED), "id-2": (False, NOW)}
+
+
 def test_origin_of_a_message_has_its_id() -> None:
-    batch = to_batch("pubsub://u", [message(1), message(2, a="b")])
+    batch = to_batch("pubsub://u", [message(1), message(2, a="b")], NOW)
     assert batch.origin(1) == Origin("pubsub://u", PUBLISHED, message_id="id-2", attributes={"a": "b"})
 
 
 def test_redelivered_message_is_the_same_dead_letter() -> None:
-    first = to_batch("pubsub://u", [message(1), message(2)])
-    again = to_batch("pubsub://u", [message(2, deliveryAttempt="2")])
+    first = to_batch("pubsub://u", [message(1), message(2)], NOW)
+    again = to_batch("pubsub://u", [message(2, deliveryAttempt="2")], NOW)
     dead_letters = [
         make_dead_letter(
             Rejected(

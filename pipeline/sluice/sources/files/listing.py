@@ -17,13 +17,20 @@ from sluice.errors import SourceError
 from sluice.sources.files.patterns import Pattern, States, literal_start, scheme_of, split_pattern
 from sluice.storage.base import printable
 
+_EARLIEST, _LATEST = -62_135_596_800.0, 253_402_300_799.0
+"""The first second of the year 1 and the last of the year 9999, in epoch seconds."""
+
 
 class FoundFile(NamedTuple):
-    """A file that a pattern matches; `size` in bytes as stored, `modified` in epoch seconds."""
+    """A file that a pattern matches; `size` in bytes as stored, `modified` in epoch seconds, of the years 1 to 9999.
+
+    `inode` identifies the file on a local disk: a file that replaces another one under its name has another.
+    """
 
     uri: str
     size: int
     modified: float
+    inode: int = 0
 
 
 def find_files(url: str) -> list[FoundFile]:
@@ -105,7 +112,7 @@ def _found_local(path: str) -> FoundFile:
         what = "a name in UTF-8" if name != path else "a file"
         message = f"{printable(name)}: cannot read: expected {what}"
         raise SourceError(message)
-    return FoundFile(path, status.st_size, status.st_mtime)
+    return FoundFile(path, status.st_size, storable(status.st_mtime), status.st_ino)
 
 
 def _find_remote(url: str) -> list[FoundFile]:
@@ -140,7 +147,12 @@ def _list_remote(files: FileSystem, folder: str, start: str, text: str) -> list[
 
 def _found_remote(metadata: FileMetadata) -> FoundFile:
     modified = float(metadata.last_updated_in_seconds or 0)
-    return FoundFile(metadata.path, metadata.size_in_bytes, modified)
+    return FoundFile(metadata.path, metadata.size_in_bytes, storable(modified))
+
+
+def storable(modified: float) -> float:
+    """Return a modification time, or the nearest one of the years 1 to 9999: file systems have any number there."""
+    return min(max(modified, _EARLIEST), _LATEST)
 
 
 def _skip_credentials(uri: str) -> None:

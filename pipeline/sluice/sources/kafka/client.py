@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sluice.errors import SourceError
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer
+    from confluent_kafka import Consumer, TopicPartition
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -122,8 +122,31 @@ def check_topic(topic: Topic) -> None:
         raise SourceError(message)
 
 
-def find_start(consumer: Consumer, topic: Topic, partition: int, *, new: bool) -> int:
+_NO_TOPIC_ID = "A" * 22
+"""The id that brokers without topic ids give: zero."""
+
+_METADATA = "topic_id="
+"""Precedes the id of the topic in the metadata of a committed offset."""
+
+
+def plain_topic_id(topic_id: object) -> str:
+    """Return the id of a topic as Kafka's tools print it, in base64 for URLs; empty if the broker has none."""
+    text = str(topic_id).rstrip("=").replace("+", "-").replace("/", "_")
+    return "" if text in ("None", _NO_TOPIC_ID) else text
+
+
+def commit_metadata(topic_id: str) -> str:
+    """Return the metadata of a committed offset, which binds it to the topic with this id."""
+    return f"{_METADATA}{topic_id}" if topic_id else ""
+
+
+def find_start(
+    consumer: Consumer, topic: Topic, partition: int, *, new: bool = False, topic_id: str = ""
+) -> int:
     """Return the first offset to read of a partition; a partition that is `new` since the job began is read whole.
+
+    A committed offset counts if it is one of the topic with this id. One without an id, as other programs commit, or
+    of a broker that has none, counts as it is.
 
     Raises:
         KafkaException: no broker answers.
@@ -131,30 +154,43 @@ def find_start(consumer: Consumer, topic: Topic, partition: int, *, new: bool) -
     """
     from confluent_kafka import KafkaException, TopicPartition
 
-    def answer(partitions: list[TopicPartition]) -> int:
+    def answer(partitions: list[TopicPartition]) -> TopicPartition:
         if partitions[0].error is not None:
             raise KafkaException(partitions[0].error)
-        offset: int = partitions[0].offset
-        return offset
+        return partitions[0]
 
     where = TopicPartition(topic.name, partition)
     low, high = consumer.get_watermark_offsets(where, timeout=ANSWER_SECONDS)
     if topic.start == "committed":
         committed = answer(consumer.committed([where], timeout=ANSWER_SECONDS))
-        if committed >= 0 and not low <= committed <= high:
-            _LOGGER.warning(
-                "%s, partition %d: the group %s is at offset %d, but the partition has %d to %d; reading "
-                "from %d",
-                *(topic.uri, partition, topic.group, committed, low, high, low),
-            )
-        return committed if low <= committed <= high else low
+        return _committed_start(topic, committed, topic_id, low, high)
     if new or topic.start == "earliest":
         return low
     if isinstance(topic.start, str):  # latest
         return high
     at = TopicPartition(topic.name, partition, math.ceil(topic.start * 1000))
-    first = answer(consumer.offsets_for_times([at], timeout=ANSWER_SECONDS))
+    first: int = answer(consumer.offsets_for_times([at], timeout=ANSWER_SECONDS)).offset
     return first if first >= 0 else high
+
+
+def _committed_start(topic: Topic, committed: TopicPartition, topic_id: str, low: int, high: int) -> int:
+    """Return the committed offset if it is one of this topic that can be read; else `low`, with a warning."""
+    offset: int = committed.offset
+    if offset < 0:
+        return low
+    found = committed.metadata or ""
+    read = found.removeprefix(_METADATA) if found.startswith(_METADATA) else ""
+    where = f"{topic.uri}, partition {committed.partition}: the group {topic.group} is at offset {offset}"
+    if read and topic_id and read != topic_id:
+        _LOGGER.warning(
+            "%s of the topic with the id %s, which was deleted and created again with the id %s; reading from %d",
+            *(where, read, topic_id, low),
+        )
+        return low
+    if not low <= offset <= high:
+        _LOGGER.warning("%s, but the partition has %d to %d; reading from %d", where, low, high, low)
+        return low
+    return offset
 
 
 class Outage:

@@ -65,11 +65,10 @@ class CommitStored(beam.PTransform):
 
 
 def _read_updates(batch: RecordBatch) -> Iterator[tuple[int, list[CommitUpdate]]]:
-    if isinstance(batch.provenance, PartitionProvenance) and batch.offset_span is not None:
-        yield (
-            batch.provenance.partition,
-            [CommitUpdate(batch.offset_span.end, len(batch.records), batch.offset_span)],
-        )
+    provenance, span = batch.provenance, batch.offset_span
+    if isinstance(provenance, PartitionProvenance) and span is not None:
+        update = CommitUpdate(span.end, len(batch.records), span, provenance.topic_id)
+        yield provenance.partition, [update]
 
 
 def _stored_updates(acks: Acks) -> Iterable[tuple[int, list[CommitUpdate]]]:
@@ -111,7 +110,7 @@ class CommitPrefix(beam.DoFn):
             prefix.add(update)
         state.write(msgspec.msgpack.encode(prefix))
         if prefix.offset != before:
-            self._commit(partition, prefix.offset, timer)
+            self._commit(partition, prefix, timer)
 
     @on_timer(_TIMER)  # type: ignore[untyped-decorator]
     def retry(
@@ -119,9 +118,9 @@ class CommitPrefix(beam.DoFn):
     ) -> None:
         """Repeat a commit that failed: the next update may come much later."""
         prefix = msgspec.msgpack.decode(state.read(), type=ContiguousPrefix)
-        self._commit(partition, prefix.offset, timer)
+        self._commit(partition, prefix, timer)
 
-    def _commit(self, partition: int, offset: int, timer: Any) -> None:
-        self._commits.request(partition, offset)
+    def _commit(self, partition: int, prefix: ContiguousPrefix, timer: Any) -> None:
+        self._commits.request(partition, prefix.offset, prefix.topic_id)
         if not self._commits.flush():
             timer.set(Timestamp.now() + _RETRY_SECONDS)

@@ -15,12 +15,14 @@ from sluice.elements import OffsetSpan
 class CommitUpdate(NamedTuple):
     """Either that a batch was read, or how many of its records are stored.
 
-    `end` is the offset behind the batch and names it. `offset_span` is None for stored records.
+    `end` is the offset behind the batch and names it. `offset_span` is None for stored records. `topic_id` is that of
+    the topic that a batch was read from.
     """
 
     end: int
     records: int
     offset_span: OffsetSpan | None
+    topic_id: str = ""
 
 
 class ContiguousPrefix(msgspec.Struct, array_like=True):
@@ -35,6 +37,8 @@ class ContiguousPrefix(msgspec.Struct, array_like=True):
     """Batches that were read and are not in the prefix yet: start -> end."""
     outstanding: dict[int, int] = msgspec.field(default_factory=dict)
     """End of a batch -> records that are not stored yet; below 0 if some were stored before the batch was known."""
+    topic_id: str = ""
+    """Of the topic that the offsets belong to."""
 
     def add(self, update: CommitUpdate) -> None:
         """Apply an update, and extend the prefix over all complete batches that follow it."""
@@ -43,6 +47,7 @@ class ContiguousPrefix(msgspec.Struct, array_like=True):
         self.outstanding[update.end] = self.outstanding.get(update.end, 0) + change
         if span is not None:
             self.ends[span.start] = update.end
+            self.topic_id = update.topic_id
             if span.first:
                 self.offset = span.start
         while self.offset in self.ends and not self.outstanding[self.ends[self.offset]]:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.clock import Clock
 from sluice.errors import SourceError
@@ -17,10 +17,12 @@ from sluice.sources.kafka.client import (
     Outage,
     Topic,
     client_settings,
+    commit_metadata,
     find_start,
     make_consumer,
     reason_of,
 )
+from sluice.sources.kafka.identity import TopicDescription, TopicIdentity, another_topic
 from sluice.sources.kafka.prefix import ReadOffsets
 from sluice.sources.streaming import EARLIEST, END, SharedWatermark
 
@@ -50,6 +52,13 @@ _CLOSE_SECONDS = 20.0
 _CLOSE_PAUSE_SECONDS = 0.5
 
 
+class Position(NamedTuple):
+    """An offset of the topic with this id, which is empty where brokers have no topic ids."""
+
+    offset: int
+    topic_id: str
+
+
 class Commits:
     """The offsets of a consumer group: committed about once a second, without waiting for the broker.
 
@@ -63,16 +72,21 @@ class Commits:
         self._topic = topic
         self._admin: AdminClient | None = None
         self._lock = threading.Lock()
-        self._requested: dict[int, int] = {}
-        self._sent: dict[int, int] = {}
+        self._requested: dict[int, Position] = {}
+        self._sent: dict[int, Position] = {}
         self._answer: Future[ConsumerGroupTopicPartitions] | None = None
         self._next = 0.0
         self._warned = False
 
-    def request(self, partition: int, offset: int) -> None:
-        """Request the commit of an offset below which all is stored; a lower one than before has no effect."""
+    def request(self, partition: int, offset: int, topic_id: str = "") -> None:
+        """Request the commit of an offset below which all is stored, of the topic with this id.
+
+        A lower offset of this topic than before has no effect.
+        """
         with self._lock:
-            self._requested[partition] = max(offset, self._requested.get(partition, offset))
+            before = self._requested.get(partition)
+            if before is None or before.topic_id != topic_id or before.offset < offset:
+                self._requested[partition] = Position(offset, topic_id)
 
     def partitions(self) -> list[int]:
         """Return the partitions whose offsets are committed here."""
@@ -99,19 +113,22 @@ class Commits:
                 self._receive(self._send(new))
             return self._sent == self._requested
 
-    def _unsent(self) -> dict[int, int]:
+    def _unsent(self) -> dict[int, Position]:
         return {part: at for part, at in self._requested.items() if self._sent.get(part) != at}
 
-    def _send(self, offsets: dict[int, int]) -> Future[ConsumerGroupTopicPartitions]:
+    def _send(self, positions: dict[int, Position]) -> Future[ConsumerGroupTopicPartitions]:
         from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
         from confluent_kafka.admin import AdminClient
 
         self._admin = self._admin or AdminClient(client_settings(self._topic))
         group, name = self._topic.group, self._topic.name
-        parts = [TopicPartition(name, part, at) for part, at in offsets.items()]
+        parts = [
+            TopicPartition(name, part, at.offset, metadata=commit_metadata(at.topic_id))
+            for part, at in positions.items()
+        ]
         request = [ConsumerGroupTopicPartitions(group, parts)]
         answers = self._admin.alter_consumer_group_offsets(request, request_timeout=ANSWER_SECONDS)
-        self._sent |= offsets
+        self._sent |= positions
         return answers[group]
 
     def _receive(self, answer: Future[ConsumerGroupTopicPartitions]) -> None:
@@ -284,7 +301,9 @@ class Readers:
         """Prepare the client; nothing is connected yet."""
         self.watermark = SharedWatermark()
         self.commits = Commits(topic)
+        self.identity = TopicIdentity(topic)
         self._topic = topic
+        self._topic_id = ""
         self._clock = clock
         self._run = run
         self._outage = Outage(topic.uri)
@@ -296,24 +315,33 @@ class Readers:
     def _on_error(self, reason: str) -> None:
         self._reason = reason
 
-    def partitions(self) -> int | None:
-        """Return how many partitions the topic has; None if no broker answers now. They are never taken away."""
-        from confluent_kafka import KafkaException
+    def look(self) -> TopicDescription | None:
+        """Return id and number of partitions of the topic; None if no broker answers now, or has no such topic.
 
-        try:
-            metadata = self._metadata_client.list_topics(self._topic.name, timeout=_QUICK_ANSWER_SECONDS)
-        except KafkaException:
-            return None
-        return len(metadata.topics[self._topic.name].partitions) or None
+        Raises:
+            SourceError: it is another topic than at the first look.
 
-    def start_offset(self, partition: int, *, new: bool) -> int:
-        """Return the first offset to read of a partition; wait until a broker answers or the run drains."""
+        """
+        description = self.identity.describe()
+        if description is not None and description.id != self._topic_id:
+            if self._topic_id:
+                raise another_topic(self._topic, self._topic_id, description.id)
+            self._topic_id = description.id
+        return description
+
+    def start_offset(self, partition: int, topic_id: str, *, new: bool) -> int:
+        """Return the first offset to read of a partition of the topic with this id; see `find_start`.
+
+        It waits until a broker answers or the run drains.
+        """
         from confluent_kafka import KafkaException
 
         # Not a RetryPolicy: the wait must end when the run drains, and has no limit of its own.
         while not self._run.draining.is_set():
             try:
-                return find_start(self._metadata_client, self._topic, partition, new=new)
+                if new:  # the client knows the partitions of its last look alone
+                    self._metadata_client.list_topics(self._topic.name, timeout=ANSWER_SECONDS)
+                return find_start(self._metadata_client, self._topic, partition, new=new, topic_id=topic_id)
             except KafkaException as error:
                 self._metadata_client.poll(0)  # calls _on_error with the reason
                 self._outage.failed(partition, f"{reason_of(error)}: {self._reason}")
@@ -334,7 +362,7 @@ class Readers:
     def close(self) -> None:
         """Commit the stored prefixes, if this process knows them, and disconnect."""
         for partition in self.commits.partitions():
-            self.commits.request(partition, self._readers[partition].offsets.stored)
+            self.commits.request(partition, self._readers[partition].offsets.stored, self._topic_id)
         wait_until(self.commits.flush, _CLOSE_SECONDS, _CLOSE_PAUSE_SECONDS)
         for reader in self._readers.values():
             reader.close()

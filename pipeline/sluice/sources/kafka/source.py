@@ -21,11 +21,13 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration
 
 from sluice.clock import Clock, system_clock
-from sluice.elements import OffsetSpan, RecordBatch
+from sluice.elements import ATTRIBUTE_BYTES, OffsetSpan, RecordBatch
+from sluice.errors import SourceError
 from sluice.provenance import PartitionProvenance
 from sluice.run_state import RunHandle
 from sluice.sources.kafka.client import Topic, check_topic
 from sluice.sources.kafka.commits import CommitStored, ack_token_of
+from sluice.sources.kafka.identity import TopicDescription
 from sluice.sources.kafka.reader import WATERMARK_SLACK, PartitionReader, Readers, open_readers
 from sluice.sources.streaming import (
     END,
@@ -35,7 +37,7 @@ from sluice.sources.streaming import (
     StreamingSource,
     acknowledges_in_process,
     advance,
-    arrivals_above,
+    find_arrivals,
     finish,
     watermark_of,
 )
@@ -43,11 +45,15 @@ from sluice.sources.streaming import (
 KEY = "kafka.key"
 """Attribute that holds a record's key, beside those that hold its headers."""
 
+UNREADABLE = "kafka.headers;unreadable"
+"""Attribute in place of the headers of a record that cannot be read."""
+
 _BATCH_RECORDS = 2_000
 _BATCH_BYTES = 4 << 20
 _BUNDLE_RECORDS = 20_000
+_BUNDLE_BYTES = 64 << 20
 _BUNDLE_SECONDS = 0.25
-"""A bundle ends soon, so that its records are processed and the watermark advances."""
+"""A bundle ends soon, so that its records are processed, the watermark advances and the limit of memory is asked."""
 
 _PAUSE = Duration(seconds=0.5)
 """Until the next look at a partition that has been read to its end, or whose reading is suspended."""
@@ -91,18 +97,22 @@ class KafkaSource(StreamingSource):
         return (
             begin
             | "Start" >> beam.Impulse()
-            | "Find partitions" >> beam.ParDo(PartitionDiscovery(*arguments))
+            | "Find partitions" >> beam.ParDo(PartitionDiscovery(*arguments, drains=read is AckTokenRead))
             | "Spread partitions" >> beam.Reshuffle()
             | "Read partitions" >> beam.ParDo(read(*arguments)).with_output_types(RecordBatch)
         )
 
 
 class DiscoveredPartition(NamedTuple):
-    """A partition to read from the offset `start` on. All its records arrived after `since`, in epoch seconds."""
+    """A partition to read from the offset `start` on. All its records arrived after `since`, in epoch seconds.
+
+    The offset is one of the topic with the id `topic_id`, which is empty where brokers have no topic ids.
+    """
 
     number: int
     since: float
     start: int
+    topic_id: str = ""
 
 
 class _KafkaDoFn(beam.DoFn, EndlessRestrictions):
@@ -123,7 +133,15 @@ class PartitionDiscovery(_KafkaDoFn):
 
     Its restriction counts partitions, since they are numbered and never removed. Its watermark is the time of the
     last look, so that it cannot run ahead of the records of a new partition.
+
+    If the topic was deleted and created again, the job ends with an error. With `drains`, what was read of the former
+    one is stored before.
     """
+
+    def __init__(self, topic: Topic, clock: Clock, handle: RunHandle, *, drains: bool = False) -> None:
+        """`handle` finds the state of the run."""
+        super().__init__(topic, clock, handle)
+        self._drains = drains
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
@@ -139,16 +157,27 @@ class PartitionDiscovery(_KafkaDoFn):
         readers = self._readers()
         asked, since = self._clock(), watermark_of(watermark)
         known = tracker.current_restriction().start
-        partitions = readers.partitions()
-        for number in range(known, partitions or 0):
+        topic = self._look(readers)
+        if topic is None:
+            tracker.defer_remainder(_DISCOVERY)
+            return
+        for number in range(known, topic.partitions):
             if not tracker.try_claim(number):
                 return
             readers.watermark.advance(number, since)
-            start = readers.start_offset(number, new=known > 0)
-            yield TimestampedValue(DiscoveredPartition(number, since, start), since)
-        if partitions is not None:
-            advance(watermark, asked - WATERMARK_SLACK)
+            start = readers.start_offset(number, topic.id, new=known > 0)
+            yield TimestampedValue(DiscoveredPartition(number, since, start, topic.id), since)
+        advance(watermark, asked - WATERMARK_SLACK)
         tracker.defer_remainder(_DISCOVERY)
+
+    def _look(self, readers: Readers) -> TopicDescription | None:
+        try:
+            return readers.look()
+        except SourceError as error:
+            if not self._drains:
+                raise
+            self._handle.state.fail(error)
+            return None
 
 
 class _PartitionRead(_KafkaDoFn):
@@ -159,19 +188,28 @@ class _PartitionRead(_KafkaDoFn):
     def _read(
         self, partition: DiscoveredPartition, reader: PartitionReader, tracker: Any, progress: float
     ) -> Iterator[tuple[RecordBatch | None, int]]:
-        """Claim and yield batches, or None for offsets without a record, each with the offset behind it."""
-        left, deadline = _BUNDLE_RECORDS, time.monotonic() + _BUNDLE_SECONDS
+        """Claim and yield batches, or None for offsets without a record, each with the offset behind it.
+
+        Raises:
+            SourceError: the topic was deleted and created again, or the partition ends before the position.
+
+        """
+        left, room, deadline = _BUNDLE_RECORDS, _BUNDLE_BYTES, time.monotonic() + _BUNDLE_SECONDS
         end = reader.position
-        while left > 0 and time.monotonic() < deadline:
+        while left > 0 and room > 0 and time.monotonic() < deadline:
             messages = reader.read(left)
+            if messages and not self._readers().identity.confirm(partition.topic_id, time.monotonic()):
+                reader.seek(end)  # they are read again once a broker answers
+                return
             left -= len(messages)
             for chunk in cut(messages):
                 end = chunk[-1].offset() + 1
                 if not tracker.try_claim(end - 1):
                     return
-                batch = make_batch(self._topic.uri, partition.number, chunk, progress)
+                batch = make_batch(self._topic.uri, partition, chunk, progress, self._clock())
                 if batch is not None:
                     reader.observe(max(batch.provenance.arrivals))
+                    room -= batch.footprint
                 yield batch, end
             if reader.position > end:
                 end = reader.position
@@ -209,15 +247,17 @@ class AckTokenRead(_PartitionRead):
         advance(watermark, readers.watermark.advance(partition.number, progress))
         acks = self._handle.state.acks
         full = acks.is_full()
-        if not full:
-            for batch, end in self._read(partition, reader, tracker, progress):
+        try:
+            for batch, end in self._read(partition, reader, tracker, progress) if not full else ():
                 on_stored = reader.offsets.add(end)
                 if batch is None:
                     on_stored()
                     continue
-                ack_token = acks.issue(len(batch.records), batch.size, on_stored)
+                ack_token = acks.issue(len(batch.records), batch.footprint, on_stored)
                 yield TimestampedValue(replace(batch, ack_token=ack_token), max(progress, batch.arrival))
-        readers.commits.request(partition.number, reader.offsets.stored)
+        except SourceError as error:
+            self._handle.state.fail(error)  # what was read cannot be read again, so it is stored first
+        readers.commits.request(partition.number, reader.offsets.stored, partition.topic_id)
         readers.commits.poll()
         tracker.defer_remainder(_PAUSE if full else _pause(reader))
 
@@ -242,7 +282,10 @@ class OffsetSpanRead(_PartitionRead):
         advance(watermark, progress)
         for read, end in self._read(partition, reader, tracker, progress):
             batch = read or RecordBatch(
-                [], PartitionProvenance(self._topic.uri, progress, partition.number, [], [])
+                [],
+                PartitionProvenance(
+                    self._topic.uri, progress, partition.number, [], [], topic_id=partition.topic_id
+                ),
             )
             offset_span = OffsetSpan(start, end, first=start == partition.start)
             batch = replace(batch, ack_token=ack_token_of(partition.number, end), offset_span=offset_span)
@@ -252,10 +295,15 @@ class OffsetSpanRead(_PartitionRead):
 
 
 def cut(messages: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Yield `messages` in parts of at most _BATCH_RECORDS, each ended by the one that reaches _BATCH_BYTES."""
+    """Yield `messages` in parts of at most _BATCH_RECORDS, each ended by the one that reaches _BATCH_BYTES.
+
+    Keys and headers count, too: a record can consist of nothing else.
+    """
     start = size = 0
     for index, message in enumerate(messages, 1):
-        size += len(message)
+        size += len(message) + len(message.key() or b"")
+        for name, value in _headers(message):
+            size += ATTRIBUTE_BYTES + len(name) + len(value or b"")
         if size >= _BATCH_BYTES or index - start >= _BATCH_RECORDS:
             yield messages[start:index]
             start, size = index, 0
@@ -263,50 +311,67 @@ def cut(messages: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield messages[start:]
 
 
-def make_batch(uri: str, partition: int, messages: Sequence[Any], watermark: float) -> RecordBatch | None:
-    """Return the records of `messages` that have a value; None if none has."""
+def make_batch(
+    uri: str, partition: DiscoveredPartition, messages: Sequence[Any], watermark: float, now: float
+) -> RecordBatch | None:
+    """Return the records of `messages` that have a value; None if none has.
+
+    A record without a log time that can be stored has arrived `now`, in epoch seconds, as `watermark` is.
+    """
     valued = [message for message in messages if message.value() is not None]
     if len(valued) < len(messages):
         _TOMBSTONES.inc(len(messages) - len(valued))
     if not valued:
         return None
-    arrivals = arrivals_above([_time(message, watermark) for message in valued], watermark)
-    attributes = [attributes_of(message.key(), message.headers()) for message in valued]
+    # Brokers take any number from a producer; -1 is what records written before Kafka 0.10 have.
+    arrivals = find_arrivals([message.timestamp()[1] / 1000 for message in valued], watermark, now)
+    attributes = [attributes_of(message.key(), _headers(message)) for message in valued]
     provenance = PartitionProvenance(
         uri=uri,
-        arrival=min(arrivals),
-        partition=partition,
+        arrival=min(arrivals.times),
+        partition=partition.number,
         offsets=[message.offset() for message in valued],
-        arrivals=arrivals,
+        arrivals=arrivals.times,
         attributes=attributes if any(attributes) else None,
+        topic_id=partition.topic_id,
+        untimed=arrivals.unknown,
     )
     return RecordBatch([message.value() for message in valued], provenance)
 
 
-def _time(message: Any, watermark: float) -> float:
-    """Return a record's log time in epoch seconds; records written before Kafka 0.10 have none."""
-    milliseconds = message.timestamp()[1]
-    return milliseconds / 1000 if milliseconds >= 0 else watermark
+def _headers(message: Any) -> Sequence[tuple[str, bytes | None]]:
+    """Return the headers of a message; the client raises if one of their names is not UTF-8."""
+    try:
+        return message.headers() or ()
+    except UnicodeDecodeError as error:
+        return [(UNREADABLE, str(error).encode())]
 
 
-def attributes_of(key: bytes | None, headers: Sequence[tuple[str, bytes | None]] | None) -> Mapping[str, str]:
+def attributes_of(key: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> Mapping[str, str]:
     """Return a record's headers, and its key as KEY.
 
-    A value that is not UTF-8 is in base64, under its name with `;base64` behind. A header without a value is empty.
-    Of headers with the same name the second is `NAME#2`, and so on.
+    A value that is not UTF-8, or has a zero character, is in base64, under its name with `;base64` behind. A header
+    without a value is empty. Of headers with the same name the second is `NAME#2`, and so on.
     """
     if key is None and not headers:
         return {}
     attributes: dict[str, str] = {}
-    for header, value in ((KEY, key), *(headers or ())) if key is not None else headers or ():
-        name = header
-        try:
-            text = (value or b"").decode()
-        except UnicodeDecodeError:
-            name, text = f"{header};base64", base64.b64encode(value or b"").decode()
-        number = 1
-        while name in attributes:
-            number += 1
-            name = f"{header}#{number}"
+    numbers: dict[str, int] = {}
+    for header, value in ((KEY, key), *headers) if key is not None else headers:
+        text, is_text = _text(value or b"")
+        name = base = header if is_text else f"{header};base64"
+        while name in attributes:  # from the last number on: a record may have a name thousands of times
+            numbers[base] = numbers.get(base, 1) + 1
+            name = f"{base}#{numbers[base]}"
         attributes[name] = text
     return attributes
+
+
+def _text(value: bytes) -> tuple[str, bool]:
+    """Return a value as text, and whether it is the value itself; otherwise it is in base64."""
+    try:
+        if b"\0" not in value:
+            return value.decode(), True
+    except UnicodeDecodeError:
+        pass
+    return base64.b64encode(value).decode(), False

@@ -18,7 +18,8 @@ from apache_beam.transforms.window import GlobalWindow, TimestampedValue
 from apache_beam.utils.timestamp import Duration
 from apache_beam.utils.windowed_value import WindowedValue
 
-from sluice.elements import RecordBatch
+from sluice.clock import system_clock
+from sluice.elements import RecordBatch, attributes_footprint
 from sluice.provenance import MessageProvenance
 from sluice.run_state import RunHandle
 from sluice.sources.pubsub.client import Address, check_subscription
@@ -30,7 +31,7 @@ from sluice.sources.streaming import (
     StreamingSource,
     acknowledges_in_process,
     advance,
-    arrivals_above,
+    find_arrivals,
     finish,
     watermark_of,
 )
@@ -117,7 +118,7 @@ class _Pull(beam.DoFn, EndlessRestrictions):
         pulled = self._subscriber.take(_TAKE_SECONDS)
         taken = None
         if pulled:
-            batch = to_batch(self._uri, _messages(pulled), watermark_of(watermark))
+            batch = to_batch(self._uri, _messages(pulled), system_clock(), watermark_of(watermark))
             yield batch, [response.lease for response in pulled]
             taken = batch.arrival
         oldest = self._subscriber.oldest_unread(taken)
@@ -140,8 +141,7 @@ class AckTokenPull(_Pull):
             return
         for batch, leases in self._read(tracker, watermark):
             on_stored = partial(self._subscriber.complete, leases)
-            size = sum(lease.size for lease in leases)
-            ack_token = self._handle.state.acks.issue(len(batch.records), size, on_stored)
+            ack_token = self._handle.state.acks.issue(len(batch.records), batch.footprint, on_stored)
             yield TimestampedValue(replace(batch, ack_token=ack_token), batch.arrival)
 
 
@@ -206,16 +206,16 @@ class MessageBatching(beam.DoFn):
                 _attributes(message.attributes or {}, message.ordering_key, 0),
             )
         )
-        self._bytes += len(self._batch[-1].data)
+        self._bytes += len(self._batch[-1].data) + attributes_footprint(self._batch[-1].attributes)
         if len(self._batch) >= _BATCH_MESSAGES or self._bytes >= _BATCH_BYTES:
-            batch = to_batch(self._uri, self._batch)
+            batch = to_batch(self._uri, self._batch, system_clock())
             self.start_bundle()
             yield TimestampedValue(batch, batch.arrival)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Emit the last batch of the bundle."""
         if self._batch:
-            batch = to_batch(self._uri, self._batch)
+            batch = to_batch(self._uri, self._batch, system_clock())
             yield WindowedValue(batch, batch.arrival, (GlobalWindow(),))
 
 
@@ -228,20 +228,24 @@ class Message(NamedTuple):
     attributes: Mapping[str, str]
 
 
-def to_batch(uri: str, messages: Iterable[Message], watermark: float = float("-inf")) -> RecordBatch:
+def to_batch(
+    uri: str, messages: Iterable[Message], now: float, watermark: float = float("-inf")
+) -> RecordBatch:
     """Return messages as a batch, in the order in which they were published; at least one.
 
-    The position of the batch is its first publish time, in microseconds, so that batches can be put in order.
+    The position of the batch is its first publish time, in microseconds, so that batches can be put in order. A message
+    without a publish time that can be stored has arrived `now`, in epoch seconds.
     """
     ordered = sorted(messages, key=lambda message: message.published)
-    arrivals = arrivals_above((message.published for message in ordered), watermark)
+    arrivals = find_arrivals([message.published for message in ordered], watermark, now)
     provenance = MessageProvenance(
         uri,
-        arrivals[0],
+        min(arrivals.times),
         message_ids=[message.message_id for message in ordered],
-        arrivals=arrivals,
+        arrivals=arrivals.times,
         attributes=[message.attributes for message in ordered],
         position=int(ordered[0].published * 1e6),
+        untimed=arrivals.unknown,
     )
     return RecordBatch([message.data for message in ordered], provenance)
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from sluice.acknowledgements import MAX_OUTSTANDING_BYTES, MAX_OUTSTANDING_RECORDS
 from sluice.clock import Clock, system_clock
+from sluice.elements import RECORD_BYTES
 from sluice.retry import wait_until
 from sluice.run_state import RunState
 from sluice.sources.pubsub.client import failures_of, method, open_client, retryable_ids, split_ack_ids
@@ -282,7 +283,8 @@ class Subscriber:
         messages = response.received_messages
         if not messages:
             return
-        lease = Lease([message.ack_id for message in messages], response.ByteSize(), now, now + _FIRST_LEASE)
+        size = response.ByteSize() + RECORD_BYTES * len(messages)
+        lease = Lease([message.ack_id for message in messages], size, now, now + _FIRST_LEASE)
         self._leases[lease] = None
         self._messages += len(messages)
         self._bytes += lease.size
