@@ -196,3 +196,34 @@ def test_path_with_dots_in_a_name_differs_from_a_path_of_members() -> None:
     assert path_text(("a.b",)) == '"a.b"'
     assert path_text(("a", "b")) == "a.b"
     assert path_text(("a", "[]", "b c", "d[]")) == 'a[]."b c"."d[]"'
+
+
+@pytest.mark.parametrize("name", ["shop", "my-shop", "a.b", "Shop_1", "1st", "x" * 128])
+def test_domain_that_names_folders_is_read(tmp_path: Path, name: str) -> None:
+    text = YAML.replace("domain: shop", f"domain: {name}")
+    assert load_contract(write(tmp_path, text)).domain == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".", "..", "../x", "a/b", "a b", "-a", "a.", "_a", "ž", "a'", "a`", 'a"', "a\n", "{{ x }}", "x" * 129],
+)
+def test_domain_with_another_form_is_refused(tmp_path: Path, name: str) -> None:
+    assert problem(tmp_path, YAML.replace("domain: shop", f"domain: {quoted(name)}")) == (
+        "domain: expected letters, digits, '_', '-' and '.', at most 128, beginning with a letter or digit and not "
+        f"ending with a dot, got {show(name)}"
+    )
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "\u200b", "a\nb", "[]", "\x7f"])
+def test_name_of_items_is_checked_as_that_of_a_property(tmp_path: Path, name: str) -> None:
+    items = f"items: {{name: {quoted(name)}, logicalType: string}}"
+    message = problem(tmp_path, YAML.replace("items: {logicalType: string}", items))
+    assert message.startswith(f"{P}[12].items.name: ")
+
+
+def test_items_may_have_a_name_or_none(tmp_path: Path) -> None:
+    items = "items: {name: tag, logicalType: string}"
+    contract = load_contract(write(tmp_path, YAML.replace("items: {logicalType: string}", items)))
+    assert contract.properties[12].items is not None
+    assert contract.properties[12].items.name == "tag"

@@ -221,3 +221,44 @@ def test_path_without_a_contract_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="(?m)expected YAML in UTF-8, got a mistake: "):
         (tmp_path / "latin.odcs.yaml").write_bytes(b"id: \xff")
         load_contracts(str(tmp_path / "latin.odcs.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("names", "owner"),
+    [
+        (["id"], 0),
+        (["Shop"], 2),
+        (["until", "AT"], 1),
+        (["buyer.id"], "11].properties[0"),
+        (["due"], None),
+        (["until", "until"], None),
+    ],
+)
+def test_alias_that_another_property_has_is_refused(
+    tmp_path: Path, names: list[str], owner: int | str | None
+) -> None:
+    """A CSV column of that name would be either's."""
+    due = f"name: due, customProperties: [{{property: aliases, value: {names}}}], "
+    file = write(tmp_path, YAML.replace("name: due, ", due))
+    if owner is None:
+        assert load_contract(file).properties[7].aliases == tuple(names)
+        return
+    with pytest.raises(ContractError) as raised:
+        load_contract(file)
+    assert str(raised.value) == (
+        f"{file}: {P}[7].customProperties.aliases: {names[-1]!r} is already a name of {P}[{owner}]; remove one"
+    )
+
+
+def test_alias_of_two_properties_is_refused(tmp_path: Path) -> None:
+    text = YAML
+    for name in ("due", "kind"):
+        text = text.replace(
+            f"name: {name}, ", f"name: {name}, customProperties: [{{property: aliases, value: [X]}}], "
+        )
+    file = write(tmp_path, text)
+    with pytest.raises(ContractError) as raised:
+        load_contract(file)
+    assert str(raised.value) == (
+        f"{file}: {P}[8].customProperties.aliases: 'X' is already a name of {P}[7]; remove one"
+    )

@@ -7,7 +7,7 @@ import pytest
 from sluice.config.job import load_job
 from sluice.errors import ConfigError
 from sluice.runtime.launch import run_job
-from sluice.tooling.job_checks import job_problems
+from sluice.tooling.job_checks import check_job, job_problems
 from sluice.tooling.lint import check_files
 
 CONTRACT = """\
@@ -114,3 +114,211 @@ def test_unknown_schemes_options_and_duplicate_keys_are_problems(
     Path("job.yaml").write_text(JOB.replace(old, new))
     (problem,) = check_files(["job.yaml"])
     assert problem.startswith(start)
+
+
+WAREHOUSES = {
+    "bigquery": "bigquery://project/events",
+    "duckdb": "duckdb:///out/w.duckdb",
+    "postgresql": "postgresql://user@localhost/db",
+    "snowflake": "snowflake://user@account/DB/RAW?warehouse=W",
+    "sqlite": "sqlite:///out/w.db",
+}
+
+
+def write_contract(properties: str, name: str = "order", custom: str = "") -> None:
+    text = CONTRACT.replace("NAME", name) + properties
+    if custom:
+        text = text.replace("[{property: eventTime, value: at}]", custom)
+    Path(f"schemas/shop/{name}.odcs.yaml").write_text(text)
+
+
+def job_of(warehouse: str, source: str = "in/*", **windows: str) -> str:
+    """Return a job that reads only contracts of `order`."""
+    text = JOB.replace("schemas/shop", "schemas/shop/order.odcs.yaml").replace("in/*", source)
+    keys = "".join(f"  {key}: {value}\n" for key, value in windows.items())
+    return text.replace("duckdb:///out/w.duckdb", warehouse) + (f"windows:\n{keys}" if windows else "")
+
+
+def nested(levels: int) -> str:
+    """Return a property with as many objects in objects."""
+    text = "{name: leaf, logicalType: integer, description: Leaf.}"
+    for level in range(levels, 0, -1):
+        text = f"{{name: o{level}, logicalType: object, description: O., properties: [{text}]}}"
+    return f"      - {text}\n"
+
+
+@pytest.mark.parametrize("warehouse", WAREHOUSES)
+def test_sixteen_objects_in_objects_are_a_problem_of_bigquery_alone(folder: Path, warehouse: str) -> None:
+    write_contract(nested(15))
+    assert problems_of(job_of(WAREHOUSES[warehouse])) == []
+    write_contract(nested(16))
+    path = ".".join(f"o{level}" for level in range(1, 17))
+    assert problems_of(job_of(WAREHOUSES[warehouse])) == (
+        [
+            f"schemas/shop/order.odcs.yaml: property {path}: expected at most 15 objects in objects, as BigQuery has "
+            "them, got 16; make it free-form JSON: leave out its properties"
+        ]
+        if warehouse == "bigquery"
+        else []
+    )
+
+
+@pytest.mark.parametrize("warehouse", WAREHOUSES)
+@pytest.mark.parametrize(
+    ("name", "refused_by"),
+    [
+        ("x" * 63, ()),
+        ("x" * 64, ("postgresql",)),
+        ("é" * 32, ("bigquery", "postgresql")),
+        ("x" * 256, ("postgresql", "snowflake")),
+        ("x" * 301, ("bigquery", "postgresql", "snowflake")),
+        ("a b", ("bigquery",)),
+        ("1st", ("bigquery",)),
+        ("ctid", ("postgresql",)),
+        ("event_date", ("duckdb",)),
+    ],
+)
+def test_name_that_a_warehouse_cannot_hold_is_a_problem_of_its_jobs(
+    folder: Path, warehouse: str, name: str, refused_by: tuple[str, ...]
+) -> None:
+    write_contract(f"      - {{name: '{name}', logicalType: integer, description: X.}}\n")
+    problems = problems_of(job_of(WAREHOUSES[warehouse]))
+    assert bool(problems) == (warehouse in refused_by)
+    assert all(problem.startswith(f"schemas/shop/order.odcs.yaml: property {name}: ") for problem in problems)
+
+
+def test_table_that_no_job_loads_has_no_limits(folder: Path) -> None:
+    write_contract(nested(16))
+    counts = JOB.replace("schemas/shop", "schemas/shop/order.odcs.yaml") + "load: [counts]\n"
+    assert problems_of(counts.replace("duckdb:///out/w.duckdb", WAREHOUSES["bigquery"])) == []
+
+
+KAFKA = "kafka://localhost:9092/t?group=g"
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "windows", "problem"),
+    [
+        (
+            KAFKA,
+            "",
+            {"flush": "1s"},
+            "windows.flush: 1s (event types: 1, shards: 1) makes up to 87,840 loads",
+        ),
+        (KAFKA, "?method=storage_write", {"flush": "1s"}, None),
+        ("in/*", "", {"flush": "1s"}, None),
+        (
+            KAFKA,
+            "?partition_expiration=7d",
+            {"allowed_lateness": "8d"},
+            "windows.allowed_lateness: expected at most the partition_expiration of the warehouse, which is 7d, "
+            "got 8d; BigQuery would drop older events when they are loaded",
+        ),
+        (KAFKA, "?partition_expiration=7d", {"allowed_lateness": "7d"}, None),
+        ("in/*", "?partition_expiration=7d", {"allowed_lateness": "8d"}, None),
+    ],
+)
+def test_loads_and_ages_that_bigquery_does_not_take_are_problems_of_streaming_jobs(
+    folder: Path, source: str, options: str, windows: dict[str, str], problem: str | None
+) -> None:
+    problems = problems_of(job_of(WAREHOUSES["bigquery"] + options, source, **windows))
+    assert len(problems) == (problem is not None)
+    assert all(text.startswith(str(problem)) for text in problems)
+
+
+def event_time_problems(job: str, custom: str) -> list[str]:
+    """Return the problems of a job whose contract has no event time; the job itself would run."""
+    write_contract("", custom=custom)
+    Path("job.yaml").write_text(job)
+    check_job(load_job("job.yaml"))
+    return job_problems(load_job("job.yaml"))
+
+
+NO_TIME = "[{property: identity, value: content}]"
+
+
+@pytest.mark.parametrize(
+    ("custom", "extra", "reasons"),
+    [
+        (NO_TIME, "", ""),
+        (NO_TIME, "windows: {flush: 5s, shards: 2}\n", ""),
+        (NO_TIME, "windows: {counts: 10s}\n", "windows.counts"),
+        (NO_TIME, "windows: {allowed_lateness: 7d}\n", "windows.allowed_lateness"),
+        (NO_TIME, "windows: {max_skew: 10m, counts: 5s}\n", "windows.counts, windows.max_skew"),
+        (NO_TIME, "load: [counts]\n", "load: [counts]"),
+        (NO_TIME, "load: [events, counts, dead_letters]\n", ""),
+        ("[{property: countBy, value: kind}]", "", "countBy: kind"),
+        ("[{property: logPartition, value: hour}]", "", "logPartition: hour"),
+        ("[{property: logPartition, value: day}]", "load: [counts]\n", "load: [counts], logPartition: day"),
+        ("[{property: eventTime, value: at}]", "windows: {counts: 10s, max_skew: 1m}\nload: [counts]\n", ""),
+    ],
+)
+def test_contract_without_the_event_time_that_its_job_is_about_is_a_problem(
+    folder: Path, custom: str, extra: str, reasons: str
+) -> None:
+    job = JOB.replace("schemas/shop", "schemas/shop/order.odcs.yaml") + extra
+    keys, verb = ("these keys", "are") if ", " in reasons else ("this key", "is")
+    assert event_time_problems(job, custom) == (
+        [
+            "schemas/shop/order.odcs.yaml: order: eventTime: expected the name of a required timestamp, since "
+            f"{reasons} of job.yaml {verb} about the time of events, got nothing; name it, or remove {keys}"
+        ]
+        if reasons
+        else []
+    )
+
+
+def test_window_that_a_flag_sets_needs_an_event_time_too(folder: Path) -> None:
+    write_contract("", custom=NO_TIME)
+    Path("job.yaml").write_text(job_of("duckdb:///out/w.duckdb"))
+    assert job_problems(load_job("job.yaml")) == []
+    (problem,) = job_problems(load_job("job.yaml", {"windows.counts": "5s"}))
+    assert "since windows.counts of job.yaml is about the time of events" in problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "got"),
+    [
+        ("required: true, enum: [{value: order}, {value: sale}]", "order, sale"),
+        ("required: true, enum: [{value: Order}]", "Order"),
+        ("enum: [{value: order}]", "order"),
+        ("required: true", "string"),
+    ],
+)
+def test_contract_that_no_record_can_reach_is_a_problem(folder: Path, kind: str, got: str) -> None:
+    path = folder / "schemas" / "shop" / "order.odcs.yaml"
+    path.write_text(path.read_text().replace("required: true, enum: [{value: order}]", kind))
+    assert problems_of(JOB) == [
+        "schemas/shop/order.odcs.yaml: property kind: events are routed by it, so expected a required string with "
+        f"`enum: [{{value: order}}]`, got {got}"
+    ]
+
+
+def test_every_contract_that_no_record_can_reach_is_a_problem(folder: Path) -> None:
+    for name in ("order", "refund"):
+        path = folder / "schemas" / "shop" / f"{name}.odcs.yaml"
+        path.write_text(path.read_text().replace(f"{{value: {name}}}", f"{{value: {name}s}}"))
+    assert [problem.partition(":")[0] for problem in problems_of(JOB)] == [
+        "schemas/shop/order.odcs.yaml",
+        "schemas/shop/refund.odcs.yaml",
+    ]
+
+
+def test_two_contracts_of_one_event_type_are_a_problem(folder: Path) -> None:
+    text = CONTRACT.replace("NAME", "order").replace("orders", "other_orders")
+    (folder / "schemas" / "shop" / "other.odcs.yaml").write_text(text)
+    Path("job.yaml").write_text(JOB)
+    assert check_files(["job.yaml"]) == [
+        "schemas/shop/other.odcs.yaml: schema[0].name: 'order' is already used by schemas/shop/order.odcs.yaml: "
+        "schema[0]; rename one"
+    ]
+
+
+def test_masked_routing_property_is_a_problem(folder: Path) -> None:
+    path = folder / "schemas" / "shop" / "order.odcs.yaml"
+    mask = "classification: restricted, customProperties: [{property: mask, value: hash}], description: What."
+    path.write_text(path.read_text().replace("description: What.", mask))
+    (problem,) = problems_of(JOB)
+    assert problem.startswith(
+        "schemas/shop/order.odcs.yaml: property kind: events are routed by it, so it cannot"
+    )

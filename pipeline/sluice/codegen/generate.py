@@ -16,11 +16,12 @@ from typing import Any
 
 from sluice.codegen.avro import avro_schema
 from sluice.codegen.connector_docs import connector_pages
-from sluice.codegen.dbt import docs_markdown, select_macros, sources_yaml
+from sluice.codegen.dbt import docs_markdown, select_macros, sources_yaml, word
 from sluice.codegen.dbt_latest import has_latest, latest_name, latest_sql, latest_yaml
 from sluice.codegen.diagram import mermaid
 from sluice.codegen.json_schema import json_schema
 from sluice.codegen.marked_blocks import END, MARK, replace_block
+from sluice.codegen.model_names import model_name_problems
 from sluice.contracts import Contract, load_contract, load_contracts
 from sluice.errors import ConfigError, ContractError
 from sluice.warehouses import sqlite
@@ -172,13 +173,13 @@ def _tables(
 
 def _bigquery(domain: Domain, dead_letters: Contract) -> Files:
     """Tables in files of their own; `_<domain>.sql` creates the dataset and the tables of Sluice itself."""
-    folder = Path("ddl/bigquery")
+    folder, dataset = Path("ddl/bigquery"), word(domain.name)  # a dataset has no hyphens and dots
     made = {}
     for contract in domain.contracts.values():
-        text = bigquery.create_table_sql(contract, domain.name)
+        text = bigquery.create_table_sql(contract, dataset)
         made[folder / f"{contract.table}.sql"] = _sql(_source(domain, contract), text)
         made[folder / f"{contract.table}.json"] = _json(bigquery.table_json(contract))
-    own = f"{bigquery.system_sql(domain.name)}\n{bigquery.create_table_sql(dead_letters, domain.name)}"
+    own = f"{bigquery.system_sql(dataset)}\n{bigquery.create_table_sql(dead_letters, dataset)}"
     made[folder / f"_{domain.name}.sql"] = _sql(domain.source, own)
     made[folder / f"{dead_letters.table}.json"] = _json(bigquery.table_json(dead_letters))
     for name in bigquery.SYSTEM:
@@ -260,6 +261,8 @@ def _read_domains(root: Path, schemas: Path) -> list[Domain]:
                 message = f"{contract.path}: domain: expected {name}, as its folder, got {contract.domain!r}"
                 raise ContractError(message)
         read.append(Domain(name, below.as_posix(), below, contracts))
+    for problem in model_name_problems(contract for domain in read for contract in domain.contracts.values()):
+        raise ContractError(problem)
     return read
 
 

@@ -91,6 +91,8 @@ class Windows:
     shards: int = option(
         "writers of one type and minute; fixed for the life of a log", default="1", example="1", parse=_shards
     )
+    given: frozenset[str] = field(default=frozenset(), compare=False, metadata={"internal": True})
+    """Names of the keys that the job file or a flag sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +177,8 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Coll
         message = f"{path}: {required}: expected this key, got nothing; add it or pass --{_flag(required)}"
         raise ConfigError(message)
     contracts = load_contracts(values.pop("contracts"))
-    job = Job(
-        contracts=contracts, windows=Windows(**_parse(Windows, "windows.", keys, unused)), path=path, **values
-    )
+    windows = _parse(Windows, "windows.", keys, unused)
+    job = Job(contracts=contracts, windows=Windows(**windows, given=frozenset(windows)), path=path, **values)
     _check_contracts(job)
     return job
 

@@ -73,6 +73,18 @@ def check_table(place: KeyPath, name: str | None, *, internal: bool) -> None:
         place.fail(f"{expected}, got {show(name)}")
 
 
+def check_domain(place: KeyPath, name: str) -> None:
+    """Check the domain of a contract, at `place`: it names folders, a dbt source and a dataset.
+
+    Raises:
+        ContractError: it has another form.
+
+    """
+    if not _EVENT_TYPE.fullmatch(name):
+        expected = "expected letters, digits, '_', '-' and '.', at most 128, beginning with a letter or digit"
+        place.fail(f"{expected} and not ending with a dot, got {show(name)}")
+
+
 def check_property_name(place: KeyPath, name: str | None) -> None:
     """Check the name of a property, or of a member of one, at `place`.
 

@@ -56,7 +56,9 @@ def read_properties(
 
 
 def _property(place: KeyPath, prop: SchemaProperty, *, nested: bool, item: bool = False) -> Property:
-    """Return one property; an `item` is what an array contains."""
+    """Return one property; an `item` is what an array contains, which needs no name."""
+    if item and prop.name is not None:
+        check_property_name(place.key("name"), prop.name)
     if prop.logicalType not in _LOGICAL_TYPES:
         expected = f"expected one of {', '.join(_LOGICAL_TYPES)}"
         place.key("logicalType").fail(f"{expected}, got {show(prop.logicalType)}")

@@ -10,6 +10,7 @@ from open_data_contract_standard.model import OpenDataContractStandard, SchemaOb
 
 from sluice.contracts.model import REPAIR_RULES, Contract, Identity, LogPartition, OnConflict, Property
 from sluice.contracts.names import (
+    check_domain,
     check_event_type,
     check_table,
     fold_event_type,
@@ -106,6 +107,7 @@ def _read(path: str, *, internal: bool = False) -> list[Contract]:
     for key in ("id", "version", "domain"):
         if not getattr(document, key):
             root.key(key).fail("expected a text, got nothing")
+    check_domain(root.key("domain"), str(document.domain))
     if not document.schema_:
         root.key("schema").fail("expected a list with an event type, got nothing")
     custom = custom_properties(root, document.customProperties, ("consumers",))
@@ -131,6 +133,7 @@ def _contract(
         place.key("properties").fail("expected a list of properties, got nothing")
     properties = read_properties(place.key("properties"), schema.properties)
     columns = _column_names(place.key("properties"), properties)
+    _check_aliases(place.key("properties"), properties)
     purpose = document.description.purpose if document.description is not None else None
     return Contract(
         event_type=str(schema.name),
@@ -185,6 +188,26 @@ def _column_names(place: KeyPath, properties: tuple[Property, ...]) -> tuple[str
                 here.fail(f"{column.name!r} cannot be a column: {reason}; rename it")
             columns.append(column.name)
     return tuple(columns)
+
+
+def _check_aliases(place: KeyPath, properties: tuple[Property, ...]) -> None:
+    """Refuse an alias that another property has as its name or alias: a CSV column of this name would be either's."""
+    owners: dict[str, str] = {}
+    named: list[tuple[str, KeyPath, Property]] = []
+    for index, prop in enumerate(properties):
+        named.append((prop.name, place.item(index), prop))
+        members = place.item(index).key("properties")
+        for number, member in enumerate(prop.properties):
+            path = member.name if prop.flatten else f"{prop.name}.{member.name}"
+            named.append((path, members.item(number), member))
+    for path, here, _ in named:
+        owners[fold_name(path)] = here.keys
+    for _, here, prop in named:
+        for alias in prop.aliases:
+            owner = owners.setdefault(fold_name(alias), here.keys)
+            if owner != here.keys:
+                aliases = here.key("customProperties").key("aliases")
+                aliases.fail(f"{alias!r} is already a name of {owner}; remove one")
 
 
 def _event_time(place: KeyPath, name: Any, properties: tuple[Property, ...]) -> str | None:

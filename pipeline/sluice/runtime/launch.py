@@ -36,7 +36,6 @@ from sluice.sources.dead_letters.source import DeadLetterSource
 from sluice.sources.streaming import StreamingSource, acknowledges_in_process
 from sluice.tooling.job_checks import check_job
 from sluice.validation.masking_key import read_privacy_key
-from sluice.warehouses import RateLimited, open_warehouse
 
 SILENT = SilentObserver()
 
@@ -116,7 +115,6 @@ def run_job(
     if not isinstance(source, StreamingSource):
         _check_metrics(launch, "a batch job; its figures are in the report, see --report")
         return _run_batch(launch, build_graph)
-    _check_rate(job)
     source.handle = launch.handle
     return _run_streaming(launch, build_graph)
 
@@ -126,13 +124,6 @@ def _check_metrics(launch: Launch, got: str) -> None:
     if launch.metrics is not None:
         message = f"--metrics-port: expected a streaming job on this machine, got {got}"
         raise ConfigError(message)
-
-
-def _check_rate(job: Job) -> None:
-    """Reject a streaming job that would load more often than its warehouse allows; counts alone are no loads."""
-    warehouse = open_warehouse(job.warehouse)
-    if isinstance(warehouse, RateLimited) and "events" in job.load:
-        warehouse.check_rate(len(job.contracts), job.windows.shards, job.windows.flush)
 
 
 @root_handlers_restored()

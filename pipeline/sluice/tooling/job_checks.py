@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from sluice.config.job import Job
+from sluice.contracts import Contract
 from sluice.errors import ConfigError, quote
+from sluice.sources import parse_source
+from sluice.sources.streaming import StreamingSource
 from sluice.tooling.own_outputs import find_own_output
+from sluice.tooling.tables import contracts_of
 from sluice.validation.decoder import compile_decoder
+from sluice.validation.masking import compile_masking
+from sluice.warehouses import LimitedInTime, parse_warehouse
+
+_OF_EVENT_TIME = ("counts", "allowed_lateness", "max_skew")
+"""Keys of `windows` that say something of the time at which events happened."""
 
 
 def check_job(job: Job) -> None:
-    """Raise ConfigError with the first problem of `job`."""
-    for problem in job_problems(job):
+    """Raise ConfigError with the first problem of `job` for which it cannot run."""
+    for problem in _errors(job):
         raise ConfigError(problem)
 
 
 def job_problems(job: Job) -> list[str]:
-    """Return the problems of `job`: its routing, and a source that holds what the job itself writes."""
-    return [*_routing_problems(job), *_source_problems(job)]
+    """Return the problems of `job`, those included with which it runs, but not as its author may expect.
+
+    They are its routing, contracts that no record can reach, what its warehouse cannot hold, a source that holds what
+    the job itself writes, and contracts without the event time that keys of the job are about.
+    """
+    return [*_errors(job), *_event_time_problems(job)]
+
+
+def _errors(job: Job) -> Iterator[str]:
+    for problems in (_routing_problems, _masking_problems, _warehouse_problems, _source_problems):
+        yield from problems(job)
+
+
+def _problem_of(check: Callable[[], object]) -> Iterator[str]:
+    """Yield the message of the ConfigError that `check` raises, if it does."""
+    try:
+        check()
+    except ConfigError as error:
+        yield str(error)
 
 
 def _routing_problems(job: Job) -> Iterator[str]:
@@ -33,11 +60,27 @@ def _routing_problems(job: Job) -> Iterator[str]:
             f"{job.path}: route_by: expected a property of every contract, got {quote(job.route_by)}, which "
             f"{contract.event_type} ({contract.path}) lacks; its properties are {properties}"
         )
-    if not lacking:
-        try:
-            compile_decoder(job.contracts, job.route_by)
-        except ConfigError as error:
-            yield str(error)
+    for contract in job.contracts.values():
+        if contract not in lacking:  # its records are those whose property says its event type
+            yield from _problem_of(partial(compile_decoder, {contract.event_type: contract}, job.route_by))
+
+
+def _masking_problems(job: Job) -> Iterator[str]:
+    return _problem_of(partial(compile_masking, job.contracts, job.route_by, b"of a check"))
+
+
+def _warehouse_problems(job: Job) -> Iterator[str]:
+    warehouse = parse_warehouse(job.warehouse).open()
+    for contract in contracts_of(job):
+        yield from _problem_of(partial(warehouse.check_contracts, [contract]))
+    if (
+        isinstance(warehouse, LimitedInTime)
+        and "events" in job.load  # counts alone are no loads
+        and isinstance(parse_source(job.source).open(), StreamingSource)
+    ):
+        types, windows = len(job.contracts), job.windows
+        yield from _problem_of(partial(warehouse.check_rate, types, windows.shards, windows.flush))
+        yield from _problem_of(partial(warehouse.check_age, windows.allowed_lateness))
 
 
 def _source_problems(job: Job) -> Iterator[str]:
@@ -47,3 +90,27 @@ def _source_problems(job: Job) -> Iterator[str]:
             f"{job.source.where or job.path}: expected records that the job does not write itself, got "
             f"{job.source}, which holds {own}; name another source, or write elsewhere"
         )
+
+
+def _event_time_problems(job: Job) -> Iterator[str]:
+    """Yield a problem for each contract without event time, if something is said of the time of its events.
+
+    Without an event time events are placed and counted by their arrival, as a job expects that has no such key.
+    """
+    for contract in job.contracts.values():
+        if contract.event_time is None and (reasons := list(_needs_of_event_time(job, contract))):
+            yield (
+                f"{contract.path}: {contract.event_type}: eventTime: expected the name of a required timestamp, since "
+                f"{', '.join(reasons)} of {job.path} {'is' if len(reasons) == 1 else 'are'} about the time of events, "
+                f"got nothing; name it, or remove {'this key' if len(reasons) == 1 else 'these keys'}"
+            )
+
+
+def _needs_of_event_time(job: Job, contract: Contract) -> Iterator[str]:
+    yield from (f"windows.{key}" for key in _OF_EVENT_TIME if key in job.windows.given)
+    if job.load and "events" not in job.load:
+        yield f"load: [{', '.join(job.load)}]"
+    if contract.count_by is not None:
+        yield f"countBy: {contract.count_by}"
+    if contract.log_partition != "minute":
+        yield f"logPartition: {contract.log_partition}"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from sluice.codegen.model_names import model_name_problems
 from sluice.config.job import load_job, option_fields
 from sluice.contracts import ITEM, Contract, load_contracts, path_text, walk
 from sluice.errors import ConfigError
@@ -38,8 +39,14 @@ def check_files(paths: Iterable[str | Path]) -> list[str]:
         raise ConfigError(message)
     contracts = [file for file in files if file.name.endswith(CONTRACT)]
     problems = []
+    domains: dict[Path, list[Contract]] = {}
     for folder in dict.fromkeys(file.parent for file in contracts):
-        problems += _check_domain(folder, [file for file in contracts if file.parent == folder])
+        domain: list[Contract] = []
+        problems += _check_domain(folder, [file for file in contracts if file.parent == folder], domain)
+        domains.setdefault(folder.resolve().parent, []).extend(domain)
+    if not problems:
+        for project in domains.values():  # one dbt project is made of the domains of one folder
+            problems += model_name_problems(project)
     # A job with a wrong contract reports the problem of the contract, which is in the list already.
     for file in files:
         if file not in contracts:
@@ -104,7 +111,8 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _check_domain(folder: Path, files: Iterable[Path]) -> list[str]:
+def _check_domain(folder: Path, files: Iterable[Path], readable: list[Contract]) -> list[str]:
+    """Return the problems of the contracts in a folder, and add those that can be read to `readable`."""
     problems: list[str] = []
     for file in files:
         try:
@@ -112,6 +120,7 @@ def _check_domain(folder: Path, files: Iterable[Path]) -> list[str]:
         except ConfigError as error:
             problems.append(str(error))
             continue
+        readable += contracts.values()
         for contract in contracts.values():
             if contract.domain != folder.resolve().name:
                 expected = folder.resolve().name

@@ -21,7 +21,7 @@ from sluice.warehouses.sqlite import SQLiteConnector
 
 __all__ = [
     "WAREHOUSES",
-    "RateLimited",
+    "LimitedInTime",
     "RowError",
     "SegmentLoad",
     "Warehouse",
@@ -32,6 +32,15 @@ __all__ = [
 
 class Warehouse(Protocol):
     """A place for tables that loads each segment at most once, however often it is offered. Must pickle."""
+
+    def check_contracts(self, contracts: Sequence[Contract]) -> None:
+        """Check that the warehouse can hold the tables of `contracts`; connects to nothing and needs no client.
+
+        Raises:
+            ConfigError: it cannot; the message says what it has at most, what the contract has, and the fix.
+
+        """
+        ...
 
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create what is missing for `contracts`; called in the launcher, before Beam starts.
@@ -100,8 +109,8 @@ class Warehouse(Protocol):
 
 
 @runtime_checkable
-class RateLimited(Protocol):
-    """A warehouse that takes so many loads a day and no more."""
+class LimitedInTime(Protocol):
+    """A warehouse that takes so many loads a day and no more, and may drop events at some age."""
 
     def check_rate(self, types: int, shards: int, flush: float) -> None:
         """Check that a streaming job does not load more often.
@@ -113,6 +122,15 @@ class RateLimited(Protocol):
 
         Raises:
             ConfigError: with the figures, and the shortest `flush` that would do.
+
+        """
+        ...
+
+    def check_age(self, age: float) -> None:
+        """Check that events of this age, in seconds, are not dropped as soon as they are loaded.
+
+        Raises:
+            ConfigError: they are, since the table keeps events for a shorter time.
 
         """
         ...

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sluice.arrow.schema import arrow_schema
-from sluice.contracts import Contract, Property, ValueType
+from sluice.contracts import ITEM, Contract, Property, ValueType, path_text, walk
 from sluice.errors import ContractError
 from sluice.warehouses.system_tables import RESERVED_NAMES, SystemTable, unquoted
 
@@ -40,6 +40,10 @@ class Dialect:
     column_names: NameRule = ANY_NAME
     own_columns: tuple[str, ...] = ()
     """Columns that the warehouse itself adds to a table, in lower case."""
+    max_columns: int | None = None
+    """Columns of a table, with the members of objects where the warehouse nests them; None: any number."""
+    max_levels: int | None = None
+    """Objects in objects, where the warehouse nests columns; None: any number."""
 
     def type_of(self, prop: Property) -> str:
         """Return the type of a property's column; KeyError for objects and arrays if `types` has none."""
@@ -87,6 +91,7 @@ class Dialect:
         where = contract.path or contract.label
         arrow_schema(contract)  # rejects reserved names and objects without properties
         self._check_table(contract.table, f"{where}: table")
+        self._check_size(contract, columns, where)
         for column in columns:
             if self.fold_name(column.name) in self.own_columns:
                 message = (
@@ -105,6 +110,30 @@ class Dialect:
         for name in RESERVED_NAMES:
             if self.fold_name(name) == self.fold_name(table):
                 message = f"{where}: expected another name than Sluice's own {name}, got {table!r}; rename it"
+                raise ContractError(message)
+
+    def _check_size(self, contract: Contract, columns: Sequence[Property], where: str) -> None:
+        is_nested = "object" not in self.types
+        paths = [(path, prop) for path, prop in walk(columns) if path[-1] != ITEM]
+        number = len(paths) if is_nested else len(columns)
+        if self.max_columns is not None and number > self.max_columns:
+            own = len(columns) - len(contract.columns)
+            members = " and members of objects" if is_nested else ""
+            message = (
+                f"{where}: table {contract.table}: expected at most {self.max_columns:,} columns{members}, as "
+                f"{self.name} has them, got {number:,}, {own} of them Sluice's own; put some into a property of "
+                "free-form JSON, or into another event type"
+            )
+            raise ContractError(message)
+        if self.max_levels is None:
+            return
+        for path, prop in walk(columns):
+            levels = sum(part != ITEM for part in path)
+            if prop.type == "object" and levels > self.max_levels:
+                message = (
+                    f"{where}: property {path_text(path)}: expected at most {self.max_levels} objects in objects, "
+                    f"as {self.name} has them, got {levels}; make it free-form JSON: leave out its properties"
+                )
                 raise ContractError(message)
 
     def _check_columns(self, columns: Sequence[Property], where: str) -> None:

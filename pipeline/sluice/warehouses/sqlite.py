@@ -71,6 +71,7 @@ DIALECT = Dialect(
     quote_name=double_quoted,
     quote_text=single_quoted,
     table_names=matching(r"(?i:(?!sqlite_).+)", "not beginning with sqlite_"),
+    max_columns=2000,  # https://sqlite.org/limits.html
 )
 
 SYSTEM = (
@@ -89,6 +90,11 @@ class SQLiteWarehouse:
     """
 
     file: str
+
+    def check_contracts(self, contracts: Sequence[Contract]) -> None:
+        """Check that SQLite can hold the tables of `contracts`; connects to nothing."""
+        for contract in contracts:
+            create_table_sql(contract)
 
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create file, tables and view where they are missing; two runs that start together take turns.

@@ -1,4 +1,4 @@
-"""How often a streaming job may load into BigQuery."""
+"""How often a streaming job may load into BigQuery, and how old the events may be."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ LOAD_JOBS_A_DAY = 100_000
 """Load jobs that a project may start in a day. https://cloud.google.com/bigquery/quotas"""
 
 MINUTES_A_DAY = 1440
+SECONDS_A_DAY = 86_400
 
 
 def check_rate(types: int, shards: int, flush: float) -> None:
@@ -52,3 +53,21 @@ def loads_a_day(types: int, shards: int, flush: float) -> tuple[int, int]:
 def _fits(types: int, shards: int, flush: float) -> bool:
     table, project = loads_a_day(types, shards, flush)
     return table <= TABLE_CHANGES_A_DAY and project <= LOAD_JOBS_A_DAY
+
+
+def check_age(age: float, expiration: float | None) -> None:
+    """Check that events of this age are not dropped as soon as they are loaded.
+
+    A partition is a day of events. BigQuery drops it `expiration` seconds after the day began.
+
+    Raises:
+        ConfigError: with both figures.
+
+    """
+    if expiration is not None and age > expiration:
+        message = (
+            f"windows.allowed_lateness: expected at most the partition_expiration of the warehouse, which is "
+            f"{expiration / SECONDS_A_DAY:g}d, got {age / SECONDS_A_DAY:g}d; BigQuery would drop older events when "
+            "they are loaded"
+        )
+        raise ConfigError(message)

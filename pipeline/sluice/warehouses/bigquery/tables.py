@@ -80,6 +80,8 @@ DIALECT = Dialect(
         lambda name: _NAME.fullmatch(name) is not None and not name.upper().startswith(_RESERVED),
         f"at most 300 letters, digits and _, not beginning with a digit or {', '.join(_RESERVED)}",
     ),
+    max_columns=10_000,
+    max_levels=15,  # https://cloud.google.com/bigquery/docs/nested-repeated
 )
 """Types are as the API names them; `SQL_TYPES` has those that SQL names otherwise."""
 

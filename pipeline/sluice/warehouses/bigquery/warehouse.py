@@ -39,7 +39,7 @@ from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.bigquery import tables
 from sluice.warehouses.bigquery.append import append
 from sluice.warehouses.bigquery.jobs import REQUEST_TIMEOUT, Jobs, parameter, structs, window_structs
-from sluice.warehouses.bigquery.load_rate import check_rate
+from sluice.warehouses.bigquery.load_rate import check_age, check_rate
 from sluice.warehouses.bigquery.tables import SYSTEM
 from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 from sluice.warehouses.schema_diff import Difference, compare
@@ -111,6 +111,15 @@ class BigQueryWarehouse:
         """Check that a streaming job does not load more often than BigQuery allows; see `load_rate`."""
         if self.method == "load":
             check_rate(types, shards, flush)
+
+    def check_age(self, age: float) -> None:
+        """Check that events of this age, in seconds, are not dropped as soon as they are loaded."""
+        check_age(age, self.partition_expiration)
+
+    def check_contracts(self, contracts: Sequence[Contract]) -> None:
+        """Check that BigQuery can hold the tables of `contracts`; connects to nothing."""
+        for contract in contracts:
+            tables.table_json(contract)
 
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create the dataset, tables and view that are missing; what is there is checked, not changed.

@@ -95,6 +95,10 @@ class DuckDBWarehouse:
         """Where the Parquet files lie."""
         return Path(self.file).with_suffix("")
 
+    def check_contracts(self, contracts: Sequence[Contract]) -> None:
+        """Check that DuckDB can hold the tables of `contracts` beside the file; connects to nothing."""
+        check_contracts(self.file, contracts)
+
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create folders and views for `contracts`; views keep the columns that they have, see `add_columns`.
 
@@ -105,7 +109,7 @@ class DuckDBWarehouse:
             WarehouseError: the file is locked or no DuckDB database, or folder or file cannot be written.
 
         """
-        check_contracts(self.file, contracts)
+        self.check_contracts(contracts)
         with _duckdb_errors(self.folder):
             _write_empty(self.folder / SEGMENTS.name, MARKER, overwrite=False)
         with connect(self.file, self.lock_retry) as connection:

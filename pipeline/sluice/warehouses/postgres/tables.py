@@ -56,6 +56,7 @@ DIALECT = Dialect(
         lambda name: _fits(name) and name not in SYSTEM_COLUMNS,
         f"at most {MAX_NAME_BYTES} bytes, and none of {', '.join(sorted(SYSTEM_COLUMNS))}",
     ),
+    max_columns=1600,  # https://www.postgresql.org/docs/current/limits.html
 )
 
 SYSTEM = (

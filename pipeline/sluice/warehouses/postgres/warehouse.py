@@ -62,6 +62,11 @@ class PostgresWarehouse:
         default_factory=ConnectionCache, init=False, repr=False, compare=False
     )
 
+    def check_contracts(self, contracts: Sequence[Contract]) -> None:
+        """Check that PostgreSQL can hold the tables of `contracts`; connects to nothing."""
+        for contract in contracts:
+            table_statements(contract)
+
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create schema, tables and view where they are missing; two runs that start together take turns.
 
@@ -71,8 +76,7 @@ class PostgresWarehouse:
 
         """
         self._check_foreign_keys(contracts)
-        for contract in contracts:
-            table_statements(contract)  # rejects what PostgreSQL cannot hold before anything is connected to
+        self.check_contracts(contracts)
         with closing(self._connect()) as connection, connection.transaction():
             connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
             if not connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", [self.schema]):

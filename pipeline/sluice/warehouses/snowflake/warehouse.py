@@ -69,6 +69,11 @@ class SnowflakeWarehouse:
         default_factory=ConnectionCache, init=False, repr=False, compare=False
     )
 
+    def check_contracts(self, contracts: Sequence[Contract]) -> None:
+        """Check that Snowflake can hold the tables of `contracts`; connects to nothing."""
+        for contract in contracts:
+            create_table_sql(contract)
+
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create schema, stage, tables and view that are missing.
 
