@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
 
+KAFKA_KEY = "kafka.key"
+ORDERING_KEY = "orderingKey"
+"""Attributes that hold the key of a Kafka record, and the ordering key of a Pub/Sub message."""
+
 
 @dataclass(frozen=True, slots=True)
 class RedeliveryOrigin:

@@ -20,6 +20,40 @@ dead_letters: out/dead
 windows: {{counts: 30s, flush: 500ms, allowed_lateness: 2h, max_skew: 1m, shards: 2}}
 """
 
+SIGNUP = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: signup
+version: 1.0.0
+status: active
+domain: shop
+name: Signups
+schema:
+  - name: signup
+    physicalName: signups
+    logicalType: object
+    description: Somebody signed up.
+    customProperties:
+      - {property: eventTime, value: at}
+    properties:
+      - {name: at, logicalType: timestamp, required: true, description: When.}
+      - {name: trace, logicalType: string, description: Of the request.}
+      - name: email
+        logicalType: string
+        description: Who.
+        classification: restricted
+        customProperties: [{property: mask, value: hash}, {property: aliases, value: [mail]}]
+      - name: phones
+        logicalType: array
+        description: Numbers.
+        items:
+          logicalType: string
+          required: true
+          description: One.
+          classification: restricted
+          customProperties: [{property: mask, value: hash}]
+"""
+
 
 @pytest.fixture
 def job_file(tmp_path: Path) -> Path:
@@ -75,6 +109,25 @@ def test_load_key_is_a_list_or_a_flag_with_commas(job_file: Path) -> None:
     assert load_job(str(job_file)).load == ("counts",)
 
 
+def test_safe_attributes_are_a_list_or_a_flag_with_commas(job_file: Path) -> None:
+    assert load_job(str(job_file)).safe_attributes == ()
+    assert load_job(str(job_file), {"safe_attributes": "a, kafka.key"}).safe_attributes == ("a", "kafka.key")
+    job_file.write_text(f"{JOB}\nsafe_attributes: [a]\n")
+    assert load_job(str(job_file)).safe_attributes == ("a",)
+
+
+@pytest.mark.parametrize("name", ["email", "Email", "phones", "MAIL"])
+def test_masked_property_is_no_safe_attribute(tmp_path: Path, job_file: Path, name: str) -> None:
+    contract = tmp_path / "signup.odcs.yaml"
+    contract.write_text(SIGNUP)
+    with pytest.raises(ConfigError) as raised:
+        load_job(str(job_file), {"contracts": str(contract), "safe_attributes": f"trace,{name}"})
+    assert str(raised.value) == (
+        f"{job_file}: safe_attributes: expected attributes without personal data, got {name!r}, a property that "
+        "signup@1.0.0 masks; remove it"
+    )
+
+
 def test_environment_variables_are_substituted(job_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job_file.write_text(JOB.replace("in/*.json", "'${BUCKET}/x'"))
     monkeypatch.setenv("BUCKET", "s3://b")
@@ -95,15 +148,15 @@ def test_environment_variables_are_substituted(job_file: Path, monkeypatch: pyte
             "name: shop",
             "nmae: shop",
             "nmae: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, route_by, "
-            "retry_for, quarantine, privacy_key, load, max_rejected, windows.counts, windows.flush, "
+            "retry_for, quarantine, privacy_key, safe_attributes, load, max_rejected, windows.counts, windows.flush, "
             "windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
             "counts: 30s",
             "count: 30s",
             "windows.count: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, "
-            "route_by, retry_for, quarantine, privacy_key, load, max_rejected, windows.counts, windows.flush, "
-            "windows.allowed_lateness, windows.max_skew, windows.shards",
+            "route_by, retry_for, quarantine, privacy_key, safe_attributes, load, max_rejected, windows.counts, "
+            "windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
             "flush: 500ms",
@@ -127,6 +180,16 @@ def test_environment_variables_are_substituted(job_file: Path, monkeypatch: pyte
             "name: shop",
             "name: shop\nload: counts,[]",
             "load: expected a list of events, counts, dead_letters, among them events or counts; got 'counts,[]'",
+        ),
+        (
+            "name: shop",
+            "name: shop\nsafe_attributes: [trace, ' ']",
+            "safe_attributes: expected a list of names, such as [trace_id, kafka.key], got ['trace', ' ']",
+        ),
+        (
+            "name: shop",
+            "name: shop\nsafe_attributes: 7",
+            "safe_attributes: expected a list of names, such as [trace_id, kafka.key], got 7",
         ),
         ("shards: 2", "shards: 0", "windows.shards: expected a whole number from 1 to 64, got 0"),
         ("shards: 2", "shards: 1.5", "windows.shards: expected a whole number from 1 to 64, got 1.5"),

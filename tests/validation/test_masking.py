@@ -4,8 +4,6 @@ import hashlib
 import hmac
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -13,65 +11,28 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sluice.contracts import Contract, Property
-from sluice.elements import RecordBatch, Rejected
+from sluice.elements import RecordBatch
 from sluice.errors import ConfigError
-from sluice.provenance import FileProvenance, Origin, PartitionProvenance, RedeliveryProvenance
+from sluice.provenance import (
+    FileProvenance,
+    Origin,
+    RedeliveryProvenance,
+)
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.validation.masking import MASKED_VALUE, compile_masking, is_masked
 from sluice.validation.records import RecordDecoder
 
-KEY = b"a key that nobody must ever see"
-SIGNUP = Contract(
-    event_type="signup",
-    table="signups",
-    id="signup",
-    version="1.0.0",
-    domain="test",
-    description="",
-    properties=(
-        Property("type", "string", required=True, enum=("signup",)),
-        Property("at", "timestamp", required=True),
-        Property("email", "string", required=True, pattern="@", mask="hash", aliases=("mail",)),
-        Property("user_id", "uuid", unique=True, required=True, mask="hash"),
-        Property("ip", "string", mask="truncate_ip"),
-        Property("note", "string", mask="drop"),
-        Property("plan", "string", enum=("free", "paid")),
-        Property(
-            "friends",
-            "array",
-            items=Property(
-                "item",
-                "object",
-                required=True,
-                properties=(Property("phone", "string", mask="hash"), Property("since", "integer")),
-            ),
-        ),
-        Property("phones", "array", items=Property("item", "string", required=True, mask="hash")),
-        Property("device", "object", properties=(Property("os", "string"),)),
-        Property("details", "json"),
-    ),
-    event_time="at",
-    identity="properties",
+from tests.validation.masking_fixture import (
+    KEY,
+    SIGNUP,
+    STARTED,
+    USER,
+    decoder,
+    digest,
+    line,
+    rejected,
 )
-USER = "5F0C1D9E-0B1F-4C55-8D1E-00000000ABCD"
-EVENT: dict[str, Any] = {
-    "type": "signup",
-    "at": "2025-02-08T13:09:30Z",
-    "email": "ann@example.com",
-    "user_id": USER,
-}
-STARTED = datetime(2025, 2, 8, 14, 0, tzinfo=UTC).timestamp()
-RAW = ("ann@example.com", USER, USER.lower(), "10.81.166.94", "call me", "+371 2000")
-
-
-def digest(value: str) -> str:
-    return hmac.new(KEY, value.encode(), hashlib.sha256).hexdigest()
-
-
-def line(**changes: Any) -> bytes:
-    return json.dumps({**EVENT, **changes}, separators=(",", ":")).encode()
 
 
 def masked(record: bytes) -> dict[str, Any]:
@@ -81,19 +42,6 @@ def masked(record: bytes) -> dict[str, Any]:
     assert KEY not in stored
     members: dict[str, Any] = json.loads(stored)
     return members
-
-
-@cache
-def decoder(done: frozenset[str] = frozenset()) -> RecordDecoder:
-    return RecordDecoder({"signup": SIGNUP}, "type", AgeLimits(600, 3600, STARTED), 1, KEY, done)
-
-
-def rejected(record: bytes, **attributes: str) -> Rejected:
-    batch = RecordBatch(
-        [record], PartitionProvenance("topic", STARTED, 0, [7], [STARTED], attributes=[attributes])
-    )
-    (result,) = decoder().decode(batch).rejected
-    return result
 
 
 def test_value_is_masked_by_its_method() -> None:
@@ -201,15 +149,6 @@ def test_violation_of_another_property_shows_its_value() -> None:
         ("plan", '"gold"'),
     ]
     assert rejected(line(plan="for ann@example.com")).violations[0].got == MASKED_VALUE
-
-
-def test_attributes_are_masked() -> None:
-    result = rejected(line(plan="gold"), key="ann@example.com", Email="x@y", trace="1-2")
-    assert result.origin.attributes == {
-        "key": digest("ann@example.com"),
-        "Email": digest("x@y"),
-        "trace": "1-2",
-    }
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sluice.config.durations import duration
 from sluice.config.options import declared, missing_options, option, text
 from sluice.config.rejections import RejectionLimit, rejection_limit
 from sluice.config.urls import Url
-from sluice.contracts import Contract, load_contracts
+from sluice.contracts import ITEM, Contract, load_contracts, walk
 from sluice.contracts.yaml_reading import read_yaml
 from sluice.errors import ConfigError, quote
 
@@ -58,6 +58,15 @@ def _loads(value: Any, where: str) -> tuple[str, ...]:
         )
         raise ConfigError(message)
     return tuple(name for name in LOADS if name in names)
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    """Read a list of names, or, as a flag gives it, names with commas between them."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list) or not all(isinstance(name, str) and name.strip() for name in given):
+        message = f"{where}: expected a list of names, such as [trace_id, kafka.key], got {quote(value)}"
+        raise ConfigError(message)
+    return tuple(name.strip() for name in given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +142,13 @@ class Job:
         default=None,
         example="projects/my-project/secrets/sluice-privacy-key",
     )
+    safe_attributes: tuple[str, ...] = option(
+        "keys, headers and attributes that hold no personal data: dead letters keep them although a contract masks"
+        " values (default: none)",
+        default=(),
+        example="[trace_id, kafka.key]",
+        parse=_names,
+    )
     load: tuple[str, ...] = option(
         f"what goes to the warehouse, of {', '.join(LOADS)} (default: all)",
         default=",".join(LOADS),
@@ -204,6 +220,7 @@ def _check_contracts(job: Job) -> None:
         types = ", ".join(sorted(job.contracts))
         message = f"{job.path}: route_by: expected the property that tells {types} apart, got nothing"
         raise ConfigError(message)
+    _check_safe_attributes(job)
     alone = [name for name, contract in job.contracts.items() if contract.event_time_from_arrival]
     if alone and len(job.contracts) > 1:
         message = (
@@ -211,6 +228,23 @@ def _check_contracts(job: Job) -> None:
             f"got {len(job.contracts)}"
         )
         raise ConfigError(message)
+
+
+def _check_safe_attributes(job: Job) -> None:
+    """Raise ConfigError if an attribute that should be safe has the name of a masked property."""
+    for contract in job.contracts.values():
+        masked = set()
+        for path, prop in walk(contract.properties):
+            if prop.mask:
+                named = next(part for part in reversed(path) if part != ITEM)
+                masked |= {name.casefold() for name in (named, *prop.aliases)}
+        for name in job.safe_attributes:
+            if name.casefold() in masked:
+                message = (
+                    f"{job.path}: safe_attributes: expected attributes without personal data, got {quote(name)}, "
+                    f"a property that {contract.label} masks; remove it"
+                )
+                raise ConfigError(message)
 
 
 def with_contract(job: Job, path: str) -> Job:

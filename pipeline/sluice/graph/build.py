@@ -30,7 +30,13 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> 
     read = records | "Count what was read" >> beam.Map(count_read)
     decoded = records | "Decode" >> beam.ParDo(
         DecodeRecords(
-            job.contracts, job.route_by, run.ages, job.windows.shards, run.progress, job.privacy_key
+            job.contracts,
+            job.route_by,
+            run.ages,
+            job.windows.shards,
+            run.progress,
+            job.privacy_key,
+            safe_attributes=job.safe_attributes,
         )
     ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.STEP_COUNTS, main="events")
     appended = {"events": decoded.events} | "Append events" >> AppendToLog(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -49,16 +49,19 @@ class DecodeRecords(beam.DoFn):
         shards: int,
         progress: Progress | None,
         privacy_key: str | None,
+        *,
+        safe_attributes: Collection[str] = (),
     ) -> None:
         """Keep the arguments for the workers, which compile them; `privacy_key` is the name of a secret."""
         self._arguments = (contracts, route_by, ages, shards)
         self._privacy_key = privacy_key
+        self._safe_attributes = safe_attributes
         self._progress = progress
 
     def setup(self) -> None:
         """Compile the contracts."""
         self._key = read_privacy_key(self._arguments[0].values(), self._privacy_key)
-        self._decoders = {frozenset[str](): RecordDecoder(*self._arguments, self._key)}
+        self._decoders: dict[frozenset[str], RecordDecoder] = {}
 
     def start_bundle(self) -> None:
         """Begin with an empty buffer."""
@@ -85,7 +88,9 @@ class DecodeRecords(beam.DoFn):
         """Return the decoder for records whose values are masked at some paths already, as redelivered ones are."""
         masked = provenance.masked if isinstance(provenance, RedeliveryProvenance) else frozenset[str]()
         if masked not in self._decoders:
-            self._decoders[masked] = RecordDecoder(*self._arguments, self._key, masked)
+            self._decoders[masked] = RecordDecoder(
+                *self._arguments, self._key, masked, safe_attributes=self._safe_attributes
+            )
         return self._decoders[masked]
 
     def finish_bundle(self) -> Iterator[Any]:

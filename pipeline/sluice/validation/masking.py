@@ -1,18 +1,21 @@
 """Masked properties of contracts -> functions that mask their values before anything is written.
 
-Accepted events are masked line by line (`Masking.lines`), rejected records with their violations and attributes
+Accepted events are masked line by line (`Masking.lines`), rejected records with their violations and origins
 (`Masking.rejected`), so that no raw value is in files, tables or dead letters.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from urllib.parse import unquote
 
 from sluice.contracts import ITEM, Contract, Mask, Path, Property, path_text, walk
 from sluice.elements import Rejected, Violation
 from sluice.errors import ConfigError
+from sluice.provenance import KAFKA_KEY, ORDERING_KEY, Origin
 from sluice.validation.mask_methods import (
     BY_STRENGTH,
     MaskedValues,
@@ -24,6 +27,11 @@ from sluice.validation.record_masker import RecordMasker
 
 MASKED_VALUE = "a protected value"
 """What a violation shows in place of a masked value; stored in dead letters."""
+
+_KEYS = frozenset({KAFKA_KEY, ORDERING_KEY})
+"""Attributes that are hashed rather than left out, so that the records of one key can still be found together."""
+
+_ADDED = re.compile(r"(;base64)?(#[0-9]+)?\Z")
 
 _SHORTEST = 3
 """Characters of a raw value that is searched for in texts; shorter ones occur everywhere."""
@@ -60,11 +68,18 @@ class Masking:
 
     """
 
-    def __init__(self, contracts: Mapping[str, Contract], key: bytes, already_masked: frozenset[str]) -> None:
+    def __init__(
+        self,
+        contracts: Mapping[str, Contract],
+        key: bytes,
+        already_masked: frozenset[str],
+        safe_attributes: Collection[str],
+    ) -> None:
         """Compile `contracts` by event type."""
         methods = compile_methods(key)
         masked = {name: contract for name, contract in contracts.items() if is_masked([contract])}
         self._key = key
+        self._safe = frozenset(safe_attributes)
         self._any_type = RecordMasker((), methods, _masked_names(masked.values()), already_masked)
         self._maskers = {
             name: RecordMasker(contract.properties, methods, _masked_names([contract]), already_masked)
@@ -80,7 +95,7 @@ class Masking:
         }
 
     def rejected(self, rejected: Rejected) -> Rejected:
-        """Return a rejected record without raw values in its payload, violations and attributes.
+        """Return a rejected record without raw values in its payload, violations and origin.
 
         A record that is not one JSON object, or in which a key occurs twice, cannot be searched: it gets a
         `quarantine_hash`. One of a known type without masked properties is returned as it is.
@@ -94,24 +109,44 @@ class Masking:
             return replace(rejected, quarantine_hash=hmac.digest(self._key, rejected.record, "sha256"))
         revealing = self._revealing.get(rejected.event_type or "")
         raw_texts = _RawTexts(masked)
-        attributes = {
-            name: self._attribute(name, value, masker, raw_texts)
-            for name, value in rejected.origin.attributes.items()
-        }
         return replace(
             rejected,
             record=record,
-            origin=replace(rejected.origin, attributes=attributes),
+            origin=self._masked_origin(rejected.origin, masker, raw_texts),
             violations=tuple(
                 _masked_violation(violation, revealing, raw_texts) for violation in rejected.violations
             ),
             masked=rejected.masked | masked.paths,
         )
 
-    def _attribute(self, name: str, value: str, masker: RecordMasker, raw_texts: _RawTexts) -> str:
-        if name.casefold() not in masker.names and not raw_texts.occur_in(value):
-            return value
+    def _masked_origin(self, origin: Origin, masker: RecordMasker, raw_texts: _RawTexts) -> Origin:
+        """Return an origin that reveals no value of its record.
+
+        Attributes that the job does not call safe are left out, since a value can be in them in any form. Keys, and
+        attributes with the name of a masked property, are hashed.
+        """
+        attributes = {}
+        for name, value in origin.attributes.items():
+            base = _base_name(name)
+            if base in self._safe and not raw_texts.occur_in(value):
+                attributes[name] = value
+            elif base in self._safe or base in _KEYS or base.casefold() in masker.names:
+                attributes[name] = self._hashed(value)
+        uri, message_id = origin.uri, origin.message_id
+        if raw_texts.occur_in(uri):
+            scheme, separator, _ = uri.partition("://")
+            uri = f"{scheme if separator else 'file'}://{self._hashed(uri)}"
+        if message_id is not None and raw_texts.occur_in(message_id):
+            message_id = self._hashed(message_id)
+        return replace(origin, attributes=attributes, uri=uri, message_id=message_id)
+
+    def _hashed(self, value: str) -> str:
         return str(string_content(self._hash(encode(value), "", MaskedValues()) or b'""'))
+
+
+def _base_name(name: str) -> str:
+    """Return the name of an attribute without what a source adds to it: `;base64` and the number of a repeated name."""
+    return _ADDED.sub("", name)
 
 
 def compile_masking(
@@ -119,10 +154,12 @@ def compile_masking(
     route_by: str | None,
     key: bytes | None,
     already_masked: frozenset[str] = frozenset(),
+    safe_attributes: Collection[str] = (),
 ) -> Masking | None:
     """Compile what masks the records of `contracts` (event type -> contract); None if they mask nothing.
 
-    Values at the paths in `already_masked`, such as `items[].email`, are not changed.
+    Values at the paths in `already_masked`, such as `items[].email`, are not changed. Attributes with the names in
+    `safe_attributes` hold no values to mask.
 
     Raises:
         ConfigError: there is no key, or the property that records are routed by is masked.
@@ -141,7 +178,7 @@ def compile_masking(
     if key is None:
         message = "expected the privacy key, got nothing"
         raise ConfigError(message)
-    return Masking(contracts, key, already_masked)
+    return Masking(contracts, key, already_masked, safe_attributes)
 
 
 class _RevealingViolations:
@@ -175,16 +212,22 @@ def _place(violation_path: str) -> tuple[str, ...]:
 
 
 class _RawTexts:
-    """The raw texts of the masked values in one record, which other texts are searched for."""
+    """The raw texts of the masked values in one record, which other texts are searched for.
+
+    Upper and lower case are the same, and so is what is percent-encoded.
+    """
 
     def __init__(self, masked: MaskedValues) -> None:
-        self._texts = {text for text in masked.raw_texts if len(text) >= _SHORTEST}
+        self._texts = {text.casefold() for text in masked.raw_texts if len(text) >= _SHORTEST}
         self._lengths: dict[str, set[int]] = {}
         for text in self._texts:
             self._lengths.setdefault(text[:_SHORTEST], set()).add(len(text))
 
     def occur_in(self, text: str) -> bool:
         """Tell whether `text` contains one of them; does not look at each, since a record may have thousands."""
+        return self._occur_in(text.casefold()) or ("%" in text and self._occur_in(unquote(text).casefold()))
+
+    def _occur_in(self, text: str) -> bool:
         return any(
             text[at : at + length] in self._texts
             for at in range(len(text) - _SHORTEST + 1)

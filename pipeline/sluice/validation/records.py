@@ -8,7 +8,7 @@ by the explainer, which names every violation.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -98,16 +98,19 @@ class RecordDecoder:
         shards: int,
         key: bytes | None = None,
         masked: frozenset[str] = frozenset(),
+        *,
+        safe_attributes: Collection[str] = (),
     ) -> None:
         """Compile the contracts; once in each worker.
 
-        `key` is that of masked properties, if there are any. Values at the paths in `masked` are masked already; the
-        limits of their contracts do not apply to them, since the raw values have met them.
+        `key` is that of masked properties, if there are any; `safe_attributes` are the job's. Values at the paths in
+        `masked` are masked already; the limits of their contracts do not apply to them, since the raw values have met
+        them.
         """
         if masked:
             contracts = {name: without_limits(contract, masked) for name, contract in contracts.items()}
         self._masked = masked
-        self._masking = compile_masking(contracts, route_by, key, masked)
+        self._masking = compile_masking(contracts, route_by, key, masked, safe_attributes=safe_attributes)
         self._mask = {} if self._masking is None else self._masking.lines
         compiled = compile_decoder(contracts, route_by)
         self._decode = compiled.decode

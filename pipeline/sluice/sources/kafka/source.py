@@ -23,7 +23,7 @@ from apache_beam.utils.timestamp import Duration
 from sluice.clock import Clock, system_clock
 from sluice.elements import ATTRIBUTE_BYTES, OffsetSpan, RecordBatch
 from sluice.errors import SourceError
-from sluice.provenance import PartitionProvenance
+from sluice.provenance import KAFKA_KEY, PartitionProvenance
 from sluice.run_state import RunHandle
 from sluice.sources.kafka.client import Topic, check_topic
 from sluice.sources.kafka.commits import CommitStored, ack_token_of
@@ -41,9 +41,6 @@ from sluice.sources.streaming import (
     finish,
     watermark_of,
 )
-
-KEY = "kafka.key"
-"""Attribute that holds a record's key, beside those that hold its headers."""
 
 UNREADABLE = "kafka.headers;unreadable"
 """Attribute in place of the headers of a record that cannot be read."""
@@ -348,7 +345,7 @@ def _headers(message: Any) -> Sequence[tuple[str, bytes | None]]:
 
 
 def attributes_of(key: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> Mapping[str, str]:
-    """Return a record's headers, and its key as KEY.
+    """Return a record's headers, and its key as KAFKA_KEY.
 
     A value that is not UTF-8, or has a zero character, is in base64, under its name with `;base64` behind. A header
     without a value is empty. Of headers with the same name the second is `NAME#2`, and so on.
@@ -357,7 +354,7 @@ def attributes_of(key: bytes | None, headers: Sequence[tuple[str, bytes | None]]
         return {}
     attributes: dict[str, str] = {}
     numbers: dict[str, int] = {}
-    for header, value in ((KEY, key), *headers) if key is not None else headers:
+    for header, value in ((KAFKA_KEY, key), *headers) if key is not None else headers:
         text, is_text = _text(value or b"")
         name = base = header if is_text else f"{header};base64"
         while name in attributes:  # from the last number on: a record may have a name thousands of times

@@ -20,7 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from sluice.clock import system_clock
 from sluice.elements import RecordBatch, attributes_footprint
-from sluice.provenance import MessageProvenance
+from sluice.provenance import ORDERING_KEY, MessageProvenance
 from sluice.run_state import RunHandle
 from sluice.sources.pubsub.client import Address, check_subscription
 from sluice.sources.pubsub.subscriber import Lease, PullResponse, open_subscriber
@@ -36,10 +36,8 @@ from sluice.sources.streaming import (
     watermark_of,
 )
 
-ORDERING_KEY = "orderingKey"
 DELIVERY_ATTEMPT = "deliveryAttempt"
-"""Attributes that records get besides the publisher's own: the message's ordering key, and, where the subscription
-has a dead-letter policy, how often it was delivered."""
+"""Attribute that records get where the subscription has a dead-letter policy: how often the message was delivered."""
 
 _TAKE_SECONDS = 1.0
 """How long a bundle waits for messages; the watermark of an idle source moves as often."""
