@@ -175,7 +175,7 @@ def violations() -> str:
 
 
 def _session(out: Path) -> Any:
-    from pyspark.sql import SparkSession  # type: ignore[import-not-found]  # in the environment of the peers
+    from pyspark.sql import SparkSession
 
     settings = {
         "spark.ui.enabled": "false",

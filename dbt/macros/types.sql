@@ -22,6 +22,11 @@
     {{- 'numeric' if target.type == 'bigquery' else 'numeric(38, 9)' -}}
 {% endmacro %}
 
+{# 64 bits; dbt's own type_float is one of 32 bits on DuckDB. #}
+{% macro type_double() %}
+    {{- {'bigquery': 'float64', 'postgres': 'double precision'}.get(target.type, 'double') -}}
+{% endmacro %}
+
 {# Money to the cent. #}
 {% macro type_money() %}
     {{- 'numeric' if target.type == 'bigquery' else 'numeric(38, 2)' -}}

@@ -102,6 +102,17 @@ def test_event_time_default_needs_a_job_of_one_contract(job_file: Path) -> None:
     )
 
 
+def test_property_from_the_source_needs_a_job_of_one_contract(job_file: Path) -> None:
+    schemas = Path(CONTRACTS).parent / "audit"
+    event = {"contracts": str(schemas / "audit_event.odcs.yaml")}
+    assert list(load_job(str(job_file), event).contracts) == ["audit_event"]
+    with pytest.raises(ConfigError) as raised:
+        load_job(str(job_file), {"contracts": str(schemas)})
+    assert str(raised.value) == (
+        f"{job_file}: contracts: expected audit_event alone, which has properties with `fromSource`, got 3"
+    )
+
+
 def test_load_key_is_a_list_or_a_flag_with_commas(job_file: Path) -> None:
     assert load_job(str(job_file)).load == ("events", "counts", "dead_letters")
     assert load_job(str(job_file), {"load": "dead_letters,counts"}).load == ("counts", "dead_letters")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sluice.contracts import Property, load_contract
+from sluice.contracts.model import FromSource
 from sluice.errors import ContractError
 
 from tests.contracts.sale import YAML, P, write
@@ -34,6 +35,68 @@ def test_property_of_every_type_is_read(tmp_path: Path) -> None:
     assert (contract.domain, contract.description) == ("shop", "Something was sold.")
     assert (contract.event_time, contract.identity) == ("at", "properties")
     assert (contract.cluster_by, contract.consumers, contract.path) == (("shop", "id"), ("finance",), path)
+
+
+def filled(value: str) -> tuple[str, str]:
+    """Return an edit that gives `due`, a date, a `fromSource`."""
+    return "name: due, ", f"name: due, customProperties: [{{property: fromSource, value: {value}}}], "
+
+
+FILLED = f"{P}[7].customProperties.fromSource"
+RULE = "expected address, for a string, or one of {pattern: …} and {folderKey: …}"
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        ("{pattern: '_(?P<due>[0-9]{8})'}", FromSource(pattern="_(?P<due>[0-9]{8})")),
+        ("{folderKey: dt}", FromSource(folder_key="dt")),
+    ],
+)
+def test_property_that_is_filled_from_the_source_is_read(
+    value: str, rule: FromSource, tmp_path: Path
+) -> None:
+    contract = load_contract(write(tmp_path, YAML.replace(*filled(value))))
+    assert contract.from_source == (Property("due", "date", from_source=rule),)
+
+
+def test_source_property_is_the_address(tmp_path: Path) -> None:
+    address = "customProperties: [{property: fromSource, value: address}]"
+    member = f"      - {{name: _source, logicalType: string, {address}}}\n"
+    contract = load_contract(write(tmp_path, f"{YAML.rstrip()}\n{member}"))
+    assert contract.from_source == (Property("_source", "string", from_source=FromSource()),)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("address", f"{FILLED}: {RULE}, got 'address'"),
+        ("{}", f"{FILLED}: {RULE}, got {{}}"),
+        ("{name: x}", f"{FILLED}: {RULE}, got {{'name': 'x'}}"),
+        ("{folderKey: a/b}", f"{FILLED}.folderKey: expected a text, of a key without '/' and '=', got 'a/b'"),
+        ("{folderKey: 1}", f"{FILLED}.folderKey: expected a text, of a key without '/' and '=', got 1"),
+        ("{pattern: '.*'}", f"{FILLED}.pattern: expected one named group, (?P<due>…), got '.*'"),
+        ("{pattern: '(?P<x>.)'}", f"{FILLED}.pattern: expected one named group, (?P<due>…), got '(?P<x>.)'"),
+        (
+            "{pattern: '(?P<due>.'}",
+            f"{FILLED}.pattern: expected a regular expression of RE2, got '(?P<due>.': missing ): (?P<due>.",
+        ),
+    ],
+)
+def test_mistake_in_what_fills_a_property_is_reported(value: str, message: str, tmp_path: Path) -> None:
+    path = write(tmp_path, YAML.replace(*filled(value)))
+    with pytest.raises(ContractError) as caught:
+        load_contract(path)
+    assert str(caught.value) == f"{path}: {message}"
+
+
+def test_property_of_another_type_cannot_be_filled(tmp_path: Path) -> None:
+    edit = "name: paid, ", "name: paid, customProperties: [{property: fromSource, value: {folderKey: x}}], "
+    path = write(tmp_path, YAML.replace(*edit))
+    with pytest.raises(ContractError) as caught:
+        load_contract(path)
+    expected = "expected it on a property of the event itself of type string, integer, date, timestamp"
+    assert str(caught.value) == f"{path}: {P}[6].customProperties.fromSource: {expected}"
 
 
 LOGICAL = "string, integer, number, boolean, timestamp, date, object, array"
@@ -147,7 +210,7 @@ MISTAKES = [
     (
         "name: due, ",
         "name: due, customProperties: [{property: color, value: hash}], ",
-        f"{P}[7].customProperties[0].property: expected one of aliases, flatten, mask, got 'color'",
+        f"{P}[7].customProperties[0].property: expected one of aliases, flatten, mask, fromSource, got 'color'",
     ),
     (
         "name: due, ",

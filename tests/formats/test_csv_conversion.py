@@ -171,6 +171,13 @@ def test_column_is_found_by_any_of_its_names() -> None:
     ]
 
 
+def test_columns_outside_the_contract_may_share_a_name() -> None:
+    header = ("note", "sale_id", "note", "note_2", "Note", "note")
+    assert convert(b"1,2,3,4,5,6", header=header) == [
+        {"note": "1", "sale_id": "2", "note_3": "3", "note_2": "4", "Note": "5", "note_4": "6"}
+    ]
+
+
 def test_columns_of_an_object_are_nested() -> None:
     dialect = CsvDialect(("user_id", "device", "metadata.page", "metadata.campaign"), ",", "")
     lines, broken = RowConverter(dialect, {"customer_log": LOG}, None).convert([b"U1,mobile,/,x"])

@@ -24,8 +24,11 @@ def test_fake_events_are_valid_by_their_contract(path: Path) -> None:
     contracts = load_contracts(str(path))
     route_by = "event_type" if len(contracts) > 1 else None
     records = list(islice(fake_events(contracts, route_by, lambda: NOW, seed=7), 3000))
-    decoder = RecordDecoder(contracts, route_by, AgeLimits(0, 0), shards=1)
-    decoded = decoder.decode(RecordBatch(records, FileProvenance("made", NOW, range(3000))))
+    filled = any(contract.from_source for contract in contracts.values())
+    # The names of the files that the audit's contracts take the day from: it begins before NOW.
+    address = f"{path.name.split('.')[0].removeprefix('audit_')}s_20251101.csv"
+    decoder = RecordDecoder(contracts, route_by, AgeLimits(0, 86_400 if filled else 0), shards=1)
+    decoded = decoder.decode(RecordBatch(records, FileProvenance(address, NOW, range(3000))))
     assert decoded.rejected == []
     events = Counter[str]()
     for key, lines in decoded.events.items():

@@ -221,6 +221,13 @@ def _check_contracts(job: Job) -> None:
         message = f"{job.path}: route_by: expected the property that tells {types} apart, got nothing"
         raise ConfigError(message)
     _check_safe_attributes(job)
+    filled = [name for name, contract in job.contracts.items() if contract.from_source]
+    if filled and len(job.contracts) > 1:
+        message = (
+            f"{job.path}: contracts: expected {filled[0]} alone, which has properties with `fromSource`, "
+            f"got {len(job.contracts)}"
+        )
+        raise ConfigError(message)
     alone = [name for name, contract in job.contracts.items() if contract.event_time_from_arrival]
     if alone and len(job.contracts) > 1:
         message = (

@@ -28,6 +28,18 @@ Scalar = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
+class FromSource:
+    """How a property is filled from the address of the record's source, such as the path of its file.
+
+    Either `pattern`, in the syntax of RE2, is searched in the address, and its group of the property's name is the
+    value; or `folder_key` names a folder `key=value` of the address; with neither, the address itself is the value.
+    """
+
+    pattern: str | None = None
+    folder_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Property:
     """One property of an event, as its contract describes it.
 
@@ -56,6 +68,7 @@ class Property:
     aliases: tuple[str, ...] = ()
     """Other names of the property in formats without nesting, such as CSV."""
     mask: Mask | None = None
+    from_source: FromSource | None = None
 
     def unlimited(self) -> Property:
         """Return the property without its limits, for a value that is masked: any value of its type is valid."""
@@ -93,6 +106,11 @@ class Contract:
     """Name -> pattern of the rules that repair malformed lines; only rules of the contract's own have a pattern."""
     on_conflict: OnConflict = "keep_first"
     """Only for identity `properties`."""
+
+    @property
+    def from_source(self) -> tuple[Property, ...]:
+        """The properties that are filled from the source of a record."""
+        return tuple(prop for prop in self.properties if prop.from_source is not None)
 
     @property
     def finds_conflicts(self) -> bool:

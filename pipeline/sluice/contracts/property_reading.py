@@ -8,10 +8,11 @@ from typing import Any, get_args
 
 from open_data_contract_standard.model import SchemaProperty
 
-from sluice.contracts.model import Mask, Property, Scalar
+from sluice.contracts.model import FromSource, Mask, Property, Scalar
 from sluice.contracts.names import check_property_name, fold_name
 from sluice.contracts.odcs import KeyPath, choice, custom_properties, names, show
-from sluice.contracts.patterns import check_pattern
+from sluice.contracts.patterns import check_pattern, compile_repair_pattern
+from sluice.contracts.reserved import SOURCE_PROPERTY
 from sluice.contracts.value_types import (
     DECIMAL_PRECISION,
     DECIMAL_SCALE,
@@ -32,6 +33,9 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
 _DECIMALS = (*(f"{name}({DECIMAL_PRECISION},{DECIMAL_SCALE})" for name in ("DECIMAL", "NUMERIC")), "NUMERIC")
 _FLOATS = ("DOUBLE", "FLOAT64", "FLOAT")
 _REFERENCE = re.compile(r"\w+\.\w+")
+_FILLED_TYPES = ("string", "integer", "date", "timestamp")
+"""Types of properties that can be filled from the address of a source."""
+_FOLDER_KEY = re.compile(r"[^/=]+")
 
 
 def read_properties(
@@ -62,7 +66,7 @@ def _property(place: KeyPath, prop: SchemaProperty, *, nested: bool, item: bool 
     if prop.logicalType not in _LOGICAL_TYPES:
         expected = f"expected one of {', '.join(_LOGICAL_TYPES)}"
         place.key("logicalType").fail(f"{expected}, got {show(prop.logicalType)}")
-    custom = custom_properties(place, prop.customProperties, ("aliases", "flatten", "mask"))
+    custom = custom_properties(place, prop.customProperties, ("aliases", "flatten", "mask", "fromSource"))
     custom_place = place.key("customProperties")
     flatten = custom.get("flatten", False)
     if flatten is not False and (flatten is not True or nested or item or not prop.properties):
@@ -85,6 +89,9 @@ def _property(place: KeyPath, prop: SchemaProperty, *, nested: bool, item: bool 
         flatten=flatten,
         aliases=names(custom_place.key("aliases"), custom.get("aliases")),
         mask=_mask(place, prop, value_type, custom.get("mask"), item=item),
+        from_source=_from_source(
+            custom_place.key("fromSource"), prop, value_type, custom.get("fromSource"), inner=nested or item
+        ),
         **limits,
     )
 
@@ -141,6 +148,36 @@ def _mask(
     if prop.unique and method != "hash":
         here.fail(f"expected hash, got {method}, which does not tell unique values apart")
     return method
+
+
+def _from_source(
+    place: KeyPath, prop: SchemaProperty, value_type: ValueType, value: Any, *, inner: bool
+) -> FromSource | None:
+    """Return how a property is filled from the source of its record; None if it is not."""
+    if value is None:
+        if prop.name == SOURCE_PROPERTY and not inner:
+            place.fail(f"expected address, as {SOURCE_PROPERTY} is the address of the record's source")
+        return None
+    if inner or value_type not in _FILLED_TYPES:
+        place.fail(f"expected it on a property of the event itself of type {', '.join(_FILLED_TYPES)}")
+    if value == "address" and value_type == "string":
+        return FromSource()
+    members = list(value.items()) if isinstance(value, dict) else []
+    if len(members) != 1 or members[0][0] not in ("pattern", "folderKey") or prop.name == SOURCE_PROPERTY:
+        expected = "expected address, for a string, or one of {pattern: …} and {folderKey: …}"
+        place.fail(f"{expected}, got {show(value)}")
+    kind, text = members[0]
+    if not isinstance(text, str) or not text or (kind == "folderKey" and not _FOLDER_KEY.fullmatch(text)):
+        place.key(kind).fail(f"expected a text, of a key without '/' and '=', got {show(text)}")
+    if kind == "folderKey":
+        return FromSource(folder_key=text)
+    try:
+        groups = compile_repair_pattern(text).groupindex
+    except ValueError as error:
+        place.key(kind).fail(f"expected a regular expression of RE2, got {text!r}: {error}")
+    if list(groups) != [prop.name]:
+        place.key(kind).fail(f"expected one named group, (?P<{prop.name}>…), got {show(text)}")
+    return FromSource(pattern=text)
 
 
 def _limits(place: KeyPath, prop: SchemaProperty, value_type: ValueType) -> dict[str, Any]:

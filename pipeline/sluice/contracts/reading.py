@@ -28,7 +28,7 @@ from sluice.contracts.odcs import (
 )
 from sluice.contracts.patterns import compile_repair_pattern
 from sluice.contracts.property_reading import read_properties
-from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX
+from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX, SOURCE_PROPERTY
 from sluice.contracts.value_types import CLUSTERABLE_TYPES
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ContractError
@@ -174,7 +174,7 @@ def _settings(
 def _column_names(place: KeyPath, properties: tuple[Property, ...]) -> tuple[str, ...]:
     """Return the names of the table's columns; rejects reserved names, and two that differ only in case."""
     for index, prop in enumerate(properties):
-        if is_reserved_column(prop.name):
+        if is_reserved_column(prop.name) and prop.name != SOURCE_PROPERTY:
             message = f"{prop.name!r} begins with an underscore, which is reserved for Sluice; rename it"
             place.item(index).key("name").fail(message)
     columns: list[str] = []
@@ -183,7 +183,8 @@ def _column_names(place: KeyPath, properties: tuple[Property, ...]) -> tuple[str
         here = place.item(index)
         for column in prop.properties if prop.flatten else (prop,):
             owner = owners.setdefault(fold_name(column.name), here)
-            if owner != here or is_reserved_column(column.name):
+            reserved = is_reserved_column(column.name) and prop.name != SOURCE_PROPERTY
+            if owner != here or reserved:
                 reason = f"reserved for Sluice, or used by {owner.keys}"
                 here.fail(f"{column.name!r} cannot be a column: {reason}; rename it")
             columns.append(column.name)

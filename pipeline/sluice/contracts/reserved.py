@@ -23,6 +23,9 @@ SEGMENT_ID_COLUMN = "_segment_id"
 INGESTED_AT_COLUMN = "_ingested_at"
 """Column with the time at which the segment of the event was loaded."""
 
+SOURCE_PROPERTY = "_source"
+"""The only property beginning with `_` that a contract may declare: the address that a record came from."""
+
 RESERVED_EVENT_TYPES = INTERNAL_TYPES | {"all", "unknown", "unparsable"}
 """What no event type of a contract can be called, in any case.
 

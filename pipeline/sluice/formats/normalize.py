@@ -1,8 +1,8 @@
 """Record as received -> the line of JSON that is validated against its contract.
 
 Most records are that line already. Rows of a CSV file become objects, a record without an event time gets its time
-of arrival if its contract says so, and a malformed log line is repaired by its contract's rules. No Beam, no clock,
-no I/O.
+of arrival if its contract says so, properties are filled from its source, and a malformed log line is repaired by its
+contract's rules. No Beam, no clock, no I/O.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sluice.elements import RecordBatch, Violation
 from sluice.formats.csv_conversion import RowConverter
 from sluice.formats.json_syntax import NOT_JSON
 from sluice.formats.repair import LineRepairer
+from sluice.formats.source_values import SourceValues
 from sluice.provenance import CsvDialect
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -26,13 +27,17 @@ class Normalizer:
     """Turns records into lines, for the contracts of one job."""
 
     def __init__(self, contracts: Mapping[str, Contract], route_by: str | None) -> None:
-        """Compile `contracts` (event type -> contract); one with `eventTimeDefault` must be the only one."""
+        """Compile `contracts` (event type -> contract); one with `eventTimeDefault` or `fromSource` stands alone."""
         self._contracts, self._route_by = contracts, route_by
         self._converters: dict[CsvDialect, RowConverter] = {}
         self._repair = LineRepairer(contracts, route_by).repair
         self._can_repair = any(contract.repair for contract in contracts.values())
         self._default_time_key = next(
             (contract.event_time for contract in contracts.values() if contract.event_time_from_arrival), None
+        )
+
+        self._source_values = next(
+            (SourceValues(contract) for contract in contracts.values() if contract.from_source), None
         )
 
     def lines(self, batch: RecordBatch) -> tuple[Sequence[bytes], Mapping[int, Violation]]:
@@ -47,6 +52,8 @@ class Normalizer:
             lines = [
                 self.with_event_time(line, batch.origin(index).arrival) for index, line in enumerate(lines)
             ]
+        if self._source_values is not None:
+            lines = self._source_values.fill(lines, batch.provenance)
         return lines, violations
 
     def repaired(self, batch: RecordBatch, index: int) -> bytes | None:
@@ -54,8 +61,10 @@ class Normalizer:
         if not self._can_repair or _is_object(batch.records[index]):
             return None
         line = self._repair(batch.records[index])
-        if line is None or self._default_time_key is None:
-            return line
+        if line is None:
+            return None
+        if self._source_values is not None:
+            line = self._source_values.fill_line(line, batch.origin(index).uri)
         return self.with_event_time(line, batch.origin(index).arrival)
 
     def with_event_time(self, line: bytes, arrival: float) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import count
 from json.encoder import encode_basestring as quote  # in C
 from typing import NamedTuple
 
@@ -37,6 +38,8 @@ class Columns:
         self._names: dict[str, Path] = {}
         self._aliases: dict[str, Path] = {}
         for prop in () if contract is None else contract.properties:
+            if prop.from_source is not None:  # whatever a column of this name holds is replaced
+                continue
             self._add((prop.name,), prop)
             for inner in prop.properties:
                 self._add((prop.name, inner.name), inner, flat=prop.flatten)
@@ -79,13 +82,24 @@ class Columns:
         return partial(_encode_column, value_type)
 
     def place(self, names: Sequence[str]) -> list[Path]:
-        """Return the path of each column of a header. A name takes precedence over an alias, in any order."""
+        """Return the path of each column of a header. A name takes precedence over an alias, in any order.
+
+        Of columns outside the contract with one name, the second is `name_2`, and so on.
+        """
         exact = [self._names.get(_name_key(name)) for name in names]
         taken = {path for path in exact if path is not None}
         paths: list[Path] = []
         for name, path in zip(names, exact, strict=True):
-            paths.append(self.find(name, taken) if path is None else path)
-            taken.add(paths[-1])
+            found = self.find(name, taken) if path is None else path
+            if found in taken and found not in self._types:
+                numbers = (f"{found[-1]}_{number}" for number in count(2))
+                found = next(
+                    (*found[:-1], numbered)
+                    for numbered in numbers
+                    if numbered not in names and (*found[:-1], numbered) not in taken
+                )
+            paths.append(found)
+            taken.add(found)
         return paths
 
 
@@ -159,6 +173,11 @@ _time_text = re.compile(rf"{_TIME}({_OFFSET})?").fullmatch
 _day = re.compile(_DATE).fullmatch
 _to_the_minute = re.compile(rf"({_DATE}[T ][0-9]{{2}}:[0-9]{{2}})({_OFFSET})?").fullmatch
 _BOOLEANS = {"true": "true", "false": "false", "yes": "true", "no": "false", "1": "true", "0": "false"}
+
+
+def encode_text(value_type: ValueType, text: str) -> str:
+    """Return one text as JSON of a type; a text that is no such value is a string."""
+    return _ENCODERS[value_type](text)
 
 
 def has_decimal_comma(text: str) -> bool:

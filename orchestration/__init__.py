@@ -1,0 +1,1 @@
+"""What runs the jobs, dbt and Spark of a use case together."""

@@ -1,0 +1,215 @@
+"""usage: scripts/audit --data DIR --out DIR: the file audit, by Sluice and dbt and by PySpark.
+
+Both sides read the daily files in DIR and write the four tables as CSV, to OUT/dbt and OUT/spark. OUT/report.json has
+the ledgers, and whether the tables are equal. OUT/state is what a next run needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from devservers.errors import MissingTool
+from devservers.tools import require_path
+from orchestration.audit.compare import compare_folders, print_differences
+from spark.audit.export import TABLES, columns_of, write_table
+from spark.audit.names import load_date_of
+
+ROOT = Path(__file__).parents[2]
+KINDS = ("events", "transactions")
+FIGURES = ("read", "accepted", "duplicates", "rejected")
+
+
+class AuditError(Exception):
+    """A step of the audit failed; the text says which, and why."""
+
+
+class Audit:
+    """One audit of the files in `data`, with its results in `out`."""
+
+    def __init__(self, data: Path, out: Path) -> None:
+        """Take absolute paths."""
+        self.data, self.out, self.state = data, out, out / "state"
+        self.warehouse = self.state / "warehouse.duckdb"
+        self.seconds: dict[str, float] = {}
+
+    def run(self) -> dict[str, Any]:
+        """Run both sides and return the report."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        names = self._daily_files()
+        ledgers = self._measure("ingest", lambda: self._ingest(names))
+        self._measure("dbt", self._build)
+        self._export()
+        spark = self._measure("spark", self._run_spark)
+        differences = compare_folders(self.out / "spark", self.out / "dbt")
+        print_differences(differences, self.out / "spark", self.out / "dbt")
+        totals = {name: sum(ledger[name] for ledger in ledgers.values()) for name in FIGURES}
+        return {
+            **totals,
+            **ledgers,
+            "spark": {**_sum_figures(spark), **spark},
+            "differences": {table: len(of_table) for table, of_table in differences.items()},
+            "equal": not any(differences.values()),
+            "seconds": self.seconds,
+        }
+
+    def _measure(self, step: str, work: Callable[[], Any]) -> Any:
+        print(f"audit: {step} …", file=sys.stderr, flush=True)
+        started = time.monotonic()
+        result = work()
+        self.seconds[step] = round(time.monotonic() - started, 3)
+        print(f"audit: {step} took {self.seconds[step]:.1f} s", file=sys.stderr, flush=True)
+        return result
+
+    def _daily_files(self) -> dict[str, list[str]]:
+        """Return the names of the daily files by kind, in order."""
+        names = sorted(
+            path.name
+            for path in self.data.iterdir()
+            if path.is_file() and load_date_of(path.name) is not None
+        )
+        return {kind: [name for name in names if name.startswith(f"{kind}_")] for kind in KINDS}
+
+    def _ingest(self, names: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
+        """Load the files, and the list of event files; return the ledger of each kind."""
+        ledgers = {}
+        for kind in KINDS:
+            folder = self._link(kind, names[kind])
+            ledgers[kind] = self._load(f"audit_{kind}", folder if names[kind] else None)
+        listing = self.state / "event_files.ndjson"
+        lines = [
+            json.dumps(
+                {
+                    "load_date": f"{load_date_of(name)}T00:00:00Z",
+                    "address": str(self.state / "input/events" / name),
+                }
+            )
+            for name in names["events"]
+        ]
+        listing.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        self._load("audit_files", listing if lines else None)
+        return ledgers
+
+    def _link(self, kind: str, names: Sequence[str]) -> Path:
+        """Fill a folder with links to the daily files alone, at addresses that stay the same for the next run."""
+        folder = self.state / "input" / kind
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).symlink_to(self.data / name)
+        return folder
+
+    def _load(self, job: str, source: Path | None) -> dict[str, Any]:
+        """Run a job; without a source, only make its tables. Return its ledger."""
+        places = [
+            f"--files={self.state / 'files'}",
+            f"--warehouse=duckdb:///{self.warehouse}",
+            f"--dead-letters={self.state / 'dead_letters'}",
+        ]
+        command = [sys.executable, "-m", "sluice"]
+        ledger: dict[str, Any] = dict.fromkeys(FIGURES, 0)
+        if source is not None:
+            report = self.state / f"{job}.json"
+            self._call(
+                job,
+                [*command, "run", f"jobs/{job}.yaml", f"--source={source}", *places, f"--report={report}"],
+            )
+            figures = json.loads(report.read_text(encoding="utf-8"))
+            ledger = {name: figures[name] for name in FIGURES}
+        if not self._has_table(job):
+            self._call(job, [*command, "tables", f"jobs/{job}.yaml", "--apply", *places[1:2]])
+        return ledger
+
+    def _has_table(self, table: str) -> bool:
+        if not self.warehouse.exists():
+            return False
+        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
+            names = connection.execute("select table_name from information_schema.tables").fetchall()
+        return (table,) in names
+
+    def _build(self) -> None:
+        """Build the models of the audit."""
+        target = self.state / "dbt"
+        command: list[str | Path] = [require_path("dbt/bin/dbt"), "--quiet", "--no-use-colors"]
+        command += ["--log-level-file=none", "run", "--select", "audit", "--project-dir", "dbt"]
+        command += ["--profiles-dir", "dbt", "--target-path", target]
+        variables = {"SLUICE_DBT_TARGET": "duckdb", "SLUICE_DUCKDB": str(self.warehouse), "PYTHONPATH": ""}
+        self._call("dbt", command, variables)
+
+    def _export(self) -> None:
+        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
+            for table in TABLES:
+                columns = ", ".join(f'"{column}"' for column in columns_of(table))
+                rows = connection.execute(f"select {columns} from marts.{table}").fetchall()
+                write_table(self.out / "dbt", table, rows)
+
+    def _run_spark(self) -> dict[str, Any]:
+        report = self.state / "spark.json"
+        command: list[str | Path] = [require_path("spark/bin/python"), "-m", "spark.audit_job"]
+        command += ["--data", self.data, "--out", self.out / "spark", "--state", self.state / "spark"]
+        self._call("spark", [*command, "--report", report], {"SPARK_LOCAL_IP": "127.0.0.1", "PYTHONPATH": ""})
+        figures: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        return figures
+
+    def _call(
+        self, step: str, command: Sequence[str | Path], variables: dict[str, str] | None = None
+    ) -> None:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(variables or {})},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode:
+            said = (done.stdout[-4000:] + done.stderr[-4000:]).strip()
+            message = f"{step} failed with {done.returncode}:\n{said}"
+            raise AuditError(message)
+
+
+def _sum_figures(spark: dict[str, Any]) -> dict[str, int]:
+    return {name: sum(spark[kind][name] for kind in KINDS) for name in ("read", "rejected")}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the audit; end with 0 if both sides are equal, with 1 if not, and with 2 if a step fails."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/audit",
+        description="Audit the daily files in a folder, by Sluice and dbt and by PySpark, and compare the results. "
+        "Run again after files were added, it is the next run: what it must remember is in OUT/state.",
+    )
+    parser.add_argument(
+        "--data", required=True, type=Path, help="folder with events_<date>….csv and transactions_<date>….csv"
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, help="folder for spark/, dbt/, report.json and state/"
+    )
+    options = parser.parse_args(arguments)
+    if not options.data.is_dir():
+        parser.error(f"--data: expected a folder, got {options.data}")
+    try:
+        report = Audit(options.data.resolve(), options.out.resolve()).run()
+    except (AuditError, MissingTool, OSError) as error:
+        print(f"audit: {error}", file=sys.stderr)
+        sys.exit(2)
+    path = options.out / "report.json"
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    verdict = "spark and dbt are equal" if report["equal"] else "spark and dbt differ"
+    print(f"{verdict}; read {report['read']}, rejected {report['rejected']}; report: {path}")
+    sys.exit(0 if report["equal"] else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Daily CSV files -> rows as texts, by the names in each file's header; rows that are no records are marked.
+
+Spark binds a schema to the columns of a CSV file by position, so files with the same header are read together, with a
+schema made from that header. A row with more or fewer fields than its header shows only in `_corrupt_record`, and only
+if no column is pruned while the file is parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from spark.audit.files import DailyFile
+
+EVENT_COLUMNS = ("event_id", "transaction_id", "file_name", "status", "event_time")
+TRANSACTION_COLUMNS = ("transaction_id", "amount", "customer_id", "load_time")
+
+SOURCE = "source_name"
+"""Column with the name of the file that a row came in."""
+
+_CORRUPT = "_corrupt_record"
+
+
+def read_rows(spark: SparkSession, files: Sequence[DailyFile], columns: Sequence[str]) -> DataFrame:
+    """Return every row of `files`: `columns` and SOURCE as texts, and `is_record`."""
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for file in files:
+        if file.columns:
+            groups[file.columns].append(file.address)
+    frames = [_read(spark, addresses, header, columns) for header, addresses in groups.items()]
+    return reduce(DataFrame.unionByName, frames, _no_rows(spark, columns))
+
+
+def take_records(rows: DataFrame, observation: Observation) -> DataFrame:
+    """Return the rows that are records, and count all rows in `observation`: `read`, `rejected`, and `sources`."""
+    observed = rows.observe(
+        observation,
+        F.count(F.lit(1)).alias("read"),
+        F.count_if(~F.col("is_record")).alias("rejected"),
+        F.collect_set(F.when(F.col("is_record"), F.col(SOURCE))).alias("sources"),
+    )
+    return observed.where("is_record").drop("is_record")
+
+
+def find_columns(header: Sequence[str], columns: Sequence[str]) -> dict[str, int] | None:
+    """Return the position of each of `columns` in `header`; None if one is named several times.
+
+    Case, blanks and hyphens make no difference, as in Sluice.
+    """
+    keys = [re.sub(r"[\s-]+", "_", name.strip().casefold()) for name in header]
+    counts = Counter(keys)
+    if any(counts[column] > 1 for column in columns):
+        return None
+    return {column: keys.index(column) for column in columns if column in counts}
+
+
+def _read(
+    spark: SparkSession, addresses: list[str], header: tuple[str, ...], columns: Sequence[str]
+) -> DataFrame:
+    names = [f"field_{index}" for index in range(len(header))]
+    schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
+    positions = find_columns(header, columns)
+    rows = (
+        spark.read.schema(schema)
+        .options(header=True, multiLine=True, lineSep="\n", quote='"', escape='"', encoding="UTF-8")
+        .options(mode="PERMISSIVE", columnNameOfCorruptRecord=_CORRUPT, columnPruning=False)
+        .option("__globPaths__", "false")  # a name may have what would be a wildcard
+        .csv(addresses)
+    )
+    is_record = F.lit(positions is not None) & F.col(_CORRUPT).isNull()
+    values = [_field(positions or {}, column).alias(column) for column in columns]
+    # With a line feed as the line's end, an empty line that ends with CR LF is a row with nothing in it.
+    is_row = F.col(_CORRUPT).isNull() | (F.col(_CORRUPT) != "")
+    return rows.where(is_row).select(*values, _source_name().alias(SOURCE), is_record.alias("is_record"))
+
+
+def _field(positions: dict[str, int], column: str) -> Column:
+    if column not in positions:
+        return F.lit(None).cast("string")
+    return F.col(f"field_{positions[column]}")
+
+
+def _source_name() -> Column:
+    """Return the name of the row's file; Spark percent-encodes it."""
+    return F.url_decode(F.replace(F.col("_metadata.file_name"), F.lit("+"), F.lit("%2B")))
+
+
+def _no_rows(spark: SparkSession, columns: Sequence[str]) -> DataFrame:
+    fields = ", ".join(f"{name} string" for name in [*columns, SOURCE])
+    return spark.createDataFrame([], f"{fields}, is_record boolean")
