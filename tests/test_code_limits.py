@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ("devservers", "benchmarks", "examples")
+TOOLS = ("devservers", "benchmarks", "examples", "orchestration", "spark")
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 40
 SUPPRESSION = re.compile(r"# (noqa|type: ignore)")
 WITH_REASON = re.compile(r"# (noqa: [A-Z0-9, ]+  \S|type: ignore\[[a-z, -]+\]  # \S)")

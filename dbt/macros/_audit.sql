@@ -17,6 +17,7 @@
 {% macro audit__audit_file_columns() %}
         {{ sluice_column('load_date', 'timestamp') }} as load_date,
         {{ sluice_column('address', 'string') }} as address,
+        {{ sluice_column('size', 'integer') }} as size,
         {{ sluice_column('_extra', 'json') }} as _extra,
         {{ sluice_column('_event_id', 'string') }} as _event_id,
         {{ sluice_column('_segment_id', 'string') }} as _segment_id,

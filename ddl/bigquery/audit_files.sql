@@ -3,6 +3,7 @@
 CREATE TABLE IF NOT EXISTS `audit.audit_files` (
   `load_date` TIMESTAMP NOT NULL OPTIONS (description = "The day in its name; its first instant in UTC."),
   `address` STRING NOT NULL OPTIONS (description = "Its address, as `_source` of its rows."),
+  `size` INT64 NOT NULL OPTIONS (description = "Its size in bytes, as stored."),
   `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),

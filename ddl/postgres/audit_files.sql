@@ -3,6 +3,7 @@
 CREATE TABLE IF NOT EXISTS "audit_files" (
     "load_date" timestamptz NOT NULL,
     "address" text NOT NULL,
+    "size" bigint NOT NULL,
     "_extra" jsonb,
     "_event_id" text NOT NULL,
     "_segment_id" text NOT NULL,
@@ -12,6 +13,7 @@ CREATE TABLE IF NOT EXISTS "audit_files" (
 COMMENT ON TABLE "audit_files" IS 'An event file was found.';
 COMMENT ON COLUMN "audit_files"."load_date" IS 'The day in its name; its first instant in UTC.';
 COMMENT ON COLUMN "audit_files"."address" IS 'Its address, as `_source` of its rows.';
+COMMENT ON COLUMN "audit_files"."size" IS 'Its size in bytes, as stored.';
 COMMENT ON COLUMN "audit_files"."_extra" IS 'Properties outside the contract, nested as they came, or null.';
 COMMENT ON COLUMN "audit_files"."_event_id" IS 'Identity of the event: 32 hex digits.';
 COMMENT ON COLUMN "audit_files"."_segment_id" IS 'Segment of the log that holds the event.';

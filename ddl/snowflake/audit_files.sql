@@ -3,6 +3,7 @@
 CREATE TABLE IF NOT EXISTS "AUDIT_FILES" (
     "LOAD_DATE" TIMESTAMP_TZ NOT NULL COMMENT 'The day in its name; its first instant in UTC.',
     "ADDRESS" VARCHAR NOT NULL COMMENT 'Its address, as `_source` of its rows.',
+    "SIZE" NUMBER(19,0) NOT NULL COMMENT 'Its size in bytes, as stored.',
     "_EXTRA" VARCHAR COMMENT 'Properties outside the contract, nested as they came, or null.',
     "_EVENT_ID" VARCHAR NOT NULL COMMENT 'Identity of the event: 32 hex digits.',
     "_SEGMENT_ID" VARCHAR NOT NULL COMMENT 'Segment of the log that holds the event.',

@@ -3,6 +3,7 @@
 CREATE TABLE IF NOT EXISTS "audit_files" ( -- An event file was found.
     "load_date" TEXT NOT NULL, -- The day in its name; its first instant in UTC.
     "address" TEXT NOT NULL, -- Its address, as `_source` of its rows.
+    "size" INTEGER NOT NULL, -- Its size in bytes, as stored.
     "_extra" TEXT, -- Properties outside the contract, nested as they came, or null.
     "_event_id" TEXT NOT NULL, -- Identity of the event: 32 hex digits.
     "_segment_id" TEXT NOT NULL, -- Segment of the log that holds the event.

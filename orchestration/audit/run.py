@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,23 @@ class AuditError(Exception):
 class Audit:
     """One audit of the files in `data`, with its results in `out`."""
 
-    def __init__(self, data: Path, out: Path) -> None:
-        """Take absolute paths."""
+    def __init__(
+        self,
+        data: Path,
+        out: Path,
+        warehouse: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take absolute paths; the warehouse is the embedded one, unless its address and environment are given."""
         self.data, self.out, self.state = data, out, out / "state"
-        self.warehouse = self.state / "warehouse.duckdb"
+        self._duckdb = self.state / "warehouse.duckdb"
+        self._warehouse = warehouse or f"duckdb:///{self._duckdb}"
+        self._environment = dict(environment or {})
         self.seconds: dict[str, float] = {}
 
     def run(self) -> dict[str, Any]:
         """Run both sides and return the report."""
-        self.state.mkdir(parents=True, exist_ok=True)
-        names = self._daily_files()
-        ledgers = self._measure("ingest", lambda: self._ingest(names))
+        ledgers = self._measure("ingest", self.ingest)
         self._measure("dbt", self._build)
         self._export()
         spark = self._measure("spark", self._run_spark)
@@ -80,9 +86,10 @@ class Audit:
         )
         return {kind: [name for name in names if name.startswith(f"{kind}_")] for kind in KINDS}
 
-    def _ingest(self, names: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
+    def ingest(self) -> dict[str, dict[str, Any]]:
         """Load the files, and the list of event files; return the ledger of each kind."""
-        ledgers = {}
+        self.state.mkdir(parents=True, exist_ok=True)
+        names, ledgers = self._daily_files(), {}
         for kind in KINDS:
             folder = self._link(kind, names[kind])
             ledgers[kind] = self._load(f"audit_{kind}", folder if names[kind] else None)
@@ -92,6 +99,7 @@ class Audit:
                 {
                     "load_date": f"{load_date_of(name)}T00:00:00Z",
                     "address": str(self.state / "input/events" / name),
+                    "size": (self.data / name).stat().st_size,
                 }
             )
             for name in names["events"]
@@ -113,7 +121,7 @@ class Audit:
         """Run a job; without a source, only make its tables. Return its ledger."""
         places = [
             f"--files={self.state / 'files'}",
-            f"--warehouse=duckdb:///{self.warehouse}",
+            f"--warehouse={self._warehouse}",
             f"--dead-letters={self.state / 'dead_letters'}",
         ]
         command = [sys.executable, "-m", "sluice"]
@@ -126,16 +134,9 @@ class Audit:
             )
             figures = json.loads(report.read_text(encoding="utf-8"))
             ledger = {name: figures[name] for name in FIGURES}
-        if not self._has_table(job):
+        if source is None:
             self._call(job, [*command, "tables", f"jobs/{job}.yaml", "--apply", *places[1:2]])
         return ledger
-
-    def _has_table(self, table: str) -> bool:
-        if not self.warehouse.exists():
-            return False
-        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
-            names = connection.execute("select table_name from information_schema.tables").fetchall()
-        return (table,) in names
 
     def _build(self) -> None:
         """Build the models of the audit."""
@@ -143,11 +144,11 @@ class Audit:
         command: list[str | Path] = [require_path("dbt/bin/dbt"), "--quiet", "--no-use-colors"]
         command += ["--log-level-file=none", "run", "--select", "audit", "--project-dir", "dbt"]
         command += ["--profiles-dir", "dbt", "--target-path", target]
-        variables = {"SLUICE_DBT_TARGET": "duckdb", "SLUICE_DUCKDB": str(self.warehouse), "PYTHONPATH": ""}
+        variables = {"SLUICE_DBT_TARGET": "duckdb", "SLUICE_DUCKDB": str(self._duckdb), "PYTHONPATH": ""}
         self._call("dbt", command, variables)
 
     def _export(self) -> None:
-        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
+        with duckdb.connect(str(self._duckdb), read_only=True) as connection:
             for table in TABLES:
                 columns = ", ".join(f'"{column}"' for column in columns_of(table))
                 rows = connection.execute(f"select {columns} from marts.{table}").fetchall()
@@ -167,7 +168,7 @@ class Audit:
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env={**os.environ, **(variables or {})},
+            env={**os.environ, **self._environment, **(variables or {})},
             capture_output=True,
             text=True,
             errors="replace",

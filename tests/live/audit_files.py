@@ -145,8 +145,7 @@ class Writer:
     def _put(self, path: Path, rows: list[list[str]]) -> None:
         pick, text = self._random, io.StringIO(newline="")
         end = pick.choice(["\n", "\r\n"])
-        quoting = pick.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
-        writer = csv.writer(text, lineterminator=end, quoting=quoting)
+        writer = csv.writer(text, pick.choice(["excel", "unix"]), lineterminator=end)
         for index, row in enumerate(rows):
             writer.writerow(row)
             if index and pick.random() < 0.05:

@@ -38,7 +38,7 @@ def main() -> None:
     folder, target = sys.argv[1:]
     adapter = importlib.import_module(f"dbt.adapters.{target}").Plugin.adapter
     adapter.ConnectionManager.open = classmethod(opened)
-    compile_models(adapter, folder, target, ["commerce", "backend_events"], incremental=False)
+    compile_models(adapter, folder, target, ["commerce", "backend_events", "audit"], incremental=False)
     parsed = f"--partial-parse-file-path={folder}/False/partial_parse.msgpack"
     selection = ["config.materialized:incremental,resource_type:model", parsed]
     compile_models(adapter, folder, target, selection, incremental=True)

@@ -230,7 +230,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 def contents(place: Place) -> dict[str, list[str]]:
     """Return all rows of all models."""
     rows = {}
-    for path in ROOT.glob("dbt/models/*/*/*.sql"):
+    for path in (path for domain in DOMAINS[1:] for path in ROOT.glob(f"dbt/models/{domain}/*/*.sql")):
         table = f"{path.parent.name}.{path.stem}"
         rows[table] = sorted(map(repr, place.query(f"select * from {table}")))
     return rows
