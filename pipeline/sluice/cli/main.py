@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -42,8 +43,10 @@ def _run(arguments: Sequence[str] | None, signals: _Signals) -> int:
     try:
         from sluice.cli.output import background_failures_logged, logging_to_standard_error, standard_streams
 
-        logging = logging_to_standard_error(ends_process=arguments is None)
-        with standard_streams(), logging, background_failures_logged(debug=debug):
+        ends_process = arguments is None
+        logging = logging_to_standard_error(ends_process=ends_process)
+        failures = background_failures_logged(debug=debug, ends_process=ends_process)
+        with standard_streams(), logging, failures:
             from sluice.cli.commands import run_command
 
             return run_command(arguments)
@@ -53,6 +56,7 @@ def _run(arguments: Sequence[str] | None, signals: _Signals) -> int:
         if signals.first or isinstance(
             error, KeyboardInterrupt
         ):  # a library may have made an error of its own of it
+            signals.reported = True
             with suppress(OSError, ValueError):
                 print(_INTERRUPTED, file=sys.stderr, flush=True)
             return _BY_SIGNAL + (signals.first or signal.SIGINT)
@@ -69,11 +73,18 @@ def _fail(error: BaseException, *, debug: bool) -> int:
     return error.exit_code if isinstance(error, SluiceError) else _FAILED
 
 
+_BURST_SECONDS = 0.25
+"""Signals that come so soon after the first are one request: GNU `timeout` sends two within microseconds."""
+
+
 class _Signals:
-    """The signals that end a command: the first interrupts it as Ctrl-C does, the second ends the process at once."""
+    """The signals that end a command: the first interrupts it as Ctrl-C does, a later one ends the process at once."""
 
     def __init__(self) -> None:
         self.first = 0
+        self._since = 0.0
+        self.reported = False
+        """The line of an interrupted command is printed."""
         self.over = False
         """The command has ended, and printed its line."""
 
@@ -81,10 +92,13 @@ class _Signals:
         if self.over:
             return
         if self.first:
-            with suppress(OSError):
-                os.write(2, f"{_INTERRUPTED}\n".encode())
+            if time.monotonic() - self._since < _BURST_SECONDS:
+                return
+            if not self.reported:
+                with suppress(OSError):
+                    os.write(2, f"{_INTERRUPTED}\n".encode())
             os._exit(_BY_SIGNAL + self.first)
-        self.first = number
+        self.first, self._since = number, time.monotonic()
         raise KeyboardInterrupt
 
     @contextmanager
@@ -104,4 +118,5 @@ class _Signals:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, signal.SIG_DFL if ends_process else handler)
+                # A process that ends keeps its exit code, whatever else of a burst of signals comes.
+                signal.signal(number, signal.SIG_IGN if ends_process else handler)

@@ -182,8 +182,11 @@ def logging_to_standard_error(*, ends_process: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def background_failures_logged(*, debug: bool) -> Iterator[None]:
-    """Log an exception that ends a thread, or that Python ignores, as one line; `debug` keeps their tracebacks."""
+def background_failures_logged(*, debug: bool, ends_process: bool = False) -> Iterator[None]:
+    """Log an exception that ends a thread, or that Python ignores, as one line; `debug` keeps their tracebacks.
+
+    If the process ends with the command, that holds to its end: threads of libraries live for as long.
+    """
     if debug:
         yield
         return
@@ -200,4 +203,5 @@ def background_failures_logged(*, debug: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        threading.excepthook, sys.unraisablehook = before
+        if not ends_process:
+            threading.excepthook, sys.unraisablehook = before
