@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import duckdb
@@ -69,12 +70,12 @@ class LiveJob:
         self.files = folder / "files"
         self.dead_letters = folder / "dead"
         self.warehouse: Warehouse = EmbeddedWarehouse(folder / "w.duckdb")
-        self._metrics_port = free_port()
+        self.metrics_port = free_port()
         self._runs: list[SluiceProcess] = []
 
     def start(self, *flags: str) -> SluiceProcess:
         """Start `sluice run` on this machine, with metrics."""
-        return self.submit("--metrics-port", str(self._metrics_port), *flags)
+        return self.submit("--metrics-port", str(self.metrics_port), *flags)
 
     def submit(self, *flags: str) -> SluiceProcess:
         """Start `sluice run` on the runner of the flags, which may show metrics of its own."""
@@ -125,18 +126,29 @@ class LiveJob:
 
     def read(self) -> int:
         """Return how many records the current run has read, as its metrics say; 0 while it does not serve them."""
-        try:
-            with urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=10) as answer:
-                text = answer.read().decode()
-        except OSError:
-            return 0
-        figure = re.search(r"^sluice_read_total (\S+)$", text, re.MULTILINE)
-        assert figure is not None, text
-        return int(float(figure[1]))
+        return int(self.metric("read_total"))
+
+    def metric(self, name: str) -> float:
+        """Return a metric of the current run; 0 while it does not serve them, or has none of that name."""
+        _, text = answer(self.metrics_port, "/metrics")
+        figure = re.search(rf"^sluice_{name} (\S+)$", text, re.MULTILINE)
+        return float(figure[1]) if figure is not None else 0.0
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """Query the warehouse."""
         return self.warehouse.query(query)
+
+
+def answer(port: int, path: str) -> tuple[int, str]:
+    """Return status and text that a run serves at its metrics port; status 0 while it does not listen."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as served:
+            return served.status, served.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
 
 
 def _lines(root: Path) -> Iterable[bytes]:

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 
+import pytest
 from sluice.elements import StepCounts
-from sluice.run_state import Backlog, RunHandle, RunResources
+from sluice.errors import SourceError, WorkerError
+from sluice.run_state import Activity, Backlog, RunHandle, RunResources
 
 
 @dataclass
@@ -68,3 +70,52 @@ print(first.state.draining.is_set(), first.state.totals.total("read"))
         [sys.executable, "-c", program], input=pickle.dumps(handle), capture_output=True, check=True
     )
     assert done.stdout.split() == [b"False", b"0"]
+
+
+def test_resources_of_a_graph_that_has_ended_open_nothing() -> None:
+    resources = RunResources()
+    resources.close()
+    with pytest.raises(WorkerError, match=r"^the graph of this step has ended"):
+        resources.get("broker", lambda: Connection("late"))
+
+
+def test_source_is_silent_for_as_long_as_one_of_its_parts() -> None:
+    now = [0.0]
+    backlog = Backlog(lambda: now[0])
+    assert not backlog.has_answered()
+    now[0] = 3.0
+    assert backlog.silent() == 3.0  # since the run began
+    backlog.answered("kafka://t", 0)
+    now[0] = 5.0
+    backlog.answered("kafka://t", 1)
+    now[0] = 10.0
+    assert (backlog.silent(), backlog.has_answered()) == (7.0, True)
+
+
+def test_activity_is_idle_while_no_step_works() -> None:
+    now = [0.0]
+    activity = Activity(lambda: now[0])
+    now[0] = 5.0
+    assert (activity.idle(), activity.began, activity.is_working()) == (5.0, False, False)
+    with activity.at_work(), activity.at_work():
+        now[0] = 50.0
+        assert (activity.idle(), activity.began, activity.is_working()) == (0.0, True, True)
+    now[0] = 52.0
+    assert activity.idle() == 2.0
+    activity.excuse()
+    assert activity.idle() == 0.0
+
+
+def test_next_graph_shares_what_is_of_the_run_alone() -> None:
+    run = RunHandle().state
+    first, second = run.next_graph(), run.next_graph()
+    first.counted.add(StepCounts({("read", ""): 3}))
+    first.acks.issue(3, 3, lambda: None)
+    first.fail(SourceError("gone"))
+    first.resources.close()
+    assert second.counted.total().counts == {}
+    assert (run.acks, run.activity) == (second.acks, second.activity)
+    assert run.acks.outstanding().records == 0
+    assert (second.draining.is_set(), str(run.failure)) == (True, "gone")
+    assert second.resources.get("broker", lambda: Connection("new")).name == "new"
+    assert (second.totals, second.backlog, second.new_segments) == (run.totals, run.backlog, run.new_segments)

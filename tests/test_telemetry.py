@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from sluice.elements import DEAD_LETTER, StepCounts, WindowEvents
-from sluice.telemetry import RunTotals, measure
+from sluice.telemetry import RunTotals, StepTotals, measure
 
 SECOND = 1_000_000
 
@@ -46,3 +46,14 @@ def test_names_from_the_data_are_bounded_and_their_sum_is_exact() -> None:
     assert "(others)" in names
     assert totals.total("unknown_type") == sum(1 + name % 3 for name in range(1000))
     assert totals.total("accepted") == 1000
+
+
+def test_step_totals_are_the_sum_of_everything() -> None:
+    totals = StepTotals()
+    for counts in (
+        StepCounts({("accepted", DEAD_LETTER): 2}, 0.0, 5.0),
+        StepCounts({("accepted", DEAD_LETTER): 1, ("read", ""): 4}),
+        StepCounts({("read", ""): 1}, 3.0, 9.0),
+    ):
+        totals.add(counts)
+    assert totals.total() == StepCounts({("accepted", DEAD_LETTER): 3, ("read", ""): 5}, 0.0, 9.0)

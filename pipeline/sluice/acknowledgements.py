@@ -51,6 +51,7 @@ class PendingAcks:
         self._lock = threading.Lock()
         self._numbers = count(1)
         self._batches: dict[int, _Batch] = {}
+        self._completed = monotonic()
         self._records = 0
         self._bytes = 0
 
@@ -70,6 +71,7 @@ class PendingAcks:
         """Record that so many records of these batches are stored."""
         completed: list[_Batch] = []
         with self._lock:
+            self._completed = self._monotonic()
             for ack_token, records in acks.items():
                 batch = self._batches[ack_token]
                 batch.records -= records
@@ -87,6 +89,12 @@ class PendingAcks:
             oldest = next(iter(self._batches.values()), None)
             seconds = self._monotonic() - oldest.issued if oldest is not None else 0.0
             return Outstanding(self._records, self._bytes, seconds)
+
+    def unmoved(self) -> float:
+        """Return for how many seconds records have been outstanding without any of them being stored."""
+        with self._lock:
+            oldest = next(iter(self._batches.values()), None)
+            return self._monotonic() - max(oldest.issued, self._completed) if oldest is not None else 0.0
 
     def is_full(self) -> bool:
         """Return whether so much is outstanding that a source must wait."""

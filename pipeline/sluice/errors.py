@@ -80,6 +80,10 @@ def quote(value: object) -> str:
     return text if len(text) <= _QUOTED else f"{text[: _QUOTED - 1]}…"
 
 
+class RunnerError(WorkerError):
+    """The runner of a streaming job on this machine ended, failed or stopped by itself; it can be started again."""
+
+
 class RejectedError(SluiceError):
     """The run ended, but more of its records were rejected than it allows."""
 

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pyarrow.compute as pc
 import pytest
-from sluice.elements import DEAD_LETTER
+from sluice.elements import (
+    DEAD_LETTER,
+    EventBatch,
+    LoadRequest,
+    OrderedLines,
+    Segment,
+    StepCounts,
+    StoredSegment,
+)
+from sluice.graph.append import AppendPane
+from sluice.graph.load import LoadSegments
+from sluice.graph.segment_loader import SegmentLoader
+from sluice.graph.shuffle import pack
+from sluice.retry import RetryPolicy
+from sluice.run_state import RunHandle
 from sluice.warehouses import RowError, SegmentLoad, open_warehouse
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
-from tests.graph.graph_fixture import MINUTE, GraphRun, batch, event
+from tests.graph.graph_fixture import CONTRACTS, MINUTE, GraphRun, batch, event
 
 REASON = "odd ids are not for this table"
 
@@ -107,3 +124,60 @@ def test_load_fills_an_empty_warehouse_and_keeps_rejected_rows(fussy_run: GraphR
     assert len(fussy_run.sql(DEAD_LETTERS_SQL)) == 2
     assert fussy_run.load().backfilled == 0
     assert len(fussy_run.stored("dead")) == 2
+
+
+def append(run: GraphRun, handle: RunHandle, events: list[bytes]) -> LoadRequest:
+    """Append events as a step of the run of `handle` does; return what it offers to the warehouse."""
+    run.log.open()
+    groups = [OrderedLines("f", 0, events)]
+    step = AppendPane(run.log, RetryPolicy(0), None, handle)
+    step.setup()
+    outputs = step.process((("click", MINUTE, 0), [pack(EventBatch(groups))]))
+    (request,) = (output for output in outputs if isinstance(output, LoadRequest))
+    return request
+
+
+def load(run: GraphRun, handle: RunHandle, segments: Sequence[Segment | StoredSegment]) -> Counter[str]:
+    """Load segments as a step of the run of `handle` does; return what it counts."""
+    run.warehouse.prepare(list(CONTRACTS.values()))
+    loader = SegmentLoader(run.warehouse, CONTRACTS, run.log, run.job, lambda: float(MINUTE), RetryPolicy(0))
+    step = LoadSegments(loader, lambda: float(MINUTE), handle)
+    step.setup()
+    counted: Counter[str] = Counter()
+    for segment in segments:
+        for output in step.process(LoadRequest([segment])):
+            if isinstance(output, StepCounts):
+                counted.update({figure: number for (figure, _), number in output.counts.items() if number})
+    return counted
+
+
+@pytest.mark.parametrize("offers", list(itertools.product((True, False), repeat=3)))
+def test_segment_of_this_run_is_loaded_once_whoever_offers_it(
+    fussy_run: GraphRun, offers: tuple[bool, ...]
+) -> None:
+    """It is offered with its lines, and by its name by each duplicate that comes before it is loaded."""
+    handle = RunHandle()
+    (segment,) = append(fussy_run, handle, [event(n, MINUTE) for n in range(5)]).segments
+    stored = StoredSegment("click", segment.path, MINUTE, segment.id)
+    counted = load(fussy_run, handle, [segment if with_lines else stored for with_lines in offers])
+    assert counted == {"loaded": 3, "load_rejected": 2, "backfill_rejected": 4}
+    assert fussy_run.sql("select count(*) from click_events") == [(3,)]
+
+
+def test_segment_of_an_earlier_run_is_backfilled(graph_run: GraphRun) -> None:
+    """The earlier run has ended before it was loaded."""
+    append(graph_run, RunHandle(), [event(n, MINUTE) for n in range(5)])
+    graph_run.log = type(graph_run.log)(graph_run.log.store, graph_run.log.type_logs)
+    handle = RunHandle()
+    request = append(graph_run, handle, [event(4, MINUTE), event(5, MINUTE)])
+    assert load(graph_run, handle, request.segments) == {"backfilled": 5, "loaded": 1}
+
+
+def test_segment_of_an_earlier_graph_of_the_run_is_loaded(graph_run: GraphRun) -> None:
+    """The graph has ended before it was loaded; its records come again."""
+    run = RunHandle().state
+    first, second = RunHandle(run.next_graph()), RunHandle(run.next_graph())
+    append(graph_run, first, [event(n, MINUTE) for n in range(5)])
+    graph_run.log = type(graph_run.log)(graph_run.log.store, graph_run.log.type_logs)
+    request = append(graph_run, second, [event(n, MINUTE) for n in range(6)])
+    assert load(graph_run, second, request.segments) == {"loaded": 6}

@@ -11,10 +11,17 @@ from urllib.request import urlopen
 import pytest
 from sluice.acknowledgements import PendingAcks
 from sluice.errors import ConfigError, quote
-from sluice.run_state import RunState
+from sluice.run_state import Activity, Backlog, RunState
 from sluice.runtime import metrics_server as metrics_server_module
-from sluice.runtime.metrics_server import LOOPBACK, ListenAddress, metrics_server, parse_listen_address
+from sluice.runtime.metrics_server import (
+    LOOPBACK,
+    ListenAddress,
+    metrics_server,
+    parse_listen_address,
+    stalls,
+)
 
+from devservers.live_job import answer
 from devservers.ports import free_port
 from devservers.waiting import wait_until
 
@@ -40,6 +47,72 @@ def test_metrics_and_health_are_served_while_the_run_lasts() -> None:
             )
         assert _listens(port)
     assert not _listens(port)
+
+
+def stalled_run(now: list[float]) -> RunState:
+    clock = lambda: now[0]  # noqa: E731  given to three
+    run = RunState(acks=PendingAcks(clock), backlog=Backlog(clock), activity=Activity(clock))
+    run.backlog.answered("kafka://t", 0)
+    with run.activity.at_work():
+        pass
+    return run
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reasons"),
+    [
+        (30.0, []),
+        (30.1, ["stalled: the runner last worked 30 s ago"]),
+        (60.0, ["stalled: the runner last worked 60 s ago"]),
+        (
+            80.0,
+            ["stalled: the source last answered 80 s ago", "stalled: the runner last worked 80 s ago"],
+        ),
+    ],
+)
+def test_run_that_makes_no_progress_is_unhealthy_though_nothing_is_unacknowledged(
+    seconds: float, reasons: list[str]
+) -> None:
+    now = [0.0]
+    run = stalled_run(now)
+    now[0] = seconds
+    assert stalls(run, flush=10) == reasons
+
+
+def test_part_of_a_source_that_does_not_answer_is_a_stall() -> None:
+    now = [0.0]
+    run = stalled_run(now)
+    now[0] = 61.0
+    run.backlog.answered("kafka://t", 1)
+    with run.activity.at_work():
+        assert stalls(run, flush=10) == ["stalled: the source last answered 61 s ago"]
+
+
+def test_source_that_waits_for_storage_is_no_stall_of_its_own() -> None:
+    now = [0.0]
+    run = stalled_run(now)
+    run.acks.issue(1_000_000, 1, lambda: None)
+    now[0] = 65.0
+    with run.activity.at_work():  # such as a load that waits for its warehouse
+        assert stalls(run, flush=10) == []
+        now[0] = 75.0
+        assert stalls(run, flush=10) == ["stalled: the oldest unacknowledged record came 75 s ago"]
+
+
+def test_run_is_ready_between_the_first_answer_of_its_source_and_its_drain() -> None:
+    run, port = RunState(), free_port()
+    with metrics_server(ListenAddress(LOOPBACK, port), run, flush=10):
+        assert answer(port, "/readyz") == (
+            503,
+            "not ready: the runner has not begun\nnot ready: the source has not answered yet\n",
+        )
+        assert answer(port, "/healthz")[0] == 200
+        with run.activity.at_work():
+            run.backlog.answered("kafka://t", 0)
+        assert answer(port, "/readyz") == (200, "ok: the oldest unacknowledged record came 0 s ago\n")
+        run.draining.set()
+        assert answer(port, "/readyz") == (503, "not ready: draining\n")
+        assert answer(port, "/healthz")[0] == 200
 
 
 def _listens(port: int) -> bool:

@@ -3,14 +3,19 @@ from __future__ import annotations
 from prometheus_client import generate_latest
 from sluice.acknowledgements import PendingAcks
 from sluice.elements import StepCounts, WindowEvents
-from sluice.run_state import RunState
+from sluice.run_state import Activity, Backlog, RunState
 from sluice.runtime.prometheus import registry_of
 
 SECOND = 1_000_000
 
 
 def test_state_of_a_run_is_served() -> None:
-    run = RunState(acks=PendingAcks(lambda: 5.0))
+    run = RunState(
+        acks=PendingAcks(lambda: 5.0),
+        backlog=Backlog(lambda: 5.0),
+        activity=Activity(lambda: 5.0),
+        restarts=2,
+    )
     run.acks.issue(4, 40, lambda: None)
     run.backlog.set("kafka://t", 0, 7)
     counts = {
@@ -33,9 +38,23 @@ def test_state_of_a_run_is_served() -> None:
         "sluice_unacknowledged_bytes 40.0",
         "sluice_oldest_unacknowledged_seconds 0.0",
         "sluice_rejections_over_limit 0.0",
+        "sluice_source_silent_seconds 0.0",
+        "sluice_runner_idle_seconds 0.0",
+        "sluice_restarts_total 2.0",
         "sluice_backlog_records 7.0",
         "sluice_loaded_until_seconds 20.0",
     ]
+
+
+def test_backlog_of_a_source_that_no_longer_answers_is_left_out() -> None:
+    now = [0.0]
+    run = RunState(backlog=Backlog(lambda: now[0]))
+    run.backlog.answered("kafka://t", 0)
+    run.backlog.set("kafka://t", 0, 0)
+    now[0] = 60.0
+    assert b"sluice_backlog_records 0.0" in generate_latest(registry_of(run))
+    now[0] = 60.1
+    assert b"backlog" not in generate_latest(registry_of(run))
 
 
 def test_backlog_that_the_source_does_not_report_is_left_out() -> None:

@@ -25,7 +25,7 @@ from sluice.contracts import REPAIRED_KEY
 from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
 from sluice.graph.progress import Progress
-from sluice.run_state import RunState
+from sluice.run_state import SILENT_SECONDS, RunState
 from sluice.telemetry import RunTotals
 from sluice.tooling.redelivery_plan import RedeliveryPlan
 from sluice.warehouses import parse_warehouse
@@ -42,6 +42,14 @@ _WIDTH = 110
 class ConsoleObserver:
     """Shows a run on standard error while it lasts."""
 
+    def __init__(self) -> None:
+        """Begin with no run."""
+        self._run: RunState | None = None
+
+    def is_draining(self) -> bool:
+        """Return whether a streaming run was shown that drains or has drained."""
+        return self._run is not None and self._run.draining.is_set()
+
     def watch_batch(
         self, job: Job, size: int | None, progress: Progress | None
     ) -> AbstractContextManager[None]:
@@ -50,6 +58,7 @@ class ConsoleObserver:
 
     def watch_streaming(self, job: Job, run: RunState, clock: Clock) -> AbstractContextManager[None]:
         """Show a status line."""
+        self._run = run
         return live_status(f"sluice {job.name}", run, clock)
 
 
@@ -134,6 +143,8 @@ def _status(run: RunState, rate: _ReadRate, clock: Clock) -> str:
     latest = totals.windows(1)
     waiting = run.backlog.total()
     backlog = f"backlog {waiting:,}, " if waiting is not None else ""
+    if run.backlog.silent() > SILENT_SECONDS:
+        backlog = f"source silent for {run.backlog.silent():,.0f} s, "
     lag = f"{max(clock() - latest[0][1] / MICROSECONDS, 0):,.0f} s" if latest else "-"
     return (
         f"{rate.update(read):,.0f} records/s, {read:,} read, {totals.total('accepted'):,} accepted, "
@@ -193,6 +204,11 @@ def print_report(report: Report, job: Job | None = None) -> None:
     if report.backfilled:
         console.print(
             f"backfilled: {report.backfilled:,} events of earlier runs, which the warehouse lacked, were loaded"
+        )
+    if report.restarts:
+        console.print(
+            f"restarts: {report.restarts:,}; the runner ended by itself and was started again; "
+            f"{report.reread:,} records were read again"
         )
     if report.repaired:
         console.print(

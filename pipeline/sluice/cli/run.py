@@ -22,12 +22,15 @@ def _run(options: Options, beam_options: list[str]) -> int:
     from sluice.cli.console import ConsoleObserver
     from sluice.runtime.launch import run_job
     from sluice.runtime.metrics_server import parse_listen_address
+    from sluice.runtime.signals import signals_ignored_after
 
     job = _read_job(options, beam_options)
     address = options.metrics_port
     metrics = None if address is None else parse_listen_address(address, "--metrics-port")
-    outcome = run_job(job, beam_options, metrics=metrics, observer=ConsoleObserver())
-    return _finish(outcome, job, options)
+    observer = ConsoleObserver()
+    with signals_ignored_after(observer.is_draining):
+        outcome = run_job(job, beam_options, metrics=metrics, observer=observer)
+        return _finish(outcome, job, options)
 
 
 def _load(options: Options, beam_options: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -28,10 +28,11 @@ from sluice.elements import (
     add_acks,
 )
 from sluice.eventlog.conflicts import Conflict
-from sluice.eventlog.log import EventLog
+from sluice.eventlog.log import AppendResult, EventLog
 from sluice.graph.shuffle import Spill, pack, unpack
 from sluice.graph.windowing import Windowing
 from sluice.retry import RetryPolicy
+from sluice.run_state import RunHandle
 
 
 @dataclass(eq=False)  # Beam sets the label of a transform
@@ -50,6 +51,7 @@ class AppendToLog(beam.PTransform):
     windowing: Windowing
     retry: RetryPolicy
     spill: Spill | None = None
+    handle: RunHandle | None = None
 
     def expand(self, inputs: dict[str, beam.PCollection[Any]]) -> dict[str, beam.PCollection[Any]]:
         """Group by minute and append."""
@@ -65,7 +67,7 @@ class AppendToLog(beam.PTransform):
             | "Window by minute" >> self.windowing.by_minute()
             | "Group by log key" >> beam.GroupByKey()
             | "Append panes"
-            >> beam.ParDo(AppendPane(self.log, self.retry, self.spill)).with_outputs(
+            >> beam.ParDo(AppendPane(self.log, self.retry, self.spill, self.handle)).with_outputs(
                 AppendPane.STEP_COUNTS, AppendPane.CONFLICTS, main="load_requests"
             )
         )
@@ -94,11 +96,21 @@ class AppendPane(beam.DoFn):
     STEP_COUNTS = "step_counts"
     CONFLICTS = "conflicts"
 
-    def __init__(self, log: EventLog, retry: RetryPolicy, spill: Spill | None = None) -> None:
-        """`log` has been opened by the launcher; `spill` is the one that the batches were put into."""
+    def __init__(
+        self,
+        log: EventLog,
+        retry: RetryPolicy,
+        spill: Spill | None = None,
+        handle: RunHandle | None = None,
+    ) -> None:
+        """`log` has been opened by the launcher; `spill` is the one that the batches were put into.
+
+        `handle` finds the state of a run whose segments are counted in this process: see `NewSegments`.
+        """
         self._log = log
         self._retry = retry
         self._spill = spill
+        self._handle = handle
         self._shared = Shared()
 
     def setup(self) -> None:
@@ -112,7 +124,7 @@ class AppendPane(beam.DoFn):
         groups = [group for batch in map(unpack, packed) for group in batch.ordered_lines]
         groups.sort(key=lambda group: (group.uri, group.offset))
         lines = [line for group in groups for line in group.lines]
-        appended = self._retry(lambda: self._log.append(event_type, minute, shard, lines))
+        appended = self._append(pane[0], lambda: self._log.append(event_type, minute, shard, lines))
         counts = {("duplicates", event_type): appended.duplicates}
         conflicting = _conflicting_lines(LogKey(event_type, minute, shard), groups, appended.conflicts)
         if conflicting:
@@ -126,6 +138,16 @@ class AppendPane(beam.DoFn):
         yield pvalue.TaggedOutput(self.STEP_COUNTS, StepCounts(counts))
         acks = add_acks(group.acks for group in groups)
         yield LoadRequest(segments, _without(acks, conflicting) if conflicting else acks)
+
+    def _append(self, key: tuple[str, int, int], append: Callable[[], AppendResult]) -> AppendResult:
+        if self._handle is None:
+            return self._retry(append)
+        new_segments = self._handle.state.new_segments
+        with self._handle.state.activity.at_work(), new_segments.appending(key):
+            appended = self._retry(append)
+            if appended.segment is not None:
+                new_segments.add(appended.segment.id)
+            return appended
 
 
 def _conflicting_lines(

@@ -40,10 +40,10 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> 
         )
     ).with_outputs(DecodeRecords.REJECTED, DecodeRecords.STEP_COUNTS, main="events")
     appended = {"events": decoded.events} | "Append events" >> AppendToLog(
-        run.log, run.event_windowing, run.retry, run.spill
+        run.log, run.event_windowing, run.retry, run.spill, run.counting_handle
     )
     loaded = appended["load_requests"] | "Load events" >> beam.ParDo(
-        LoadSegments(run.event_loader(job), run.clock)
+        LoadSegments(run.event_loader(job), run.clock, run.counting_handle)
     ).with_outputs(LoadSegments.REJECTED, LoadSegments.ACKS, main="step_counts")
     conflicting = appended["conflicts"] | "Reject conflicts" >> beam.ParDo(
         RejectConflicts(job.contracts, run.clock)
@@ -95,6 +95,7 @@ def _measure(
     step_counts: StepCounts, handle: RunHandle, job: str, limit: RejectionLimit | None, live: bool
 ) -> StepCounts:
     measured = measure(step_counts, handle.state.totals)
+    handle.state.counted.add(step_counts)
     if live:
         watch_rejections(handle.state, job, limit)
     return measured
@@ -103,9 +104,15 @@ def _measure(
 def _reconcile(
     step_counts: tuple[beam.PCollection[StepCounts], ...], job: Job, run: RunContext
 ) -> beam.PCollection[StepCounts]:
+    arguments = (run.handle, job.name, job.max_rejected, run.event_windowing.live)
+    # Each is measured in the bundle of its own step: what has happened is counted, whatever the runner does then.
+    measured = [
+        counts | f"Measure {number}" >> beam.Map(_measure, *arguments)
+        for number, counts in enumerate(step_counts, 1)
+    ]
     return (
-        step_counts
+        measured
         | "Gather step counts" >> beam.Flatten()
-        | "Measure" >> beam.Map(_measure, run.handle, job.name, job.max_rejected, run.event_windowing.live)
-        | "Reconcile ledger" >> ReconcileLedger(run.totals_url, run.event_windowing)
+        | "Reconcile ledger"
+        >> ReconcileLedger(run.totals_url, run.event_windowing, numbered=not run.in_process)
     )

@@ -119,9 +119,9 @@ def write_dead_letters(
         >> beam.ParDo(WrapDeadLetters(job.name, run.clock, run.ages.started, redeliveries=redeliveries))
         for name, records in rejected.items()
     } | "Append dead letters" >> AppendToLog(
-        run.dead_letters, run.dead_letter_windowing, run.retry, run.spill
+        run.dead_letters, run.dead_letter_windowing, run.retry, run.spill, run.counting_handle
     )
     loaded = appended["load_requests"] | "Load dead letters" >> beam.ParDo(
-        LoadDeadLetters(run.dead_letter_loader(job))
+        LoadDeadLetters(run.dead_letter_loader(job), run.counting_handle)
     ).with_outputs(LoadDeadLetters.ACKS, main="step_counts")
     return WrittenDeadLetters((appended["step_counts"], loaded.step_counts), loaded.acks)

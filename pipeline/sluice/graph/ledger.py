@@ -21,6 +21,7 @@ from apache_beam.utils.windowed_value import PaneInfoTiming
 from sluice.elements import (
     DEAD_LETTER,
     INTERNAL_TYPES,
+    NAMED_FIGURES,
     OTHER_NAMES,
     QUARANTINE,
     RecordBatch,
@@ -42,6 +43,13 @@ _FIGURES = (
     "segments",
     "repaired",
 )
+
+
+REREAD = ("reread", "")
+"""Figure of the records that a graph left behind when its runner ended, and that were read again."""
+
+LOST_DEAD_LETTERS = ("lost_dead_letters", "")
+"""Figure of the dead letters of rejections that such a graph counted, and did not store: they come again, too."""
 
 
 def count_read(batch: RecordBatch) -> StepCounts:
@@ -90,6 +98,10 @@ class Report(Figures, kw_only=True):
     """`<event type>.<path>` of a property outside the contract -> accepted events that have it."""
     unknown_types: dict[str, int] = {}
     """Event type that no contract of the job has, in JSON, or `nothing` -> rejected records."""
+    restarts: int = 0
+    """How often the runner of a streaming run ended by itself and was started again."""
+    reread: int = 0
+    """Records that were read, not stored when the runner ended, and read again; they are in no other figure."""
     failure: str | None = None
     """Why the run counts as failed although its counts reconcile; see `outcome.judge`."""
     warnings: list[str] = []
@@ -103,15 +115,11 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
     by_type = {name: _figures(counts, name) for name in types if name not in INTERNAL_TYPES}
     sums = _sums(counts)
     read = counts["read", ""]
-    dead_letters = sum(
-        counts[figure, name] for figure in ("accepted", "duplicates") for name in (DEAD_LETTER, QUARANTINE)
-    )
-    backfill_rejected = sum(number for (figure, _), number in counts.items() if figure == "backfill_rejected")
     reconciled = (
         all(figures.reconciled for figures in by_type.values())
         and read == sum(figures.read for figures in by_type.values())
         and _adds_up(read, sums)
-        and dead_letters == sums["rejected"] + sums["conflicting"] + sums["load_rejected"] + backfill_rejected
+        and dead_letter_gap(counts) == counts[LOST_DEAD_LETTERS]
     )
     return Report(
         job=job,
@@ -121,6 +129,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         read=read,
         **sums,
         reconciled=reconciled,
+        reread=counts[REREAD],
         bytes=counts["bytes", ""],
         records_per_second=round(read / seconds, 1) if seconds > 0 else 0.0,
         first_event_time=None if total.first is None else _utc(total.first),
@@ -130,6 +139,17 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         unknown_properties=_names(counts, "unknown_property"),
         unknown_types=_names(counts, "unknown_type"),
     )
+
+
+def dead_letter_gap(counts: Counter[tuple[str, str]]) -> int:
+    """Return how many dead letters the counts require beyond those that were stored."""
+    sums = _sums(counts)
+    stored = sum(
+        counts[figure, name] for figure in ("accepted", "duplicates") for name in (DEAD_LETTER, QUARANTINE)
+    )
+    backfill_rejected = sum(number for (figure, _), number in counts.items() if figure == "backfill_rejected")
+    required = sums["rejected"] + sums["conflicting"] + sums["load_rejected"] + backfill_rejected
+    return int(required - stored)
 
 
 def _sums(counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
@@ -173,6 +193,8 @@ class ReconcileLedger(beam.PTransform):
 
     url: str
     windowing: Windowing
+    numbered: bool = True
+    """Panes have numbers of their own. On Prism two may have the same: it counts on while the first is in work."""
 
     def expand(self, step_counts: beam.PCollection[StepCounts]) -> beam.PCollection[StepCounts]:
         """Sum and write."""
@@ -180,7 +202,7 @@ class ReconcileLedger(beam.PTransform):
             step_counts
             | "Window for all time" >> self.windowing.overall()
             | "Sum step counts" >> beam.CombineGlobally(add_step_counts).without_defaults()
-            | "Write totals" >> beam.Map(_write_pane, self.url, self.windowing.live)
+            | "Write totals" >> beam.Map(_write_pane, self.url, self.windowing.live, self.numbered)
         )
 
 
@@ -208,11 +230,24 @@ class _Submission(msgspec.Struct):
 
 _SUBMISSION = "run.json"
 _OPENED = "opened.json"
+_COUNTED = "counted.json"
 
 
-def _write_pane(total: StepCounts, url: str, live: bool, pane: Any = beam.DoFn.PaneInfoParam) -> StepCounts:
+def write_counted(total: StepCounts, url: str) -> None:
+    """Write what the steps of a run counted in the launcher's process beside the parts of the ledger."""
+    open_store(url).create(_COUNTED, _encode(total, None))
+
+
+def _encode(total: StepCounts, pane: int | None) -> bytes:
+    flat = [(figure, name, number) for (figure, name), number in total.counts.items()]
+    return msgspec.json.encode(_Part(flat, total.first, total.last, pane))
+
+
+def _write_pane(
+    total: StepCounts, url: str, live: bool, numbered: bool, pane: Any = beam.DoFn.PaneInfoParam
+) -> StepCounts:
     """Write one pane. That of bounded input has number 0, so that a runner's second attempt replaces the first."""
-    number = pane.index if pane.timing != PaneInfoTiming.UNKNOWN else None
+    number = pane.index if numbered and pane.timing != PaneInfoTiming.UNKNOWN else None
     write_totals(total, url, number if live else 0)
     return total
 
@@ -244,9 +279,17 @@ def write_totals(total: StepCounts, url: str, pane: int | None = None) -> None:
     The file name begins with the time. A pane is written by one worker at a time, so names are in the order of
     writing, as long as the clocks of two workers differ by less than it takes the runner to replace one by the other.
     """
-    flat = [(figure, name, number) for (figure, name), number in total.counts.items()]
-    stored = msgspec.json.encode(_Part(flat, total.first, total.last, pane))
-    open_store(url).create(f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", stored)
+    open_store(url).create(f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", _encode(total, pane))
+
+
+def agree(some: StepCounts, others: StepCounts) -> bool:
+    """Return whether two sums are of the same step counts; names from the data are summed up in any order."""
+
+    def numbers(total: StepCounts) -> tuple[Any, ...]:
+        counts = {key: n for key, n in total.counts.items() if n and key[0] not in NAMED_FIGURES}
+        return counts, total.first, total.last
+
+    return numbers(some) == numbers(others)
 
 
 def read_totals(url: str) -> StepCounts:
@@ -262,7 +305,7 @@ def read_totals(url: str) -> StepCounts:
 def _read_parts(url: str) -> Iterator[tuple[float, _Part]]:
     """Yield when each part was written, in epoch seconds, and the part; in the order of writing."""
     store = open_store(url)
-    for path in sorted(path for path in store.walk() if path not in (_SUBMISSION, _OPENED)):
+    for path in sorted(path for path in store.walk() if path not in (_SUBMISSION, _OPENED, _COUNTED)):
         yield int(path.partition("-")[0]) / 1e9, msgspec.json.decode(store.read(path), type=_Part)
 
 

@@ -17,26 +17,42 @@ from apache_beam.typehints import with_output_types
 from sluice.clock import Clock
 from sluice.elements import Acks, LoadRequest, Rejected, Segment, StepCounts, StoredSegment, WindowEvents
 from sluice.graph.segment_loader import LoadedSegment, SegmentLoader
+from sluice.run_state import NewSegments, RunHandle
 
 
 class _LoadStep(beam.DoFn):
     """What the steps share: a loader, compiled once in each worker."""
 
-    def __init__(self, loader: SegmentLoader) -> None:
-        """`loader` is that of the log whose segments come."""
+    def __init__(self, loader: SegmentLoader, handle: RunHandle | None = None) -> None:
+        """`loader` is that of the log whose segments come.
+
+        `handle` finds the state of a run whose segments are counted in this process: see `NewSegments`.
+        """
         self._loader = loader
+        self._handle = handle
 
     def setup(self) -> None:
         """Compile the contracts."""
         self._loader.compile()
 
     def _load(self, segment: Segment | StoredSegment) -> LoadedSegment | None:
-        """Load a segment, which is new if its lines come with it; None if there is nothing to do or to count."""
+        """Load a segment; None if there is nothing to do or to count."""
+        if self._handle is None:
+            return self._load_as(segment, None)
+        with self._handle.state.activity.at_work():
+            return self._load_as(segment, self._handle.state.new_segments)
+
+    def _load_as(self, segment: Segment | StoredSegment, new: NewSegments | None) -> LoadedSegment | None:
+        """Load a segment as one of this run, if its lines come with it or it is `new`, or else as one of an earlier."""
+        is_new = isinstance(segment, Segment) or (new is not None and segment.id in new)
         if not self._loader.loads(segment.event_type):
+            if new is not None:
+                new.count(segment.id)
             return None
-        if isinstance(segment, Segment):
-            return self._loader.load(segment)
-        return self._loader.backfill(segment)
+        if not is_new:
+            return self._loader.backfill(segment)
+        loaded = self._loader.load(segment)
+        return loaded if new is None or new.count(segment.id) else loaded.repeated()
 
 
 @with_output_types(StepCounts, rejected=list[Rejected], acks=Acks)
@@ -50,9 +66,9 @@ class LoadSegments(_LoadStep):
     REJECTED = "rejected"
     ACKS = "acks"
 
-    def __init__(self, loader: SegmentLoader, clock: Clock) -> None:
-        """`clock` gives the time of rejection."""
-        super().__init__(loader)
+    def __init__(self, loader: SegmentLoader, clock: Clock, handle: RunHandle | None = None) -> None:
+        """`clock` gives the time of rejection; `handle` is as in `LoadDeadLetters`."""
+        super().__init__(loader, handle)
         self._clock = clock
 
     def process(self, request: LoadRequest) -> Iterator[Any]:

@@ -42,6 +42,13 @@ class RunContext:
     """Takes what was `read`, and the acks of what is stored; acknowledges it at the source."""
     progress: Progress | None = None
     spill: Spill | None = None
+    in_process: bool = False
+    """All steps are in the launcher's process, and none is repeated: they count there."""
+
+    @property
+    def counting_handle(self) -> RunHandle | None:
+        """The handle, for steps that count in the launcher's process; None if they do not."""
+        return self.handle if self.in_process else None
 
     def event_loader(self, job: Job) -> SegmentLoader:
         """Return what loads the segments of events."""

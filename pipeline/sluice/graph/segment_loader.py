@@ -87,6 +87,11 @@ class LoadedSegment:
     rejected: Sequence[Rejected]
     windows: Sequence[WindowCount]
 
+    def repeated(self) -> LoadedSegment:
+        """Return it as that of a segment whose events are counted: only its rejected rows are new dead letters."""
+        counts = {("backfill_rejected", self.event_type): len(self.rejected)}
+        return LoadedSegment(self.event_type, StepCounts(counts), self.rejected, [])
+
 
 class SegmentLoader:
     """Loads segments of one event log into a warehouse, each at most once.
@@ -128,9 +133,10 @@ class SegmentLoader:
         """Tell whether the job loads this event type; others, such as redelivery entries, stay in the log alone."""
         return event_type in self._tables
 
-    def load(self, segment: Segment) -> LoadedSegment:
+    def load(self, offered: Segment | StoredSegment) -> LoadedSegment:
         """Load a segment of this run: its events count as `loaded` and `load_rejected`."""
-        row_errors, windows = self._row_errors(segment), list[WindowCount]()
+        row_errors, windows = self._row_errors(offered), list[WindowCount]()
+        segment = self._retry(lambda: self._read(offered))
         unknown_paths: Mapping[str, int] = {}
         if row_errors is None:
             row_errors, windows, unknown_paths = self._retry(lambda: self._load(segment))

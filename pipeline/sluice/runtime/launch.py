@@ -5,7 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import count
+from queue import SimpleQueue
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -13,10 +18,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.elements import DEAD_LETTER
+from sluice.elements import DEAD_LETTER, StepCounts
 from sluice.errors import ConfigError
+from sluice.graph.acknowledge import CompleteAcks
+from sluice.graph.attempts import add_attempts, not_read_again
 from sluice.graph.build import build, build_load
-from sluice.graph.ledger import Report, check_totals, make_report, open_totals, read_totals
+from sluice.graph.ledger import Report, agree, check_totals, make_report, open_totals, read_totals
 from sluice.graph.outcome import judge
 from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
@@ -26,9 +33,10 @@ from sluice.runtime.metrics_server import ListenAddress, metrics_server
 from sluice.runtime.observers import RunObserver, SilentObserver
 from sluice.runtime.open_run import open_run
 from sluice.runtime.process_settings import rare_collections, root_handlers_restored
-from sluice.runtime.run_folder import SharedFolders, run_folder
-from sluice.runtime.runners import batch_runner, streaming_runner
+from sluice.runtime.run_folder import SharedFolders, keep_totals, new_totals, run_folder
+from sluice.runtime.runners import batch_runner, beam_silenced
 from sluice.runtime.signals import drain_on_signals
+from sluice.runtime.streaming_run import StreamingRun
 from sluice.runtime.submit import Submitted, submit
 from sluice.runtime.worker_errors import worker_errors
 from sluice.sources import Acknowledging, open_source
@@ -55,25 +63,40 @@ class Launch:
     contexts: list[RunContext] = field(default_factory=list)
     """That of the graph, once it is built."""
 
-    def report(self, folders: SharedFolders, started: float, *, live: bool) -> Report:
-        """Return the report of the run, which has ended.
+    def report(self, folders: SharedFolders, started: float) -> Report:
+        """Return the report of a batch run, which has ended.
 
         Raises:
             StorageError: a log or the totals were deleted while it lasted, so that nobody knows what is stored.
 
         """
+        self.check_presence(folders.totals)
+        report = self.make_report(read_totals(folders.totals), started)
+        if not report.reconciled:
+            keep_totals(report, folders.totals)
+        return judge(report, self.job, live=False) if self.reads_source else report
+
+    def check_presence(self, totals: str) -> None:
+        """Check that logs and totals are still there.
+
+        Raises:
+            StorageError: they were deleted while the run lasted.
+
+        """
         for context in self.contexts:
             context.log.check_presence()
             context.dead_letters.check_presence()
-        check_totals(folders.totals)
-        report = make_report(
-            read_totals(folders.totals),
+        check_totals(totals)
+
+    def make_report(self, total: StepCounts, started: float) -> Report:
+        """Return the report of the run from the sum of its step counts."""
+        return make_report(
+            total,
             job=self.job.name,
             run_id=self.run_id,
             started=started,
             seconds=self.clock() - started,
         )
-        return judge(report, self.job, live=live) if self.reads_source else report
 
 
 GraphBuilder = Callable[[beam.Pipeline, Callable[[], RunContext]], int | None]
@@ -102,10 +125,11 @@ def run_job(
     read_privacy_key(job.contracts.values(), job.privacy_key)
     source = open_source(job.source)
     launch = Launch(job, beam_args, clock, observer, metrics)
+    check_source = cache(source.check)  # once: a graph that replaces another one waits for its source
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
-        source.check()
-        records = pipeline | "Read" >> source
+        check_source()
+        records = pipeline | "Read" >> copy(source)  # Beam binds a transform to the first pipeline
         context = open_context()
         if isinstance(source, Acknowledging) and not acknowledges_in_process(pipeline.options):
             context = replace(context, acknowledge=source.acknowledge())
@@ -115,8 +139,7 @@ def run_job(
     if not isinstance(source, StreamingSource):
         _check_metrics(launch, "a batch job; its figures are in the report, see --report")
         return _run_batch(launch, build_graph)
-    source.handle = launch.handle
-    return _run_streaming(launch, build_graph)
+    return _run_streaming(launch, source, build_graph)
 
 
 def _check_metrics(launch: Launch, got: str) -> None:
@@ -195,38 +218,76 @@ def _run_batch(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:
         size = build_graph(pipeline, lambda: _open(launch, folders, started, live=False))
         with launch.observer.watch_batch(launch.job, size, folders.progress), worker_errors():
             pipeline.run().wait_until_finish()
-        return launch.report(folders, started, live=False)
+        return launch.report(folders, started)
 
 
-def _run_streaming(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:
+def _run_streaming(launch: Launch, source: StreamingSource, build_graph: GraphBuilder) -> Report | Submitted:
     """Run a graph until it is drained, and report; or submit it to the runner that was chosen."""
     started = launch.clock()
     options = PipelineOptions(list(launch.beam_args), streaming=True)
     if not acknowledges_in_process(options):
+        source.handle = launch.handle
         _check_metrics(launch, "another runner, which shows metrics of its own")
         return _submit(launch, options, build_graph, live=True)
-    run = launch.handle.state
-    with run_folder() as folder:
-        folders = SharedFolders.within_this_process(folder)
-        with ExitStack() as stack:
-            runner = stack.enter_context(streaming_runner(options))
-            pipeline = beam.Pipeline(runner=runner, options=options)
-            open_totals(folders.totals)
-            build_graph(pipeline, lambda: _open(launch, folders, started, live=True))
-            stack.callback(run.resources.close)
-            for context in (
-                metrics_server(launch.metrics, run, launch.job.windows.flush),
-                launch.observer.watch_streaming(launch.job, run, launch.clock),
-                drain_on_signals(run.draining),
-                rare_collections(),
-                worker_errors(),
-            ):
-                stack.enter_context(context)
-            pipeline.run().wait_until_finish()
-        report = launch.report(folders, started, live=True)
-        if run.failure is not None:
-            report.failure = str(run.failure)
-        return report
+    state, ends = launch.handle.state, SimpleQueue[Any]()
+
+    def build_again(pipeline: beam.Pipeline, handle: RunHandle, totals: str) -> None:
+        source.handle = handle
+        build_graph(pipeline, lambda: _context(launch, handle, totals, started))
+
+    with run_folder() as folder, beam_silenced(), ExitStack() as stack:
+        numbers = count(1)
+        run = StreamingRun(
+            state,
+            lambda: PipelineOptions(list(launch.beam_args), streaming=True),
+            build_again,
+            lambda: new_totals(folder, next(numbers)),
+        )
+        stack.callback(run.close)
+        run.prepare()
+        stack.enter_context(drain_on_signals(state.draining, ends))
+        with (
+            metrics_server(launch.metrics, state, launch.job.windows.flush),
+            launch.observer.watch_streaming(launch.job, state, launch.clock),
+            rare_collections(),
+        ):
+            try:
+                run.run(ends, launch.job.windows.flush)
+            finally:
+                run.close()
+        return _report_streaming(launch, run, started)
+
+
+def _context(launch: Launch, handle: RunHandle, totals: str, started: float) -> RunContext:
+    """Return the context of a graph; the logs and the warehouse are opened for the first."""
+    open_totals(totals)
+    if not launch.contexts:
+        _open(launch, SharedFolders(totals), started, live=True)
+    return replace(
+        launch.contexts[0],
+        handle=handle,
+        acknowledge=CompleteAcks(handle),
+        totals_url=totals,
+        in_process=True,
+    )
+
+
+def _report_streaming(launch: Launch, run: StreamingRun, started: float) -> Report:
+    """Return the report from what the steps counted in this process, with which the parts of the ledger must agree."""
+    last = run.graphs[-1]
+    launch.check_presence(last.totals)
+    attempts = [graph.counted() for graph in run.graphs]
+    report = launch.make_report(add_attempts(attempts), started)
+    report.restarts = launch.handle.state.restarts
+    report.warnings += not_read_again(attempts)
+    written = read_totals(last.totals)
+    if not report.reconciled or (not last.interrupted and not agree(written, attempts[-1].counts)):
+        keep_totals(report, last.totals, attempts[-1].counts)
+    judge(report, launch.job, live=True)
+    failure = launch.handle.state.failure
+    if failure is not None:
+        report.failure = str(failure)
+    return report
 
 
 def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder, *, live: bool) -> Submitted:

@@ -1,4 +1,4 @@
-"""The HTTP endpoint of a streaming run: /metrics for Prometheus, /healthz for the process's supervisor."""
+"""The HTTP endpoint of a streaming run: /metrics for Prometheus, /healthz and /readyz for what supervises it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from sluice.errors import ConfigError, quote
-from sluice.run_state import RunState
+from sluice.run_state import SILENT_SECONDS, RunState
 from sluice.runtime.prometheus import registry_of
 
 _STALLED_SECONDS = 60.0
 """How much longer than `flush` a record may wait to be stored before /healthz reports it."""
 
+_IDLE_RUNNER_SECONDS = 30.0
+"""How long the runner may ask no step to work before /healthz reports it; it asks the source twice a second."""
 
 LOOPBACK = "127.0.0.1"
 
@@ -70,9 +72,11 @@ _LAST_PORT = 65535
 
 @contextmanager
 def metrics_server(address: ListenAddress | None, run: RunState, flush: float) -> Iterator[None]:
-    """Serve /metrics and /healthz of a run at `address`, if there is one, while the block lasts.
+    """Serve /metrics, /healthz and /readyz of a run at `address`, if there is one, while the block lasts.
 
-    /healthz answers 503 while a record has waited much longer than `flush` seconds to be stored.
+    /healthz answers 503 while a record has waited much longer than `flush` seconds to be stored, the source has not
+    answered for SILENT_SECONDS, or the runner has not worked for 30 s. /readyz does so as well until both have begun,
+    and while the run drains.
 
     Raises:
         ConfigError: the address is taken, or not ours to take.
@@ -85,7 +89,9 @@ def metrics_server(address: ListenAddress | None, run: RunState, flush: float) -
 
     def app(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
         if environ.get("PATH_INFO") == "/healthz":
-            return _answer_health(run, flush, start)
+            return _answer(stalls(run, flush), run, start)
+        if environ.get("PATH_INFO") == "/readyz":
+            return _answer([*stalls(run, flush), *_unready(run)], run, start)
         return metrics(environ, start)
 
     try:
@@ -145,13 +151,34 @@ class _Server(ThreadingWSGIServer):
         """Print no traceback of a client that went away."""
 
 
-def _answer_health(run: RunState, flush: float, start: Callable[..., Any]) -> list[bytes]:
-    waited = run.acks.outstanding().seconds
-    healthy = waited <= flush + _STALLED_SECONDS
-    status = "200 OK" if healthy else "503 Service Unavailable"
+def stalls(run: RunState, flush: float) -> list[str]:
+    """Return what of a run makes no progress, a line each."""
+    waited, silent, idle = run.acks.outstanding().seconds, run.backlog.silent(), run.activity.idle()
+    reasons = []
+    if waited > flush + _STALLED_SECONDS:
+        reasons.append(f"stalled: the oldest unacknowledged record came {waited:.0f} s ago")
+    if silent > SILENT_SECONDS and not run.acks.is_full():  # a source that must wait is not asked
+        reasons.append(f"stalled: the source last answered {silent:.0f} s ago")
+    if idle > _IDLE_RUNNER_SECONDS:
+        reasons.append(f"stalled: the runner last worked {idle:.0f} s ago")
+    return reasons
+
+
+def _unready(run: RunState) -> list[str]:
+    reasons = [] if run.activity.began else ["not ready: the runner has not begun"]
+    if not run.backlog.has_answered():
+        reasons.append("not ready: the source has not answered yet")
+    if run.draining.is_set():
+        reasons.append("not ready: draining")
+    return reasons
+
+
+def _answer(reasons: list[str], run: RunState, start: Callable[..., Any]) -> list[bytes]:
+    status = "503 Service Unavailable" if reasons else "200 OK"
     start(status, [("Content-Type", "text/plain; charset=utf-8")])
-    word = "ok" if healthy else "stalled"
-    return [f"{word}: the oldest unacknowledged record came {waited:.0f} s ago\n".encode()]
+    waited = run.acks.outstanding().seconds
+    lines = reasons or [f"ok: the oldest unacknowledged record came {waited:.0f} s ago"]
+    return ["".join(f"{line}\n" for line in lines).encode()]
 
 
 class _Handler(WSGIRequestHandler):

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +19,7 @@ from pathlib import Path
 from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 
-from sluice.errors import ConfigError, WorkerError
+from sluice.errors import ConfigError, RunnerError
 from sluice.retry import wait_until
 
 _IN_CHECKOUT = Path(".tools/bin/prism")
@@ -29,8 +27,10 @@ _IN_CHECKOUT = Path(".tools/bin/prism")
 
 _START_SECONDS = 30.0
 _POLL_SECONDS = 0.05
-_NOTICE_SECONDS = 2.0
-"""For Beam's calls to find out by themselves that Prism has ended."""
+_END_SECONDS = 5.0
+"""For the guard to end Prism. One that was stopped does not."""
+
+RUNNER = "Prism, the runner of streaming jobs,"
 
 _GUARD = """\
 import ctypes, signal, subprocess, sys, threading
@@ -55,61 +55,39 @@ class Prism:
         """`guard` is the process that started Prism and ends it."""
         self.endpoint = endpoint
         self._guard = guard
-        self._ending = threading.Event()
 
     def check(self, seconds: float = 0.0) -> None:
         """Check for `seconds` that Prism is alive.
 
         Raises:
-            WorkerError: Prism has ended.
+            RunnerError: Prism has ended.
 
         """
         try:
             code = self._guard.wait(seconds)
         except subprocess.TimeoutExpired:
             return
-        code = code if code >= 0 else 128 - code
-        message = (
-            f"Prism, the runner of streaming jobs, ended with exit code {code}; what was not stored was not "
-            "acknowledged, run again"
-        )
-        raise WorkerError(message)
+        message = f"{RUNNER} ended with exit code {code if code >= 0 else 128 - code}"
+        raise RunnerError(message)
 
-    @contextmanager
-    def death_interrupts(self) -> Iterator[None]:
-        """Interrupt the main thread if Prism ends within the context: some of Beam's calls would wait for ever.
-
-        Most fail by themselves, so it has a moment for that.
+    def wait(self) -> None:
+        """Wait until Prism ends.
 
         Raises:
-            WorkerError: inside the context, when Prism has ended.
+            RunnerError: it has ended.
 
         """
-        main = threading.get_ident()
-        sending = threading.Lock()  # the signal must not arrive when its handler is gone
-
-        def watch() -> None:
-            self._guard.wait()
-            while not self._ending.wait(_NOTICE_SECONDS):
-                with sending:
-                    if not self._ending.is_set():
-                        signal.pthread_kill(main, signal.SIGUSR1)
-
-        before = signal.signal(signal.SIGUSR1, lambda *_: self.check())
-        threading.Thread(target=watch, name="prism", daemon=True).start()
-        try:
-            yield
-        finally:
-            with sending:
-                self._ending.set()
-            signal.signal(signal.SIGUSR1, before)
+        self._guard.wait()
+        self.check()
 
     def end(self) -> None:
-        """End Prism at once."""
-        self._ending.set()
+        """End Prism at once, also if it is stopped."""
         if self._guard.stdin is not None:
             with suppress(BrokenPipeError):
                 self._guard.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._guard.wait(_END_SECONDS)
+        self._guard.kill()  # with it the kernel ends Prism
         self._guard.wait()
 
 
@@ -119,7 +97,7 @@ def prism(options: PipelineOptions) -> Iterator[Prism]:
 
     Raises:
         ConfigError: Prism is not installed and cannot be downloaded.
-        WorkerError: Prism does not start.
+        RunnerError: Prism does not start.
 
     """
     binary = _binary(options)
@@ -135,8 +113,7 @@ def prism(options: PipelineOptions) -> Iterator[Prism]:
     server = Prism(f"localhost:{port}", guard)
     try:
         _wait_until_listening(server, port)
-        with server.death_interrupts():
-            yield server
+        yield server
     finally:
         server.end()
 
@@ -174,5 +151,5 @@ def _wait_until_listening(server: Prism, port: int) -> None:
         return False
 
     if not wait_until(listens, _START_SECONDS, _POLL_SECONDS):
-        message = f"Prism, the runner of streaming jobs, did not listen within {_START_SECONDS:g} s"
-        raise WorkerError(message)
+        message = f"{RUNNER} did not listen within {_START_SECONDS:g} s"
+        raise RunnerError(message)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -95,12 +97,26 @@ def broken_connections_ignored() -> Iterator[None]:
 
 @contextmanager
 def bundle_tracebacks_discarded() -> Iterator[None]:
-    """Print no traceback of a failed bundle: it comes as an exception as well."""
+    """Print no traceback of a failed bundle: it comes as an exception as well.
+
+    A bundle of a graph that has ended may still wait for a store or a warehouse; then that holds for good.
+    """
     sdk_worker.print = discard
     try:
         yield
     finally:
-        del sdk_worker.print
+        if not bundles_are_processed():
+            del sdk_worker.print
+
+
+def bundles_are_processed() -> bool:
+    """Return whether a thread of this process processes a bundle: Beam offers no other way to know."""
+    execute = sdk_worker.SdkHarness._execute.__code__
+    return any(
+        frame.f_code is execute
+        for top in sys._current_frames().values()
+        for frame, _ in traceback.walk_stack(top)
+    )
 
 
 def discard(*_: object, **__: object) -> None:

@@ -39,6 +39,8 @@ _NAMES = {
 }
 """Name of the metrics that are not named like their figure."""
 
+_RESTARTS = "How often the runner ended by itself and was started again."
+
 _WITHOUT_LABELS = frozenset({"read", "bytes"})
 
 
@@ -64,6 +66,10 @@ class _RunCollector(Collector):
             "1 while more records were rejected than max_rejected allows.",
             float(self._run.over_limit.is_set()),
         )
+        silent, idle = self._run.backlog.silent(), self._run.activity.idle()
+        yield _gauge("source_silent_seconds", "Seconds since the source last answered.", silent)
+        yield _gauge("runner_idle_seconds", "Seconds since the runner last worked.", idle)
+        yield CounterMetricFamily(f"{NAMESPACE}_restarts", _RESTARTS, value=self._run.restarts)
         waiting = self._run.backlog.total()
         if waiting is not None:
             yield _gauge("backlog_records", "Records that wait at the source, unread.", waiting)

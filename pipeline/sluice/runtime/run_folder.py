@@ -12,6 +12,8 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from sluice.elements import StepCounts
+from sluice.graph.ledger import Report, write_counted
 from sluice.graph.progress import Progress
 from sluice.graph.shuffle import Spill
 from sluice.runtime.beam_options import temporary_folder
@@ -56,12 +58,27 @@ class SharedFolders:
         return cls(str(folder / "totals"), Progress(str(folder / "progress")), Spill(str(folder / "spill")))
 
     @classmethod
-    def within_this_process(cls, folder: Path) -> SharedFolders:
-        """Return a folder within the run's own; nothing else is needed where the launcher is the worker."""
-        return cls(str(folder / "totals"))
-
-    @classmethod
     def elsewhere(cls, options: PipelineOptions, folder: Path, run_id: str) -> SharedFolders:
         """Return a folder that all machines reach: below Beam's `--temp_location`, if there is one."""
         temporary = temporary_folder(options)
         return cls(f"{temporary}/sluice/{run_id}" if temporary else str(folder / "totals"))
+
+
+def new_totals(folder: Path, number: int) -> str:
+    """Return the folder for the totals of graph `number` of a run, within the run's own."""
+    return str(folder / f"totals{number}")
+
+
+def keep_totals(report: Report, totals: str, counted: StepCounts | None = None) -> None:
+    """Keep the totals of a run whose figures disagree, and name their folder in the warnings of its report.
+
+    `counted` is what the steps counted in this process, where they did; it is kept beside the parts of the ledger.
+    """
+    kept = totals
+    if Path(totals).parent.name.startswith(_PREFIX):  # that folder ends with the run
+        kept = str(Path(totals).parents[1] / f"sluice-totals-{report.run_id}")
+        shutil.copytree(totals, kept, dirs_exist_ok=True)
+    if counted is not None:
+        write_counted(counted, kept)
+    what = "the figures do not reconcile" if not report.reconciled else "parts of the ledger are missing"
+    report.warnings.append(f"{what}; what the steps counted is kept in {kept}")

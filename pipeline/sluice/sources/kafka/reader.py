@@ -217,6 +217,7 @@ class PartitionReader:
         self.caught_up = not messages
         if records:
             self._outage.succeeded(self._partition)
+            self._backlog.answered(self._topic.uri, self._partition)
             self.position = records[-1].offset() + 1
         if len(records) != len(messages):
             for message in messages:
@@ -287,6 +288,7 @@ class PartitionReader:
             self._outage.failed(self._partition, self._reason)
             return None
         self._outage.succeeded(self._partition)
+        self._backlog.answered(self._topic.uri, self._partition)
         return bounds
 
     def close(self) -> None:
@@ -303,7 +305,7 @@ class Readers:
         self.commits = Commits(topic)
         self.identity = TopicIdentity(topic)
         self._topic = topic
-        self._topic_id = ""
+        self._topic_id = run.identities.get(topic.uri, "")  # of an earlier graph of the run
         self._clock = clock
         self._run = run
         self._outage = Outage(topic.uri)
@@ -319,14 +321,14 @@ class Readers:
         """Return id and number of partitions of the topic; None if no broker answers now, or has no such topic.
 
         Raises:
-            SourceError: it is another topic than at the first look.
+            SourceError: it is another topic than at the run's first look.
 
         """
         description = self.identity.describe()
         if description is not None and description.id != self._topic_id:
             if self._topic_id:
                 raise another_topic(self._topic, self._topic_id, description.id)
-            self._topic_id = description.id
+            self._run.identities[self._topic.uri] = self._topic_id = description.id
         return description
 
     def start_offset(self, partition: int, topic_id: str, *, new: bool) -> int:
@@ -336,12 +338,16 @@ class Readers:
         """
         from confluent_kafka import KafkaException
 
+        where = self._topic.uri, partition
+        if where in self._run.positions:  # the runner was started again
+            return self._run.positions[where]
         # Not a RetryPolicy: the wait must end when the run drains, and has no limit of its own.
         while not self._run.draining.is_set():
             try:
                 if new:  # the client knows the partitions of its last look alone
                     self._metadata_client.list_topics(self._topic.name, timeout=ANSWER_SECONDS)
-                return find_start(self._metadata_client, self._topic, partition, new=new, topic_id=topic_id)
+                start = find_start(self._metadata_client, self._topic, partition, new=new, topic_id=topic_id)
+                return self._run.positions.setdefault(where, start)
             except KafkaException as error:
                 self._metadata_client.poll(0)  # calls _on_error with the reason
                 self._outage.failed(partition, f"{reason_of(error)}: {self._reason}")
@@ -362,7 +368,9 @@ class Readers:
     def close(self) -> None:
         """Commit the stored prefixes, if this process knows them, and disconnect."""
         for partition in self.commits.partitions():
-            self.commits.request(partition, self._readers[partition].offsets.stored, self._topic_id)
+            stored = self._readers[partition].offsets.stored
+            self._run.positions[self._topic.uri, partition] = stored
+            self.commits.request(partition, stored, self._topic_id)
         wait_until(self.commits.flush, _CLOSE_SECONDS, _CLOSE_PAUSE_SECONDS)
         for reader in self._readers.values():
             reader.close()

@@ -148,6 +148,10 @@ class PartitionDiscovery(_KafkaDoFn):
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
         """Look for new partitions once."""
+        with self._handle.state.activity.at_work():
+            yield from self._discover(tracker, watermark)
+
+    def _discover(self, tracker: Any, watermark: Any) -> Iterator[TimestampedValue]:
         if self._handle.state.draining.is_set():
             finish(tracker)
             return
@@ -234,6 +238,12 @@ class AckTokenRead(_PartitionRead):
         watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue]:
         """Read the records that have arrived; end when the run drains."""
+        with self._handle.state.activity.at_work():
+            yield from self._read_partition(partition, tracker, watermark)
+
+    def _read_partition(
+        self, partition: DiscoveredPartition, tracker: Any, watermark: Any
+    ) -> Iterator[TimestampedValue]:
         readers = self._readers()
         if self._handle.state.draining.is_set():
             readers.watermark.remove(partition.number)

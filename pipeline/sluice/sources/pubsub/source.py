@@ -133,6 +133,10 @@ class AckTokenPull(_Pull):
         self, _reader: int, tracker: Any = TRACKER, watermark: Any = WATERMARK
     ) -> Iterator[TimestampedValue]:
         """Pull the messages that have arrived; end when the run drains."""
+        with self._handle.state.activity.at_work():
+            yield from self._pull(tracker, watermark)
+
+    def _pull(self, tracker: Any, watermark: Any) -> Iterator[TimestampedValue]:
         if self._handle.state.draining.is_set():
             self._subscriber.stop_pulling()
             finish(tracker)

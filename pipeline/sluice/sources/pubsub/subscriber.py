@@ -20,7 +20,7 @@ from sluice.acknowledgements import MAX_OUTSTANDING_BYTES, MAX_OUTSTANDING_RECOR
 from sluice.clock import Clock, system_clock
 from sluice.elements import RECORD_BYTES
 from sluice.retry import wait_until
-from sluice.run_state import RunState
+from sluice.run_state import Backlog, RunState
 from sluice.sources.pubsub.client import failures_of, method, open_client, retryable_ids, split_ack_ids
 
 _LOGGER = logging.getLogger("sluice")
@@ -156,14 +156,19 @@ class Subscriber:
     """
 
     def __init__(
-        self, subscription: str, max_lease: float = float("inf"), clock: Clock = system_clock
+        self,
+        subscription: str,
+        max_lease: float = float("inf"),
+        clock: Clock = system_clock,
+        backlog: Backlog | None = None,
     ) -> None:
-        """Connect; `subscription` is `projects/P/subscriptions/S`."""
+        """Connect; `subscription` is `projects/P/subscriptions/S`. Its answers are recorded in `backlog`."""
         from google.cloud.pubsub_v1 import types
 
         self._subscription = subscription
         self._max_lease = max_lease
         self._clock = clock
+        self._backlog = backlog or Backlog()
         self._client = open_client()
         call = partial(method, self._client, subscription)
         self._pull = call("Pull", types.PullResponse.pb())
@@ -269,6 +274,8 @@ class Subscriber:
             if call.cancelled():
                 return
             status = call.code().name
+            if status in ("OK", "DEADLINE_EXCEEDED"):
+                self._backlog.answered(self._subscription)
             if status == "OK":
                 self._pull_outage.succeeded(now)
                 self._add_messages(call.result(), now)
@@ -362,4 +369,6 @@ def open_subscriber(subscription: str, max_lease: float | None, run: RunState) -
 
     With None for `max_lease`, leases end with the run.
     """
-    return run.resources.get(subscription, lambda: Subscriber(subscription, max_lease or float("inf")))
+    return run.resources.get(
+        subscription, lambda: Subscriber(subscription, max_lease or float("inf"), backlog=run.backlog)
+    )
