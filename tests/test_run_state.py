@@ -96,11 +96,15 @@ def test_activity_is_idle_while_no_step_works() -> None:
     now = [0.0]
     activity = Activity(lambda: now[0])
     now[0] = 5.0
-    assert (activity.idle(), activity.began, activity.is_working()) == (5.0, False, False)
-    with activity.at_work(), activity.at_work():
+    assert (activity.idle(), activity.began, activity.is_storing()) == (5.0, False, False)
+    with activity.at_work(), activity.at_work(stores=True):
         now[0] = 50.0
-        assert (activity.idle(), activity.began, activity.is_working()) == (0.0, True, True)
+        assert (activity.idle(), activity.began, activity.is_storing()) == (0.0, True, True)
     now[0] = 52.0
+    assert activity.idle() == 2.0
+    with activity.at_work():
+        assert not activity.is_storing()
+    now[0] = 54.0
     assert activity.idle() == 2.0
     activity.excuse()
     assert activity.idle() == 0.0

@@ -118,27 +118,30 @@ class Activity:
         self._lock = threading.Lock()
         self._monotonic = monotonic
         self._working = 0
+        self._storing = 0
         self._worked = monotonic()
         self.began = False
         """A step has worked."""
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Have a step work while the block lasts."""
+    def at_work(self, *, stores: bool = False) -> Iterator[None]:
+        """Have a step work while the block lasts; one that `stores` may wait long for a store or a warehouse."""
         with self._lock:
             self._working += 1
+            self._storing += stores
             self.began = True
         try:
             yield
         finally:
             with self._lock:
                 self._working -= 1
+                self._storing -= stores
                 self._worked = self._monotonic()
 
-    def is_working(self) -> bool:
-        """Return whether a step works now, be it that it waits for a store or a warehouse."""
+    def is_storing(self) -> bool:
+        """Return whether a step that stores works now."""
         with self._lock:
-            return self._working > 0
+            return self._storing > 0
 
     def idle(self) -> float:
         """Return for how many seconds no step has worked."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from sluice.acknowledgements import PendingAcks
 from sluice.config.job import load_job
 from sluice.errors import SluiceError
+from sluice.run_state import Activity, RunState
 from sluice.runtime import streaming_run
 from sluice.runtime.launch import run_job
+from sluice.runtime.streaming_run import RunningGraph, StreamingRun
 
 
 def run_on(program: str, folder: Path) -> str:
@@ -57,3 +62,47 @@ def test_failures_that_are_long_ago_do_not_count(tmp_path: Path, monkeypatch: py
     program = f'echo >> {count}; sleep 0.05; [ "$(wc -l < {count})" = 4 ] && rm "$0"; exit 3'
     assert run_on(program, tmp_path).startswith("expected Prism, the runner of streaming jobs: ")
     assert len(count.read_text().splitlines()) == 4
+
+
+def stall_after(seconds: float, *, storing: bool, idle: bool = False) -> str | None:
+    """Return why a run is taken for one that stands still, so many seconds after it has read a record."""
+    now = [0.0]
+    state = RunState(acks=PendingAcks(lambda: now[0]), activity=Activity(lambda: now[0]))
+    run = StreamingRun(state, PipelineOptions, lambda *_: None, lambda: "")
+    run.graphs.append(RunningGraph(state, ""))
+    state.acks.issue(1, 1, lambda: None)
+    now[0] = seconds
+    if not idle:
+        with state.activity.at_work():
+            pass
+    with state.activity.at_work(stores=True) if storing else nullcontext():
+        stall = run.stall(flush=10.0)
+    return None if stall is None else str(stall)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "storing", "idle", "stall"),
+    [
+        (60.0, False, True, None),
+        (60.1, False, True, "did nothing for 60 s"),
+        (60.1, True, True, None),  # a step waits for its warehouse
+        (310.0, False, False, None),
+        (310.1, False, False, "stored nothing of what was read for 310 s"),
+        (310.1, True, False, None),
+    ],
+)
+def test_runner_that_makes_no_progress_is_told_from_a_step_that_waits(
+    seconds: float, storing: bool, idle: bool, stall: str | None
+) -> None:
+    expected = None if stall is None else f"Prism, the runner of streaming jobs, {stall}"
+    assert stall_after(seconds, storing=storing, idle=idle) == expected
+
+
+def test_record_that_is_stored_is_progress() -> None:
+    now = [0.0]
+    acks = PendingAcks(lambda: now[0])
+    first, _ = acks.issue(1, 1, lambda: None), acks.issue(1, 1, lambda: None)
+    now[0] = 100.0
+    acks.complete({first: 1})
+    now[0] = 150.0
+    assert (acks.unmoved(), acks.outstanding().seconds) == (50.0, 150.0)

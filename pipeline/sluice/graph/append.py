@@ -143,7 +143,7 @@ class AppendPane(beam.DoFn):
         if self._handle is None:
             return self._retry(append)
         new_segments = self._handle.state.new_segments
-        with self._handle.state.activity.at_work(), new_segments.appending(key):
+        with self._handle.state.activity.at_work(stores=True), new_segments.appending(key):
             appended = self._retry(append)
             if appended.segment is not None:
                 new_segments.add(appended.segment.id)

@@ -39,7 +39,7 @@ class _LoadStep(beam.DoFn):
         """Load a segment; None if there is nothing to do or to count."""
         if self._handle is None:
             return self._load_as(segment, None)
-        with self._handle.state.activity.at_work():
+        with self._handle.state.activity.at_work(stores=True):
             return self._load_as(segment, self._handle.state.new_segments)
 
     def _load_as(self, segment: Segment | StoredSegment, new: NewSegments | None) -> LoadedSegment | None:

@@ -229,7 +229,7 @@ class StreamingRun:
         if state.activity.idle() > IDLE_SECONDS:
             message = f"{RUNNER} did nothing for {IDLE_SECONDS:g} s"
             return RunnerError(message)
-        if state.acks.unmoved() > flush + UNMOVED_SECONDS and not state.activity.is_working():
+        if state.acks.unmoved() > flush + UNMOVED_SECONDS and not state.activity.is_storing():
             message = f"{RUNNER} stored nothing of what was read for {flush + UNMOVED_SECONDS:g} s"
             return RunnerError(message)
         return None
