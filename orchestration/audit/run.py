@@ -205,6 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (AuditError, MissingTool, OSError) as error:
         print(f"audit: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("audit: interrupted; run it again, it goes on from what is stored", file=sys.stderr)
+        sys.exit(130)
     path = options.out / "report.json"
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     verdict = "spark and dbt are equal" if report["equal"] else "spark and dbt differ"
