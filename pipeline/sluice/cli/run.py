@@ -113,8 +113,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics-port",
         metavar="PORT",
-        help="streaming jobs on this machine: serve /metrics for Prometheus and /healthz on this port of the loopback "
-        "interface, or, as HOST:PORT, of another one, such as 0.0.0.0:9090",
+        help="streaming jobs on this machine: serve /metrics for Prometheus, /healthz and /readyz on this port of the "
+        "loopback interface, or, as HOST:PORT, of another one, such as 0.0.0.0:9090",
     )
 
 
