@@ -210,7 +210,8 @@ MISTAKES = [
     (
         "name: due, ",
         "name: due, customProperties: [{property: color, value: hash}], ",
-        f"{P}[7].customProperties[0].property: expected one of aliases, flatten, mask, fromSource, got 'color'",
+        f"{P}[7].customProperties[0].property: "
+        "expected one of aliases, flatten, mask, fromSource, nullable, got 'color'",
     ),
     (
         "name: due, ",
@@ -247,6 +248,11 @@ MISTAKES = [
         "name: due, ",
         "name: due, customProperties: [{property: flatten, value: true}], ",
         f"{P}[7].customProperties.flatten: expected true, on an object of the event itself",
+    ),
+    (
+        "name: due, ",
+        "name: due, required: true, customProperties: [{property: nullable, value: false}], ",
+        f"{P}[7].customProperties.nullable: expected false, on an optional property",
     ),
 ]
 

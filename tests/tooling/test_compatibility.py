@@ -81,6 +81,7 @@ BREAKS: list[tuple[Contract, str]] = [
     (with_also(Property("new", "string", required=True)), "new: required property added"),
     (changed("count", required=True), "count: made required"),
     (changed("items.note", required=True), "items[].note: made required"),
+    (changed("items.note", nullable=False), "items[].note: no longer nullable"),
     (changed("status", enum=("pending",)), "status: enum narrowed: 'shipped' removed"),
     (changed("status", enum=("new",)), "status: enum narrowed: 'pending', 'shipped' removed"),
     (changed("code", enum=("AB", "CD")), "code: enum added: only 'AB', 'CD'"),

@@ -48,6 +48,7 @@ EVERYTHING = Contract(
         Property("__count", "integer"),
         Property("event_time_", "integer", required=True, minimum=0, maximum=9),
         Property("low", "integer", minimum=-1),
+        Property("sum or not", "decimal", nullable=False),
         Property("ratio", "float", required=True),
         Property("part", "float", minimum=0, maximum=1.5),
         Property("money", "decimal", required=True),
@@ -142,7 +143,7 @@ def value_text(draw: DrawFn, prop: Property, wild: int) -> str:
     """JSON text of a value of `prop`; in `wild` of 12 cases it is anything at all."""
     if draw(st.integers(0, 11)) < wild:
         return draw(JUNK)
-    if not prop.required and draw(st.integers(0, 3)) == 0:
+    if prop.nullable and not prop.required and draw(st.integers(0, 3)) == 0:
         return "null"
     if prop.type in ("object", "array"):
         nested = object_text(prop.properties, wild) if prop.type == "object" else array_text(prop, wild)
@@ -212,7 +213,9 @@ def property_of(draw: DrawFn, depth: int, name: str = "item", *, required: bool 
     """Any property; objects and arrays nest `depth` deep at most."""
     flat = ["string", "uuid", "integer", "float", "decimal", "boolean", "timestamp", "date", "json"]
     kind: Any = draw(st.sampled_from(flat + ["object", "array"] * 2 if depth else flat))
-    common: Any = {"name": name, "type": kind, "required": required or draw(st.booleans())}
+    required = required or draw(st.booleans())
+    nullable = required or draw(st.booleans())
+    common: Any = {"name": name, "type": kind, "required": required, "nullable": nullable}
     low, high = sorted(draw(st.tuples(st.integers(0, 4), st.integers(0, 4))))
     some = draw(st.booleans())
     if kind in ("integer", "float") and some:
@@ -224,10 +227,8 @@ def property_of(draw: DrawFn, depth: int, name: str = "item", *, required: bool 
     if kind == "object":
         return Property(**common, properties=draw(properties_of(depth - 1)))
     if kind == "array":
-        item = draw(property_of(depth - 1))
-        return Property(
-            **common, items=item, min_length=low if some else None, max_length=high if some else None
-        )
+        lengths: Any = {"min_length": low, "max_length": high} if some else {}
+        return Property(**common, items=draw(property_of(depth - 1)), **lengths)
     return Property(**common)
 
 

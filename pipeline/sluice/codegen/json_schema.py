@@ -64,13 +64,14 @@ def _members(properties: tuple[Property, ...]) -> dict[str, Any]:
 
 
 def property_schema(prop: Property) -> dict[str, Any]:
-    """Return the schema of one property's value; null is allowed unless the property is required."""
+    """Return the schema of one property's value; null is allowed if the property is optional and nullable."""
     json_type = _JSON_TYPES.get(prop.type, prop.type)
-    schema: dict[str, Any] = {"type": json_type if prop.required else [json_type, "null"]}
+    is_null_allowed = prop.nullable and not prop.required
+    schema: dict[str, Any] = {"type": [json_type, "null"] if is_null_allowed else json_type}
     if prop.description:
         schema = {"description": prop.description, **schema}
     if prop.enum:
-        values = [*prop.enum] if prop.required else [*prop.enum, None]
+        values = [*prop.enum, None] if is_null_allowed else [*prop.enum]
         schema |= {"const": values[0]} if len(values) == 1 else {"enum": values}
         return schema
     schema |= _form(prop)

@@ -44,12 +44,14 @@ class Property:
     """One property of an event, as its contract describes it.
 
     `minimum` and `maximum` are inclusive and bound numbers; `min_length` and `max_length` bound strings (in
-    code points) and arrays (in items). A property that is not `required` may be absent or null.
+    code points) and arrays (in items). A property that is not `required` may be absent or, if it is `nullable`, null.
     """
 
     name: str
     type: ValueType
     required: bool = False
+    nullable: bool = True
+    """Whether null is as good as absence; means nothing if the property is required."""
     description: str = ""
     enum: tuple[Scalar, ...] = ()
     minimum: int | float | None = None

@@ -66,11 +66,15 @@ def _property(place: KeyPath, prop: SchemaProperty, *, nested: bool, item: bool 
     if prop.logicalType not in _LOGICAL_TYPES:
         expected = f"expected one of {', '.join(_LOGICAL_TYPES)}"
         place.key("logicalType").fail(f"{expected}, got {show(prop.logicalType)}")
-    custom = custom_properties(place, prop.customProperties, ("aliases", "flatten", "mask", "fromSource"))
+    known = ("aliases", "flatten", "mask", "fromSource", "nullable")
+    custom = custom_properties(place, prop.customProperties, known)
     custom_place = place.key("customProperties")
     flatten = custom.get("flatten", False)
     if flatten is not False and (flatten is not True or nested or item or not prop.properties):
         custom_place.key("flatten").fail("expected true, on an object of the event itself")
+    nullable = custom.get("nullable", True)
+    if nullable is not True and (nullable is not False or prop.required or item):
+        custom_place.key("nullable").fail("expected false, on an optional property")
     value_type = _value_type(place, prop)
     _check_structure(place, prop, value_type, nested=nested, item=item)
     limits = _limits(place.key("logicalTypeOptions"), prop, value_type)
@@ -79,6 +83,7 @@ def _property(place: KeyPath, prop: SchemaProperty, *, nested: bool, item: bool 
         name=prop.name or "item",
         type=value_type,
         required=bool(prop.required) or item,
+        nullable=nullable,
         description=(prop.description or "").strip(),
         enum=_enum(place.key("enum"), prop, value_type, limits),
         unique=bool(prop.unique),

@@ -189,6 +189,8 @@ def _changes(old: Property, new: Property, path: str) -> PathChanges:
         yield path, "flattened into columns" if new.flatten else "no longer flattened into columns"
     if new.required and not old.required:
         yield path, "made required"
+    elif old.nullable and not new.nullable and not old.required:
+        yield path, "no longer nullable"
     if old.unique != new.unique:
         yield path, "made unique" if new.unique else "no longer unique"
     if _is_looser(old.classification, new.classification):

@@ -103,7 +103,7 @@ def _columns(
 
 def _column(prop: Property, reach: _Reach) -> Iterator[tuple[_Rule, _Reach]]:
     if prop.type == "decimal":
-        yield _Rule("decimal", prop.minimum, prop.maximum, not prop.required), reach
+        yield _Rule("decimal", prop.minimum, prop.maximum, prop.nullable and not prop.required), reach
     elif prop.type in ("uuid", "timestamp"):
         yield _Rule(prop.type), reach
     elif prop.pattern is not None:

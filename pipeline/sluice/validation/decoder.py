@@ -141,7 +141,8 @@ def compile_struct(
         names[time] = TIME_FIELD
     for prop in properties:
         attribute = names[prop.name]
-        fields.append((attribute, _type(prop)) if prop.required else (attribute, _optional(prop), None))
+        value = _optional(prop) if prop.nullable else _type(prop)
+        fields.append((attribute, _type(prop)) if prop.required else (attribute, value, None))
     return msgspec.defstruct(
         name,
         fields,

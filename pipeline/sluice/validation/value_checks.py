@@ -82,21 +82,23 @@ def instant(value: Any) -> datetime | None:
 
 
 def compile_object(properties: Iterable[Property]) -> Check:
-    """Compile the check of an object; a required member must be present and not null."""
+    """Compile the check of an object; a required member must be present, and it and one not nullable not null."""
+    properties = tuple(properties)
     members = [(prop.name, expectation(prop) if prop.required else "", _compile(prop)) for prop in properties]
+    not_null = {prop.name for prop in properties if not prop.nullable}
     by_name = {name: (expected, check) for name, expected, check in members}
 
     def check_members(value: dict[str, Any], path: str, violations: list[Violation]) -> None:
         prefix = f"{path}." if path else ""
         for name, expected, check in members:
             member = value.get(name, ABSENT)
-            if member is not ABSENT and member is not None:
+            if member is not ABSENT and (member is not None or name in not_null):
                 check(member, prefix + name, violations)
             elif expected:
                 violations.append(Violation("missing", prefix + name, expected, snippet(member)))
         if type(value) is DuplicateKeys:
             for name, earlier in value.earlier:
-                if name in by_name and earlier is not None:
+                if name in by_name and (earlier is not None or name in not_null):
                     by_name[name][1](earlier, prefix + name, violations)
                 elif name in by_name and by_name[name][0]:
                     violations.append(Violation("missing", prefix + name, by_name[name][0], "null"))
