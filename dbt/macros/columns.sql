@@ -63,5 +63,5 @@
 
 {# The number of an element in its array, from 1. #}
 {% macro sluice_item_number() %}
-    {{- {'bigquery': 'item_index + 1', 'snowflake': 'element.index + 1'}.get(target.type, 'item_index') -}}
+    {{- {'bigquery': 'item_index + 1', 'snowflake': 'element.index + 1', 'sqlite': 'element.key + 1'}.get(target.type, 'item_index') -}}
 {% endmacro %}

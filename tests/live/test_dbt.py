@@ -339,8 +339,10 @@ def test_compiled_sql_parses_in_every_dialect(dialect: str, tmp_path: Path) -> N
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
-    models = {path.stem for path in ROOT.glob("dbt/models/*/*/*.sql")}
     compiled = list((tmp_path / "False/compiled").rglob("*.sql"))
+    every = ROOT.glob("dbt/models/*/*/*.sql")
+    # Those of collaboration are for PostgreSQL, DuckDB and SQLite.
+    models = {path.stem for path in every if path.parts[-3] != "collaboration"}
     assert models <= {path.stem for path in compiled}
     again = list((tmp_path / "True/compiled").rglob("*.sql"))
     assert {"reporting_metrics", "fct_sales", "orders", "order_status_history"} <= {

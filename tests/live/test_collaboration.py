@@ -1,0 +1,193 @@
+"""`scripts/collaboration` on hostile histories, against the rules in plain Python; the keys that PostgreSQL has."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devservers import postgres
+from devservers.tools import ROOT, require_path
+from tests.live.collaboration_history import History
+from tests.live.collaboration_truth import Row, Truth, truth
+
+PIPELINE = ROOT / "examples/collaboration/pipeline.py"
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[str]:
+    yield f"sqlite:///{folder}/warehouse.db"
+
+
+@contextmanager
+def duckdb(folder: Path) -> Iterator[str]:
+    require_path("dbt/bin/dbt")
+    yield f"duckdb:///{folder}/warehouse.duckdb"
+
+
+@contextmanager
+def postgresql(_: Path) -> Iterator[str]:
+    require_path("dbt/bin/dbt")
+    with postgres.start() as server:
+        yield f"{server.url}?schema=docs"
+
+
+def run(source: Path, url: str, out: Path, code: int = 0) -> str:
+    """Run the pipeline; return what it said."""
+    command = [sys.executable, str(PIPELINE), f"--source={source}", f"--warehouse={url}", f"--out={out}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stderr if code else done.stdout
+
+
+def check(expected: Truth, out: Path) -> None:
+    """Compare the ledger, and each table and metric row by row."""
+    report = json.loads((out / "report.json").read_text())
+    assert {name: report[name] for name in expected.ledger} == expected.ledger
+    for name, rows in expected.tables().items():
+        with (out / f"{name}.csv").open(newline="") as file:
+            actual = list(csv.DictReader(file))
+        columns = rows[0].keys()
+        shown = sorted(comparable(row, columns) for row in actual)
+        assert shown == sorted(comparable(row, columns) for row in rows), name
+
+
+def comparable(row: Mapping[str, Any], columns: Any) -> list[str]:
+    inexact = ("session_duration", "average_seconds")
+    return [f"{float(row[name]):.3f}" if name in inexact else str(row[name]) for name in sorted(columns)]
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.glob("*.csv")}
+
+
+def constraints(url: str) -> set[tuple[str, ...]]:
+    """Return the constraints of the tables, and their own ids, which a new constraint would not have."""
+    query = """
+        select conrelid::regclass::text, conname::text, contype::text, coalesce(confrelid::regclass::text, '')
+        from pg_constraint
+        where connamespace = 'docs'::regnamespace and contype in ('p', 'f')
+        and conrelid::regclass::text in ('docs.users', 'docs.documents', 'docs.events', 'docs.sessions')
+    """
+    return {tuple(row) for row in ask(url, query)}
+
+
+def ask(url: str, query: str) -> list[tuple[Any, ...]]:
+    from adbc_driver_postgresql import dbapi
+
+    with dbapi.connect(url.split("?", maxsplit=1)[0]) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        rows = cursor.fetchall() if cursor.description else []
+        connection.commit()
+        return list(rows)
+
+
+CONSTRAINTS = {
+    ("docs.users", "users_pkey", "p", ""),
+    ("docs.documents", "documents_pkey", "p", ""),
+    ("docs.events", "events_pkey", "p", ""),
+    ("docs.sessions", "sessions_pkey", "p", ""),
+    ("docs.documents", "documents_owner_id_fkey", "f", "docs.users"),
+    ("docs.events", "events_user_id_fkey", "f", "docs.users"),
+    ("docs.events", "events_document_id_fkey", "f", "docs.documents"),
+    ("docs.sessions", "sessions_session_key_fkey", "f", "docs.events"),
+    ("docs.sessions", "sessions_user_id_fkey", "f", "docs.users"),
+}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("place", "seed"), [(sqlite, 1), (duckdb, 2), (postgresql, 3)])
+def test_tables_and_metrics_equal_the_truth_also_after_new_files(
+    place: Any, seed: int, tmp_path: Path
+) -> None:
+    history = History(seed)
+    records = history.records(800)
+    source, out = tmp_path / "events", tmp_path / "out"
+    written = history.write(source, records[::2])
+    with place(tmp_path) as url:
+        run(source, url, out)
+        check(truth(written, datetime.now(UTC)), out)
+
+        written += history.write(source, records[1::2], "later")
+        run(source, url, out)
+        check(truth(written, datetime.now(UTC)), out)
+
+        before = files(out)
+        assert run(source, url, tmp_path / "again").endswith("; 0 new events\n")
+        assert files(tmp_path / "again") == before
+        if place is postgresql:
+            check_constraints(url, tmp_path)
+
+
+def check_constraints(url: str, folder: Path) -> None:
+    """They are there after each way to build a table anew, and they are enforced."""
+    assert constraints(url) == CONSTRAINTS
+    contents = "select * from docs.events order by event_id"
+    before = ask(url, contents)
+    for arguments in (("users",), ("documents", "--full-refresh"), ("events",), ("users", "--full-refresh")):
+        dbt(url, folder, "run", "--select", *arguments)
+        assert constraints(url) == CONSTRAINTS, arguments
+    ask(url, "drop table docs.users cascade")
+    dbt(url, folder, "run", "--select", "users")
+    assert constraints(url) == CONSTRAINTS
+    assert ask(url, contents) == before
+    for statement, name in (
+        ("update docs.events set user_id = 'nobody'", "events_user_id_fkey"),
+        ("update docs.events set document_id = 'none'", "events_document_id_fkey"),
+        ("update docs.documents set owner_id = 'nobody'", "documents_owner_id_fkey"),
+        ("insert into docs.users select * from docs.users", "users_pkey"),
+    ):
+        with pytest.raises(Exception, match=name):
+            ask(url, statement)
+
+
+def dbt(url: str, folder: Path, *arguments: str) -> None:
+    """Run dbt as a user does."""
+    from examples.collaboration.warehouse import Postgres, open_warehouse
+
+    warehouse = open_warehouse(url, folder)
+    assert isinstance(warehouse, Postgres)
+    command = [str(require_path("dbt/bin/dbt")), "--quiet", "--log-level-file=none", *arguments]
+    command += ["--project-dir", "dbt", "--profiles-dir", "dbt", "--target-path", str(folder / "target")]
+    environment = {**os.environ, "PYTHONPATH": "", **warehouse.dbt_environment}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_mistakes_end_in_one_line(tmp_path: Path) -> None:
+    empty, out = tmp_path / "events", tmp_path / "out"
+    empty.mkdir()
+    missing = tmp_path / "nothing"
+    url = f"sqlite:///{tmp_path}/w.db"
+    said = run(missing, url, out, 1)
+    assert said == f"collaboration: --source {missing}: expected a folder of events, got nothing\n"
+    said = run(empty, "snowflake://u@a/d/s", out, 1)
+    expected = "expected duckdb:///PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, got another"
+    assert said == f"collaboration: --warehouse: {expected}\n"
+
+
+def test_sqlite_rejects_an_event_of_an_unknown_user(tmp_path: Path) -> None:
+    import sqlite3
+
+    source = tmp_path / "events"
+    source.mkdir()
+    rows: list[Row] = [{"event_id": "0b0e3a7c-5d0a-4a52-9f0e-000000000001", "event_type": "user_logout"}]
+    rows[0] |= {"timestamp": "2026-03-02T10:00:00", "user": {"user_id": "u1"}, "data": {}}
+    (source / "one.json").write_text(json.dumps(rows))
+    run(source, f"sqlite:///{tmp_path}/w.db", tmp_path / "out")
+    connection = sqlite3.connect(tmp_path / "w.db")
+    connection.execute("pragma foreign_keys = on")
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY constraint failed"):
+        connection.execute("update events set user_id = 'nobody'")
+    connection.close()
