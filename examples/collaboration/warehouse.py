@@ -139,9 +139,12 @@ class Postgres:
             message = f"--warehouse: PostgreSQL cannot be reached: {str(error).strip().splitlines()[-1]}"
             raise ConfigError(message) from None
         with connection, connection.cursor() as cursor:
-            schema = connector.schema.replace('"', '""')
-            cursor.execute(f'create schema if not exists "{schema}"')
-            cursor.execute(f'set search_path to "{schema}"')
+            quoted = connector.schema.replace('"', '""')
+            cursor.execute(f"select to_regnamespace('\"{_literal(quoted)}\"') is null")
+            # Without the right to create schemas, `if not exists` fails also where the schema exists.
+            if cursor.fetchone()[0]:
+                cursor.execute(f'create schema "{quoted}"')
+            cursor.execute(f'set search_path to "{quoted}"')
             cursor.execute("set timezone to 'UTC'")
             yield cursor
             connection.commit()
@@ -216,6 +219,10 @@ def open_warehouse(url: str, logs: Path) -> DuckDB | Postgres | SQLite:
 
 def _libpq(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _literal(text: str) -> str:
+    return text.replace("'", "''")
 
 
 def _lower(text: str | None) -> str | None:

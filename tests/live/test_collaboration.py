@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import subprocess
@@ -17,8 +18,10 @@ import pytest
 
 from devservers import postgres
 from devservers.tools import ROOT, require_path
+from examples.collaboration import diagram, generate
+from examples.collaboration.warehouse import Postgres, open_warehouse
 from tests.live.collaboration_history import History
-from tests.live.collaboration_truth import Row, Truth, truth
+from tests.live.collaboration_truth import Truth, truth
 
 PIPELINE = ROOT / "examples/collaboration/pipeline.py"
 
@@ -72,9 +75,13 @@ def files(out: Path) -> dict[str, bytes]:
 
 
 def constraints(url: str) -> set[tuple[str, ...]]:
-    """Return the constraints of the tables, and their own ids, which a new constraint would not have."""
+    """Return table, name and type of the keys of the tables, and the table that a foreign key refers to."""
     query = """
-        select conrelid::regclass::text, conname::text, contype::text, coalesce(confrelid::regclass::text, '')
+        select
+            conrelid::regclass::text,
+            conname::text,
+            contype::text,
+            case when contype = 'f' then confrelid::regclass::text else '' end
         from pg_constraint
         where connamespace = 'docs'::regnamespace and contype in ('p', 'f')
         and conrelid::regclass::text in ('docs.users', 'docs.documents', 'docs.events', 'docs.sessions')
@@ -154,8 +161,6 @@ def check_constraints(url: str, folder: Path) -> None:
 
 def dbt(url: str, folder: Path, *arguments: str) -> None:
     """Run dbt as a user does."""
-    from examples.collaboration.warehouse import Postgres, open_warehouse
-
     warehouse = open_warehouse(url, folder)
     assert isinstance(warehouse, Postgres)
     command = [str(require_path("dbt/bin/dbt")), "--quiet", "--log-level-file=none", *arguments]
@@ -177,17 +182,54 @@ def test_mistakes_end_in_one_line(tmp_path: Path) -> None:
     assert said == f"collaboration: --warehouse: {expected}\n"
 
 
-def test_sqlite_rejects_an_event_of_an_unknown_user(tmp_path: Path) -> None:
+def test_samples_show_three_anomalies_and_sqlite_enforces_their_keys(tmp_path: Path) -> None:
     import sqlite3
 
-    source = tmp_path / "events"
-    source.mkdir()
-    rows: list[Row] = [{"event_id": "0b0e3a7c-5d0a-4a52-9f0e-000000000001", "event_type": "user_logout"}]
-    rows[0] |= {"timestamp": "2026-03-02T10:00:00", "user": {"user_id": "u1"}, "data": {}}
-    (source / "one.json").write_text(json.dumps(rows))
-    run(source, f"sqlite:///{tmp_path}/w.db", tmp_path / "out")
+    out = tmp_path / "out"
+    said = run(ROOT / "examples/collaboration/events", f"sqlite:///{tmp_path}/w.db", out)
+    assert said == "read 3398 = accepted 3302 + repeated 56 + rejected 40; 3302 new events\n"
+    with (out / "anomalies.csv").open(newline="") as file:
+        anomalies = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert anomalies == [
+        (
+            "no_events",
+            "2026-03-12",
+            "",
+            "0",
+            "94",
+            "Nothing happened on 2026-03-12, a working day; a working day usually has 94 events.",
+        ),
+        (
+            "no_logins",
+            "2026-03-19",
+            "",
+            "0",
+            "18",
+            "Nobody logged in on 2026-03-19, although there were 63 events; such a day usually has 18 logins.",
+        ),
+        (
+            "edit_burst",
+            "2026-03-25",
+            "u008",
+            "240",
+            "2",
+            "User u008 made 240 edits on 2026-03-25; on a day with edits, a user usually makes 2.",
+        ),
+    ]
     connection = sqlite3.connect(tmp_path / "w.db")
     connection.execute("pragma foreign_keys = on")
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY constraint failed"):
         connection.execute("update events set user_id = 'nobody'")
     connection.close()
+
+
+def test_samples_are_what_the_generator_writes(tmp_path: Path) -> None:
+    generate.write(tmp_path)
+    written = {path.name: gzip.decompress(path.read_bytes()) for path in tmp_path.rglob("*.gz")}
+    samples = (ROOT / "examples/collaboration/events").rglob("*.gz")
+    assert written == {path.name: gzip.decompress(path.read_bytes()) for path in samples}
+
+
+def test_diagram_is_that_of_the_models() -> None:
+    text = diagram.PAGE.read_text("utf-8")
+    assert diagram.page(text) == text
