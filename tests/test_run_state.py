@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from sluice.elements import StepCounts
 from sluice.errors import SourceError, WorkerError
-from sluice.run_state import Activity, Backlog, RunHandle, RunResources
+from sluice.run_state import Activity, Backlog, RunHandle, RunResources, RunState
 
 
 @dataclass
@@ -123,3 +123,11 @@ def test_next_graph_shares_what_is_of_the_run_alone() -> None:
     assert (second.draining.is_set(), str(run.failure)) == (True, "gone")
     assert second.resources.get("broker", lambda: Connection("new")).name == "new"
     assert (second.totals, second.backlog, second.new_segments) == (run.totals, run.backlog, run.new_segments)
+
+
+def test_first_failure_drains_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    run = RunState()
+    for reason in ("the topic is another one", "so is the next"):
+        run.fail(SourceError(reason))
+    assert (str(run.failure), run.draining.is_set()) == ("the topic is another one", True)
+    assert caplog.messages == ["the topic is another one; draining: what was read is stored and acknowledged"]

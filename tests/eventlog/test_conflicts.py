@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,22 @@ def test_log_keeps_the_conflict_rule_that_it_was_created_with(tmp_path: Path) ->
     assert TypeLog.of(contract("keep_both")).rule == "properties k; content"
     with pytest.raises(ConfigError, match='expected "properties k", as this log was created with'):
         make_log(tmp_path, "keep_both").open()
+
+
+def test_other_content_at_the_position_of_a_stored_record_is_a_conflict(tmp_path: Path) -> None:
+    by_delivery = replace(contract(), identity="delivery")
+    log = EventLog(open_store(str(tmp_path)), {"sale": TypeLog.of(by_delivery)})
+
+    def at(offset: int, value: int, blank: str = "") -> bytes:
+        return f'{{"k":1,{blank}"v":{value},"_id":"in/a.json/{offset}"}}'.encode()
+
+    log.append("sale", MINUTE, 0, [at(0, 1), at(20, 1)])
+    replaced = [
+        at(0, 1),
+        at(0, 1, " "),
+        at(20, 2),
+        at(40, 2),
+    ]  # the file has another second line, and a third
+    result = log.append("sale", MINUTE, 0, replaced)
+    assert (result.appended, result.duplicates) == (1, 3)
+    assert [conflicting.index for conflicting in result.conflicts] == [2]

@@ -116,8 +116,11 @@ class Contract:
 
     @property
     def finds_conflicts(self) -> bool:
-        """Tell whether events with the same deduplication key can differ."""
-        return self.identity == "properties" and self.on_conflict == "keep_first"
+        """Tell whether events with the same deduplication key can differ.
+
+        With `delivery` they can, since a file or a collection may be replaced under its name.
+        """
+        return self.identity != "content" and self.on_conflict == "keep_first"
 
     @property
     def columns(self) -> tuple[Property, ...]:

@@ -264,6 +264,45 @@ def test_truncated_file_is_an_error(tmp_path: Path, size: int) -> None:
     assert str(caught.value) == f"{path}: cannot read at byte {size}: expected 11 bytes, the file has shrunk"
 
 
+def replaced(path: Path, data: bytes) -> None:
+    write(path.with_suffix(".new"), data).rename(path)
+    os.utime(path, (MODIFIED + 1, MODIFIED + 1))
+
+
+def rewritten(path: Path, data: bytes) -> None:
+    write(path, data)
+    os.utime(path, (MODIFIED + 1, MODIFIED + 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "data"),
+    [(replaced, b"3\n4\n"), (replaced, b"3\n4\n5\n"), (rewritten, b"3\n4\n")],
+)
+@pytest.mark.parametrize("name", ["x.json", "x.csv"])
+def test_file_that_was_replaced_since_it_was_found_is_an_error(
+    tmp_path: Path, name: str, change: Callable[[Path, bytes], None], data: bytes
+) -> None:
+    path = write(tmp_path / name, b"1\n2\n")
+    items = plan_reading(find_files(str(path)))
+    change(path, data)
+    with pytest.raises(SourceError) as caught:
+        list(read_item(items[0]))
+    assert str(caught.value) == (
+        f"{path}: cannot read: expected the file that was there when the run began, got another one under its name; "
+        "run again"
+    )
+
+
+def test_file_that_is_renamed_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.json", b"1\n" * 500_000)
+    batches = read_item(plan_reading(find_files(str(path)))[0])
+    records = [*next(batches).records]
+    path.rename(tmp_path / "x.json.1")
+    write(path, b"2\n")
+    records += [record for batch in batches for record in batch.records]
+    assert records == [b"1"] * 500_000
+
+
 def test_appended_bytes_are_not_read(tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", b"1\n2\n")
     items = plan_reading(find_files(str(path)))

@@ -180,6 +180,32 @@ def open_file(uri: str) -> Iterator[BinaryIO]:
         yield getattr(handle, "raw", handle)
 
 
+def check_unchanged(file: FoundFile, reader: BinaryIO) -> None:
+    """Make sure that `reader` reads the file that was found; a file on a local disk may have grown since.
+
+    Raises:
+        SourceError: it was replaced or changed, so that its offsets mean something else.
+
+    """
+    if scheme_of(file.uri) == "file":
+        with reporting(file.uri, "read"):
+            status = os.fstat(reader.fileno())
+        has_grown = status.st_ino == file.inode and status.st_size > file.size
+        now = FoundFile(file.uri, status.st_size, storable(status.st_mtime))
+        is_same = has_grown or now[:3] == file[:3]
+    else:
+        with reporting(file.uri, "read"):
+            now = _found_remote(FileSystems.get_filesystem(file.uri).metadata(file.uri))
+        # Listings have fractions of a second, single objects have none.
+        is_same = now.size == file.size and abs(now.modified - file.modified) < 1
+    if not is_same:
+        message = (
+            f"{printable(file.uri)}: cannot read: expected the file that was there when the run began, "
+            f"got another one under its name; run again"
+        )
+        raise SourceError(message)
+
+
 @contextmanager
 def reporting(uri: str, action: str) -> Iterator[None]:
     """Turn an error of a file system into a SourceError of one line: the file, the action, the reason."""

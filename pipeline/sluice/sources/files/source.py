@@ -22,7 +22,7 @@ from sluice.formats.content import Content, open_content, peek
 from sluice.formats.csv_dialect import CsvLayout, detect_layout
 from sluice.formats.csv_rows import FILE_START, MAX_ROW_BYTES, RowStart, find_row_starts, read_rows
 from sluice.provenance import CsvProvenance, FileProvenance
-from sluice.sources.files.listing import FoundFile, find_files, open_file, reporting
+from sluice.sources.files.listing import FoundFile, check_unchanged, find_files, open_file, reporting
 from sluice.sources.files.patterns import scheme_of
 
 BLOCK_BYTES = 512 << 10
@@ -138,17 +138,22 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
     """Yield the records of each piece, in order.
 
     Raises:
-        SourceError: a file cannot be read to its end; names it, the offset and the reason.
+        SourceError: a file cannot be read to its end, or was replaced since it was found; names it and the reason.
 
     """
     for piece in item:
-        file = piece.file
-        with open_file(file.uri) as reader:
-            if _is_csv(file.uri):
-                yield from _read_csv(reader, piece)
-                continue
-            for records, offsets in _records(_chunks(reader, piece), piece):
-                yield RecordBatch(records, FileProvenance(file.uri, file.modified, offsets))
+        with open_file(piece.file.uri) as reader:
+            yield from _read_piece(reader, piece)
+            check_unchanged(piece.file, reader)
+
+
+def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
+    file = piece.file
+    if _is_csv(file.uri):
+        yield from _read_csv(reader, piece)
+        return
+    for records, offsets in _records(_chunks(reader, piece), piece):
+        yield RecordBatch(records, FileProvenance(file.uri, file.modified, offsets))
 
 
 def _records(chunks: Iterator[bytes], piece: Piece) -> Iterator[Records]:

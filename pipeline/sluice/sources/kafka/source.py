@@ -48,7 +48,7 @@ UNREADABLE = "kafka.headers;unreadable"
 _BATCH_RECORDS = 2_000
 _BATCH_BYTES = 4 << 20
 _BUNDLE_RECORDS = 20_000
-_BUNDLE_BYTES = 64 << 20
+_BUNDLE_BYTES = 16 << 20
 _BUNDLE_SECONDS = 0.25
 """A bundle ends soon, so that its records are processed, the watermark advances and the limit of memory is asked."""
 

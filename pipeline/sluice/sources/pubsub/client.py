@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from functools import partial
 from typing import Any
 
 from sluice.errors import SourceError
+from sluice.sources.pubsub.identity import DELETED_TOPIC
+
+_LOGGER = logging.getLogger("sluice")
 
 _CHECK_SECONDS = 10.0
 _ACK_SECONDS = 30
@@ -117,10 +121,25 @@ def _problem(address: Address, client: Any) -> str | None:
         return (
             None if _PULL_PERMISSION in answer.permissions else f"not permitted to pull from {name}; {_GRANT}"
         )
-    if address.topic is not None and existing.topic != address.topic:
-        return f"{name} is of {existing.topic}; choose another name with ?subscription=NAME"
     if existing.push_config.push_endpoint:
         return f"{name} pushes its messages; expected one that is pulled from"
+    return _topic_problem(address, existing.topic)
+
+
+def _topic_problem(address: Address, topic: str) -> str | None:
+    """Return what is wrong with the topic of the subscription; warn if it is gone, and the subscription is read."""
+    name = address.subscription
+    if topic == DELETED_TOPIC and address.topic is None:
+        _LOGGER.warning(
+            "%s: its topic was deleted: it delivers what it has, and nothing that is published later",
+            address.uri,
+        )
+    elif topic == DELETED_TOPIC:
+        return (
+            f"the topic of {name} was deleted; delete it too, or choose another name with ?subscription=NAME"
+        )
+    elif address.topic not in (None, topic):
+        return f"{name} is of {topic}; choose another name with ?subscription=NAME"
     return None
 
 

@@ -107,7 +107,14 @@ class _Pull(beam.DoFn, EndlessRestrictions):
     def _read(
         self, tracker: Any, watermark: ManualWatermarkEstimator
     ) -> Iterator[tuple[RecordBatch, list[Lease]]]:
-        """Yield the messages pulled since the last bundle as one batch, and defer the rest of the restriction."""
+        """Yield the messages pulled since the last bundle as one batch, and defer the rest of the restriction.
+
+        Raises:
+            SourceError: the subscription is of another topic now.
+
+        """
+        if self._subscriber.identity.problem is not None:
+            raise self._subscriber.identity.problem
         if self._handle.state.acks.is_full() or self._subscriber.is_full():
             tracker.defer_remainder(_PAUSE)
             return
@@ -140,6 +147,10 @@ class AckTokenPull(_Pull):
         if self._handle.state.draining.is_set():
             self._subscriber.stop_pulling()
             finish(tracker)
+            return
+        if self._subscriber.identity.problem is not None:
+            self._handle.state.fail(self._subscriber.identity.problem)  # what was read is stored first
+            tracker.defer_remainder()
             return
         for batch, leases in self._read(tracker, watermark):
             on_stored = partial(self._subscriber.complete, leases)

@@ -22,6 +22,7 @@ from sluice.elements import RECORD_BYTES
 from sluice.retry import wait_until
 from sluice.run_state import Backlog, RunState
 from sluice.sources.pubsub.client import failures_of, method, open_client, retryable_ids, split_ack_ids
+from sluice.sources.pubsub.identity import SubscriptionIdentity
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -187,6 +188,7 @@ class Subscriber:
         self._times = PublishTimes()
         self._pull_outage = Outage(f"pull from {subscription}")
         self._ack_outage = Outage(f"acknowledge messages of {subscription}")
+        self.identity = SubscriptionIdentity(self._client, subscription)
         self._closing = threading.Event()
         self._maintenance = threading.Thread(target=self._maintain_leases, name="sluice-pubsub", daemon=True)
         self._maintenance.start()
@@ -195,8 +197,10 @@ class Subscriber:
         """Return the messages that wait to be taken; wait at most `seconds` for the first."""
         with self._changed:
             self._pull_more()
-            if self._changed.wait_for(lambda: self._ready, seconds):
+            if self._changed.wait_for(lambda: self._ready and not self.identity.in_doubt, seconds):
                 self._changed.wait_for(self._has_full_batch, _GATHER_SECONDS)
+            if self.identity.in_doubt:  # they may be of another topic
+                return []
             taken, self._ready = self._ready, []
             self._pull_more()
         return taken
@@ -285,6 +289,7 @@ class Subscriber:
                 self._pull_outage.failed(now, call.details())
                 if status == "NOT_FOUND":
                     self._drop_leases()
+                    self.identity.doubt()
 
     def _add_messages(self, response: Any, now: float) -> None:
         messages = response.received_messages
@@ -316,9 +321,16 @@ class Subscriber:
 
     def _maintain_leases(self) -> None:
         """Send acknowledgements and extend leases, in a thread of its own, until the subscriber closes."""
+        self._look()
         while not self._closing.wait(_TICK):
             self._send_acks()
             self._renew(time.monotonic())
+            self._look()
+
+    def _look(self) -> None:
+        self.identity.look()
+        with self._changed:
+            self._changed.notify_all()  # what was pulled can be taken, if it is no longer in doubt
 
     def _send_acks(self) -> None:
         with self._changed:
