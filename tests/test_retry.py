@@ -4,7 +4,7 @@ import logging
 import re
 
 import pytest
-from sluice.errors import ConfigError, StorageError, WarehouseError
+from sluice.errors import ConfigError, RateLimitError, StorageError, TableError, WarehouseError
 from sluice.retry import RetryPolicy, wait_until
 
 
@@ -37,6 +37,34 @@ def test_other_failure_and_expired_time_are_not_retried(seconds: float, failure:
 
     with pytest.raises(type(failure), match=str(failure)):
         RetryPolicy(seconds)(action)
+    assert calls == [1]
+
+
+def test_rate_limit_is_retried_for_longer_than_other_failures() -> None:
+    failures: list[Exception] = [RateLimitError("429"), RateLimitError("429"), WarehouseError("down")]
+    pauses: list[float] = []
+
+    def action() -> None:
+        raise failures.pop(0)
+
+    with pytest.raises(WarehouseError, match="down"):
+        RetryPolicy(0, rate_limit_seconds=600, sleep=pauses.append)(action)
+    assert (len(pauses), failures) == (2, [])
+    failures.append(RateLimitError("429"))
+    with pytest.raises(RateLimitError):
+        RetryPolicy(0)(action)
+
+
+def test_table_that_takes_no_rows_is_not_tried_again() -> None:
+    calls = []
+
+    def action() -> None:
+        calls.append(1)
+        message = "orders"
+        raise TableError(message)
+
+    with pytest.raises(TableError):
+        RetryPolicy(60)(action)
     assert calls == [1]
 
 

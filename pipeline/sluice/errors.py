@@ -58,6 +58,14 @@ class WarehouseError(SluiceError):
     """A warehouse cannot be reached, is locked, or failed for a reason other than the rows' content."""
 
 
+class TableError(WarehouseError):
+    """A table takes no rows, whatever they hold. The load is not tried again before somebody has fixed the table."""
+
+
+class RateLimitError(WarehouseError):
+    """A warehouse takes no more requests or loads for now; the load is tried again for longer than others."""
+
+
 class PublishError(SluiceError):
     """Records that were published to a topic did not arrive there."""
 

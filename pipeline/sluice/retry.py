@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import tenacity
 
-from sluice.errors import StorageError, WarehouseError
+from sluice.errors import RateLimitError, StorageError, TableError, WarehouseError
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -29,10 +29,12 @@ class RetryPolicy:
     """Calls an action again, with exponential back-off and jitter, while it fails, for `seconds`.
 
     The action must be safe to repeat, as `EventLog.append` and `Warehouse.load` are. Each failure is logged; the last
-    one is raised. With 0 seconds nothing is repeated.
+    one is raised. With 0 seconds nothing is repeated, but for what a rate limit rejected. TableError is raised at once.
     """
 
     seconds: float
+    rate_limit_seconds: float = 0.0
+    """For how long a RateLimitError is retried, if that is longer than `seconds`."""
     errors: tuple[type[Exception], ...] = (StorageError, WarehouseError)
     """What is retried; any other exception is raised at once."""
     first_pause: float = 0.5
@@ -53,7 +55,7 @@ class RetryPolicy:
 
         """
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(self.errors),
+            retry=tenacity.retry_if_exception(self._is_retried),
             wait=self._pause,
             stop=self._is_over,
             before_sleep=self._log,
@@ -67,9 +69,17 @@ class RetryPolicy:
             return requested
         return tenacity.wait_random_exponential(multiplier=self.first_pause, max=self.longest_pause)(state)
 
+    def _is_retried(self, error: BaseException) -> bool:
+        return isinstance(error, self.errors) and not isinstance(error, TableError)
+
     def _is_over(self, state: tenacity.RetryCallState) -> bool:
         requested = self._requested(state) or 0.0
-        return (state.seconds_since_start or 0.0) + requested >= self.seconds
+        return (state.seconds_since_start or 0.0) + requested >= self._limit(state)
+
+    def _limit(self, state: tenacity.RetryCallState) -> float:
+        """Return for how many seconds the last failure is retried."""
+        failure = state.outcome.exception() if state.outcome is not None else None
+        return max(self.seconds, self.rate_limit_seconds if isinstance(failure, RateLimitError) else 0.0)
 
     def _requested(self, state: tenacity.RetryCallState) -> float | None:
         failure = state.outcome.exception() if state.outcome is not None else None
@@ -82,7 +92,7 @@ class RetryPolicy:
             "%s; tried for %.0f s of %.0f s",
             failure,
             state.seconds_since_start,
-            self.seconds,
+            self._limit(state),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -109,6 +110,23 @@ def test_names_that_are_hard_to_quote_are_stored_and_read_back(backend: Backend)
     assert stored(backend, contract) == [row, row]
 
 
+@pytest.mark.parametrize("table", ["what? 50%s", "? ?? $1 :x {y} %", "a\"?\"'?';--b"])
+def test_table_with_a_name_that_is_hard_to_quote_is_loaded_and_counted(backend: Backend, table: str) -> None:
+    dialect = dialect_of(backend)
+    if not dialect.table_names.allows(table):
+        assert dialect.name in ("DuckDB", "BigQuery")
+        return
+    if dialect.name == "Snowflake" and "'" in table:  # its emulator takes no such names
+        return
+    contract = replace(named("x"), table=table)
+    warehouse = open_warehouse(backend.url)
+    warehouse.prepare([contract])
+    assert warehouse.differences(contract) == []
+    lines = (line(("x",)), line(("x",)))
+    assert load(warehouse, contract, segment(1, *lines, event_type="odd")) == []
+    assert list(warehouse.row_counts(contract)) == [[(f"{1:032x}", 2)]]
+
+
 def test_columns_with_names_that_are_hard_to_quote_are_added(backend: Backend) -> None:
     names = allowed(backend)
     old = replace(named(), properties=(AT, Property("o_", "string")))
@@ -210,6 +228,7 @@ def test_each_warehouse_refuses_only_what_it_cannot_hold() -> None:
         (postgres.DIALECT, "orders_pkey"),
         (postgres.DIALECT, "t" * 64),
         (sqlite.DIALECT, "SQLite_events"),
+        *((bigquery.DIALECT, name) for name in ("a`b", "a.b", "a?", "a\\b", "a'b", "t" * 1025)),
         *((dialect, "Event_Counts") for dialect in (bigquery.DIALECT, duckdb.DIALECT, snowflake.DIALECT)),
     ],
     ids=lambda value: value.name if isinstance(value, Dialect) else value,
@@ -217,6 +236,6 @@ def test_each_warehouse_refuses_only_what_it_cannot_hold() -> None:
 def test_table_that_a_warehouse_cannot_hold_is_refused(dialect: Dialect, table: str) -> None:
     contract = replace(named("x"), table=table)
     with pytest.raises(
-        ContractError, match=rf"odd\.odcs\.yaml: table: expected .*, got '{table}'; rename it"
+        ContractError, match=rf"odd\.odcs\.yaml: table: expected .*, got {re.escape(repr(table))}; rename it"
     ):
         dialect.check_contract(contract, contract.columns)

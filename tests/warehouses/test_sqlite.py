@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,14 @@ def test_folder_that_cannot_be_created_fails_with_one_line(tmp_path: Path) -> No
     with pytest.raises(WarehouseError) as error:
         SQLiteWarehouse(str(tmp_path / "x" / "w.db")).prepare([ORDER])
     assert str(error.value) == f"{tmp_path / 'x'}: expected to read or write the warehouse: File exists"
+
+
+def test_minute_before_the_year_1000_is_found_by_its_day(backend: Backend) -> None:
+    warehouse = prepared(backend.url)
+    early = replace(segment(1, order(at="0999-12-31T23:59:00Z")), minute=-30610224060)
+    assert load(warehouse, ORDER, early) == []
+    assert backend.query("SELECT minute FROM _segments") == [("0999-12-31T23:59:00.000000Z",)]
+    assert [record.id for page in warehouse.segment_records(date(999, 12, 31)) for record in page] == [
+        early.id
+    ]
+    assert list(warehouse.segment_records(date(1000, 1, 1))) == []

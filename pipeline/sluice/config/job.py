@@ -124,7 +124,8 @@ class Job:
         "property that names a record's event type; needed with several contracts", default=None
     )
     retry_for: float | None = option(
-        "how long a failing store or warehouse is tried again (default: streaming jobs 10m, others 0s)",
+        "how long a failing store or warehouse is tried again (default: streaming jobs 10m, others 0s,"
+        " or 10m if a warehouse limits the rate)",
         default=None,
         example="10m",
         parse=duration,

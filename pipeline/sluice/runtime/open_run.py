@@ -26,6 +26,9 @@ from sluice.warehouses.segment_records import LoadedSegmentGuard
 _DEAD_LETTER_LATENESS = 10 * 365 * 86400.0
 """A dead letter is never too late: a runner must not drop what is already the record of a failure."""
 
+_RATE_LIMIT_RETRY_FOR = 600.0
+"""Seconds that any job waits for a rate limit to end, unless its job file says otherwise."""
+
 _STREAMING_RETRY_FOR = 600.0
 
 
@@ -57,7 +60,7 @@ def open_run(
         dead_letter_windowing=Windowing(live, windows.flush, _DEAD_LETTER_LATENESS),
         totals_url=folders.totals,
         clock=clock,
-        retry=RetryPolicy(retry_for),
+        retry=RetryPolicy(retry_for, 0.0 if job.retry_for is not None else _RATE_LIMIT_RETRY_FOR),
         handle=handle,
         acknowledge=CompleteAcks(handle),
         progress=folders.progress,

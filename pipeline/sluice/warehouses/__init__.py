@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Protocol, runtime_checkable
 
@@ -21,8 +21,10 @@ from sluice.warehouses.sqlite import SQLiteConnector
 
 __all__ = [
     "WAREHOUSES",
+    "Coalescing",
     "LimitedInTime",
     "RowError",
+    "RowLimited",
     "SegmentLoad",
     "Warehouse",
     "open_warehouse",
@@ -133,6 +135,34 @@ class LimitedInTime(Protocol):
             ConfigError: they are, since the table keeps events for a shorter time.
 
         """
+        ...
+
+
+@runtime_checkable
+class Coalescing(Protocol):
+    """A warehouse that limits the number of loads, so that jobs that end load the segments of a day together."""
+
+    @property
+    def coalesces(self) -> bool:
+        """Whether it does, with the options that it has."""
+        ...
+
+    def row_errors_of_day(self, segment_ids: Sequence[str], day: date) -> Mapping[str, list[RowError]]:
+        """Return what `Warehouse.row_errors` returns of segments of a UTC day, for those that are loaded."""
+        ...
+
+    def load_day(self, loads: Sequence[SegmentLoad]) -> list[list[RowError]]:
+        """Load segments of one contract and UTC day, as `Warehouse.load` does; return the rejected lines of each."""
+        ...
+
+
+@runtime_checkable
+class RowLimited(Protocol):
+    """A warehouse whose rows may hold less than a record can have."""
+
+    @property
+    def max_row_bytes(self) -> int:
+        """What a row of dead letters may hold; such a row is cut, see `dead_letters.table_rows`."""
         ...
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
-from sluice.errors import WarehouseError
+from sluice.errors import TableError, WarehouseError
 
 
 class Closable(Protocol):
@@ -46,6 +46,8 @@ class ConnectionCache(Generic[Connection]):
             if self._connection is not None:
                 try:
                     return work(self._connection)
+                except TableError:  # the connection works
+                    raise
                 except WarehouseError:
                     self._drop()
                 except BaseException:

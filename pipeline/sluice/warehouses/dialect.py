@@ -159,6 +159,19 @@ def _members(prop: Property) -> Iterator[Property]:
     yield from prop.properties
 
 
+_TOKEN = re.compile(r'"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|\?')
+
+
+def split_at_placeholders(sql: str) -> list[str]:
+    """Return the parts of a statement between its placeholders `?`; one within quotes is no placeholder."""
+    parts, begin = [], 0
+    for token in _TOKEN.finditer(sql):
+        if token[0] == "?":
+            parts.append(sql[begin : token.start()])
+            begin = token.end()
+    return [*parts, sql[begin:]]
+
+
 def double_quoted(name: str) -> str:
     """Return a name in double quotes, as standard SQL has it."""
     return '"' + name.replace('"', '""') + '"'

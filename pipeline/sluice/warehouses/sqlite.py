@@ -31,7 +31,7 @@ from sluice.errors import ConfigError
 from sluice.warehouses.client_errors import client_errors, file_errors
 from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
 from sluice.warehouses.json_text import decimal_text, instant_text, json_text
-from sluice.warehouses.row_errors import RowError, RowsRejected
+from sluice.warehouses.row_errors import Blame, RowError, RowsRejected
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare, missing_columns
 from sluice.warehouses.segment_load import SegmentLoad
 from sluice.warehouses.segment_records import (
@@ -43,6 +43,7 @@ from sluice.warehouses.segment_records import (
 from sluice.warehouses.system_tables import TABLES, SystemTable, counts_query
 from sluice.warehouses.transactional import (
     InsertConflictClaim,
+    copy_row_sql,
     load_segment,
     read_row_errors,
     transaction,
@@ -216,10 +217,13 @@ class Connection:
             prop.name: _STORED[prop.type](array, prop)
             for prop, array in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True)
         }
-        try:
+        with _rejections():
             self._insert(contract.table, columns)
-        except (sqlite3.IntegrityError, sqlite3.DataError) as error:
-            raise RowsRejected(str(error)) from error
+
+    def copy_row(self, contract: Contract) -> bool:
+        """Insert a copy of any row of the contract's table; False if it has none, RowsRejected if it takes none."""
+        with _sqlite_errors(self._file), _rejections():
+            return self._opened.execute(copy_row_sql(DIALECT, contract)).rowcount > 0
 
     def append(self, table: SystemTable, rows: pa.Table) -> None:
         """Insert rows into one of Sluice's own tables."""
@@ -264,6 +268,49 @@ _STORED: Mapping[ValueType, Callable[[pa.ChunkedArray, Property], pa.ChunkedArra
     }
 )
 """How values are stored that SQLite has no type for; the others as they are, true as 1 and false as 0."""
+
+
+_SERVER_ERRORS = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_SCHEMA,
+        sqlite3.SQLITE_MISUSE,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+"""Of the file, the disk or another process; https://www.sqlite.org/rescode.html"""
+
+_ROW_ERRORS = frozenset(
+    {sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
+)
+"""Which no table causes without the row."""
+
+
+@contextmanager
+def _rejections() -> Iterator[None]:
+    """Raise what SQLite says of rows, and not of the file, as RowsRejected."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)  # none: the driver's own
+        if code & 0xFF in _SERVER_ERRORS:
+            raise
+        blame: Blame = "content" if isinstance(error, sqlite3.IntegrityError) else "unknown"
+        raise RowsRejected(
+            str(error), kind=f"{code} {error}", blame="row" if code in _ROW_ERRORS else blame
+        ) from error
 
 
 def _sqlite_errors(file: str) -> AbstractContextManager[None]:
@@ -324,4 +371,4 @@ def _comment(description: str) -> str:
 
 
 def _instant(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

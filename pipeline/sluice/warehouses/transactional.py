@@ -6,16 +6,18 @@ key where the warehouse enforces it, by the lock of a row where it does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from sluice.contracts import Contract
+from sluice.arrow.schema import ADDED
+from sluice.contracts import EVENT_ID_COLUMN, Contract
 from sluice.elements import DEAD_LETTER
 from sluice.errors import WarehouseError
+from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
 from sluice.warehouses.segment_load import SegmentLoad
 from sluice.warehouses.system_tables import (
@@ -61,6 +63,10 @@ class Connection(Protocol):
         """Insert rows into the contract's table; raises RowsRejected for what they hold."""
         ...
 
+    def copy_row(self, contract: Contract) -> bool:
+        """Insert a copy of any row of the contract's table; False if it has none, RowsRejected if it takes none."""
+        ...
+
     def append(self, table: SystemTable, rows: pa.Table) -> None:
         """Insert rows into one of Sluice's own tables."""
         ...
@@ -91,6 +97,10 @@ class AlreadyLoaded(Exception):
     """Another worker has committed the segment: this transaction is rolled back."""
 
 
+class TransactionEnded(Exception):
+    """What rejected the rows has rolled the whole transaction back, savepoints included."""
+
+
 class _RollBack(Exception):
     """Ends a transaction that was only a trial."""
 
@@ -108,7 +118,12 @@ class InsertConflictClaim:
 
     def insert_rows(self, connection: Connection, load: SegmentLoad) -> SegmentLoad:
         """Insert the rows in savepoints, and correct the segment's row if some are rejected."""
-        rejected = insert_with_bisection(load.rows, partial(_insert_or_undo, connection, load.contract))
+        rejected = insert_with_bisection(
+            load.rows,
+            partial(_insert_or_undo, connection, load.contract),
+            load.contract.table,
+            lambda: _stored_row_fault(connection, load.contract, partial(_undone, connection)),
+        )
         loaded = load.without_rows(rejected)
         if rejected:
             connection.execute(_CORRECT, [loaded.events, len(loaded.row_errors), load.segment.id])
@@ -152,8 +167,13 @@ def load_segment(connection: Connection, load: SegmentLoad, claim: Claim) -> lis
     try:
         try:
             return _load(connection, load, claim)
-        except RowsRejected:
-            rejected = insert_with_bisection(load.rows, partial(_try_rows, connection, load.contract))
+        except (RowsRejected, TransactionEnded):
+            rejected = insert_with_bisection(
+                load.rows,
+                partial(_try_rows, connection, load.contract),
+                load.contract.table,
+                lambda: _stored_row_fault(connection, load.contract, partial(_tried, connection)),
+            )
         return _load(connection, load.without_rows(rejected), claim)
     except AlreadyLoaded:
         return read_row_errors(connection, load.segment.id) or []
@@ -195,20 +215,61 @@ def transaction(connection: Connection, begin: str) -> Iterator[None]:
 
 
 def _insert_or_undo(connection: Connection, contract: Contract, rows: pa.Table) -> None:
+    """Insert rows, or nothing of them; raises TransactionEnded if the transaction cannot go on."""
     connection.execute("SAVEPOINT before_rows")
     try:
         connection.insert(contract, rows)
-    except RowsRejected:
-        connection.execute("ROLLBACK TO SAVEPOINT before_rows")
+    except RowsRejected as error:
+        try:
+            connection.execute("ROLLBACK TO SAVEPOINT before_rows")
+        except WarehouseError:  # a trigger may do that: RAISE(ROLLBACK) of SQLite
+            raise TransactionEnded from error
         raise
     connection.execute("RELEASE SAVEPOINT before_rows")
 
 
 def _try_rows(connection: Connection, contract: Contract, rows: pa.Table) -> None:
     """Raise RowsRejected if the warehouse does not take these rows; leave nothing of them."""
-    with suppress(_RollBack), connection.transaction():
+    with _tried(connection):
         connection.insert(contract, rows)
+
+
+@contextmanager
+def _tried(connection: Connection) -> Iterator[None]:
+    """Run a block in a transaction of its own that is rolled back."""
+    with suppress(_RollBack), connection.transaction():
+        yield
         raise _RollBack
+
+
+@contextmanager
+def _undone(connection: Connection) -> Iterator[None]:
+    """Run a block within the transaction, and undo what it does."""
+    connection.execute("SAVEPOINT before_copy")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK TO SAVEPOINT before_copy")
+
+
+def _stored_row_fault(
+    connection: Connection, contract: Contract, undone: Callable[[], AbstractContextManager[None]]
+) -> str | None:
+    """Return the kind of fault with which the table rejects a copy of a row that it has; '' none, None no row."""
+    try:
+        with undone():
+            return "" if connection.copy_row(contract) else None
+    except RowsRejected as error:
+        return error.kind
+
+
+def copy_row_sql(dialect: Dialect, contract: Contract) -> str:
+    """Return the INSERT of a copy of any row of a contract's table, with another deduplication key."""
+    names = [dialect.quote_name(column.name) for column in (*contract.columns, *ADDED)]
+    key = dialect.quote_name(EVENT_ID_COLUMN)
+    copied = ["'sluice: a copy'" if name == key else name for name in names]
+    table = dialect.quote_name(contract.table)
+    return f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(copied)} FROM {table} LIMIT 1"
 
 
 def _segment_row(load: SegmentLoad) -> list[Any]:

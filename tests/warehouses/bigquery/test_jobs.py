@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from google.cloud import bigquery
 from sluice.arrow.from_json import to_table
@@ -19,62 +18,19 @@ from sluice.contracts import Property
 from sluice.errors import ConfigError, WarehouseError
 from sluice.tooling.tables import compare_tables, fit_to_table
 from sluice.warehouses import SegmentLoad, open_warehouse
-from sluice.warehouses.bigquery import warehouse as module
-from sluice.warehouses.bigquery.jobs import Jobs
+from sluice.warehouses.bigquery import segment_recorder as module
+from sluice.warehouses.bigquery.segment_recorder import SegmentRecorder
 from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
 
-from devservers import bigquery as bigquery_emulator
 from devservers import tcp_proxy
 from devservers.ports import free_port
 from devservers.tcp_proxy import Fault, TcpProxy, containing
-from tests.warehouses.backends import bigquery_client, fresh_name
+from tests.warehouses.backends import fresh_name
+from tests.warehouses.bigquery.bigquery_jobs import job_ids, state
 from tests.warehouses.order_segments import DEAD_LETTER, MINUTE, NOW, ORDER, load, order, segment
 
 SPAWN = multiprocessing.get_context("spawn")
 EACH = segment(1, order(0), order(11), b'{"at":7}')
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with bigquery_emulator.start(tmp_path_factory.mktemp("bigquery")) as emulator:
-        yield emulator.address
-
-
-@pytest.fixture
-def client(server: str) -> Iterator[bigquery.Client]:
-    made = bigquery_client(server)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def warehouse(server: str, monkeypatch: pytest.MonkeyPatch) -> BigQueryWarehouse:
-    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server)
-    made = BigQueryWarehouse("emulator", fresh_name(), retry_seconds=1)
-    made.prepare([ORDER, DEAD_LETTER])
-    return made
-
-
-def state(client: bigquery.Client, warehouse: BigQueryWarehouse) -> tuple[int, int, int]:
-    """Return how many rows, counted events and recorded segments there are."""
-    rows = client.query_and_wait(
-        f"SELECT (SELECT COUNT(*) FROM `{warehouse.name}.order_events` WHERE at >= TIMESTAMP '2000-01-01'),"
-        f" (SELECT COALESCE(SUM(events), 0) FROM `{warehouse.name}.event_counts`),"
-        f" (SELECT COUNT(*) FROM `{warehouse.name}._segments`)"
-    )
-    (row,) = [tuple(row.values()) for row in rows]
-    return row[0], row[1], row[2]
-
-
-def job_ids(client: bigquery.Client, warehouse: BigQueryWarehouse) -> list[tuple[str, bool]]:
-    """Return the jobs of the one segment in the order of their ids, and whether they failed."""
-    prefix = f"sluice-{warehouse.dataset}-"
-    failures = {
-        job.job_id.removeprefix(prefix): job.error_result is not None
-        for job in client.list_jobs(max_results=10_000)
-        if job.job_id.startswith(prefix)
-    }
-    return sorted(failures.items())
 
 
 def ids(number: int = 1) -> tuple[str, str]:
@@ -114,7 +70,7 @@ def while_the_job_runs() -> None:
 
 
 def before_the_record() -> None:
-    BigQueryWarehouse._record = _kill  # type: ignore[method-assign]  # the process ends inside it
+    SegmentRecorder.record = _kill  # type: ignore[method-assign]  # the process ends inside it
 
 
 def while_the_record_runs() -> None:
@@ -206,49 +162,6 @@ def test_rows_are_looked_for_when_bigquery_may_have_forgotten_the_job(
     warehouse.load(SegmentLoad(ORDER, EACH, table, row_errors, count_windows(table["at"]), half_a_year_on))
     assert state(client, warehouse) == (2, 2, 1)
     assert [job_id for job_id, _ in job_ids(client, warehouse)] == [f"{record}-0"]
-
-
-def spoilt(rows: int, bad: set[int]) -> pa.Table:
-    """Return rows, some of which hold a text that is not UTF-8: what no contract lets through."""
-    order_segment = segment(1, *(order(n % 60, text=f"row {n}") for n in range(rows)))
-    table, _ = to_table(ORDER, order_segment, [f"{n:032x}" for n in range(rows)], NOW)
-    texts = [b"\xff\xfe" if n in bad else f"row {n}".encode() for n in range(rows)]
-    raw = pa.array(texts, pa.binary())
-    text = pa.Array.from_buffers(pa.string(), rows, [None, *raw.buffers()[1:]])
-    return table.set_column(table.schema.get_field_index("text"), table.schema.field("text"), text)
-
-
-def load_spoilt(warehouse: BigQueryWarehouse) -> list[tuple[int, str]]:
-    table = spoilt(20, {3, 17})
-    order_segment = segment(1, *[b""] * 20)
-    return warehouse.load(SegmentLoad(ORDER, order_segment, table, [], count_windows(table["at"]), NOW))
-
-
-def _die_in_the_middle(warehouse: BigQueryWarehouse) -> None:
-    run, calls = Jobs.run, iter(range(7))
-
-    def run_or_die(*arguments: Any) -> Any:
-        if next(calls, None) is None:
-            _kill()
-        return run(*arguments)
-
-    Jobs.run = run_or_die  # type: ignore[assignment, method-assign]  # the process ends inside it
-    load_spoilt(warehouse)
-
-
-def test_rows_that_bigquery_rejects_are_found_and_the_others_loaded(
-    warehouse: BigQueryWarehouse, client: bigquery.Client
-) -> None:
-    process = SPAWN.Process(target=_die_in_the_middle, args=(warehouse,))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    assert 0 < state(client, warehouse)[0] < 18
-    row_errors = load_spoilt(warehouse)
-    assert [line for line, _ in row_errors] == [3, 17]
-    assert all("Invalid string encoding" in reason for _, reason in row_errors)
-    assert state(client, warehouse) == (18, 18, 1)
-    assert load_spoilt(warehouse) == row_errors == warehouse.row_errors(f"{1:032x}", MINUTE)
 
 
 def test_unreachable_server_fails_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

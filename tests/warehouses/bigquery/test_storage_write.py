@@ -18,7 +18,7 @@ from sluice.errors import WarehouseError
 from sluice.retry import RetryPolicy
 from sluice.tooling.tables import create_tables
 from sluice.warehouses import open_warehouse
-from sluice.warehouses.bigquery import warehouse as module
+from sluice.warehouses.bigquery import segment_recorder as module
 from sluice.warehouses.bigquery.tables import once_query
 from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
 from sqlglot import exp

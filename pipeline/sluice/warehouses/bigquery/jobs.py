@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from sluice.arrow.window_counts import WindowCount
-from sluice.errors import ConfigError, WarehouseError
+from sluice.errors import ConfigError, RateLimitError, WarehouseError
 from sluice.warehouses.client_errors import client_errors
 from sluice.warehouses.timestamps import from_micros
 
@@ -64,7 +65,7 @@ class Jobs:
             message = f"{self._name}: its client is not installed: pip install 'sluice-beam[gcp]'"
             raise ConfigError(message) from error
         types = (GoogleAPIError, GoogleAuthError, RequestException, TimeoutError)
-        return client_errors(self._name, "BigQuery to answer", types)
+        return client_errors(self._name, "BigQuery to answer", types, error_type=_error_type)
 
     def query(self, sql: str, **values: Any) -> list[Any]:
         """Return the rows of a query, in which `@name` stands for a value."""
@@ -86,45 +87,101 @@ class Jobs:
         yield from rows.pages
 
     def run(
-        self, job_id: str, submit: Callable[[str], Any], is_done: Callable[[], bool], expected: str
+        self,
+        job_id: str,
+        submit: Callable[[str], Any],
+        is_done: Callable[[], bool],
+        expected: str,
+        *,
+        repeat: bool = False,
     ) -> Failure | None:
         """Run a job that must succeed once; return how it failed if its rows are the reason.
 
-        A failed job is followed by one with the next id, and so is a job whose result is not there any more.
+        A failed job is followed by one with the next id, and so is a job whose result is not there any more. One that
+        failed because of its rows is not, unless `repeat`: its parts may be loaded by now.
 
         Args:
             job_id: beginning of the id, always the same for the same work.
             submit: starts the job of an id.
             is_done: whether the result is there; asked after a job that another worker started.
             expected: of BigQuery, for the message.
+            repeat: whether a job that failed earlier because of its rows is followed by another one.
 
         Raises:
-            WarehouseError: the job that this worker started failed for another reason.
+            RateLimitError: the job that this worker started failed since there were too many.
+            WarehouseError: it failed for another reason.
 
         """
         attempt = 0
         while True:
-            started_here, failure = self._attempt(f"{job_id}-{attempt}", submit)
+            started_here, failure = self.attempt(f"{job_id}-{attempt}", submit)
             if failure is None:
                 if started_here or is_done():
                     return None
-            elif _is_of_rows(failure):
+            elif _is_of_rows(failure) and (started_here or not repeat):
                 return failure
             elif started_here:
-                said = " ".join(failure.get("message", "").split())
-                message = f"{self._name}: expected {expected}: {failure.get('reason')}: {said}"
-                raise WarehouseError(message)
+                self.check_failure(failure, expected)
             attempt += 1
 
-    def _attempt(self, job_id: str, submit: Callable[[str], Any]) -> tuple[bool, Failure | None]:
+    def check_failure(self, failure: Failure, expected: str) -> None:
+        """Check that a job may have failed because of its rows.
+
+        Raises:
+            RateLimitError: it failed since there were too many.
+            WarehouseError: it failed for another reason.
+
+        """
+        if not _is_of_rows(failure):
+            said = " ".join(failure.get("message", "").split())
+            message = f"{self._name}: expected {expected}: {failure.get('reason')}: {said}"
+            raise (RateLimitError if failure.get("reason") in RATE_LIMITS else WarehouseError)(message)
+
+    def exists(self, job_id: str) -> bool:
+        """Return whether there is a job of this id, in any state."""
+        return self._find(job_id) is not None
+
+    def wait(self, job_id: str) -> None:
+        """Wait until a job has ended, well or badly; one that is not there has."""
+        from google.api_core.exceptions import GoogleAPICallError
+
+        job = self._find(job_id)
+        if job is None:
+            return
+        try:
+            job.result(**self.retry | {"timeout": JOB_TIMEOUT})
+        except GoogleAPICallError:
+            job.reload(**self.retry)
+            if job.error_result is None:
+                raise
+
+    def wait_for_running(self, prefix: str) -> None:
+        """Wait until the jobs of this user have ended whose ids begin with `prefix`: a worker that died leaves them."""
+        for state in ("pending", "running"):
+            for job in self.client.list_jobs(state_filter=state, **self.retry):
+                if job.job_id.startswith(prefix):
+                    self.wait(job.job_id)
+
+    def _find(self, job_id: str) -> Any:
+        from google.api_core.exceptions import NotFound
+
+        try:
+            return self.client.get_job(job_id, location=self._place(), **self.retry)
+        except NotFound:
+            return None
+
+    def _place(self) -> str | None:
+        """Return where the jobs run."""
+        return self._location or self.client.get_dataset(self._name, **self.retry).location
+
+    def attempt(self, job_id: str, submit: Callable[[str], Any]) -> tuple[bool, Failure | None]:
         """Run a job, or wait for the one of this id; return whether this worker started it, and how it failed."""
         from google.api_core.exceptions import Conflict, GoogleAPICallError
 
         try:
             job, started_here = submit(job_id), True
         except Conflict:
-            where = self._location or self.client.get_dataset(self._name, **self.retry).location
-            job, started_here = self.client.get_job(job_id, location=where, **self.retry), False
+            job, started_here = self.client.get_job(job_id, location=self._place(), **self.retry), False
         try:
             job.result(**self.retry | {"timeout": JOB_TIMEOUT})
         except GoogleAPICallError:
@@ -134,9 +191,48 @@ class Jobs:
         return started_here, job.error_result
 
 
+SERVER_REASONS = frozenset(
+    {
+        "accessDenied",
+        "backendError",
+        "billingNotEnabled",
+        "billingTierLimitExceeded",
+        "blocked",
+        "duplicate",
+        "internalError",
+        "invalidQuery",
+        "invalidUser",
+        "jobBackendError",
+        "jobInternalError",
+        "jobRateLimitExceeded",
+        "notFound",
+        "notImplemented",
+        "quotaExceeded",
+        "rateLimitExceeded",
+        "resourceInUse",
+        "resourcesExceeded",
+        "stopped",
+        "tableUnavailable",
+        "timeout",
+    }
+)
+"""Reasons of failures that no row causes. https://cloud.google.com/bigquery/docs/error-messages"""
+
+RATE_LIMITS = frozenset({"jobRateLimitExceeded", "quotaExceeded", "rateLimitExceeded"})
+"""Reasons of failures that go away when less is asked for."""
+
+
+def _error_type(error: Exception) -> type[WarehouseError]:
+    """Return what an error of the client is raised as."""
+    reasons = {detail.get("reason") for detail in getattr(error, "errors", ()) if isinstance(detail, Mapping)}
+    too_many = getattr(error, "code", None) == HTTPStatus.TOO_MANY_REQUESTS
+    return RateLimitError if too_many or reasons & RATE_LIMITS else WarehouseError
+
+
 def _is_of_rows(failure: Failure) -> bool:
-    """Return whether a load job failed because of its rows, so that a job of fewer rows may succeed."""
-    return failure.get("reason") == "invalid" and not failure.get("message", "").startswith("Provided Schema")
+    """Return whether a load job may have failed because of its rows, so that a job of fewer rows may succeed."""
+    is_of_schema = failure.get("message", "").startswith("Provided Schema")
+    return failure.get("reason") not in SERVER_REASONS and not is_of_schema
 
 
 @lru_cache(maxsize=8)

@@ -50,6 +50,9 @@ MAX_DESCRIPTION = 1024
 """BigQuery's limits: https://cloud.google.com/bigquery/quotas"""
 
 _RESERVED = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER")
+MAX_TABLE_BYTES = 1024
+_TABLE = re.compile(r"[\w -]+")
+"""https://cloud.google.com/bigquery/docs/tables#table_naming; what ends a quoted name is in none."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 
 
@@ -76,6 +79,10 @@ DIALECT = Dialect(
     ),
     quote_name=lambda name: f"`{name}`",
     quote_text=quote_text,
+    table_names=NameRule(
+        lambda name: len(name.encode()) <= MAX_TABLE_BYTES and _TABLE.fullmatch(name) is not None,
+        f"at most {MAX_TABLE_BYTES} bytes of letters, digits, _, - and blanks",
+    ),
     column_names=NameRule(
         lambda name: _NAME.fullmatch(name) is not None and not name.upper().startswith(_RESERVED),
         f"at most 300 letters, digits and _, not beginning with a digit or {', '.join(_RESERVED)}",

@@ -22,56 +22,35 @@ With `method=storage_write` rows are appended instead, at least once; see `sluic
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from datetime import UTC, date, datetime
+from typing import Any
 
 from sluice.arrow.window_counts import MICROSECONDS
 from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, SEGMENT_ID_COLUMN, Contract, Path
 from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX
-from sluice.elements import DEAD_LETTER, Segment
-from sluice.errors import ConfigError, WarehouseError
+from sluice.errors import ConfigError
 from sluice.warehouses.bigquery import tables
 from sluice.warehouses.bigquery.append import append
-from sluice.warehouses.bigquery.jobs import REQUEST_TIMEOUT, Jobs, parameter, structs, window_structs
+from sluice.warehouses.bigquery.day_loads import DayLoads
+from sluice.warehouses.bigquery.jobs import Jobs
 from sluice.warehouses.bigquery.load_rate import check_age, check_rate
+from sluice.warehouses.bigquery.row_loads import RowLoads
+from sluice.warehouses.bigquery.segment_recorder import SegmentRecorder
 from sluice.warehouses.bigquery.tables import SYSTEM
-from sluice.warehouses.row_errors import RowError, RowsRejected, insert_with_bisection
+from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference, compare
 from sluice.warehouses.segment_load import SegmentLoad
 from sluice.warehouses.segment_records import RowCounts, SegmentRecord, SegmentRecords, day_limits
-from sluice.warehouses.system_tables import COUNTS_VIEW_DESCRIPTION, SEGMENTS, WINDOW_COUNTS
+from sluice.warehouses.system_tables import COUNTS_VIEW_DESCRIPTION, SEGMENTS
 from sluice.warehouses.timestamps import from_micros
 
-if TYPE_CHECKING:
-    from google.cloud.bigquery import LoadJobConfig
+MAX_LOADED_ROW = 90_000_000
+"""BigQuery loads rows of 100 MB. https://cloud.google.com/bigquery/quotas#load_jobs"""
 
-REMEMBERED = timedelta(days=150)
-"""For how long job ids are relied on; BigQuery keeps them for about six months."""
-
-IDS_A_QUERY = 50_000
-"""Deduplication keys in one query's parameter: 2 MB, where a request may have 10."""
-
-INSERT_COUNTS = """INSERT INTO `{counts}` (segment_id, event_type, window_start, window_end, events)
-SELECT @id, counted.event_type, counted.window_start, counted.window_end, counted.events
-FROM UNNEST(@windows) AS counted
-WHERE NOT EXISTS (
-  SELECT 1 FROM `{counts}` AS known
-  WHERE known.window_start BETWEEN @first AND @last AND known.segment_id = @id
-);
-"""
-
-INSERT_SEGMENT = """INSERT INTO `{segments}`
-  (segment_id, event_type, path, minute, ingested_at, events, refused, refusals)
-SELECT @id, @event_type, @path, @minute, @ingested_at, @events, @refused, @refusals
-FROM UNNEST([1])
-WHERE NOT EXISTS (SELECT 1 FROM `{segments}` AS known WHERE known.minute = @minute AND known.segment_id = @id);
-"""
+MAX_APPENDED_ROW = 9_000_000
+"""A request of 10 MB is one row at least; see `append.REQUEST_BYTES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +85,11 @@ class BigQueryWarehouse:
     def jobs(self) -> Jobs:
         """What talks to BigQuery."""
         return Jobs(self.project, self.dataset, self.location, self.retry_seconds)
+
+    @property
+    def max_row_bytes(self) -> int:
+        """What a row of dead letters may hold, with room for what Arrow and Parquet add."""
+        return MAX_APPENDED_ROW if self.method == "storage_write" else MAX_LOADED_ROW
 
     def check_rate(self, types: int, shards: int, flush: float) -> None:
         """Check that a streaming job does not load more often than BigQuery allows; see `load_rate`."""
@@ -168,10 +152,44 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             if self.method == "storage_write":
                 rejected = append(f"{self.name}.{load.contract.table}", load.rows)
             else:
-                rejected = self._load_by_jobs(load)
+                rejected = RowLoads(self.jobs, self.name).load(load)
             loaded = load.without_rows(rejected)
-            self._record(loaded)
+            SegmentRecorder(self.jobs, self.name).record(loaded)
         return list(loaded.row_errors)
+
+    @property
+    def coalesces(self) -> bool:
+        """Whether segments of a day are loaded together: each load job is a change of a partition."""
+        return self.method == "load"
+
+    def row_errors_of_day(self, segment_ids: Sequence[str], day: date) -> Mapping[str, list[RowError]]:
+        """Return the rejected lines of those of the segments, all of a UTC day, that are loaded."""
+        sql = f"""SELECT segment_id, refusals FROM `{self.name}.{SEGMENTS.name}`
+WHERE minute BETWEEN @first AND @last AND segment_id IN UNNEST(@ids)"""
+        first, last = day_limits(day)
+        with self.jobs.errors():
+            rows = self.jobs.query(sql, first=first, last=last, ids=list(segment_ids))
+        return {
+            row["segment_id"]: [(line["line"], line["reason"]) for line in row["refusals"]] for row in rows
+        }
+
+    def load_day(self, loads: Sequence[SegmentLoad]) -> list[list[RowError]]:
+        """Load segments of one contract and UTC day, then their counts, then their rows of `_segments`.
+
+        Raises:
+            WarehouseError: a job failed for another reason than the rows' content; what was loaded stays.
+
+        """
+        contract, day = loads[0].contract, loads[0].minute.date()
+        recorder = SegmentRecorder(self.jobs, self.name)
+        with self.jobs.errors():
+            rejected = DayLoads(self.jobs, self.name, contract, day).load(loads)
+            loaded = [load.without_rows(rows) for load, rows in zip(loads, rejected, strict=True)]
+            recorder.record_day([load for load in loaded if not load.row_errors])
+            for load in loaded:
+                if load.row_errors:
+                    recorder.record(load)
+        return [list(load.row_errors) for load in loaded]
 
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those of a UTC day, in pages."""
@@ -273,117 +291,3 @@ WHERE `{contract.event_time or INGESTED_AT_COLUMN}` >= @first GROUP BY {SEGMENT_
 
     def _create_view(self, name: str, description: str, query: str) -> None:
         self._create(name, {"description": description, "view": {"query": query, "useLegacySql": False}})
-
-    def _load_by_jobs(self, load: SegmentLoad) -> list[RowError]:
-        """Load the rows in one job, or in parts if it fails for some of them; return the rejected ones by index."""
-        contract, segment = load.contract, load.segment
-        may_be_forgotten = load.ingested_at - load.minute > REMEMBERED
-
-        def insert(rows: pa.Table) -> None:
-            if not (may_be_forgotten and self._holds(contract, segment, rows)):
-                self._load_rows(contract, segment, rows, whole=rows.num_rows == load.rows.num_rows)
-
-        return insert_with_bisection(load.rows, insert)
-
-    def _load_rows(self, contract: Contract, segment: Segment, rows: pa.Table, *, whole: bool) -> None:
-        """Load rows of a segment in one job; `whole` if they are all of its rows.
-
-        Raises:
-            RowsRejected: BigQuery took none of them because of what they hold.
-
-        """
-        table = f"{self.name}.{contract.table}"
-        config = _load_job_config(contract)
-
-        def submit(job_id: str) -> Any:
-            data = _parquet(rows)
-            return self.jobs.client.load_table_from_file(
-                pa.BufferReader(data),
-                table,
-                size=data.size,
-                num_retries=2,
-                job_id=job_id,
-                job_config=config,
-                timeout=REQUEST_TIMEOUT,
-            )
-
-        part = "" if whole else f"-{rows.num_rows}-{rows[EVENT_ID_COLUMN][0].as_py()}"
-        failure = self.jobs.run(
-            f"sluice-{self.dataset}-{contract.table}-{segment.id}{part}",
-            submit,
-            lambda: self._holds(contract, segment, rows),
-            f"{table} to take segment {segment.id}",
-        )
-        if failure is not None:
-            raise RowsRejected(" ".join(failure.get("message", "").split()))
-
-    def _holds(self, contract: Contract, segment: Segment, rows: pa.Table) -> bool:
-        """Return whether the table holds all of `rows`."""
-        values: dict[str, Any] = {"id": segment.id}
-        days = f"{INGESTED_AT_COLUMN} >= TIMESTAMP_SECONDS(0)"  # a filter on the partition is required
-        if contract.event_time is not None:
-            days = f"`{contract.event_time}` BETWEEN @first AND @last"
-            span = pc.min_max(rows[contract.event_time]).as_py()
-            values |= {"first": span["min"], "last": span["max"]}
-        sql = f"""SELECT COUNT(*) AS stored FROM `{self.name}.{contract.table}`
-WHERE {days} AND {SEGMENT_ID_COLUMN} = @id AND {EVENT_ID_COLUMN} IN UNNEST(@ids)"""
-        ids = rows[EVENT_ID_COLUMN].to_pylist()
-        parts = [ids[at : at + IDS_A_QUERY] for at in range(0, len(ids), IDS_A_QUERY)]
-        stored: int = sum(self.jobs.query(sql, **values, ids=part)[0]["stored"] for part in parts)
-        return stored == len(ids)
-
-    def _record(self, load: SegmentLoad) -> None:
-        """Insert the counts and then the row of `_segments`, each unless it is there."""
-        from google.cloud.bigquery import QueryJobConfig
-
-        segment, windows = load.segment, load.window_counts
-        values = {
-            "id": segment.id,
-            "event_type": segment.event_type,
-            "path": segment.path,
-            "minute": load.minute,
-            "ingested_at": load.ingested_at,
-            "events": load.events,
-            "refused": len(load.row_errors),
-        }
-        sql = INSERT_SEGMENT
-        parameters = [structs("refusals", {"line": "INT64", "reason": "STRING"}, load.row_errors)]
-        if windows and segment.event_type != DEAD_LETTER:
-            sql = INSERT_COUNTS + INSERT_SEGMENT
-            parameters.append(window_structs("windows", windows, segment.event_type))
-            values["first"], values["last"] = (from_micros(windows[at].window_start) for at in (0, -1))
-        parameters += [parameter(name, value) for name, value in values.items()]
-        text = sql.format(counts=f"{self.name}.{WINDOW_COUNTS.name}", segments=f"{self.name}.{SEGMENTS.name}")
-        config = QueryJobConfig(query_parameters=parameters)
-        failure = self.jobs.run(
-            f"sluice-{self.dataset}-{SEGMENTS.name}-{segment.id}",
-            lambda job_id: self.jobs.client.query(
-                text, job_config=config, job_id=job_id, **self.jobs.retry, job_retry=None
-            ),
-            lambda: self.row_errors(segment.id, segment.minute) is not None,
-            f"to record segment {segment.id}",
-        )
-        if failure is not None:
-            message = f"{self.name}: expected to record segment {segment.id}: {failure.get('message')}"
-            raise WarehouseError(message)
-
-
-def _load_job_config(contract: Contract) -> LoadJobConfig:
-    from google.cloud.bigquery import LoadJobConfig, ParquetOptions, SchemaField
-
-    options = ParquetOptions()
-    options.enable_list_inference = True
-    fields = tables.table_json(contract)["schema"]["fields"]
-    return LoadJobConfig(
-        source_format="PARQUET",
-        schema=[SchemaField.from_api_repr(field) for field in fields],
-        create_disposition="CREATE_NEVER",
-        write_disposition="WRITE_APPEND",
-        parquet_options=options,
-    )
-
-
-def _parquet(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=1)
-    return sink.getvalue()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -16,11 +16,12 @@ from sluice.arrow.schema import ADDED
 from sluice.contracts import Contract, Property, ValueType, by_type
 from sluice.errors import WarehouseError
 from sluice.warehouses.client_errors import client_errors
+from sluice.warehouses.dialect import split_at_placeholders
 from sluice.warehouses.json_text import json_text
 from sluice.warehouses.postgres.tables import DIALECT
-from sluice.warehouses.row_errors import RowsRejected
+from sluice.warehouses.row_errors import Blame, RowsRejected
 from sluice.warehouses.system_tables import SystemTable
-from sluice.warehouses.transactional import transaction
+from sluice.warehouses.transactional import copy_row_sql, transaction
 
 SETTINGS = (
     "SET standard_conforming_strings = on",
@@ -37,8 +38,15 @@ _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
 _JSONB = b"\x01"
 """The version that jsonb's binary form begins with."""
-_CONTENT = ("22", "23")
-"""Classes of SQLSTATE for data exceptions and broken constraints."""
+_SERVER = ("08", "0A", "25", "28", "3D", "3F", "40", "53", "55", "57", "58", "F0", "XX001", "XX002", "42501")
+"""SQLSTATEs, or their classes, of connection, permission, transactions, memory, disk, locks and shutdowns.
+https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+_STATEMENT = "42"
+"""Class of SQLSTATE for a statement that does not fit the tables; a trigger's own statement may depend on the row."""
+_CONTENT = ("22", "23", "54", "P0")
+"""Classes for data exceptions, broken constraints, limits of a row, and what a trigger raises."""
+_OF_ROW = ("22021", "22P05", "23505")
+"""A character that cannot be stored, and a key that is there: no table causes these without the row."""
 _ROW_AS_DETAIL = ("23502", "23514")
 """A missing value and a broken check: the detail is the whole row, which the dead letter holds anyway."""
 
@@ -65,30 +73,34 @@ class PostgresConnection:
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with `?` for each value; return its rows."""
         if values:
-            literals = iter(values)
-            sql = re.sub(r"\?", lambda _: _literal(next(literals)), sql)
+            parts = split_at_placeholders(sql)
+            literals = [*map(_literal, values), ""]
+            sql = "".join(text for pair in zip(parts, literals, strict=True) for text in pair)
         with self._errors(), self._adbc.cursor() as cursor:
             # Not bound: the driver would end a transaction that was begun by SQL, and it cannot go on after an
             # error in one that it began itself.
             cursor.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
-    def transaction(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """Commit what the block does, or nothing of it."""
-        return transaction(self, "BEGIN")
+        with transaction(self, "BEGIN"):
+            # A deferred constraint would reject rows at the commit, where they can no longer be bisected.
+            self.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            yield
 
     def insert(self, contract: Contract, rows: pa.Table) -> None:
         """Copy rows into the contract's table; raises RowsRejected for what they hold."""
-        from adbc_driver_manager import Error
-
         binary = _binary(contract, rows)
-        with self._errors():
-            try:
-                self._copy(contract.table, binary)
-            except Error as error:
-                if not (error.sqlstate or "").startswith(_CONTENT):
-                    raise
-                raise RowsRejected(_server_message(error)) from error
+        with self._errors(), _rejections():
+            self._copy(contract.table, binary)
+
+    def copy_row(self, contract: Contract) -> bool:
+        """Insert a copy of any row of the contract's table; False if it has none, RowsRejected if it takes none."""
+        with self._errors(), _rejections(), self._adbc.cursor() as cursor:
+            cursor.execute(f"{copy_row_sql(DIALECT, contract)} RETURNING 1")
+            return bool(cursor.fetchall())
 
     def append(self, table: SystemTable, rows: pa.Table) -> None:
         """Copy rows into one of Sluice's own tables, whose columns take their binary form."""
@@ -111,6 +123,23 @@ class PostgresConnection:
         return client_errors(self._url, expected, (Error,), _server_message, secrets=self._secrets)
 
 
+@contextmanager
+def _rejections() -> Iterator[None]:
+    """Raise what PostgreSQL says of rows, and not of itself, as RowsRejected."""
+    from adbc_driver_manager import Error
+
+    try:
+        yield
+    except Error as error:
+        state, details = error.sqlstate or "", _details(error)
+        in_trigger = " function " in details.get(b"PG_DIAG_CONTEXT", "")
+        if not state or state.startswith(_SERVER) or (state.startswith(_STATEMENT) and not in_trigger):
+            raise
+        blame: Blame = "row" if state in _OF_ROW else "content" if state.startswith(_CONTENT) else "unknown"
+        kind = f"{state} {details.get(b'PG_DIAG_CONSTRAINT_NAME', '')}"
+        raise RowsRejected(_server_message(error), kind=kind, blame=blame) from error
+
+
 def _binary(contract: Contract, rows: pa.Table) -> pa.Table:
     """Return rows as COPY takes them: uuid as its 16 bytes, jsonb as its version and text."""
     columns = {}
@@ -126,7 +155,7 @@ def _uuids(array: pa.Array, prop: Property) -> pa.Array:
     if pc.any(wrong).as_py():
         first = array.filter(wrong)[0].as_py()
         message = f"{prop.name}: expected a UUID, got {first[:60]!r}"
-        raise RowsRejected(message)
+        raise RowsRejected(message, blame="row")
     hexadecimal = pc.replace_substring(pc.fill_null(array, _NO_UUID), "-", "")
     _, _, digits = hexadecimal.buffers()
     raw = pa.py_buffer(binascii.unhexlify(memoryview(digits)[: 32 * len(array)]))
@@ -162,9 +191,14 @@ def _conninfo(options: Mapping[str, str]) -> str:
     return " ".join(f"{key}='{value}'" for key, value in quoted.items())
 
 
+def _details(error: Any) -> dict[bytes, str]:
+    """Return the fields of PostgreSQL's error by name, such as PG_DIAG_CONTEXT."""
+    return {key: value.decode("utf-8", "replace") for key, value in error.details}
+
+
 def _server_message(error: Any) -> str:
     """Return PostgreSQL's message, detail and column in one line, or what ADBC says."""
-    details = {key: value.decode("utf-8", "replace") for key, value in error.details}
+    details = _details(error)
     primary = details.get(b"PG_DIAG_MESSAGE_PRIMARY")
     if primary is None:
         _, _, said = str(error).rpartition("[libpq] ")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,12 +18,13 @@ from sluice.arrow.schema import ADDED
 from sluice.contracts import Contract, Property, ValueType, by_type
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.client_errors import client_errors
+from sluice.warehouses.dialect import split_at_placeholders
 from sluice.warehouses.json_text import json_text
-from sluice.warehouses.row_errors import RowsRejected
+from sluice.warehouses.row_errors import Blame, RowsRejected
 from sluice.warehouses.snowflake.tables import DIALECT, STAGE
 from sluice.warehouses.system_tables import SystemTable
 from sluice.warehouses.timestamps import from_micros
-from sluice.warehouses.transactional import transaction
+from sluice.warehouses.transactional import copy_row_sql, transaction
 
 SESSION = {
     "TIMEZONE": "UTC",
@@ -40,6 +41,12 @@ TIMEOUTS = {"login_timeout": 30, "request_timeout": 120}
 
 CONTENT = range(100_000, 101_000)
 """Numbers of the errors that data causes."""
+
+SERVER_STATES = ("08", "25", "28", "40", "42", "53", "55", "57", "58")
+"""Classes of SQLSTATE for connection, login, permission, statements, locks and shutdowns."""
+
+SERVER_NUMBERS = (range(600, 700), range(90_000, 91_000), range(250_000, 500_000))
+"""Numbers of the errors of statements that were cancelled, of virtual warehouses and quotas, and of the connector."""
 
 CONFLICTS = (625, 2002)
 """Numbers of the errors that another worker causes: the wait for a lock ended, an object exists by now."""
@@ -78,7 +85,7 @@ class SnowflakeConnection:
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with `?` for each value; return its rows. Times must be with time zone."""
         if values:
-            parts = sql.split("?")
+            parts = [part.replace("%", "%%") for part in split_at_placeholders(sql)]
             casts = ["%s::TIMESTAMP_TZ" if isinstance(value, datetime) else "%s" for value in values]
             sql = "".join(text for pair in zip(parts, [*casts, ""], strict=True) for text in pair)
         return self._execute(sql, values)
@@ -89,8 +96,6 @@ class SnowflakeConnection:
 
     def insert(self, contract: Contract, rows: pa.Table) -> None:
         """Stage and copy rows to the contract's table; raises RowsRejected for what they hold."""
-        from snowflake.connector.errors import Error
-
         columns = (*contract.columns, *ADDED)
         name = f"{uuid.uuid4().hex}.parquet"
         with tempfile.TemporaryDirectory(prefix="sluice-snowflake-") as folder:
@@ -104,13 +109,15 @@ class SnowflakeConnection:
             f"COPY INTO {DIALECT.quote_name(contract.table)} ({into})"
             f" FROM (SELECT {values} FROM @{STAGE}/{name}) FILE_FORMAT = (TYPE = PARQUET) PURGE = TRUE"
         )
-        with self._errors(), self._connection.cursor() as cursor:
-            try:
-                cursor.execute(sql)
-            except Error as error:
-                if error.errno not in CONTENT:
-                    raise
-                raise RowsRejected(_server_message(error)) from error
+        with self._errors(), _rejections(), self._connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def copy_row(self, contract: Contract) -> bool:
+        """Insert a copy of any row of the contract's table; False if it has none, RowsRejected if it takes none."""
+        with self._errors(), _rejections(), self._connection.cursor() as cursor:
+            cursor.execute(copy_row_sql(DIALECT, contract))
+            ((inserted,),) = cursor.fetchall()
+            return bool(inserted)
 
     def append(self, table: SystemTable, rows: pa.Table) -> None:
         """Insert rows into one of Sluice's own tables."""
@@ -147,6 +154,23 @@ class SnowflakeConnection:
             secrets=self._secrets,
             error_type=lambda error: Conflict if error.errno in CONFLICTS else WarehouseError,
         )
+
+
+@contextmanager
+def _rejections() -> Iterator[None]:
+    """Raise what Snowflake says of rows, and not of itself, as RowsRejected."""
+    from snowflake.connector.errors import Error
+
+    try:
+        yield
+    except Error as error:
+        number, state = error.errno or -1, error.sqlstate or ""
+        is_content = number in CONTENT
+        of_server = number < 0 or any(number in numbers for numbers in SERVER_NUMBERS)
+        if not is_content and (of_server or number in CONFLICTS or state.startswith(SERVER_STATES)):
+            raise
+        blame: Blame = "content" if is_content else "unknown"
+        raise RowsRejected(_server_message(error), kind=str(number), blame=blame) from error
 
 
 def credentials() -> dict[str, Any]:

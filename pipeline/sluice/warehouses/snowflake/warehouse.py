@@ -50,6 +50,9 @@ CONFLICT_RETRY = RetryPolicy(
 )
 """Workers that commit at the same time are usual, so a conflict is nothing to warn of."""
 
+MAX_VALUE = 16_000_000
+"""A VARCHAR or VARIANT holds 16 MB: https://docs.snowflake.com/en/sql-reference/data-types-text"""
+
 _COLUMNS = """SELECT column_name, data_type, numeric_precision, numeric_scale, is_nullable, column_default
 FROM information_schema.columns WHERE UPPER(table_schema) = ? AND UPPER(table_name) = ? ORDER BY ordinal_position"""
 Result = TypeVar("Result")
@@ -73,6 +76,11 @@ class SnowflakeWarehouse:
         """Check that Snowflake can hold the tables of `contracts`; connects to nothing."""
         for contract in contracts:
             create_table_sql(contract)
+
+    @property
+    def max_row_bytes(self) -> int:
+        """What a row of dead letters may hold: as much as one value of it."""
+        return MAX_VALUE
 
     def prepare(self, contracts: Sequence[Contract]) -> None:
         """Create schema, stage, tables and view that are missing.
