@@ -72,6 +72,13 @@ def test_report_of_a_lost_or_doubled_record_does_not_reconcile(figure: tuple[str
         assert not make_report(StepCounts(counts), job="shop", run_id="r", started=0, seconds=1).reconciled
 
 
+@pytest.mark.parametrize("figure", ["load_rejected", "backfill_rejected"])
+def test_dead_letters_that_their_table_lacks_are_a_figure_and_do_not_reconcile(figure: str) -> None:
+    counts = {**GOOD, (figure, "dead_letter"): 2}
+    made = make_report(StepCounts(counts), job="shop", run_id="r", started=0, seconds=1)
+    assert (made.dead_letters_rejected, made.reconciled) == (2, False)
+
+
 def test_report_of_an_empty_run_reconciles() -> None:
     made = make_report(StepCounts({}), job="shop", run_id="r", started=0, seconds=0)
     assert (made.reconciled, made.read, made.records_per_second, made.first_event_time) == (

@@ -36,7 +36,11 @@ def test_valid_record_has_no_violation() -> None:
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (b"", "Input data was truncated"),
+        (b"", "an empty record"),
+        (b" \t", "an empty record"),
+        (b'{"a":"\\ud800"}', "\\ud800, a surrogate without its pair (byte 6)"),
+        (b'{"a":"\\\\\\uDBFFx"}', "\\uDBFF, a surrogate without its pair (byte 8)"),
+        (b'{"a":"\\\\ud800', "Input data was truncated"),
         (b"{", "Input data was truncated"),
         (b"[", "a JSON array that is not closed: its file ends between two elements"),
         (b"oops", "invalid character (byte 0)"),

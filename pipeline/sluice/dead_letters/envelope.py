@@ -11,14 +11,14 @@ import base64
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import as_file, files
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 import xxhash
 
 from sluice.contracts import Contract, load_contract
-from sluice.elements import Rejected
-from sluice.provenance import CsvDialect, RedeliveryOrigin
+from sluice.elements import Rejected, Violation
+from sluice.provenance import CsvDialect, Origin, RedeliveryOrigin
 from sluice.validation.explainer import violation_code
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,7 +122,7 @@ def make_dead_letter(
 
     """
     origin, dialect = rejected.origin, rejected.dialect
-    source = Source(origin.uri, origin.partition, origin.offset, origin.line, origin.message_id)
+    source = _source(origin)
     first = origin.redelivery or _first_delivery(rejected, source, run_started)
     text, encoded = _payload(rejected.record)
     return DeadLetter(
@@ -132,23 +132,30 @@ def make_dead_letter(
         job=job,
         step=rejected.step,
         code=violation_code(rejected.violations),
-        violations=[
-            Reason(violation.code, violation.path, violation.expected, violation.got)
-            for violation in rejected.violations
-        ],
+        violations=list(map(_reason, rejected.violations)),
         source=source,
         payload=text,
         payload_base64=encoded,
-        event_type=rejected.event_type,
-        contract=rejected.contract,
+        event_type=_encodable(rejected.event_type),
+        contract=_encodable(rejected.contract),
         event_time=rejected.event_time,
-        attributes=dict(origin.attributes) or None,
+        attributes={_encodable(key): _encodable(text) for key, text in origin.attributes.items()} or None,
         attempts=first.attempt,
         arrived_at=_utc(origin.arrival),
         run_started_at=None if first.run_started is None else _utc(first.run_started),
         layout=_stored_dialect(dialect),
-        protected=sorted(rejected.masked) or None,
+        protected=sorted(map(_encodable, rejected.masked)) or None,
     )
+
+
+def _source(origin: Origin) -> Source:
+    uri, message_id = _encodable(origin.uri), _encodable(origin.message_id)
+    return Source(uri, origin.partition, origin.offset, origin.line, message_id)
+
+
+def _reason(violation: Violation) -> Reason:
+    texts = map(_encodable, (violation.path, violation.expected, violation.got))
+    return Reason(violation.code, *texts)
 
 
 def _first_delivery(rejected: Rejected, source: Source, run_started: float | None) -> RedeliveryOrigin:
@@ -212,7 +219,16 @@ def _letter_id(rejected: Rejected, source: Source) -> str:
 def _stored_dialect(dialect: CsvDialect | None) -> StoredDialect | None:
     if dialect is None:
         return None
-    return StoredDialect(dialect.columns, dialect.delimiter, dialect.encoding, dialect.decimal_commas)
+    columns, commas = (tuple(map(_encodable, names)) for names in (dialect.columns, dialect.decimal_commas))
+    return StoredDialect(columns, _encodable(dialect.delimiter), dialect.encoding, commas)
+
+
+Text = TypeVar("Text", str, str | None)
+
+
+def _encodable(text: Text) -> Text:
+    """Return a text as JSON can have it: a lone surrogate, as in a file name that is not UTF-8, as its escape."""
+    return text if text is None or text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _payload(record: bytes) -> tuple[str | None, str | None]:

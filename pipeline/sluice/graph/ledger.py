@@ -102,6 +102,8 @@ class Report(Figures, kw_only=True):
     """How often the runner of a streaming run ended by itself and was started again."""
     reread: int = 0
     """Records that were read, not stored when the runner ended, and read again; they are in no other figure."""
+    dead_letters_rejected: int = 0
+    """Dead letters whose rows the warehouse rejected: they are in their log, but not in their table."""
     failure: str | None = None
     """Why the run counts as failed although its counts reconcile; see `outcome.judge`."""
     warnings: list[str] = []
@@ -115,10 +117,14 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
     by_type = {name: _figures(counts, name) for name in types if name not in INTERNAL_TYPES}
     sums = _sums(counts)
     read = counts["read", ""]
+    dead_letters_rejected = sum(
+        counts[figure, DEAD_LETTER] for figure in ("load_rejected", "backfill_rejected")
+    )
     reconciled = (
         all(figures.reconciled for figures in by_type.values())
         and read == sum(figures.read for figures in by_type.values())
         and _adds_up(read, sums)
+        and not dead_letters_rejected
         and dead_letter_gap(counts) == counts[LOST_DEAD_LETTERS]
     )
     return Report(
@@ -138,6 +144,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         by_type=by_type,
         unknown_properties=_names(counts, "unknown_property"),
         unknown_types=_names(counts, "unknown_type"),
+        dead_letters_rejected=dead_letters_rejected,
     )
 
 
@@ -147,7 +154,11 @@ def dead_letter_gap(counts: Counter[tuple[str, str]]) -> int:
     stored = sum(
         counts[figure, name] for figure in ("accepted", "duplicates") for name in (DEAD_LETTER, QUARANTINE)
     )
-    backfill_rejected = sum(number for (figure, _), number in counts.items() if figure == "backfill_rejected")
+    backfill_rejected = sum(
+        number
+        for (figure, name), number in counts.items()
+        if figure == "backfill_rejected" and name not in INTERNAL_TYPES
+    )
     required = sums["rejected"] + sums["conflicting"] + sums["load_rejected"] + backfill_rejected
     return int(required - stored)
 

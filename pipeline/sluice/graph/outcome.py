@@ -39,6 +39,11 @@ def warnings_of(report: Report, job: str = "JOB") -> list[str]:
             f"conflicting duplicates: {report.conflicting:,}; the event log has their keys with other content, "
             "and they are dead letters with the code conflict"
         )
+    if report.dead_letters_rejected:
+        warnings.append(
+            f"dead letters that their table lacks: {report.dead_letters_rejected:,}; the warehouse rejected their "
+            "rows, and they are in their log alone; _refusals, or refusals in _segments, has the reasons"
+        )
     if report.unknown_types:
         warnings.append(f"event types that no contract of the job has: {_listed(report.unknown_types)}")
     if report.unknown_properties:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from sluice.arrow.from_json import to_table
@@ -13,6 +14,7 @@ from sluice.arrow.window_counts import WindowCount, count_events
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.contracts import Contract
+from sluice.dead_letters.table_rows import table_line
 from sluice.elements import DEAD_LETTER, Rejected, Segment, StepCounts, StoredSegment, Violation
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.placement import compile_placement_check
@@ -20,7 +22,7 @@ from sluice.provenance import Origin
 from sluice.retry import RetryPolicy
 from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.validation.explainer import read_event_time
-from sluice.warehouses import RowError, SegmentLoad, Warehouse
+from sluice.warehouses import Coalescing, RowError, RowLimited, SegmentLoad, Warehouse
 from sluice.warehouses.segment_records import LoadedSegmentGuard
 
 
@@ -38,9 +40,13 @@ class SegmentConverter:
     A job may load counts without rows, or rows without counts; for the ledger, events are loaded if either is.
     """
 
-    def __init__(self, job: Job, tables: Mapping[str, Contract]) -> None:
-        """Compile `tables`: event type -> its contract as its table takes it, see `tables.fit_to_table`."""
+    def __init__(self, job: Job, tables: Mapping[str, Contract], max_row_bytes: int | None = None) -> None:
+        """Compile `tables`: event type -> its contract as its table takes it, see `tables.fit_to_table`.
+
+        `max_row_bytes` is what a row of the warehouse may hold, if that is less than a record may have.
+        """
         self._tables = tables
+        self._max_row_bytes = max_row_bytes
         self._loads_rows = "events" in job.load
         self._loads_counts = "counts" in job.load
         self._window = job.windows.counts
@@ -52,7 +58,12 @@ class SegmentConverter:
         """Return what to load of a segment, and what is counted of its events, loaded or not."""
         contract, key_of = self._tables[segment.event_type], self._keys[segment.event_type]
         event_ids = [key_of(line).hex() for line in segment.lines]
-        table, row_errors = to_table(contract, segment, event_ids, ingested_at)
+        rows_of = segment
+        if segment.event_type == DEAD_LETTER:
+            rows_of = replace(
+                segment, lines=[table_line(line, self._max_row_bytes) for line in segment.lines]
+            )
+        table, row_errors = to_table(contract, rows_of, event_ids, ingested_at)
         windows = count_events(contract, table, self._window, segment.minute)
         rows = table if self._loads_rows or segment.event_type == DEAD_LETTER else table.slice(0, 0)
         loaded_windows = windows if self._loads_counts else []
@@ -93,6 +104,12 @@ class LoadedSegment:
         return LoadedSegment(self.event_type, StepCounts(counts), self.rejected, [])
 
 
+DAY_LOAD_BYTES = 128 << 20
+"""Bytes of lines that are loaded together; as rows and as Parquet they take some twice as much memory."""
+
+_IDS_A_QUERY = 5_000
+
+
 class SegmentLoader:
     """Loads segments of one event log into a warehouse, each at most once.
 
@@ -124,7 +141,9 @@ class SegmentLoader:
 
     def compile(self) -> None:
         """Compile the contracts; once in each worker, before the first segment."""
-        self._converter = SegmentConverter(self._job, self._tables)
+        warehouse = self._warehouse
+        max_row_bytes = warehouse.max_row_bytes if isinstance(warehouse, RowLimited) else None
+        self._converter = SegmentConverter(self._job, self._tables, max_row_bytes)
         self._guard = LoadedSegmentGuard(self._warehouse)
         contracts = {**self._tables, **self._job.contracts}
         self._check_placement = {name: compile_placement_check(contracts[name]) for name in self._tables}
@@ -135,20 +154,11 @@ class SegmentLoader:
 
     def load(self, offered: Segment | StoredSegment) -> LoadedSegment:
         """Load a segment of this run: its events count as `loaded` and `load_rejected`."""
-        row_errors, windows = self._row_errors(offered), list[WindowCount]()
+        row_errors, converted = self._row_errors(offered), None
         segment = self._retry(lambda: self._read(offered))
-        unknown_paths: Mapping[str, int] = {}
         if row_errors is None:
-            row_errors, windows, unknown_paths = self._retry(lambda: self._load(segment))
-        event_type = segment.event_type
-        counts = {
-            ("unknown_property", f"{event_type}.{path}"): number for path, number in unknown_paths.items()
-        } | {
-            ("loaded", event_type): len(segment.lines) - len(row_errors),
-            ("load_rejected", event_type): len(row_errors),
-        }
-        rejected = self._converter.rejected(segment, row_errors)
-        return LoadedSegment(event_type, StepCounts(counts), rejected, windows)
+            row_errors, converted = self._retry(lambda: self._load(segment))
+        return self._result(segment, row_errors, converted, is_new=True)
 
     def backfill(self, stored: Segment | StoredSegment) -> LoadedSegment | None:
         """Load a segment of an earlier run: its events count as `backfilled` and `backfill_rejected`.
@@ -159,20 +169,94 @@ class SegmentLoader:
             StorageError: the file was changed since it was loaded, or its events belong into another folder.
 
         """
-        row_errors, windows = self._row_errors(stored), list[WindowCount]()
+        row_errors, converted = self._row_errors(stored), None
         if row_errors is not None and not row_errors:
             return None
         if row_errors is None:
             self._retry(lambda: self._guard(stored))
         segment = self._retry(lambda: self._read(stored))
-        backfilled = 0
         if row_errors is None:
             self._check_placement[segment.event_type](segment)
-            row_errors, windows, _ = self._retry(lambda: self._load(segment))
-            backfilled = len(segment.lines) - len(row_errors)
-        event_type = segment.event_type
-        counts = {("backfilled", event_type): backfilled, ("backfill_rejected", event_type): len(row_errors)}
+            row_errors, converted = self._retry(lambda: self._load(segment))
+        return self._result(segment, row_errors, converted, is_new=False)
+
+    def load_day(self, segments: Sequence[tuple[StoredSegment, bool]]) -> Iterator[LoadedSegment]:
+        """Load segments of one event type and UTC day, in as few loads as their size allows.
+
+        Each is given with whether this run wrote it, and counts as `load` or `backfill` count it. They also say what is
+        raised.
+        """
+        loads: list[tuple[bool, Segment]] = []
+        size = 0
+        for (stored, is_new), row_errors in self._known(
+            sorted(segments, key=lambda segment: segment[0].path)
+        ):
+            if row_errors is None:
+                if not is_new:
+                    self._retry(partial(self._guard, stored))
+                segment = self._retry(partial(self._read, stored))
+                if not is_new:
+                    self._check_placement[segment.event_type](segment)
+                loads.append((is_new, segment))
+                size += segment.size
+            elif is_new or row_errors:
+                segment = self._retry(partial(self._read, stored))
+                yield self._result(segment, row_errors, None, is_new=is_new)
+            if size >= DAY_LOAD_BYTES:
+                yield from self._load_together(loads)
+                loads, size = [], 0
+        if loads:
+            yield from self._load_together(loads)
+
+    def _known(
+        self, segments: Sequence[tuple[StoredSegment, bool]]
+    ) -> Iterator[tuple[tuple[StoredSegment, bool], Sequence[RowError] | None]]:
+        """Yield each segment with its row errors if the warehouse has it."""
+        assert isinstance(self._warehouse, Coalescing)
+        for at in range(0, len(segments), _IDS_A_QUERY):
+            part = segments[at : at + _IDS_A_QUERY]
+            ids = [stored.id for stored, _ in part]
+            day = datetime.fromtimestamp(part[0][0].minute, UTC).date()
+            known = self._retry(partial(self._warehouse.row_errors_of_day, ids, day))
+            yield from ((segment, known.get(segment[0].id)) for segment in part)
+
+    def _load_together(self, loads: Sequence[tuple[bool, Segment]]) -> Iterator[LoadedSegment]:
+        """Load segments at once; yield the result of each."""
+        assert isinstance(self._warehouse, Coalescing)
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        converted = [self._converter.convert(segment, now) for _, segment in loads]
+        rejected = self._retry(partial(self._warehouse.load_day, [made.load for made in converted]))
+        for (is_new, segment), made, row_errors in zip(loads, converted, rejected, strict=True):
+            yield self._result(segment, row_errors, made, is_new=is_new)
+
+    def _result(
+        self,
+        segment: Segment,
+        row_errors: Sequence[RowError],
+        converted: ConvertedSegment | None,
+        *,
+        is_new: bool,
+    ) -> LoadedSegment:
+        """Return what became of a segment; `converted` is None if the warehouse had it already."""
+        event_type, events = segment.event_type, len(segment.lines) - len(row_errors)
+        counts: dict[tuple[str, str], int] = {}
+        if is_new:
+            counts = {("loaded", event_type): events, ("load_rejected", event_type): len(row_errors)}
+        else:
+            backfilled = 0 if converted is None else events
+            counts = {
+                ("backfilled", event_type): backfilled,
+                ("backfill_rejected", event_type): len(row_errors),
+            }
+        if (
+            is_new and converted is not None and event_type != DEAD_LETTER
+        ):  # which has marks such as `escaped`
+            counts |= {
+                ("unknown_property", f"{event_type}.{path}"): number
+                for path, number in converted.unknown_paths.items()
+            }
         rejected = self._converter.rejected(segment, row_errors)
+        windows = [] if converted is None else converted.windows
         return LoadedSegment(event_type, StepCounts(counts), rejected, windows)
 
     def _row_errors(self, segment: Segment | StoredSegment) -> list[RowError] | None:
@@ -181,6 +265,6 @@ class SegmentLoader:
     def _read(self, segment: Segment | StoredSegment) -> Segment:
         return segment if isinstance(segment, Segment) else self._log.read(segment.path)
 
-    def _load(self, segment: Segment) -> tuple[list[RowError], list[WindowCount], Mapping[str, int]]:
-        load, windows, unknown = self._converter.convert(segment, datetime.fromtimestamp(self._clock(), UTC))
-        return self._warehouse.load(load), list(windows), unknown
+    def _load(self, segment: Segment) -> tuple[list[RowError], ConvertedSegment]:
+        converted = self._converter.convert(segment, datetime.fromtimestamp(self._clock(), UTC))
+        return self._warehouse.load(converted.load), converted

@@ -8,6 +8,7 @@ violation.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -136,6 +137,22 @@ def _event_time(contract: Contract, value: Mapping[str, Any]) -> datetime | None
 
 _decode = msgspec.json.Decoder(float_hook=Number).decode
 
+_TRUNCATED = "Input data was truncated"
+_find_lone_surrogate = re.compile(
+    rb"(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])"
+).search
+
+
+def _malformed(record: bytes, error: msgspec.DecodeError) -> str:
+    """Return why a record is not JSON; the decoder says of several faults that the data was truncated."""
+    if record == NOT_CLOSED:
+        return _NOT_CLOSED
+    if not record.strip():
+        return "an empty record"
+    if str(error) == _TRUNCATED and (surrogate := _find_lone_surrogate(record)):
+        return f"{surrogate[1].decode()}, a surrogate without its pair (byte {surrogate.start(1)})"
+    return str(error).removeprefix("JSON is malformed: ")
+
 
 def _read(record: bytes) -> tuple[Any, Violation | None]:
     """Return the value of a record, its numbers as written; None and a violation if it is not JSON."""
@@ -150,7 +167,7 @@ def _read(record: bytes) -> tuple[Any, Violation | None]:
         # Without a type, the decoder rejects only integers of thousands of digits.
         return _read_slowly(record, repeats=False), None
     except msgspec.DecodeError as error:
-        reason = str(error).removeprefix("JSON is malformed: ") if record != NOT_CLOSED else _NOT_CLOSED
+        reason = _malformed(record, error)
     except RecursionError:
         reason = f"nesting deeper than {MAX_DEPTH}"
     return None, Violation("not_json", "", _WELL_FORMED, reason)
