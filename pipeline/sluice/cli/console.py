@@ -50,6 +50,10 @@ class ConsoleObserver:
         """Return whether a streaming run was shown that drains or has drained."""
         return self._run is not None and self._run.draining.is_set()
 
+    def show_plan(self, job: Job, plan: str) -> None:
+        """Print a line."""
+        Console(stderr=True).print(plain(f"{job.name}: {plan}"), soft_wrap=True)
+
     def watch_batch(
         self, job: Job, size: int | None, progress: Progress | None
     ) -> AbstractContextManager[None]:

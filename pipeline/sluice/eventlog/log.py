@@ -178,13 +178,19 @@ class EventLog:
 
     def read(self, path: str) -> Segment:
         """Return the segment at `path`, an address as in `Segment.path` and `StoredSegment.path`."""
-        relative = path.removeprefix(self.store.url("").rstrip("/") + "/")
-        name = parse_segment_path(relative)
+        return self._read(self._relative(path), LogKey(*self.locate(path), 0))
+
+    def locate(self, path: str) -> tuple[str, int]:
+        """Return the event type and the minute of the segment at `path`, from its address alone."""
+        name = parse_segment_path(self._relative(path))
         for event_type, type_log in self.type_logs.items():
             if name and (type_log.folder, type_log.name) == (name.folder, name.name):
-                return self._read(relative, LogKey(event_type, name.minute, 0))
+                return event_type, name.minute
         message = f"{path}: expected a segment of {', '.join(self.type_logs)} in {self.store.url('')}"
         raise StorageError(message)
+
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(self.store.url("").rstrip("/") + "/")
 
     def segments(self, event_type: str | None = None) -> Iterator[str]:
         """Yield the addresses of all segments, or of one type's, by type and time."""

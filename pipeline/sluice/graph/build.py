@@ -18,7 +18,6 @@ from sluice.graph.conflicts import RejectConflicts
 from sluice.graph.dead_letters import write_dead_letters
 from sluice.graph.decode import DecodeRecords
 from sluice.graph.ledger import ReconcileLedger, count_read
-from sluice.graph.load import BackfillSegments, LoadSegments
 from sluice.graph.outcome import watch_rejections
 from sluice.graph.run_context import RunContext
 from sluice.run_state import RunHandle
@@ -42,9 +41,7 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> 
     appended = {"events": decoded.events} | "Append events" >> AppendToLog(
         run.log, run.event_windowing, run.retry, run.spill, run.counting_handle
     )
-    loaded = appended["load_requests"] | "Load events" >> beam.ParDo(
-        LoadSegments(run.event_loader(job), run.clock, run.counting_handle)
-    ).with_outputs(LoadSegments.REJECTED, LoadSegments.ACKS, main="step_counts")
+    loaded = appended["load_requests"] | "Load events" >> run.load_events(job)
     conflicting = appended["conflicts"] | "Reject conflicts" >> beam.ParDo(
         RejectConflicts(job.contracts, run.clock)
     )
@@ -74,10 +71,7 @@ def build_load(pipeline: beam.Pipeline, job: Job, run: RunContext) -> beam.PColl
         | f"Find segments of {name}" >> beam.FlatMap(EventLog.segments)
         | f"Spread segments of {name}" >> beam.Reshuffle()
         | f"Read segments of {name}" >> beam.Map(_read_segment, log)
-        | f"Backfill segments of {name}"
-        >> beam.ParDo(BackfillSegments(loader, run.clock)).with_outputs(
-            BackfillSegments.REJECTED, main="step_counts"
-        )
+        | f"Backfill segments of {name}" >> run.backfill(loader)
         for name, log, loader in (
             ("event log", run.log, run.event_loader(job)),
             ("dead letters", run.dead_letters, run.dead_letter_loader(job)),

@@ -27,7 +27,6 @@ from sluice.elements import (
     add_acks,
 )
 from sluice.graph.append import AppendToLog
-from sluice.graph.load import LoadDeadLetters
 from sluice.graph.run_context import RunContext
 from sluice.graph.shuffle import BundleBuffer
 from sluice.provenance import Origin
@@ -121,7 +120,5 @@ def write_dead_letters(
     } | "Append dead letters" >> AppendToLog(
         run.dead_letters, run.dead_letter_windowing, run.retry, run.spill, run.counting_handle
     )
-    loaded = appended["load_requests"] | "Load dead letters" >> beam.ParDo(
-        LoadDeadLetters(run.dead_letter_loader(job), run.counting_handle)
-    ).with_outputs(LoadDeadLetters.ACKS, main="step_counts")
+    loaded = appended["load_requests"] | "Load dead letters" >> run.load_dead_letters(job)
     return WrittenDeadLetters((appended["step_counts"], loaded.step_counts), loaded.acks)

@@ -75,7 +75,7 @@ class LoadSegments(_LoadStep):
         """Load the segments of one request that the warehouse does not have."""
         rejected: list[Rejected] = []
         for loaded in filter(None, map(self._load, request.segments)):
-            yield _with_windows(loaded)
+            yield with_windows(loaded)
             rejected += loaded.rejected
         if rejected:
             rejected[0] = replace(rejected[0], acks=request.acks)
@@ -117,12 +117,12 @@ class BackfillSegments(_LoadStep):
         loaded = self._loader.backfill(segment) if self._loader.loads(segment.event_type) else None
         if loaded is None:
             return
-        yield _with_windows(loaded)
+        yield with_windows(loaded)
         if loaded.rejected:
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(list(loaded.rejected), self._clock()))
 
 
-def _with_windows(loaded: LoadedSegment) -> StepCounts:
+def with_windows(loaded: LoadedSegment) -> StepCounts:
     """Return the counts of a segment with the windows of its events, which are shown while the run lasts."""
     windows = [
         WindowEvents(

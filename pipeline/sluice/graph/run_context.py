@@ -12,6 +12,8 @@ from sluice.config.job import Job
 from sluice.contracts import Contract
 from sluice.elements import DEAD_LETTER
 from sluice.eventlog.log import EventLog
+from sluice.graph.load import BackfillSegments, LoadDeadLetters, LoadSegments
+from sluice.graph.load_days import BackfillDays, LoadDays
 from sluice.graph.progress import Progress
 from sluice.graph.segment_loader import SegmentLoader
 from sluice.graph.shuffle import Spill
@@ -19,7 +21,7 @@ from sluice.graph.windowing import Windowing
 from sluice.retry import RetryPolicy
 from sluice.run_state import RunHandle
 from sluice.validation.age_limits import AgeLimits
-from sluice.warehouses import Warehouse
+from sluice.warehouses import Coalescing, Warehouse
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,34 @@ class RunContext:
     def counting_handle(self) -> RunHandle | None:
         """The handle, for steps that count in the launcher's process; None if they do not."""
         return self.handle if self.in_process else None
+
+    @property
+    def coalesces(self) -> bool:
+        """Whether the segments of a day are loaded together: the input ends, and the warehouse limits the loads."""
+        warehouse = self.warehouse
+        return not self.event_windowing.live and isinstance(warehouse, Coalescing) and warehouse.coalesces
+
+    def load_events(self, job: Job) -> beam.PTransform:
+        """Return the step that loads the segments of events: LoadRequest -> step counts; `rejected`; `acks`."""
+        if self.coalesces:
+            return LoadDays(self.event_loader(job), self.clock)
+        step = LoadSegments(self.event_loader(job), self.clock, self.counting_handle)
+        return beam.ParDo(step).with_outputs(LoadSegments.REJECTED, LoadSegments.ACKS, main="step_counts")
+
+    def load_dead_letters(self, job: Job) -> beam.PTransform:
+        """Return the step that loads the segments of dead letters: LoadRequest -> step counts; `acks`."""
+        if self.coalesces:
+            return LoadDays(self.dead_letter_loader(job), self.clock, counts_alone=True)
+        step = LoadDeadLetters(self.dead_letter_loader(job), self.counting_handle)
+        return beam.ParDo(step).with_outputs(LoadDeadLetters.ACKS, main="step_counts")
+
+    def backfill(self, loader: SegmentLoader) -> beam.PTransform:
+        """Return the step that loads what the warehouse lacks: Segment -> step counts; `rejected`."""
+        if self.coalesces:
+            return BackfillDays(loader, self.clock)
+        return beam.ParDo(BackfillSegments(loader, self.clock)).with_outputs(
+            BackfillSegments.REJECTED, main="step_counts"
+        )
 
     def event_loader(self, job: Job) -> SegmentLoader:
         """Return what loads the segments of events."""

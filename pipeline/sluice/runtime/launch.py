@@ -24,7 +24,8 @@ from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.attempts import add_attempts, not_read_again
 from sluice.graph.build import build, build_load
 from sluice.graph.ledger import Report, agree, check_totals, make_report, open_totals, read_totals
-from sluice.graph.outcome import judge
+from sluice.graph.load_days import LOADS_OF_A_HISTORY, describe_loads
+from sluice.graph.outcome import judge, warnings_of
 from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
 from sluice.run_state import RunHandle
@@ -74,7 +75,10 @@ class Launch:
         report = self.make_report(read_totals(folders.totals), started)
         if not report.reconciled:
             keep_totals(report, folders.totals)
-        return judge(report, self.job, live=False) if self.reads_source else report
+        if self.reads_source:
+            return judge(report, self.job, live=False)
+        report.warnings += warnings_of(report, self.job.path)
+        return report
 
     def check_presence(self, totals: str) -> None:
         """Check that logs and totals are still there.
@@ -131,6 +135,8 @@ def run_job(
         check_source()
         records = pipeline | "Read" >> copy(source)  # Beam binds a transform to the first pipeline
         context = open_context()
+        if context.coalesces:
+            observer.show_plan(job, LOADS_OF_A_HISTORY)
         if isinstance(source, Acknowledging) and not acknowledges_in_process(pipeline.options):
             context = replace(context, acknowledge=source.acknowledge())
         build(records, job, context)
@@ -164,7 +170,10 @@ def load_log(
     """
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
-        build_load(pipeline, job, open_context())
+        context = open_context()
+        if context.coalesces:
+            observer.show_plan(job, describe_loads((context.log, context.dead_letters)))
+        build_load(pipeline, job, context)
         return None
 
     return _run_batch(Launch(job, beam_args, clock, observer, reads_source=False), build_graph)

@@ -14,6 +14,10 @@ from sluice.run_state import RunState
 class RunObserver(Protocol):
     """Opens a context for each run, which lasts as long as the run does."""
 
+    def show_plan(self, job: Job, plan: str) -> None:
+        """Show, in one line, what a run is about to do, such as how many loads it will need."""
+        ...
+
     def watch_batch(
         self, job: Job, size: int | None, progress: Progress | None
     ) -> AbstractContextManager[None]:
@@ -27,6 +31,9 @@ class RunObserver(Protocol):
 
 class SilentObserver:
     """Shows nothing."""
+
+    def show_plan(self, _job: Job, _plan: str) -> None:
+        """Do nothing."""
 
     def watch_batch(
         self, _job: Job, _size: int | None, _progress: Progress | None
