@@ -106,7 +106,10 @@ class RecordBatch:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One way in which a record breaks its contract: `path` is dotted, as in `items.0.price`; '' is the record."""
+    """One way in which a record breaks its contract.
+
+    `path` is as `sluice.contracts.path_text` writes it, such as `items.0.price`; '' is the record.
+    """
 
     code: str
     path: str

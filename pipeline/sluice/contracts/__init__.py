@@ -31,7 +31,7 @@ from sluice.contracts.value_types import (
     ValueType,
     by_type,
 )
-from sluice.contracts.walk import ITEM, Path, innermost_items, path_text, walk
+from sluice.contracts.walk import ITEM, Path, ValuePath, innermost_items, parse_path, path_text, walk
 
 __all__ = [
     "DECIMAL_PRECISION",
@@ -58,11 +58,13 @@ __all__ = [
     "Path",
     "Property",
     "Scalar",
+    "ValuePath",
     "ValueType",
     "by_type",
     "innermost_items",
     "load_contract",
     "load_contracts",
+    "parse_path",
     "path_text",
     "walk",
 ]

@@ -34,6 +34,8 @@ _WORD = re.compile(r"[^A-Za-z0-9_]")
 
 def fold_name(name: str) -> str:
     """Return the same text for names that some warehouse, file system or reader cannot tell apart."""
+    if name.isascii():
+        return name.lower()
     without_joiners = name.translate(dict.fromkeys(map(ord, _JOINERS)))
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", without_joiners).casefold())
 

@@ -7,6 +7,7 @@ way down, such as the names already taken, and one shared fold would have more p
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 
@@ -18,8 +19,14 @@ Path = tuple[str, ...]
 ITEM = "[]"
 """The part of a path that stands for every item of an array; no property can have this name."""
 
-_NEEDS_QUOTES = re.compile(r"[.\[\]\s]")
-"""What a name may hold that would make its path ambiguous in a message. Names of properties hold no double quotes."""
+ValuePath = tuple[str | int, ...]
+"""Where a value of a record is: names of members from the record down to it, and indices of items, or `ITEM`."""
+
+_PLAIN = re.compile(r"(?![0-9]+\Z)[^.\[\]\s\"\\]+")
+"""A name that is written without quotes: no other path, and no index of an item, is written in the same way."""
+
+_PART = re.compile(r"""(\[\])|(?:\A|\.)(?:([0-9]+)(?=[.\[]|\Z)|("(?:[^"\\]|\\.)*")|([^.\[\]\s"\\]+))""")
+"""A part of a written path: the items of an array, an index, a name in quotes, or a plain name."""
 
 
 def walk(properties: Iterable[Property], parent: Path = ()) -> Iterator[tuple[Path, Property]]:
@@ -40,13 +47,37 @@ def _walk_value(path: Path, prop: Property) -> Iterator[tuple[Path, Property]]:
         yield from _walk_value((*path, ITEM), prop.items)
 
 
-def path_text(path: Path) -> str:
-    """Return a path as messages show it, such as `lines[].sku`, or `lines[]."unit.price"` for a name with a dot."""
+def path_text(path: ValuePath) -> str:
+    """Return a path as text, such as `lines[].sku`, `lines.0.sku`, or `lines[]."unit.price"` for a name with a dot.
+
+    Every path has a text of its own, from which `parse_path` reads it back. A name stands in quotes, as in JSON, if it
+    is empty, a number, or has a dot, a bracket, a quote, a backslash or white space. The exception is a member that is
+    called `[]`, which is taken for the items of an array; no property can be called so.
+    """
     return "".join(part if part == ITEM else f".{_quoted(part)}" for part in path).removeprefix(".")
 
 
-def _quoted(name: str) -> str:
-    return f'"{name}"' if _NEEDS_QUOTES.search(name) else name
+def _quoted(part: str | int) -> str:
+    if isinstance(part, int) or _PLAIN.fullmatch(part):
+        return str(part)
+    return json.dumps(part, ensure_ascii=False)
+
+
+def parse_path(text: str) -> ValuePath:
+    """Return the path that `path_text` wrote as `text`; a text that it did not write is the name of one member."""
+    parts: list[str | int] = []
+    end = 0
+    while end < len(text):
+        match = _PART.match(text, end)
+        if match is None:
+            return (text,)
+        items, index, quoted, name = match.groups()
+        try:
+            parts.append(int(index) if index else json.loads(quoted) if quoted else items or name)
+        except ValueError:  # no JSON string, or more digits than Python converts
+            return (text,)
+        end = match.end()
+    return tuple(parts)
 
 
 def innermost_items(prop: Property) -> tuple[Path, Property]:

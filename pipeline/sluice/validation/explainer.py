@@ -29,6 +29,7 @@ from sluice.validation.value_checks import (
     compile_object,
     instant,
     listing,
+    make_violation,
     snippet,
 )
 
@@ -97,15 +98,15 @@ class Explainer:
             route_by = self.route_by or ""
             got = snippet(value.get(route_by, ABSENT))
             return Explanation(
-                None, None, None, (Violation("unknown_type", route_by, self.known_types, got),)
+                None, None, None, (make_violation("unknown_type", (route_by,), self.known_types, got),)
             )
         violations: list[Violation] = []
-        self.checks[contract.event_type](value, "", violations)
+        self.checks[contract.event_type](value, (), violations)
         if self.route_by is not None and type(value) is DuplicateKeys:
             for name, earlier in value.earlier:
                 if name == self.route_by and earlier != contract.event_type:
                     expected = f"{contract.event_type}, as where the key is repeated"
-                    violations.append(Violation("enum", name, expected, snippet(earlier)))
+                    violations.append(make_violation("enum", (name,), expected, snippet(earlier)))
         return Explanation(contract.event_type, contract, _event_time(contract, value), tuple(violations))
 
     def _contract(self, value: Mapping[str, Any]) -> Contract | None:

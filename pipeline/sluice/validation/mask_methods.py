@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sluice.contracts import Mask
+from sluice.contracts import Mask, ValuePath
 from sluice.contracts.patterns import UUID_PATTERN
 
 BY_STRENGTH: Sequence[Mask] = ("truncate_ip", "hash", "drop")
@@ -33,14 +33,14 @@ encode = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class MaskedValues:
-    """What was masked in one record: the paths, such as `items[].email`, and the raw texts that were there."""
+    """What was masked in one record: paths, with `ITEM` for the items of an array, and the raw texts at them."""
 
-    paths: set[str] = field(default_factory=set)
+    paths: set[ValuePath] = field(default_factory=set)
     raw_texts: list[str] = field(default_factory=list)
     has_repeated_keys: bool = False
     """A key occurs twice in one object; only its last value was masked and stored."""
 
-    def add(self, path: str, raw_text: str) -> None:
+    def add(self, path: ValuePath, raw_text: str) -> None:
         """Note that `raw_text` was at `path`."""
         self.paths.add(path)
         self.raw_texts.append(raw_text)
@@ -51,7 +51,7 @@ class MaskedValues:
         return bool(self.paths) or self.has_repeated_keys
 
 
-MaskFunction = Callable[[bytes | msgspec.Raw, str, MaskedValues], msgspec.Raw | None]
+MaskFunction = Callable[[bytes | msgspec.Raw, ValuePath, MaskedValues], msgspec.Raw | None]
 """JSON text of a value, its path and what was masked so far -> the text that replaces it; None removes the member."""
 
 
@@ -64,7 +64,7 @@ def compile_methods(key: bytes) -> Mapping[Mask, MaskFunction]:
         copy.update(value)
         return copy.digest()
 
-    def hash_value(raw: bytes | msgspec.Raw, path: str, masked: MaskedValues) -> msgspec.Raw | None:
+    def hash_value(raw: bytes | msgspec.Raw, path: ValuePath, masked: MaskedValues) -> msgspec.Raw | None:
         text = string_content(raw)
         masked.add(path, bytes(raw).decode() if text is None else text)
         if text is None:
@@ -74,7 +74,7 @@ def compile_methods(key: bytes) -> Mapping[Mask, MaskFunction]:
             return msgspec.Raw(encode(digest(text.encode("utf-8", "surrogatepass")).hex()))
         return msgspec.Raw(encode(_uuid8(digest(text.lower().encode()))))
 
-    def truncate_ip(raw: bytes | msgspec.Raw, path: str, masked: MaskedValues) -> msgspec.Raw | None:
+    def truncate_ip(raw: bytes | msgspec.Raw, path: ValuePath, masked: MaskedValues) -> msgspec.Raw | None:
         text = string_content(raw)
         network = None if text is None else _network(text)
         if text is None or network is None:
@@ -82,7 +82,7 @@ def compile_methods(key: bytes) -> Mapping[Mask, MaskFunction]:
         masked.add(path, text)
         return msgspec.Raw(encode(network))
 
-    def drop(raw: bytes | msgspec.Raw, path: str, masked: MaskedValues) -> msgspec.Raw | None:
+    def drop(raw: bytes | msgspec.Raw, path: ValuePath, masked: MaskedValues) -> msgspec.Raw | None:
         text = string_content(raw)
         masked.add(path, bytes(raw).decode() if text is None else text)
         return None

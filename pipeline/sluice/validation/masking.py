@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import unquote
 
-from sluice.contracts import ITEM, Contract, Mask, Path, Property, path_text, walk
+from sluice.contracts import ITEM, Contract, Mask, Path, Property, ValuePath, parse_path, path_text, walk
+from sluice.contracts.names import fold_name
 from sluice.elements import Rejected, Violation
 from sluice.errors import ConfigError
 from sluice.provenance import KAFKA_KEY, ORDERING_KEY, Origin
@@ -42,14 +43,14 @@ def is_masked(contracts: Iterable[Contract]) -> bool:
     return any(prop.mask for contract in contracts for _, prop in walk(contract.properties))
 
 
-def without_limits(contract: Contract, paths: frozenset[str]) -> Contract:
-    """Return `contract` for records in which the values at `paths`, such as `items[].email`, are masked already.
+def without_limits(contract: Contract, paths: frozenset[ValuePath]) -> Contract:
+    """Return `contract` for records in which the values at `paths` are masked already.
 
     These values have no limits any more, and are not masked again.
     """
 
     def loosen(prop: Property, path: Path) -> Property:
-        if path_text(path) in paths:
+        if path in paths:
             return replace(prop.unlimited(), mask=None)
         if prop.items is not None:
             return replace(prop, items=loosen(prop.items, (*path, ITEM)))
@@ -72,7 +73,7 @@ class Masking:
         self,
         contracts: Mapping[str, Contract],
         key: bytes,
-        already_masked: frozenset[str],
+        already_masked: frozenset[ValuePath],
         safe_attributes: Collection[str],
     ) -> None:
         """Compile `contracts` by event type."""
@@ -116,7 +117,7 @@ class Masking:
             violations=tuple(
                 _masked_violation(violation, revealing, raw_texts) for violation in rejected.violations
             ),
-            masked=rejected.masked | masked.paths,
+            masked=rejected.masked | {path_text(path) for path in masked.paths},
         )
 
     def _masked_origin(self, origin: Origin, masker: RecordMasker, raw_texts: _RawTexts) -> Origin:
@@ -130,7 +131,7 @@ class Masking:
             base = _base_name(name)
             if base in self._safe and not raw_texts.occur_in(value):
                 attributes[name] = value
-            elif base in self._safe or base in _KEYS or base.casefold() in masker.names:
+            elif base in self._safe or base in _KEYS or fold_name(base) in masker.names:
                 attributes[name] = self._hashed(value)
         uri, message_id = origin.uri, origin.message_id
         if raw_texts.occur_in(uri):
@@ -141,7 +142,7 @@ class Masking:
         return replace(origin, attributes=attributes, uri=uri, message_id=message_id)
 
     def _hashed(self, value: str) -> str:
-        return str(string_content(self._hash(encode(value), "", MaskedValues()) or b'""'))
+        return str(string_content(self._hash(encode(value), (), MaskedValues()) or b'""'))
 
 
 def _base_name(name: str) -> str:
@@ -153,12 +154,12 @@ def compile_masking(
     contracts: Mapping[str, Contract],
     route_by: str | None,
     key: bytes | None,
-    already_masked: frozenset[str] = frozenset(),
+    already_masked: frozenset[ValuePath] = frozenset(),
     safe_attributes: Collection[str] = (),
 ) -> Masking | None:
     """Compile what masks the records of `contracts` (event type -> contract); None if they mask nothing.
 
-    Values at the paths in `already_masked`, such as `items[].email`, are not changed. Attributes with the names in
+    Values at the paths in `already_masked` are not changed. Attributes with the names in
     `safe_attributes` hold no values to mask.
 
     Raises:
@@ -186,10 +187,8 @@ class _RevealingViolations:
 
     def __init__(self, properties: Sequence[Property]) -> None:
         paths = [path for path, prop in walk(properties) if prop.mask]
-        self._masked = {_place(_violation_path(path)) for path in paths}
-        self._ancestors = {
-            _place(_violation_path(path[:depth])) for path in paths for depth in range(len(path))
-        }
+        self._masked = set(paths)
+        self._ancestors = {path[:depth] for path in paths for depth in range(len(path))}
         self._depths = range(1, max(map(len, self._masked)) + 1)
 
     def __contains__(self, violation: Violation) -> bool:
@@ -200,15 +199,9 @@ class _RevealingViolations:
         return violation.code == "type" and place in self._ancestors
 
 
-def _violation_path(path: Path) -> str:
-    """Return `path` as violations write it, such as `items.0.email`."""
-    return ".".join("0" if part == ITEM else part for part in path)
-
-
-def _place(violation_path: str) -> tuple[str, ...]:
-    """Return the parts of a violation's path, the same for all items of an array."""
-    parts = violation_path.split(".") if violation_path else []
-    return tuple(ITEM if part.isdigit() else part for part in parts)
+def _place(violation_path: str) -> ValuePath:
+    """Return the path of a violation, the same for all items of an array."""
+    return tuple(ITEM if isinstance(part, int) else part for part in parse_path(violation_path))
 
 
 class _RawTexts:
@@ -246,12 +239,12 @@ def _masked_violation(
 
 
 def _masked_names(contracts: Iterable[Contract]) -> dict[str, Mask]:
-    """Return the names and aliases of masked properties, in lower case, with the strongest of their methods."""
+    """Return the names and aliases of masked properties, folded, with the strongest of their methods."""
     names: dict[str, Mask] = {}
     for contract in contracts:
         for path, prop in walk(contract.properties):
             if prop.mask:
                 name = next(part for part in reversed(path) if part != ITEM)
-                for key in (name.casefold(), *(alias.casefold() for alias in prop.aliases)):
+                for key in map(fold_name, (name, *prop.aliases)):
                     names[key] = max(prop.mask, names.get(key, prop.mask), key=BY_STRENGTH.index)
     return names

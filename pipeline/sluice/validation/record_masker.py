@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from sluice.contracts import ITEM, REPAIRED_KEY, Mask, Property, walk
+from sluice.contracts import ITEM, REPAIRED_KEY, Mask, Property, ValuePath, walk
+from sluice.contracts.names import fold_name
 from sluice.formats.json_syntax import NOT_JSON
 from sluice.validation.decoder import too_deep
 from sluice.validation.mask_methods import MaskedValues, MaskFunction, encode
@@ -30,11 +31,11 @@ class RecordMasker:
         properties: Sequence[Property],
         methods: Mapping[Mask, MaskFunction],
         names: Mapping[str, Mask],
-        already_masked: frozenset[str],
+        already_masked: frozenset[ValuePath],
     ) -> None:
         """Compile `properties`.
 
-        `names` are those of masked properties, in lower case, for members that the contract does not declare; values
+        `names` are those of masked properties, folded, for members that the contract does not declare; values
         at the paths in `already_masked` are not changed.
         """
         self.names = names
@@ -42,9 +43,10 @@ class RecordMasker:
         self._methods = methods
         ancestors = {part for path, prop in walk(properties) if prop.mask for part in path if part != ITEM}
         tokens = b"|".join(re.escape(name.encode()) for name in sorted({*names, *ancestors}))
-        # A key may be written with escapes, so a backslash requires a closer look.
+        # A key may be written with escapes, and letters outside ASCII may fold to one of them, so a backslash and such
+        # letters require a closer look.
         self._may_concern = re.compile(
-            rb'"(?:%b)"|"%b"|\\' % (tokens, REPAIRED_KEY.encode()), re.IGNORECASE
+            rb'"(?:%b)"|"%b"|[\\\x80-\xff]' % (tokens, REPAIRED_KEY.encode()), re.IGNORECASE
         ).search
         self._mask_any_object = self._object(())
         self._mask_any_array = self._array(self._mask_anything, has_masked=False)
@@ -73,14 +75,16 @@ class RecordMasker:
     def _mask(self, record: bytes, masked: MaskedValues) -> bytes:
         if self._may_concern(record) is None:
             return record
-        changed = self._mask_root(msgspec.json.format(record, indent=-1), "", masked)
+        changed = self._mask_root(msgspec.json.format(record, indent=-1), (), masked)
         return bytes(changed) if masked.changed and changed is not None else record
 
     def _object(self, properties: Sequence[Property]) -> MaskFunction:
         """Compile what masks an object with `properties`, which may have other members, too."""
         declared = {prop.name: self._value(prop) for prop in properties}
 
-        def mask_members(raw: bytes | msgspec.Raw, path: str, masked: MaskedValues) -> msgspec.Raw | None:
+        def mask_members(
+            raw: bytes | msgspec.Raw, path: ValuePath, masked: MaskedValues
+        ) -> msgspec.Raw | None:
             members = _decode_members(raw)
             if len(encode(members)) != len(raw) and _has_repeated_keys(raw):
                 masked.has_repeated_keys = True
@@ -89,7 +93,7 @@ class RecordMasker:
                 mask = declared[name] if name in declared else self._undeclared(name)
                 if mask is None or bytes(value) == b"null":
                     continue
-                here = f"{path}.{name}" if path else name
+                here = (*path, name)
                 if here in self._already_masked:
                     continue
                 replacement = mask(value, here, masked)
@@ -106,8 +110,8 @@ class RecordMasker:
     def _array(self, mask_item: MaskFunction, has_masked: bool) -> MaskFunction:
         """Compile what masks an array; with `has_masked`, its items are declared to contain masked values."""
 
-        def mask_items(raw: bytes | msgspec.Raw, path: str, masked: MaskedValues) -> msgspec.Raw | None:
-            here = f"{path}[]"
+        def mask_items(raw: bytes | msgspec.Raw, path: ValuePath, masked: MaskedValues) -> msgspec.Raw | None:
+            here = (*path, ITEM)
             if here in self._already_masked:
                 return msgspec.Raw(bytes(raw))
             items = [
@@ -124,7 +128,7 @@ class RecordMasker:
         """Apply `mask` to values that begin with `opening` and concern it; hash values of another form as a whole."""
         hash_value = self._methods["hash"]
 
-        def mask_form(raw: bytes | msgspec.Raw, path: str, masked: MaskedValues) -> msgspec.Raw | None:
+        def mask_form(raw: bytes | msgspec.Raw, path: ValuePath, masked: MaskedValues) -> msgspec.Raw | None:
             text = bytes(raw)
             if not text.startswith(opening):
                 return hash_value(text, path, masked)
@@ -161,10 +165,12 @@ class RecordMasker:
     def _undeclared(self, name: str) -> MaskFunction:
         if name == REPAIRED_KEY:
             return _drop_received_line
-        method = self.names.get(name.casefold())
+        method = self.names.get(fold_name(name))
         return self._mask_anything if method is None else self._methods[method]
 
-    def _mask_anything(self, raw: bytes | msgspec.Raw, path: str, masked: MaskedValues) -> msgspec.Raw | None:
+    def _mask_anything(
+        self, raw: bytes | msgspec.Raw, path: ValuePath, masked: MaskedValues
+    ) -> msgspec.Raw | None:
         text = bytes(raw)
         if text.startswith(b"{"):
             return self._mask_any_object(text, path, masked)
@@ -177,14 +183,16 @@ def _always(_: bytes) -> bool:
     return True
 
 
-def _drop_received_line(raw: bytes | msgspec.Raw, path: str, masked: MaskedValues) -> msgspec.Raw | None:
+def _drop_received_line(
+    raw: bytes | msgspec.Raw, path: ValuePath, masked: MaskedValues
+) -> msgspec.Raw | None:
     """Remove the line as received from the note of a repaired line, since it cannot be searched."""
     try:
         members = _decode_members(raw)
     except msgspec.ValidationError:
         return msgspec.Raw(bytes(raw))
     if members.pop("line", None) is not None:
-        masked.paths.add(f"{path}.line")
+        masked.paths.add((*path, "line"))
     return msgspec.Raw(encode(members))
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sluice.contracts import Contract
+from sluice.contracts import Contract, parse_path
 from sluice.elements import LogKey, RecordBatch, Rejected, StepCounts, Violation, bound_names
 from sluice.formats.delivery import with_delivery
 from sluice.formats.joined_records import separate_records
@@ -107,10 +107,11 @@ class RecordDecoder:
         `masked` are masked already; the limits of their contracts do not apply to them, since the raw values have met
         them.
         """
-        if masked:
-            contracts = {name: without_limits(contract, masked) for name, contract in contracts.items()}
+        paths = frozenset(map(parse_path, masked))
+        if paths:
+            contracts = {name: without_limits(contract, paths) for name, contract in contracts.items()}
         self._masked = masked
-        self._masking = compile_masking(contracts, route_by, key, masked, safe_attributes=safe_attributes)
+        self._masking = compile_masking(contracts, route_by, key, paths, safe_attributes=safe_attributes)
         self._mask = {} if self._masking is None else self._masking.lines
         compiled = compile_decoder(contracts, route_by)
         self._decode = compiled.decode

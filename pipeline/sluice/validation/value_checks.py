@@ -17,15 +17,17 @@ from sluice.contracts import (
     INT64_MAX,
     INT64_MIN,
     Property,
+    ValuePath,
     ValueType,
     by_type,
+    path_text,
 )
 from sluice.contracts.patterns import UUID_PATTERN, compile_pattern
 from sluice.elements import Violation
 from sluice.errors import ContractError
 
-Check = Callable[[Any, str, list[Violation]], None]
-"""Value, its dotted path, and the list to which violations are added. The value is never absent or null."""
+Check = Callable[[Any, ValuePath, list[Violation]], None]
+"""Value, its path in the record, and the list to which violations are added. The value is never absent or null."""
 
 _SNIPPET = 100
 _LISTED = 100
@@ -81,6 +83,11 @@ def instant(value: Any) -> datetime | None:
         return None
 
 
+def make_violation(code: str, path: ValuePath, expected: str, got: str) -> Violation:
+    """Return a violation at `path`, which it has as text."""
+    return Violation(code, path_text(path), expected, got)
+
+
 def compile_object(properties: Iterable[Property]) -> Check:
     """Compile the check of an object; a required member must be present, and it and one not nullable not null."""
     properties = tuple(properties)
@@ -88,26 +95,25 @@ def compile_object(properties: Iterable[Property]) -> Check:
     not_null = {prop.name for prop in properties if not prop.nullable}
     by_name = {name: (expected, check) for name, expected, check in members}
 
-    def check_members(value: dict[str, Any], path: str, violations: list[Violation]) -> None:
-        prefix = f"{path}." if path else ""
+    def check_members(value: dict[str, Any], path: ValuePath, violations: list[Violation]) -> None:
         for name, expected, check in members:
             member = value.get(name, ABSENT)
             if member is not ABSENT and (member is not None or name in not_null):
-                check(member, prefix + name, violations)
+                check(member, (*path, name), violations)
             elif expected:
-                violations.append(Violation("missing", prefix + name, expected, snippet(member)))
+                violations.append(make_violation("missing", (*path, name), expected, snippet(member)))
         if type(value) is DuplicateKeys:
             for name, earlier in value.earlier:
                 if name in by_name and (earlier is not None or name in not_null):
-                    by_name[name][1](earlier, prefix + name, violations)
+                    by_name[name][1](earlier, (*path, name), violations)
                 elif name in by_name and by_name[name][0]:
-                    violations.append(Violation("missing", prefix + name, by_name[name][0], "null"))
+                    violations.append(make_violation("missing", (*path, name), by_name[name][0], "null"))
 
-    def check_object(value: Any, path: str, violations: list[Violation]) -> None:
+    def check_object(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if isinstance(value, dict):
             check_members(value, path, violations)
         else:
-            violations.append(Violation("type", path, "an object", snippet(value)))
+            violations.append(make_violation("type", path, "an object", snippet(value)))
 
     return check_object
 
@@ -161,15 +167,15 @@ def _string(prop: Property) -> Check:
     limited = prop.min_length is not None or prop.max_length is not None
     low, high = prop.min_length or 0, float("inf") if prop.max_length is None else prop.max_length
 
-    def check(value: Any, path: str, violations: list[Violation]) -> None:
+    def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if type(value) is not str:
-            violations.append(Violation("type", path, _NAMES[prop.type], snippet(value)))
+            violations.append(make_violation("type", path, _NAMES[prop.type], snippet(value)))
             return
         if matches is not None and not matches(value):
-            violations.append(Violation("format", path, form, snippet(value)))
+            violations.append(make_violation("format", path, form, snippet(value)))
         if limited and not low <= len(value) <= high:
             length = _bounds(prop.min_length, prop.max_length, " characters")
-            violations.append(Violation("length", path, length, f"{len(value)} characters"))
+            violations.append(make_violation("length", path, length, f"{len(value)} characters"))
 
     return check
 
@@ -177,11 +183,11 @@ def _string(prop: Property) -> Check:
 def _enum(prop: Property) -> Check:
     expected, allowed, value_type = expectation(prop), frozenset(prop.enum), type(prop.enum[0])
 
-    def check(value: Any, path: str, violations: list[Violation]) -> None:
+    def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if type(value) is not value_type:
-            violations.append(Violation("type", path, expected, snippet(value)))
+            violations.append(make_violation("type", path, expected, snippet(value)))
         elif value not in allowed:
-            violations.append(Violation("enum", path, expected, snippet(value)))
+            violations.append(make_violation("enum", path, expected, snippet(value)))
 
     return check
 
@@ -192,13 +198,13 @@ def _integer(prop: Property) -> Check:
     limits = (prop.minimum, prop.maximum)
     bounds = _bounds(low, high) if limits == (None, None) else _bounds(*limits)
 
-    def check(value: Any, path: str, violations: list[Violation]) -> None:
+    def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if type(value) is Number and value.text.lstrip("-").isdigit():
-            violations.append(Violation("range", path, bounds, snippet(value)))
+            violations.append(make_violation("range", path, bounds, snippet(value)))
         elif type(value) is not int:
-            violations.append(Violation("type", path, "an integer", snippet(value)))
+            violations.append(make_violation("type", path, "an integer", snippet(value)))
         elif not low <= value <= high:
-            violations.append(Violation("range", path, bounds, snippet(value)))
+            violations.append(make_violation("range", path, bounds, snippet(value)))
 
     return check
 
@@ -209,13 +215,13 @@ def _float(prop: Property) -> Check:
     bounded = prop.minimum is not None or prop.maximum is not None
     bounds = _bounds(prop.minimum, prop.maximum) if bounded else _DOUBLE
 
-    def check(value: Any, path: str, violations: list[Violation]) -> None:
+    def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if type(value) not in (int, Number):
-            violations.append(Violation("type", path, "a number", snippet(value)))
+            violations.append(make_violation("type", path, "a number", snippet(value)))
         elif not _is_double(value):
-            violations.append(Violation("range", path, _DOUBLE, snippet(value)))
+            violations.append(make_violation("range", path, _DOUBLE, snippet(value)))
         elif not low <= float(value if type(value) is int else value.text) <= high:
-            violations.append(Violation("range", path, bounds, snippet(value)))
+            violations.append(make_violation("range", path, bounds, snippet(value)))
 
     return check
 
@@ -238,15 +244,17 @@ def _decimal(prop: Property) -> Check:
     low = None if prop.minimum is None else Decimal(str(prop.minimum))
     high = None if prop.maximum is None else Decimal(str(prop.maximum))
 
-    def check(value: Any, path: str, violations: list[Violation]) -> None:
+    def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if type(value) not in (int, Number):
-            violations.append(Violation("type", path, "a number", snippet(value)))
+            violations.append(make_violation("type", path, "a number", snippet(value)))
             return
         number = _exact_decimal(value)
         if number is None:
-            violations.append(Violation("range", path, _DECIMAL, snippet(value)))
+            violations.append(make_violation("range", path, _DECIMAL, snippet(value)))
         elif (low is not None and number < low) or (high is not None and number > high):
-            violations.append(Violation("range", path, _bounds(prop.minimum, prop.maximum), snippet(value)))
+            violations.append(
+                make_violation("range", path, _bounds(prop.minimum, prop.maximum), snippet(value))
+            )
 
     return check
 
@@ -269,9 +277,9 @@ def _exact_decimal(value: int | Number) -> Decimal | None:
 
 
 def _boolean(prop: Property) -> Check:
-    def check(value: Any, path: str, violations: list[Violation]) -> None:
+    def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if type(value) is not bool:
-            violations.append(Violation("type", path, expectation(prop), snippet(value)))
+            violations.append(make_violation("type", path, expectation(prop), snippet(value)))
 
     return check
 
@@ -279,17 +287,19 @@ def _boolean(prop: Property) -> Check:
 def _timestamp(prop: Property) -> Check:
     expected = expectation(prop)
 
-    def check(value: Any, path: str, violations: list[Violation]) -> None:
+    def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if type(value) is not str:
-            violations.append(Violation("type", path, expected, snippet(value)))
+            violations.append(make_violation("type", path, expected, snippet(value)))
         elif instant(value) is None:
             try:
                 msgspec.convert(value, datetime)
             except msgspec.ValidationError:
-                violations.append(Violation("format", path, expected, snippet(value)))
+                violations.append(make_violation("format", path, expected, snippet(value)))
             else:
                 violations.append(
-                    Violation("range", path, "an instant of the years 0001 to 9999 in UTC", snippet(value))
+                    make_violation(
+                        "range", path, "an instant of the years 0001 to 9999 in UTC", snippet(value)
+                    )
                 )
 
     return check
@@ -298,14 +308,14 @@ def _timestamp(prop: Property) -> Check:
 def _date(prop: Property) -> Check:
     expected = expectation(prop)
 
-    def check(value: Any, path: str, violations: list[Violation]) -> None:
+    def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if type(value) is not str:
-            violations.append(Violation("type", path, expected, snippet(value)))
+            violations.append(make_violation("type", path, expected, snippet(value)))
             return
         try:
             msgspec.convert(value, date)
         except msgspec.ValidationError:
-            violations.append(Violation("format", path, expected, snippet(value)))
+            violations.append(make_violation("format", path, expected, snippet(value)))
 
     return check
 
@@ -319,17 +329,17 @@ def _array(prop: Property) -> Check:
     low, high = prop.min_length or 0, float("inf") if prop.max_length is None else prop.max_length
     length = _bounds(prop.min_length, prop.max_length, " items")
 
-    def check(value: Any, path: str, violations: list[Violation]) -> None:
+    def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if type(value) is not list:
-            violations.append(Violation("type", path, "an array", snippet(value)))
+            violations.append(make_violation("type", path, "an array", snippet(value)))
             return
         if not low <= len(value) <= high:
-            violations.append(Violation("length", path, length, f"{len(value)} items"))
+            violations.append(make_violation("length", path, length, f"{len(value)} items"))
         for index, item in enumerate(value):
             if item is not None:
-                check_item(item, f"{path}.{index}", violations)
+                check_item(item, (*path, index), violations)
             elif required:
-                violations.append(Violation("missing", f"{path}.{index}", expected, "null"))
+                violations.append(make_violation("missing", (*path, index), expected, "null"))
 
     return check
 
@@ -337,23 +347,23 @@ def _array(prop: Property) -> Check:
 def _json(prop: Property) -> Check:
     """Compile the check of an object of any shape, whose numbers must be in the range that warehouses have."""
 
-    def check(value: Any, path: str, violations: list[Violation]) -> None:
+    def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if not isinstance(value, dict):
-            violations.append(Violation("type", path, expectation(prop), snippet(value)))
+            violations.append(make_violation("type", path, expectation(prop), snippet(value)))
             return
-        todo: list[tuple[str, Any]] = [(path, value)]
+        todo: list[tuple[ValuePath, Any]] = [(path, value)]
         while todo:
             where, node = todo.pop()
             if isinstance(node, dict):
                 earlier = node.earlier if isinstance(node, DuplicateKeys) else ()
-                todo.extend((f"{where}.{name}", member) for name, member in (*node.items(), *earlier))
+                todo.extend(((*where, name), member) for name, member in (*node.items(), *earlier))
             elif isinstance(node, list):
-                todo.extend((f"{where}.{index}", item) for index, item in enumerate(node))
+                todo.extend(((*where, index), item) for index, item in enumerate(node))
             elif type(node) is Number and not _is_double(node):
-                violations.append(Violation("range", where, _DOUBLE, snippet(node)))
+                violations.append(make_violation("range", where, _DOUBLE, snippet(node)))
             elif type(node) is Number and node.text.lstrip("-").isdigit():
                 violations.append(
-                    Violation("range", where, "an integer of at most 4300 digits", snippet(node))
+                    make_violation("range", where, "an integer of at most 4300 digits", snippet(node))
                 )
 
     return check
