@@ -80,6 +80,7 @@ def test_presence_of_the_log_is_checked_seldom(tmp_path: Path) -> None:
     store = CountedListings(str(tmp_path))
     log = make_log(store)
     log.open()
+    store.listings = 0
     for minute in range(3):
         log.append("order", MINUTE + 60 * minute, 0, [b"1"])
     assert store.listings == 4

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sluice.errors import ConfigError, StorageError
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.type_log import TypeLog
 from sluice.storage import open_store
+from sluice.storage.local import LocalStore
 
 
 def content() -> Callable[[bytes], bytes]:
@@ -146,3 +148,81 @@ def test_name_that_would_leave_the_folder_is_rejected(name: str) -> None:
     assert (
         str(caught.value) == f"{name!r}: expected letters, digits, '_', '.' and '-' in an event type's name"
     )
+
+
+DEAD = TypeLog("", "dead_letter", "content", content)
+
+
+@pytest.mark.parametrize(
+    ("type_log", "path"),
+    [
+        (ORDER, "order/2026/08/13/14/07/order_2026081314070001.json"),
+        (ORDER, "order/0001/01/01/00/00/order_0001010100000099.json"),
+        (DEAD, "2026/08/13/14/07/dead_letter_2026081314070002.json"),
+    ],
+)
+def test_log_with_segments_and_without_settings_is_refused(
+    tmp_path: Path, type_log: TypeLog, path: str
+) -> None:
+    """Its settings are not known: it could have other shards, or another deduplication key."""
+    store = open_store(str(tmp_path))
+    log = EventLog(store, {type_log.name: type_log}, shards=2)
+    assert store.create(path, b"1\n")
+    settings = {"format": 1, "event_type": type_log.name, "identity": "content", "shards": 2}
+    text = json.dumps(settings, separators=(",", ":"))
+    with pytest.raises(StorageError) as caught:
+        log.open()
+    assert str(caught.value) == (
+        f"{tmp_path}/{type_log.settings_path}: expected the settings of this log, since it has {tmp_path}/{path}, got "
+        "none; restore the file, or, if the log was always written with the settings of this job, create it with "
+        f"{text}"
+    )
+    assert sorted(contents(tmp_path)) == [path]
+    (tmp_path / type_log.settings_path).write_text(text)
+    log.open()
+
+
+@pytest.mark.parametrize(
+    ("type_log", "path"),
+    [
+        (ORDER, "user/2026/08/13/14/07/user_2026081314070001.json"),
+        (ORDER, "order/2026/08/13/14/07/user_2026081314070001.json"),
+        (ORDER, "order/notes.txt"),
+        (ORDER, "order/sub/2026/08/13/14/07/order_2026081314070001.json"),
+        (DEAD, "redelivery/2026/08/13/14/07/redelivery_2026081314070001.json"),
+        (DEAD, "dead_letter/2026/08/13/14/07/dead_letter_2026081314070001.json"),
+        (DEAD, "9.json"),
+    ],
+)
+def test_files_of_others_are_no_segments_of_a_new_log(tmp_path: Path, type_log: TypeLog, path: str) -> None:
+    store = open_store(str(tmp_path))
+    assert store.create(path, b"1\n")
+    EventLog(store, {type_log.name: type_log}).open()
+    assert sorted(contents(tmp_path)) == sorted([path, type_log.settings_path])
+
+
+def test_new_log_looks_no_further_than_its_years(tmp_path: Path) -> None:
+    class Walked(LocalStore):
+        def walk(self, folder: str = "") -> Iterator[str]:
+            for path in super().walk(folder):
+                walked.append(path)
+                yield path
+
+    walked: list[str] = []
+    for name in ("2026.txt", "a", "b", "c"):
+        (tmp_path / name).write_text("x")
+    EventLog(Walked(str(tmp_path)), {"dead_letter": DEAD}).open()
+    assert walked == ["2026.txt", "a"]
+
+
+def test_log_that_another_run_creates_meanwhile_is_opened(tmp_path: Path) -> None:
+    class Overtaken(LocalStore):
+        def walk(self, folder: str = "") -> Iterator[str]:
+            other = EventLog(LocalStore(self.root), {"order": ORDER})
+            other.open()
+            other.append("order", 1_786_630_020, 0, [b"1"])
+            yield from super().walk(folder)
+
+    EventLog(Overtaken(str(tmp_path)), {"order": ORDER}).open()
+    with pytest.raises(ConfigError, match="shards"):
+        EventLog(Overtaken(str(tmp_path)), {"order": ORDER}, shards=2).open()

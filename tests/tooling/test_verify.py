@@ -52,18 +52,22 @@ def event(number: int, minute: int = MINUTE) -> bytes:
 
 
 class LoadedLog:
-    """A job whose log has three minutes of clicks in two shards, all loaded into SQLite."""
+    """A job whose log has three minutes of clicks in two shards, all loaded into SQLite.
 
-    def __init__(self, folder: Path, minutes: int = 3) -> None:
+    The logs are below `root`, by default in `folder`, where the database is.
+    """
+
+    def __init__(self, folder: Path, minutes: int = 3, root: str | None = None) -> None:
         self.folder = folder
+        root = str(folder) if root is None else root
         self.job = Job(
             name="test",
             contracts={"click": CLICK},
             route_by=None,
             source=Url("none"),
-            files=Url(str(folder / "files")),
+            files=Url(f"{root}/files"),
             warehouse=Url(f"sqlite:///{folder}/w.db"),
-            dead_letters=Url(str(folder / "dead")),
+            dead_letters=Url(f"{root}/dead"),
             windows=Windows(shards=SHARDS),
         )
         self.log = EventLog(open_store(self.job.files), {"click": TypeLog.of(CLICK)}, SHARDS)

@@ -14,6 +14,7 @@ import msgspec
 
 from sluice.contracts import Contract
 from sluice.errors import ConfigError, StorageError
+from sluice.eventlog.paths import parse_segment_path
 from sluice.storage import Store
 from sluice.validation.content import ContentFunction, compile_content
 from sluice.validation.deduplication_keys import KeyFunction, compile_deduplication_key
@@ -78,13 +79,41 @@ def open_type_log(store: Store, event_type: str, type_log: TypeLog, shards: int)
 
     Raises:
         ConfigError: the log was created with other shards or another deduplication key than the job's.
-        StorageError: the store cannot be written, or the file is not a settings file.
+        StorageError: the store cannot be written, the file is not a settings file, or there is none beside segments.
 
     """
     settings = _settings(event_type, type_log, shards)
+    _check_new(store, type_log, settings)
     text = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
     if not store.create(type_log.settings_path, text):
         check_settings(store, event_type, type_log, shards)
+
+
+def _check_new(store: Store, type_log: TypeLog, settings: Mapping[str, object]) -> None:
+    """Refuse a log that has segments and no settings file: another one could say other shards or another key."""
+    if LOG_FILE in store.list(type_log.folder):
+        return
+    segment = first_segment(store, type_log)
+    # Another run may have created the log since it was listed.
+    if segment is not None and LOG_FILE not in store.list(type_log.folder):
+        message = (
+            f"{store.url(type_log.settings_path)}: expected the settings of this log, since it has {store.url(segment)}"
+            ", got none; restore the file, or, if the log was always written with the settings of this job, create it "
+            f"with {msgspec.json.encode(settings).decode()}"
+        )
+        raise StorageError(message)
+
+
+def first_segment(store: Store, type_log: TypeLog) -> str | None:
+    """Return the path of a segment of `type_log`; None if there is none."""
+    start = len(type_log.folder) + 1 if type_log.folder else 0
+    for path in store.walk(type_log.folder):
+        name = parse_segment_path(path)
+        if name is not None and (name.folder, name.name) == (type_log.folder, type_log.name):
+            return path
+        if path[start : start + 1] > "9":  # behind the folders of years, where other logs may lie
+            return None
+    return None
 
 
 def check_settings(store: Store, event_type: str, type_log: TypeLog, shards: int) -> None:

@@ -21,7 +21,7 @@ from sluice.errors import SluiceError, StorageError
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_file
 from sluice.eventlog.placement import PlacementCheck, compile_placement_check
-from sluice.eventlog.type_log import LOG_FILE, TypeLog, check_settings
+from sluice.eventlog.type_log import LOG_FILE, TypeLog, check_settings, first_segment
 from sluice.validation.deduplication_keys import KeyFunction, shard_of
 
 _READERS = 16
@@ -85,7 +85,7 @@ def _verify_settings(log: EventLog, event_type: str, type_log: TypeLog) -> Verif
     try:
         if LOG_FILE in log.store.list(folder):
             check_settings(log.store, event_type, type_log, log.shards)
-        elif any(parse_segment_path(path) for path in islice(log.store.walk(folder), 1)):
+        elif first_segment(log.store, type_log) is not None:
             path = log.store.url(type_log.settings_path)
             return VerifiedFolder(
                 problems=[f"{path}: expected the settings of the log, got none; restore it"]

@@ -22,7 +22,7 @@ class LocalStore(Rooted):
         try:
             with os.scandir(self.url(folder)) as entries:
                 return sorted(entry.name for entry in entries if is_visible(entry.name) and entry.is_file())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise failure(self, "list", f"{folder}/", error) from error
@@ -32,7 +32,7 @@ class LocalStore(Rooted):
         try:
             with os.scandir(self.url(folder)) as scan:
                 entries = sorted((entry.name, entry.is_dir()) for entry in scan if is_visible(entry.name))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise failure(self, "list", f"{folder}/", error) from error
