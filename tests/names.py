@@ -46,3 +46,38 @@ ALLOWED_NAMES = (
     *("x" * 63, "x" * 64, "é" * 32, "y" * 127, "z" * 255, "w" * 300, "v" * 1000),
 )
 """No two of them fold to the same name."""
+
+
+WORDS_OF_SCHEMAS = (
+    *("$ref", "$id", "$schema", "$defs", "properties", "required", "const", "enum", "items", "allOf", "not"),
+    *(
+        "__proto__",
+        "constructor",
+        "record",
+        "name",
+        "fields",
+        "string",
+        "namespace",
+        "pk",
+        "FK",
+        "Uk",
+        "erDiagram",
+    ),
+    *(
+        "0",
+        "2024",
+        "-",
+        "-1",
+        "_x",
+        "__typename",
+        "class",
+        "None",
+        "self",
+        "end",
+        "subgraph",
+        "%%",
+        "x]",
+        "tags[]",
+    ),
+)
+"""Names with a meaning in JSON Schema, JavaScript, Avro, Python or Mermaid."""

@@ -16,6 +16,7 @@ from sluice.contracts import Contract, Property, load_contract, load_contracts
 from sluice.errors import ContractError
 
 from tests.codegen.avro_records import to_avro
+from tests.names import ALLOWED_NAMES, WORDS_OF_SCHEMAS
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "schemas" / "backend_events"
@@ -257,3 +258,30 @@ def test_names_that_are_equal_in_avro_are_rejected() -> None:
         "schemas/shop/thing.odcs.yaml: property o.a_b: Avro cannot tell it from a-b, both are a_b there;"
         " rename one"
     )
+
+
+@pytest.mark.parametrize("name", [*ALLOWED_NAMES, *WORDS_OF_SCHEMAS])
+def test_record_with_any_name_is_written_and_read(name: str) -> None:
+    text, own = Property(name, "string"), avro_name(name)
+    colour = Property("colour", "string", enum=("red", "blue"))
+    item = Property("item", "object", required=True, properties=(text, colour))
+    inner = Property("o", "object", properties=(text, Property(name + "_", "object", properties=(text,))))
+    contract = replace(THING, properties=(text, inner, Property("l", "array", items=item)))
+    schema = json.loads(json.dumps(avro_schema(contract)))
+    field = schema["fields"][0]
+    assert (field["name"], field.get("json_name", own)) == (own, name if own != name else own)
+    event = {
+        own: "x",
+        "o": {own: "y", avro_name(name + "_"): {own: "z"}},
+        "l": [{own: "a", "colour": "red"}, {own: None, "colour": None}],
+    }
+    assert written_and_read(contract, [event]) == [event]
+
+
+@pytest.mark.parametrize("domain", ["shop", "my-shop", "a.b", "1st", "Shop_2", "-"])
+@pytest.mark.parametrize("event_type", ["order", "my-thing", "a.b", "1st", "null", "record", "string"])
+def test_schema_of_any_event_type_and_domain_is_valid(domain: str, event_type: str) -> None:
+    contract = replace(THING, domain=domain, event_type=event_type)
+    schema = avro_schema(contract)
+    fastavro.parse_schema(schema)
+    assert (schema["name"], schema["namespace"]) == (avro_name(event_type), avro_name(domain))

@@ -8,6 +8,8 @@ from sluice.arrow.schema import ADDED as ADDED_COLUMNS
 from sluice.codegen.diagram import mermaid
 from sluice.contracts import Contract, Property, load_contracts
 
+from tests.names import ALLOWED_NAMES, WORDS_OF_SCHEMAS
+
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "backend_events"
 
 DESCRIBED = {column.name: column.description.rstrip(".") for column in ADDED_COLUMNS}
@@ -124,3 +126,28 @@ def test_diagram_with_special_names_is_mermaid(name: str) -> None:
 def test_diagram_is_the_same_for_any_order_of_contracts() -> None:
     one, two = contract_of("a", Property("x", "string")), contract_of("b", Property("y", "string"))
     assert mermaid([one, two]) == mermaid([two, one])
+
+
+@pytest.mark.parametrize("name", [*ALLOWED_NAMES, *WORDS_OF_SCHEMAS])
+def test_diagram_of_any_name_keeps_to_the_grammar(name: str) -> None:
+    text = Property(name, "string", description=f'What is "{name}"?', unique=True, classification=name)
+    item = Property("item", "object", required=True, properties=(text,))
+    table = contract_of(
+        "odd_events",
+        text,
+        Property(
+            f"{name} o", "object", properties=(text, Property(f"{name} p", "object", properties=(text,)))
+        ),
+        Property(f"{name} l", "array", items=item),
+        Property("kind", "string", enum=(name, f"{name}\n")),
+    )
+    first, *lines = mermaid([table]).removesuffix("\n").split("\n")
+    assert first == "erDiagram"
+    wrong = [
+        line
+        for line in lines
+        if not any(form.fullmatch(line) for form in (RELATION, ENTITY, ATTRIBUTE)) and line != "    }"
+    ]
+    assert wrong == []
+    assert len([line for line in lines if RELATION.fullmatch(line)]) == 3
+    assert len([line for line in lines if ENTITY.fullmatch(line)]) == 4

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jsonschema_rs
 import pytest
 from sluice.codegen.json_schema import DATE_PATTERN, TIMESTAMP_PATTERN, json_schema, property_schema
-from sluice.contracts import Property, load_contracts
+from sluice.contracts import Contract, Property, load_contracts
 from sluice.contracts.patterns import UUID_PATTERN
+
+from tests.names import ALLOWED_NAMES, WORDS_OF_SCHEMAS
 
 EVENTS = load_contracts(str(Path(__file__).parents[2] / "schemas" / "backend_events"))
 
@@ -91,3 +94,33 @@ def test_event_has_a_json_schema_with_its_properties() -> None:
 @pytest.mark.parametrize("name", sorted(EVENTS))
 def test_json_schema_of_every_contract_is_valid(name: str) -> None:
     assert jsonschema_rs.meta.is_valid(json_schema(EVENTS[name]))
+
+
+def named(name: str) -> Contract:
+    """Return a contract in which everything has this name, and is required."""
+    text = Property(name, "string", required=True, description=f"What's {name}?", pattern="^x")
+    item = Property("item", "object", required=True, properties=(text,))
+    return Contract(
+        "odd", "odd_events", "odd", "1.0.0", "odd", "",
+        (
+            text,
+            Property("o", "object", required=True, properties=(text, Property("p", "object", properties=(text,)))),
+            Property("l", "array", required=True, items=item),
+        ),
+        None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*ALLOWED_NAMES, *WORDS_OF_SCHEMAS])
+def test_schema_of_any_name_judges_the_member_of_that_name(name: str) -> None:
+    schema = json.loads(json.dumps(json_schema(named(name)), ensure_ascii=False).encode())
+    accepts = jsonschema_rs.validator_for(schema).is_valid
+    right = {name: "x", "o": {name: "x"}, "l": [{name: "x"}]}
+    assert accepts(right)
+    assert accepts(right | {"o": {name: "x", "p": {name: "x"}}})
+    if name not in ("o", "l"):
+        assert not accepts({key: value for key, value in right.items() if key != name})
+        assert not accepts(right | {name: "y"})
+    assert not accepts(right | {"o": {}})
+    assert not accepts(right | {"o": {name: "x", "p": {name: "y"}}})
+    assert not accepts(right | {"l": [{name: "x"}, {name: 1}]})
