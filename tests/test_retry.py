@@ -4,7 +4,14 @@ import logging
 import re
 
 import pytest
-from sluice.errors import ConfigError, RateLimitError, StorageError, TableError, WarehouseError
+from sluice.errors import (
+    ConfigError,
+    LogChangedError,
+    RateLimitError,
+    StorageError,
+    TableError,
+    WarehouseError,
+)
 from sluice.retry import RetryPolicy, wait_until
 
 
@@ -27,7 +34,10 @@ def test_temporary_failure_is_retried_and_reported(
     ]
 
 
-@pytest.mark.parametrize(("seconds", "failure"), [(0, StorageError("disk full")), (60, ConfigError("typo"))])
+@pytest.mark.parametrize(
+    ("seconds", "failure"),
+    [(0, StorageError("disk full")), (60, ConfigError("typo")), (60, LogChangedError("the log was deleted"))],
+)
 def test_other_failure_and_expired_time_are_not_retried(seconds: float, failure: Exception) -> None:
     calls = []
 

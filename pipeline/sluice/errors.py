@@ -54,6 +54,10 @@ class StorageError(SluiceError):
     """A log or dead-letter folder cannot be listed, read or written."""
 
 
+class LogChangedError(StorageError):
+    """A log is not as this run or its warehouse knows it: somebody deleted, moved or edited files. No retry helps."""
+
+
 class WarehouseError(SluiceError):
     """A warehouse cannot be reached, is locked, or failed for a reason other than the rows' content."""
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import tenacity
 
-from sluice.errors import RateLimitError, StorageError, TableError, WarehouseError
+from sluice.errors import LogChangedError, RateLimitError, StorageError, TableError, WarehouseError
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -29,7 +29,8 @@ class RetryPolicy:
     """Calls an action again, with exponential back-off and jitter, while it fails, for `seconds`.
 
     The action must be safe to repeat, as `EventLog.append` and `Warehouse.load` are. Each failure is logged; the last
-    one is raised. With 0 seconds nothing is repeated, but for what a rate limit rejected. TableError is raised at once.
+    one is raised. With 0 seconds nothing is repeated, but for what a rate limit rejected. TableError and
+    LogChangedError are raised at once.
     """
 
     seconds: float
@@ -70,7 +71,7 @@ class RetryPolicy:
         return tenacity.wait_random_exponential(multiplier=self.first_pause, max=self.longest_pause)(state)
 
     def _is_retried(self, error: BaseException) -> bool:
-        return isinstance(error, self.errors) and not isinstance(error, TableError)
+        return isinstance(error, self.errors) and not isinstance(error, TableError | LogChangedError)
 
     def _is_over(self, state: tenacity.RetryCallState) -> bool:
         requested = self._requested(state) or 0.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sluice.elements import Segment, StoredSegment
-from sluice.errors import StorageError
+from sluice.errors import LogChangedError, StorageError
 from sluice.eventlog import type_log
 from sluice.eventlog.log import EventLog, SegmentGuard
 from sluice.storage import Names, Store, open_store
@@ -39,7 +39,7 @@ def test_segment_that_is_deleted_while_the_run_lasts_is_an_error(tmp_path: Path,
     path = tmp_path / FOLDER / f"order_202608131407000{number}.json"
     data = path.read_bytes()
     path.unlink()
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(LogChangedError) as caught:
         log.append("order", MINUTE, 0, [b"1", b"4"])
     assert str(caught.value) == (
         f"{path}: expected the segment that this run has used, got none: it was deleted; restore it"
@@ -63,14 +63,14 @@ def test_log_that_is_deleted_while_the_run_lasts_is_an_error(
         f"{root}/order/_log.json: expected the log that was there when the run started, got none: it was deleted or "
         "moved; restore it, and run again"
     )
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(LogChangedError) as caught:
         log.check_presence()
     assert str(caught.value) == message
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(LogChangedError) as caught:
         pickle.loads(pickle.dumps(log)).append("order", MINUTE + 60, 0, [b"1"])
     assert str(caught.value) == message
     monkeypatch.setattr(type_log, "PRESENCE_SECONDS", 0.0)
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(LogChangedError) as caught:
         copy.append("order", MINUTE + 60, 0, [b"1"])
     assert str(caught.value) == message
 

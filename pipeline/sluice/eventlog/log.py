@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from sluice.elements import LogKey, Segment, StoredSegment
-from sluice.errors import ConfigError, StorageError, WarehouseError
+from sluice.errors import ConfigError, LogChangedError, StorageError, WarehouseError
 from sluice.eventlog.conflicts import Conflict, ConflictFinder
 from sluice.eventlog.minute_folders import MAX_CACHED_KEYS, FolderCache, MinuteFolder
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_id, segment_number
@@ -233,7 +233,7 @@ class EventLog:
             message = (
                 f"{path}: expected the segment that this run has used, got none: it was deleted; restore it"
             )
-            raise StorageError(message)
+            raise LogChangedError(message)
         for number in sorted(listed - folder.segments.keys()):
             self._read_into(folder, number, log_key, finder)
 
@@ -264,7 +264,7 @@ class EventLog:
                 f"{segment.path}: expected events of {segment.event_type}, got {error}; "
                 "it was changed: restore it"
             )
-            raise StorageError(message) from error
+            raise LogChangedError(message) from error
 
     def _read(self, path: str, log_key: LogKey) -> Segment:
         data = self.store.read(path)
@@ -273,7 +273,7 @@ class EventLog:
                 f"{self.store.url(path)}: expected lines that each end with a line feed, got {len(data)} "
                 "bytes without the last one; the file is damaged: restore it, or move it away"
             )
-            raise StorageError(message)
+            raise LogChangedError(message)
         return self._segment(path, log_key, data, data[:-1].split(b"\n"))
 
     def _create(self, path: str, log_key: LogKey, lines: list[bytes]) -> Segment | None:

@@ -9,13 +9,13 @@ import msgspec
 
 from sluice.contracts import Contract
 from sluice.elements import Segment
-from sluice.errors import StorageError
+from sluice.errors import LogChangedError
 from sluice.validation.batch_checks import attribute_names
 from sluice.validation.decoder import compile_struct
 from sluice.validation.records import PARTITION_MINUTES
 
 PlacementCheck = Callable[[Segment], None]
-"""Raises StorageError if an event of the segment has a time outside the segment's folder."""
+"""Raises LogChangedError if an event of the segment has a time outside the segment's folder."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,7 +44,7 @@ def compile_placement_check(contract: Contract) -> PlacementCheck:
                     f"{segment.path}: line {number}: expected an event of {segment.event_type}, got {error}; "
                     "the file was changed: restore it"
                 )
-                raise StorageError(message) from error
+                raise LogChangedError(message) from error
             if time is None:
                 continue
             if not first <= (time if time.tzinfo is not None else time.replace(tzinfo=UTC)) <= last:
@@ -52,7 +52,7 @@ def compile_placement_check(contract: Contract) -> PlacementCheck:
                     f"{segment.path}: line {number}: expected an event from {_text(first)} to {_text(last)}, "
                     f"got {_text(time)}; the file was moved or changed: restore it"
                 )
-                raise StorageError(message)
+                raise LogChangedError(message)
 
     return check
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from sluice.contracts import Contract
-from sluice.errors import ConfigError, StorageError
+from sluice.errors import ConfigError, LogChangedError, StorageError
 from sluice.eventlog.paths import parse_segment_path
 from sluice.storage import Store
 from sluice.validation.content import ContentFunction, compile_content
@@ -166,7 +166,7 @@ class SettingsPresence:
                 f"{store.url(type_log.settings_path)}: expected the log that was there when the run started, got "
                 "none: it was deleted or moved; restore it, and run again"
             )
-            raise StorageError(message)
+            raise LogChangedError(message)
         self._checked[type_log.settings_path] = now
 
 

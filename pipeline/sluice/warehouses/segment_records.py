@@ -13,7 +13,7 @@ import xxhash
 
 from sluice.contracts import SEGMENT_ID_COLUMN
 from sluice.elements import Segment, StoredSegment
-from sluice.errors import StorageError
+from sluice.errors import LogChangedError
 from sluice.warehouses.system_tables import SEGMENTS
 
 PAGE = 50_000
@@ -88,13 +88,13 @@ def absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)
 
 
-def changed_segment(path: str, loaded: str, stored: str) -> StorageError:
+def changed_segment(path: str, loaded: str, stored: str) -> LogChangedError:
     """Return the error that a file has other content than when the warehouse loaded it."""
     message = (
         f"{path}: expected segment {loaded}, as the warehouse has loaded it from this file, got segment {stored}; "
         "the file was changed or replaced: restore it, or load the log into a new warehouse"
     )
-    return StorageError(message)
+    return LogChangedError(message)
 
 
 class Recording(Protocol):
