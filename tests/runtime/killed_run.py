@@ -1,7 +1,8 @@
-"""The `sluice` command with one process that dies at one moment.
+"""The `sluice` command with one process that dies, or one folder that is deleted, at one moment.
 
 `python -m tests.runtime.killed_run MOMENT VICTIM END ARGUMENT…`: when the run comes to MOMENT, VICTIM ends by END, a
-signal's name or `exit:CODE`. The moment is the call of a function of the product or of Beam; no clock decides.
+signal's name or `exit:CODE`; with `delete:PATH` it deletes a file or folder instead, once in the run. The moment is the
+call of a function of the product or of Beam; no clock decides.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.runners.worker import bundle_processor, sdk_worker_main
 from sluice.cli.main import main
+from sluice.dead_letters.log import DeadLetterLog
+from sluice.eventlog.log import EventLog
+from sluice.graph.segment_loader import SegmentLoader
 from sluice.runtime import launch, local_workers
 
 LAUNCHER = os.getpid()
@@ -45,8 +49,13 @@ IN_WORKER: dict[str, tuple[Any, str]] = {
 }
 """Moment -> the function that each worker calls then."""
 
-AFTER = ("done",)
-"""Moments behind a call: a worker has done its work, and has not said so."""
+AFTER: dict[str, tuple[Any, str]] = {
+    "appended": (EventLog, "append"),
+    "dead_letters": (DeadLetterLog, "append"),
+    "loaded": (SegmentLoader, "load"),
+    "done": (sdk_worker_main, "main"),
+}
+"""Moment -> the function behind whose call it is: a worker has appended or loaded once, or done all its work."""
 
 
 def before_call(place: Any, name: str, action: Callable[[], None]) -> None:
@@ -71,13 +80,24 @@ def after_call(place: Any, name: str, action: Callable[[], None]) -> None:
 
 
 def end(pid: int, how: str) -> None:
-    """End a process, and return when it has ended."""
+    """End a process, and return when it has ended; or delete something."""
+    if how.startswith("delete:"):
+        delete(Path(how.partition(":")[2]))
+        return
     if how.startswith("exit:"):
         os._exit(int(how.partition(":")[2]))
     os.kill(pid, signal.Signals[how])
     if pid != os.getpid():
         with suppress(ChildProcessError, ProcessLookupError):  # who made it has waited for it
             os.waitid(os.P_PIDFD, os.pidfd_open(pid), os.WEXITED | os.WNOWAIT)
+
+
+def delete(path: Path) -> None:
+    """Take a file or folder away in one step, unless a process of the run has done so before."""
+    gone = path.with_name(f"{path.name}.deleted")
+    with suppress(OSError):
+        if not gone.exists():
+            path.rename(gone)
 
 
 def children(of: int) -> list[int]:
@@ -108,7 +128,7 @@ def arm(moment: str, victim: str, how: str) -> None:
     if moment in IN_LAUNCHER:
         before_call(*IN_LAUNCHER[moment], act_in_launcher)
     elif moment in AFTER:
-        after_call(sdk_worker_main, "main", act_in_worker)
+        after_call(*AFTER[moment], act_in_worker)
     else:
         before_call(*IN_WORKER[moment], act_in_worker)
 
