@@ -21,7 +21,7 @@ from spark.audit import marts
 from spark.audit.cleaning import clean_events, clean_transactions
 from spark.audit.export import TABLES, columns_of, write_table
 from spark.audit.files import DailyFile, find_files
-from spark.audit.reading import EVENT_COLUMNS, TRANSACTION_COLUMNS, read_rows, take_records
+from spark.audit.reading import EVENT_COLUMNS, TRANSACTION_COLUMNS, count_rows, read_rows, take_records
 from spark.audit.session import start_session
 
 
@@ -34,14 +34,15 @@ def run_audit(spark: SparkSession, data: str, state: str) -> tuple[dict[str, Dat
     """
     event_files = find_files(spark, data, "events")
     transaction_files = find_files(spark, data, "transactions")
-    seen = {"events": Observation(), "transactions": Observation()}
-    event_rows = take_records(read_rows(spark, event_files, EVENT_COLUMNS), seen["events"])
-    transaction_rows = take_records(
-        read_rows(spark, transaction_files, TRANSACTION_COLUMNS), seen["transactions"]
-    )
-    counts = marts.count_daily(clean_events(event_rows), clean_transactions(transaction_rows)).cache()
+    rows = {
+        "events": read_rows(spark, event_files, EVENT_COLUMNS),
+        "transactions": read_rows(spark, transaction_files, TRANSACTION_COLUMNS),
+    }
+    seen = {kind: Observation() for kind in rows}
+    events, transactions = (take_records(rows[kind], seen[kind]) for kind in rows)
+    counts = marts.count_daily(clean_events(events), clean_transactions(transactions)).cache()
     counts.count()  # all other tables are computed from these few rows
-    figures = {kind: observation.get for kind, observation in seen.items()}
+    figures = {kind: count_rows(rows[kind], seen[kind]) for kind in rows}
     empty = _empty_files(spark, event_files, set(figures["events"].pop("sources")))
     figures["transactions"].pop("sources")
     daily = marts.audit_daily(marts.add_empty_files(counts, empty)).cache()

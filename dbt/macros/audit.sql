@@ -45,7 +45,7 @@
 {%- endmacro %}
 
 {% macro snowflake__audit_matches(text, pattern) -%}
-    regexp_like({{ text }}, $${{ pattern | replace('(?:', '(') }}$$)
+    regexp_like({{ text }}, '{{ pattern }}')
 {%- endmacro %}
 
 {# A text in which what a pattern matches is replaced; the pattern occurs once. #}
@@ -62,7 +62,7 @@
 {%- endmacro %}
 
 {% macro snowflake__audit_replace(text, pattern, replacement) -%}
-    regexp_replace({{ text }}, $${{ pattern | replace('(?:', '(') }}$$, $${{ replacement }}$$)
+    regexp_replace({{ text }}, '{{ pattern }}', '{{ replacement | replace("\\", "\\\\") }}')
 {%- endmacro %}
 
 {# Whether a text is a finite decimal number; -1, 0 or 1 for one, which may be larger than any type holds. #}
@@ -83,7 +83,10 @@
 
 {# The number in a text; null if it is none, or the type cannot hold it. #}
 {% macro audit_number(text) %}
-    case when {{ audit_is_number(text) }} then {{ adapter.dispatch('audit_cast_number')(text) }} end
+    cast(
+        case when {{ audit_is_number(text) }} then {{ adapter.dispatch('audit_cast_number')(text) }} end
+        as {{ type_decimal() }}
+    )
 {%- endmacro %}
 
 {% macro default__audit_cast_number(text) -%}
@@ -132,8 +135,8 @@
             and substr({{ text }}, 12, 2) <= '23'
             and substr({{ text }}, 15, 2) <= '59'
             and ({{ text }} !~ '^.{16}:[6-9]')
-            and ({{ text }} !~ '[+-](1[6-9]|[2-9][0-9])[^-]*$' or length({{ text }}) = 10)
-            and ({{ text }} !~ '[+-][0-9]{2}:?[6-9][0-9]$')
+            and ({{ text }} !~ '^.{11}.*[+-](1[6-9]|[2-9][0-9])')
+            and ({{ text }} !~ '^.{11}.*[+-][0-9]{2}:?[6-9]')
             then
                 case
                     when

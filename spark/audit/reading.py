@@ -11,7 +11,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
@@ -39,13 +41,27 @@ def read_rows(spark: SparkSession, files: Sequence[DailyFile], columns: Sequence
 
 def take_records(rows: DataFrame, observation: Observation) -> DataFrame:
     """Return the rows that are records, and count all rows in `observation`: `read`, `rejected`, and `sources`."""
-    observed = rows.observe(
-        observation,
+    return rows.observe(observation, *_figures()).where("is_record").drop("is_record")
+
+
+def count_rows(rows: DataFrame, observation: Observation) -> dict[str, Any]:
+    """Return the figures of `take_records`, after an action has read its rows.
+
+    The optimizer removes what has no rows from a plan, and the observation with it: then the rows are read once more.
+    """
+    try:
+        figures: dict[str, Any] = observation.get
+    except Py4JJavaError:
+        figures = rows.agg(*_figures()).collect()[0].asDict()
+    return figures
+
+
+def _figures() -> tuple[Column, ...]:
+    return (
         F.count(F.lit(1)).alias("read"),
         F.count_if(~F.col("is_record")).alias("rejected"),
         F.collect_set(F.when(F.col("is_record"), F.col(SOURCE))).alias("sources"),
     )
-    return observed.where("is_record").drop("is_record")
 
 
 def find_columns(header: Sequence[str], columns: Sequence[str]) -> dict[str, int] | None:
@@ -76,7 +92,9 @@ def _read(
     is_record = F.lit(positions is not None) & F.col(_CORRUPT).isNull()
     values = [_field(positions or {}, column).alias(column) for column in columns]
     # With a line feed as the line's end, an empty line that ends with CR LF is a row with nothing in it.
-    is_row = F.col(_CORRUPT).isNull() | (F.col(_CORRUPT) != "")
+    # Spark rejects a query of nothing but _corrupt_record, so a field is read, too; its length is never negative.
+    is_parsed = F.coalesce(F.length("field_0"), F.lit(0)) >= 0
+    is_row = (F.col(_CORRUPT).isNull() | (F.col(_CORRUPT) != "")) & is_parsed
     return rows.where(is_row).select(*values, _source_name().alias(SOURCE), is_record.alias("is_record"))
 
 
