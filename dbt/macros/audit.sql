@@ -163,11 +163,6 @@
     {{ audit_replace(unpacked, '^events_([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})_', '') }}
 {%- endmacro %}
 
-{# Texts in order of their code points, in an `order by`. #}
-{% macro by_code_point(text) -%}
-    {{ text }}{{ ' collate "C"' if target.type == 'postgres' }}
-{%- endmacro %}
-
 {# A share as a double; null if there is nothing to have a share of. #}
 {% macro audit_rate(part, whole) -%}
     cast({{ part }} as {{ type_double() }}) / nullif({{ whole }}, 0)
