@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -233,3 +234,9 @@ def test_samples_are_what_the_generator_writes(tmp_path: Path) -> None:
 def test_diagram_is_that_of_the_models() -> None:
     text = diagram.PAGE.read_text("utf-8")
     assert diagram.page(text) == text
+
+
+def test_macros_of_all_domains_have_different_names() -> None:
+    texts = [path.read_text("utf-8") for path in (ROOT / "dbt/macros").glob("*.sql")]
+    names = [name for text in texts for name in re.findall(r"\{% macro (\w+)", text)]
+    assert sorted(set(names)) == sorted(names)
