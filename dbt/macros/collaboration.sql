@@ -12,7 +12,7 @@
 {% endmacro %}
 
 {# A text that compares and sorts by code point, wherever it is used. #}
-{% macro collate_by_code_point(text) %}
+{% macro by_code_point(text) %}
     {{- text ~ ' collate "C"' if target.type == 'postgres' else text -}}
 {% endmacro %}
 

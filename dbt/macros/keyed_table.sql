@@ -72,7 +72,7 @@
 {% macro create_keyed_table(relation, columns, references) -%}
     create table if not exists {{ relation }} (
         {%- for column in columns.values() %}
-        {{ column.name }} {{ collate_by_code_point(column.data_type) if column.data_type == 'text' else column.data_type }}
+        {{ column.name }} {{ by_code_point(column.data_type) if column.data_type == 'text' else column.data_type }}
         {%- for constraint in column.constraints %} {{ {'primary_key': 'primary key', 'not_null': 'not null'}[constraint.type] }}{% endfor %}
         {%- if column.name in references %} references {{ references[column.name] }} on delete cascade{% endif -%}
         {{ ',' if not loop.last }}

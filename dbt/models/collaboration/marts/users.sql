@@ -20,7 +20,7 @@ occurrences as (
         event_id,
         occurred_at,
         {{ sluice_item_number() }} as position,
-        {{ collate_by_code_point(sluice_member(['item', 'user_id'], 'string')) }} as user_id,
+        {{ by_code_point(sluice_member(['item', 'user_id'], 'string')) }} as user_id,
         {{ sluice_member(['item', 'email'], 'string') }} as email,
         {{ null_of('string') }} as user_name,
         null as active_at
@@ -32,7 +32,7 @@ occurrences as (
         event_id,
         occurred_at,
         {{ sluice_item_number() }} as position,
-        {{ collate_by_code_point(text_item()) }} as user_id,
+        {{ by_code_point(text_item()) }} as user_id,
         {{ null_of('string') }} as email,
         {{ null_of('string') }} as user_name,
         null as active_at
@@ -57,7 +57,7 @@ emails as (
 
     select
         user_id,
-        {{ collate_by_code_point(lower_case(trimmed("email"))) }} as email,
+        {{ by_code_point(lower_case(trimmed("email"))) }} as email,
         row_number() over (
             partition by user_id
             order by occurred_at desc, event_id desc, position desc

@@ -35,13 +35,13 @@ with
 unioned as (
     {% for event_type, (table, own) in types.items() %}
     select
-        {{ collate_by_code_point('event_id') }} as event_id,
-        {{ collate_by_code_point('event_type') }} as event_type,
+        {{ by_code_point('event_id') }} as event_id,
+        {{ by_code_point('event_type') }} as event_type,
         timestamp as occurred_at,
-        {{ collate_by_code_point('user_id') }} as user_id,
+        {{ by_code_point('user_id') }} as user_id,
         email,
         name as user_name,
-        {{ collate_by_code_point('session_id') }} as session_id,
+        {{ by_code_point('session_id') }} as session_id,
         {%- for column, kind in columns.items() %}
         {{ own[column] if column in own else null_of(kind) }} as {{ column }},
         {%- endfor %}
@@ -78,7 +78,7 @@ events as (
         email,
         user_name,
         session_id,
-        {{ collate_by_code_point('document_id') }} as document_id,
+        {{ by_code_point('document_id') }} as document_id,
         title,
         word_count,
         words_added,
