@@ -82,6 +82,8 @@ class Connector(ABC, Generic[Opened_co]):
     has_authority: ClassVar[bool] = True
     """Behind `://` stands a host or bucket, which user and password may precede; not so in addresses of local files."""
     client: ClassVar[Client | None] = None
+    bounded: ClassVar[bool] = True
+    """What is read has an end. It is said here, too, for those who do not load the source, and Beam with it."""
     credentials: ClassVar[str] = ""
     """Where user and password come from, for the message that rejects those in a URL; '' where they belong in it."""
 

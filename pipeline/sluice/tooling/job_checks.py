@@ -9,7 +9,6 @@ from sluice.config.job import Job
 from sluice.contracts import Contract
 from sluice.errors import ConfigError, quote
 from sluice.sources import parse_source
-from sluice.sources.streaming import StreamingSource
 from sluice.tooling.own_outputs import find_own_output
 from sluice.tooling.tables import contracts_of
 from sluice.validation.decoder import compile_decoder
@@ -76,7 +75,7 @@ def _warehouse_problems(job: Job) -> Iterator[str]:
     if (
         isinstance(warehouse, LimitedInTime)
         and "events" in job.load  # counts alone are no loads
-        and isinstance(parse_source(job.source).open(), StreamingSource)
+        and not parse_source(job.source).bounded
     ):
         types, windows = len(job.contracts), job.windows
         yield from _problem_of(partial(warehouse.check_rate, types, windows.shards, windows.flush))

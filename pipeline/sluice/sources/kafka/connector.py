@@ -43,6 +43,7 @@ class KafkaConnector(Connector["KafkaSource"]):
     shape = "kafka://HOST:9092/TOPIC?group=NAME"
     place = re.compile(r"(?P<brokers>[^/]+)/(?P<topic_name>[A-Za-z0-9._-]{1,249})")
     client = Client("confluent_kafka", "kafka")
+    bounded = False
     credentials = "they come from KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
 
     brokers: str = option("brokers, with commas between them", example="a:9092,b:9092", part=True)

@@ -24,6 +24,7 @@ class PubSubConnector(Connector["PubSubSource"]):
     shape = "pubsub://projects/PROJECT/subscriptions/NAME or pubsub://projects/PROJECT/topics/NAME"
     place = re.compile(r"projects/(?P<project>[^/]+)/(?P<collection>subscriptions|topics)/(?P<name>[^/]+)")
     client = Client("google.cloud.pubsub_v1", "gcp")
+    bounded = False
     credentials = "they are Google's application default credentials"
 
     project: str = option("project of Google Cloud", example="my-project", part=True)
