@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 import xxhash
-from sluice.eventlog.paths import SegmentName, parse_segment_path, segment_id, segment_path
+from sluice.eventlog.paths import (
+    SegmentName,
+    minute_prefix,
+    parse_segment_path,
+    segment_file,
+    segment_id,
+    segment_number,
+    segment_path,
+)
 
 MINUTE = 1_786_630_020  # 2026-08-13T14:07:00Z
 
@@ -45,6 +53,33 @@ def test_segment_path_is_parsed_back(name: str, minute: int, number: int, folder
 )
 def test_parse_segment_path_rejects_other_paths(path: str) -> None:
     assert parse_segment_path(path) is None
+
+
+@pytest.mark.parametrize("number", [1, 9, 10, 9999, 10000, 123456])
+def test_segment_file_is_parsed_back(number: int) -> None:
+    stem = minute_prefix("order", MINUTE, "order")[1]
+    file = segment_file(stem, number)
+    assert file == f"order_202608131407{number:04d}.json"
+    assert segment_number(stem, file) == number
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "order_202608131407.json",
+        "order_2026081314070000.json",  # numbers start at 1
+        "order_202608131407001.json",  # three digits
+        "order_20260813140700001.json",  # 1 in five digits
+        "order_2026081314070001.json~",
+        "order_2026081314070001.json.gz",
+        "order_2026081314080001.json",  # another minute
+        "Order_2026081314070001.json",
+        "order_202608131407\u0660\u0660\u0660\u0661.json",  # Arabic digits
+        "_log.json",
+    ],
+)
+def test_file_that_is_no_segment_of_the_minute_has_no_number(file: str) -> None:
+    assert segment_number("order_202608131407", file) is None
 
 
 def test_minute_that_is_not_whole_is_rejected() -> None:
