@@ -69,3 +69,18 @@ def test_provenance_names_the_origin_of_each_record(
         origins[0].arrival,
         position,
     )
+
+
+@pytest.mark.parametrize(
+    ("provenance", "export_time"),
+    [
+        (FileProvenance("in/a.json", 5.0, [7]), 5.0),
+        (CsvProvenance("in/a.csv", 5.0, [7], [2], CsvDialect(("a",), ",", "utf-8")), 5.0),
+        (PartitionProvenance("kafka://b/t", 5.0, 3, [7], [5.0]), 0.0),
+        (MessageProvenance("pubsub://s", 5.0, ["m"], [5.0]), 0.0),
+        (RedeliveryProvenance(ORIGINS, None), 5.0),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Provenance) else "",
+)
+def test_only_files_are_put_in_order_by_their_time(provenance: Provenance, export_time: float) -> None:
+    assert provenance.export_time == export_time

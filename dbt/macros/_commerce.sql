@@ -27,7 +27,10 @@
         {{ sluice_column('_extra', 'json') }} as _extra,
         {{ sluice_column('_event_id', 'string') }} as _event_id,
         {{ sluice_column('_segment_id', 'string') }} as _segment_id,
-        {{ sluice_column('_ingested_at', 'timestamp') }} as _ingested_at
+        {{ sluice_column('_ingested_at', 'timestamp') }} as _ingested_at,
+        {{ sluice_column('_arrived_at', 'timestamp') }} as _arrived_at,
+        {{ sluice_column('_source', 'string') }} as _source,
+        {{ sluice_column('_position', 'integer') }} as _position
 {% endmacro %}
 
 {% macro commerce__sale_columns() %}
@@ -42,5 +45,8 @@
         {{ sluice_column('_extra', 'json') }} as _extra,
         {{ sluice_column('_event_id', 'string') }} as _event_id,
         {{ sluice_column('_segment_id', 'string') }} as _segment_id,
-        {{ sluice_column('_ingested_at', 'timestamp') }} as _ingested_at
+        {{ sluice_column('_ingested_at', 'timestamp') }} as _ingested_at,
+        {{ sluice_column('_arrived_at', 'timestamp') }} as _arrived_at,
+        {{ sluice_column('_source', 'string') }} as _source,
+        {{ sluice_column('_position', 'integer') }} as _position
 {% endmacro %}

@@ -12,7 +12,10 @@ CREATE TABLE IF NOT EXISTS `commerce.product_catalog` (
   `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),
-  `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded.")
+  `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded."),
+  `_arrived_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event's export arrived: the modification time of its file."),
+  `_source` STRING NOT NULL OPTIONS (description = "Address of the event's file or other source."),
+  `_position` INT64 NOT NULL OPTIONS (description = "Where the event begins in its source.")
 )
 PARTITION BY TIMESTAMP_TRUNC(`snapshot_at`, DAY)
 CLUSTER BY `product_id`

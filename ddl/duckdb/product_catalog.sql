@@ -13,6 +13,9 @@ CREATE TABLE "product_catalog" (
     "_event_id" VARCHAR NOT NULL,
     "_segment_id" VARCHAR NOT NULL,
     "_ingested_at" TIMESTAMP WITH TIME ZONE NOT NULL,
+    "_arrived_at" TIMESTAMP WITH TIME ZONE NOT NULL,
+    "_source" VARCHAR NOT NULL,
+    "_position" BIGINT NOT NULL,
     "event_date" DATE NOT NULL
 );
 COMMENT ON TABLE "product_catalog" IS 'A product as the catalog described it when a snapshot was taken.';
@@ -28,4 +31,7 @@ COMMENT ON COLUMN "product_catalog"."_extra" IS 'Properties outside the contract
 COMMENT ON COLUMN "product_catalog"."_event_id" IS 'Identity of the event: 32 hex digits.';
 COMMENT ON COLUMN "product_catalog"."_segment_id" IS 'Segment of the log that holds the event.';
 COMMENT ON COLUMN "product_catalog"."_ingested_at" IS 'When the event was loaded.';
+COMMENT ON COLUMN "product_catalog"."_arrived_at" IS 'When the event''s export arrived: the modification time of its file.';
+COMMENT ON COLUMN "product_catalog"."_source" IS 'Address of the event''s file or other source.';
+COMMENT ON COLUMN "product_catalog"."_position" IS 'Where the event begins in its source.';
 COMMENT ON COLUMN "product_catalog"."event_date" IS 'UTC day of the event, the partition.';

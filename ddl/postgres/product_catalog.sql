@@ -13,6 +13,9 @@ CREATE TABLE IF NOT EXISTS "product_catalog" (
     "_event_id" text NOT NULL,
     "_segment_id" text NOT NULL,
     "_ingested_at" timestamptz NOT NULL,
+    "_arrived_at" timestamptz NOT NULL,
+    "_source" text NOT NULL,
+    "_position" bigint NOT NULL,
     PRIMARY KEY ("_event_id")
 );
 COMMENT ON TABLE "product_catalog" IS 'A product as the catalog described it when a snapshot was taken.';
@@ -28,3 +31,6 @@ COMMENT ON COLUMN "product_catalog"."_extra" IS 'Properties outside the contract
 COMMENT ON COLUMN "product_catalog"."_event_id" IS 'Identity of the event: 32 hex digits.';
 COMMENT ON COLUMN "product_catalog"."_segment_id" IS 'Segment of the log that holds the event.';
 COMMENT ON COLUMN "product_catalog"."_ingested_at" IS 'When the event was loaded.';
+COMMENT ON COLUMN "product_catalog"."_arrived_at" IS 'When the event''s export arrived: the modification time of its file.';
+COMMENT ON COLUMN "product_catalog"."_source" IS 'Address of the event''s file or other source.';
+COMMENT ON COLUMN "product_catalog"."_position" IS 'Where the event begins in its source.';

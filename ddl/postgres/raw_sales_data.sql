@@ -13,6 +13,9 @@ CREATE TABLE IF NOT EXISTS "raw_sales_data" (
     "_event_id" text NOT NULL,
     "_segment_id" text NOT NULL,
     "_ingested_at" timestamptz NOT NULL,
+    "_arrived_at" timestamptz NOT NULL,
+    "_source" text NOT NULL,
+    "_position" bigint NOT NULL,
     PRIMARY KEY ("_event_id")
 );
 COMMENT ON TABLE "raw_sales_data" IS 'A product was sold to a customer, or taken back. Repeated exports of a sale are told apart in staging.';
@@ -28,3 +31,6 @@ COMMENT ON COLUMN "raw_sales_data"."_extra" IS 'Properties outside the contract,
 COMMENT ON COLUMN "raw_sales_data"."_event_id" IS 'Identity of the event: 32 hex digits.';
 COMMENT ON COLUMN "raw_sales_data"."_segment_id" IS 'Segment of the log that holds the event.';
 COMMENT ON COLUMN "raw_sales_data"."_ingested_at" IS 'When the event was loaded.';
+COMMENT ON COLUMN "raw_sales_data"."_arrived_at" IS 'When the event''s export arrived: the modification time of its file.';
+COMMENT ON COLUMN "raw_sales_data"."_source" IS 'Address of the event''s file or other source.';
+COMMENT ON COLUMN "raw_sales_data"."_position" IS 'Where the event begins in its source.';

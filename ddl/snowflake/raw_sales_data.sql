@@ -12,7 +12,10 @@ CREATE TABLE IF NOT EXISTS "RAW_SALES_DATA" (
     "_EXTRA" VARCHAR COMMENT 'Properties outside the contract, nested as they came, or null.',
     "_EVENT_ID" VARCHAR NOT NULL COMMENT 'Identity of the event: 32 hex digits.',
     "_SEGMENT_ID" VARCHAR NOT NULL COMMENT 'Segment of the log that holds the event.',
-    "_INGESTED_AT" TIMESTAMP_TZ NOT NULL COMMENT 'When the event was loaded.'
+    "_INGESTED_AT" TIMESTAMP_TZ NOT NULL COMMENT 'When the event was loaded.',
+    "_ARRIVED_AT" TIMESTAMP_TZ NOT NULL COMMENT 'When the event''s export arrived: the modification time of its file.',
+    "_SOURCE" VARCHAR NOT NULL COMMENT 'Address of the event''s file or other source.',
+    "_POSITION" NUMBER(19,0) NOT NULL COMMENT 'Where the event begins in its source.'
 )
 CLUSTER BY (TO_DATE("SALE_DATE"), "PRODUCT_ID", "USER_ID")
 COMMENT = 'A product was sold to a customer, or taken back. Repeated exports of a sale are told apart in staging.';

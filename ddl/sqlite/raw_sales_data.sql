@@ -13,5 +13,8 @@ CREATE TABLE IF NOT EXISTS "raw_sales_data" ( -- A product was sold to a custome
     "_event_id" TEXT NOT NULL, -- Identity of the event: 32 hex digits.
     "_segment_id" TEXT NOT NULL, -- Segment of the log that holds the event.
     "_ingested_at" TEXT NOT NULL, -- When the event was loaded.
+    "_arrived_at" TEXT NOT NULL, -- When the event's export arrived: the modification time of its file.
+    "_source" TEXT NOT NULL, -- Address of the event's file or other source.
+    "_position" INTEGER NOT NULL, -- Where the event begins in its source.
     PRIMARY KEY ("_event_id")
 ) STRICT;

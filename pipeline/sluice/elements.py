@@ -170,13 +170,15 @@ class LogKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OrderedLines:
-    """Lines of one log key that stood in one record batch, in order; `uri` and `offset` say where they began."""
+    """Lines of one log key that stood in one record batch, in order; `uri` and `offset` say where they begin."""
 
     uri: str
     offset: int
     lines: list[bytes]
     acks: Acks = field(default_factory=dict)
     """Due once the lines are stored."""
+    export_time: float = 0.0
+    """When the export that they are from arrived, in epoch seconds: exports are put in order by it first."""
 
     @property
     def size(self) -> int:

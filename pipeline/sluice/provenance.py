@@ -82,6 +82,11 @@ class FileProvenance:
         """The arrival of each record, in epoch seconds."""
         return repeat(self.arrival)
 
+    @property
+    def export_time(self) -> float:
+        """The arrival of the export that the batch is a part of: of two exports the later one counts."""
+        return self.arrival
+
     def origin(self, index: int) -> Origin:
         """Return where record `index` (0-based) came from."""
         return Origin(self.uri, self.arrival, offset=self.offsets[index])
@@ -123,6 +128,11 @@ class PartitionProvenance:
         """Where the batch begins in its source, to put batches in order."""
         return self.offsets[0]
 
+    @property
+    def export_time(self) -> float:
+        """0, since a partition has no exports; its order is that of its offsets."""
+        return 0.0
+
     def origin(self, index: int) -> Origin:
         """Return where record `index` (0-based) came from."""
         offset = self.offsets[index]
@@ -153,6 +163,11 @@ class MessageProvenance:
     position: int = 0
     untimed: frozenset[int] = frozenset()
     """Indexes of the records whose source gave no time that can be stored."""
+
+    @property
+    def export_time(self) -> float:
+        """0, since messages are no exports; their order is that of their batches."""
+        return 0.0
 
     def origin(self, index: int) -> Origin:
         """Return where message `index` (0-based) came from."""
@@ -192,6 +207,11 @@ class RedeliveryProvenance:
     def position(self) -> int:
         """Where the batch begins in its source, to put batches in order."""
         return self.origins[0].offset or 0
+
+    @property
+    def export_time(self) -> float:
+        """The arrival of the first record, which may be that of its file."""
+        return self.arrival
 
     @property
     def arrivals(self) -> Sequence[float]:

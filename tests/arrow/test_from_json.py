@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,8 @@ from sluice.arrow.schema import arrow_schema
 from sluice.contracts import Contract, Identity, Property, ValueType
 from sluice.elements import Segment
 from sluice.formats.delivery import delivery_of, with_delivery, without_delivery
+from sluice.formats.source_member import with_source
+from sluice.provenance import Origin
 
 NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
 ITEM = Property(
@@ -74,8 +77,35 @@ def test_segment_becomes_a_table_with_the_schema_of_its_contract() -> None:
     full = {"items": [item], **rest, "paid": True, "day": date(2025, 2, 9)}
     assert made.to_pylist() == [
         {"event_type": "order", "at": at, **full, **added, "_event_id": "0" * 32},
-        {"event_type": "order", "at": at, **dict.fromkeys(full), **added, "_event_id": "0" * 31 + "1"},
+        {
+            "event_type": "order",
+            "at": at,
+            **dict.fromkeys(full),
+            **added,
+            "_event_id": "0" * 31 + "1",
+            "_ingested_at": NOW + timedelta(microseconds=1),
+        },
     ]
+
+
+@pytest.mark.parametrize("members", [b"", b',"foo":1', b',"_source":"mine"', b',"day":"2025-13-01"'])
+def test_source_of_an_export_is_in_columns_of_its_own(members: bytes) -> None:
+    contract = replace(ORDER, identity="export")
+    first = with_source(START + b"}", Origin("a.csv", 5.0, offset=0))
+    lines = [first, with_source(START + members + b"}", Origin("a.csv", 5.0, offset=7))]
+    last = with_source(START + b"}", Origin("kafka://b/t", 6.5, partition=1, offset=9))
+    made, row_errors = table(contract, *lines, last)
+    assert made.schema.equals(arrow_schema(contract), check_metadata=True)
+    rows = [row for row in (0, 1, 2) if row not in {index for index, _ in row_errors}]
+    assert len(rows) == 3 - (b"day" in members)
+    arrived = [datetime.fromtimestamp(seconds, UTC) for seconds in (5.0, 5.0, 6.5)]
+    assert made["_arrived_at"].to_pylist() == [arrived[row] for row in rows]
+    sources = ("a.csv", "a.csv", "kafka://b/t/1")
+    assert made["_source"].to_pylist() == [sources[row] for row in rows]
+    assert made["_position"].to_pylist() == [(0, 7, 9)[row] for row in rows]
+    assert made["_ingested_at"].to_pylist() == [NOW + timedelta(microseconds=row) for row in rows]
+    extras = {b',"foo":1': '{"foo":1}', b',"_source":"mine"': '{"_source":"mine"}'}
+    assert made["_extra"].to_pylist() == [(None, extras.get(members), None)[row] for row in rows]
 
 
 def test_segment_without_lines_becomes_an_empty_table() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,9 @@ class Recording:
             raise StorageError(message)
         self.reads.append(path.rpartition("/")[2])
         return self.inner.read(path)
+
+    def created_at(self, path: str) -> datetime:
+        return self.inner.created_at(path)
 
     def create(self, path: str, data: bytes) -> bool:
         hook, self.before_create = self.before_create, lambda: None

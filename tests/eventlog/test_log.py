@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,9 @@ class Recording:
     def read(self, path: str) -> bytes:
         self.calls.append(f"read {path.rpartition('/')[2]}")
         return self.inner.read(path)
+
+    def created_at(self, path: str) -> datetime:
+        return self.inner.created_at(path)
 
     def create(self, path: str, data: bytes) -> bool:
         hook, self.before_create = self.before_create, lambda: None

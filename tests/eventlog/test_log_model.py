@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -76,6 +77,9 @@ class Faulty:
 
     def read(self, path: str) -> bytes:
         return self.inner.read(path)
+
+    def created_at(self, path: str) -> datetime:
+        return self.inner.created_at(path)
 
     def create(self, path: str, data: bytes) -> bool:
         if self.before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ SEGMENT = Segment(
 def graph_run(tmp_path: Path) -> GraphRun:
     made = GraphRun(tmp_path, live=False)
     made.warehouse.prepare(list(CONTRACTS.values()))
+    assert made.log.store.create(SEGMENT.path, b"".join(line + b"\n" for line in SEGMENT.lines))
     return made
 
 
@@ -50,7 +52,7 @@ def test_converter_makes_what_the_job_loads(
     graph_run: GraphRun, load: tuple[str, ...], rows: int, windows: list[int]
 ) -> None:
     job: Job = replace(graph_run.job, load=load)
-    converted, counted, unknown = SegmentConverter(job, CONTRACTS).convert(SEGMENT, NOW)
+    converted, counted, unknown = SegmentConverter(job, CONTRACTS).convert(SEGMENT, NOW, NOW)
     assert (converted.rows.num_rows, converted.row_errors) == (rows, [])
     assert [window.events for window in converted.window_counts] == windows
     assert [window.events for window in counted] == [2, 1]
@@ -74,6 +76,21 @@ def test_new_segment_counts_as_loaded_each_time(graph_run: GraphRun) -> None:
     first, again = loader.load(SEGMENT), loader.load(SEGMENT)
     assert (first.counts.counts, again.counts.counts) == (counts, counts)
     assert graph_run.sql("select count(*) from click_events") == [(3,)]
+
+
+def test_rows_have_the_time_of_their_segment_in_every_warehouse(graph_run: GraphRun) -> None:
+    stored = stored_segment(graph_run)
+    os.utime(stored.path, ns=(0, 1_736_330_400_250_001_999))
+    again = GraphRun(graph_run.folder / "again", live=False)
+    again.warehouse.prepare(list(CONTRACTS.values()))
+    loader = SegmentLoader(
+        again.warehouse, CONTRACTS, graph_run.log, again.job, NOW.timestamp, RetryPolicy(0)
+    )
+    loader.compile()
+    assert loader.backfill(stored) is not None
+    times = "select epoch_us(_ingested_at) from click_events order by id"
+    assert again.sql(times) == [(1_736_330_400_250_001 + line,) for line in range(3)]
+    assert again.sql("select epoch(ingested_at)::bigint from _segments") == [(int(NOW.timestamp()),)]
 
 
 def test_segment_of_an_earlier_run_is_backfilled_once(graph_run: GraphRun) -> None:

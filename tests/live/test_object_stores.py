@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,17 @@ def test_objects_of_every_size_are_read_back(store: Store, size: int) -> None:
     assert store.create("x.json", data) is True
     assert store.read("x.json") == data
     assert store.create("x.json", data) is False
+
+
+def test_file_says_when_it_was_created(store: Store) -> None:
+    before = datetime.now(UTC) - timedelta(milliseconds=10)  # a file system takes the time of the last tick
+    assert store.create("x.json", b"1\n") is True
+    created_at = store.created_at("x.json")
+    assert before <= created_at <= datetime.now(UTC)
+    assert store.create("x.json", b"2\n") is False
+    assert store.created_at("x.json") == created_at
+    with pytest.raises(StorageError):
+        store.created_at("missing.json")
 
 
 def test_listing_is_sorted_and_limited_to_the_prefix(store: Store) -> None:

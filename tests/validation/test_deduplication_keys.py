@@ -6,6 +6,8 @@ import msgspec
 import pytest
 import xxhash
 from sluice.contracts import Contract, Identity, Property
+from sluice.formats.source_member import with_source
+from sluice.provenance import Origin
 from sluice.validation.deduplication_keys import compile_deduplication_key, shard_of
 
 
@@ -24,6 +26,22 @@ UNIQUE = (
 
 def test_content_key_is_the_hash_of_the_line() -> None:
     assert compile_deduplication_key(contract())(b"{}") == xxhash.xxh3_128_digest(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("record", "origin", "same"),
+    [
+        (b'{"a":1}', Origin("a.csv", 5.0, offset=7), True),
+        (b'{"a":2}', Origin("a.csv", 5.0, offset=0), False),
+        (b'{"a":1}', Origin("b.csv", 5.0, offset=0), False),
+        (b'{"a":1}', Origin("a.csv", 5.5, offset=0), False),
+    ],
+    ids=["place", "content", "file", "time"],
+)
+def test_export_key_is_the_content_within_an_export(record: bytes, origin: Origin, same: bool) -> None:
+    key_of = compile_deduplication_key(contract(identity="export"))
+    first = with_source(b'{"a":1}', Origin("a.csv", 5.0, offset=0))
+    assert (key_of(with_source(record, origin)) == key_of(first)) is same
 
 
 @pytest.mark.parametrize(

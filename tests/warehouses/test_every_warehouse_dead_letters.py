@@ -105,7 +105,7 @@ def load_all(backend: Backend, job: Job) -> dict[str, dict[str, Any]]:
         line = msgspec.json.encode(dead_letter)
         assert msgspec.json.decode(line, type=type(dead_letter)).record == record.record
         letters = Segment(f"{number:032x}", DEAD_LETTER, "d.json", minute_of(dead_letter.time), [line])
-        assert warehouse.load(converter.convert(letters, NOW).load) == [], name
+        assert warehouse.load(converter.convert(letters, NOW, NOW).load) == [], name
         names[dead_letter.letter_id] = name
     found = rows(backend)
     assert found.keys() == names.keys()

@@ -10,12 +10,13 @@ Three ways lead to the table, from fast to slow, and all end in pyarrow's JSON r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.json
 
 from sluice.arrow.canonicalizer import Canonicalizer
@@ -30,16 +31,27 @@ from sluice.arrow.schema import (
     retype,
 )
 from sluice.arrow.unknown_members import UnknownMembers
-from sluice.contracts import DELIVERY_KEY, LEAF_TYPES, Contract, Property, ValueType, by_type, walk
+from sluice.contracts import (
+    DELIVERY_KEY,
+    LEAF_TYPES,
+    SOURCE_KEY,
+    Contract,
+    Identity,
+    Property,
+    ValueType,
+    by_type,
+    walk,
+)
 from sluice.elements import Segment
 from sluice.formats.delivery import without_delivery
+from sluice.formats.source_member import source_of, without_source
 
 RowError = tuple[int, str]
 """Index of a line in its segment, and why it cannot become a row."""
 
 
 def to_table(
-    contract: Contract, segment: Segment, event_ids: Sequence[str], ingested_at: datetime
+    contract: Contract, segment: Segment, event_ids: Sequence[str], appended_at: datetime
 ) -> tuple[pa.Table, list[RowError]]:
     """Return the rows of `segment` in the order of its lines, with the schema `arrow_schema(contract)`.
 
@@ -51,7 +63,8 @@ def to_table(
         contract: whose decoder accepted the lines.
         segment: the lines.
         event_ids: deduplication key of each line, for `_event_id`.
-        ingested_at: time of the load, for `_ingested_at`; must have an offset.
+        appended_at: when the segment was created, with an offset. A row's `_ingested_at` is as many microseconds
+            later as there are lines before its own, so that rows sorted by it are in the order of the log.
 
     Returns:
         The table of the rows that could be made, and the other lines in order, each with one sentence.
@@ -69,10 +82,28 @@ def to_table(
         extra,
         pa.array(ids, pa.string()),
         pa.repeat(pa.scalar(segment.id, pa.string()), len(rows)),
-        pa.repeat(pa.scalar(ingested_at, TIMESTAMP), len(rows)),
+        _ingestion_times(appended_at, len(segment.lines), rows),
+        *(_sources(segment.lines, rows) if contract.identity == "export" else ()),
     ]
     table = pa.Table.from_arrays([*flatten(contract, columns), *added], schema=arrow_schema(contract))
     return table, errors
+
+
+def _ingestion_times(appended_at: datetime, lines: int, rows: Sequence[int]) -> pa.Array:
+    """Return a time for each of `rows`, indexes of a segment with so many `lines`."""
+    first = pa.scalar(appended_at, TIMESTAMP).value
+    times = pyarrow.compute.cumulative_sum(pa.repeat(1, lines), start=first - 1).view(TIMESTAMP)
+    return times if len(rows) == lines else times.take(pa.array(rows, pa.int64()))
+
+
+def _sources(lines: Sequence[bytes], rows: Sequence[int]) -> list[pa.Array]:
+    """Return the columns of `sluice.arrow.schema.SOURCE`."""
+    sources = [source_of(lines[index]) for index in rows]
+    return [
+        pa.array([source.arrived_at for source in sources], TIMESTAMP),
+        pa.array([source.uri for source in sources], pa.string()),
+        pa.array([source.position for source in sources], pa.int64()),
+    ]
 
 
 def read_lines(
@@ -135,7 +166,7 @@ def find_unknown(contract: Contract, lines: Sequence[bytes]) -> _Rows:
     rows = _Rows([], [], [], [])
     reader, likely = _reader(contract), False
     find = reader.unknown.find
-    for index, line in enumerate(map(without_delivery, lines) if reader.has_delivery else lines):
+    for index, line in enumerate(map(reader.as_received, lines) if reader.as_received else lines):
         try:
             extra = find(line, likely=likely)
         except UnconvertibleLine as error:
@@ -177,6 +208,15 @@ def _readable(contract: Contract, lines: Sequence[bytes], start: int = 0) -> set
     return _readable(contract, lines[:middle], start) | _readable(contract, lines[middle:], start + middle)
 
 
+_SOURCE_TYPE = pa.struct({"uri": pa.string(), "arrived_at": pa.string(), "position": pa.int64()})
+_OriginMember = tuple[Sequence[pa.Field], Callable[[bytes], bytes] | None]
+_ORIGINS: Mapping[Identity, _OriginMember] = {
+    "delivery": ([pa.field(DELIVERY_KEY, pa.string())], without_delivery),
+    "export": ([pa.field(SOURCE_KEY, _SOURCE_TYPE)], without_source),
+}
+"""Identity -> the last member of stored lines, which was added to the record, and what removes it."""
+
+
 class _LineReader:
     """What reads the lines of one contract."""
 
@@ -184,9 +224,9 @@ class _LineReader:
         root = record_object(contract)
         fields = [pa.field(prop.name, _reader_type(prop)) for prop in root.properties]
         self.record_schema = pa.schema(fields)
-        self.has_delivery = contract.identity == "delivery"
-        delivery = [pa.field(DELIVERY_KEY, pa.string())] if self.has_delivery else []
-        self.line_schema = pa.schema([*fields, *delivery])
+        no_origin: _OriginMember = ((), None)
+        origin, self.as_received = _ORIGINS.get(contract.identity, no_origin)
+        self.line_schema = pa.schema([*fields, *origin])
         self.unknown = UnknownMembers(root)
         self.canonicalizer = Canonicalizer(root)
         # Of a value of type `json` the reader would take only a string, and that for the JSON text.

@@ -1,6 +1,7 @@
 """Contract -> Arrow schema of its table, as it is loaded into every warehouse.
 
-The columns are the contract's properties, in order, followed by the four of `ADDED`.
+The columns are the contract's properties, in order, followed by the four of `ADDED` and, where the event log keeps the
+source of each event, by the three of `SOURCE`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from functools import lru_cache
 import pyarrow as pa
 
 from sluice.contracts import (
+    ARRIVED_AT_COLUMN,
     DECIMAL_PRECISION,
     DECIMAL_SCALE,
     EVENT_ID_COLUMN,
     EXTRA_COLUMN,
     INGESTED_AT_COLUMN,
     LEAF_TYPES,
+    POSITION_COLUMN,
     SEGMENT_ID_COLUMN,
+    SOURCE_COLUMN,
     Contract,
     Property,
     ValueType,
@@ -44,7 +48,27 @@ ADDED: tuple[Property, ...] = (
     ),
     Property(INGESTED_AT_COLUMN, "timestamp", required=True, description="When the event was loaded."),
 )
-"""The last columns of every table; a contract cannot have properties with these names."""
+"""What every table has after the contract's own columns."""
+
+SOURCE: tuple[Property, ...] = (
+    Property(
+        ARRIVED_AT_COLUMN,
+        "timestamp",
+        required=True,
+        description="When the event's export arrived: the modification time of its file.",
+    ),
+    Property(
+        SOURCE_COLUMN, "string", required=True, description="Address of the event's file or other source."
+    ),
+    Property(POSITION_COLUMN, "integer", required=True, description="Where the event begins in its source."),
+)
+"""The last columns of a table whose contract has identity `export`: sorted by them, a later word comes later."""
+
+
+def table_columns(contract: Contract) -> tuple[Property, ...]:
+    """Return all columns of a contract's table, in order."""
+    return (*contract.columns, *ADDED, *(SOURCE if contract.identity == "export" else ()))
+
 
 _LEAVES: Mapping[ValueType, pa.DataType] = by_type(
     {
@@ -64,7 +88,7 @@ _LEAVES: Mapping[ValueType, pa.DataType] = by_type(
 
 @lru_cache(maxsize=256)
 def arrow_schema(contract: Contract) -> pa.Schema:
-    """Return the table of `contract`, as loaded: its columns in order, then `ADDED`.
+    """Return the table of `contract`, as loaded: see `table_columns`.
 
     A `uuid` is a string as received; `json` is a string of compact JSON text (`VALUE_TYPE` says so in the field's
     metadata); a property is nullable unless it is required. The schema's metadata names contract and version.
@@ -73,12 +97,13 @@ def arrow_schema(contract: Contract) -> pa.Schema:
         ContractError: a property has a reserved name, an object no properties, or an array no items.
 
     """
-    names = {added.name for added in ADDED}
+    columns = table_columns(contract)
+    names = {added.name for added in columns[len(contract.columns) :]}
     for prop in contract.columns:
         if prop.name in names:
             message = f"{_where(contract)}: property {prop.name}: the name is reserved by Sluice; rename it"
             raise ContractError(message)
-    fields = [arrow_field(prop, where=_where(contract)) for prop in (*contract.columns, *ADDED)]
+    fields = [arrow_field(prop, where=_where(contract)) for prop in columns]
     return pa.schema(fields, metadata={b"contract": contract.label.encode()})
 
 

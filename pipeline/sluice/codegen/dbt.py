@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.contracts import (
     EVENT_ID_COLUMN,
     INGESTED_AT_COLUMN,
@@ -82,7 +82,7 @@ def docs_markdown(domain: str, contracts: Iterable[Contract]) -> str:
     """Return a docs block `<domain>__<type>__<column>` for each column that a select list has."""
     blocks = []
     for contract in contracts:
-        columns = (*contract.columns, *ADDED)
+        columns = table_columns(contract)
         descriptions = {path: prop.description for path, prop in walk(columns)}
         for path, name in column_aliases(columns).items():
             block = f"{model_name(domain, contract)}__{name}"
@@ -100,7 +100,7 @@ def select_macros(domain: str, contracts: Iterable[Contract]) -> str:
     macros = []
     for contract in contracts:
         name = model_name(domain, contract)
-        columns = (*contract.columns, *ADDED)
+        columns = table_columns(contract)
         macros.append(_macro(f"{name}_columns", _select_list(columns)))
         for path, prop in walk(columns):
             *array, last = path
@@ -118,7 +118,7 @@ def _table(contract: Contract) -> dict[str, Any]:
     table["config"] = {"loaded_at_field": INGESTED_AT_COLUMN, "meta": {"partitioned_by": time}}
     # With `keep_both` a key comes with several contents.
     unique = contract.on_conflict == "keep_first"
-    table["columns"] = [_column(column, unique=unique) for column in (*contract.columns, *ADDED)]
+    table["columns"] = [_column(column, unique=unique) for column in table_columns(contract)]
     return table
 
 

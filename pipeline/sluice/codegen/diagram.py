@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.contracts import EVENT_ID_COLUMN, Contract, Property, innermost_items, walk
 
 _KEYWORDS = frozenset({"pk", "fk", "uk"})
@@ -23,7 +23,7 @@ def mermaid(contracts: Iterable[Contract]) -> str:
     entities: dict[str, list[str]] = {}
     relations: list[str] = []
     for contract in ordered:
-        columns = (*contract.columns, *ADDED)
+        columns = table_columns(contract)
         _add_entity(contract.table, columns, entities, relations)
     outside: dict[str, dict[str, str]] = {}
     for contract in ordered:

@@ -12,12 +12,16 @@ from sluice.contracts.model import (
 )
 from sluice.contracts.reading import load_contract, load_contracts
 from sluice.contracts.reserved import (
+    ARRIVED_AT_COLUMN,
     DELIVERY_KEY,
     EVENT_ID_COLUMN,
     EXTRA_COLUMN,
     INGESTED_AT_COLUMN,
+    POSITION_COLUMN,
     REPAIRED_KEY,
     SEGMENT_ID_COLUMN,
+    SOURCE_COLUMN,
+    SOURCE_KEY,
 )
 from sluice.contracts.value_types import (
     DECIMAL_PRECISION,
@@ -34,6 +38,7 @@ from sluice.contracts.value_types import (
 from sluice.contracts.walk import ITEM, Path, ValuePath, innermost_items, parse_path, path_text, walk
 
 __all__ = [
+    "ARRIVED_AT_COLUMN",
     "DECIMAL_PRECISION",
     "DECIMAL_SCALE",
     "DECIMAL_WHOLE_DIGITS",
@@ -45,10 +50,13 @@ __all__ = [
     "INT64_MIN",
     "ITEM",
     "LEAF_TYPES",
+    "POSITION_COLUMN",
     "REPAIRED_KEY",
     "REPAIR_RULES",
     "SCALAR_TYPES",
     "SEGMENT_ID_COLUMN",
+    "SOURCE_COLUMN",
+    "SOURCE_KEY",
     "VALUE_TYPES",
     "Contract",
     "Identity",

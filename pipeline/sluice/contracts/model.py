@@ -12,8 +12,9 @@ from typing import Literal
 
 from sluice.contracts.value_types import ValueType
 
-Identity = Literal["content", "properties", "delivery"]
-"""What the deduplication key is made of: the stored line, its `unique` properties, or where it was delivered."""
+Identity = Literal["content", "properties", "delivery", "export"]
+"""What the deduplication key is made of: the stored line, its `unique` properties, where it was delivered, or the line
+and the export that it came in."""
 
 OnConflict = Literal["keep_first", "keep_both"]
 """What is stored of events with equal `unique` properties and other content: the first, or every one of them."""

@@ -8,6 +8,9 @@ from sluice.elements import INTERNAL_TYPES
 DELIVERY_KEY = "_id"
 """Member of a stored line: where the record was delivered, for contracts with identity `delivery`."""
 
+SOURCE_KEY = "_source"
+"""Member of a stored line: the source, arrival and position of its record, for contracts with identity `export`."""
+
 REPAIRED_KEY = "_repaired"
 """Member of a stored line that was malformed: the repair rules that were used, and the line as received."""
 
@@ -21,7 +24,16 @@ SEGMENT_ID_COLUMN = "_segment_id"
 """Column with the id of the segment that holds the event."""
 
 INGESTED_AT_COLUMN = "_ingested_at"
-"""Column with the time at which the segment of the event was loaded."""
+"""Column with the time at which the event was appended to the event log."""
+
+SOURCE_COLUMN = "_source"
+"""Column with the address of the file, partition or other source that the event was read from."""
+
+ARRIVED_AT_COLUMN = "_arrived_at"
+"""Column with the time at which the source received the event: the modification time of its file, its log time."""
+
+POSITION_COLUMN = "_position"
+"""Column with the byte offset of the event in its file, or its offset in its partition; 0 for other sources."""
 
 SOURCE_PROPERTY = "_source"
 """The only property beginning with `_` that a contract may declare: the address that a record came from."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -189,8 +190,9 @@ class EventLog:
         message = f"{path}: expected a segment of {', '.join(self.type_logs)} in {self.store.url('')}"
         raise StorageError(message)
 
-    def _relative(self, path: str) -> str:
-        return path.removeprefix(self.store.url("").rstrip("/") + "/")
+    def appended_at(self, path: str) -> datetime:
+        """Return when the segment at `path` was created; StorageError if there is none."""
+        return self.store.created_at(self._relative(path))
 
     def segments(self, event_type: str | None = None) -> Iterator[str]:
         """Yield the addresses of all segments, or of one type's, by type and time."""
@@ -199,6 +201,9 @@ class EventLog:
                 name = parse_segment_path(path)
                 if name and (type_log.folder, type_log.name) == (name.folder, name.name):
                     yield self.store.url(path)
+
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(self.store.url("").rstrip("/") + "/")
 
     def _key_function(self, event_type: str) -> KeyFunction:
         if event_type not in self._key_functions:

@@ -122,7 +122,7 @@ class AppendPane(beam.DoFn):
         (event_type, minute, shard), shuffled = pane
         packed = shuffled if self._spill is None else map(self._spill.get, shuffled)
         groups = [group for batch in map(unpack, packed) for group in batch.ordered_lines]
-        groups.sort(key=lambda group: (group.uri, group.offset))
+        groups.sort(key=lambda group: (group.export_time, group.uri, group.offset))
         lines = [line for group in groups for line in group.lines]
         appended = self._append(pane[0], lambda: self._log.append(event_type, minute, shard, lines))
         counts = {("duplicates", event_type): appended.duplicates}

@@ -73,7 +73,8 @@ class DecodeRecords(beam.DoFn):
         provenance = batch.provenance
         decoded = self._decoder(provenance).decode(batch)
         for key, lines in decoded.events.items():
-            ordered = OrderedLines(provenance.uri, provenance.position, lines, batch.acks(len(lines)))
+            acks = batch.acks(len(lines))
+            ordered = OrderedLines(provenance.uri, provenance.position, lines, acks, provenance.export_time)
             self._buffer.add(key, key.minute, ordered)
         if decoded.rejected:
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(decoded.rejected, batch.arrival))

@@ -54,8 +54,11 @@ class SegmentConverter:
         contracts = {**tables, **job.contracts}
         self._keys = {name: compile_deduplication_key(contract) for name, contract in contracts.items()}
 
-    def convert(self, segment: Segment, ingested_at: datetime) -> ConvertedSegment:
-        """Return what to load of a segment, and what is counted of its events, loaded or not."""
+    def convert(self, segment: Segment, appended_at: datetime, ingested_at: datetime) -> ConvertedSegment:
+        """Return what to load of a segment, and what is counted of its events, loaded or not.
+
+        `appended_at` is when it was created in the event log, the same in every warehouse; `ingested_at` is now.
+        """
         contract, key_of = self._tables[segment.event_type], self._keys[segment.event_type]
         event_ids = [key_of(line).hex() for line in segment.lines]
         rows_of = segment
@@ -63,7 +66,7 @@ class SegmentConverter:
             rows_of = replace(
                 segment, lines=[table_line(line, self._max_row_bytes) for line in segment.lines]
             )
-        table, row_errors = to_table(contract, rows_of, event_ids, ingested_at)
+        table, row_errors = to_table(contract, rows_of, event_ids, appended_at)
         windows = count_events(contract, table, self._window, segment.minute)
         rows = table if self._loads_rows or segment.event_type == DEAD_LETTER else table.slice(0, 0)
         loaded_windows = windows if self._loads_counts else []
@@ -223,8 +226,7 @@ class SegmentLoader:
     def _load_together(self, loads: Sequence[tuple[bool, Segment]]) -> Iterator[LoadedSegment]:
         """Load segments at once; yield the result of each."""
         assert isinstance(self._warehouse, Coalescing)
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        converted = [self._converter.convert(segment, now) for _, segment in loads]
+        converted = self._retry(lambda: [self._convert(segment) for _, segment in loads])
         rejected = self._retry(partial(self._warehouse.load_day, [made.load for made in converted]))
         for (is_new, segment), made, row_errors in zip(loads, converted, rejected, strict=True):
             yield self._result(segment, row_errors, made, is_new=is_new)
@@ -266,5 +268,9 @@ class SegmentLoader:
         return segment if isinstance(segment, Segment) else self._log.read(segment.path)
 
     def _load(self, segment: Segment) -> tuple[list[RowError], ConvertedSegment]:
-        converted = self._converter.convert(segment, datetime.fromtimestamp(self._clock(), UTC))
+        converted = self._convert(segment)
         return self._warehouse.load(converted.load), converted
+
+    def _convert(self, segment: Segment) -> ConvertedSegment:
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        return self._converter.convert(segment, self._log.appended_at(segment.path), now)

@@ -61,8 +61,11 @@ class BundleBuffer:
 
 
 def pack(batch: EventBatch) -> bytes:
-    """Return `batch` as msgpack [[[uri, offset, line count, acks], …], zstd of its lines, one a line]."""
-    heads = [(group.uri, group.offset, len(group.lines), group.acks) for group in batch.ordered_lines]
+    """Return `batch` as msgpack [[[uri, offset, lines, acks, export time], …], zstd of the lines]."""
+    heads = [
+        (group.uri, group.offset, len(group.lines), group.acks, group.export_time)
+        for group in batch.ordered_lines
+    ]
     body = b"\n".join([line for group in batch.ordered_lines for line in group.lines])
     return msgspec.msgpack.encode((heads, zstandard.ZstdCompressor(level=_LEVEL).compress(body)))
 
@@ -70,14 +73,14 @@ def pack(batch: EventBatch) -> bytes:
 def unpack(packed: bytes) -> EventBatch:
     """Return the batch that `pack` was given."""
     heads, body = msgspec.msgpack.decode(
-        packed, type=tuple[list[tuple[str, int, int, dict[int, int]]], bytes]
+        packed, type=tuple[list[tuple[str, int, int, dict[int, int], float]], bytes]
     )
     lines = zstandard.ZstdDecompressor().decompress(body).split(b"\n")
-    ends = accumulate(count for _, _, count, _ in heads)
+    ends = accumulate(count for _, _, count, _, _ in heads)
     return EventBatch(
         [
-            OrderedLines(uri, offset, lines[end - count : end], acks)
-            for (uri, offset, count, acks), end in zip(heads, ends, strict=True)
+            OrderedLines(uri, offset, lines[end - count : end], acks, export_time)
+            for (uri, offset, count, acks, export_time), end in zip(heads, ends, strict=True)
         ]
     )
 

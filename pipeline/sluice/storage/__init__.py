@@ -14,6 +14,7 @@ is raised and the caller's next attempt resolves it, because an event log remove
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Protocol
 
 from sluice.config.urls import Url, split_credentials
@@ -45,6 +46,9 @@ class Store(Protocol):
 
     def read(self, path: str) -> bytes:
         """Return the whole content of a file; StorageError if there is none."""
+
+    def created_at(self, path: str) -> datetime:
+        """Return when a file was created, in UTC; StorageError if there is none."""
 
     def create(self, path: str, data: bytes) -> bool:
         """Create a file with all of `data`, and the folders it needs.

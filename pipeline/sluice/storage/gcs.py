@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from sluice.config.connectors import Client
-from sluice.storage.objects import CONTENT_TYPE, WRITER, ObjectStore
+from sluice.storage.objects import CONTENT_TYPE, CREATED_AT, WRITER, ObjectStore, metadata_of
 
 CLIENT = Client("google.cloud.storage", "gcp")
 
@@ -50,12 +51,19 @@ class GcsStore(ObjectStore):
         from google.api_core.exceptions import PreconditionFailed
 
         blob = self._bucket.blob(key)
-        blob.metadata = {WRITER: token}
+        blob.metadata = metadata_of(token)
         try:
             blob.upload_from_string(data, content_type=CONTENT_TYPE, if_generation_match=0)
         except PreconditionFailed:
             return False
         return True
+
+    def _created_at(self, key: str) -> datetime:
+        blob = self._bucket.blob(key)
+        blob.reload()
+        text = (blob.metadata or {}).get(CREATED_AT)
+        time: datetime = datetime.fromisoformat(text) if text else blob.time_created
+        return time
 
     def _writer(self, key: str) -> str | None:
         blob = self._bucket.get_blob(key)

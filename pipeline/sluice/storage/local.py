@@ -7,11 +7,14 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 from sluice.storage.base import Names, Rooted, failure, is_visible
 
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS, errno.ENOENT)
 """Errors of a kernel or file system without O_TMPFILE, and of a link where /proc is missing."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LocalStore(Rooted):
@@ -48,6 +51,13 @@ class LocalStore(Rooted):
         try:
             with open(self.url(path), "rb") as file:
                 return file.read()
+        except OSError as error:
+            raise failure(self, "read", path, error) from error
+
+    def created_at(self, path: str) -> datetime:
+        """Return the modification time of a file, which is never changed; a copy must keep it."""
+        try:
+            return _EPOCH + timedelta(microseconds=os.stat(self.url(path)).st_mtime_ns // 1000)
         except OSError as error:
             raise failure(self, "read", path, error) from error
 

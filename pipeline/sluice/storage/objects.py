@@ -7,6 +7,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from sluice.errors import StorageError
 from sluice.retry import RetryPolicy
@@ -26,6 +27,15 @@ CONTENT_TYPE = "application/x-ndjson"
 
 WRITER = "sluice-writer"
 """Key of the user metadata that holds the token of the call that made an object."""
+
+CREATED_AT = "sluice-created-at"
+"""Key of the user metadata that holds when an object was created. The services' own times are coarser, S3's a second,
+and a copy of an object gets a new one."""
+
+
+def metadata_of(token: str) -> dict[str, str]:
+    """Return the user metadata of an object that is created now by the call with this token."""
+    return {WRITER: token, CREATED_AT: datetime.now(UTC).isoformat()}
 
 
 class ObjectStore(Rooted, ABC):
@@ -56,6 +66,10 @@ class ObjectStore(Rooted, ABC):
     def _writer(self, key: str) -> str | None:
         """Return the token of the call that created the object, '' if it has none, None if there is no object."""
 
+    @abstractmethod
+    def _created_at(self, key: str) -> datetime:
+        """Return when the object was created, in UTC."""
+
     @contextmanager
     def _reporting(self, action: str, path: str) -> Iterator[None]:
         errors = self._errors()
@@ -83,6 +97,11 @@ class ObjectStore(Rooted, ABC):
         """Return the whole content of an object."""
         with self._reporting("read", path):
             return self._get(self._prefix + path)
+
+    def created_at(self, path: str) -> datetime:
+        """Return the time in the object's metadata, which copies keep, or else the service's own."""
+        with self._reporting("read", path):
+            return self._created_at(self._prefix + path)
 
     def create(self, path: str, data: bytes) -> bool:
         """Put an object if there is none; if the answer is uncertain, read whose token the object carries."""

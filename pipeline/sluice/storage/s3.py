@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from sluice.config.connectors import Client
-from sluice.storage.objects import CONTENT_TYPE, WRITER, ObjectStore
+from sluice.storage.objects import CONTENT_TYPE, CREATED_AT, WRITER, ObjectStore, metadata_of
 
 CLIENT = Client("obstore", "aws")
 
@@ -62,13 +62,19 @@ class S3Store(ObjectStore):
     def _put(self, key: str, data: bytes, token: str) -> bool:
         from obstore.exceptions import AlreadyExistsError
 
-        attributes = {WRITER: token, "Content-Type": CONTENT_TYPE}
+        attributes = {**metadata_of(token), "Content-Type": CONTENT_TYPE}
         try:
             # A multipart upload, obstore's choice for more than 5 MB, has no create-only mode.
             self._store.put(key, data, mode="create", attributes=attributes, use_multipart=False)
         except AlreadyExistsError:
             return False
         return True
+
+    def _created_at(self, key: str) -> datetime:
+        answer = self._store.get(key, options={"head": True})
+        text = answer.attributes.get(CREATED_AT)
+        time: datetime = datetime.fromisoformat(text) if text else answer.meta["last_modified"]
+        return time
 
     def _writer(self, key: str) -> str | None:
         try:

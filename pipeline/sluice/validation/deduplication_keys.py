@@ -17,6 +17,7 @@ import xxhash
 
 from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, Contract, ValueType
 from sluice.formats.delivery import delivery_of
+from sluice.formats.source_member import without_position
 from sluice.validation.batch_checks import attribute_names
 from sluice.validation.content import compile_content
 from sluice.validation.decoder import compile_struct
@@ -34,13 +35,16 @@ def compile_deduplication_key(contract: Contract) -> KeyFunction:
     The contract's `identity` is the rule. `content` hashes the line. `properties` hashes the values of the unique
     properties; the order of members, white space, escapes, the case of a UUID, the offset of a timestamp, and trailing
     zeros and the sign of zero of a decimal make no difference. With `onConflict: keep_both` the content counts, too.
-    `delivery` hashes the last member of the line, which must be the string `_id` (msgspec.DecodeError).
+    `delivery` hashes the last member of the line, which must be the string `_id` (msgspec.DecodeError). `export` hashes
+    the line without its position, so with the address and the arrival of its export, which must be there, too.
     """
     if contract.identity == "content":
         digest: KeyFunction = xxhash.xxh3_128_digest
         return digest
     if contract.identity == "delivery":
         return lambda line: xxhash.xxh3_128_digest(delivery_of(line).encode())
+    if contract.identity == "export":
+        return lambda line: xxhash.xxh3_128_digest(without_position(line))
     key_of = _key_of_properties(contract)
     if contract.on_conflict == "keep_first":
         return key_of

@@ -8,18 +8,19 @@ by the explainer, which names every violation.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
-from sluice.contracts import Contract, parse_path
+from sluice.contracts import Contract, Identity, parse_path
 from sluice.elements import LogKey, RecordBatch, Rejected, StepCounts, Violation, bound_names
 from sluice.formats.delivery import with_delivery
 from sluice.formats.joined_records import separate_records
 from sluice.formats.normalize import Normalizer
+from sluice.formats.source_member import with_source
 from sluice.provenance import Origin
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.decoder import MAX_DEPTH, compile_decoder, too_deep
@@ -58,7 +59,7 @@ class _ContractFacts(NamedTuple):
     contract: Contract
     has_time: bool
     rewritten: bool
-    """What is stored differs from the record: some values are masked, or its delivery is added."""
+    """What is stored differs from the record: some values are masked, or its origin is added."""
     seconds: int
     """Of one partition of its log."""
 
@@ -120,7 +121,7 @@ class RecordDecoder:
             struct: _ContractFacts(
                 contract,
                 has_time=contract.event_time is not None,
-                rewritten=contract.identity == "delivery" or contract.event_type in self._mask,
+                rewritten=contract.identity in _ADD_ORIGIN or contract.event_type in self._mask,
                 seconds=60 * PARTITION_MINUTES[contract.log_partition],
             )
             for struct, contract in compiled.contract_of.items()
@@ -223,11 +224,12 @@ class RecordDecoder:
         return rejected if self._masking is None else self._masking.rejected(rejected)
 
     def _stored(self, record: bytes, contract: Contract, batch: RecordBatch, index: int) -> bytes:
-        """Return the line of the log: without line feeds, values masked, its delivery added if that is its key."""
+        """Return the line of the log: without line feeds, values masked, its origin added if its key has it."""
         line = record if b"\n" not in record else msgspec.json.format(record, indent=-1)
         if contract.event_type in self._mask:
             line = self._mask[contract.event_type](line)
-        return _with_delivery(line, batch.origin(index)) if contract.identity == "delivery" else line
+        add_origin = _ADD_ORIGIN.get(contract.identity)
+        return line if add_origin is None else add_origin(line, batch.origin(index))
 
     def _repair(
         self, batch: RecordBatch, index: int, csv_violation: Violation | None, line: bytes
@@ -311,6 +313,13 @@ def _with_delivery(line: bytes, origin: Origin) -> bytes:
         coordinates = (origin.uri, origin.partition, origin.offset)
         delivery = "/".join(str(part) for part in coordinates if part is not None)
     return with_delivery(line, delivery)
+
+
+_ADD_ORIGIN: Mapping[Identity, Callable[[bytes, Origin], bytes]] = {
+    "delivery": _with_delivery,
+    "export": with_source,
+}
+"""Identity -> what adds the origin that the deduplication key is computed from to a line."""
 
 
 def count_decoded(decoded: Decoded) -> StepCounts:

@@ -30,7 +30,7 @@ class SegmentLoad:
     window_counts: Sequence[WindowCount]
     """Counts of the rows by window; none, if the job does not load them."""
     ingested_at: datetime
-    """When the segment is loaded, as in the `_ingested_at` of its rows."""
+    """When the segment is loaded, which `_segments` notes; the `_ingested_at` of its rows is when it was appended."""
 
     @property
     def minute(self) -> datetime:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.config.connectors import Connector
 from sluice.config.options import option
 from sluice.contracts import EVENT_ID_COLUMN, Contract, Property, ValueType, by_type
@@ -215,7 +215,7 @@ class Connection:
         """Insert rows into the contract's table; raises RowsRejected for what they hold."""
         columns = {
             prop.name: _STORED[prop.type](array, prop)
-            for prop, array in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True)
+            for prop, array in zip(table_columns(contract), rows.combine_chunks().columns, strict=True)
         }
         with _rejections():
             self._insert(contract.table, columns)
@@ -318,7 +318,7 @@ def _sqlite_errors(file: str) -> AbstractContextManager[None]:
 
 
 def _differences(connection: Connection, contract: Contract) -> list[Difference] | None:
-    columns = (*contract.columns, *ADDED)
+    columns = table_columns(contract)
     expected = [Column((column.name,), DIALECT.type_of(column), column.required) for column in columns]
     names = {column.name.lower() for column in columns}
     rows = connection.execute(_COLUMNS, [contract.table])
@@ -354,7 +354,7 @@ def create_table_sql(contract: Contract) -> str:
         ContractError: SQLite cannot hold a table of that name.
 
     """
-    columns = (*contract.columns, *ADDED)
+    columns = table_columns(contract)
     DIALECT.check_contract(contract, columns)
     lines = [f"    {DIALECT.column(column)},{_comment(column.description)}" for column in columns]
     head = (

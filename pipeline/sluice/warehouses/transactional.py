@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.contracts import EVENT_ID_COLUMN, Contract
 from sluice.elements import DEAD_LETTER
 from sluice.errors import WarehouseError
@@ -265,7 +265,7 @@ def _stored_row_fault(
 
 def copy_row_sql(dialect: Dialect, contract: Contract) -> str:
     """Return the INSERT of a copy of any row of a contract's table, with another deduplication key."""
-    names = [dialect.quote_name(column.name) for column in (*contract.columns, *ADDED)]
+    names = [dialect.quote_name(column.name) for column in table_columns(contract)]
     key = dialect.quote_name(EVENT_ID_COLUMN)
     copied = ["'sluice: a copy'" if name == key else name for name in names]
     table = dialect.quote_name(contract.table)

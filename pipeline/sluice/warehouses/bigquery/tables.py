@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.contracts import (
     EVENT_ID_COLUMN,
     INGESTED_AT_COLUMN,
@@ -142,7 +142,7 @@ def table_json(contract: Contract, policy_tags: Mapping[str, str] | None = None)
         ContractError: BigQuery cannot hold such a table; the message names contract, property and fix.
 
     """
-    columns = (*contract.columns, *ADDED)
+    columns = table_columns(contract)
     clusters = _clusters(contract, columns)
     DIALECT.check_contract(contract, columns)
     return _resource(

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.contracts import (
     DECIMAL_PRECISION,
     DECIMAL_SCALE,
@@ -68,7 +68,7 @@ def create_table_sql(contract: Contract) -> str:
         ContractError: DuckDB cannot hold a table or a column of that name.
 
     """
-    DIALECT.check_contract(contract, (*contract.columns, *ADDED))
+    DIALECT.check_contract(contract, table_columns(contract))
     columns = _columns(contract)
     lines = [
         f"    {DIALECT.quote_name(c.name)} {column_type(c)}{' NOT NULL' if c.required else ''}"
@@ -152,7 +152,7 @@ def _comments(contract: Contract, what: str) -> list[str]:
 
 
 def _columns(contract: Contract) -> tuple[Property, ...]:
-    return (*contract.columns, *ADDED, EVENT_DATE)
+    return (*table_columns(contract), EVENT_DATE)
 
 
 def check_contracts(file: str, contracts: Sequence[Contract]) -> None:
@@ -164,7 +164,7 @@ def check_contracts(file: str, contracts: Sequence[Contract]) -> None:
 
     """
     for contract in contracts:
-        DIALECT.check_contract(contract, (*contract.columns, *ADDED))
+        DIALECT.check_contract(contract, table_columns(contract))
         # A folder `status=x` above would be taken for a partition and overrule the column `status`.
         columns = {column.name.lower() for column in _columns(contract)}
         for part in Path(file).parts:

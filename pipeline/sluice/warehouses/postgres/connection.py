@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.contracts import Contract, Property, ValueType, by_type
 from sluice.errors import WarehouseError
 from sluice.warehouses.client_errors import client_errors
@@ -143,7 +143,7 @@ def _rejections() -> Iterator[None]:
 def _binary(contract: Contract, rows: pa.Table) -> pa.Table:
     """Return rows as COPY takes them: uuid as its 16 bytes, jsonb as its version and text."""
     columns = {}
-    for prop, column in zip((*contract.columns, *ADDED), rows.combine_chunks().columns, strict=True):
+    for prop, column in zip(table_columns(contract), rows.combine_chunks().columns, strict=True):
         array = column.chunk(0) if column.num_chunks else pa.array([], column.type)
         convert = _BINARY[prop.type]
         columns[prop.name] = array if convert is None else convert(array, prop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, EVENT_ID_COLUMN, Contract, by_type
 from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.errors import ConfigError
@@ -100,7 +100,7 @@ def table_statements(contract: Contract) -> list[str]:
         ContractError: PostgreSQL cannot hold a table or a column of that name.
 
     """
-    columns = (*contract.columns, *ADDED)
+    columns = table_columns(contract)
     DIALECT.check_contract(contract, columns)
     table = DIALECT.quote_name(contract.table)
     lines = [
@@ -119,7 +119,7 @@ def table_statements(contract: Contract) -> list[str]:
 
 def table_differences(connection: Connection, contract: Contract) -> list[Difference] | None:
     """Return how the contract's table differs from what `table_statements` makes; None if there is no table."""
-    columns = (*contract.columns, *ADDED)
+    columns = table_columns(contract)
     expected = [Column((column.name,), DIALECT.type_of(column), column.required) for column in columns]
     names = {column.name for column in columns}
     table = DIALECT.quote_name(contract.table)

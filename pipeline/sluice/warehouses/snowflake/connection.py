@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.contracts import Contract, Property, ValueType, by_type
 from sluice.errors import ConfigError, WarehouseError
 from sluice.warehouses.client_errors import client_errors
@@ -96,7 +96,7 @@ class SnowflakeConnection:
 
     def insert(self, contract: Contract, rows: pa.Table) -> None:
         """Stage and copy rows to the contract's table; raises RowsRejected for what they hold."""
-        columns = (*contract.columns, *ADDED)
+        columns = table_columns(contract)
         name = f"{uuid.uuid4().hex}.parquet"
         with tempfile.TemporaryDirectory(prefix="sluice-snowflake-") as folder:
             file = os.path.join(folder, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, INGESTED_AT_COLUMN, Contract, Property, by_type
 from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.warehouses.dialect import Dialect, NameRule
@@ -92,7 +92,7 @@ def create_table_sql(contract: Contract) -> str:
         ContractError: Snowflake cannot hold such a table.
 
     """
-    columns = (*contract.columns, *ADDED)
+    columns = table_columns(contract)
     DIALECT.check_contract(contract, columns)
     lines = [f"    {column_sql(column)}" for column in columns]
     day = f"TO_DATE({_quote_name(contract.event_time or INGESTED_AT_COLUMN)})"

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.contracts import Contract, Path
 from sluice.retry import RetryPolicy
 from sluice.warehouses.connection_cache import ConnectionCache
@@ -145,7 +145,7 @@ class SnowflakeWarehouse:
         rows = self._use(lambda connection: connection.execute(_COLUMNS, [schema, contract.table.upper()]))
         if not rows:
             return None
-        columns = (*contract.columns, *ADDED)
+        columns = table_columns(contract)
         names = {DIALECT.fold_name(column.name) for column in columns}
         expected = [Column((column.name,), listed_type(column), column.required) for column in columns]
         # A column that is not the contract's is only required of a load if it has no default.
