@@ -1,8 +1,14 @@
-{# Which rows of a table of Sluice's a model reads: those loaded before this run began, so that all models of a run see
-   the same rows, whatever is loaded meanwhile. #}
-{% macro loaded_before_run(partitioned_by) %}
+{# Which rows of a table of Sluice's a model reads: those of segments that were loaded before the latest run began, so
+   that all models of a run see the same rows, whatever is loaded meanwhile. #}
+{% macro loaded_before_run(domain, partitioned_by) %}
     {{- any_partition(partitioned_by) }}
-    and _ingested_at < {{ run_start() }}
+    and _segment_id in (
+        select segment_id
+        from {{ source(domain, '_segments') }}
+        where
+            {{ any_partition('minute') }}
+            and ingested_at < {{ latest_run_start() }}
+    )
 {%- endmacro %}
 
 {# When this run of dbt began. #}

@@ -1,16 +1,19 @@
-{# Whether a sale can have been made when it says. It cannot be known before it was made; a day is allowed for, since
-   a date without a time may be of any time zone. #}
+{# Whether a sale can have been made when it says. #}
 {% macro has_valid_sale_date() %}
-    sale_date >= cast('{{ var("first_sale_date") }} 00:00:00+00:00' as {{ type_instant() }})
-    and sale_date <= {{ add_minutes('_ingested_at', 24 * 60) }}
+    {{- is_possible('sale_date', var('first_sale_date')) -}}
+{% endmacro %}
+
+{# Whether a sale was taken back: exports show it by a negative quantity, a negative amount, or both. #}
+{% macro is_return() -%}
+    (quantity < 0 or coalesce(amount, 0) < 0)
 {%- endmacro %}
 
-{# What was paid for a sale, to the cent. Some exports book what was given back as a positive amount. #}
+{# What was paid for a sale, to the cent. Returns are negative, however they were booked. #}
 {% macro sale_revenue(unit_price) %}
     cast(
         round(
             case
-                when amount is not null and quantity < 0 then -abs(amount)
+                when amount is not null and {{ is_return() }} then -abs(amount)
                 when amount is not null then amount
                 else quantity * {{ unit_price }}
             end,

@@ -34,24 +34,24 @@ SELECTED = ("id", "shop", '"at" as at', "amount", "tags", "buyer.name as buyer_n
 
 
 def run(contract: Contract, *rows: tuple[str, str, str, int, str, str]) -> list[tuple[object, ...]]:
-    """Return id, shop and amount of the latest; rows are id, shop, at, amount, event id and segment."""
+    """Return id, shop and amount of the latest; rows are id, shop, at, amount, time of the line and segment."""
     values = {
         f"{contract.domain}__pay_ment_columns()": ", ".join(SELECTED),
         "source('shop', 'pays')": "pays",
         "source('shop', '_segments')": "_segments",
-        "loaded_before_run('at')": "true",
-        "loaded_before_run('_ingested_at')": "true",
+        "loaded_before_run('shop', 'at')": "true",
+        "loaded_before_run('shop', '_ingested_at')": "true",
         "any_partition('minute')": "true",
     }
     sql = re.sub(r"\{\{ (.*?) \}\}", lambda call: values[call[1]], latest_sql("shop", contract))
     with duckdb.connect() as connection:
         connection.execute(
             'create table pays (id text, shop text, "at" timestamp, amount int, _event_id text, _segment_id text, '
-            "_ingested_at timestamp default '2026-01-01', _extra text, tags text[], buyer struct(name text))"
+            "_ingested_at timestamp, _extra text, tags text[], buyer struct(name text))"
         )
         connection.execute("create table _segments (segment_id text, path text)")
         connection.executemany(
-            'insert into pays (id, shop, "at", amount, _event_id, _segment_id) values (?, ?, ?, ?, ?, ?)',
+            'insert into pays (id, shop, "at", amount, _ingested_at, _segment_id) values (?, ?, ?, ?, ?, ?)',
             rows,
         )
         for name in {row[5] for row in rows}:
@@ -65,12 +65,36 @@ EARLY, LATE = "2025-02-08 13:09:00", "2025-02-08 13:09:00.000001"
 @pytest.mark.parametrize(
     ("rows", "amount"),
     [
-        ([("a", "x", LATE, 1, "e1", "0001"), ("a", "x", EARLY, 2, "e2", "0002")], 1),
-        ([("a", "x", EARLY, 1, "e2", "0001"), ("a", "x", EARLY, 2, "e1", "0002")], 2),
-        ([("a", "x", EARLY, 1, "e2", "9999"), ("a", "x", EARLY, 2, "e1", "10000")], 2),
-        ([("a", "x", EARLY, 1, "e1", "0001"), ("a", "x", EARLY, 2, "e2", "0001")], 2),
+        (
+            [
+                ("a", "x", LATE, 1, "2026-01-01 00:00:00.000001", "0001"),
+                ("a", "x", EARLY, 2, "2026-01-01 00:00:00.000002", "0002"),
+            ],
+            1,
+        ),
+        (
+            [
+                ("a", "x", EARLY, 1, "2026-01-01 00:00:00.000002", "0001"),
+                ("a", "x", EARLY, 2, "2026-01-01 00:00:00.000001", "0002"),
+            ],
+            2,
+        ),
+        (
+            [
+                ("a", "x", EARLY, 1, "2026-01-01 00:00:00.000002", "9999"),
+                ("a", "x", EARLY, 2, "2026-01-01 00:00:00.000001", "10000"),
+            ],
+            2,
+        ),
+        (
+            [
+                ("a", "x", EARLY, 1, "2026-01-01 00:00:00.000001", "0001"),
+                ("a", "x", EARLY, 2, "2026-01-01 00:00:00.000002", "0001"),
+            ],
+            2,
+        ),
     ],
-    ids=["event time", "later segment", "longer number", "event id"],
+    ids=["event time", "later segment", "longer number", "later line"],
 )
 def test_latest_event_of_a_key_is_chosen(
     rows: list[tuple[str, str, str, int, str, str]], amount: int
@@ -80,15 +104,18 @@ def test_latest_event_of_a_key_is_chosen(
 
 def test_each_key_has_one_row() -> None:
     rows = [
-        ("a", "x", EARLY, 1, "e1", "0001"),
-        ("a", "y", EARLY, 2, "e2", "0001"),
-        ("b", "x", LATE, 3, "e3", "0002"),
+        ("a", "x", EARLY, 1, "2026-01-01 00:00:00.000001", "0001"),
+        ("a", "y", EARLY, 2, "2026-01-01 00:00:00.000002", "0001"),
+        ("b", "x", LATE, 3, "2026-01-01 00:00:00.000003", "0002"),
     ]
     assert run(CONTRACT, *rows) == [("a", "x", 1), ("a", "y", 2), ("b", "x", 3)]
 
 
 def test_without_event_time_the_later_segment_is_chosen() -> None:
-    rows = [("a", "x", LATE, 1, "e1", "0001"), ("a", "x", EARLY, 2, "e2", "0002")]
+    rows = [
+        ("a", "x", LATE, 1, "2026-01-01 00:00:00.000001", "0001"),
+        ("a", "x", EARLY, 2, "2026-01-01 00:00:00.000002", "0002"),
+    ]
     assert run(replace(CONTRACT, event_time=None), *rows) == [("a", "x", 2)]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from sluice.arrow.schema import ADDED
+from sluice.arrow.schema import table_columns
 from sluice.codegen.dbt import Dumper, column_aliases, model_name, word
 from sluice.contracts import INGESTED_AT_COLUMN, ITEM, Contract
 
@@ -21,7 +21,7 @@ with events as (
     select
         {{{{ {macro} }}}}
     from {{{{ source('{domain}', '{table}') }}}}
-    where {{{{ loaded_before_run('{time}') }}}}
+    where {{{{ loaded_before_run('{domain}', '{time}') }}}}
 
 ),
 
@@ -69,14 +69,14 @@ def latest_name(contract: Contract) -> str:
 def latest_sql(domain: str, contract: Contract) -> str:
     """Return the model of `contract`.
 
-    Of events with one key the latest event time wins, then the segment that was written last, then the greatest
-    `_event_id`. None of these changes when the warehouse is rebuilt from the event log.
+    Of events with one key the latest event time wins, then the segment that was written last, then the line that is
+    last in it. None of these changes when the warehouse is rebuilt from the event log.
     """
     time = contract.event_time or INGESTED_AT_COLUMN
     # Without an event time the folder of the segment, which begins with its time, decides.
-    aliases = column_aliases((*contract.columns, *ADDED))
+    aliases = column_aliases(table_columns(contract))
     order = [f"events.{aliases[(time,)]} desc"] if contract.event_time is not None else []
-    order += ["length(segments.path) desc", "segments.path desc", "events._event_id desc"]
+    order += ["length(segments.path) desc", "segments.path desc", "events._ingested_at desc"]
     columns = ",\n    ".join(f"ranked.{alias}" for alias in _columns(contract))
     return _MODEL.format(
         domain=domain,
@@ -112,10 +112,10 @@ def _model(domain: str, contract: Contract) -> dict[str, Any]:
 
 
 def _columns(contract: Contract) -> list[str]:
-    aliases = column_aliases((*contract.columns, *ADDED))
+    aliases = column_aliases(table_columns(contract))
     return [alias for path, alias in aliases.items() if ITEM not in path]
 
 
 def _keys(contract: Contract) -> list[str]:
-    aliases = column_aliases((*contract.columns, *ADDED))
+    aliases = column_aliases(table_columns(contract))
     return [aliases[(prop.name,)] for prop in contract.properties if prop.unique]

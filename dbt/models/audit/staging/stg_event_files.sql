@@ -9,7 +9,7 @@ renamed as (
     select
         {{ audit__audit_file_columns() }}
     from files
-    where {{ loaded_before_run('load_date') }}
+    where {{ loaded_before_run('audit', 'load_date') }}
 
 ),
 
@@ -17,7 +17,7 @@ sources as (
 
     select distinct _source
     from {{ source('audit', 'audit_events') }}
-    where {{ loaded_before_run('load_date') }}
+    where {{ loaded_before_run('audit', 'load_date') }}
 
 ),
 

@@ -9,7 +9,7 @@ renamed as (
     select
         {{ audit__audit_event_columns() }}
     from source
-    where {{ loaded_before_run('load_date') }}
+    where {{ loaded_before_run('audit', 'load_date') }}
 
 ),
 

@@ -17,7 +17,7 @@ changed as (
     -- never lessen them; so the new ones replace all of the old ones.
     select * from order_events
     {% if is_incremental() %}
-    where order_id in (select order_id from order_events where _ingested_at >= {{ loaded_until() }})
+    where order_id in (select order_id from order_events where {{ loaded_since_last_build('backend_events') }})
     {% endif %}
 
 ),
@@ -28,7 +28,7 @@ compared as (
         changed.*,
         lag(status) over (
             partition by order_id
-            order by order_date, status_number, _event_id
+            order by {{ order_of_events() }}
         ) as previous_status,
         max(_ingested_at) over (partition by order_id) as last_ingested_at
     from changed
@@ -41,13 +41,13 @@ versions as (
         order_id,
         row_number() over (
             partition by order_id
-            order by order_date, status_number, _event_id
+            order by {{ order_of_events() }}
         ) as version,
         status,
         order_date as valid_from,
         lead(order_date) over (
             partition by order_id
-            order by order_date, status_number, _event_id
+            order by {{ order_of_events() }}
         ) as valid_to,
         _event_id as event_id,
         last_ingested_at

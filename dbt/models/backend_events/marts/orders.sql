@@ -16,7 +16,7 @@ changed as (
     -- All events of each order that has a new one.
     select * from order_events
     {% if is_incremental() %}
-    where order_id in (select order_id from order_events where _ingested_at >= {{ loaded_until() }})
+    where order_id in (select order_id from order_events where {{ loaded_since_last_build('backend_events') }})
     {% endif %}
 
 ),
@@ -27,7 +27,7 @@ ranked as (
         changed.*,
         row_number() over (
             partition by order_id
-            order by order_date desc, status_number desc, _event_id desc
+            order by {{ order_of_events(' desc') }}
         ) as recency
     from changed
 

@@ -18,7 +18,7 @@ touched as (
         warehouse_id,
         product_id
     from inventory
-    where _ingested_at >= {{ loaded_until() }}
+    where {{ loaded_since_last_build('backend_events') }}
 
 ),
 {% endif %}

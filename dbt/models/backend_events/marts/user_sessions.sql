@@ -18,7 +18,7 @@ touched as (
         metadata_session_id,
         user_id
     from user_activity
-    where _ingested_at >= {{ loaded_until() }}
+    where {{ loaded_since_last_build('backend_events') }}
 
 ),
 {% endif %}
@@ -30,7 +30,10 @@ changed as (
         user_activity.*,
         row_number() over (
             partition by user_activity.metadata_session_id, user_activity.user_id
-            order by user_activity.timestamp, user_activity._event_id
+            order by
+                user_activity.timestamp,
+                case when user_activity.metadata_platform is null then 1 else 0 end,
+                user_activity.metadata_platform
         ) as event_number
     from user_activity
     {% if is_incremental() %}

@@ -13,7 +13,7 @@ items as (
         {{ backend_events__order_items_columns() }}
     from source
     {{ sluice_unnest('items') }}
-    where {{ loaded_before_run('order_date') }}
+    where {{ loaded_before_run('backend_events', 'order_date') }}
 
 )
 

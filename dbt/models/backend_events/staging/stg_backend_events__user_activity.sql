@@ -9,8 +9,16 @@ renamed as (
     select
         {{ backend_events__user_activity_columns() }}
     from source
-    where {{ loaded_before_run('timestamp') }}
+    where {{ loaded_before_run('backend_events', 'timestamp') }}
+
+),
+
+possible as (
+
+    select * from renamed
+    where
+        {{ is_possible('timestamp', var('first_event_date')) }}
 
 )
 
-select * from renamed
+select * from possible

@@ -28,7 +28,7 @@ with
     select
         {{ context['collaboration__' ~ event_type ~ '_columns']() }}
     from {{ source('collaboration', table) }}
-    where {{ 'true' if target.type == 'sqlite' else loaded_before_run('timestamp') }}
+    where {{ 'true' if target.type == 'sqlite' else loaded_before_run('collaboration', 'timestamp') }}
 
 ),
 {% endfor %}

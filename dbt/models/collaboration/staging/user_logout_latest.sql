@@ -5,7 +5,7 @@ with events as (
     select
         {{ collaboration__user_logout_columns() }}
     from {{ source('collaboration', 'user_logouts') }}
-    where {{ loaded_before_run('timestamp') }}
+    where {{ loaded_before_run('collaboration', 'timestamp') }}
 
 ),
 
@@ -25,7 +25,7 @@ ranked as (
         events.*,
         row_number() over (
             partition by events.event_id
-            order by events.timestamp desc, length(segments.path) desc, segments.path desc, events._event_id desc
+            order by events.timestamp desc, length(segments.path) desc, segments.path desc, events._ingested_at desc
         ) as _recency
     from events
     left join segments

@@ -22,23 +22,14 @@ bounds as (
 
     select
         min(date_day) as first_day,
-        {{ dbt.datediff('min(date_day)', 'max(date_day)', 'day') }} as days_after
+        max(date_day) as last_day
     from days
-
-),
-
-numbers as (
-
-    {{ dbt.generate_series(65536) }}
 
 ),
 
 calendar as (
 
-    select cast({{ dbt.dateadd('day', 'cast(generated_number as ' ~ dbt.type_int() ~ ') - 1', 'first_day') }} as date) as date_day
-    from numbers
-    cross join bounds
-    where generated_number - 1 <= days_after
+    {{ calendar_days('first_day', 'last_day', 'bounds') }}
 
 ),
 
@@ -46,8 +37,8 @@ numbered as (
 
     select
         date_day,
-        -- 1970-01-05 was a Monday.
-        mod({{ dbt.datediff("cast('1970-01-05' as date)", 'date_day', 'day') }}, 7) + 1 as day_of_week
+        -- 1970-01-05 was a Monday; the remainder of a day before it is negative.
+        mod(mod({{ dbt.datediff("cast('1970-01-05' as date)", 'date_day', 'day') }}, 7) + 7, 7) + 1 as day_of_week
     from calendar
 
 ),

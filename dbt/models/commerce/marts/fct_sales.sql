@@ -2,6 +2,7 @@
     config(
         materialized = 'incremental',
         unique_key = 'sale_id',
+        post_hook = "{{ record_build(this.identifier) }}",
         partition_by = by_day('sale_date'),
         cluster_by = ['product_id', 'user_id'],
     )
@@ -24,7 +25,7 @@ changed as (
     select * from sales
     {% if is_incremental() %}
     where
-        _ingested_at >= {{ loaded_until() }}
+        {{ loaded_since_last_build('commerce') }}
         -- Their price may have come meanwhile.
         or sale_id in (select sale_id from {{ this }} where price_source in ('catalog', 'unknown'))
     {% endif %}
@@ -44,8 +45,7 @@ catalog_prices as (
                 case
                     when product_snapshots.snapshot_at <= changed.sale_date then product_snapshots.snapshot_at
                 end desc,
-                product_snapshots.snapshot_at,
-                product_snapshots._event_id
+                product_snapshots.snapshot_at
         ) as preference
     from changed
     inner join product_snapshots
@@ -85,7 +85,7 @@ final as (
         sale_date as sold_at,
         product_id,
         user_id,
-        quantity,
+        case when is_return then -abs(quantity) else quantity end as quantity,
         effective_price as unit_price,
         coalesce(currency, '{{ var("shop_currency") }}') as currency,
         is_in_shop_currency,

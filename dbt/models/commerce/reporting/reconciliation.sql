@@ -1,21 +1,21 @@
 with raw_sales as (
 
     select * from {{ source('commerce', 'raw_sales_data') }}
-    where {{ loaded_before_run('sale_date') }}
+    where {{ loaded_before_run('commerce', 'sale_date') }}
 
 ),
 
 raw_logs as (
 
     select * from {{ source('commerce', 'customer_logs') }}
-    where {{ loaded_before_run('timestamp') }}
+    where {{ loaded_before_run('commerce', 'timestamp') }}
 
 ),
 
 raw_products as (
 
     select * from {{ source('commerce', 'product_catalog') }}
-    where {{ loaded_before_run('snapshot_at') }}
+    where {{ loaded_before_run('commerce', 'snapshot_at') }}
 
 ),
 
@@ -24,7 +24,7 @@ segments as (
     select * from {{ source('commerce', '_segments') }}
     where
         {{ any_partition('minute') }}
-        and ingested_at < {{ run_start() }}
+        and ingested_at < {{ latest_run_start() }}
 
 ),
 
@@ -107,6 +107,8 @@ segments as (
     {
         'figure': 'rows of events',
         'from': ('customer_logs', counted ~ 'raw_logs'),
+        'explained': counted ~ 'raw_logs where not (' ~ is_possible('timestamp', var('first_event_date')) ~ ')',
+        'explanation': 'impossible times',
         'to': ('stg_commerce__customer_logs', counted ~ ref('stg_commerce__customer_logs')),
     },
     {
@@ -128,8 +130,9 @@ segments as (
     {
         'figure': 'rows of products',
         'from': ('product_catalog', counted ~ 'raw_products'),
-        'explained': 'select count(*) - count(distinct product_id) from raw_products',
-        'explanation': 'older snapshots',
+        'explained': 'select count(*) - count(distinct case when '
+            ~ is_possible('snapshot_at', var('first_event_date')) ~ ' then product_id end) from raw_products',
+        'explanation': 'older snapshots and impossible times',
         'to': ('stg_commerce__products', counted ~ ref('stg_commerce__products')),
     },
 ]) %}

@@ -9,7 +9,7 @@ renamed as (
     select
         {{ commerce__customer_log_columns() }}
     from source
-    where {{ loaded_before_run('timestamp') }}
+    where {{ loaded_before_run('commerce', 'timestamp') }}
 
 ),
 
@@ -19,6 +19,8 @@ dated as (
         renamed.*,
         {{ utc_date('renamed.timestamp') }} as event_day
     from renamed
+    where
+        {{ is_possible('timestamp', var('first_event_date')) }}
 
 )
 

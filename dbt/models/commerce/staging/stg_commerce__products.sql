@@ -10,7 +10,7 @@ ranked as (
         _event_id,
         row_number() over (
             partition by product_id
-            order by snapshot_at desc, coalesce(updated_at, snapshot_at) desc, _ingested_at desc, _event_id desc
+            order by snapshot_at desc
         ) as recency
     from snapshots
 

@@ -9,7 +9,7 @@ renamed as (
     select
         {{ commerce__sale_columns() }}
     from source
-    where {{ loaded_before_run('sale_date') }}
+    where {{ loaded_before_run('commerce', 'sale_date') }}
 
 ),
 
@@ -27,7 +27,7 @@ ranked as (
         _event_id,
         row_number() over (
             partition by sale_id
-            order by _ingested_at desc, sale_date desc, _event_id desc
+            order by {{ order_of_exports(' desc') }}
         ) as recency
     from valid
 
@@ -38,7 +38,7 @@ latest as (
     select
         valid.*,
         {{ utc_date('valid.sale_date') }} as sale_day,
-        valid.quantity < 0 as is_return,
+        {{ is_return() }} as is_return,
         coalesce(valid.currency, '{{ var("shop_currency") }}') = '{{ var("shop_currency") }}' as is_in_shop_currency
     from valid
     inner join ranked
