@@ -34,7 +34,7 @@ MODULES = sorted(path for path in (TERRAFORM / "modules").iterdir() if path.is_d
 EXAMPLES = sorted(path for path in (TERRAFORM / "examples").iterdir() if path.is_dir())
 PROJECT = "shop-prod-1"
 
-NOT_IN_BIGQUERY = {"clickstream"}
+NOT_IN_BIGQUERY = {"audit", "clickstream", "collaboration"}
 """Domains whose jobs load another warehouse; their BigQuery DDL is generated, and no dataset is made for them."""
 
 

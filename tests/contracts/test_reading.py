@@ -29,7 +29,7 @@ MISTAKES = [
     (
         "value: properties}",
         "value: id}",
-        f"{C}.identity: expected one of content, properties, delivery, got 'id'",
+        f"{C}.identity: expected one of content, properties, delivery, export, got 'id'",
     ),
     (
         ", unique: true",

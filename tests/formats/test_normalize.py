@@ -20,6 +20,7 @@ LOG = load_contract(str(SCHEMAS / "customer_log.odcs.yaml"))
 
 ARRIVAL = 1_736_503_200.5  # 2025-01-10T10:00:00.5Z
 ARRIVAL_MEMBER = b'"snapshot_at":"2025-01-10T10:00:00.500000Z"'
+SOURCE_MEMBER = b'"_source":{"uri":"file","arrived_at":"2025-01-10T10:00:00.500000Z","position":%d}'
 
 
 def decode(contract: Contract, *records: bytes, dialect: CsvDialect | None = None) -> Decoded:
@@ -70,7 +71,7 @@ def test_record_with_default_event_time_is_in_the_minute_of_its_arrival() -> Non
     assert (key.event_type, key.minute, lines) == (
         "product",
         1_736_503_200,
-        [record[:-1] + b"," + ARRIVAL_MEMBER + b"}"],
+        [record[:-1] + b"," + ARRIVAL_MEMBER + b"," + SOURCE_MEMBER % 0 + b"}"],
     )
     assert [rejected.record for rejected in decoded.rejected] == [record[:-1]]
 
@@ -98,6 +99,7 @@ def test_rejected_row_is_kept_as_received() -> None:
         "user_id": "3",
         "quantity": 4,
         "sale_date": "2025-01-10T00:00:00Z",
+        "_source": {"uri": "file", "arrived_at": "2025-01-10T10:00:00.500000Z", "position": 0},
     }
     assert [
         (rejected.record, rejected.event_type, [v.code for v in rejected.violations])

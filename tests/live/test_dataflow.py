@@ -51,8 +51,13 @@ STEPS = [
     "Append dead letters",
     "Load dead letters",
     "Acknowledge",
+    "Measure 1",
+    "Measure 2",
+    "Measure 3",
+    "Measure 4",
+    "Measure 5",
+    "Measure 6",
     "Gather step counts",
-    "Measure",
     "Reconcile ledger",
 ]
 PUBSUB_READ = "beam:transform:pubsub_read:v1"
