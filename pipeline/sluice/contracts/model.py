@@ -119,9 +119,10 @@ class Contract:
     def finds_conflicts(self) -> bool:
         """Tell whether events with the same deduplication key can differ.
 
-        With `delivery` they can, since a file or a collection may be replaced under its name.
+        With `delivery` they can, since a file or a collection may be replaced under its name. With `export` they have
+        the same content, and their positions are no part of it.
         """
-        return self.identity != "content" and self.on_conflict == "keep_first"
+        return self.identity in ("properties", "delivery") and self.on_conflict == "keep_first"
 
     @property
     def columns(self) -> tuple[Property, ...]:
