@@ -14,7 +14,8 @@ from tests.end_to_end.replay_fixture import JOB, sluice
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
-OLD_MINUTE = "files/inventory/2025/02/08/13/00"
+OLD_MINUTE = "files/inventory/2025/02/08/13/11"
+"""A minute that has no events in the run in which it is deleted."""
 
 
 class DeletedRun:
@@ -70,7 +71,7 @@ def test_log_that_is_deleted_in_mid_run_ends_it_with_one_line(
 
 
 def test_old_minute_that_is_deleted_in_mid_run_is_named_by_verify(run: DeletedRun) -> None:
-    first = history(run.folder / "first.json", 6, 6)
+    first = history(run.folder / "first.json", 12, 12)
     assert sluice(*run.arguments("run"), f"--source={first}").code == 0
     (segment,) = (run.folder / OLD_MINUTE).iterdir()
     code, output = run.run("appended", OLD_MINUTE)
