@@ -114,9 +114,9 @@ def texts(place: Place, query: str) -> list[str]:
 
 
 def models(place: Place, prefix: str = "") -> dict[str, list[str]]:
-    """Return all rows of all models, without the time at which dbt wrote one."""
+    """Return all rows of the models that are built here, without the time at which dbt wrote one."""
     rows = {}
-    for path in ROOT.glob("dbt/models/*/*/*.sql"):
+    for path in (path for domain in DOMAINS[1:] for path in (ROOT / "dbt/models" / domain).glob("*/*.sql")):
         written = "metric_date, metric, dimension, dimension_value, value"
         columns = written if path.stem == "reporting_metrics" else "*"
         query = f"select {columns} from {prefix}{path.parent.name}.{path.stem}"

@@ -129,7 +129,9 @@ def strings(prop: Property) -> SearchStrategy[str]:
     if prop.pattern is not None:
         return st.sampled_from(MATCHING[prop.pattern])
     characters = st.characters(exclude_categories=["Cs"])
-    return st.text(characters, min_size=prop.min_length or 0, max_size=prop.max_length or 12)
+    return st.text(
+        characters, min_size=prop.min_length or 0, max_size=12 if prop.max_length is None else prop.max_length
+    )
 
 
 def decimals() -> SearchStrategy[str]:
