@@ -123,15 +123,17 @@ MATCHING = {
 """Pattern -> texts that match it."""
 
 
+OBJECTS = ["{}", '{"a":{"b":[1,1.10,null]}}', '{"é":"x","a":1}', '{"a":' * 9 + "1" + "}" * 9]
+
+
 def strings(prop: Property) -> SearchStrategy[str]:
     if prop.enum:
         return st.sampled_from([str(value) for value in prop.enum])
     if prop.pattern is not None:
         return st.sampled_from(MATCHING[prop.pattern])
     characters = st.characters(exclude_categories=["Cs"])
-    return st.text(
-        characters, min_size=prop.min_length or 0, max_size=12 if prop.max_length is None else prop.max_length
-    )
+    most = 12 if prop.max_length is None else prop.max_length
+    return st.text(characters, min_size=prop.min_length or 0, max_size=most)
 
 
 def decimals() -> SearchStrategy[str]:
@@ -151,11 +153,7 @@ def value_text(draw: DrawFn, prop: Property, wild: int) -> str:
         nested = object_text(prop.properties, wild) if prop.type == "object" else array_text(prop, wild)
         return draw(nested)
     if prop.type == "json":
-        return draw(
-            st.sampled_from(
-                ["{}", '{"a":{"b":[1,1.10,null]}}', '{"é":"x","a":1}', '{"a":' * 9 + "1" + "}" * 9]
-            )
-        )
+        return draw(st.sampled_from(OBJECTS))
     if prop.type in ("string", "uuid", "timestamp", "date"):
         texts = {"uuid": st.uuids().map(str), "timestamp": moments(), "date": st.dates().map(date.isoformat)}
         return draw(string_text(draw(texts.get(prop.type, strings(prop)))))
@@ -165,8 +163,8 @@ def value_text(draw: DrawFn, prop: Property, wild: int) -> str:
 @st.composite
 def array_text(draw: DrawFn, prop: Property, wild: int) -> str:
     assert prop.items is not None
-    high = 3 if prop.max_length is None else prop.max_length
-    items = st.lists(value_text(prop.items, wild), min_size=prop.min_length or 0, max_size=high)
+    most = 3 if prop.max_length is None else prop.max_length
+    items = st.lists(value_text(prop.items, wild), min_size=prop.min_length or 0, max_size=most)
     return f"{draw(SPACES)}[{','.join(draw(items))}]"
 
 
@@ -175,13 +173,12 @@ def plain_texts(prop: Property) -> SearchStrategy[str]:
     low = INT64_MIN if prop.minimum is None else int(prop.minimum)
     integers = st.integers(low, INT64_MAX if prop.maximum is None else int(prop.maximum))
     floats = st.floats(prop.minimum, prop.maximum, allow_nan=False, allow_infinity=False)
-    free = ["{}", '{"a":{"b":[1,1.10,null]}}', '{"é":"x","a":1}', '{"a":' * 9 + "1" + "}" * 9]
     return {
         "integer": (st.sampled_from(prop.enum) if prop.enum else integers).map(str),
         "float": floats.map(repr),
         "decimal": decimals() if prop.maximum is None else st.sampled_from(["0", "0.1", "-1", "1e-3"]),
         "boolean": st.sampled_from(["true", "false"]),
-        "json": st.sampled_from(free),
+        "json": st.sampled_from(OBJECTS),
     }[prop.type]
 
 
