@@ -77,11 +77,7 @@ class LoadSegments(_LoadStep):
         for loaded in filter(None, map(self._load, request.segments)):
             yield with_windows(loaded)
             rejected += loaded.rejected
-        if rejected:
-            rejected[0] = replace(rejected[0], acks=request.acks)
-            yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(rejected, self._clock()))
-        elif request.acks:
-            yield pvalue.TaggedOutput(self.ACKS, request.acks)
+        yield from outcome_of(rejected, request.acks, self._clock)
 
 
 @with_output_types(StepCounts, acks=Acks)
@@ -120,6 +116,15 @@ class BackfillSegments(_LoadStep):
         yield with_windows(loaded)
         if loaded.rejected:
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(list(loaded.rejected), self._clock()))
+
+
+def outcome_of(rejected: list[Rejected], acks: Acks, clock: Clock) -> Iterator[pvalue.TaggedOutput]:
+    """Yield the rejected rows of a load, with its acks, or the acks alone: see `LoadSegments`."""
+    if rejected:
+        rejected[0] = replace(rejected[0], acks=acks)
+        yield pvalue.TaggedOutput(LoadSegments.REJECTED, TimestampedValue(rejected, clock()))
+    elif acks:
+        yield pvalue.TaggedOutput(LoadSegments.ACKS, acks)
 
 
 def with_windows(loaded: LoadedSegment) -> StepCounts:

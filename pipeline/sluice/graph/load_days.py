@@ -7,19 +7,16 @@ lines are read from the log again, so that memory does not grow with the day.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
 import msgspec
-from apache_beam import pvalue
-from apache_beam.transforms.window import TimestampedValue
 from apache_beam.typehints import with_output_types
 
 from sluice.clock import Clock
 from sluice.elements import Acks, LoadRequest, Rejected, Segment, StepCounts, StoredSegment, add_acks
 from sluice.eventlog.log import EventLog
-from sluice.graph.load import LoadSegments, with_windows
+from sluice.graph.load import LoadSegments, outcome_of, with_windows
 from sluice.graph.segment_loader import DAY_LOAD_BYTES, SegmentLoader
 
 _DAY = 86_400
@@ -127,19 +124,16 @@ class LoadDay(beam.DoFn):
         (event_type, _), encoded = keyed
         parts = [msgspec.msgpack.decode(part, type=_Part) for part in encoded]
         acks = add_acks(part.acks for part in parts)
+        offered = [segment for part in parts for segment in part.segments]
+        # Written by this run, if any request says so: another one may have found it in its folder.
+        new = {id_ for _, _, id_, is_new in offered if is_new}
         segments = {
-            # Written by this run, if any request says so: another one may have found it in its folder.
-            id_: (StoredSegment(event_type, path, minute, id_), is_new)
-            for part in sorted(parts, key=lambda part: part.segments[0][3])
-            for path, minute, id_, is_new in sorted(part.segments, key=lambda segment: segment[3])
+            id_: (StoredSegment(event_type, path, minute, id_), id_ in new)
+            for path, minute, id_, _ in offered
         }
         rejected: list[Rejected] = []
         if self._loader.loads(event_type):
             for loaded in self._loader.load_day(list(segments.values())):
                 yield loaded.counts if self._counts_alone else with_windows(loaded)
                 rejected += loaded.rejected
-        if rejected and not self._counts_alone:
-            rejected[0] = replace(rejected[0], acks=acks)
-            yield pvalue.TaggedOutput(LoadSegments.REJECTED, TimestampedValue(rejected, self._clock()))
-        elif acks:
-            yield pvalue.TaggedOutput(LoadSegments.ACKS, acks)
+        yield from outcome_of([] if self._counts_alone else rejected, acks, self._clock)

@@ -241,21 +241,19 @@ class SegmentLoader:
     ) -> LoadedSegment:
         """Return what became of a segment; `converted` is None if the warehouse had it already."""
         event_type, events = segment.event_type, len(segment.lines) - len(row_errors)
-        counts: dict[tuple[str, str], int] = {}
         if is_new:
             counts = {("loaded", event_type): events, ("load_rejected", event_type): len(row_errors)}
+            # Those of dead letters are marks of their table, such as `escaped`.
+            if converted is not None and event_type != DEAD_LETTER:
+                counts |= {
+                    ("unknown_property", f"{event_type}.{path}"): number
+                    for path, number in converted.unknown_paths.items()
+                }
         else:
             backfilled = 0 if converted is None else events
             counts = {
                 ("backfilled", event_type): backfilled,
                 ("backfill_rejected", event_type): len(row_errors),
-            }
-        if (
-            is_new and converted is not None and event_type != DEAD_LETTER
-        ):  # which has marks such as `escaped`
-            counts |= {
-                ("unknown_property", f"{event_type}.{path}"): number
-                for path, number in converted.unknown_paths.items()
             }
         rejected = self._converter.rejected(segment, row_errors)
         windows = [] if converted is None else converted.windows
