@@ -19,14 +19,14 @@ from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, SEGMENT_ID_COLUMN, Contract
+from sluice.contracts import EVENT_ID_COLUMN, SEGMENT_ID_COLUMN, Contract
 from sluice.warehouses.bigquery.jobs import Jobs
 from sluice.warehouses.bigquery.row_loads import (
-    IDS_A_QUERY,
     MAX_LOAD_JOBS,
     job_token,
+    partition_condition,
+    query_by_ids,
     rows_rejected,
     submit_rows,
 )
@@ -124,7 +124,7 @@ class DayLoads:
         with_rows = [load for load in loads if load.rows.num_rows]
         if not with_rows:
             return [[] for _ in loads]
-        condition, values = self._day_condition(with_rows)
+        condition, values = partition_condition(self._contract, [load.rows for load in with_rows])
         stored = self._count(condition, values, [load.segment.id for load in with_rows])
         partly = [load for load in with_rows if 0 < stored.get(load.segment.id, 0) < load.rows.num_rows]
         keys = self._keys(condition, values, [load.segment.id for load in partly]) if partly else {}
@@ -140,25 +140,12 @@ class DayLoads:
                 missing.append([at for at, key in enumerate(ids) if key not in keys])
         return missing
 
-    def _day_condition(self, loads: Sequence[SegmentLoad]) -> tuple[str, dict[str, Any]]:
-        """Return the condition on the partition, which a table of events requires, and its values."""
-        event_time = self._contract.event_time
-        if event_time is None:
-            return f"{INGESTED_AT_COLUMN} >= TIMESTAMP_SECONDS(0)", {}
-        spans = [pc.min_max(load.rows[event_time]).as_py() for load in loads]
-        first, last = min(span["min"] for span in spans), max(span["max"] for span in spans)
-        return f"`{event_time}` BETWEEN @first AND @last", {"first": first, "last": last}
-
     def _count(self, condition: str, values: Mapping[str, Any], ids: Sequence[str]) -> dict[str, int]:
         sql = f"""SELECT {SEGMENT_ID_COLUMN} AS id, COUNT(*) AS stored FROM `{self._table}`
 WHERE {condition} AND {SEGMENT_ID_COLUMN} IN UNNEST(@ids) GROUP BY {SEGMENT_ID_COLUMN}"""
-        return {row["id"]: row["stored"] for row in self._query(sql, values, ids)}
+        return {row["id"]: row["stored"] for row in query_by_ids(self._jobs, sql, values, ids)}
 
     def _keys(self, condition: str, values: Mapping[str, Any], ids: Sequence[str]) -> set[str]:
         sql = f"""SELECT {EVENT_ID_COLUMN} AS id FROM `{self._table}`
 WHERE {condition} AND {SEGMENT_ID_COLUMN} IN UNNEST(@ids)"""
-        return {row["id"] for row in self._query(sql, values, ids)}
-
-    def _query(self, sql: str, values: Mapping[str, Any], ids: Sequence[str]) -> list[Any]:
-        parts = [list(ids[at : at + IDS_A_QUERY]) for at in range(0, len(ids), IDS_A_QUERY)]
-        return [row for part in parts for row in self._jobs.query(sql, **values, ids=part)]
+        return {row["id"] for row in query_by_ids(self._jobs, sql, values, ids)}

@@ -29,7 +29,7 @@ Failure = Mapping[str, str]
 
 
 class Jobs:
-    """Runs jobs for one dataset. Its exceptions are the client's; `errors` turns them into started_here."""
+    """Runs jobs for one dataset. Its exceptions are the client's; `errors` turns them into WarehouseError."""
 
     def __init__(self, project: str, dataset: str, location: str | None, retry_seconds: float) -> None:
         """Connect to nothing yet; `retry_seconds` is for how long a request is repeated."""
@@ -143,17 +143,9 @@ class Jobs:
 
     def wait(self, job_id: str) -> None:
         """Wait until a job has ended, well or badly; one that is not there has."""
-        from google.api_core.exceptions import GoogleAPICallError
-
         job = self._find(job_id)
-        if job is None:
-            return
-        try:
-            job.result(**self.retry | {"timeout": JOB_TIMEOUT})
-        except GoogleAPICallError:
-            job.reload(**self.retry)
-            if job.error_result is None:
-                raise
+        if job is not None:
+            self._end(job)
 
     def wait_for_running(self, prefix: str) -> None:
         """Wait until the jobs of this user have ended whose ids begin with `prefix`: a worker that died leaves them."""
@@ -176,19 +168,25 @@ class Jobs:
 
     def attempt(self, job_id: str, submit: Callable[[str], Any]) -> tuple[bool, Failure | None]:
         """Run a job, or wait for the one of this id; return whether this worker started it, and how it failed."""
-        from google.api_core.exceptions import Conflict, GoogleAPICallError
+        from google.api_core.exceptions import Conflict
 
         try:
             job, started_here = submit(job_id), True
         except Conflict:
             job, started_here = self.client.get_job(job_id, location=self._place(), **self.retry), False
+        self._end(job)
+        return started_here, job.error_result
+
+    def _end(self, job: Any) -> None:
+        """Wait until a job has ended, well or badly."""
+        from google.api_core.exceptions import GoogleAPICallError
+
         try:
             job.result(**self.retry | {"timeout": JOB_TIMEOUT})
         except GoogleAPICallError:
             job.reload(**self.retry)  # a failed query is reported as a failed request
             if job.error_result is None:
                 raise
-        return started_here, job.error_result
 
 
 SERVER_REASONS = frozenset(

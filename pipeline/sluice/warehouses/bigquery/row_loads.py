@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -75,18 +75,28 @@ class RowLoads:
 
     def _holds(self, contract: Contract, segment: Segment, rows: pa.Table) -> bool:
         """Return whether the table holds all of `rows`."""
-        values: dict[str, Any] = {"id": segment.id}
-        days = f"{INGESTED_AT_COLUMN} >= TIMESTAMP_SECONDS(0)"  # a filter on the partition is required
-        if contract.event_time is not None:
-            days = f"`{contract.event_time}` BETWEEN @first AND @last"
-            span = pc.min_max(rows[contract.event_time]).as_py()
-            values |= {"first": span["min"], "last": span["max"]}
+        condition, values = partition_condition(contract, [rows])
         sql = f"""SELECT COUNT(*) AS stored FROM `{self._name}.{contract.table}`
-WHERE {days} AND {SEGMENT_ID_COLUMN} = @id AND {EVENT_ID_COLUMN} IN UNNEST(@ids)"""
+WHERE {condition} AND {SEGMENT_ID_COLUMN} = @id AND {EVENT_ID_COLUMN} IN UNNEST(@ids)"""
         ids = rows[EVENT_ID_COLUMN].to_pylist()
-        parts = [ids[at : at + IDS_A_QUERY] for at in range(0, len(ids), IDS_A_QUERY)]
-        stored: int = sum(self._jobs.query(sql, **values, ids=part)[0]["stored"] for part in parts)
+        answers = query_by_ids(self._jobs, sql, {**values, "id": segment.id}, ids)
+        stored: int = sum(answer["stored"] for answer in answers)
         return stored == len(ids)
+
+
+def partition_condition(contract: Contract, tables_of_rows: Sequence[pa.Table]) -> tuple[str, dict[str, Any]]:
+    """Return the condition that selects the partitions of some rows, and its values: a table may require one."""
+    if contract.event_time is None:
+        return f"{INGESTED_AT_COLUMN} >= TIMESTAMP_SECONDS(0)", {}
+    spans = [pc.min_max(rows[contract.event_time]).as_py() for rows in tables_of_rows]
+    first, last = min(span["min"] for span in spans), max(span["max"] for span in spans)
+    return f"`{contract.event_time}` BETWEEN @first AND @last", {"first": first, "last": last}
+
+
+def query_by_ids(jobs: Jobs, sql: str, values: Mapping[str, Any], ids: Sequence[str]) -> list[Any]:
+    """Return the rows of a query with any number of `@ids`, asked in parts."""
+    parts = [list(ids[at : at + IDS_A_QUERY]) for at in range(0, len(ids), IDS_A_QUERY)]
+    return [row for part in parts for row in jobs.query(sql, **values, ids=part)]
 
 
 def job_token(table: str) -> str:
