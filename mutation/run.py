@@ -101,7 +101,7 @@ def read_modules(path: Path = MODULES) -> Sequence[Module]:
     ]
 
 
-def test_mutants(module: Module) -> Result:
+def run_mutants(module: Module) -> Result:
     """Run the tests of `module` on each of its mutants, in a copy of the checkout.
 
     Raises:
@@ -200,7 +200,7 @@ def main() -> int:
     failed = False
     with ThreadPoolExecutor(options.jobs) as pool:
         try:
-            for result in pool.map(test_mutants, chosen):
+            for result in pool.map(run_mutants, chosen):
                 failed |= _print_result(result)
         except MutationError as error:
             print(f"mutants: {error}", file=sys.stderr)

@@ -134,7 +134,7 @@ class Audit:
             )
             figures = json.loads(report.read_text(encoding="utf-8"))
             ledger = {name: figures[name] for name in FIGURES}
-        if source is None:
+        else:
             self._call(job, [*command, "tables", f"jobs/{job}.yaml", "--apply", *places[1:2]])
         return ledger
 

@@ -9,3 +9,6 @@ Clock = Callable[[], float]
 """Tells epoch seconds."""
 
 system_clock: Clock = time.time
+
+LAST_SECOND = 253_402_300_799.0
+"""The last second of the year 9999, in epoch seconds: no later time can be stored."""

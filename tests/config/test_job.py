@@ -127,7 +127,7 @@ def test_safe_attributes_are_a_list_or_a_flag_with_commas(job_file: Path) -> Non
     assert load_job(str(job_file)).safe_attributes == ("a",)
 
 
-@pytest.mark.parametrize("name", ["email", "Email", "phones", "MAIL"])
+@pytest.mark.parametrize("name", ["email", "Email", "phones", "MAIL", "E\u200dmail"])
 def test_masked_property_is_no_safe_attribute(tmp_path: Path, job_file: Path, name: str) -> None:
     contract = tmp_path / "signup.odcs.yaml"
     contract.write_text(SIGNUP)

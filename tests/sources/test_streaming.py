@@ -6,10 +6,10 @@ import pytest
 from apache_beam.io.restriction_trackers import OffsetRange
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.options.pipeline_options import PipelineOptions
+from sluice.clock import LAST_SECOND
 from sluice.sources.streaming import (
     EARLIEST,
     END,
-    LATEST,
     MAX_BEHIND_WATERMARK,
     EndlessTracker,
     SharedWatermark,
@@ -79,10 +79,13 @@ def test_arrivals_stay_within_a_month_of_the_watermark() -> None:
 
 
 @pytest.mark.parametrize(
-    "time", [-0.001, -1.0, -62_135_596_800.0, LATEST + 0.001, 1.7e12, 9.3e15, float("inf")]
+    "time", [-0.001, -1.0, -62_135_596_800.0, LAST_SECOND + 0.001, 1.7e12, 9.3e15, float("inf")]
 )
 def test_time_that_cannot_be_stored_is_the_time_of_reading(time: float) -> None:
-    assert find_arrivals([5.0, time, LATEST, time], 3.0, 7.5) == ([5.0, 7.5, LATEST, 7.5], frozenset({1, 3}))
+    assert find_arrivals([5.0, time, LAST_SECOND, time], 3.0, 7.5) == (
+        [5.0, 7.5, LAST_SECOND, 7.5],
+        frozenset({1, 3}),
+    )
     assert find_arrivals([time], 100 * DAY, 3.0) == ([100 * DAY - MAX_BEHIND_WATERMARK], frozenset({0}))
 
 

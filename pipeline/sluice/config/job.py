@@ -13,7 +13,8 @@ from sluice.config.durations import duration
 from sluice.config.options import declared, missing_options, option, text
 from sluice.config.rejections import RejectionLimit, rejection_limit
 from sluice.config.urls import Url
-from sluice.contracts import ITEM, Contract, load_contracts, walk
+from sluice.contracts import Contract, load_contracts
+from sluice.contracts.names import fold_name, masked_names
 from sluice.contracts.yaml_reading import read_yaml
 from sluice.errors import ConfigError, quote
 
@@ -241,13 +242,9 @@ def _check_contracts(job: Job) -> None:
 def _check_safe_attributes(job: Job) -> None:
     """Raise ConfigError if an attribute that should be safe has the name of a masked property."""
     for contract in job.contracts.values():
-        masked = set()
-        for path, prop in walk(contract.properties):
-            if prop.mask:
-                named = next(part for part in reversed(path) if part != ITEM)
-                masked |= {name.casefold() for name in (named, *prop.aliases)}
+        masked = {name for name, _ in masked_names(contract)}
         for name in job.safe_attributes:
-            if name.casefold() in masked:
+            if fold_name(name) in masked:
                 message = (
                     f"{job.path}: safe_attributes: expected attributes without personal data, got {quote(name)}, "
                     f"a property that {contract.label} masks; remove it"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
+from sluice.contracts.model import Contract, Mask
 from sluice.contracts.odcs import KeyPath, show
 from sluice.contracts.reserved import RESERVED_EVENT_TYPES, RESERVED_TABLES
-from sluice.contracts.walk import ITEM
+from sluice.contracts.walk import ITEM, walk
 
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")
 """An event type is a folder and the beginning of file names; some file systems drop a dot at the end."""
@@ -43,6 +45,14 @@ def fold_name(name: str) -> str:
 def fold_event_type(name: str) -> str:
     """Return the same text for event types that make the same folder, file or macro: `a-b`, `A.b` and `a_b`."""
     return _WORD.sub("_", name).casefold()
+
+
+def masked_names(contract: Contract) -> Iterator[tuple[str, Mask]]:
+    """Yield each name and alias of a masked property, folded, and how it is masked."""
+    for path, prop in walk(contract.properties):
+        if prop.mask:
+            name = next(part for part in reversed(path) if part != ITEM)
+            yield from ((fold_name(text), prop.mask) for text in (name, *prop.aliases))
 
 
 def check_event_type(place: KeyPath, name: str | None, *, internal: bool) -> None:

@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.utils.timestamp import Timestamp
 
+from sluice.clock import LAST_SECOND
 from sluice.run_state import RunHandle
 
 TRACKER: Any = beam.DoFn.RestrictionParam()
@@ -25,9 +26,6 @@ EARLIEST = 0.0
 
 END = sys.maxsize
 """Where an endless restriction stops; no offset ever reaches it."""
-
-LATEST = 253_402_300_799.0
-"""The last second of the year 9999, in epoch seconds: no later time can be stored."""
 
 MAX_BEHIND_WATERMARK = 31 * 86400.0
 """Seconds that a record's arrival may lie behind its source's watermark: as long as Pub/Sub retains a message. The
@@ -79,7 +77,7 @@ def find_arrivals(times: Sequence[float], watermark: float, now: float) -> Arriv
     that are out of order by a month lose their true time.
     """
     lowest = watermark - MAX_BEHIND_WATERMARK
-    unknown = frozenset(index for index, time in enumerate(times) if not 0 <= time <= LATEST)
+    unknown = frozenset(index for index, time in enumerate(times) if not 0 <= time <= LAST_SECOND)
     known = [now if index in unknown else time for index, time in enumerate(times)] if unknown else times
     return Arrivals([time if time >= lowest else lowest for time in known], unknown)
 

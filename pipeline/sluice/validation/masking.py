@@ -13,7 +13,7 @@ from dataclasses import replace
 from urllib.parse import unquote
 
 from sluice.contracts import ITEM, Contract, Mask, Path, Property, ValuePath, parse_path, path_text, walk
-from sluice.contracts.names import fold_name
+from sluice.contracts.names import fold_name, masked_names
 from sluice.elements import Rejected, Violation
 from sluice.errors import ConfigError
 from sluice.provenance import KAFKA_KEY, ORDERING_KEY, Origin
@@ -242,9 +242,6 @@ def _masked_names(contracts: Iterable[Contract]) -> dict[str, Mask]:
     """Return the names and aliases of masked properties, folded, with the strongest of their methods."""
     names: dict[str, Mask] = {}
     for contract in contracts:
-        for path, prop in walk(contract.properties):
-            if prop.mask:
-                name = next(part for part in reversed(path) if part != ITEM)
-                for key in map(fold_name, (name, *prop.aliases)):
-                    names[key] = max(prop.mask, names.get(key, prop.mask), key=BY_STRENGTH.index)
+        for name, mask in masked_names(contract):
+            names[name] = max(mask, names.get(name, mask), key=BY_STRENGTH.index)
     return names

@@ -13,12 +13,13 @@ from typing import Any, BinaryIO, NamedTuple
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
+from sluice.clock import LAST_SECOND
 from sluice.errors import SourceError
 from sluice.sources.files.patterns import Pattern, States, literal_start, scheme_of, split_pattern
 from sluice.storage.base import printable
 
-_EARLIEST, _LATEST = -62_135_596_800.0, 253_402_300_799.0
-"""The first second of the year 1 and the last of the year 9999, in epoch seconds."""
+_FIRST_SECOND = -62_135_596_800.0
+"""The first second of the year 1, in epoch seconds."""
 
 
 class FoundFile(NamedTuple):
@@ -152,7 +153,7 @@ def _found_remote(metadata: FileMetadata) -> FoundFile:
 
 def storable(modified: float) -> float:
     """Return a modification time, or the nearest one of the years 1 to 9999: file systems have any number there."""
-    return min(max(modified, _EARLIEST), _LATEST)
+    return min(max(modified, _FIRST_SECOND), LAST_SECOND)
 
 
 def _skip_credentials(uri: str) -> None:
