@@ -1,15 +1,3 @@
-{# From when on an incremental run reads rows, by the time at which they were loaded; all rows if the model has none. #}
-{% macro loaded_until() %}
-    (
-        select
-            coalesce(
-                {{ add_minutes('max(last_ingested_at)', -var('overlap_minutes')) }},
-                cast('0001-01-02 00:00:00+00:00' as {{ type_instant() }})
-            )
-        from {{ this }}
-    )
-{%- endmacro %}
-
 {# Which rows an incremental run reads: those of segments that were loaded since the model was built last. A first run
    that found no rows counts as well. The time of loading is that of `_segments`: rows that are loaded again, or late,
    keep their `_ingested_at`. #}

@@ -4,6 +4,7 @@
         unique_key = ['load_date', 'file_name'],
         partition_by = by_day('load_date'),
         cluster_by = ['file_name'],
+        post_hook = "{{ record_build(this.identifier) }}",
     )
 }}
 
@@ -34,19 +35,17 @@ empty_files as (
 changed as (
 
     -- Files of a day with new events, and those with events of a transaction that came, or changed, meanwhile.
-    select
+    select distinct
         load_date,
         file_name
     from events
-    where _ingested_at >= {{ loaded_until() }}
-    union distinct
-    select
-        events.load_date,
-        events.file_name
-    from events
-    inner join transactions
-        on events.transaction_id = transactions.transaction_id
-    where transactions._ingested_at >= {{ loaded_until() }}
+    where
+        {{ loaded_since_last_build('audit') }}
+        or transaction_id in (
+            select transaction_id
+            from transactions
+            where {{ loaded_since_last_build('audit') }}
+        )
 
 ),
 {% endif %}

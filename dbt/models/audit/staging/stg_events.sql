@@ -24,6 +24,7 @@ cleaned as (
         {{ audit_instant(audit_text('event_time')) }} as event_time,
         _source,
         _event_id,
+        _segment_id,
         _ingested_at
     from renamed
 
@@ -53,6 +54,7 @@ final as (
         event_time,
         _source,
         _event_id,
+        _segment_id,
         _ingested_at
     from ranked
     where recurrence = 1

@@ -22,6 +22,7 @@ cleaned as (
         {{ audit_instant(audit_text('load_time')) }} as load_time,
         _source,
         _event_id,
+        _segment_id,
         _ingested_at
     from renamed
 
@@ -64,6 +65,7 @@ final as (
         load_time,
         _source,
         _event_id,
+        _segment_id,
         _ingested_at
     from ranked
     where recency = 1
