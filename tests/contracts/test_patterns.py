@@ -141,7 +141,10 @@ def test_pattern_gives_the_verdict_of_json_schema_alone_and_in_lines(pattern: st
         matches = compile_pattern(pattern)
     except ValueError:
         assume(False)
-    schema = jsonschema_rs.Draft202012Validator({"pattern": pattern})
+    # The default engine of jsonschema_rs 0.60.3 finds `a+a*a+` in "a".
+    schema = jsonschema_rs.Draft202012Validator(
+        {"pattern": pattern}, pattern_options=jsonschema_rs.RegexOptions()
+    )
     verdicts = [matches(text) for text in texts]
     assert verdicts == [schema.is_valid(text) for text in texts], json.dumps([pattern, texts])
     match_all = compile_pattern_of_all(pattern)
