@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +12,12 @@ from sluice.config.durations import duration
 from sluice.config.options import declared, missing_options, option, text
 from sluice.config.rejections import RejectionLimit, rejection_limit
 from sluice.config.urls import Url
+from sluice.config.variables import expand_variables
 from sluice.contracts import Contract, load_contracts
 from sluice.contracts.names import fold_name, masked_names
 from sluice.contracts.yaml_reading import read_yaml
 from sluice.errors import ConfigError, quote
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MAX_SHARDS = 64
 """More writers of one minute than this never help: NNNN is shared among them."""
 
@@ -211,7 +210,7 @@ def _parse(
         if name in keys:
             value, where = keys[name]
             values[option_field.name] = option_field.metadata["parse"](
-                _expand(value, where, needed=name not in unused), where
+                expand_variables(value, where, needed=name not in unused), where
             )
     return values
 
@@ -295,17 +294,3 @@ def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
             message = f"{path}: {key}: unknown key; expected one of {', '.join(known)}"
             raise ConfigError(message)
     return {key: (value, f"{path}: {key}") for key, value in entries.items()}
-
-
-def _expand(value: Any, where: str, *, needed: bool) -> Any:
-    """Return a text with the values of its environment variables; what is no text is returned as it is."""
-    if not isinstance(value, str):
-        return value
-
-    def variable(match: re.Match[str]) -> str:
-        if needed and match[1] not in os.environ:
-            message = f"{where}: expected the environment variable {match[1]}, got nothing; set it"
-            raise ConfigError(message)
-        return os.environ.get(match[1], match[1])
-
-    return _VARIABLE.sub(variable, value)
