@@ -3,6 +3,9 @@
 `sluice run` ingests the files into its event log and the warehouse, dbt builds the models (in SQLite the product runs
 their SQL itself), and each table and metric is written to DIR as a CSV file. Run again after files were added to the
 source, it continues: nothing is counted twice. docs/how-to/collaboration.md explains all of it.
+
+Each of the three steps can run by itself (`--only`), in a container or a task of its own: what the last one reports of
+the first one is in the event log's folder. dbt alone does the second one: `dbt build --selector collaboration`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,6 @@ from pyarrow import csv
 from sluice.errors import ConfigError, SluiceError
 from sluice.warehouses.json_text import instant_text
 
-from examples.collaboration import sqlite_build
 from examples.collaboration.warehouse import DuckDB, Postgres, SQLite, open_warehouse
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +44,17 @@ EXPORTS = {
     "anomalies": "activity_date, kind, user_id",
 }
 """Table or view -> the order of its rows in the CSV file."""
+
+REPORT, BEFORE = "report.json", "events_before.json"
+"""Files beside the event log that lead from the ingestion to the export."""
+
+FOLDERS: Mapping[str | None, tuple[str, ...]] = {
+    None: ("source", "out"),
+    "ingest": ("source",),
+    "build": (),
+    "export": ("out",),
+}
+"""Step -> the folders that it needs."""
 
 LOG_TABLE = "collaboration_event_log"
 """One row: the id of the event log that the warehouse was loaded from."""
@@ -76,25 +89,25 @@ def event_log(warehouse: Warehouse) -> Path:
     return warehouse.logs / log_id
 
 
-def ingest(warehouse: Warehouse, source: Path, log: Path) -> dict[str, Any]:
-    """Run the job; return its report.
+def ingest(warehouse: Warehouse, source: Path, log: Path) -> None:
+    """Run the job; keep its report, and how many events were in the models before it, in the folder of the event log.
 
     Raises:
         ConfigError: it failed; what it said has been printed.
 
     """
-    report = log / "report.json"
+    report = log / REPORT
     report.unlink(missing_ok=True)
+    (log / BEFORE).write_text(json.dumps(_count_events(warehouse)), "utf-8")
     command = [sys.executable, "-m", "sluice", "run", str(ROOT / "jobs/collaboration.yaml")]
     command += [f"--contracts={ROOT}/schemas/collaboration", f"--source={source}"]
     command += [f"--warehouse={warehouse.url}", f"--files={log}/files", f"--dead-letters={log}/dead_letters"]
     # A folder whose records are all broken has tables, too: empty ones.
     command += ["--max-rejected=100%", f"--report={report}"]
+    print(f"ingest: sluice run jobs/collaboration.yaml --source {source}", file=sys.stderr)
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode or not report.exists():
         raise ConfigError(done.stderr.strip() or f"sluice run: exit code {done.returncode}")
-    figures: dict[str, Any] = json.loads(report.read_text("utf-8"))
-    return figures
 
 
 def build(warehouse: Warehouse, log: Path) -> None:
@@ -104,14 +117,17 @@ def build(warehouse: Warehouse, log: Path) -> None:
         ConfigError: dbt is not installed, or a model or a test failed; dbt has printed which.
 
     """
+    print("build: dbt models of collaboration", file=sys.stderr)
     if isinstance(warehouse, SQLite):
+        from examples.collaboration import sqlite_build  # Jinja is no dependency of the product
+
         sqlite_build.build(warehouse)
         return
     if not DBT.exists():
         message = f"{DBT}: expected dbt, got nothing; install it with scripts/tools dbt"
         raise ConfigError(message)
     command = [str(DBT), "--quiet", "--log-level-file=none", "build"]
-    command += ["--select", "stg_collaboration__events+"]
+    command += ["--selector", "collaboration"]
     command += ["--project-dir", str(ROOT / "dbt"), "--profiles-dir", str(ROOT / "dbt")]
     command += ["--target-path", str(log / "dbt")]
     environment = {**os.environ, "PYTHONPATH": "", **warehouse.dbt_environment}
@@ -141,15 +157,29 @@ def ledger(report: Mapping[str, Any], events: int, events_before: int) -> dict[s
     }
 
 
-def export(warehouse: Warehouse, out: Path) -> dict[str, int]:
-    """Write a CSV file of each table and metric; return table -> rows."""
+def export(warehouse: Warehouse, log: Path, out: Path) -> dict[str, Any]:
+    """Write a CSV file of each table and metric, and the report of both steps before; return the report.
+
+    Raises:
+        ConfigError: they have not run.
+
+    """
+    if not (log / REPORT).exists():
+        message = f"{log / REPORT}: expected the report of a run that ended well, got nothing; ingest first"
+        raise ConfigError(message)
+    print(f"export: {out}", file=sys.stderr)
     rows = {}
     for name, order in EXPORTS.items():
         table = warehouse.query(f"select * from {name} order by {order}")
         columns = [_csv_column(column) for column in table.columns]
         csv.write_csv(pa.table(columns, names=table.column_names), out / f"{name}.csv")
         rows[name] = table.num_rows
-    return rows
+    report, before = (json.loads((log / name).read_text("utf-8")) for name in (REPORT, BEFORE))
+    figures = ledger(report, rows["events"], before)
+    (out / "report.json").write_text(json.dumps({**figures, "rows": rows}, indent=2) + "\n", "utf-8")
+    counted = " + ".join(f"{name} {figures[name]}" for name in ("accepted", "repeated", "rejected"))
+    print(f"read {figures['read']} = {counted}; {figures['new_events']} new events")
+    return figures
 
 
 def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -158,21 +188,15 @@ def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string()) if isinstance(column.type, pa.BaseExtensionType) else column
 
 
-def run(warehouse: Warehouse, source: Path, out: Path) -> dict[str, Any]:
-    """Ingest, build, export and report; return the report."""
+def run(warehouse: Warehouse, source: Path, out: Path, only: str | None = None) -> None:
+    """Ingest, build and export, or do `only` one of these steps."""
     log = event_log(warehouse)
-    before = _count_events(warehouse)
-    print(f"ingest: sluice run jobs/collaboration.yaml --source {source}", file=sys.stderr)
-    report = ingest(warehouse, source, log)
-    print("build: dbt models of collaboration", file=sys.stderr)
-    build(warehouse, log)
-    print(f"export: {out}", file=sys.stderr)
-    rows = export(warehouse, out)
-    figures = ledger(report, rows["events"], before)
-    (out / "report.json").write_text(json.dumps({**figures, "rows": rows}, indent=2) + "\n", "utf-8")
-    counted = " + ".join(f"{name} {figures[name]}" for name in ("accepted", "repeated", "rejected"))
-    print(f"read {figures['read']} = {counted}; {figures['new_events']} new events")
-    return figures
+    if only in (None, "ingest"):
+        ingest(warehouse, source, log)
+    if only in (None, "build"):
+        build(warehouse, log)
+    if only in (None, "export"):
+        export(warehouse, log, out)
 
 
 def _count_events(warehouse: Warehouse) -> int:
@@ -190,26 +214,26 @@ def main(arguments: Sequence[str]) -> int:
         epilog="example: scripts/collaboration --source data/events --warehouse duckdb:///out/docs.duckdb --out out",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--source", required=True, metavar="DIR", help="folder with files of events, nested or not"
-    )
+    parser.add_argument("--source", metavar="DIR", help="folder with files of events, nested or not")
     parser.add_argument(
         "--warehouse",
         required=True,
         metavar="URL",
         help="duckdb:///PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE",
     )
-    parser.add_argument(
-        "--out", required=True, metavar="DIR", help="folder for the CSV files and report.json"
-    )
+    parser.add_argument("--out", metavar="DIR", help="folder for the CSV files and report.json")
+    parser.add_argument("--only", choices=[step for step in FOLDERS if step], help="one step of the three")
     given = parser.parse_args(arguments)
-    source, out = Path(given.source), Path(given.out)
+    missing = [f"--{name}" for name in FOLDERS[given.only] if getattr(given, name) is None]
+    if missing:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
+    source, out = Path(given.source or ""), Path(given.out or "")
     try:
-        if not source.exists():
+        if given.source and not source.exists():
             message = f"--source {source}: expected a folder of events, got nothing"
             raise ConfigError(message)
         out.mkdir(parents=True, exist_ok=True)
-        run(open_warehouse(given.warehouse, LOGS), source.absolute(), out)
+        run(open_warehouse(given.warehouse, LOGS), source.absolute(), out, given.only)
     except (SluiceError, OSError) as error:
         print(f"collaboration: {error}", file=sys.stderr)
         return 1

@@ -13,11 +13,18 @@ from typing import Any, Protocol
 
 import duckdb
 import pyarrow as pa
+import tenacity
 from sluice.errors import ConfigError
 from sluice.warehouses import parse_warehouse
 from sluice.warehouses.duckdb.connector import DuckDBConnector
 from sluice.warehouses.postgres.connector import PostgresConnector
 from sluice.warehouses.sqlite import SQLiteConnector
+
+START_SECONDS = 20.0
+"""How long a PostgreSQL server may take to start."""
+
+_STARTING = ("Connection refused", "the database system is starting up", "could not translate host name")
+"""What libpq says of a server that is not there yet."""
 
 
 class CollaborationWarehouse(Protocol):
@@ -127,19 +134,8 @@ class Postgres:
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
-        from adbc_driver_postgresql import dbapi
-
-        connector = self.connector
-        names = ("user", "password", "host", "port", "dbname", "sslmode", "sslrootcert", "passfile")
-        options = {name: str(getattr(connector, name)) for name in names if getattr(connector, name)}
-        text = " ".join(f"{name}='{_libpq(value)}'" for name, value in options.items())
-        try:
-            connection = dbapi.connect(text)
-        except dbapi.Error as error:
-            message = f"--warehouse: PostgreSQL cannot be reached: {str(error).strip().splitlines()[-1]}"
-            raise ConfigError(message) from None
-        with connection, connection.cursor() as cursor:
-            quoted = connector.schema.replace('"', '""')
+        with self._connect() as connection, connection.cursor() as cursor:
+            quoted = self.connector.schema.replace('"', '""')
             cursor.execute(f"select to_regnamespace('\"{_literal(quoted)}\"') is null")
             # Without the right to create schemas, `if not exists` fails also where the schema exists.
             if cursor.fetchone()[0]:
@@ -148,6 +144,21 @@ class Postgres:
             cursor.execute("set timezone to 'UTC'")
             yield cursor
             connection.commit()
+
+    def _connect(self) -> Any:
+        """Connect; a server that was started together with this process gets time to start."""
+        from adbc_driver_postgresql import dbapi
+
+        names = ("user", "password", "host", "port", "dbname", "sslmode", "sslrootcert", "passfile")
+        options = {
+            name: str(getattr(self.connector, name)) for name in names if getattr(self.connector, name)
+        }
+        text = " ".join(f"{name}='{_libpq(value)}'" for name, value in options.items())
+        try:
+            return _when_started(dbapi.connect, text)
+        except dbapi.Error as error:
+            message = f"--warehouse: PostgreSQL cannot be reached: {str(error).strip().splitlines()[-1]}"
+            raise ConfigError(message) from None
 
 
 @dataclass(frozen=True)
@@ -215,6 +226,18 @@ def open_warehouse(url: str, logs: Path) -> DuckDB | Postgres | SQLite:
         "--warehouse: expected duckdb:///PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, got another"
     )
     raise ConfigError(message)
+
+
+def _is_starting(error: BaseException) -> bool:
+    return any(text in str(error) for text in _STARTING)
+
+
+_when_started = tenacity.Retrying(
+    retry=tenacity.retry_if_exception(_is_starting),
+    stop=tenacity.stop_after_delay(START_SECONDS),
+    wait=tenacity.wait_fixed(0.5),
+    reraise=True,
+)
 
 
 def _libpq(value: str) -> str:

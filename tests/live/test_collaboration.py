@@ -224,6 +224,33 @@ def test_samples_show_three_anomalies_and_sqlite_enforces_their_keys(tmp_path: P
     connection.close()
 
 
+def only(step: str, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one step of the pipeline."""
+    command = [sys.executable, str(PIPELINE), f"--only={step}", f"--warehouse={url}", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+
+
+def test_steps_one_by_one_do_what_one_run_does(tmp_path: Path) -> None:
+    url, out = f"sqlite:///{tmp_path}/w.db", tmp_path / "out"
+    source = f"--source={ROOT}/examples/collaboration/events"
+    early = only("export", url, f"--out={out}")
+    assert early.returncode == 1
+    assert early.stderr.endswith("got nothing; ingest first\n")
+    for step, argument in (("ingest", "--source"), ("export", "--out")):
+        lacking = only(step, url)
+        assert lacking.returncode == 2
+        assert f"the following arguments are required: {argument}\n" in lacking.stderr
+    assert only("ingest", url, source).returncode == 0
+    assert only("build", url).returncode == 0
+    done = only("export", url, f"--out={out}")
+    said = "read 3398 = accepted 3302 + repeated 56 + rejected 40; 3302 new events\n"
+    assert (done.stdout, done.stderr) == (said, f"export: {out}\n")
+    run(ROOT / "examples/collaboration/events", f"sqlite:///{tmp_path}/all.db", tmp_path / "all")
+    assert files(out) == files(tmp_path / "all")
+    assert (out / "report.json").read_text() == (tmp_path / "all/report.json").read_text()
+
+
 def test_samples_are_what_the_generator_writes(tmp_path: Path) -> None:
     generate.write(tmp_path)
     written = {path.name: gzip.decompress(path.read_bytes()) for path in tmp_path.rglob("*.gz")}
