@@ -171,9 +171,15 @@ def _read_results(module: Module, dump: str) -> Result:
         for outcome in outcomes
         if outcome and outcome["worker_outcome"] != "skipped"
         for change in [_change(outcome["diff"].splitlines())]
-        if not change.line.startswith("@")  # whether a class is frozen or has slots is no behaviour to test
+        if _is_behaviour(change)
     ]
     return Result(module, len(mutants), [change for change, outcome in mutants if outcome == "survived"])
+
+
+def _is_behaviour(change: Change) -> bool:
+    """Tell whether a test can see the change; not: a class is frozen or has slots, `zip` is strict of equal lengths."""
+    is_strict = change.mutant == change.line.replace("strict=True", "strict=False")
+    return not change.line.startswith("@") and not is_strict
 
 
 def _change(diff: Sequence[str]) -> Change:

@@ -10,12 +10,19 @@ import msgspec
 import pytest
 from sluice.dead_letters.envelope import DeadLetter, make_dead_letter, make_redelivery_entry, minute_of
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.dead_letters.reading import find_minutes, read_batches, read_minute
+from sluice.dead_letters.reading import (
+    MinuteSegments,
+    SelectedDeadLetters,
+    find_minutes,
+    read_batches,
+    read_minute,
+)
 from sluice.dead_letters.selection import Selection
-from sluice.elements import DEAD_LETTER, REDELIVERY, RecordBatch
+from sluice.elements import DEAD_LETTER, REDELIVERY, RecordBatch, Rejected, Violation
 from sluice.errors import StorageError
-from sluice.provenance import CsvDialect, Origin, RedeliveryOrigin
+from sluice.provenance import CsvDialect, Origin, RedeliveryOrigin, RedeliveryProvenance
 from sluice.validation.age_limits import AgeLimits
+from sluice.validation.masking import MASKED_VALUE
 from sluice.validation.records import RecordDecoder
 
 from tests.dead_letters.samples import ARRIVAL, CLICK, KAFKA, click, rejected_click, store
@@ -165,3 +172,160 @@ def test_dead_letter_without_arrival_arrives_at_its_time(tmp_path: Path) -> None
     log.append(DEAD_LETTER, minute_of(dead_letter.time), 0, [msgspec.json.encode(dead_letter)])
     (batch,) = read(log)
     assert timedelta(seconds=batch.arrival) == dead_letter.time - datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_minutes_are_those_with_dead_letters_in_order(tmp_path: Path) -> None:
+    later, earlier = replace(KAFKA, arrival=ARRIVAL + 60), replace(KAFKA, offset=42)
+    log = store(
+        tmp_path,
+        rejected_click(click(), later),
+        rejected_click(click()),
+        rejected_click(click(), earlier),
+        replace(rejected_click(b"{"), quarantine_hash=b"hash"),
+    )
+    (tmp_path / "notes.txt").write_text("")
+    minute = int(ARRIVAL) // 60 * 60
+    entry = make_redelivery_entry(
+        RedeliveryOrigin("0123", 2, datetime.fromtimestamp(ARRIVAL + 120, UTC)), "job", 0.0
+    )
+    log.append(REDELIVERY, minute + 120, 0, [msgspec.json.encode(entry)])
+    folder = f"{tmp_path}/2025/02/08/13"
+    assert find_minutes(log) == [
+        MinuteSegments(
+            minute,
+            (
+                f"{folder}/09/dead_letter_2025020813090001.json",
+                f"{folder}/09/dead_letter_2025020813090002.json",
+            ),
+            (f"{tmp_path}/quarantine/2025/02/08/13/09/dead_letter_2025020813090001.json",),
+        ),
+        MinuteSegments(minute + 60, (f"{folder}/10/dead_letter_2025020813100001.json",), ()),
+    ]
+
+
+def masked_click(offset: int, *violations: Violation) -> Rejected:
+    return replace(rejected_click(click(), replace(KAFKA, offset=offset)), violations=violations)
+
+
+def test_dead_letter_that_is_not_open_is_counted_by_its_reason(tmp_path: Path) -> None:
+    plain = Violation("enum", "kind", "one of old", '"new"')
+    masked = Violation("format", "mail", "an address", MASKED_VALUE)
+    log = store(
+        tmp_path,
+        *(replace(masked_click(offset, plain), step="load") for offset in range(1)),
+        *(replace(masked_click(offset, plain), step="append") for offset in range(10, 12)),
+        *(masked_click(offset, plain, masked) for offset in range(20, 23)),
+        *(masked_click(offset, plain) for offset in range(30, 38)),
+    )
+    (minute,) = find_minutes(log)
+    opened = read_minute(minute, log, Selection()).open
+    assert sorted(letter.dead_letter.source.offset or 0 for letter in opened) == list(range(30, 38))
+    accepted = [
+        make_redelivery_entry(RedeliveryOrigin(letter.letter_id, 2, letter.time), "job", 0.0)
+        for letter, *_ in opened[:4]
+    ]
+    log.append(REDELIVERY, minute.minute, 0, [msgspec.json.encode(entry) for entry in accepted])
+    result = read_minute(minute, log, Selection())
+    assert result.open == opened[4:]
+    assert (result.load_rejected, result.conflicting, result.undecidable, result.accepted_before) == (
+        1,
+        2,
+        3,
+        4,
+    )
+    others = Selection({"code": frozenset({"missing"})})
+    assert read_minute(minute, log, others) == SelectedDeadLetters()
+
+
+def test_attempt_counts_on_from_the_last_delivery_that_is_known(tmp_path: Path) -> None:
+    redelivered = RedeliveryOrigin(
+        "ab", 5, datetime.fromtimestamp(ARRIVAL, UTC)
+    )  # its first dead letter is lost
+    log = store(tmp_path, rejected_click(click(), replace(KAFKA, redelivery=redelivered)))
+    (minute,) = find_minutes(log)
+    assert [letter.attempt for letter in read_minute(minute, log, Selection()).open] == [6]
+    letter = read_minute(minute, log, Selection()).open[0].dead_letter
+    for attempt, following in ((4, 6), (7, 8), (6, 8)):
+        entry = make_redelivery_entry(replace(redelivered, attempt=attempt), "job", 0.0, letter)
+        log.append(REDELIVERY, minute.minute, 0, [msgspec.json.encode(entry)])
+        assert [opened.attempt for opened in read_minute(minute, log, Selection()).open] == [following]
+
+
+def test_entry_of_a_first_delivery_makes_the_next_one_the_second(tmp_path: Path) -> None:
+    log = store(tmp_path, rejected_click(click()))
+    (minute,) = find_minutes(log)
+    (opened,) = read_minute(minute, log, Selection()).open
+    origin = RedeliveryOrigin(opened.dead_letter.letter_id, 1, opened.dead_letter.time)
+    entry = make_redelivery_entry(origin, "job", 0.0, opened.dead_letter)
+    log.append(REDELIVERY, minute.minute, 0, [msgspec.json.encode(entry)])
+    assert [opened.attempt for opened in read_minute(minute, log, Selection()).open] == [2]
+
+
+HALF_MIB = 512 * 1024
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [
+        ([HALF_MIB, 2, 3], [[HALF_MIB], [2, 3]]),
+        ([HALF_MIB - 1, 1, 2, 3], [[HALF_MIB - 1, 1], [2, 3]]),
+        ([HALF_MIB - 2, 1, 2, 3], [[HALF_MIB - 2, 1, 2], [3]]),
+        ([HALF_MIB, HALF_MIB - 2, 2, 3], [[HALF_MIB], [HALF_MIB - 2, 2], [3]]),
+        ([HALF_MIB + 1, HALF_MIB - 1, 2, 3], [[HALF_MIB + 1], [HALF_MIB - 1, 2], [3]]),
+        ([1, HALF_MIB], [[1, HALF_MIB]]),
+    ],
+)
+def test_batch_ends_with_the_record_that_brings_it_to_half_a_mebibyte(
+    tmp_path: Path, sizes: list[int], batches: list[list[int]]
+) -> None:
+    log = store(
+        tmp_path, *(rejected_click(b"x" * size, replace(KAFKA, offset=n)) for n, size in enumerate(sizes))
+    )
+    assert [[len(record) for record in batch.records] for batch in read(log)] == batches
+
+
+def provenances(batches: list[RecordBatch]) -> list[RedeliveryProvenance]:
+    return [batch.provenance for batch in batches if isinstance(batch.provenance, RedeliveryProvenance)]
+
+
+def test_records_of_a_batch_are_alike(tmp_path: Path) -> None:
+    points = CsvDialect(("a", "b"), ",", "", ())
+    kinds = [
+        rejected_click(click()),
+        replace(rejected_click(b"1,2"), dialect=points),
+        replace(rejected_click(b"3;4"), dialect=replace(points, delimiter=";")),
+        replace(rejected_click(click()), masked=frozenset({"mail", "box.mail"})),
+    ]
+    twice = [replace(kind, origin=replace(KAFKA, offset=n)) for n, kind in enumerate(kinds * 2)]
+    batches = read(store(tmp_path, *twice))
+    assert [[origin.offset for origin in origins_of(batch)] for batch in batches] == [
+        [0, 4],
+        [1, 5],
+        [2, 6],
+        [3, 7],
+    ]
+    assert [batch.dialect for batch in batches] == [None, points, replace(points, delimiter=";"), None]
+    assert [provenance.masked for provenance in provenances(batches)] == [
+        frozenset(),
+        frozenset(),
+        frozenset(),
+        frozenset({"mail", "box.mail"}),
+    ]
+    assert [provenance.run_started for provenance in provenances(batches)] == [None] * 4
+
+
+def test_records_of_runs_that_began_at_other_times_are_apart(tmp_path: Path) -> None:
+    for offset, started in enumerate((None, 0.0, 60.5)):
+        log = store(tmp_path, rejected_click(click(), replace(KAFKA, offset=offset)), started=started)
+    batches = read(log)
+    assert [provenance.run_started for provenance in provenances(batches)] == [None, 0.0, 60.5]
+    redeliveries = [batch.origin(0).redelivery for batch in batches]
+    assert [origin.run_started for origin in redeliveries if origin] == [None, 0.0, 60.5]
+
+
+def test_damage_is_reported_with_its_line(tmp_path: Path) -> None:
+    log = store(tmp_path, rejected_click(click()))
+    (path,) = (path for path in tmp_path.rglob("dead_letter*.json"))
+    path.write_bytes(path.read_bytes() + b"[]\n")
+    with pytest.raises(StorageError, match=f"^{path}: line 2: expected a dead letter or a redelivery entry"):
+        read(log)

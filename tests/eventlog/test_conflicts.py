@@ -142,6 +142,54 @@ def test_segment_is_read_again_only_for_its_duplicates(tmp_path: Path) -> None:
     assert store.reads == [f"sale_202608131407{number:04d}.json" for number in (1, 2, 3, 4)]
 
 
+def test_log_that_keeps_all_contents_reads_nothing_again(tmp_path: Path) -> None:
+    store = Recording(open_store(str(tmp_path)))
+    log = make_log(store, "keep_both")
+    log.append("sale", MINUTE, 0, [line(1, 1)])
+    assert log.append("sale", MINUTE, 0, [line(1, 1), line(1, 2), line(1, 2)]).conflicts == ()
+    assert store.reads == []
+
+
+@pytest.mark.parametrize("fresh_instance", [False, True], ids=["cached keys", "new process"])
+@pytest.mark.parametrize(
+    ("lines", "conflicting"),
+    [
+        ([line(1, 1), line(1, 2)], [1]),  # the first is a copy, and another one with its key is none
+        ([line(1, 2), line(1, 1)], [0]),
+        ([line(1, 1), line(2, 1), line(2, 2)], [2]),
+        ([line(2, 1), line(2, 1), line(1, 2)], [2]),
+    ],
+)
+def test_copy_of_a_stored_line_hides_no_other_with_its_key(
+    tmp_path: Path, lines: list[bytes], conflicting: list[int], fresh_instance: bool
+) -> None:
+    log = make_log(tmp_path)
+    log.append("sale", MINUTE, 0, [line(1, 1)])
+    result = (make_log(tmp_path) if fresh_instance else log).append("sale", MINUTE, 0, lines)
+    assert [conflict.index for conflict in result.conflicts] == conflicting
+
+
+@pytest.mark.parametrize("fresh_instance", [False, True], ids=["cached keys", "new process"])
+def test_content_of_copies_is_never_computed(tmp_path: Path, fresh_instance: bool) -> None:
+    computed: list[bytes] = []
+
+    def content_of(stored: bytes) -> bytes:
+        computed.append(stored)
+        return CONTENT_OF(stored)
+
+    def make() -> EventLog:
+        type_log = replace(TypeLog.of(contract()), compile_content=lambda: content_of)
+        return EventLog(open_store(str(tmp_path)), {"sale": type_log})
+
+    log = make()
+    log.append("sale", MINUTE, 0, [line(1, 1), line(2, 1), line(1, 1)])
+    log = make() if fresh_instance else log
+    assert log.append("sale", MINUTE, 0, [line(3, 1), line(1, 1), line(3, 1), line(1, 1)]).duplicates == 3
+    assert computed == []
+    log.append("sale", MINUTE, 0, [line(2, 1), line(1, 1), line(2, 2)])
+    assert sorted(computed) == [line(2, 1), line(2, 1), line(2, 2)]
+
+
 def test_failing_store_leaves_an_append_that_can_be_repeated(tmp_path: Path) -> None:
     store = Recording(open_store(str(tmp_path)))
     log = make_log(store)

@@ -6,14 +6,17 @@ import json
 import pickle
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import xxhash
 from sluice.contracts import Contract, Property
-from sluice.errors import ConfigError, StorageError
+from sluice.errors import ConfigError, LogChangedError, StorageError
+from sluice.eventlog import type_log as type_log_module
 from sluice.eventlog.log import EventLog
-from sluice.eventlog.type_log import TypeLog
+from sluice.eventlog.type_log import SettingsPresence, TypeLog
 from sluice.storage import open_store
 from sluice.storage.local import LocalStore
 
@@ -141,6 +144,52 @@ def test_type_log_of_a_contract_has_its_folder_and_rule(identity: str, rule: str
     assert pickle.loads(pickle.dumps(type_log)).rule == rule
 
 
+def test_type_log_of_a_contract_compares_contents_unless_both_are_kept() -> None:
+    keyed = contract("properties")
+    both = TypeLog.of(replace(keyed, on_conflict="keep_both"))
+    assert (both.rule, both.compile_content) == ("properties id, k; content", None)
+    assert TypeLog.of(contract("content")).compile_content is None
+    compile_content = TypeLog.of(keyed).compile_content
+    assert compile_content is not None
+    assert compile_content()(b'{"n":1,"k":"a"}') == compile_content()(b'{"k":"a", "n":1}')
+
+
+def test_presence_of_the_settings_is_checked_again_after_ten_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(type_log_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    store, presence = open_store(str(tmp_path)), SettingsPresence()
+    settings = tmp_path / "order" / "_log.json"
+
+    def is_found(*, seldom: bool) -> bool:
+        try:
+            presence.check(store, ORDER, seldom=seldom)
+        except LogChangedError:
+            return False
+        return True
+
+    assert is_found(seldom=False)  # nothing is expected of a log that is not open
+    EventLog(store, {"order": ORDER}, presence=presence).open()
+    settings.unlink()
+    assert not is_found(seldom=True)  # the first check
+    settings.write_text("{}")
+    assert is_found(seldom=True)
+    settings.unlink()
+    for passed, found in ((0.0, True), (9.999, True), (10.0, False)):
+        now[0] = 1000.0 + passed
+        assert is_found(seldom=True) is found
+        with pytest.raises(LogChangedError):
+            presence.check(store, ORDER)
+    settings.write_text("{}")
+    assert is_found(seldom=False)
+    settings.unlink()
+    assert is_found(seldom=True)  # as it was found just now
+    with pytest.raises(LogChangedError):
+        pickle.loads(pickle.dumps(presence)).check(store, ORDER, seldom=True)
+    pickle.loads(pickle.dumps(SettingsPresence())).check(store, ORDER)
+
+
 @pytest.mark.parametrize("name", ["", ".hidden", "_log", "a/b", "..", "a b", "é"])
 def test_name_that_would_leave_the_folder_is_rejected(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -201,18 +250,34 @@ def test_files_of_others_are_no_segments_of_a_new_log(tmp_path: Path, type_log: 
     assert sorted(contents(tmp_path)) == sorted([path, type_log.settings_path])
 
 
-def test_new_log_looks_no_further_than_its_years(tmp_path: Path) -> None:
+@pytest.mark.parametrize("type_log", [DEAD, ORDER])
+def test_new_log_looks_no_further_than_its_years(tmp_path: Path, type_log: TypeLog) -> None:
     class Walked(LocalStore):
         def walk(self, folder: str = "") -> Iterator[str]:
             for path in super().walk(folder):
-                walked.append(path)
+                walked.append(path.rpartition("/")[2])
                 yield path
 
     walked: list[str] = []
-    for name in ("2026.txt", "a", "b", "c"):
-        (tmp_path / name).write_text("x")
-    EventLog(Walked(str(tmp_path)), {"dead_letter": DEAD}).open()
-    assert walked == ["2026.txt", "a"]
+    (tmp_path / type_log.folder).mkdir(exist_ok=True)
+    for name in ("2026.txt", "9", "9z", "a", "b", "c"):
+        (tmp_path / type_log.folder / name).write_text("x")
+    EventLog(Walked(str(tmp_path)), {type_log.name: type_log}).open()
+    assert walked == ["2026.txt", "9", "9z", "a"]
+
+
+@pytest.mark.parametrize("type_log", [DEAD, ORDER])
+@pytest.mark.parametrize("earlier", ["1z.txt", "9.json", "9z", ".a"])
+def test_segment_of_the_last_year_is_found_behind_other_files(
+    tmp_path: Path, type_log: TypeLog, earlier: str
+) -> None:
+    store = open_store(str(tmp_path))
+    folder = f"{type_log.folder}/" if type_log.folder else ""
+    segment = f"{folder}9999/12/31/23/59/{type_log.name}_9999123123590001.json"
+    assert store.create(segment, b"1\n")
+    assert store.create(f"{folder}{earlier}", b"")
+    with pytest.raises(StorageError, match=f"since it has {tmp_path}/{segment}, got none"):
+        EventLog(store, {type_log.name: type_log}).open()
 
 
 def test_log_that_another_run_creates_meanwhile_is_opened(tmp_path: Path) -> None:

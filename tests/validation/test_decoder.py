@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import msgspec
 import pytest
 from sluice.contracts import Contract, Identity, Property, load_contracts
 from sluice.errors import ContractError
-from sluice.validation.decoder import MAX_DEPTH, compile_decoder, too_deep
+from sluice.validation.decoder import compile_decoder, compile_struct, too_deep
 
 EVENTS = load_contracts(str(Path(__file__).parents[2] / "schemas" / "backend_events"))
 LINE = (
@@ -40,6 +41,71 @@ def test_event_with_an_unknown_tag_is_rejected(contracts: dict[str, Contract], t
     line = LINE.replace(member, b"" if tag is None else b'"event_type":%s,' % tag)
     with pytest.raises(msgspec.ValidationError):
         compile_decoder(contracts, "event_type").decode(line)
+
+
+def test_two_contracts_are_routed_by_their_tags() -> None:
+    contracts = {name: EVENTS[name] for name in ("inventory", "order")}
+    decoder = compile_decoder(contracts, "event_type")
+    assert decoder.contract_of[type(decoder.decode(LINE))] is EVENTS["inventory"]
+    assert list(decoder.contract_of.values()) == list(contracts.values())
+
+
+@pytest.mark.parametrize(
+    ("prop", "valid", "invalid"),
+    [
+        (Property("p", "integer"), (b"9223372036854775807", b"-9223372036854775808", b"null", None),
+         (b"9223372036854775808", b"-9223372036854775809", b"1.5", b'"1"')),
+        (Property("p", "integer", required=True), (b"0",), (b"null", None)),
+        (Property("p", "integer", nullable=False), (b"0", None), (b"null",)),
+        (Property("p", "integer", minimum=0, maximum=7), (b"0", b"7", b"null"), (b"-1", b"8")),
+        (Property("p", "float", minimum=-0.5, maximum=0.5), (b"-0.5", b"0.5", b"null"), (b"-0.51", b"0.51")),
+        (Property("p", "string", min_length=0, max_length=2), (b'""', '"éé"'.encode()), (b'"abc"', b"1")),
+        (Property("p", "string", min_length=2), (b'"ab"', b"null"), (b'"a"',)),
+        (Property("p", "string", enum=("a", "b")), (b'"a"', b'"b"', b"null", None), (b'"c"',)),
+        (Property("p", "string", enum=("a",), nullable=False), (b'"a"', None), (b"null",)),
+        (Property("p", "decimal", minimum=5), (b"4", b"null", b'"x"'), ()),  # left to the suspects
+        (Property("p", "array", items=Property("i", "integer"), max_length=2),
+         (b"[]", b"[1,null]", b"null"), (b"[1,2,3]", b'["1"]')),
+        (Property("p", "array", items=Property("i", "integer", required=True)), (b"[1]",), (b"[null]",)),
+        (Property("p", "object", properties=(Property("q", "boolean", required=True),)),
+         (b'{"q":true,"r":1}', b"null"), (b"{}", b'{"q":null}', b"[]")),
+    ],
+    ids=lambda value: f"{value.type}" if isinstance(value, Property) else "",
+)  # fmt: skip
+def test_value_is_decoded_if_its_property_allows_it(
+    prop: Property, valid: tuple[bytes | None, ...], invalid: tuple[bytes | None, ...]
+) -> None:
+    decode = compile_decoder({"sale": contract(prop)}, None).decode
+
+    def is_valid(value: bytes | None) -> bool:
+        try:
+            decode(b"{}" if value is None else b'{"p":%s}' % value)
+        except msgspec.ValidationError:
+            return False
+        return True
+
+    assert [value for value in (*valid, *invalid) if is_valid(value)] == list(valid)
+
+
+def test_required_property_may_follow_an_optional_one() -> None:
+    decoder = compile_decoder(
+        {"sale": contract(Property("a", "integer"), Property("b", "date", required=True))}, None
+    )
+    event = decoder.decode(b'{"b":"2025-02-08"}')
+    assert (event.a, event.b.isoformat()) == (None, "2025-02-08")
+
+
+def test_event_costs_the_garbage_collector_nothing() -> None:
+    decoder = compile_decoder(
+        {"sale": contract(Property("list", "array", items=Property("i", "integer")))}, None
+    )
+    assert not gc.is_tracked(decoder.decode(b'{"list":[1]}'))
+
+
+def test_struct_without_a_tag_field_has_no_tag() -> None:
+    struct = compile_struct("sale", [Property("a", "integer")])
+    assert msgspec.json.encode(msgspec.json.decode(b'{"a":1,"type":5}', type=struct)) == b'{"a":1}'
+    assert struct.__struct_fields__ == ("a",)
 
 
 def test_property_whose_name_is_no_identifier_is_decoded() -> None:
@@ -132,6 +198,17 @@ def test_contract_without_uuids_decimals_or_timestamps_has_no_suspects() -> None
         ({}, "event_type", "expected contracts, got 0"),
         (EVENTS, None, "expected one contract, or route_by, got 3"),
         (
+            {"sale": contract(Property("a", "string")), "refund": contract(Property("b", "string"))},
+            None,
+            "expected one contract, or route_by, got 2",
+        ),
+        (
+            {"sale": contract(Property("event_type", "string", enum=("sale",)))},
+            "event_type",
+            "sale@1: property event_type: events are routed by it, so expected a required string with"
+            " `enum: [{value: sale}]`, got sale",
+        ),
+        (
             {"sale": contract(Property("event_type", "string", required=True, enum=("sale", "refund")))},
             "event_type",
             "sale@1: property event_type: events are routed by it, so expected a required string with"
@@ -161,9 +238,18 @@ def test_contracts_that_cannot_be_routed_are_rejected(
 @pytest.mark.parametrize(
     ("record", "deep"),
     [
-        (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, False),
-        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), True),
+        (b"[" * 256 + b"]" * 256, False),
+        (b"[" * 257 + b"]" * 257, True),
+        (b"[" * 255 + b"[],[]" + b"]" * 255, False),  # more brackets than the limit, and as deep as it
+        (b"[" * 256 + b"[],[]" + b"]" * 256, True),
+        (b"{" * 255 + b"{},{}" + b"}" * 255, False),
+        (b"{" * 256 + b"{},{}" + b"}" * 256, True),
+        (b"[" * 128 + b"{" * 128 + b"1" + b"}" * 128 + b"]" * 128, False),
+        (b"[" * 128 + b"{" * 129 + b"1" + b"}" * 129 + b"]" * 128, True),
         (b"[" + b"[]," * 1000 + b"[]]", False),
+        (b"[" + b"[]," * 1000 + b"[" * 256 + b"]" * 257, True),  # what is closed counts no more, and no less
+        (b"[" + b"{}," * 1000 + b"{" * 256 + b"}" * 256 + b"]", True),
+        (bytes(range(256)) + b"[]" * 300, False),  # other bytes are none of its business
         (b'["' + b"[" * 1000 + b'\\"' + b"{" * 1000 + b'"]', False),
         (b'{"a":' * 300 + b"1" + b"}" * 300, True),
     ],

@@ -75,7 +75,7 @@ class ConflictFinder:
     def to_read(self, folder: MinuteFolder) -> dict[int, set[bytes]]:
         """Return the numbers of the segments to compare with yet, and the keys of given lines in each."""
         to_read: dict[int, set[bytes]] = defaultdict(set)
-        if self._content_of is None or folder.segments.keys() <= self._compared:
+        if self._content_of is None:
             return to_read
         numbers = folder.numbers
         if not numbers.keys().isdisjoint(self._first):
@@ -91,9 +91,11 @@ class ConflictFinder:
 
     def conflicts(self) -> tuple[Conflict, ...]:
         """Return the conflicts, in the order of the lines."""
-        if self._content_of is None or not self._suspects:
+        if self._content_of is None:
             return ()
         stored_contents = {key: self._content_of(stored) for key, (stored, _) in self._suspects.items()}
+        if not stored_contents:
+            return ()
         conflicts = []
         for index, (key, line) in enumerate(zip(self._keys, self._lines, strict=True)):
             if key in stored_contents and (content := self._content_of(line)) != stored_contents[key]:
