@@ -13,6 +13,7 @@ REPOSITORY_SUITES = {
     "test_code_limits",
     "test_commerce",
     "test_dependencies",
+    "test_dashboards",
     "test_deploy",
     "test_devservers",
     "test_docs",

@@ -20,7 +20,7 @@ from sluice.runtime.launch import run_job
 from sluice.runtime.observers import SilentObserver
 
 from devservers.kafka import KafkaBroker, KafkaTopic
-from devservers.live_job import LiveJob, wait_until
+from devservers.live_job import LiveJob, answer, wait_until
 from devservers.record_feed import BackgroundPublisher, RecordFeed
 from devservers.sluice_process import SluiceProcess
 from tests.live.live_fixture import drain_and_check
@@ -47,7 +47,13 @@ def test_prism_that_is_killed_or_stopped_costs_no_record(job: LiveJob, topic: Ka
             wait_until(lambda: feed.published > before + 2 * RATE, running)  # noqa: B023  called in this round of the loop
             running.kill("runner", number=signal.SIGCONT)
         wait_until(lambda: job.metric("restarts_total") == 1, running)
+        status, page = answer(job.metrics_port, "/")
     report = drain_and_check(job, feed, running)
+    assert (status, "<small>started again: 1</small>" in page, "; starting it again" in page) == (
+        200,
+        True,
+        True,
+    )
     assert (report["restarts"], report["backfilled"]) == (1, 0)
     assert report["accepted"] == report["loaded"] == len(feed.events)
     assert [line.partition("; ")[0].partition("sluice: ")[2] for line in restart_lines(running)] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 def _run(options: Options, beam_options: list[str]) -> int:
     from sluice.cli.console import ConsoleObserver
     from sluice.runtime.launch import run_job
-    from sluice.runtime.metrics_server import parse_listen_address
+    from sluice.runtime.listen_address import parse_listen_address
     from sluice.runtime.signals import signals_ignored_after
 
     job = _read_job(options, beam_options)
     address = options.metrics_port
-    metrics = None if address is None else parse_listen_address(address, "--metrics-port")
+    metrics = None if address is None else parse_listen_address(address, "--metrics-port", os.environ)
     observer = ConsoleObserver()
     with signals_ignored_after(observer.is_draining):
         outcome = run_job(job, beam_options, metrics=metrics, observer=observer)
@@ -113,8 +114,9 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics-port",
         metavar="PORT",
-        help="streaming jobs on this machine: serve /metrics for Prometheus, /healthz and /readyz on this port of the "
-        "loopback interface, or, as HOST:PORT, of another one, such as 0.0.0.0:9090",
+        help="streaming jobs on this machine: serve a live page, /metrics for Prometheus, /healthz and /readyz on this "
+        "port of the loopback interface, or, as HOST:PORT, of another one, such as 0.0.0.0:9090, to clients that show "
+        "the secret in SLUICE_METRICS_TOKEN",
     )
 
 

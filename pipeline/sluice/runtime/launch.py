@@ -30,7 +30,8 @@ from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
 from sluice.run_state import RunHandle
 from sluice.runtime.beam_options import makes_template
-from sluice.runtime.metrics_server import ListenAddress, metrics_server
+from sluice.runtime.listen_address import ListenAddress
+from sluice.runtime.metrics_server import metrics_server
 from sluice.runtime.observers import RunObserver, SilentObserver
 from sluice.runtime.open_run import open_run
 from sluice.runtime.process_settings import rare_collections, root_handlers_restored
@@ -256,7 +257,7 @@ def _run_streaming(launch: Launch, source: StreamingSource, build_graph: GraphBu
         run.prepare()
         stack.enter_context(drain_on_signals(state.draining, ends))
         with (
-            metrics_server(launch.metrics, state, launch.job.windows.flush),
+            metrics_server(launch.metrics, state, launch.job, launch.clock),
             launch.observer.watch_streaming(launch.job, state, launch.clock),
             rare_collections(),
         ):

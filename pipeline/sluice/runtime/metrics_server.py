@@ -1,33 +1,38 @@
-"""The HTTP endpoint of a streaming run: /metrics for Prometheus, /healthz and /readyz for what supervises it."""
+"""The HTTP endpoint of a streaming run: a page for people, /metrics for Prometheus, /healthz and /readyz.
+
+Only /healthz and /readyz, which a supervisor asks, answer whoever reaches them.
+"""
 
 from __future__ import annotations
 
 import io
-import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from socketserver import TCPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler
 
 from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from sluice.errors import ConfigError, quote
+from sluice.clock import Clock
+from sluice.config.job import Job
+from sluice.errors import ConfigError
 from sluice.run_state import SILENT_SECONDS, RunState
+from sluice.runtime.listen_address import ListenAddress, refusal
 from sluice.runtime.prometheus import registry_of
+
+if TYPE_CHECKING:
+    from sluice.runtime.dashboard import Dashboard
 
 _STALLED_SECONDS = 60.0
 """How much longer than `flush` a record may wait to be stored before /healthz reports it."""
 
 _IDLE_RUNNER_SECONDS = 30.0
 """How long the runner may ask no step to work before /healthz reports it; it asks the source twice a second."""
-
-LOOPBACK = "127.0.0.1"
 
 _MOST_CONNECTIONS = 16
 """Served at the same time; more are closed at once. Prometheus opens one."""
@@ -39,42 +44,11 @@ _CONNECTION_SECONDS = 10.0
 """For a whole request and its answer, however steadily a slow client sends."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """Where a server of this process listens: a host name or address, and a port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Return it as URLs write it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_listen_address(text: str, where: str) -> ListenAddress:
-    """Return the address in `text`: `PORT`, which is on the loopback interface, `HOST:PORT` or `[IPV6]:PORT`.
-
-    Raises:
-        ConfigError: it is none; the message begins with `where`.
-
-    """
-    match = _ADDRESS.fullmatch(text)
-    port = int(match["port"]) if match is not None else 0
-    if match is None or not 1 <= port <= _LAST_PORT:
-        message = f"{where}: expected PORT or HOST:PORT, such as 9090 or 0.0.0.0:9090, got {quote(text)}"
-        raise ConfigError(message)
-    return ListenAddress(match["ipv6"] or match["host"] or LOOPBACK, port)
-
-
-_ADDRESS = re.compile(r"(?:(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):)?(?P<port>[0-9]{1,5})")
-_LAST_PORT = 65535
-
-
 @contextmanager
-def metrics_server(address: ListenAddress | None, run: RunState, flush: float) -> Iterator[None]:
-    """Serve /metrics, /healthz and /readyz of a run at `address`, if there is one, while the block lasts.
+def metrics_server(address: ListenAddress | None, run: RunState, job: Job, clock: Clock) -> Iterator[None]:
+    """Serve the page, /metrics, /healthz and /readyz of a run at `address`, if there is one, while the block lasts.
 
-    /healthz answers 503 while a record has waited much longer than `flush` seconds to be stored, the source has not
+    /healthz answers 503 while a record has waited much longer than the job's `flush` to be stored, the source has not
     answered for SILENT_SECONDS, or the runner has not worked for 30 s. /readyz does so as well until both have begun,
     and while the run drains.
 
@@ -85,23 +59,19 @@ def metrics_server(address: ListenAddress | None, run: RunState, flush: float) -
     if address is None:
         yield
         return
-    metrics = make_wsgi_app(registry_of(run))
+    from sluice.runtime.dashboard import (
+        Dashboard,
+    )  # its templates take a while to import, and most runs need none
 
-    def app(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
-        if environ.get("PATH_INFO") == "/healthz":
-            return _answer(stalls(run, flush), run, start)
-        if environ.get("PATH_INFO") == "/readyz":
-            return _answer([*stalls(run, flush), *_unready(run)], run, start)
-        return metrics(environ, start)
-
+    dashboard = Dashboard(job, run, lambda: stalls(run, job.windows.flush), clock)
     try:
-        server = _Server(address)
+        server = _Server(address, dashboard.sample)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no name of a host"
         message = f"--metrics-port: cannot listen on {address}: {reason}"
         raise ConfigError(message) from error
-    server.set_app(app)
-    with server:
+    server.set_app(_App(address, run, job.windows.flush, dashboard))
+    with server, dashboard.listening():
         thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
         thread.start()
         try:
@@ -111,13 +81,68 @@ def metrics_server(address: ListenAddress | None, run: RunState, flush: float) -
             thread.join()
 
 
+_StartResponse = Callable[[str, list[tuple[str, str]]], object]
+
+
+class _App:
+    """Answers requests, as WSGI (PEP 3333) has it."""
+
+    def __init__(self, address: ListenAddress, run: RunState, flush: float, dashboard: Dashboard) -> None:
+        self._address, self._run, self._flush, self._dashboard = address, run, flush, dashboard
+        self._metrics = make_wsgi_app(registry_of(run))
+
+    def __call__(self, environ: dict[str, Any], start: _StartResponse) -> Any:
+        path = environ.get("PATH_INFO", "")
+        if path == "/healthz":
+            return self._health([], start)
+        if path == "/readyz":
+            return self._health(_unready(self._run), start)
+        refused = refusal(environ, self._address)
+        if refused is not None:
+            return _text(*refused, start)
+        return self._figures(path, environ, start)
+
+    def _figures(self, path: str, environ: dict[str, Any], start: _StartResponse) -> Any:
+        if path == "/metrics":
+            return self._metrics(environ, start)
+        if path in ("/", "/figures"):
+            return self._page(path, start)
+        return _text("404 Not Found", "expected /, /metrics, /healthz or /readyz\n", (), start)
+
+    def _page(self, path: str, start: _StartResponse) -> list[bytes]:
+        from sluice.runtime.dashboard import content_security_policy  # as above
+
+        html = self._dashboard.page() if path == "/" else self._dashboard.figures()
+        headers = [
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Security-Policy", content_security_policy()),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+        ]
+        start("200 OK", headers)
+        return [html.encode()]
+
+    def _health(self, reasons: list[str], start: _StartResponse) -> list[bytes]:
+        reasons = [*stalls(self._run, self._flush), *reasons]
+        waited = self._run.acks.outstanding().seconds
+        lines = reasons or [f"ok: the oldest unacknowledged record came {waited:.0f} s ago"]
+        text = "".join(f"{line}\n" for line in lines)
+        return _text("503 Service Unavailable" if reasons else "200 OK", text, (), start)
+
+
+def _text(status: str, text: str, headers: Iterable[tuple[str, str]], start: _StartResponse) -> list[bytes]:
+    start(status, [("Content-Type", "text/plain; charset=utf-8"), *headers])
+    return [text.encode()]
+
+
 class _Server(ThreadingWSGIServer):
     """Serves a bounded number of connections, each for a bounded time."""
 
-    def __init__(self, address: ListenAddress) -> None:
+    def __init__(self, address: ListenAddress, often: Callable[[], None]) -> None:
         family, _, _, _, resolved = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
         self.address_family = family
         self._open: dict[Any, float] = {}
+        self._often = often
         super().__init__((str(resolved[0]), address.port), _Handler)
 
     def server_bind(self) -> None:
@@ -135,7 +160,8 @@ class _Server(ThreadingWSGIServer):
         super().process_request(request, client_address)
 
     def service_actions(self) -> None:
-        """Cut connections that last too long. The server calls it twice a second."""
+        """Cut connections that last too long. The server calls it twice a second, and it calls `often`."""
+        self._often()
         now = time.monotonic()
         for request, opened in list(self._open.items()):
             if now - opened > _CONNECTION_SECONDS:
@@ -171,14 +197,6 @@ def _unready(run: RunState) -> list[str]:
     if run.draining.is_set():
         reasons.append("not ready: draining")
     return reasons
-
-
-def _answer(reasons: list[str], run: RunState, start: Callable[..., Any]) -> list[bytes]:
-    status = "503 Service Unavailable" if reasons else "200 OK"
-    start(status, [("Content-Type", "text/plain; charset=utf-8")])
-    waited = run.acks.outstanding().seconds
-    lines = reasons or [f"ok: the oldest unacknowledged record came {waited:.0f} s ago"]
-    return ["".join(f"{line}\n" for line in lines).encode()]
 
 
 class _Handler(WSGIRequestHandler):
