@@ -14,6 +14,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineState
 from sluice import acknowledgements
 from sluice.elements import RecordBatch
 from sluice.errors import SourceError
@@ -105,6 +106,8 @@ def reading(
                 result.wait_until_finish()
             else:
                 result.cancel()
+                wait_until(lambda: result.state == PipelineState.CANCELLED, "the job is cancelled")
+                run.draining.set()  # Prism does not end a bundle: what still pulls in this process ends so
         finally:
             run.resources.close()
             _READING.pop()
