@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import apache_beam as beam
 import boto3
@@ -13,14 +15,17 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
 from sluice.elements import RecordBatch
 from sluice.errors import SourceError
 from sluice.sources import open_source
 from sluice.sources.files.listing import find_files
-from sluice.sources.files.source import Piece, plan_reading, read_item
+from sluice.sources.files.source import Piece, WorkItem, plan_reading, read_item
 from sluice.storage import open_store
 
 from devservers import gcs, s3
+from devservers.waiting import wait_until
 from tests.origins import offsets_of
 
 BUCKET = "events"
@@ -98,14 +103,16 @@ def keys(bucket: str) -> str:
 
 
 def put(url: str, data: bytes) -> None:
-    """Create an object through the vendor's client, since obstore takes no key with `//`."""
+    """Create or replace an object through the vendor's client, since obstore takes no key with `//`."""
     scheme, _, place = url.partition("://")
     bucket, _, key = place.partition("/")
     if scheme == "s3":
         client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
         client.put_object(Bucket=bucket, Key=key, Body=data)
     else:
-        assert open_store(f"gs://{bucket}").create(key, data)
+        anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        with closing(storage.Client(credentials=anonymous, project="emulator")) as client:
+            client.bucket(bucket).blob(key).upload_from_string(data)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -160,6 +167,54 @@ def test_file_removed_while_read_is_an_error(bucket: str) -> None:
         list(read_item((item[0]._replace(file=gone),)))
     assert str(caught.value).startswith(f"{bucket}/in2/gone.json: cannot ")
     assert "\n" not in str(caught.value)
+
+
+OBJECT = b"".join(b'{"n":%06d}\n' % number for number in range(100_000))
+REPLACEMENTS = {
+    "shorter": OBJECT[:12_000],
+    "longer": OBJECT + OBJECT,
+    "as long": OBJECT.replace(b"n", b"m"),
+}
+CASES = [
+    (content, moment) for content in REPLACEMENTS for moment in ("before it is read", "while it is read")
+]
+
+
+@pytest.fixture(scope="module")
+def listed(bucket: str) -> dict[tuple[str, str], WorkItem]:
+    """Return what runs read of objects that they have listed more than a second ago, one for each case."""
+    items = {}
+    for number, case in enumerate([*CASES, ("unchanged", "")]):
+        put(f"{bucket}/replaced/{number}.json", OBJECT)
+        (items[case],) = plan_reading(find_files(f"{bucket}/replaced/{number}.json"))
+    written = time.monotonic()
+    wait_until(lambda: time.monotonic() > written + 1.1, "the second of the objects' time is over")
+    return items
+
+
+@pytest.mark.parametrize(("content", "moment"), CASES)
+def test_object_that_was_replaced_since_it_was_listed_is_an_error(
+    listed: dict[tuple[str, str], WorkItem], content: str, moment: str
+) -> None:
+    item = listed[content, moment]
+    url = item[0].file.uri
+    batches = read_item(item)
+    if moment == "while it is read":
+        assert next(batches).records[0] == b'{"n":000000}'
+    put(url, REPLACEMENTS[content])
+    with pytest.raises(SourceError) as caught:
+        list(batches)
+    shrunk = f"{url}: cannot read at byte 12000: expected 1300000 bytes, the file has shrunk"
+    another = (
+        f"{url}: cannot read: expected the file that was there when the run began, got another one under its name; "
+        "run again"
+    )
+    assert str(caught.value) in ((shrunk, another) if content == "shorter" else (another,))
+
+
+def test_unchanged_object_is_read_to_its_end(listed: dict[tuple[str, str], WorkItem]) -> None:
+    batches = read_item(listed["unchanged", ""])
+    assert [record for batch in batches for record in batch.records] == OBJECT.splitlines()
 
 
 def records_of(batch: RecordBatch) -> list[bytes]:
