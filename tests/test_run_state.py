@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from sluice.elements import StepCounts
 from sluice.errors import SourceError, WorkerError
-from sluice.run_state import Activity, Backlog, RunHandle, RunResources, RunState
+from sluice.run_state import Activity, Backlog, LostRecords, RunHandle, RunResources, RunState
 
 
 @dataclass
@@ -34,6 +34,28 @@ def test_resources_are_closed_once_and_the_latest_first() -> None:
     resources.close()
     resources.close()
     assert closed == ["second", "first"]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "number"),
+    [
+        ([(3, 3)], 0),
+        ([(5, 3)], 0),
+        ([(0, 4)], 4),
+        ([(0, 4), (0, 4)], 4),
+        ([(0, 4), (2, 6)], 6),
+        ([(0, 4), (10, 13)], 7),
+        ([(2, 6), (0, 4)], 4),
+    ],
+)
+def test_lost_records_are_counted_once(ranges: list[tuple[int, int]], number: int) -> None:
+    lost = LostRecords()
+    lost.add("kafka://t", 1, 0, 2)
+    for first, end in ranges:
+        lost.add("kafka://t", 0, first, end)
+    assert (
+        lost.numbers() == {("kafka://t", 0): number, ("kafka://t", 1): 2} if number else {("kafka://t", 1): 2}
+    )
 
 
 def test_backlog_is_the_sum_of_what_each_part_saw_last() -> None:

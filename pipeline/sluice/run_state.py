@@ -110,6 +110,30 @@ class Backlog:
             return sum(self._parts.values()) if self._parts else None
 
 
+class LostRecords:
+    """How many records each part of a source, such as a partition, has deleted before they were read."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+
+    def add(self, uri: str, part: int, first: int, end: int) -> None:
+        """Add the offsets from `first` to the one before `end`; those that were added before do not count again."""
+        where = uri, part
+        with self._lock:
+            new = end - max(first, self._ends.get(where, first))
+            if new > 0:
+                self._numbers[where] = self._numbers.get(where, 0) + new
+                self._ends[where] = end
+
+    def numbers(self) -> dict[tuple[str, int], int]:
+        """Return (address of the source, part) -> records, in order."""
+        with self._lock:
+            return dict(sorted(self._numbers.items()))
+
+
 class Activity:
     """When steps of a run last worked in this process: a runner asks the source for records again and again."""
 
@@ -202,6 +226,7 @@ class RunState:
     acks: PendingAcks = field(default_factory=PendingAcks)
     totals: RunTotals = field(default_factory=RunTotals)
     backlog: Backlog = field(default_factory=Backlog)
+    lost: LostRecords = field(default_factory=LostRecords)
     counted: StepTotals = field(default_factory=StepTotals)
     """What the steps counted, which the report of a run within one process is made of."""
     new_segments: NewSegments = field(default_factory=NewSegments)

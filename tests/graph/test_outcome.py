@@ -10,7 +10,7 @@ from sluice.elements import StepCounts
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.type_log import TypeLog
 from sluice.graph.ledger import Report, make_report
-from sluice.graph.outcome import judge, watch_rejections
+from sluice.graph.outcome import judge, warnings_of, watch_rejections
 from sluice.run_state import RunState
 
 from tests.graph.graph_fixture import CONTRACTS, MINUTE, GraphRun, batch, event
@@ -115,6 +115,15 @@ def test_report_warns_of_unknown_properties_and_types_and_of_conflicts(graph_run
         'event types that no contract of the job has: "refund" (2), nothing (1)',
         "properties that the table has no column for, kept in _extra: view.size (3), click.colour (1); add them "
         "to the contract, then sluice tables jobs/shop.yaml --apply",
+    ]
+
+
+def test_report_warns_of_records_that_the_source_deleted() -> None:
+    made = report(2, accepted=2)
+    made.lost_at_source = {"kafka://orders/0": 1200, "kafka://orders/3": 1}
+    assert warnings_of(made) == [
+        "records that the source deleted before they were read (retention): kafka://orders/0 (1,200), "
+        "kafka://orders/3 (1)"
     ]
 
 

@@ -110,17 +110,17 @@ def test_committed_offset_of_another_topic_is_no_position(
     parsed, after = KafkaConnector.parse(topic.url()).topic, topic_id(topic)
     consumer = make_consumer(parsed, lambda reason: None)
     try:
-        assert find_start(consumer, parsed, 0, topic_id=after) == 0
+        assert find_start(consumer, parsed, 0, topic_id=after).offset == 0
         assert caplog.messages == [
             f"kafka://{topic.name}, partition 0: the group g is at offset 5 of the topic with the id {before}, which "
             f"was deleted and created again with the id {after}; reading from 0"
         ]
         topic.send(numbered(0, 5))
         commit(topic, 4, f"topic_id={after}")
-        assert find_start(consumer, parsed, 0, topic_id=after) == 4
+        assert find_start(consumer, parsed, 0, topic_id=after).offset == 4
         for metadata in ("", "set by hand"):
             commit(topic, 3, metadata)
-            assert find_start(consumer, parsed, 0, topic_id=after) == 3
+            assert find_start(consumer, parsed, 0, topic_id=after).offset == 3
     finally:
         consumer.close()
 

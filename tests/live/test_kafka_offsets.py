@@ -36,7 +36,7 @@ def test_start_option_selects_the_first_offset(broker: KafkaBroker, caplog: pyte
         parsed = KafkaConnector.parse(topic.url(start=text)).topic
         consumer = make_consumer(parsed, lambda reason: None)
         try:
-            return find_start(consumer, parsed, 0, new=new)
+            return find_start(consumer, parsed, 0, new=new).offset
         finally:
             consumer.close()
 
@@ -67,6 +67,23 @@ def test_start_time_selects_the_first_record(broker: KafkaBroker) -> None:
     assert run.records() == [b"2", b"3", b"4"]
 
 
+@pytest.mark.parametrize(("committed", "lost"), [(0, 4), (1, 3), (3, 1), (4, 0), (5, 0), (9, 0)], ids=str)
+def test_offsets_that_were_deleted_while_no_job_ran_are_counted(
+    broker: KafkaBroker, committed: int, lost: int
+) -> None:
+    topic = OwnTopic(broker)
+    topic.send(numbered(0, 8))
+    delete_below(topic, 4)
+    commit(topic, committed)
+    run = RunState()
+    readers = Readers(KafkaConnector.parse(topic.url()).topic, system_clock, run)
+    try:
+        readers.start_offset(0, "", new=False)
+    finally:
+        readers.close()
+    assert run.lost.numbers() == ({(f"kafka://{topic.name}", 0): lost} if lost else {})
+
+
 def test_deleted_offsets_are_skipped_with_a_warning(
     broker: KafkaBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -74,7 +91,8 @@ def test_deleted_offsets_are_skipped_with_a_warning(
     topic = OwnTopic(broker)
     topic.send(numbered(0, 10))
     delete_below(topic, 7)
-    readers = Readers(KafkaConnector.parse(topic.url()).topic, system_clock, RunState())
+    run = RunState()
+    readers = Readers(KafkaConnector.parse(topic.url()).topic, system_clock, run)
     reader = readers.reader(0, 2)
     offsets: list[int] = []
 
@@ -90,6 +108,7 @@ def test_deleted_offsets_are_skipped_with_a_warning(
     ]
     offsets.clear()
     readers.reader(0, 11)
+    assert run.lost.numbers() == {(f"kafka://{topic.name}", 0): 5}
     with pytest.raises(SourceError) as caught:
         wait_until(read, "records or an error are read")
     assert str(caught.value) == (

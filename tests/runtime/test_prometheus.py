@@ -18,6 +18,7 @@ def test_state_of_a_run_is_served() -> None:
     )
     run.acks.issue(4, 40, lambda: None)
     run.backlog.set("kafka://t", 0, 7)
+    run.lost.add("kafka://t", 3, 10, 16)
     counts = {
         ("read", ""): 9,
         ("accepted", "order"): 3,
@@ -41,6 +42,7 @@ def test_state_of_a_run_is_served() -> None:
         "sluice_source_silent_seconds 0.0",
         "sluice_runner_idle_seconds 0.0",
         "sluice_restarts_total 2.0",
+        'sluice_lost_at_source_total{partition="3",source="kafka://t"} 6.0',
         "sluice_backlog_records 7.0",
         "sluice_loaded_until_seconds 20.0",
     ]

@@ -102,6 +102,8 @@ class Report(Figures, kw_only=True):
     """How often the runner of a streaming run ended by itself and was started again."""
     reread: int = 0
     """Records that were read, not stored when the runner ended, and read again; they are in no other figure."""
+    lost_at_source: dict[str, int] = {}
+    """`<address of the source>/<partition>` -> records that the source deleted before they were read."""
     dead_letters_rejected: int = 0
     """Dead letters whose rows the warehouse rejected: they are in their log, but not in their table."""
     failure: str | None = None

@@ -44,6 +44,10 @@ def warnings_of(report: Report, job: str = "JOB") -> list[str]:
             f"dead letters that their table lacks: {report.dead_letters_rejected:,}; the warehouse rejected their "
             "rows, and they are in their log alone; _refusals, or refusals in _segments, has the reasons"
         )
+    if report.lost_at_source:
+        warnings.append(
+            f"records that the source deleted before they were read (retention): {_listed(report.lost_at_source)}"
+        )
     if report.unknown_types:
         warnings.append(f"event types that no contract of the job has: {_listed(report.unknown_types)}")
     if report.unknown_properties:

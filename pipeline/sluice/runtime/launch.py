@@ -288,15 +288,16 @@ def _report_streaming(launch: Launch, run: StreamingRun, started: float) -> Repo
     launch.check_presence(last.totals)
     attempts = [graph.counted() for graph in run.graphs]
     report = launch.make_report(add_attempts(attempts), started)
-    report.restarts = launch.handle.state.restarts
+    state = launch.handle.state
+    report.restarts = state.restarts
+    report.lost_at_source = {f"{uri}/{part}": number for (uri, part), number in state.lost.numbers().items()}
     report.warnings += not_read_again(attempts)
     written = read_totals(last.totals)
     if not report.reconciled or (not last.interrupted and not agree(written, attempts[-1].counts)):
         keep_totals(report, last.totals, attempts[-1].counts)
     judge(report, launch.job, live=True)
-    failure = launch.handle.state.failure
-    if failure is not None:
-        report.failure = str(failure)
+    if state.failure is not None:
+        report.failure = str(state.failure)
     return report
 
 

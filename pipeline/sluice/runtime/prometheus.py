@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from sluice.arrow.window_counts import MICROSECONDS
-from sluice.run_state import RunState
+from sluice.run_state import LostRecords, RunState
 from sluice.telemetry import NAMESPACE, RunTotals
 
 _HELP = {
@@ -41,6 +41,8 @@ _NAMES = {
 
 _RESTARTS = "How often the runner ended by itself and was started again."
 
+_LOST = "Records that the source deleted before they were read, by partition."
+
 _WITHOUT_LABELS = frozenset({"read", "bytes"})
 
 
@@ -70,6 +72,7 @@ class _RunCollector(Collector):
         yield _gauge("source_silent_seconds", "Seconds since the source last answered.", silent)
         yield _gauge("runner_idle_seconds", "Seconds since the runner last worked.", idle)
         yield CounterMetricFamily(f"{NAMESPACE}_restarts", _RESTARTS, value=self._run.restarts)
+        yield _lost(self._run.lost)
         waiting = self._run.backlog.total()
         if waiting is not None:
             yield _gauge("backlog_records", "Records that wait at the source, unread.", waiting)
@@ -90,6 +93,13 @@ def _counters(totals: RunTotals) -> Iterator[Metric]:
         for value, number in values or ([("", 0)] if not labels else []):
             family.add_metric([value] if labels else [], number)
         yield family
+
+
+def _lost(lost: LostRecords) -> Metric:
+    family = CounterMetricFamily(f"{NAMESPACE}_lost_at_source", _LOST, labels=["source", "partition"])
+    for (uri, part), number in lost.numbers().items():
+        family.add_metric([uri, str(part)], number)
+    return family
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

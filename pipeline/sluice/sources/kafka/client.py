@@ -140,10 +140,22 @@ def commit_metadata(topic_id: str) -> str:
     return f"{_METADATA}{topic_id}" if topic_id else ""
 
 
+class Start(NamedTuple):
+    """The first offset to read of a partition, and the offset from which records were deleted before they were read."""
+
+    offset: int
+    lost_from: int
+
+    @classmethod
+    def at(cls, offset: int) -> Start:
+        """Begin at an offset, with nothing lost."""
+        return cls(offset, offset)
+
+
 def find_start(
     consumer: Consumer, topic: Topic, partition: int, *, new: bool = False, topic_id: str = ""
-) -> int:
-    """Return the first offset to read of a partition; a partition that is `new` since the job began is read whole.
+) -> Start:
+    """Return where to begin with a partition; a partition that is `new` since the job began is read whole.
 
     A committed offset counts if it is one of the topic with this id. One without an id, as other programs commit, or
     of a broker that has none, counts as it is.
@@ -165,19 +177,19 @@ def find_start(
         committed = answer(consumer.committed([where], timeout=ANSWER_SECONDS))
         return _committed_start(topic, committed, topic_id, low, high)
     if new or topic.start == "earliest":
-        return low
+        return Start.at(low)
     if isinstance(topic.start, str):  # latest
-        return high
+        return Start.at(high)
     at = TopicPartition(topic.name, partition, math.ceil(topic.start * 1000))
     first: int = answer(consumer.offsets_for_times([at], timeout=ANSWER_SECONDS)).offset
-    return first if first >= 0 else high
+    return Start.at(first if first >= 0 else high)
 
 
-def _committed_start(topic: Topic, committed: TopicPartition, topic_id: str, low: int, high: int) -> int:
+def _committed_start(topic: Topic, committed: TopicPartition, topic_id: str, low: int, high: int) -> Start:
     """Return the committed offset if it is one of this topic that can be read; else `low`, with a warning."""
     offset: int = committed.offset
     if offset < 0:
-        return low
+        return Start.at(low)
     found = committed.metadata or ""
     read = found.removeprefix(_METADATA) if found.startswith(_METADATA) else ""
     where = f"{topic.uri}, partition {committed.partition}: the group {topic.group} is at offset {offset}"
@@ -186,11 +198,11 @@ def _committed_start(topic: Topic, committed: TopicPartition, topic_id: str, low
             "%s of the topic with the id %s, which was deleted and created again with the id %s; reading from %d",
             *(where, read, topic_id, low),
         )
-        return low
+        return Start.at(low)
     if not low <= offset <= high:
         _LOGGER.warning("%s, but the partition has %d to %d; reading from %d", where, low, high, low)
-        return low
-    return offset
+        return Start(low, min(offset, low))
+    return Start.at(offset)
 
 
 class Outage:

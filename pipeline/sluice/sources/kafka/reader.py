@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sluice.clock import Clock
 from sluice.errors import SourceError
 from sluice.retry import wait_until
-from sluice.run_state import Backlog, RunState
+from sluice.run_state import RunState
 from sluice.sources.kafka.client import (
     ANSWER_SECONDS,
     Outage,
@@ -157,7 +157,7 @@ class Commits:
 class PartitionReader:
     """Reads one partition, from any offset on. Used by one bundle at a time."""
 
-    def __init__(self, topic: Topic, partition: int, outage: Outage, clock: Clock, backlog: Backlog) -> None:
+    def __init__(self, topic: Topic, partition: int, outage: Outage, clock: Clock, run: RunState) -> None:
         """Prepare the client; nothing is connected yet."""
         from confluent_kafka import TopicPartition
 
@@ -174,7 +174,8 @@ class PartitionReader:
         self._partition = partition
         self._outage = outage
         self._clock = clock
-        self._backlog = backlog
+        self._backlog = run.backlog
+        self._lost_records = run.lost
         self._reason = "no answer"
         self._consumer = make_consumer(topic, self._on_error)
         self._part = TopicPartition(topic.name, partition)
@@ -261,6 +262,7 @@ class PartitionReader:
                 "%s, partition %d: offsets %d to %d were deleted before they were read (retention); reading from %d",
                 *(self._topic.uri, self._partition, self.position, low - 1, low),
             )
+            self._lost_records.add(self._topic.uri, self._partition, self.position, low)
         self._assign(max(self.position, low))
 
     def _update_backlog(self, *, idle: bool) -> None:
@@ -347,7 +349,8 @@ class Readers:
                 if new:  # the client knows the partitions of its last look alone
                     self._metadata_client.list_topics(self._topic.name, timeout=ANSWER_SECONDS)
                 start = find_start(self._metadata_client, self._topic, partition, new=new, topic_id=topic_id)
-                return self._run.positions.setdefault(where, start)
+                self._run.lost.add(*where, start.lost_from, start.offset)
+                return self._run.positions.setdefault(where, start.offset)
             except KafkaException as error:
                 self._metadata_client.poll(0)  # calls _on_error with the reason
                 self._outage.failed(partition, f"{reason_of(error)}: {self._reason}")
@@ -359,7 +362,7 @@ class Readers:
         with self._lock:
             if partition not in self._readers:
                 self._readers[partition] = PartitionReader(
-                    self._topic, partition, self._outage, self._clock, self._run.backlog
+                    self._topic, partition, self._outage, self._clock, self._run
                 )
             reader = self._readers[partition]
         reader.seek(offset)
