@@ -4,7 +4,9 @@ import copy
 import pickle
 
 import pytest
-from sluice.config.urls import Url, mask
+from sluice.config.urls import Url, mask, mask_addresses
+
+from tests.growth import LINEAR, growth_of_cpu_time
 
 SECRET = "s3cr3t"
 
@@ -81,3 +83,25 @@ def test_harmless_options_are_printed(text: str, shown: str) -> None:
 def test_address_without_passwords_may_have_an_at_sign_behind_its_port() -> None:
     assert mask("https://h:80/x?to=a@b", ("to",), passwords=False) == "https://h:80/x?to=a@b"
     assert mask(f"https://u:{SECRET}/@h/x", passwords=False) == "https://"
+
+
+@pytest.mark.parametrize("unit", ["x", "a1", "x:/", "-", "x://", "x://y "])
+def test_addresses_in_a_text_are_masked_in_linear_time(unit: str) -> None:
+    def work(size: int) -> None:
+        mask_addresses(unit * (size // len(unit)))
+
+    assert growth_of_cpu_time(work, 100_000) < LINEAR
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("to=postgresql://u:s3cret@h/d end", "to=postgresql://h/d end"),
+        ("1postgresql://u:s3cret@h/d", "***"),
+        ("a,postgresql://u:s3cret@h/d", "a,postgresql://h/d"),
+        ("_postgresql://u:s3cret@h/d", "_postgresql://h/d"),
+        ("://u:s3cret", "://u:s3cret"),  # no address
+    ],
+)
+def test_address_is_masked_wherever_it_begins(text: str, masked: str) -> None:
+    assert mask_addresses(text) == masked

@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 _AUTHORITY = re.compile(r"[^/?#]*")
 _HOSTS = re.compile(r"(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?(,(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?)*")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_ADDRESS = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]++://[^\s'\"<>]+")
+"""Begins at the first character that a scheme can have, so that each text is searched once."""
 _FLAG_VALUE = re.compile(r"(?<==).*|^[^-].*", re.DOTALL)
 """What follows the first = of a flag, or an argument that is no flag."""
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]+:")
