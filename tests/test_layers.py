@@ -46,6 +46,7 @@ WITH_BEAM = ("graph", "run_state", "runtime", "sources", "telemetry")
 VENDOR_CLIENTS = (
     "adbc_driver_manager",
     "adbc_driver_postgresql",
+    "apprise",
     "boto3",
     "botocore",
     "confluent_kafka",

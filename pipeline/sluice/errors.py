@@ -74,6 +74,10 @@ class PublishError(SluiceError):
     """Records that were published to a topic did not arrive there."""
 
 
+class ChannelError(SluiceError):
+    """A channel did not take a message with alerts; the next run sends it again."""
+
+
 class WorkerError(SluiceError):
     """A worker process on this machine died before its work was done."""
 
