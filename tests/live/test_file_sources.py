@@ -110,7 +110,7 @@ def put(url: str, data: bytes) -> None:
         client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
         client.put_object(Bucket=bucket, Key=key, Body=data)
     else:
-        anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]  # the client has no types
         with closing(storage.Client(credentials=anonymous, project="emulator")) as client:
             client.bucket(bucket).blob(key).upload_from_string(data)
 
