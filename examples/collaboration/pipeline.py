@@ -6,6 +6,7 @@ source, it continues: nothing is counted twice. docs/how-to/collaboration.md exp
 
 Each of the three steps can run by itself (`--only`), in a container or a task of its own: what the last one reports of
 the first one is in the event log's folder. dbt alone does the second one: `dbt build --selector collaboration`.
+Schedulers have a step more, `check`, which compares what was ingested with the warehouse.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ FOLDERS: Mapping[str | None, tuple[str, ...]] = {
     None: ("source", "out"),
     "ingest": ("source",),
     "build": (),
+    "check": (),
     "export": ("out",),
 }
 """Step -> the folders that it needs."""
@@ -136,6 +138,22 @@ def build(warehouse: Warehouse, log: Path) -> None:
         raise ConfigError(message)
 
 
+def check(warehouse: Warehouse, log: Path) -> None:
+    """Read the event log again, and compare it with itself and with the rows of the warehouse.
+
+    Raises:
+        ConfigError: they differ, or cannot be read; `sluice verify` has printed how.
+
+    """
+    command = [sys.executable, "-m", "sluice", "verify", str(ROOT / "jobs/collaboration.yaml")]
+    command += [f"--contracts={ROOT}/schemas/collaboration", f"--warehouse={warehouse.url}"]
+    command += [f"--files={log}/files", f"--dead-letters={log}/dead_letters"]
+    print("check: sluice verify jobs/collaboration.yaml", file=sys.stderr)
+    if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+        message = "check: the event log and the warehouse differ"
+        raise ConfigError(message)
+
+
 def ledger(report: Mapping[str, Any], events: int, events_before: int) -> dict[str, Any]:
     """Return what became of the records of the source: read = accepted + repeated + rejected.
 
@@ -189,12 +207,14 @@ def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def run(warehouse: Warehouse, source: Path, out: Path, only: str | None = None) -> None:
-    """Ingest, build and export, or do `only` one of these steps."""
+    """Ingest, build and export, or do `only` one step."""
     log = event_log(warehouse)
     if only in (None, "ingest"):
         ingest(warehouse, source, log)
     if only in (None, "build"):
         build(warehouse, log)
+    if only == "check":
+        check(warehouse, log)
     if only in (None, "export"):
         export(warehouse, log, out)
 
@@ -222,7 +242,7 @@ def main(arguments: Sequence[str]) -> int:
         help="duckdb:///PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE",
     )
     parser.add_argument("--out", metavar="DIR", help="folder for the CSV files and report.json")
-    parser.add_argument("--only", choices=[step for step in FOLDERS if step], help="one step of the three")
+    parser.add_argument("--only", choices=[step for step in FOLDERS if step], help="one step alone")
     given = parser.parse_args(arguments)
     missing = [f"--{name}" for name in FOLDERS[given.only] if getattr(given, name) is None]
     if missing:
