@@ -41,13 +41,16 @@ END_TO_END = TESTS / "end_to_end"
 SERVER_SUITES = TESTS / "live"
 """Suites that need a server; they follow the servers."""
 
+ORCHESTRATION = TESTS / "orchestration"
+"""Suites of what runs the product; they follow its folders."""
+
 
 def suites() -> list[str]:
     files = sorted(TESTS.rglob("test_*.py"))
     return [
         str(path.relative_to(TESTS).with_suffix(""))
         for path in files
-        if not {SERVER_SUITES, END_TO_END} & set(path.parents)
+        if not {SERVER_SUITES, END_TO_END, ORCHESTRATION} & set(path.parents)
     ]
 
 

@@ -1,0 +1,118 @@
+"""One step of a use case: its process, its environment, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from devservers.waiting import wait_until
+from orchestration.steps import COLLABORATION, Step, StepError, collaboration
+
+
+def python(code: str, *arguments: object) -> Step:
+    return Step("ingest", [sys.executable, "-c", code, *map(str, arguments)])
+
+
+def test_step_that_fails_is_an_error_with_its_exit_code() -> None:
+    with pytest.raises(StepError) as caught:
+        python("raise SystemExit(3)").run()
+    assert str(caught.value) == "step ingest ended with exit code 3; its output says why"
+
+
+def test_step_gets_credentials_in_its_environment_and_nothing_of_the_scheduler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", "postgresql://a:secret@b/c")
+    monkeypatch.setenv("PREFECT_API_KEY", "secret")
+    monkeypatch.setenv("SLUICE_OTHER", "1")
+    code = "import json, os, sys; json.dump(dict(os.environ), open(sys.argv[1], 'w'))"
+    python(code, tmp_path / "environment").run({"PGPASSWORD": "pass word"})
+    text = (tmp_path / "environment").read_text()
+    assert '"PGPASSWORD": "pass word"' in text
+    assert '"SLUICE_OTHER": "1"' in text
+    assert "secret" not in text
+
+
+def test_terminated_step_ends_with_the_processes_that_it_started(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "input")
+    child = "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid())); open(sys.argv[2]).read()"
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+    step = python(code, child, tmp_path / "child", tmp_path / "input")
+    errors: list[str] = []
+
+    def run() -> None:
+        try:
+            step.run()
+        except StepError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    with (tmp_path / "input").open("w"):  # so that the child waits for its end
+        step.terminate()
+        thread.join(60)
+        assert errors == [f"step ingest ended with exit code {-signal.SIGTERM}; its output says why"]
+        child_id = int((tmp_path / "child").read_text())
+        wait_until(lambda: not is_running(child_id), "the child has ended")
+
+
+def is_running(process: int) -> bool:
+    """Tell whether a process runs; one that ended may wait for its parent to ask."""
+    command = ["ps", "-o", "stat=", "-p", str(process)]
+    state = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+def test_interrupted_step_ends(tmp_path: Path) -> None:
+    """As when a scheduler raises an exception in the process that waits for the step."""
+    code = "import os, signal, sys; open(sys.argv[1], 'w').write(str(os.getpid())); "
+    code += "os.kill(os.getppid(), signal.SIGALRM); signal.pause()"
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise TimeoutError(number)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(TimeoutError):
+            python(code, tmp_path / "step").run()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert not is_running(int((tmp_path / "step").read_text()))
+
+
+@pytest.mark.parametrize("name", COLLABORATION)
+def test_step_of_collaboration_is_its_script_with_only(name: str) -> None:
+    step = collaboration(name, "in", "postgresql://me@host:5432/docs?schema=a", "out")
+    assert step.command[1:] == [
+        "-m",
+        "examples.collaboration.pipeline",
+        f"--only={name}",
+        "--source=in",
+        "--warehouse=postgresql://me@host:5432/docs?schema=a",
+        "--out=out",
+    ]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:secret@host/docs",
+        "postgresql://me:@host/docs",
+        "postgresql://me@host/docs?password=secret",
+        "postgresql://me@host/docs?schema=a&password=secret",
+        "postgresql://me@host/docs?passw%6Frd=secret",
+    ],
+)
+def test_address_with_password_is_no_parameter(address: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  the text is compared
+        collaboration("ingest", "in", address, "out")
+    assert str(caught.value) == (
+        "warehouse: expected an address without password, got one with it; "
+        "give it as PGPASSWORD, or in a connection of the scheduler"
+    )
