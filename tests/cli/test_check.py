@@ -8,7 +8,7 @@ from tests.end_to_end.replay_fixture import JOB, one_line, sluice
 
 
 def test_problems_are_printed(tmp_path: Path) -> None:
-    assert sluice("check") == (0, "schemas, jobs: no problems found\n", "")
+    assert sluice("check") == (0, "schemas, jobs, monitors: no problems found\n", "")
     assert sluice("check", JOB) == (0, f"{JOB}: no problems found\n", "")
     (tmp_path / "job.yaml").write_text("sorce: x\n")
     done = sluice("check", str(tmp_path / "job.yaml"))

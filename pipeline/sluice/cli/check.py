@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from sluice.cli.command import Command, Options, print_problems
 from sluice.cli.generate import SCHEMAS
+
+_FOLDERS, _IF_THERE = ("schemas", "jobs"), ("monitors",)
 
 
 def _check(options: Options, _: list[str]) -> int:
     from sluice.tooling.compatibility import breaking_changes_against
     from sluice.tooling.lint import check_files
 
-    problems = check_files(options.paths)
+    paths = options.paths or [*_FOLDERS, *(folder for folder in _IF_THERE if Path(folder).is_dir())]
+    problems = check_files(paths)
     if options.against is not None and not problems:
         problems = [str(change) for change in breaking_changes_against(options.against, SCHEMAS)]
-    return print_problems(problems, f"{', '.join(options.paths)}: no problems found")
+    return print_problems(problems, f"{', '.join(paths)}: no problems found")
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths",
         nargs="*",
-        default=["schemas", "jobs"],
         metavar="PATH",
-        help="contracts, job files or folders of them (default: schemas jobs)",
+        help="contracts, jobs, monitors or folders of them (default: schemas jobs, and monitors if it is there)",
     )
     parser.add_argument(
         "--against",
@@ -35,7 +38,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 CHECK = Command(
     name="check",
-    summary="check contracts, their examples and jobs: file, key and fix of each problem, and breaking changes",
+    summary="check contracts, examples, jobs and monitors: file, key and fix of each problem, and breaking changes",
     example="sluice check --against main",
     add_options=_add_options,
     run=_check,

@@ -10,6 +10,7 @@ from sluice.cli.check import CHECK
 from sluice.cli.command import DEBUG_HELP, Command, HelpFormatter
 from sluice.cli.connectors import SOURCES, WAREHOUSES
 from sluice.cli.generate import GENERATE
+from sluice.cli.monitor import MONITOR
 from sluice.cli.output import printable
 from sluice.cli.publish import PUBLISH
 from sluice.cli.report import REPORT
@@ -28,6 +29,7 @@ COMMANDS: Sequence[Command] = (
     CHECK,
     GENERATE,
     REPORT,
+    MONITOR,
     SOURCES,
     WAREHOUSES,
 )

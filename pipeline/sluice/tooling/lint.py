@@ -1,4 +1,4 @@
-"""All problems of contracts, their examples and job files, not only the first one."""
+"""All problems of contracts, their examples, job files and monitor files, not only the first one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from sluice.errors import ConfigError
 from sluice.sources import parse_source
 from sluice.storage import open_store
 from sluice.tooling.job_checks import job_problems
+from sluice.tooling.monitors.problems import monitor_problems
+from sluice.tooling.monitors.reading import is_monitor_file
 from sluice.validation.explainer import compile_explainer
 from sluice.warehouses import parse_warehouse
 
@@ -22,7 +24,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def check_files(paths: Iterable[str | Path]) -> list[str]:
-    """Return every problem of the contracts and jobs at `paths`, each as `file: key: expected, got; fix`.
+    """Return every problem of the contracts, jobs and monitors at `paths`, each as `file: key: expected, got; fix`.
 
     A path is a contract, a job file, or a folder, of which all `.yaml` files are taken, at any depth.
     Environment variables of jobs need not be set: their names stand in for them.
@@ -50,7 +52,8 @@ def check_files(paths: Iterable[str | Path]) -> list[str]:
     # A job with a wrong contract reports the problem of the contract, which is in the list already.
     for file in files:
         if file not in contracts:
-            problems += [problem for problem in _check_job(file) if problem not in problems]
+            check = monitor_problems if is_monitor_file(file) else _check_job
+            problems += [problem for problem in check(file) if problem not in problems]
     return problems
 
 

@@ -1,0 +1,101 @@
+"""`sluice monitor`."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluice.cli.command import Command, Options
+from sluice.cli.output import print_failure, print_line
+from sluice.errors import ConfigError, SluiceError, quote
+
+if TYPE_CHECKING:
+    from sluice.tooling.monitors.run import MonitorRun
+
+NOTHING, FOUND, FAILED = 0, 1, 2
+"""Exit codes: nothing was found, something was found, something could not be done."""
+
+_SHOWN = 20
+"""Findings that the terminal shows; the files have them all."""
+
+
+def _monitor(options: Options, _: list[str]) -> int:
+    try:
+        return _run(options)
+    except (SluiceError, OSError) as error:
+        print_failure(error)
+        return FAILED
+
+
+def _run(options: Options) -> int:
+    from sluice.clock import system_clock
+    from sluice.tooling.monitors.files import as_json, write_files
+    from sluice.tooling.monitors.reading import load_monitor
+    from sluice.tooling.monitors.run import job_of, open_tables, run_monitor
+
+    as_of = _day(options.as_of)
+    monitor = load_monitor(options.monitor)
+    if options.warehouse is not None and monitor.tables:
+        message = f"--warehouse: {options.monitor} asks CSV files; leave it out"
+        raise ConfigError(message)
+    job = job_of(monitor, options.warehouse)
+    run = run_monitor(monitor, open_tables(monitor), as_of, system_clock, job)
+    if options.out is not None:
+        write_files(run, Path(options.out))
+    if options.json:
+        print(as_json(run))
+    else:
+        _print(run)
+    for failure in run.failures:
+        print_failure(SluiceError(failure))
+    return FAILED if run.failures else FOUND if run.findings else NOTHING
+
+
+def _print(run: MonitorRun) -> None:
+    findings = run.findings
+    for finding in findings[:_SHOWN]:
+        more = [f"see {finding.where}"] if finding.where else []
+        more += [f"try: {finding.command}"] if finding.command else []
+        print_line("; ".join([f"{finding.kind:<10} {finding.explanation}", *more]))
+    if len(findings) > _SHOWN:
+        print_line(f"… and {len(findings) - _SHOWN:,} more, which --out or --json shows")
+    judged = sum(len(check.results) for check in run.checks)
+    until = "" if run.as_of is None else f" until {run.as_of}"
+    print_line(f"{run.monitor.name}: {len(findings):,} found in {judged:,} verdicts{until}")
+
+
+def _day(value: str | None) -> date | None:
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError as error:
+        message = f"--as-of: expected a day, such as 2026-12-31, got {quote(value)}"
+        raise ConfigError(message) from error
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("monitor", metavar="FILE", help="monitor file, such as monitors/commerce.yaml")
+    parser.add_argument(
+        "--as-of",
+        metavar="DAY",
+        help="newest day, such as 2026-12-31; later rows are ignored (default: all rows)",
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="where alerts.csv, reconciliation.csv and findings.csv are written"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print everything that was found as one JSON document"
+    )
+    parser.add_argument("--warehouse", metavar="URL", help="warehouse that is asked (default: the monitor's)")
+
+
+MONITOR = Command(
+    name="monitor",
+    summary="run a monitor: find unusual days, layers that do not balance, stale tables and error rates",
+    example="sluice monitor monitors/commerce.yaml --out out/monitor",
+    add_options=_add_options,
+    run=_monitor,
+)
