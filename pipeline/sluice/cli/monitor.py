@@ -34,14 +34,16 @@ def _run(options: Options) -> int:
     from sluice.tooling.monitors.files import as_json, write_files
     from sluice.tooling.monitors.reading import load_monitor
     from sluice.tooling.monitors.run import job_of, open_tables, run_monitor
+    from sluice.tooling.monitors.storing import store_results
+    from sluice.warehouses import Queryable
 
     as_of = _day(options.as_of)
     monitor = load_monitor(options.monitor)
-    if options.warehouse is not None and monitor.tables:
-        message = f"--warehouse: {options.monitor} asks CSV files; leave it out"
-        raise ConfigError(message)
     job = job_of(monitor, options.warehouse)
-    run = run_monitor(monitor, open_tables(monitor), as_of, system_clock, job)
+    tables = open_tables(monitor, job, options.warehouse)
+    run = run_monitor(monitor, tables, as_of, system_clock, job)
+    if isinstance(tables, Queryable):
+        store_results(run, tables, system_clock())
     if options.out is not None:
         write_files(run, Path(options.out))
     if options.json:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from sluice.config.connectors import Connector, choose
 from sluice.config.urls import Url
 from sluice.contracts import Contract, Path
 from sluice.warehouses.bigquery import BigQueryConnector
+from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.duckdb import DuckDBConnector
 from sluice.warehouses.postgres import PostgresConnector
 from sluice.warehouses.row_errors import RowError
@@ -23,6 +24,8 @@ __all__ = [
     "WAREHOUSES",
     "Coalescing",
     "LimitedInTime",
+    "QueryResult",
+    "Queryable",
     "RowError",
     "RowLimited",
     "SegmentLoad",
@@ -163,6 +166,38 @@ class RowLimited(Protocol):
     @property
     def max_row_bytes(self) -> int:
         """What a row of dead letters may hold; such a row is cut, see `dead_letters.table_rows`."""
+        ...
+
+
+QueryResult = tuple[list[str], list[tuple[Any, ...]]]
+"""Names of columns, as the warehouse gives them, and rows."""
+
+
+@runtime_checkable
+class Queryable(Protocol):
+    """A warehouse that answers SQL of users, and keeps what is derived from it."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """What its SQL looks like."""
+        ...
+
+    def ask(self, sql: str) -> QueryResult:
+        """Return the result of a query; the schema or dataset of the warehouse is the default one, times are in UTC.
+
+        Raises:
+            WarehouseError: it cannot be reached, or rejects the query.
+
+        """
+        ...
+
+    def execute(self, create: str, changes: Sequence[str]) -> None:
+        """Run a statement that creates a table, then all others: together, where the warehouse has transactions.
+
+        Raises:
+            WarehouseError: it cannot be reached, or rejects a statement.
+
+        """
         ...
 
 

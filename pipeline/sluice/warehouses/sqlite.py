@@ -152,6 +152,22 @@ class SQLiteWarehouse:
                 if (column.name,) in paths and (column.name,) in missing:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {DIALECT.column(column)}")
 
+    @property
+    def dialect(self) -> Dialect:
+        """What its SQL looks like."""
+        return DIALECT
+
+    def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns of a query's result, and its rows."""
+        with self._connection() as connection:
+            return connection.ask(sql)
+
+    def execute(self, create: str, changes: Sequence[str]) -> None:
+        """Run statements in one transaction."""
+        with self._connection() as connection, connection.transaction():
+            for statement in (create, *changes):
+                connection.execute(statement)
+
     def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._connection() as connection:
             return connection.execute(sql, values)
@@ -205,6 +221,12 @@ class Connection:
         texts = [_instant(value) if isinstance(value, datetime) else value for value in values]
         with _sqlite_errors(self._file):
             return self._opened.execute(sql, texts).fetchall()
+
+    def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns of a query's result, and its rows."""
+        with _sqlite_errors(self._file):
+            cursor = self._opened.execute(sql)
+            return [column[0] for column in cursor.description or ()], cursor.fetchall()
 
     def transaction(self) -> AbstractContextManager[None]:
         """Commit what the block does, or nothing of it."""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from sluice.errors import StorageError
+from sluice.tooling.monitors.results import Result
 from sluice.tooling.monitors.run import MonitorRun
 
 ALERTS = ("metric", "day", "kind", "observed", "expected", "low", "high", "severity", "check", "explanation")
@@ -45,42 +46,35 @@ def write_files(run: MonitorRun, folder: Path) -> None:
         StorageError: the folder cannot be made, or a file cannot be written.
 
     """
-    rows = [
+    results = [
         (check.check.name, result)
         for check in run.checks
         for result in check.results
         if result.kind is not None
     ]
-    alerts = [
-        [
-            result.metric,
-            result.day,
-            result.kind,
-            *map(_number, (result.observed, result.expected, result.low, result.high)),
-        ]
-        + [_number(result.severity), check, result.explanation]
-        for check, result in rows
-        if result.kind in _ANOMALIES
-    ]
-    unbalanced = [
-        [result.day, result.metric, result.before, result.explained, result.after, result.difference]
-        + [check, result.explanation]
-        for check, result in rows
-        if result.kind == "unbalanced"
-    ]
+    alerts = [_alert(check, result) for check, result in results if result.kind in _ANOMALIES]
+    unbalanced = [_unbalanced(check, result) for check, result in results if result.kind == "unbalanced"]
     findings = [[_cell(getattr(finding, name)) for name in FINDINGS] for finding in run.findings]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "alerts.csv", ALERTS, sorted(alerts, key=lambda row: (row[1], row[0])))
-        _write(
-            folder / "reconciliation.csv",
-            RECONCILIATION,
-            sorted(unbalanced, key=lambda row: (row[0], row[1])),
-        )
+        _write(folder / "reconciliation.csv", RECONCILIATION, sorted(unbalanced, key=lambda row: row[:2]))
         _write(folder / "findings.csv", FINDINGS, findings)
     except OSError as error:
         message = f"{error.filename or folder}: cannot write what the monitor found: {error.strerror}"
         raise StorageError(message) from error
+
+
+def _alert(check: str, result: Result) -> list[Any]:
+    """Return a row of alerts.csv."""
+    numbers = (result.observed, result.expected, result.low, result.high, result.severity)
+    return [result.metric, result.day, result.kind, *map(_number, numbers), check, result.explanation]
+
+
+def _unbalanced(check: str, result: Result) -> list[Any]:
+    """Return a row of reconciliation.csv."""
+    figures = (result.before, result.explained, result.after, result.difference)
+    return [result.day, result.metric, *figures, check, result.explanation]
 
 
 def as_json(run: MonitorRun) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 
 from sluice.clock import Clock
 from sluice.config.job import Job, load_job, option_fields
-from sluice.errors import SluiceError
-from sluice.tooling.monitors.checks import Check, Monitor
+from sluice.config.urls import Url
+from sluice.errors import ConfigError, SluiceError
+from sluice.tooling.monitors.checks import Check, DriftCheck, FreshnessCheck, Monitor
+from sluice.tooling.monitors.drift import judge_drift
 from sluice.tooling.monitors.finding import Finding
 from sluice.tooling.monitors.judging import (
     judge_anomalies,
@@ -22,6 +24,7 @@ from sluice.tooling.monitors.judging import (
 from sluice.tooling.monitors.reading import expand
 from sluice.tooling.monitors.results import Result, finding_of
 from sluice.tooling.monitors.tables import CsvTables, Tables
+from sluice.warehouses import Queryable, open_warehouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ _JUDGES: Mapping[str, Callable[..., list[Result]]] = {
 def _ask(
     check: Any, tables: Tables, as_of: date | None, now: datetime, where: str, job: Job | None
 ) -> list[Result]:
-    if check.type == "freshness":
+    if isinstance(check, DriftCheck):
+        return judge_drift(job, tables)
+    if isinstance(check, FreshnessCheck):
         return judge_freshness(check, tables, as_of, now, where)
     return _JUDGES[check.type](check, tables, as_of, where)
 
@@ -108,19 +113,32 @@ def _expanded(monitor: Monitor, check: Check, where: str) -> Check:
     return replace(check, **{key: expand(monitor, value, f"{where}: {key}") for key, value in texts.items()})
 
 
-def open_tables(monitor: Monitor) -> Tables:
-    """Return what answers the queries of a monitor.
+def open_tables(monitor: Monitor, job: Job | None, warehouse: str | None) -> Tables:
+    """Return what answers the queries of a monitor: CSV files, the warehouse given, that of the file, or the job's.
 
     Raises:
-        ConfigError: a variable is not set.
+        ConfigError: a variable is not set, or the address or its client is missing or wrong.
 
     """
-    return CsvTables(
-        {
-            table: expand(monitor, path, f"{monitor.path}: tables: {table}")
-            for table, path in monitor.tables.items()
-        }
-    )
+    if monitor.tables:
+        if warehouse is not None:
+            message = f"--warehouse: {monitor.path} asks CSV files; leave it out"
+            raise ConfigError(message)
+        where = f"{monitor.path}: tables"
+        files = {table: expand(monitor, path, f"{where}: {table}") for table, path in monitor.tables.items()}
+        return CsvTables(files)
+    if warehouse is not None:
+        address = Url(warehouse, where="--warehouse")
+    elif job is not None:
+        address = job.warehouse
+    else:
+        where = f"{monitor.path}: warehouse"
+        address = Url(expand(monitor, monitor.warehouse or "", where), where=where)
+    opened = open_warehouse(address)
+    if not isinstance(opened, Queryable):
+        message = f"{address.where}: expected a warehouse that answers queries, got {address}"
+        raise ConfigError(message)
+    return opened
 
 
 def job_of(monitor: Monitor, warehouse: str | None) -> Job | None:
@@ -132,7 +150,10 @@ def job_of(monitor: Monitor, warehouse: str | None) -> Job | None:
     """
     if monitor.job is None:
         return None
-    address = warehouse or monitor.warehouse
-    overrides = {"warehouse": expand(monitor, address, f"{monitor.path}: warehouse")} if address else {}
+    overrides = {}
+    if warehouse is not None:
+        overrides["warehouse"] = warehouse
+    elif monitor.warehouse is not None:
+        overrides["warehouse"] = expand(monitor, monitor.warehouse, f"{monitor.path}: warehouse")
     unused = [field.name for field in option_fields() if field.name not in ("warehouse", "contracts")]
     return load_job(monitor.job, overrides, unused)

@@ -86,6 +86,20 @@ class Jobs:
         )
         yield from rows.pages
 
+    def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns of a query's result, and its rows; tables are of the dataset by default."""
+        from google.cloud.bigquery import QueryJobConfig
+
+        config = QueryJobConfig(default_dataset=self._name)
+        rows = self.client.query_and_wait(
+            sql,
+            job_config=config,
+            api_timeout=REQUEST_TIMEOUT,
+            wait_timeout=JOB_TIMEOUT,
+            retry=self.retry["retry"],
+        )
+        return [field.name for field in rows.schema], [tuple(row.values()) for row in rows]
+
     def run(
         self,
         job_id: str,

@@ -39,6 +39,7 @@ from sluice.warehouses.bigquery.load_rate import check_age, check_rate
 from sluice.warehouses.bigquery.row_loads import RowLoads
 from sluice.warehouses.bigquery.segment_recorder import SegmentRecorder
 from sluice.warehouses.bigquery.tables import SYSTEM
+from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference, compare
 from sluice.warehouses.segment_load import SegmentLoad
@@ -239,6 +240,22 @@ WHERE `{contract.event_time or INGESTED_AT_COLUMN}` >= @first GROUP BY {SEGMENT_
             self.jobs.client.update_table(table, ["schema"], **self.jobs.retry)
 
     # The methods below raise the client's exceptions: their callers use `jobs.errors`.
+
+    @property
+    def dialect(self) -> Dialect:
+        """What its SQL looks like."""
+        return tables.DIALECT
+
+    def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns of a query's result, and its rows."""
+        with self.jobs.errors():
+            return self.jobs.ask(sql)
+
+    def execute(self, create: str, changes: Sequence[str]) -> None:
+        """Create a table, and run the other statements one after the other."""
+        with self.jobs.errors():
+            for statement in (create, *changes):
+                self.jobs.ask(statement)
 
     def _resource(self, contract: Contract) -> dict[str, Any]:
         """Return the table of a contract with what the URL says."""

@@ -32,6 +32,7 @@ from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.errors import WarehouseError
 from sluice.retry import RetryPolicy
 from sluice.warehouses.client_errors import client_errors, file_errors, first_line
+from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.duckdb.parquet_files import parquet, write_atomically
 from sluice.warehouses.duckdb.views import (
     DIALECT,
@@ -243,6 +244,29 @@ FROM read_parquet(?, hive_partitioning = false) GROUP BY {SEGMENT_ID_COLUMN}"""
             changed = {path[0] for path in paths}
             self._create_views(connection, [widened], changed=changed)
 
+    @property
+    def dialect(self) -> Dialect:
+        """What its SQL looks like."""
+        return DIALECT
+
+    def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns of a query's result, and its rows; the file is opened for reading."""
+        if not Path(self.file).exists():
+            message = f"{self.file}: expected a DuckDB database, got none; run the job first"
+            raise WarehouseError(message)
+        with self.lock_retry(lambda: _connect(self.file, read_only=True)) as connection:
+            with _duckdb_errors(self.file):
+                result = connection.execute("SET TimeZone = 'UTC'").execute(sql)
+                return [column[0] for column in result.description or ()], result.fetchall()
+
+    def execute(self, create: str, changes: Sequence[str]) -> None:
+        """Run statements in one transaction."""
+        with connect(self.file, self.lock_retry) as connection, _duckdb_errors(self.file):
+            connection.begin()
+            for statement in (create, *changes):
+                connection.execute(statement)
+            connection.commit()
+
     def _marker(self, segment_id: str, minute: int) -> Path:
         return self.folder / SEGMENTS.name / _partition(minute) / f"{segment_id}.parquet"
 
@@ -257,9 +281,9 @@ def connect(file: str, lock_retry: RetryPolicy = LOCK_RETRY) -> duckdb.DuckDBPyC
     return lock_retry(lambda: _connect(file))
 
 
-def _connect(file: str) -> duckdb.DuckDBPyConnection:
+def _connect(file: str, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     try:
-        return duckdb.connect(file)
+        return duckdb.connect(file, read_only=read_only)
     except duckdb.Error as error:
         if "Could not set lock" in str(error):
             raise WarehouseLockedError(_locked(file, str(error))) from error

@@ -82,6 +82,13 @@ class PostgresConnection:
             cursor.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
+    def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns of a query's result, and its rows; times are in UTC."""
+        self.execute("SET TimeZone = 'UTC'")
+        with self._errors(), self._adbc.cursor() as cursor:
+            cursor.execute(sql)
+            return [column[0] for column in cursor.description or ()], cursor.fetchall()
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what the block does, or nothing of it."""

@@ -21,6 +21,7 @@ from typing import Any
 from sluice.contracts import Contract, Path
 from sluice.errors import ConfigError
 from sluice.warehouses.connection_cache import ConnectionCache
+from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.postgres.connection import PostgresConnection
 from sluice.warehouses.postgres.tables import (
     DIALECT,
@@ -134,6 +135,26 @@ class PostgresWarehouse:
                     )
             for statement in table_statements(contract):
                 connection.execute(statement)
+
+    @property
+    def dialect(self) -> Dialect:
+        """What its SQL looks like."""
+        return DIALECT
+
+    def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns of a query's result, and its rows."""
+        return self._connections.use(self._connect, lambda connection: connection.ask(sql))
+
+    def execute(self, create: str, changes: Sequence[str]) -> None:
+        """Create a table, and run the other statements in one transaction."""
+
+        def work(connection: PostgresConnection) -> None:
+            connection.execute(create)
+            with connection.transaction():
+                for statement in changes:
+                    connection.execute(statement)
+
+        self._connections.use(self._connect, work)
 
     def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._connections.use(self._connect, lambda connection: connection.execute(sql, values))

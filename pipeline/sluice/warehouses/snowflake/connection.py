@@ -138,6 +138,13 @@ class SnowflakeConnection:
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
 
+    def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns of a query's result, and its rows; times are in UTC."""
+        self.execute("ALTER SESSION SET TIMEZONE = 'UTC'")
+        with self._errors(), self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            return [column[0] for column in cursor.description or ()], cursor.fetchall()
+
     def close(self) -> None:
         """End the session, and with it a transaction that is open."""
         with self._errors():

@@ -24,6 +24,7 @@ from sluice.arrow.schema import table_columns
 from sluice.contracts import Contract, Path
 from sluice.retry import RetryPolicy
 from sluice.warehouses.connection_cache import ConnectionCache
+from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare
 from sluice.warehouses.segment_load import SegmentLoad
@@ -165,6 +166,26 @@ class SnowflakeWarehouse:
             for column in contract.columns:
                 if (column.name,) in paths:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column_sql(column)}")
+
+        self._use(work)
+
+    @property
+    def dialect(self) -> Dialect:
+        """What its SQL looks like."""
+        return DIALECT
+
+    def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns of a query's result, and its rows."""
+        return self._use(lambda connection: connection.ask(sql))
+
+    def execute(self, create: str, changes: Sequence[str]) -> None:
+        """Create a table, and run the other statements in one transaction."""
+
+        def work(connection: SnowflakeConnection) -> None:
+            connection.execute(create)
+            with connection.transaction():
+                for statement in changes:
+                    connection.execute(statement)
 
         self._use(work)
 
