@@ -58,7 +58,11 @@ def write_files(run: MonitorRun, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "alerts.csv", ALERTS, sorted(alerts, key=lambda row: (row[1], row[0])))
-        _write(folder / "reconciliation.csv", RECONCILIATION, sorted(unbalanced, key=lambda row: row[:2]))
+        _write(
+            folder / "reconciliation.csv",
+            RECONCILIATION,
+            sorted(unbalanced, key=lambda row: (row[0], row[1])),
+        )
         _write(folder / "findings.csv", FINDINGS, findings)
     except OSError as error:
         message = f"{error.filename or folder}: cannot write what the monitor found: {error.strerror}"
