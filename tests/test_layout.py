@@ -27,7 +27,7 @@ REPOSITORY_SUITES = {
 """Suites of the repository as a whole; they belong to no module."""
 
 PACKAGE_SUITES = {
-    "cli/test_no_password_is_printed",  # all commands and connectors
+    "cli/test_missing_extras",  # all commands and connectors
     "cli/test_no_secret_is_printed",  # all commands and connectors
     "validation/test_agreement",  # decoder, explainer and JSON Schema give the same verdict
     "warehouses/bigquery/test_storage_write",  # the load method, from the URL to the rows

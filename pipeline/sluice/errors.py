@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from sluice.addresses import mask_text
+
 _QUOTED = 100
 """Characters of a value that a message quotes."""
 
@@ -91,9 +93,24 @@ class UnreconciledError(SluiceError):
 
 
 def quote(value: object) -> str:
-    """Return how messages quote a value that somebody wrote: Python's literal, cut to 100 characters."""
-    text = repr(value)
+    """Return how messages quote a value that somebody wrote: Python's literal, cut to 100 characters.
+
+    An address is masked. A mapping, and a list of more than plain values, is only named: somebody may have put a
+    secret where none belongs.
+    """
+    if isinstance(value, dict):
+        return "a mapping"
+    if not isinstance(value, list):
+        text = repr(_mask(value))
+    elif any(isinstance(member, (dict, list)) for member in value):
+        return "a list"
+    else:
+        text = repr([_mask(member) for member in value])
     return text if len(text) <= _QUOTED else f"{text[: _QUOTED - 1]}…"
+
+
+def _mask(value: object) -> object:
+    return mask_text(value) if isinstance(value, str) else value
 
 
 class RunnerError(WorkerError):

@@ -58,11 +58,11 @@ from tests.end_to_end.replay_fixture import Replay, one_line, sluice
         ),
         (
             ["--sorce=history/*"],
-            "--sorce=history/*: neither a key of the job file nor an option of Beam; see sluice run --help",
+            "--sorce: neither a key of the job file nor an option of Beam; see sluice run --help",
         ),
         (
             ["--windows.count", "10s"],
-            "--windows.count 10s: neither a key of the job file nor an option of Beam; see sluice run --help",
+            "--windows.count: neither a key of the job file nor an option of Beam; see sluice run --help",
         ),
         (["more"], "more: neither a key of the job file nor an option of Beam; see sluice run --help"),
     ],

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from sluice.elements import StepCounts
+from sluice.graph.ledger import Submission, write_submission, write_totals
 
 from devservers.tools import ROOT
 from tests.cli.failures import failure, history
@@ -75,3 +77,43 @@ def test_file_that_is_no_report_is_one_line(tmp_path: Path, content: bytes | Non
     if content is not None:
         file.write_bytes(content)
     assert one_line(sluice("report", str(file)), 2) == f"sluice: {file}: {reason}"
+
+
+REJECTED = "2 of 4 records were rejected, and max_rejected is 25%"
+STORED = (
+    "2 events were added to the event log, 2 of them to the warehouse; "
+    "the dead letters in gs://b/dead have the reasons"
+)
+
+
+@pytest.mark.parametrize(
+    ("limit", "rejected", "live", "judged", "line"),
+    [
+        (None, 2, False, True, None),
+        (None, 4, False, True, "FAILED: all 4 records were rejected: no event was added; "),
+        (None, 4, False, False, None),
+        ("25%", 1, False, True, None),
+        ("25%", 2, False, True, f"FAILED: {REJECTED}: {STORED}"),
+        ("25%", 2, True, True, f"warning: {REJECTED}: {STORED}"),
+        ("2", 2, False, True, None),
+        ("1", 2, False, True, "FAILED: 2 of 4 records were rejected, and max_rejected is 1: "),
+    ],
+)
+def test_report_of_a_submitted_job_judges_its_rejections(
+    tmp_path: Path, limit: str | None, rejected: int, live: bool, judged: bool, line: str | None
+) -> None:
+    accepted = 4 - rejected
+    counts = {("read", ""): 4, ("routed", "x"): 4, ("accepted", "x"): accepted, ("loaded", "x"): accepted}
+    counts |= {("rejected", "x"): rejected, ("accepted", "dead_letter"): rejected}
+    write_submission(str(tmp_path), Submission("shop", "r", 0.0, live, judged, limit, "gs://b/dead"))
+    write_totals(StepCounts(counts), str(tmp_path), 0)
+    done = sluice("report", str(tmp_path))
+    assert (done.code, done.err) == (1 if line and "FAILED" in line else 0, "")
+    printed = [text for text in done.out.splitlines() if text.startswith(("FAILED", "warning"))]
+    assert [text[: len(line or "")] for text in printed] == ([line] if line else [])
+
+
+def test_report_of_a_job_that_an_earlier_release_submitted_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"job":"shop","run_id":"r","started":0.0}')
+    write_totals(StepCounts({("read", ""): 0}), str(tmp_path), 0)
+    assert sluice("report", str(tmp_path)).code == 0

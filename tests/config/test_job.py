@@ -185,7 +185,7 @@ def test_environment_variables_are_substituted(job_file: Path, monkeypatch: pyte
             "name: shop",
             "name: shop\nload: [dead_letters]",
             "load: expected a list of events, counts, dead_letters, among them events or counts; got "
-            "['dead_letters']",
+            "'dead_letters'",
         ),
         (
             "name: shop",

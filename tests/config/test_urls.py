@@ -4,9 +4,7 @@ import copy
 import pickle
 
 import pytest
-from sluice.config.urls import Url, mask, mask_addresses
-
-from tests.growth import LINEAR, growth_of_cpu_time
+from sluice.config.urls import Url
 
 SECRET = "s3cr3t"
 
@@ -47,6 +45,10 @@ SECRET = "s3cr3t"
         (f"postgresql://h/d?schema=x&password={SECRET}", "postgresql://h/d"),
         (f"https://h:8080/x?api_key={SECRET}&page=2#token={SECRET}", "https://h:8080/x"),
         (f"dead-letters:s3://KEY:{SECRET}@b/x?code=enum", "dead-letters:s3://b/x"),
+        (f"http://u:{SECRET}", "http://"),
+        (f"https://h:{SECRET}/x?page=1", "https://"),
+        (f"s3://KEY:{SECRET}", "s3://"),
+        ("postgresql://[::1]:5432,h:1/d", "postgresql://[::1]:5432,h:1/d"),
         (f"mongodb://u:{SECRET}@a:1,b:2/d.c?authSource={SECRET}", "mongodb://a:1,b:2/d.c"),
     ],
 )
@@ -64,44 +66,3 @@ def test_address_is_printed_without_its_secrets(text: str, shown: str) -> None:
 def test_addresses_are_compared_with_their_secrets() -> None:
     assert Url("https://h/x?key=1") != Url("https://h/x?key=2")
     assert Url("https://h/x") != "https://h/x"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("x://u@h/d?a=1&secret=2&c", "x://u@h/d?a=1"),
-        (f"x://u:{SECRET}@h/d", "x://u@h/d"),
-        (f"x://u:{SECRET}/@h/d", "x://"),
-        (f"x://h/d?a=s3%3A%2F%2FK:{SECRET}@b/x", "x://h/d?a=s3://b/x"),
-        ("x://h/d?label.team=data&label=1", "x://h/d?label.team=data&label=1"),
-    ],
-)
-def test_harmless_options_are_printed(text: str, shown: str) -> None:
-    assert mask(text, ("a", "label"), user=True) == shown
-
-
-def test_address_without_passwords_may_have_an_at_sign_behind_its_port() -> None:
-    assert mask("https://h:80/x?to=a@b", ("to",), passwords=False) == "https://h:80/x?to=a@b"
-    assert mask(f"https://u:{SECRET}/@h/x", passwords=False) == "https://"
-
-
-@pytest.mark.parametrize("unit", ["x", "a1", "x:/", "-", "x://", "x://y "])
-def test_addresses_in_a_text_are_masked_in_linear_time(unit: str) -> None:
-    def work(size: int) -> None:
-        mask_addresses(unit * (size // len(unit)))
-
-    assert growth_of_cpu_time(work, 100_000) < LINEAR
-
-
-@pytest.mark.parametrize(
-    ("text", "masked"),
-    [
-        ("to=postgresql://u:s3cret@h/d end", "to=postgresql://h/d end"),
-        ("1postgresql://u:s3cret@h/d", "***"),
-        ("a,postgresql://u:s3cret@h/d", "a,postgresql://h/d"),
-        ("_postgresql://u:s3cret@h/d", "_postgresql://h/d"),
-        ("://u:s3cret", "://u:s3cret"),  # no address
-    ],
-)
-def test_address_is_masked_wherever_it_begins(text: str, masked: str) -> None:
-    assert mask_addresses(text) == masked

@@ -10,6 +10,7 @@ from sluice.cli.main import main
 from sluice.elements import RecordBatch, StepCounts, add_step_counts
 from sluice.errors import StorageError
 from sluice.graph.ledger import (
+    Submission,
     check_totals,
     count_read,
     make_report,
@@ -135,7 +136,7 @@ def test_rewritten_pane_replaces_its_successors(
 
 
 def test_totals_of_a_submitted_job_make_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_submission(str(tmp_path), job="shop", run_id="r", started=1_700_000_000.0)
+    write_submission(str(tmp_path), Submission("shop", "r", 1_700_000_000.0))
     in_flight = {("read", ""): 3, ("routed", "order"): 3, ("accepted", "order"): 3}
     write_totals(StepCounts(in_flight), str(tmp_path), 0)
     assert main(["report", str(tmp_path)]) != 0

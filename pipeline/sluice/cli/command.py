@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
-from sluice.cli.output import print_line
+from sluice.addresses import mask_given
+from sluice.cli.output import print_line, printable
 
 Options = argparse.Namespace
 
@@ -31,7 +34,7 @@ class Command:
     add_options: Callable[[argparse.ArgumentParser], None] = no_options
     takes_beam_options: bool = False
 
-    def add_to(self, commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    def add_to(self, commands: argparse._SubParsersAction[ArgumentParser]) -> None:
         """Add this command to the parser of `sluice`."""
         more = "\nOther options go to Beam, such as --runner=PrismRunner." if self.takes_beam_options else ""
         parser = commands.add_parser(
@@ -45,6 +48,19 @@ class Command:
         parser.set_defaults(command=self)
         parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=DEBUG_HELP)
         self.add_options(parser)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Quotes what is wrong with a command line as text, without the secrets of addresses in it."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Keep the words of the command line for messages about them."""
+        self._words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, and exit with code 2."""
+        super().error(printable(mask_given(message, self._words)))
 
 
 class HelpFormatter(argparse.HelpFormatter):

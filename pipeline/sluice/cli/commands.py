@@ -6,18 +6,17 @@ import argparse
 from collections.abc import Sequence
 
 from sluice import __version__
+from sluice.addresses import mask_flags
 from sluice.cli.check import CHECK
-from sluice.cli.command import DEBUG_HELP, Command, HelpFormatter
+from sluice.cli.command import DEBUG_HELP, ArgumentParser, Command, HelpFormatter
 from sluice.cli.connectors import SOURCES, WAREHOUSES
 from sluice.cli.generate import GENERATE
 from sluice.cli.monitor import MONITOR
-from sluice.cli.output import printable
 from sluice.cli.publish import PUBLISH
 from sluice.cli.report import REPORT
 from sluice.cli.run import LOAD, REDELIVER, RUN
 from sluice.cli.tables import TABLES
 from sluice.cli.verify import VERIFY
-from sluice.config.urls import mask_arguments
 
 COMMANDS: Sequence[Command] = (
     RUN,
@@ -38,7 +37,7 @@ COMMANDS: Sequence[Command] = (
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="sluice",
         description="Turn raw events into trusted tables: one Beam graph, exactly-once files and rows, dead letters.",
         epilog="Example: sluice run jobs/backend_events.yaml --source 'history/*.json.gz' --report report.json",
@@ -65,5 +64,5 @@ def run_command(arguments: Sequence[str] | None) -> int:
     options, rest = parser.parse_known_args(arguments)
     command: Command = options.command
     if rest and not command.takes_beam_options:
-        parser.error(printable(f"unrecognized arguments: {mask_arguments(rest)}"))
+        parser.error(f"unrecognized arguments: {mask_flags(rest)}")
     return command.run(options, rest)

@@ -57,7 +57,7 @@ def print_failure(error: BaseException) -> None:
 
 def describe_unexpected(error: BaseException) -> str:
     """Return the line of an exception that is none of ours, without the secrets of addresses in its text."""
-    from sluice.config.urls import mask_addresses
+    from sluice.addresses import mask_addresses
 
     text = str(error)
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -69,7 +69,7 @@ def describe_unexpected(error: BaseException) -> str:
 
 def print_traceback(error: BaseException) -> None:
     """Print the traceback of an error on standard error, for `--debug`, without the secrets of addresses in it."""
-    from sluice.config.urls import mask_addresses
+    from sluice.addresses import mask_addresses
 
     with suppress(OSError, ValueError):
         print(mask_addresses("".join(traceback.format_exception(error))), file=sys.stderr, end="")

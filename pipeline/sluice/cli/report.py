@@ -12,13 +12,14 @@ from sluice.errors import UnreconciledError
 
 def _report(options: Options, _: list[str]) -> int:
     from sluice.cli.console import print_report
-    from sluice.graph.ledger import read_report
-    from sluice.graph.outcome import warnings_of
+    from sluice.graph.ledger import read_report, read_submission
+    from sluice.graph.outcome import judge_submitted
 
-    submitted = "://" in options.report or Path(options.report).is_dir()
-    report = read_report(options.report) if submitted else read_report_file(Path(options.report))
-    if submitted:
-        report.warnings = warnings_of(report)
+    place = options.report
+    if "://" in place or Path(place).is_dir():
+        report = judge_submitted(read_report(place), read_submission(place))
+    else:
+        report = read_report_file(Path(place))
     print_report(report)
     return 0 if report.reconciled and report.failure is None else UnreconciledError.exit_code
 

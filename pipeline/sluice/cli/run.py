@@ -12,7 +12,8 @@ from sluice.cli.job_options import add_job_options, read_job
 from sluice.cli.output import print_line
 from sluice.cli.report_file import prepare_report_file, write_report_file
 from sluice.config.job import Job, with_contract
-from sluice.errors import ConfigError, RejectedError, UnreconciledError
+from sluice.config.options import local_path
+from sluice.errors import ConfigError, RejectedError, UnreconciledError, quote
 
 if TYPE_CHECKING:
     from sluice.graph.ledger import Report
@@ -69,14 +70,14 @@ def _read_job(options: Options, beam_options: list[str]) -> Job:
     job = read_job(options)
     check_beam_options(beam_options)
     if options.report is not None:
-        prepare_report_file(Path(options.report))
+        prepare_report_file(Path(local_path(options.report, "--report")))
     return job
 
 
 def _contract_file(setting: str) -> str:
     name, _, file = setting.partition("=")
     if name != "contract" or not file:
-        message = f"--set: expected contract=FILE, got {setting!r}; other keys have flags of their own"
+        message = f"--set: expected contract=FILE, got {quote(name)}; other keys have flags of their own"
         raise ConfigError(message)
     return file
 

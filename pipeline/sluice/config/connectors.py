@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 from urllib.parse import unquote
 
+from sluice.addresses import HIDDEN, mask, mask_path, split_credentials
 from sluice.config.options import (
     OptionDescription,
     declared,
@@ -24,7 +25,7 @@ from sluice.config.options import (
     parse_pairs,
     written_name,
 )
-from sluice.config.urls import HIDDEN, Url, mask, mask_path, split_credentials
+from sluice.config.urls import Url
 from sluice.errors import ConfigError
 
 Opened_co = TypeVar("Opened_co", covariant=True)

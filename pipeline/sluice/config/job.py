@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sluice.addresses import mask_text
 from sluice.config.durations import duration
-from sluice.config.options import declared, missing_options, option, text
+from sluice.config.options import Parser, declared, local_path, missing_options, option, text
 from sluice.config.rejections import RejectionLimit, rejection_limit
 from sluice.config.urls import Url
 from sluice.config.variables import expand_variables
@@ -50,11 +51,12 @@ def _url(value: Any, where: str) -> Url:
 
 def _loads(value: Any, where: str) -> tuple[str, ...]:
     """Read a list, or, as a flag gives it, its members with commas between them."""
-    given = value.split(",") if isinstance(value, str) else value
-    names = given if isinstance(given, list) else []
+    names = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
     if not ("events" in names or "counts" in names) or any(name not in LOADS for name in names):
+        texts = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+        given = ", ".join(value) if texts else value
         message = (
-            f"{where}: expected a list of {', '.join(LOADS)}, among them events or counts; got {quote(value)}"
+            f"{where}: expected a list of {', '.join(LOADS)}, among them events or counts; got {quote(given)}"
         )
         raise ConfigError(message)
     return tuple(name for name in LOADS if name in names)
@@ -110,7 +112,7 @@ class Job:
 
     name: str = option("name of the job, kept in every dead letter")
     contracts: Mapping[str, Contract] = option(
-        "folder of contracts, or one contract", example="schemas/backend_events"
+        "folder of contracts, or one contract", example="schemas/backend_events", parse=local_path
     )
     source: Url = option("where records come from", example="'s3://bucket/history/*.json.gz'", parse=_url)
     files: Url = option(
@@ -186,7 +188,7 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Coll
         ConfigError: naming the file or flag, the key, what was expected and what came.
 
     """
-    keys = _flatten(path, _read_document(path))
+    keys = _flatten(path, _read_document(local_path(path, "JOB")))
     for name, value in (overrides or {}).items():
         keys[name] = (value, f"--{name.replace('_', '-')}")
     values = _parse(Job, "", keys, unused)
@@ -209,10 +211,23 @@ def _parse(
         name = f"{prefix}{option_field.name}"
         if name in keys:
             value, where = keys[name]
-            values[option_field.name] = option_field.metadata["parse"](
-                expand_variables(value, where, needed=name not in unused), where
+            values[option_field.name] = _parse_expanded(
+                option_field.metadata["parse"], value, where, needed=name not in unused
             )
     return values
+
+
+def _parse_expanded(parse: Parser, value: Any, where: str, *, needed: bool) -> Any:
+    """Parse a value with its environment variables; messages quote it as it is written: they may hold secrets."""
+    expanded = expand_variables(value, where, needed=needed)
+    try:
+        return parse(expanded, where)
+    except ConfigError:
+        if expanded == value:
+            raise
+    parse(value, where)
+    message = f"{where}: expected another value than that of {quote(value)}"
+    raise ConfigError(message)
 
 
 def _check_contracts(job: Job) -> None:
@@ -258,7 +273,8 @@ def with_contract(job: Job, path: str) -> Job:
         ConfigError: they are wrong, or the job cannot tell them from the others.
 
     """
-    changed = dataclasses.replace(job, contracts={**job.contracts, **load_contracts(path)})
+    given = load_contracts(local_path(path, "--set: contract"))
+    changed = dataclasses.replace(job, contracts={**job.contracts, **given})
     _check_contracts(changed)
     return changed
 
@@ -291,6 +307,6 @@ def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     known = list(option_keys())
     for key in entries:
         if key not in known:
-            message = f"{path}: {key}: unknown key; expected one of {', '.join(known)}"
+            message = f"{path}: {mask_text(key)}: unknown key; expected one of {', '.join(known)}"
             raise ConfigError(message)
     return {key: (value, f"{path}: {key}") for key, value in entries.items()}

@@ -28,6 +28,24 @@ def text(value: Any, where: str) -> str:
     return value
 
 
+def path(value: Any, where: str) -> str:
+    """Return `value`, which must be the path of a local file or folder, and no address."""
+    given = text(value, where)
+    if "://" in given:
+        message = f"{where}: expected a path, got {quote(given)}"
+        raise ConfigError(message)
+    return given
+
+
+def local_path(value: Any, where: str) -> str:
+    """Return `value`, which must be the path of a local file or folder, and no address."""
+    given = text(value, where)
+    if "://" in given:
+        message = f"{where}: expected a path, got {quote(given)}"
+        raise ConfigError(message)
+    return given
+
+
 class OneOf:
     """Parser of an option that has one of a few values."""
 
@@ -82,7 +100,7 @@ def option(
     if isinstance(default, str) and default:
         default = parse(default, "default")
     default = () if many or family else default
-    return dataclasses.field(default=default, repr=not secret, metadata=metadata)
+    return dataclasses.field(default=default, repr=not (secret or part), metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)

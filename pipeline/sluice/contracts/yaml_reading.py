@@ -48,7 +48,7 @@ def read_yaml(path: str, error: type[ConfigError]) -> Any:
         mark = mistake.problem_mark or mistake.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         message = f"{path}: {place}expected YAML, got a mistake: {mistake.problem}"
-        raise error(message) from mistake
+        raise error(message) from None  # the mistake quotes the line, which may hold a password
 
 
 def _read_bytes(path: str, error: type[ConfigError]) -> bytes:
@@ -87,6 +87,8 @@ class _Loader(yaml.SafeLoader):
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs of PyYAML lack it
         mark = event.start_mark
         if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self.anchors:
+                _fail("the alias has no anchor; put a text that begins with * in quotes", mark)
             if event.anchor in self._open:
                 _fail(f"the alias *{event.anchor} lies within its own anchor", mark)
             node = super().compose_node(parent, index)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sluice.config.durations import time_with_offset
 from sluice.dead_letters.envelope import DeadLetter
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 
 SELECTABLE_FIELDS = ("code", "event_type", "job", "step", "contract")
 """Fields of a dead letter that a selection can name."""
@@ -45,6 +45,6 @@ def make_selection(conditions: Iterable[tuple[str, str]], where: str) -> Selecti
             values[name].add(value)
         else:
             known = ", ".join(SELECTABLE_FIELDS)
-            message = f"{where}: expected some of {known} and since, got {name!r}"
+            message = f"{where}: expected some of {known} and since, got {quote(name)}"
             raise ConfigError(message)
     return Selection({name: frozenset(alternatives) for name, alternatives in values.items()}, since)

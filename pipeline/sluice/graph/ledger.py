@@ -233,12 +233,20 @@ class _Part(msgspec.Struct, array_like=True):
         )
 
 
-class _Submission(msgspec.Struct):
-    """What a submitted run stores beside its totals, for the report."""
+class Submission(msgspec.Struct):
+    """What a submitted run stores beside its totals, for the report; `started` is in epoch seconds."""
 
     job: str
     run_id: str
     started: float
+    live: bool = False
+    """It is a streaming job."""
+    judged: bool = True
+    """Rejected records can fail it."""
+    max_rejected: str | None = None
+    """As `rejection_limit` reads it."""
+    dead_letters: str = ""
+    """Where its dead letters are, as it may be printed."""
 
 
 _SUBMISSION = "run.json"
@@ -335,9 +343,19 @@ def _add_parts(parts: Iterable[_Part]) -> StepCounts:
     return add_step_counts(part.step_counts() for part in (*others, *panes.values()))
 
 
-def write_submission(url: str, *, job: str, run_id: str, started: float) -> None:
-    """Write what `read_report` needs of a submitted run, beside its totals."""
-    open_store(url).create(_SUBMISSION, msgspec.json.encode(_Submission(job, run_id, started)))
+def write_submission(url: str, submission: Submission) -> None:
+    """Write what `read_submission` and `read_report` need of a submitted run, beside its totals."""
+    open_store(url).create(_SUBMISSION, msgspec.json.encode(submission))
+
+
+def read_submission(url: str) -> Submission:
+    """Return what `write_submission` wrote.
+
+    Raises:
+        StorageError: there is none, or it cannot be read.
+
+    """
+    return msgspec.json.decode(open_store(url).read(_SUBMISSION), type=Submission)
 
 
 def read_report(url: str) -> Report:
@@ -347,7 +365,7 @@ def read_report(url: str) -> Report:
         StorageError: there are no totals, or they cannot be read.
 
     """
-    run = msgspec.json.decode(open_store(url).read(_SUBMISSION), type=_Submission)
+    run = read_submission(url)
     parts = list(_read_parts(url))
     until = parts[-1][0] if parts else run.started
     total = _add_parts(part for _, part in parts)

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping
 
 from sluice.config.job import Job
-from sluice.config.rejections import RejectionLimit
+from sluice.config.rejections import RejectionLimit, rejection_limit
 from sluice.contracts import EXTRA_COLUMN
-from sluice.graph.ledger import Report
+from sluice.graph.ledger import Report, Submission
 from sluice.run_state import RunState
 
 _LOGGER = logging.getLogger("sluice")
@@ -21,14 +21,28 @@ def judge(report: Report, job: Job, *, live: bool) -> Report:
     streaming run does not fail: it has warned while it lasted, and its report warns again.
     """
     report.warnings += warnings_of(report, job.path)
-    failure = rejection_failure(report, job)
+    _judge_rejections(report, job.max_rejected, str(job.dead_letters), live=live)
+    if report.read == 0 and not live:
+        report.warnings.insert(0, f"no records were read: {job.source} has none")
+    return report
+
+
+def judge_submitted(report: Report, submission: Submission) -> Report:
+    """Return the report of a submitted run so far, with its `failure` and its warnings, as `judge` does."""
+    report.warnings += warnings_of(report)
+    if submission.judged:
+        text = submission.max_rejected
+        limit = None if text is None else rejection_limit(text, "max_rejected")
+        _judge_rejections(report, limit, submission.dead_letters, live=submission.live)
+    return report
+
+
+def _judge_rejections(report: Report, limit: RejectionLimit | None, dead_letters: str, *, live: bool) -> None:
+    failure = _rejection_failure(report, limit, dead_letters)
     if failure is not None and live:
         report.warnings.insert(0, failure)
     elif failure is not None:
         report.failure = failure
-    if report.read == 0 and not live:
-        report.warnings.insert(0, f"no records were read: {job.source} has none")
-    return report
 
 
 def warnings_of(report: Report, job: str = "JOB") -> list[str]:
@@ -62,13 +76,13 @@ def _listed(names: Mapping[str, int]) -> str:
     return ", ".join(f"{name} ({number:,})" for name, number in names.items())
 
 
-def rejection_failure(report: Report, job: Job) -> str | None:
-    """Return one line if more records were rejected than `job` allows, with what was stored; else None."""
+def _rejection_failure(report: Report, limit: RejectionLimit | None, dead_letters: str) -> str | None:
+    """Return one line if more records were rejected than the limit allows, with what was stored; else None."""
     rejected = report.rejected + report.load_rejected
-    if not _is_exceeded(job.max_rejected, rejected, report.read):
+    if not _is_exceeded(limit, rejected, report.read):
         return None
-    share = _share(job.max_rejected, rejected, report.read)
-    return f"{share}: {_stored(report)}; the dead letters in {job.dead_letters} have the reasons"
+    place = f"the dead letters in {dead_letters}" if dead_letters else "the dead letters"
+    return f"{_share(limit, rejected, report.read)}: {_stored(report)}; {place} have the reasons"
 
 
 def watch_rejections(run: RunState, job: str, limit: RejectionLimit | None) -> None:

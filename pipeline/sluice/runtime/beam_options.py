@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
+from sluice.addresses import mask_flags, mask_given
 from sluice.config.connectors import Client
-from sluice.config.urls import mask_arguments
 from sluice.errors import ConfigError
 
 
@@ -24,14 +24,24 @@ def check_beam_options(arguments: Sequence[str]) -> None:
         return
     if any("dataflow" in argument.lower() for argument in arguments if argument.startswith("--runner")):
         Client("apitools", "gcp").check("--runner=DataflowRunner")
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    parser = _Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(arguments)
+    try:
+        _, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentTypeError as error:
+        message = mask_given(str(error), arguments)
+        raise ConfigError(message) from None
     if unknown:
-        given = mask_arguments(unknown)
-        message = f"{given}: neither a key of the job file nor an option of Beam; see sluice run --help"
+        message = f"{mask_flags(unknown)}: neither a key of the job file nor an option of Beam; see sluice run --help"
         raise ConfigError(message)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises its errors, in place of printing the usage of all of Beam."""
+
+    def error(self, message: str) -> NoReturn:
+        raise argparse.ArgumentTypeError(message)
 
 
 class FlinkOptions(PipelineOptions):

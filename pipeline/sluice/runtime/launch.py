@@ -23,7 +23,7 @@ from sluice.errors import ConfigError
 from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.attempts import add_attempts, not_read_again
 from sluice.graph.build import build, build_load
-from sluice.graph.ledger import Report, agree, check_totals, make_report, open_totals, read_totals
+from sluice.graph.ledger import Report, Submission, agree, check_totals, make_report, open_totals, read_totals
 from sluice.graph.load_days import LOADS_OF_A_HISTORY, describe_loads
 from sluice.graph.outcome import judge, warnings_of
 from sluice.graph.redelivery import build_redelivery
@@ -307,7 +307,17 @@ def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder,
     def attach(pipeline: beam.Pipeline, folders: SharedFolders) -> None:
         build_graph(pipeline, lambda: _open(launch, folders, started, live=live))
 
-    return submit(launch.job.name, options, attach, run_id=launch.run_id, started=started)
+    job = launch.job
+    submission = Submission(
+        job=job.name,
+        run_id=launch.run_id,
+        started=started,
+        live=live,
+        judged=launch.reads_source,
+        max_rejected=None if job.max_rejected is None else str(job.max_rejected),
+        dead_letters=str(job.dead_letters),
+    )
+    return submit(submission, options, attach)
 
 
 def _open(launch: Launch, folders: SharedFolders, started: float, *, live: bool) -> RunContext:

@@ -10,9 +10,11 @@ ends a worker with its launcher, too, since code that keeps Python's lock never 
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import logging
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -40,6 +42,9 @@ _DONE = b"0"
 
 _PR_SET_PDEATHSIG = 1
 """Option of Linux's prctl(2): the signal that a process gets when the thread that made it ends."""
+
+_LOG = 3
+"""Descriptor that a spawned worker writes its log lines to: its launcher's standard error."""
 
 _FAIL_SECONDS = 0.1
 """Between two looks for requests that wait for a dead worker."""
@@ -266,26 +271,46 @@ def _log_to(descriptor: int) -> None:
     """
     logging.disable(logging.NOTSET)
     stream = os.fdopen(descriptor, "w", errors="backslashreplace")
-    for handler in logging.getLogger("sluice").handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setStream(stream)
+    for handler in _log_handlers():
+        handler.setStream(stream)
+
+
+def _log_handlers() -> list[logging.StreamHandler[Any]]:
+    """Return the handlers that write what the product itself logs."""
+    handlers = logging.getLogger("sluice").handlers
+    return [handler for handler in handlers if isinstance(handler, logging.StreamHandler)]
 
 
 def _spawn(_others: Iterable[socket.socket]) -> _Worker:
     """Start a worker that imports everything anew, which takes seconds; its standard input is the connection."""
     launchers, workers = socket.socketpair()
-    program = f"import socket, sys; from {__name__} import serve; sys.exit(serve(socket.socket(fileno=0)))"
+    program = f"import sys; from {__name__} import serve_spawned; sys.exit(serve_spawned(sys.argv[1]))"
+    formatters = base64.b64encode(pickle.dumps([handler.formatter for handler in _log_handlers()])).decode()
     with workers:
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", program, formatters],
             {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, workers.fileno(), 0),
+                (os.POSIX_SPAWN_DUP2, sys.stderr.fileno(), _LOG),
                 (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
             ],
         )
     return _Worker(pid, launchers)
+
+
+def serve_spawned(formatters: str) -> int:
+    """Log as the launcher does, whose formatters these are, pickled, in base64; then work, and return the exit code."""
+    logger = logging.getLogger("sluice")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    stream = os.fdopen(_LOG, "w", errors="backslashreplace")
+    for formatter in pickle.loads(base64.b64decode(formatters)):
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(formatter)
+        logger.addHandler(handler)
+    return serve(socket.socket(fileno=0))
 
 
 def serve(connection: socket.socket) -> int:

@@ -10,7 +10,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.errors import ConfigError
-from sluice.graph.ledger import write_submission
+from sluice.graph.ledger import Submission, write_submission
 from sluice.runtime.beam_options import temporary_folder
 from sluice.runtime.run_folder import SharedFolders, run_folder
 from sluice.runtime.worker_errors import worker_errors
@@ -28,16 +28,11 @@ class Submitted:
 
 
 def submit(
-    job: str,
+    submission: Submission,
     options: PipelineOptions,
     attach: Callable[[beam.Pipeline, SharedFolders], None],
-    *,
-    run_id: str,
-    started: float,
 ) -> Submitted:
     """Hand what `attach` builds over to the runner that was chosen, and do not wait for it.
-
-    `started` is in epoch seconds.
 
     Raises:
         ConfigError: there is no `--temp_location`, where workers would write the totals.
@@ -48,11 +43,11 @@ def submit(
         message = "--temp_location: expected a folder that all workers reach, for the job's totals, got none"
         raise ConfigError(message)
     with run_folder() as folder, worker_errors():
-        folders = SharedFolders.elsewhere(options, folder, run_id)
+        folders = SharedFolders.elsewhere(options, folder, submission.run_id)
         pipeline = beam.Pipeline(options=options)
         attach(pipeline, folders)
         result = pipeline.run()
-    write_submission(folders.totals, job=job, run_id=run_id, started=started)
+    write_submission(folders.totals, submission)
     return Submitted(type(pipeline.runner).__name__, _job_id(result), folders.totals)
 
 

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Protocol
 
-from sluice.config.urls import Url, split_credentials
+from sluice.addresses import split_credentials
+from sluice.config.urls import Url
 from sluice.errors import ConfigError
 from sluice.storage.base import Names
 

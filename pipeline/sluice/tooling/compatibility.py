@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sluice.addresses import mask_text
 from sluice.codegen.generate import domains
 from sluice.contracts import Contract, Property, load_contracts
-from sluice.errors import ConfigError, ContractError
+from sluice.errors import ConfigError, ContractError, quote
 
 Contracts = Mapping[str, Contract]
 
@@ -118,9 +119,9 @@ def _load(folder: Path, schemas: Path) -> dict[str, dict[str, Contract]]:
 
 def _check_out(revision: str, schemas: Path, into: Path) -> None:
     """Write the contracts of a git revision below `into`; the working tree stays as it is."""
-    wrong = f"--against {revision}: expected a folder or a git revision"
+    wrong = f"--against {mask_text(revision)}: expected a folder or a git revision"
     if revision.startswith("-") or ":" in revision or not revision:
-        message = f"{wrong}, got {revision!r}"
+        message = f"{wrong}, got {quote(revision)}"
         raise ConfigError(message)
     commit = (
         _git(schemas, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", wrong=wrong)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sluice.codegen.model_names import model_name_problems
 from sluice.config.job import load_job, option_fields
+from sluice.config.options import local_path
 from sluice.contracts import ITEM, Contract, load_contracts, path_text, walk
 from sluice.errors import ConfigError
 from sluice.sources import parse_source
@@ -33,7 +34,7 @@ def check_files(paths: Iterable[str | Path]) -> list[str]:
         ConfigError: a path does not exist, or there is nothing to check at all.
 
     """
-    files = list(dict.fromkeys(file for path in paths for file in _files(Path(path))))
+    files = list(dict.fromkeys(file for path in paths for file in _files(_path(path))))
     if not files:
         message = (
             f"expected contracts (*{CONTRACT}) or jobs (*.yaml) in {', '.join(map(str, paths))}, got none"
@@ -55,6 +56,10 @@ def check_files(paths: Iterable[str | Path]) -> list[str]:
             check = monitor_problems if is_monitor_file(file) else _check_job
             problems += [problem for problem in check(file) if problem not in problems]
     return problems
+
+
+def _path(given: str | Path) -> Path:
+    return Path(local_path(given, "PATH") if isinstance(given, str) else given)
 
 
 def lint_contract(contract: Contract) -> list[str]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sluice.config.durations import duration, time_with_offset
 from sluice.dead_letters.reading import find_minutes, read_minute
 from sluice.dead_letters.selection import SELECTABLE_FIELDS, Selection, make_selection
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 from sluice.sources.dead_letters.source import DeadLetterSource
 
 
@@ -28,7 +28,7 @@ def read_selection(where: Sequence[str], since: str | None, now: float) -> Selec
         name, separator, value = condition.partition("=")
         if not separator or name not in SELECTABLE_FIELDS:
             known = ", ".join(SELECTABLE_FIELDS)
-            message = f"--where: expected NAME=VALUE with one of {known}, got {condition!r}"
+            message = f"--where: expected NAME=VALUE with one of {known}, got {quote(condition)}"
             raise ConfigError(message)
         conditions.append((name, value))
     selection = make_selection(conditions, "--where")

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sluice.config.urls import mask_addresses
+from sluice.addresses import mask_addresses
 from sluice.errors import WarehouseError
 
 

@@ -27,7 +27,7 @@ from sluice.config.options import option
 from sluice.contracts import EVENT_ID_COLUMN, Contract, Property, ValueType, by_type
 from sluice.contracts import Path as PropertyPath
 from sluice.contracts.reserved import COUNTS_VIEW
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 from sluice.warehouses.client_errors import client_errors, file_errors
 from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
 from sluice.warehouses.json_text import decimal_text, instant_text, json_text
@@ -184,7 +184,7 @@ class SQLiteWarehouse:
 
 def _file(text: str, where: str) -> str:
     if text == ":memory:":
-        message = f"{where}: expected the path of a file, got {text!r}"
+        message = f"{where}: expected the path of a file, got {quote(text)}"
         raise ConfigError(message)
     return text
 

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from sluice.addresses import mask, mask_query
 from sluice.config.connectors import Connector
 from sluice.config.durations import time_with_offset
 from sluice.config.options import option
-from sluice.config.urls import Url, mask, mask_query
+from sluice.config.urls import Url
 from sluice.dead_letters.selection import SELECTABLE_FIELDS, Selection
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from sluice.addresses import mask
 from sluice.config.connectors import Client, Connector
 from sluice.config.options import option
 from sluice.config.urls import Url
@@ -32,7 +33,7 @@ class LocalFilesConnector(Connector["FileSource"]):
         del defaults
         url = Url.of(address)
         path = url.reveal().removeprefix("file://")
-        return cls(url=url.showing(path), path=path)
+        return cls(url=url.showing(mask(path)), path=path)
 
     def open(self) -> FileSource:
         """Return the source."""

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
+from sluice.addresses import mask, mask_path
 from sluice.clock import LAST_SECOND
 from sluice.errors import SourceError
 from sluice.sources.files.patterns import Pattern, States, literal_start, scheme_of, split_pattern
@@ -48,7 +49,7 @@ def find_files(url: str) -> list[FoundFile]:
     with reporting(url, "list"):
         files = _find_local(url.removeprefix("file://")) if scheme_of(url) == "file" else _find_remote(url)
     if not files:
-        message = f"no file matches {url!r}"
+        message = f"no file matches {_shown(url)!r}"
         raise SourceError(message)
     return sorted(files)
 
@@ -214,8 +215,13 @@ def reporting(uri: str, action: str) -> Iterator[None]:
     try:
         yield
     except failures as error:
-        message = f"{printable(uri)}: cannot {action}: {_reason(error)}"
+        message = f"{printable(_shown(uri))}: cannot {action}: {_reason(error)}"
         raise SourceError(message) from error
+
+
+def _shown(uri: str) -> str:
+    """Return the address of a file, without what looks like the options of a signed URL."""
+    return mask(uri.removeprefix("file://")) if scheme_of(uri) == "file" else mask_path(uri, "://")
 
 
 @cache

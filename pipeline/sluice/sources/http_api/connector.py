@@ -11,7 +11,7 @@ from sluice.config.connectors import Client, Connector
 from sluice.config.durations import duration
 from sluice.config.options import OneOf, option
 from sluice.config.urls import Url
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 from sluice.sources.http_api.documents import KeyPath, key_path
 from sluice.sources.http_api.pages import PAGINGS, PLACES_IN_PAGES, Rules
 
@@ -34,7 +34,7 @@ def _folder(text: str, where: str) -> Url:
 
 def _number(text: str, where: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
-        message = f"{where}: expected a number, got {text!r}"
+        message = f"{where}: expected a number, got {quote(text)}"
         raise ConfigError(message)
     return int(text)
 
@@ -42,7 +42,7 @@ def _number(text: str, where: str) -> int:
 def _size(text: str, where: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
-        message = f"{where}: expected a size with its unit, such as 500kB, 128MB or 2GB, got {text!r}"
+        message = f"{where}: expected a size with its unit, such as 500kB, 128MB or 2GB, got {quote(text)}"
         raise ConfigError(message)
     return int(match[1]) * _UNITS[match[2]]
 
@@ -103,7 +103,7 @@ class HttpConnector(Connector["HttpSource"]):
         parse=_names,
     )
     token: str = option(
-        "name of the environment variable with a bearer token", default="", example="SHOP_TOKEN"
+        "name of the environment variable with a bearer token", default="", example="SHOP_TOKEN", secret=True
     )
     timeout: float = option(
         "longest wait for a connection, or for more of an answer", default="30s", parse=duration

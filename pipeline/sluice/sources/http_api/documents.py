@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 from sluice.formats.json_syntax import NOT_JSON
 
 DEPTH = 8
@@ -76,7 +76,7 @@ def key_path(text: str, where: str) -> KeyPath:
         if text[at] != ".":
             break
         at += 1
-    message = f'{where}: expected a path such as meta.next, meta."next.page" or /meta/next, got {text!r}'
+    message = f'{where}: expected a path such as meta.next, meta."next.page" or /meta/next, got {quote(text)}'
     raise ConfigError(message)
 
 

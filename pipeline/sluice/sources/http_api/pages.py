@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.config.urls import mask
+from sluice.addresses import mask
 from sluice.sources.http_api.documents import KeyPath
 
 PAGINGS = ("auto", "link", "cursor", "page", "offset", "none")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 import xxhash
 
+from sluice.addresses import mask
 from sluice.clock import Clock, system_clock
 from sluice.config.durations import floor_to
 from sluice.config.urls import Url
@@ -63,13 +64,15 @@ class HttpSource(beam.PTransform):
         _token(self.api)
         for url, shown in (
             (self.api.url.reveal(), str(self.api.url)),
-            *((s, s) for s in self.api.rules.servers),
+            *((server, mask(server)) for server in self.api.rules.servers),
         ):
             try:
                 parse_url(url)
-            except ValueError as error:
+            except ValueError:
                 message = f"{self.api.url.prefix}expected the URL of a web server, got {shown!r}"
-                raise ConfigError(message) from error
+                raise ConfigError(
+                    message
+                ) from None  # Python's error quotes what stands in the place of the port
 
     def size(self) -> int | None:
         """Return None: an API does not report its size."""

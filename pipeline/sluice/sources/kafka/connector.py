@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sluice.config.connectors import Client, Connector
 from sluice.config.options import option
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 from sluice.sources.kafka.client import Topic
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _start(text: str, where: str) -> str | float:
     if time is None or time.tzinfo is None:
         message = (
             f"{where}: expected one of {', '.join(_STARTS)} or a time with its offset, such as "
-            f"2025-02-08T13:09:00Z, got {text!r}"
+            f"2025-02-08T13:09:00Z, got {quote(text)}"
         )
         raise ConfigError(message)
     return time.timestamp()

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sluice.addresses import HIDDEN
 from sluice.config.options import declared, missing_options, option
-from sluice.config.urls import HIDDEN
 from sluice.config.variables import expand_variables, is_variable, unset_variables
 from sluice.errors import ChannelError, ConfigError, quote
 from sluice.storage.base import printable

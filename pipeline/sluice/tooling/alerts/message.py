@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sluice.config.urls import mask_addresses
+from sluice.addresses import mask_addresses
 from sluice.storage.base import printable
 from sluice.tooling.alerts.state import AlertKey
 from sluice.tooling.monitors.finding import Finding

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sluice.config.connectors import Client, Connector
 from sluice.config.durations import duration
 from sluice.config.options import OneOf, option
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 from sluice.warehouses.bigquery.tables import TIME_TRAVEL_HOURS
 from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
 
@@ -23,7 +23,7 @@ def _hours(value: str, where: str) -> int:
     """Return the hours of time travel in a duration."""
     hours = duration(value, where) / _SECONDS_AN_HOUR
     if hours not in _TRAVELS:
-        message = f"{where}: expected whole days from 2d to 7d, got {value!r}"
+        message = f"{where}: expected whole days from 2d to 7d, got {quote(value)}"
         raise ConfigError(message)
     return int(hours)
 
@@ -31,7 +31,7 @@ def _hours(value: str, where: str) -> int:
 def _label(text: str, where: str) -> tuple[str, str]:
     """Return name and value of a label, given as NAME=VALUE."""
     if not _LABEL.fullmatch(text):
-        message = f"{where}: expected a label of at most 63 of a-z, 0-9, _ and -, got {text!r}"
+        message = f"{where}: expected a label of at most 63 of a-z, 0-9, _ and -, got {quote(text)}"
         raise ConfigError(message)
     name, _, value = text.partition("=")
     return name, value

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sluice.config.connectors import Connector
 from sluice.config.options import option
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, quote
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
 _WILDCARDS = "*?[]"
@@ -20,7 +20,7 @@ def _path(text: str, where: str) -> str:
     wildcards = sorted(set(text) & set(_WILDCARDS))
     if wildcards or not Path(text).suffix:
         expected = f"a path with a suffix, such as .duckdb, and without {' '.join(_WILDCARDS)}"
-        message = f"{where}: expected {expected}, got {text!r}"
+        message = f"{where}: expected {expected}, got {quote(text)}"
         raise ConfigError(message)
     return text
 
