@@ -38,10 +38,10 @@ class Step:
 
     name: str
     command: Sequence[str]
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _process: subprocess.Popen[str] | None = field(default=None, init=False)
 
     def run(self, credentials: Mapping[str, str] | None = None) -> None:
-        """Run the step to its end; it writes to this process's own output.
+        """Run the step to its end, and print what it prints, for the scheduler's log.
 
         Credentials are variables of its environment: unlike its arguments, other users cannot see these.
 
@@ -56,13 +56,20 @@ class Step:
             cwd=ROOT,
             env={**own, **(credentials or {})},
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
             start_new_session=True,  # so that signals reach the processes that the step has started
         )
-        try:
-            code = self._process.wait()
-        except BaseException:  # the scheduler interrupts it, or its time is over
-            self._end()
-            raise
+        with self._process as process:
+            try:
+                for line in process.stdout or ():
+                    print(line, end="", flush=True)
+                code = process.wait()
+            except BaseException:  # the scheduler interrupts it, or its time is over
+                self._end()
+                raise
         if code:
             message = f"step {self.name} ended with exit code {code}; its output says why"
             raise StepError(message)
