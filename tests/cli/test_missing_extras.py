@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -35,10 +36,18 @@ dead_letters: dead
 """
 
 ADDRESSES = {
-    "aws": {"source": ["s3://b/x", "dead-letters:s3://b/x"], "files": ["s3://b/x"]},
+    "aws": {
+        "source": ["s3://b/x", "dead-letters:s3://b/x", "http://h/x#keep=s3://b/x"],
+        "files": ["s3://b/x"],
+    },
     "api": {"source": ["http://h/x", "https://h/x"]},
     "gcp": {
-        "source": ["gs://b/x", "dead-letters:gs://b/x", "pubsub://projects/p/subscriptions/s"],
+        "source": [
+            "gs://b/x",
+            "dead-letters:gs://b/x",
+            "http://h/x#keep=gs://b/x",
+            "pubsub://projects/p/subscriptions/s",
+        ],
         "files": ["gs://b/x"],
         "warehouse": ["bigquery://p/d"],
     },
@@ -84,6 +93,7 @@ def command_lines(extra: str) -> list[list[str]]:
             if key == "files":
                 lines += [
                     ["run", "job.yaml", f"--dead-letters={address}"],
+                    ["run", "masked.yaml", f"--quarantine={address}"],
                     ["load", "job.yaml", f"--files={address}"],
                     ["load", "job.yaml", f"--dead-letters={address}"],
                     ["verify", "job.yaml", f"--files={address}"],
@@ -104,7 +114,7 @@ def command_lines(extra: str) -> list[list[str]]:
 
 def test_every_extra_and_connector_is_tried() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {*MODULES} == {*ADDRESSES} == {*declared} - {"dev"}
+    assert {*MODULES} == {*ADDRESSES} == {*declared} - {"alerts", "dev"}
     tried = {
         address.partition(":")[0]
         for keys in ADDRESSES.values()
@@ -120,12 +130,17 @@ def test_every_extra_and_connector_is_tried() -> None:
 @pytest.mark.parametrize("extra", MODULES)
 def test_command_without_its_extra_is_one_line_that_names_it(extra: str, tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(JOB)
+    contract = (ROOT / "schemas/backend_events/user_activity.odcs.yaml").read_text("utf-8")
+    mask = "classification: restricted\n        customProperties: [{property: mask, value: hash}]"
+    (tmp_path / "masked.odcs.yaml").write_text(contract.replace("classification: restricted", mask, 1))
+    (tmp_path / "masked.yaml").write_text(JOB.replace(f"{ROOT}/schemas/commerce/sale", "masked"))
     (tmp_path / "in").mkdir()
     (tmp_path / "in/sales.json").write_bytes(b'{"sale_id":"S1"}\n')
     lines = command_lines(extra)
     done = subprocess.run(
         [sys.executable, "-c", RUN_ALL],
         cwd=tmp_path,
+        env={**os.environ, "SLUICE_PRIVACY_KEY": "a key of thirty-two bytes or more"},
         input=json.dumps([MODULES[extra], lines]),
         capture_output=True,
         text=True,

@@ -57,11 +57,15 @@ class HttpSource(beam.PTransform):
         self._clock = clock
 
     def check(self) -> None:
-        """Raise ConfigError if the token's variable is not set, or the address is no URL.
+        """Check all that is known before the run; the API itself gets no request.
 
-        The API itself gets no request before the run.
+        Raises:
+            ConfigError: the token's variable is not set, an address is no URL, or the folder for pages has those of
+                another API, or needs a client that is not installed.
+            StorageError: the folder for pages cannot be read.
+
         """
-        _token(self.api)
+        token = _token(self.api)
         for url, shown in (
             (self.api.url.reveal(), str(self.api.url)),
             *((server, mask(server)) for server in self.api.rules.servers),
@@ -73,6 +77,7 @@ class HttpSource(beam.PTransform):
                 raise ConfigError(
                     message
                 ) from None  # Python's error quotes what stands in the place of the port
+        _open_pages(self.api, token)
 
     def size(self) -> int | None:
         """Return None: an API does not report its size."""
@@ -96,7 +101,7 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
 
     """
     token, url = _token(api), _first_url(api)
-    cache = PageCache(open_store(api.keep), api.url, api.rules, token) if api.keep else None
+    cache = _open_pages(api, token)
     history = History(api.rules, url)
     with ApiClient(url, api.rules, token, api.limits, sleep) as client:
         following: str | None = url
@@ -120,6 +125,11 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
                 history.forget_last()
             number += 1
     history.finish()
+
+
+def _open_pages(api: Api, token: str) -> PageCache | None:
+    """Return the pages of earlier runs, if they are kept."""
+    return PageCache(open_store(api.keep), api.url, api.rules, token) if api.keep else None
 
 
 def _has_grown(client: ApiClient, history: History, page: Page) -> bool:
