@@ -157,6 +157,10 @@ COMMAND_LINES = (
     ["generate", "{}"],
     ["generate", "--x={}"],
     ["report", "{}"],
+    ["monitor", "{}"],
+    ["monitor", f"{ROOT}/monitors/csv_series.yaml", "--as-of={}"],
+    ["monitor", f"{ROOT}/monitors/csv_series.yaml", "--out={}/x"],
+    ["monitor", f"{ROOT}/monitors/csv_series.yaml", "--warehouse={}"],
     ["sources", "{}"],
     ["warehouses", "{}"],
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sluice.cli.command import Command, Options
 from sluice.cli.output import print_failure, print_line
+from sluice.config.options import local_path
 from sluice.errors import ConfigError, SluiceError, quote
 
 if TYPE_CHECKING:
@@ -38,14 +39,15 @@ def _run(options: Options) -> int:
     from sluice.warehouses import Queryable
 
     as_of = _day(options.as_of)
-    monitor = load_monitor(options.monitor)
+    monitor = load_monitor(local_path(options.monitor, "FILE"))
+    out = None if options.out is None else Path(local_path(options.out, "--out"))
     job = job_of(monitor, options.warehouse)
     tables = open_tables(monitor, job, options.warehouse)
     run = run_monitor(monitor, tables, as_of, system_clock, job)
     if isinstance(tables, Queryable):
         store_results(run, tables, system_clock())
-    if options.out is not None:
-        write_files(run, Path(options.out))
+    if out is not None:
+        write_files(run, out)
     if options.json:
         print(as_json(run))
     else:
