@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 from pyarrow import csv
+from sluice.config.variables import expand_variables
 from sluice.errors import ConfigError, SluiceError
 from sluice.warehouses.json_text import instant_text
 
@@ -61,6 +62,9 @@ FOLDERS: Mapping[str | None, tuple[str, ...]] = {
 LOG_TABLE = "collaboration_event_log"
 """One row: the id of the event log that the warehouse was loaded from."""
 
+WAREHOUSE_VARIABLE = "SLUICE_WAREHOUSE"
+"""Has the URL of the warehouse for the commands of Sluice."""
+
 Warehouse = DuckDB | Postgres | SQLite
 
 
@@ -91,6 +95,18 @@ def event_log(warehouse: Warehouse) -> Path:
     return warehouse.logs / log_id
 
 
+def sluice_command(command: str, warehouse: Warehouse, log: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the command line and the environment of a command of Sluice for the job.
+
+    The URL of the warehouse may have a password, so it is in the environment: all users of a machine can read its
+    command lines.
+    """
+    line = [sys.executable, "-m", "sluice", command, str(ROOT / "jobs/collaboration.yaml")]
+    line += [f"--contracts={ROOT}/schemas/collaboration", f"--warehouse=${{{WAREHOUSE_VARIABLE}}}"]
+    line += [f"--files={log}/files", f"--dead-letters={log}/dead_letters"]
+    return line, {**os.environ, WAREHOUSE_VARIABLE: warehouse.url}
+
+
 def ingest(warehouse: Warehouse, source: Path, log: Path) -> None:
     """Run the job; keep its report, and how many events were in the models before it, in the folder of the event log.
 
@@ -101,13 +117,13 @@ def ingest(warehouse: Warehouse, source: Path, log: Path) -> None:
     report = log / REPORT
     report.unlink(missing_ok=True)
     (log / BEFORE).write_text(json.dumps(_count_events(warehouse)), "utf-8")
-    command = [sys.executable, "-m", "sluice", "run", str(ROOT / "jobs/collaboration.yaml")]
-    command += [f"--contracts={ROOT}/schemas/collaboration", f"--source={source}"]
-    command += [f"--warehouse={warehouse.url}", f"--files={log}/files", f"--dead-letters={log}/dead_letters"]
+    command, environment = sluice_command("run", warehouse, log)
     # A folder whose records are all broken has tables, too: empty ones.
-    command += ["--max-rejected=100%", f"--report={report}"]
+    command += [f"--source={source}", "--max-rejected=100%", f"--report={report}"]
     print(f"ingest: sluice run jobs/collaboration.yaml --source {source}", file=sys.stderr)
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode or not report.exists():
         raise ConfigError(done.stderr.strip() or f"sluice run: exit code {done.returncode}")
 
@@ -145,11 +161,9 @@ def check(warehouse: Warehouse, log: Path) -> None:
         ConfigError: they differ, or cannot be read; `sluice verify` has printed how.
 
     """
-    command = [sys.executable, "-m", "sluice", "verify", str(ROOT / "jobs/collaboration.yaml")]
-    command += [f"--contracts={ROOT}/schemas/collaboration", f"--warehouse={warehouse.url}"]
-    command += [f"--files={log}/files", f"--dead-letters={log}/dead_letters"]
+    command, environment = sluice_command("verify", warehouse, log)
     print("check: sluice verify jobs/collaboration.yaml", file=sys.stderr)
-    if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+    if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode:
         message = "check: the event log and the warehouse differ"
         raise ConfigError(message)
 
@@ -239,7 +253,7 @@ def main(arguments: Sequence[str]) -> int:
         "--warehouse",
         required=True,
         metavar="URL",
-        help="duckdb:///PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE",
+        help="duckdb:///PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, or '${NAME}' of a variable",
     )
     parser.add_argument("--out", metavar="DIR", help="folder for the CSV files and report.json")
     parser.add_argument("--only", choices=[step for step in FOLDERS if step], help="one step alone")
@@ -253,7 +267,8 @@ def main(arguments: Sequence[str]) -> int:
             message = f"--source {source}: expected a folder of events, got nothing"
             raise ConfigError(message)
         out.mkdir(parents=True, exist_ok=True)
-        run(open_warehouse(given.warehouse, LOGS), source.absolute(), out, given.only)
+        url = expand_variables(given.warehouse, "--warehouse")
+        run(open_warehouse(url, LOGS), source.absolute(), out, given.only)
     except (SluiceError, OSError) as error:
         print(f"collaboration: {error}", file=sys.stderr)
         return 1

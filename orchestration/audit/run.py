@@ -28,6 +28,8 @@ from spark.audit.names import load_date_of
 ROOT = Path(__file__).parents[2]
 KINDS = ("events", "transactions")
 FIGURES = ("read", "accepted", "duplicates", "rejected")
+WAREHOUSE_VARIABLE = "SLUICE_WAREHOUSE"
+"""Has the address of the warehouse for the commands of Sluice."""
 
 
 class AuditError(Exception):
@@ -47,8 +49,9 @@ class Audit:
         """Take absolute paths; the warehouse is the embedded one, unless its address and environment are given."""
         self.data, self.out, self.state = data, out, out / "state"
         self._duckdb = self.state / "warehouse.duckdb"
-        self._warehouse = warehouse or f"duckdb:///{self._duckdb}"
-        self._environment = dict(environment or {})
+        # All users of a machine can read its command lines, and an address may have a password.
+        address = {WAREHOUSE_VARIABLE: warehouse or f"duckdb:///{self._duckdb}"}
+        self._environment = {**(environment or {}), **address}
         self.seconds: dict[str, float] = {}
 
     def run(self) -> dict[str, Any]:
@@ -121,7 +124,7 @@ class Audit:
         """Run a job; without a source, only make its tables. Return its ledger."""
         places = [
             f"--files={self.state / 'files'}",
-            f"--warehouse={self._warehouse}",
+            f"--warehouse=${{{WAREHOUSE_VARIABLE}}}",
             f"--dead-letters={self.state / 'dead_letters'}",
         ]
         command = [sys.executable, "-m", "sluice"]

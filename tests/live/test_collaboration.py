@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,30 @@ def test_mistakes_end_in_one_line(tmp_path: Path) -> None:
     said = run(empty, "snowflake://u@a/d/s", out, 1)
     expected = "expected duckdb:///PATH, sqlite:///PATH or postgresql://USER@HOST/DATABASE, got another"
     assert said == f"collaboration: --warehouse: {expected}\n"
+
+
+def test_address_of_the_warehouse_is_in_no_command_line(tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    events.mkdir()
+    (events / "broken.json").write_bytes(b"{}\n")
+    command = [sys.executable, str(PIPELINE), f"--source={events}", f"--out={tmp_path}/out"]
+    variables = {"PYTHONPATH": str(ROOT), "DOCS": f"sqlite:///{tmp_path}/s3cr3t.db"}
+    titles: set[bytes] = set()
+    for step in ("ingest", "check"):
+        pipeline = subprocess.Popen(
+            [*command, "--warehouse=${DOCS}", f"--only={step}"], env={**os.environ, **variables}
+        )
+        while pipeline.poll() is None:
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):  # it has ended
+                    titles.add(file.read_bytes())
+        assert pipeline.returncode == 0
+    assert {line[3] for line in commands_of(titles) if line[2:3] == [b"sluice"]} >= {b"run", b"verify"}
+    assert not [title for title in titles if variables["DOCS"].encode() in title]
+
+
+def commands_of(titles: set[bytes]) -> list[list[bytes]]:
+    return [title.split(b"\0") for title in titles]
 
 
 def test_samples_show_three_anomalies_and_sqlite_enforces_their_keys(tmp_path: Path) -> None:
