@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -111,6 +112,23 @@ def quote(value: object) -> str:
 
 def _mask(value: object) -> object:
     return mask_text(value) if isinstance(value, str) else value
+
+
+def alternatives(name: object, known: Sequence[str]) -> str:
+    """Return what a message says of an unknown name: which known one it may be a misspelling of, or all of them."""
+    similar = similar_name(name, known)
+    return f"expected one of {', '.join(known)}" if similar is None else f"did you mean {similar}?"
+
+
+def similar_name(name: object, known: Sequence[str]) -> str | None:
+    """Return which of the known names another one may be a misspelling of; None: of none."""
+    folded = {text.lower(): text for text in known}
+    similar = difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=_SIMILAR)
+    return folded[similar[0]] if similar else None
+
+
+_SIMILAR = 0.75
+"""How similar, from 0 to 1, two such names are."""
 
 
 class RunnerError(WorkerError):

@@ -158,16 +158,19 @@ def test_environment_variables_are_substituted(job_file: Path, monkeypatch: pyte
         (
             "name: shop",
             "nmae: shop",
-            "nmae: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, route_by, "
-            "retry_for, quarantine, privacy_key, safe_attributes, load, max_rejected, windows.counts, windows.flush, "
-            "windows.allowed_lateness, windows.max_skew, windows.shards",
+            "nmae: unknown key; did you mean name?",
         ),
         (
             "counts: 30s",
             "count: 30s",
-            "windows.count: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, "
-            "route_by, retry_for, quarantine, privacy_key, safe_attributes, load, max_rejected, windows.counts, "
-            "windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards",
+            "windows.count: unknown key; did you mean windows.counts?",
+        ),
+        (
+            "name: shop",
+            "title: shop",
+            "title: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, route_by, "
+            "retry_for, quarantine, privacy_key, safe_attributes, load, max_rejected, windows.counts, windows.flush, "
+            "windows.allowed_lateness, windows.max_skew, windows.shards",
         ),
         (
             "flush: 500ms",

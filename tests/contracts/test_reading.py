@@ -55,8 +55,7 @@ MISTAKES = [
     (
         "property: clusterBy",
         "property: cluster",
-        f"{C}[2].property: expected one of eventTime, identity, countBy, clusterBy, logPartition, "
-        "eventTimeDefault, repair, onConflict, got 'cluster'",
+        f"{C}[2].property: 'cluster' is not known; did you mean clusterBy?",
     ),
     (
         "{property: clusterBy, value: [shop, id]}",
@@ -133,8 +132,6 @@ MISTAKES = [
         "schema[0].name: expected letters, digits, '_', '-' and '.', at most 128, beginning with a letter or digit"
         " and not ending with a dot, got '../sale'",
     ),
-    ("v3.2.0", "v2.0.0", "apiVersion: expected v3.2.0, got 'v2.0.0'"),
-    ("domain: shop\n", "", "domain: expected a text, got nothing"),
 ]
 
 
@@ -216,7 +213,7 @@ def test_path_without_a_contract_is_rejected(tmp_path: Path) -> None:
         load_contracts(str(tmp_path / "x.yaml"))
     with pytest.raises(ContractError, match=r"(?m)expected a data contract \(ODCS v3.2.0\), got 'text'$"):
         load_contract(write(tmp_path, "text"))
-    with pytest.raises(ContractError, match="(?m)schema: expected a list with an event type, got nothing$"):
+    with pytest.raises(ContractError, match="(?m)schema: expected one object, got 0$"):
         load_contract(write(tmp_path, HEAD[: HEAD.index("schema:")]))
     with pytest.raises(ContractError, match="(?m)expected YAML in UTF-8, got a mistake: "):
         (tmp_path / "latin.odcs.yaml").write_bytes(b"id: \xff")

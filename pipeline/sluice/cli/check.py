@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sluice.cli.command import Command, Options, print_problems
 from sluice.cli.generate import SCHEMAS
+from sluice.cli.output import print_line
 
 _FOLDERS, _IF_THERE = ("schemas", "jobs"), ("monitors",)
 
@@ -16,7 +17,10 @@ def _check(options: Options, _: list[str]) -> int:
     from sluice.tooling.lint import check_files
 
     paths = options.paths or [*_FOLDERS, *(folder for folder in _IF_THERE if Path(folder).is_dir())]
-    problems = check_files(paths)
+    notes: list[str] = []
+    problems = check_files(paths, notes)
+    for note in notes:
+        print_line(f"note: {note}")
     if options.against is not None and not problems:
         problems = [str(change) for change in breaking_changes_against(options.against, SCHEMAS)]
     return print_problems(problems, f"{', '.join(paths)}: no problems found")

@@ -17,7 +17,7 @@ from sluice.config.variables import expand_variables
 from sluice.contracts import Contract, load_contracts
 from sluice.contracts.names import fold_name, masked_names
 from sluice.contracts.yaml_reading import read_yaml
-from sluice.errors import ConfigError, quote
+from sluice.errors import ConfigError, alternatives, quote
 
 _MAX_SHARDS = 64
 """More writers of one minute than this never help: NNNN is shared among them."""
@@ -231,7 +231,10 @@ def _parse_expanded(parse: Parser, value: Any, where: str, *, needed: bool) -> A
 
 
 def _check_contracts(job: Job) -> None:
-    """Raise ConfigError if the job cannot tell its contracts apart, or one must be its only one."""
+    """Raise ConfigError if the job has no contract, or cannot tell them apart, or one must be its only one."""
+    if not job.contracts:
+        message = f"{job.path}: contracts: expected an event type with properties, got none"
+        raise ConfigError(message)
     if len(job.contracts) > 1 and job.route_by is None:
         types = ", ".join(sorted(job.contracts))
         message = f"{job.path}: route_by: expected the property that tells {types} apart, got nothing"
@@ -307,6 +310,6 @@ def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     known = list(option_keys())
     for key in entries:
         if key not in known:
-            message = f"{path}: {mask_text(key)}: unknown key; expected one of {', '.join(known)}"
+            message = f"{path}: {mask_text(key)}: unknown key; {alternatives(key, known)}"
             raise ConfigError(message)
     return {key: (value, f"{path}: {key}") for key, value in entries.items()}

@@ -1,18 +1,32 @@
-"""Reads ODCS YAML strictly: a key that the standard does not know fails, at any depth, with its path."""
+"""Reads ODCS YAML strictly: a key that the standard does not know fails, at any depth, with its path.
+
+A key that the standard knows and Sluice does nothing with is noted, so that nobody relies on it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, get_args
 
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard
 from pydantic import BaseModel, ValidationError
 
 from sluice.contracts.yaml_reading import read_yaml
-from sluice.errors import ContractError, quote
+from sluice.errors import ContractError, alternatives, quote, similar_name
 
 API_VERSION = "v3.2.0"
+"""What contracts of Sluice are written in."""
+
+_API_VERSIONS = re.compile(r"v3\.[0-2]\.[0-9]+")
+
+_NOT_CHECKED = {
+    "database", "encryptedName", "partitionKeyPosition", "partitioned", "primaryKey", "primaryKeyPosition", "quality",
+    "roles", "servers", "slaDefaultElement", "slaProperties", "transformLogic", "transformSourceObjects",
+}  # fmt: skip
+"""Keys of ODCS that Sluice does nothing with, and of which somebody could believe that it does. The others, such as
+`tags`, `team` and `price`, only describe the data."""
 
 EARLIER_NAMES: Mapping[str, str] = {
     "folder": "logPartition",
@@ -29,6 +43,8 @@ class KeyPath:
 
     file: str
     keys: str = ""
+    notes: list[str] = field(default_factory=list, compare=False, repr=False)
+    """What the places of a file are to be told of, a line each; one list for all of them."""
 
     def __str__(self) -> str:
         """Return file and keys, as messages begin."""
@@ -36,11 +52,15 @@ class KeyPath:
 
     def key(self, name: str) -> KeyPath:
         """Return the place of a member."""
-        return KeyPath(self.file, f"{self.keys}.{name}" if self.keys else name)
+        return KeyPath(self.file, f"{self.keys}.{name}" if self.keys else name, self.notes)
 
     def item(self, index: int) -> KeyPath:
         """Return the place of an item of a list."""
-        return KeyPath(self.file, f"{self.keys}[{index}]")
+        return KeyPath(self.file, f"{self.keys}[{index}]", self.notes)
+
+    def note(self, text: str) -> None:
+        """Add a note about this place: what of it has no effect, or which other one than a reader may think."""
+        self.notes.append(f"{self}: {text}")
 
     def fail(self, problem: str) -> NoReturn:
         """Raise ContractError: `problem` says what was expected here, what was found, and the fix."""
@@ -48,27 +68,80 @@ class KeyPath:
         raise ContractError(message)
 
 
-def parse_odcs(path: str) -> OpenDataContractStandard:
-    """Read the file at `path`; raises ContractError naming file, key path (or line) and fix."""
-    raw, root = _load_yaml(path), KeyPath(path)
+def parse_odcs(root: KeyPath) -> OpenDataContractStandard:
+    """Read the file at `root`, and note what of it is not used.
+
+    Raises:
+        ContractError: naming file, key path (or line) and fix.
+
+    """
+    raw = _load_yaml(root)
     if not isinstance(raw, dict):
         root.fail(f"expected a data contract (ODCS {API_VERSION}), got {show(raw)}")
+    version = raw.get("apiVersion")
+    if not isinstance(version, str) or not _API_VERSIONS.fullmatch(version):
+        root.key("apiVersion").fail(f"expected v3.0, v3.1 or v3.2, as in {API_VERSION}, got {show(version)}")
     _check_keys(root, OpenDataContractStandard, raw)
     try:
-        return OpenDataContractStandard.model_validate(raw)
+        document = OpenDataContractStandard.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = root
-        for part in first["loc"]:
-            place = place.item(part) if isinstance(part, int) else place.key(part)
-        place.fail(f"{first['msg'].lower()}, got {show(first['input'])}")
+        # Where a value may be of several kinds, the one that fits best fails furthest inside.
+        first = max(error.errors(), key=lambda problem: len(problem["loc"]))
+        place = _place(root, raw, first["loc"])
+        place.fail(f"expected {_EXPECTED.get(first['type'], 'another value')}, got {show(first['input'])}")
+    for key, place in _not_checked(root, raw).items():
+        place.note(f"{key} is not used by Sluice")
+    return document
 
 
-def _load_yaml(path: str) -> Any:
+_EXPECTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "keys and values",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "an integer",
+    "int_parsing": "an integer",
+    "int_type": "an integer",
+    "list_type": "a list",
+    "model_type": "keys and values",
+    "missing": "a value",
+    "string_type": "a text",
+}
+"""Kind of error of the ODCS model -> what it wants."""
+
+
+def _load_yaml(root: KeyPath) -> Any:
     try:
-        return read_yaml(path, ContractError)
+        return read_yaml(root.file, ContractError)
     except OSError as error:
-        KeyPath(path).fail(f"expected a contract, got: {error.strerror}")
+        root.fail(f"expected a contract, got: {error.strerror}")
+
+
+def _place(place: KeyPath, value: Any, location: Sequence[int | str]) -> KeyPath:
+    """Return the place in the file that pydantic means, which adds names of its own types to the keys."""
+    for part in location:
+        if isinstance(value, dict) and part in value:
+            place, value = place.key(str(part)), value[part]
+        elif isinstance(value, list) and isinstance(part, int):
+            place, value = place.item(part), value[part]
+    return place
+
+
+def _not_checked(place: KeyPath, value: Any) -> dict[str, KeyPath]:
+    """Return each key that Sluice does nothing with, and the first place of it."""
+    first: dict[str, KeyPath] = {}
+    if isinstance(value, dict):
+        for key, member in value.items():
+            here = place.key(key)
+            if key in _NOT_CHECKED and member not in (None, False, -1, [], ""):
+                first.setdefault(key, here)
+            elif key != "customProperties":  # has names of other tools
+                first = _not_checked(here, member) | first
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            first = _not_checked(place.item(index), item) | first
+    return first
 
 
 def show(value: object) -> str:
@@ -82,7 +155,7 @@ def _check_keys(place: KeyPath, model: type[BaseModel], raw: Mapping[Any, Any]) 
     for key, value in raw.items():
         here = place.key(key)
         if key not in fields:
-            here.fail(f"unknown key; expected one of {', '.join(sorted(fields))}")
+            here.fail(f"unknown key; {alternatives(key, sorted(fields))}")
         inner = list(_models(fields[key].annotation))
         if isinstance(value, dict) and inner:
             _check_keys(here, inner[0], value)
@@ -102,17 +175,20 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 def custom_properties(
     place: KeyPath, items: list[CustomProperty] | None, known: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the custom properties of the object at `place`, all of which must be `known`.
+    """Return the custom properties of the object at `place` that are `known`; others are of other tools, and noted.
 
-    An earlier name is read as the present one, since other teams own contracts, too.
+    An earlier name is read as the present one, since other teams own contracts, too. A name that may be a misspelling
+    of a known one fails.
     """
     custom: dict[str, Any] = {}
     for index, item in enumerate(items or ()):
         here = place.key("customProperties").item(index).key("property")
         name = EARLIER_NAMES.get(str(item.property), item.property)
         if name not in known:
-            allowed = f"one of {', '.join(known)}" if known else "no custom properties here"
-            here.fail(f"expected {allowed}, got {show(item.property)}")
+            if similar_name(name, known) is not None:
+                here.fail(f"{show(item.property)} is not known; {alternatives(name, known)}")
+            here.note(f"{item.property} is not used by Sluice")
+            continue
         if name in custom:
             here.fail(f"{item.property!r} is given twice; remove one")
         custom[str(name)] = item.value

@@ -12,17 +12,18 @@ from sluice.contracts.model import FromSource, Mask, Property, Scalar
 from sluice.contracts.names import check_property_name, fold_name
 from sluice.contracts.odcs import KeyPath, choice, custom_properties, names, show
 from sluice.contracts.patterns import check_pattern, compile_repair_pattern
+from sluice.contracts.physical_types import number_type
 from sluice.contracts.reserved import SOURCE_PROPERTY
+from sluice.contracts.type_options import TIME_PATTERN, supported_options
 from sluice.contracts.value_types import (
-    DECIMAL_PRECISION,
-    DECIMAL_SCALE,
     INT64_MAX,
     INT64_MIN,
     SCALAR_TYPES,
     ValueType,
 )
+from sluice.errors import alternatives
 
-_LOGICAL_TYPES = ("string", "integer", "number", "boolean", "timestamp", "date", "object", "array")
+_LOGICAL_TYPES = ("string", "integer", "number", "boolean", "timestamp", "date", "time", "object", "array")
 _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "string": {"format": "", "minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"},
     "integer": {"minimum": "minimum", "maximum": "maximum"},
@@ -30,8 +31,7 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "array": {"minItems": "min_length", "maxItems": "max_length"},
 }
 """logicalType -> its logicalTypeOptions -> the field of Property that each fills."""
-_DECIMALS = (*(f"{name}({DECIMAL_PRECISION},{DECIMAL_SCALE})" for name in ("DECIMAL", "NUMERIC")), "NUMERIC")
-_FLOATS = ("DOUBLE", "FLOAT64", "FLOAT")
+_CUSTOM = ("aliases", "flatten", "mask", "fromSource", "nullable")
 _REFERENCE = re.compile(r"\w+\.\w+")
 _FILLED_TYPES = ("string", "integer", "date", "timestamp")
 """Types of properties that can be filled from the address of a source."""
@@ -66,18 +66,17 @@ def _property(place: KeyPath, prop: SchemaProperty, *, nested: bool, item: bool 
     if prop.logicalType not in _LOGICAL_TYPES:
         expected = f"expected one of {', '.join(_LOGICAL_TYPES)}"
         place.key("logicalType").fail(f"{expected}, got {show(prop.logicalType)}")
-    known = ("aliases", "flatten", "mask", "fromSource", "nullable")
-    custom = custom_properties(place, prop.customProperties, known)
+    custom = custom_properties(place, prop.customProperties, _CUSTOM)
     custom_place = place.key("customProperties")
-    flatten = custom.get("flatten", False)
+    flatten, nullable = custom.get("flatten", False), custom.get("nullable", True)
     if flatten is not False and (flatten is not True or nested or item or not prop.properties):
         custom_place.key("flatten").fail("expected true, on an object of the event itself")
-    nullable = custom.get("nullable", True)
     if nullable is not True and (nullable is not False or prop.required or item):
         custom_place.key("nullable").fail("expected false, on an optional property")
     value_type = _value_type(place, prop)
+    options = supported_options(place.key("logicalTypeOptions"), prop, value_type)
     _check_structure(place, prop, value_type, nested=nested, item=item)
-    limits = _limits(place.key("logicalTypeOptions"), prop, value_type)
+    limits = _limits(place.key("logicalTypeOptions"), prop, value_type, options)
     members, items = place.key("properties"), place.key("items")
     return Property(
         name=prop.name or "item",
@@ -106,7 +105,7 @@ def _check_structure(
 ) -> None:
     """Refuse keys that do not fit the type, or the place of the property in the event."""
     if prop.physicalName not in (None, prop.name):
-        place.key("physicalName").fail(f"expected {prop.name!r} or nothing, got {prop.physicalName!r}")
+        place.key("physicalName").note(f"is not used by Sluice: the column is called {prop.name}")
     if item and prop.required is False:
         place.key("required").fail("expected true or nothing (arrays hold no nulls), got False")
     if prop.unique and (nested or item or value_type not in SCALAR_TYPES):
@@ -119,18 +118,13 @@ def _check_structure(
 
 
 def _value_type(place: KeyPath, prop: SchemaProperty) -> ValueType:
-    options = prop.logicalTypeOptions or {}
-    if prop.logicalType == "string" and "format" in options:
-        if options["format"] != "uuid":
-            form = place.key("logicalTypeOptions").key("format")
-            form.fail(f"expected uuid, got {show(options['format'])}")
+    if prop.logicalType == "string" and (prop.logicalTypeOptions or {}).get("format") == "uuid":
         return "uuid"
     if prop.logicalType == "number":
-        physical = (prop.physicalType or "DOUBLE").upper().replace(" ", "")
-        if physical not in _DECIMALS + _FLOATS:
-            allowed = ", ".join(_DECIMALS + _FLOATS)
-            place.key("physicalType").fail(f"expected one of {allowed}, got {show(prop.physicalType)}")
-        return "decimal" if physical in _DECIMALS else "float"
+        return number_type(place.key("physicalType"), prop.physicalType)
+    if prop.logicalType == "time":
+        place.key("logicalType").note("time is stored as text")
+        return "string"
     if prop.logicalType == "object" and prop.properties is None:
         return "json"
     return prop.logicalType  # type: ignore[return-value]
@@ -185,14 +179,16 @@ def _from_source(
     return FromSource(pattern=text)
 
 
-def _limits(place: KeyPath, prop: SchemaProperty, value_type: ValueType) -> dict[str, Any]:
+def _limits(
+    place: KeyPath, prop: SchemaProperty, value_type: ValueType, options: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the fields of Property that logicalTypeOptions set."""
     known = _OPTIONS.get(str(prop.logicalType), {}) if value_type != "uuid" else {"format": ""}
-    limits: dict[str, Any] = {}
-    for key, value in (prop.logicalTypeOptions or {}).items():
+    limits: dict[str, Any] = {"pattern": TIME_PATTERN} if prop.logicalType == "time" else {}
+    for key, value in options.items():
         if key not in known:
-            allowed = f"one of {', '.join(known)}" if known else f"no options for {value_type}"
-            place.key(key).fail(f"unknown key; expected {allowed}")
+            expected = alternatives(key, list(known)) if known else f"expected no options for {value_type}"
+            place.key(key).fail(f"unknown key; {expected}")
         if known[key]:
             here = place.key(key)
             limits[known[key]] = (
@@ -254,5 +250,6 @@ def _references(place: KeyPath, prop: SchemaProperty) -> str | None:
         return None
     target = prop.relationships[0].to
     if len(prop.relationships) > 1 or not isinstance(target, str) or not _REFERENCE.fullmatch(target):
-        place.fail("expected one, with `to: table.column`")
+        place.note("are not used by Sluice, but for one alone with `to: table.column`")
+        return None
     return target

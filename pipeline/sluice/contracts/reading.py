@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +19,6 @@ from sluice.contracts.names import (
     is_reserved_column,
 )
 from sluice.contracts.odcs import (
-    API_VERSION,
     KeyPath,
     choice,
     custom_properties,
@@ -46,11 +46,12 @@ _CUSTOM = (
 _MAX_CLUSTER = 4  # BigQuery clusters by at most four columns
 
 
-def load_contracts(path: str) -> dict[str, Contract]:
+def load_contracts(path: str, notes: list[str] | None = None) -> dict[str, Contract]:
     """Read one `.odcs.yaml` file, or every one of a folder (not of folders in it).
 
     Returns:
-        Event type -> contract, in the order of file names.
+        Event type -> contract, in the order of file names. What of the files has no effect, or another one than a
+        reader may think, is added to `notes`.
 
     Raises:
         ContractError: naming file, key path and fix, for the first mistake found.
@@ -64,7 +65,7 @@ def load_contracts(path: str) -> dict[str, Contract]:
     contracts: dict[str, Contract] = {}
     owners: dict[tuple[str, str], KeyPath] = {}
     for file in map(str, files):
-        for index, contract in enumerate(_read(file)):
+        for index, contract in enumerate(_read(KeyPath(file, notes=[] if notes is None else notes))):
             schema = KeyPath(file).key("schema").item(index)
             for key, name, folded in (
                 ("name", contract.event_type, fold_event_type(contract.event_type)),
@@ -92,30 +93,61 @@ def load_contract(path: str, *, internal: bool = False) -> Contract:
 
     An `internal` contract is one of the product's own, and may have a name that is reserved for it.
     """
-    contracts = _read(path, internal=internal)
+    contracts = _read(KeyPath(path), internal=internal)
     if len(contracts) != 1:
         KeyPath(path).key("schema").fail(f"expected one object, got {len(contracts)}")
     return contracts[0]
 
 
-def _read(path: str, *, internal: bool = False) -> list[Contract]:
-    document, root = parse_odcs(path), KeyPath(path)
-    if document.apiVersion != API_VERSION:
-        root.key("apiVersion").fail(f"expected {API_VERSION}, got {show(document.apiVersion)}")
+def _read(root: KeyPath, *, internal: bool = False) -> list[Contract]:
+    document = parse_odcs(root)
     if document.kind != "DataContract":
         root.key("kind").fail(f"expected DataContract, got {show(document.kind)}")
-    for key in ("id", "version", "domain"):
+    for key in ("id", "version"):
         if not getattr(document, key):
             root.key(key).fail("expected a text, got nothing")
-    check_domain(root.key("domain"), str(document.domain))
+    if document.domain is None:
+        document.domain = _folder(root)
+        root.key("domain").note(
+            f"is {document.domain}, as the folder of the file, since the contract names none"
+        )
+    check_domain(root.key("domain"), document.domain)
     if not document.schema_:
-        root.key("schema").fail("expected a list with an event type, got nothing")
+        root.key("schema").note("is empty, so no record has this contract")
     custom = custom_properties(root, document.customProperties, ("consumers",))
     consumers = names(root.key("customProperties").key("consumers"), custom.get("consumers"))
-    return [
-        _contract(root.key("schema").item(index), document, schema, consumers, internal=internal)
-        for index, schema in enumerate(document.schema_)
-    ]
+    contracts = []
+    for index, schema in enumerate(document.schema_ or ()):
+        place = root.key("schema").item(index)
+        if schema.properties is None:
+            place.note("has no properties, so its records are not known")
+        else:
+            contracts.append(_contract(place, document, schema, consumers, internal=internal))
+    return contracts
+
+
+def _folder(root: KeyPath) -> str:
+    """Return the name of the folder of a file, with `_` for what a domain cannot have."""
+    return _NO_DOMAIN.sub("_", Path(root.file).resolve().parent.name).strip("_.") or _DOMAIN
+
+
+_NO_DOMAIN = re.compile(r"[^A-Za-z0-9._-]")
+_DOMAIN = "default"
+
+_TABLES = ("table", "view")
+"""Physical types of an object whose physical name is that of a table; that of a topic, say, is not."""
+
+
+def _table(place: KeyPath, schema: SchemaObject) -> str | None:
+    """Return the name of an object's table."""
+    if schema.physicalName is None:
+        return schema.name
+    if schema.physicalType is not None and schema.physicalType.lower() not in _TABLES:
+        place.key("physicalName").note(
+            f"is that of a {schema.physicalType}, so its table is called {schema.name}, as the event type"
+        )
+        return schema.name
+    return schema.physicalName
 
 
 def _contract(
@@ -127,7 +159,8 @@ def _contract(
     internal: bool,
 ) -> Contract:
     check_event_type(place.key("name"), schema.name, internal=internal)
-    check_table(place.key("physicalName"), schema.physicalName, internal=internal)
+    table = _table(place, schema)
+    check_table(place.key("physicalName"), table, internal=internal)
     custom = custom_properties(place, schema.customProperties, _CUSTOM)
     if not schema.properties:
         place.key("properties").fail("expected a list of properties, got nothing")
@@ -137,7 +170,7 @@ def _contract(
     purpose = document.description.purpose if document.description is not None else None
     return Contract(
         event_type=str(schema.name),
-        table=str(schema.physicalName),
+        table=str(table),
         id=str(document.id),
         version=str(document.version),
         domain=str(document.domain),

@@ -24,8 +24,10 @@ CONTRACT = ".odcs.yaml"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
-def check_files(paths: Iterable[str | Path]) -> list[str]:
+def check_files(paths: Iterable[str | Path], notes: list[str] | None = None) -> list[str]:
     """Return every problem of the contracts, jobs and monitors at `paths`, each as `file: key: expected, got; fix`.
+
+    What of the contracts has no effect, or another one than a reader may think, is added to `notes`.
 
     A path is a contract, a job file, or a folder, of which all `.yaml` files are taken, at any depth.
     Environment variables of jobs need not be set: their names stand in for them.
@@ -45,7 +47,8 @@ def check_files(paths: Iterable[str | Path]) -> list[str]:
     domains: dict[Path, list[Contract]] = {}
     for folder in dict.fromkeys(file.parent for file in contracts):
         domain: list[Contract] = []
-        problems += _check_domain(folder, [file for file in contracts if file.parent == folder], domain)
+        files_of_domain = [file for file in contracts if file.parent == folder]
+        problems += _check_domain(folder, files_of_domain, domain, [] if notes is None else notes)
         domains.setdefault(folder.resolve().parent, []).extend(domain)
     if not problems:
         for project in domains.values():  # one dbt project is made of the domains of one folder
@@ -119,12 +122,14 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _check_domain(folder: Path, files: Iterable[Path], readable: list[Contract]) -> list[str]:
-    """Return the problems of the contracts in a folder, and add those that can be read to `readable`."""
+def _check_domain(
+    folder: Path, files: Iterable[Path], readable: list[Contract], notes: list[str]
+) -> list[str]:
+    """Return the problems of the contracts in a folder; add those that can be read to `readable`, and `notes`."""
     problems: list[str] = []
     for file in files:
         try:
-            contracts = load_contracts(str(file))
+            contracts = load_contracts(str(file), notes)
         except ConfigError as error:
             problems.append(str(error))
             continue
