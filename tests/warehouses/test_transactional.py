@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sluice.errors import WarehouseError
-from sluice.warehouses.sqlite import DIALECT, Connection
-from sluice.warehouses.system_tables import LOAD_LOCK
 from sluice.warehouses.transactional import (
-    CREATE_LOCK_ROW,
     Claim,
     InsertConflictClaim,
     RowLockClaim,
@@ -22,22 +18,8 @@ from sluice.warehouses.transactional import (
 )
 
 from tests.warehouses.backends import BACKENDS
+from tests.warehouses.failing_sqlite import FailingConnection, add_lock, drop_keys, stored
 from tests.warehouses.order_segments import DEAD_LETTER, order, prepared, segment_load
-
-
-class FailingConnection(Connection):
-    """SQLite that can fail at a statement, and answers an INSERT as `RowLockClaim` expects: with its number of rows."""
-
-    fails_at: str | None = None
-
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if self.fails_at is not None and self.fails_at in sql:
-            message = f"failed at {self.fails_at}"
-            raise WarehouseError(message)
-        rows = super().execute(sql, values)
-        if sql.startswith("INSERT") and "NOT EXISTS" in sql:
-            return super().execute("SELECT changes()")
-        return rows
 
 
 @pytest.fixture(params=[InsertConflictClaim, RowLockClaim])
@@ -62,30 +44,12 @@ def connect(claim: Claim, tmp_path: Path) -> Iterator[Open]:
             return FailingConnection(file, opened[-1])
 
         first = open_connection()
-        first.execute(DIALECT.create_system_table_sql(LOAD_LOCK))
-        first.execute(CREATE_LOCK_ROW)
+        add_lock(first)
         if isinstance(claim, RowLockClaim):
-            _drop_keys(first)
+            drop_keys(first)
         yield open_connection
         for connection in opened:
             connection.close()
-
-
-def _drop_keys(connection: FailingConnection) -> None:
-    """Make the tables again without primary keys, since `RowLockClaim` is for warehouses that enforce none."""
-    connection.execute("DROP VIEW event_counts")
-    for table in ("order_events", "_segments", "_refusals", "_event_counts"):
-        connection.execute(f"CREATE TABLE without_key AS SELECT * FROM {table}")
-        connection.execute(f"DROP TABLE {table}")
-        connection.execute(f"ALTER TABLE without_key RENAME TO {table}")
-
-
-def stored(connection: FailingConnection) -> tuple[int, int, list[tuple[int, int]]]:
-    """Return the number of rows, the sum of the counts, and events and row errors of each segment."""
-    ((rows,),) = connection.execute("SELECT count(*) FROM order_events")
-    ((counted,),) = connection.execute("SELECT coalesce(sum(events), 0) FROM _event_counts")
-    segments = connection.execute("SELECT events, refused FROM _segments")
-    return rows, counted, segments
 
 
 def test_segment_is_loaded_once(claim: Claim, connect: Open) -> None:

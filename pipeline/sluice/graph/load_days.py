@@ -18,6 +18,7 @@ from sluice.elements import Acks, LoadRequest, Rejected, Segment, StepCounts, St
 from sluice.eventlog.log import EventLog
 from sluice.graph.load import LoadSegments, outcome_of, with_windows
 from sluice.graph.segment_loader import DAY_LOAD_BYTES, SegmentLoader
+from sluice.warehouses import LoadCost
 
 _DAY = 86_400
 
@@ -35,14 +36,15 @@ def day_of(minute: int) -> int:
     return minute // _DAY
 
 
-LOADS_OF_A_HISTORY = (
-    "the segments of an event type and a day are loaded together: one load, and one change of a partition, for each "
-    f"event type and day of the input, and another one for every {DAY_LOAD_BYTES >> 20} MB of a day beyond the first"
-)
-"""What is said of a run whose input nobody has counted."""
+def describe_history(cost: LoadCost) -> str:
+    """Return which loads a run will use whose input nobody has counted; one line."""
+    return (
+        f"the segments of an event type and a day are loaded together: {cost.one} for each event type and day of the "
+        f"input, and another one for every {DAY_LOAD_BYTES >> 20} MB of a day beyond the first"
+    )
 
 
-def describe_loads(logs: Iterable[EventLog]) -> str:
+def describe_loads(logs: Iterable[EventLog], cost: LoadCost) -> str:
     """Return how many loads the segments of logs are at most, if the warehouse has none of them; one line."""
     segments, days = 0, set()
     for log in logs:
@@ -52,8 +54,8 @@ def describe_loads(logs: Iterable[EventLog]) -> str:
             days.add((event_type, day_of(minute)))
     size = DAY_LOAD_BYTES >> 20
     return (
-        f"{segments:,} segments of {len(days):,} days, counted for each event type: at most {len(days):,} loads, and "
-        f"as many changes of a partition, and another one for every {size} MB of a day beyond the first"
+        f"{segments:,} segments of {len(days):,} days, counted for each event type: at most {len(days):,} {cost.many} "
+        f"and another one for every {size} MB of a day beyond the first"
     )
 
 

@@ -21,7 +21,7 @@ from sluice.graph.windowing import Windowing
 from sluice.retry import RetryPolicy
 from sluice.run_state import RunHandle
 from sluice.validation.age_limits import AgeLimits
-from sluice.warehouses import Coalescing, Warehouse
+from sluice.warehouses import Coalescing, LoadCost, Warehouse
 
 
 @dataclass(frozen=True)
@@ -53,28 +53,30 @@ class RunContext:
         return self.handle if self.in_process else None
 
     @property
-    def coalesces(self) -> bool:
-        """Whether the segments of a day are loaded together: the input ends, and the warehouse limits the loads."""
+    def coalesced_loads(self) -> LoadCost | None:
+        """What one load uses, if the segments of a day are loaded together: the input ends, and the warehouse can."""
         warehouse = self.warehouse
-        return not self.event_windowing.live and isinstance(warehouse, Coalescing) and warehouse.coalesces
+        if self.event_windowing.live or not isinstance(warehouse, Coalescing) or not warehouse.coalesces:
+            return None
+        return warehouse.load_cost
 
     def load_events(self, job: Job) -> beam.PTransform:
         """Return the step that loads the segments of events: LoadRequest -> step counts; `rejected`; `acks`."""
-        if self.coalesces:
+        if self.coalesced_loads is not None:
             return LoadDays(self.event_loader(job), self.clock)
         step = LoadSegments(self.event_loader(job), self.clock, self.counting_handle)
         return beam.ParDo(step).with_outputs(LoadSegments.REJECTED, LoadSegments.ACKS, main="step_counts")
 
     def load_dead_letters(self, job: Job) -> beam.PTransform:
         """Return the step that loads the segments of dead letters: LoadRequest -> step counts; `acks`."""
-        if self.coalesces:
+        if self.coalesced_loads is not None:
             return LoadDays(self.dead_letter_loader(job), self.clock, counts_alone=True)
         step = LoadDeadLetters(self.dead_letter_loader(job), self.counting_handle)
         return beam.ParDo(step).with_outputs(LoadDeadLetters.ACKS, main="step_counts")
 
     def backfill(self, loader: SegmentLoader) -> beam.PTransform:
         """Return the step that loads what the warehouse lacks: Segment -> step counts; `rejected`."""
-        if self.coalesces:
+        if self.coalesced_loads is not None:
             return BackfillDays(loader, self.clock)
         return beam.ParDo(BackfillSegments(loader, self.clock)).with_outputs(
             BackfillSegments.REJECTED, main="step_counts"

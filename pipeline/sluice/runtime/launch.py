@@ -24,7 +24,7 @@ from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.attempts import add_attempts, not_read_again
 from sluice.graph.build import build, build_load
 from sluice.graph.ledger import Report, Submission, agree, check_totals, make_report, open_totals, read_totals
-from sluice.graph.load_days import LOADS_OF_A_HISTORY, describe_loads
+from sluice.graph.load_days import describe_history, describe_loads
 from sluice.graph.outcome import judge, warnings_of
 from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
@@ -136,8 +136,8 @@ def run_job(
         check_source()
         records = pipeline | "Read" >> copy(source)  # Beam binds a transform to the first pipeline
         context = open_context()
-        if context.coalesces:
-            observer.show_plan(job, LOADS_OF_A_HISTORY)
+        if context.coalesced_loads is not None:
+            observer.show_plan(job, describe_history(context.coalesced_loads))
         if isinstance(source, Acknowledging) and not acknowledges_in_process(pipeline.options):
             context = replace(context, acknowledge=source.acknowledge())
         build(records, job, context)
@@ -172,8 +172,9 @@ def load_log(
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
         context = open_context()
-        if context.coalesces:
-            observer.show_plan(job, describe_loads((context.log, context.dead_letters)))
+        if context.coalesced_loads is not None:
+            logs = (context.log, context.dead_letters)
+            observer.show_plan(job, describe_loads(logs, context.coalesced_loads))
         build_load(pipeline, job, context)
         return None
 

@@ -15,7 +15,7 @@ from sluice.warehouses.duckdb import DuckDBConnector
 from sluice.warehouses.postgres import PostgresConnector
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference
-from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.segment_load import LoadCost, SegmentLoad
 from sluice.warehouses.segment_records import RowCounts, SegmentRecords
 from sluice.warehouses.snowflake import SnowflakeConnector
 from sluice.warehouses.sqlite import SQLiteConnector
@@ -28,6 +28,7 @@ __all__ = [
     "Queryable",
     "RowError",
     "RowLimited",
+    "LoadCost",
     "SegmentLoad",
     "Warehouse",
     "open_warehouse",
@@ -143,7 +144,12 @@ class LimitedInTime(Protocol):
 
 @runtime_checkable
 class Coalescing(Protocol):
-    """A warehouse that limits the number of loads, so that jobs that end load the segments of a day together."""
+    """A warehouse that limits loads, or where one costs much: jobs that end load the segments of a day together."""
+
+    @property
+    def load_cost(self) -> LoadCost:
+        """What one load uses, in words."""
+        ...
 
     @property
     def coalesces(self) -> bool:

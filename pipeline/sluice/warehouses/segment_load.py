@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -13,6 +14,13 @@ from sluice.contracts import Contract
 from sluice.elements import Segment
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.timestamps import from_micros
+
+
+class LoadCost(NamedTuple):
+    """What one load uses of the warehouse, in words: of one load, and behind a number of loads."""
+
+    one: str
+    many: str
 
 
 @dataclass(frozen=True, slots=True)

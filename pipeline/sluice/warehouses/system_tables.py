@@ -13,11 +13,12 @@ from functools import cached_property
 import pyarrow as pa
 
 from sluice.arrow.schema import arrow_field
-from sluice.arrow.window_counts import WindowCount
+from sluice.arrow.window_counts import MICROSECONDS, WindowCount
 from sluice.contracts import Contract, Property, ValueType
 from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.warehouses.row_errors import RowError
+from sluice.warehouses.segment_load import SegmentLoad
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,21 @@ def counts_query(total: str, *, quote: Callable[[str], str] = unquoted, dead_let
     return (
         f"SELECT {columns}, {total} AS {quote('events')}\n"
         f"FROM {quote(WINDOW_COUNTS.name)}\n{condition}GROUP BY {columns}"
+    )
+
+
+def segment_rows(loads: Sequence[SegmentLoad]) -> pa.Table:
+    """Return loaded segments as rows of `SEGMENTS`."""
+    segments = [load.segment for load in loads]
+    return _rows(
+        SEGMENTS,
+        [segment.id for segment in segments],
+        [segment.event_type for segment in segments],
+        [segment.path for segment in segments],
+        [segment.minute * MICROSECONDS for segment in segments],
+        [load.events for load in loads],
+        [len(load.row_errors) for load in loads],
+        [load.ingested_at for load in loads],
     )
 
 

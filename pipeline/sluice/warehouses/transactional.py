@@ -183,12 +183,24 @@ def _load(connection: Connection, load: SegmentLoad, claim: Claim) -> list[RowEr
     with connection.transaction():
         claim.before_rows(connection, load)
         loaded = claim.insert_rows(connection, load)
-        row_errors = [(line, reason.replace("\0", "\\0")) for line, reason in loaded.row_errors]
-        if row_errors:
-            connection.append(ROW_ERRORS, row_error_rows(load.segment, row_errors))
-        if loaded.window_counts and load.segment.event_type != DEAD_LETTER:
-            connection.append(WINDOW_COUNTS, window_count_rows(load.segment, loaded.window_counts))
+        (row_errors,) = record(connection, [loaded])
         claim.after_rows(connection, loaded)
+    return row_errors
+
+
+def record(connection: Connection, loads: Sequence[SegmentLoad]) -> list[list[RowError]]:
+    """Store row errors and counts of segments within the transaction; return the row errors as they are stored."""
+    row_errors = [[(line, reason.replace("\0", "\\0")) for line, reason in load.row_errors] for load in loads]
+    pairs = zip(loads, row_errors, strict=True)
+    errors = [row_error_rows(load.segment, rejected) for load, rejected in pairs if rejected]
+    counts = [
+        window_count_rows(load.segment, load.window_counts)
+        for load in loads
+        if load.window_counts and load.segment.event_type != DEAD_LETTER
+    ]
+    for table, rows in ((ROW_ERRORS, errors), (WINDOW_COUNTS, counts)):
+        if rows:
+            connection.append(table, pa.concat_tables(rows))
     return row_errors
 
 

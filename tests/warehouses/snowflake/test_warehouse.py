@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from sluice.contracts import Property
 from sluice.errors import ConfigError, ContractError, WarehouseError
-from sluice.warehouses import open_warehouse
+from sluice.warehouses import Coalescing, SegmentLoad, open_warehouse
 from sluice.warehouses.snowflake.connection import Conflict, SnowflakeConnection, credentials
 from sluice.warehouses.snowflake.tables import create_table_sql
 from sluice.warehouses.snowflake.warehouse import SnowflakeWarehouse
@@ -38,6 +38,7 @@ from tests.warehouses.order_segments import (
     order,
     prepared,
     segment,
+    segment_load,
     segment_rows,
 )
 
@@ -231,6 +232,84 @@ def test_rows_that_snowflake_rejects_are_found_and_the_others_loaded(backend: Ba
     assert state(backend) == (4, 4, 1)
     assert load(warehouse, ORDER, order_segment) == row_errors
     assert segment_rows(backend)[0][4:6] == (4, 3)
+
+
+def day_loads(first: int, last: int) -> list[SegmentLoad]:
+    """Return loads of these segments, each with two rows and a line that is none."""
+    return [
+        segment_load(number, order(0, text="1"), order(11, text="2"), b'{"at":7}')
+        for number in range(first, last)
+    ]
+
+
+def transactions(backend: Backend) -> int:
+    ((loads,),) = backend.query("SELECT loads FROM _load_lock")
+    return int(loads)
+
+
+def coalescing(backend: Backend) -> SnowflakeWarehouse:
+    warehouse = prepared(backend.url)
+    assert isinstance(warehouse, SnowflakeWarehouse)
+    assert isinstance(warehouse, Coalescing)
+    assert warehouse.coalesces
+    return warehouse
+
+
+def test_segments_of_a_day_are_one_transaction(backend: Backend) -> None:
+    warehouse = coalescing(backend)
+    loads = day_loads(1, 101)
+    row_errors = warehouse.load_day(loads)
+    assert [[line for line, _ in errors] for errors in row_errors] == [[2]] * 100
+    assert (state(backend), transactions(backend)) == ((200, 200, 100), 1)
+    assert {row[4:6] for row in segment_rows(backend)} == {(2, 1)}
+    ids = [load.segment.id for load in loads]
+    known = warehouse.row_errors_of_day([*ids, f"{999:032x}"], loads[0].minute.date())
+    assert known == dict(zip(ids, row_errors, strict=True))
+    assert warehouse.load_day(day_loads(90, 103)) == [*row_errors[89:], *row_errors[:2]]
+    assert (state(backend), transactions(backend)) == ((204, 204, 102), 2)
+    assert warehouse.load_day(loads) == row_errors
+    assert transactions(backend) == 2
+
+
+def test_segment_is_the_same_however_many_are_loaded_with_it(backend: Backend) -> None:
+    warehouse = coalescing(backend)
+    load(warehouse, ORDER, EACH)
+    alone = segment_rows(backend), event_counts(backend), backend.query("SELECT * FROM _event_counts")
+    for table in ("order_events", "_segments", "_refusals", "_event_counts"):
+        backend.query(f"DELETE FROM {table}")
+    warehouse.load_day(day_loads(1, 3))
+    backend.query(f"DELETE FROM _segments WHERE segment_id <> '{EACH.id}'")
+    backend.query(f"DELETE FROM _event_counts WHERE segment_id <> '{EACH.id}'")
+    together = segment_rows(backend), event_counts(backend), backend.query("SELECT * FROM _event_counts")
+    assert together == alone
+
+
+def _load_day(url: str, first: int, last: int) -> None:
+    warehouse = open_warehouse(url)
+    assert isinstance(warehouse, SnowflakeWarehouse)
+    warehouse.load_day(day_loads(first, last))
+
+
+def test_workers_with_overlapping_days_load_each_segment_once(backend: Backend) -> None:
+    coalescing(backend)
+    ranges = [(1, 40), (1, 40), (20, 60), (39, 41)]
+    processes = [SPAWN.Process(target=_load_day, args=(backend.url, *each)) for each in ranges]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert state(backend) == (118, 118, 59)
+
+
+def test_row_that_snowflake_rejects_costs_itself_alone(backend: Backend) -> None:
+    warehouse = coalescing(backend)
+    backend.query("DROP TABLE order_events")
+    backend.query(create_table_sql(ORDER).replace('"TEXT" VARCHAR', '"TEXT" NUMBER(9,0)').rstrip(";\n"))
+    faulty = segment_load(5, order(0, text="3"), order(1, text="three"))
+    row_errors = warehouse.load_day([*day_loads(1, 5), faulty, *day_loads(6, 9)])
+    assert [[line for line, _ in errors] for errors in row_errors] == [[2]] * 4 + [[1]] + [[2]] * 3
+    assert (state(backend), transactions(backend)) == ((15, 15, 8), 4)
 
 
 def test_unreachable_server_fails_with_one_line(backend: Backend, environment: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ from sluice.warehouses.bigquery.tables import SYSTEM
 from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference, compare
-from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.segment_load import LoadCost, SegmentLoad
 from sluice.warehouses.segment_records import RowCounts, SegmentRecord, SegmentRecords, day_limits
 from sluice.warehouses.system_tables import COUNTS_VIEW_DESCRIPTION, SEGMENTS
 from sluice.warehouses.timestamps import from_micros
@@ -157,6 +157,13 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             loaded = load.without_rows(rejected)
             SegmentRecorder(self.jobs, self.name).record(loaded)
         return list(loaded.row_errors)
+
+    @property
+    def load_cost(self) -> LoadCost:
+        """A day takes 100,000 load jobs of a project, and 30,000 changes of partitions of a table."""
+        return LoadCost(
+            "one load, and one change of a partition,", "loads, and as many changes of a partition,"
+        )
 
     @property
     def coalesces(self) -> bool:

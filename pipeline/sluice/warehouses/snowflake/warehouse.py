@@ -27,7 +27,7 @@ from sluice.warehouses.connection_cache import ConnectionCache
 from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare
-from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.segment_load import LoadCost, SegmentLoad
 from sluice.warehouses.segment_records import (
     RowCounts,
     SegmentRecords,
@@ -45,6 +45,7 @@ from sluice.warehouses.snowflake.tables import (
     type_from_listing,
 )
 from sluice.warehouses.transactional import CREATE_LOCK_ROW, RowLockClaim, load_segment, read_row_errors
+from sluice.warehouses.transactional_days import load_segments, row_errors_of
 
 CONFLICT_RETRY = RetryPolicy(
     60, errors=(Conflict,), first_pause=0.1, longest_pause=3, log_level=logging.DEBUG
@@ -128,6 +129,30 @@ class SnowflakeWarehouse:
             return load_segment(connection, load, RowLockClaim()) if row_errors is None else row_errors
 
         return self._use(work)
+
+    @property
+    def load_cost(self) -> LoadCost:
+        """One PUT, one COPY INTO and one commit, however many segments they load."""
+        return LoadCost("one load, in one transaction,", "loads, each in one transaction,")
+
+    @property
+    def coalesces(self) -> bool:
+        """Return True: a load takes a dozen round trips, and the warehouse runs, and costs, while they last."""
+        return True
+
+    def row_errors_of_day(self, segment_ids: Sequence[str], day: date) -> Mapping[str, list[RowError]]:
+        """Return the rejected lines of those of the segments, all of a UTC day, that are loaded."""
+        del day
+        return self._use(lambda connection: row_errors_of(connection, segment_ids))
+
+    def load_day(self, loads: Sequence[SegmentLoad]) -> list[list[RowError]]:
+        """Load segments of one contract in one transaction, or in a few if some hold rows that are rejected.
+
+        Raises:
+            WarehouseError: Snowflake cannot be reached or fails; each segment is loaded as a whole, or not at all.
+
+        """
+        return self._use(lambda connection: load_segments(connection, loads))
 
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those of a UTC day, in pages."""
