@@ -104,9 +104,20 @@ def _role(process: Path, session: str) -> str:
 
 
 def _stat(process: Path) -> list[str] | None:
-    """Return state, parent, group, session and so on of a living process."""
+    """Return state, parent, group, session and so on of a living process.
+
+    Of a process that was killed while it wrote, the first thread may be a zombie before the others have ended: until
+    then its files are open, and its locks are held.
+    """
     words = _read(process / "stat").rpartition(")")[2].split()
-    return words if words and words[0] not in "ZX" else None
+    return words if words and (words[0] not in "ZX" or _has_other_threads(process)) else None
+
+
+def _has_other_threads(process: Path) -> bool:
+    try:
+        return len(os.listdir(process / "task")) > 1
+    except OSError:  # the process has ended
+        return False
 
 
 def _read(path: Path) -> str:

@@ -156,12 +156,13 @@ class Replay:
 
     def spilled(self) -> int:
         """Return the bytes that running runs have decoded and spilled."""
-        return sum(_size(path) for path in self.scratch.glob("sluice-run-*/spill/*"))
+        return sum(_size(folder / "spill") for folder in self.scratch.iterdir())
 
 
-def _size(path: Path) -> int:
+def _size(folder: Path) -> int:
+    """Return the bytes of the files of a folder, which may be removed in the meantime."""
     try:
-        return path.stat().st_size
+        return sum(entry.stat().st_size for entry in os.scandir(folder))
     except FileNotFoundError:
         return 0
 

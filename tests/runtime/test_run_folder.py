@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sluice.elements import StepCounts
@@ -14,6 +16,33 @@ COUNTED = StepCounts({("read", ""): 3, ("routed", "a"): 3, ("accepted", "a"): 2}
 @pytest.fixture(autouse=True)
 def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+class Killed(BaseException):
+    """Ends a run where a signal would."""
+
+
+def test_folder_of_a_run_that_was_killed_while_it_removed_another_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abandoned = tmp_path / "sluice-run-1"
+    for name in ("aaa/b", "lock", "spill/1", "totals/1"):
+        (abandoned / name).parent.mkdir(parents=True, exist_ok=True)
+        (abandoned / name).write_bytes(b"x")
+    remove = shutil.rmtree
+
+    def remove_and_die(path: Path, **options: Any) -> None:
+        remove(path, **options)
+        raise Killed
+
+    for _ in range(3):  # in the midst of its folders, each time
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(shutil, "rmtree", remove_and_die)
+            run_folder().__enter__()
+        assert (abandoned / "lock").exists()
+    with run_folder() as folder:
+        assert [path for path in tmp_path.iterdir() if path.name.startswith("sluice-run-")] == [folder]
+    assert list(tmp_path.iterdir()) == []
 
 
 def kept_of(folder: Path, counted: StepCounts | None, total: StepCounts) -> tuple[Path, str]:

@@ -29,6 +29,7 @@ def run_folder() -> Iterator[Path]:
         # OSError: its owner lives, or it is gone just now
         with suppress(OSError), abandoned.open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _empty(abandoned.parent)
             shutil.rmtree(abandoned.parent)
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
         new = Path(name) / f"{_LOCK}.new"
@@ -40,6 +41,17 @@ def run_folder() -> Iterator[Path]:
                 yield Path(name)
             finally:
                 tempfile.tempdir = before
+                with suppress(FileNotFoundError):  # somebody has removed it
+                    _empty(Path(name))
+
+
+def _empty(folder: Path) -> None:
+    """Remove all that a run's folder holds but its lock: a folder without one would never be removed."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != _LOCK:
+            entry.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
