@@ -19,6 +19,7 @@ REPOSITORY_SUITES = {
     "test_docs",
     "test_layers",
     "test_layout",
+    "test_mutation",
     "test_public_api",
     "test_run_state",
     "test_schemas",

@@ -17,6 +17,39 @@ def line(**fields: Any) -> bytes:
 def test_ordinary_line_is_the_same_object() -> None:
     ordinary = line(payload='{"a":1}', attributes={"key": "ž"})
     assert table_line(ordinary, 1000) is ordinary
+    assert table_line(ordinary, len(ordinary)) is ordinary
+    assert table_line(ordinary, None) is ordinary
+
+
+def test_line_whose_row_fits_exactly_is_not_cut() -> None:
+    compact = line(payload="x" * 10_000)
+    spaced = compact.replace(b":", b": ")
+    assert table_line(spaced, len(compact)) == compact
+    assert json.loads(table_line(spaced, len(compact) - 1))["cut"] == ["payload"]
+
+
+def test_line_with_zero_characters_that_is_not_long_is_not_cut() -> None:
+    escaped = json.loads(table_line(line(payload="\0" + "x" * 5_000), 10_000))
+    assert escaped == {"letter_id": "0", "payload": "\\u0000" + "x" * 5_000, "escaped": ["payload"]}
+
+
+def test_long_texts_share_the_room_that_short_ones_leave() -> None:
+    texts = {"payload": "x" * 50_000, "job": "🐎" * 50_000, "event_type": "ž" * 50_000, "code": "y" * 5_000}
+    stored = table_line(line(**texts), 40_000)
+    row = json.loads(stored)
+    assert row["cut"] == ["event_type", "job", "payload"]
+    sizes = {name: len(row[name].encode()) for name in texts}
+    limit = sizes["payload"]  # whose characters have one byte, so that it fills its share
+    assert limit - 4 < sizes["job"] <= limit
+    assert limit - 2 < sizes["event_type"] <= limit
+    assert 40_000 - 4096 < len(stored) <= 40_000
+    for name in row["cut"]:
+        assert row[name] == texts[name][: len(row[name]) - 1] + "…"
+
+
+def test_text_for_which_there_is_no_room_is_its_mark() -> None:
+    stored = json.loads(table_line(line(payload="x" * 5_000, job="ab"), 100))
+    assert stored == {"letter_id": "0", "payload": "…", "job": "…", "cut": ["job", "payload"]}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +69,20 @@ def test_ordinary_line_is_the_same_object() -> None:
             },
         ),
         ({"payload": '{"a":"\\u0000"}'}, {"payload": '{"a":"\\u0000"}'}),
+        (
+            {"attributes": {"\0": "1", "\\u0000": "2", "\\u0000#2": "3", "\\u0000#2#2": "4"}},
+            {
+                "attributes": {"\\u0000": "1", "\\u0000#2": "2", "\\u0000#2#2": "3", "\\u0000#2#2#2": "4"},
+                "escaped": ["attributes"],
+            },
+        ),
+        (
+            {"attributes": {"\0": "1", "\\u0000#2": "2", "\\u0000": "3"}},
+            {
+                "attributes": {"\\u0000": "1", "\\u0000#2": "2", "\\u0000#3": "3"},
+                "escaped": ["attributes"],
+            },
+        ),
         (
             {"attributes": {"\0": "1", "\\u0000": "2"}},
             {"attributes": {"\\u0000": "1", "\\u0000#2": "2"}, "escaped": ["attributes"]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from sluice.eventlog.log import EventLog, SegmentGuard
 from sluice.storage import Names, Store, open_store
 from sluice.storage.local import LocalStore
 
-from tests.eventlog.test_log import FOLDER, MINUTE, ORDER, contents
+from tests.eventlog.test_log import FOLDER, KEYED, MINUTE, ORDER, Recording, content, contents, stored
 
 
 class CountedListings(LocalStore):
@@ -127,3 +128,101 @@ def test_folder_that_the_guard_refused_is_read_again(tmp_path: Path) -> None:
     refused.append(False)
     (tmp_path / FOLDER / "order_2026081314070001.json").write_bytes(b"2\n")
     assert log.append("order", MINUTE, 0, [b"2"]).duplicates == 1
+
+
+def test_type_is_checked_by_showing_its_segments_to_the_guard(tmp_path: Path) -> None:
+    both = {"order": ORDER, "keyed": KEYED}
+    plain = EventLog(open_store(str(tmp_path)), both)
+    for name, line in (("order", b"0001"), ("order", b"0002"), ("keyed", b"0003")):
+        plain.append(name, MINUTE, 0, [line])
+    plain.check_segments("order")  # there is no guard to ask
+    guard = Refusing(b"0002")
+    log = EventLog(open_store(str(tmp_path)), both, guard=guard)
+    log.check_segments("keyed")
+    assert guard.seen == ["0001"]
+    with pytest.raises(StorageError, match="refused"):
+        log.check_segments("order")
+    assert guard.seen == ["0001", "0001", "0002"]
+
+
+def test_guard_travels_with_the_log(tmp_path: Path) -> None:
+    make_log(tmp_path).append("order", MINUTE, 0, [b"1"])
+    copy = pickle.loads(pickle.dumps(make_log(tmp_path, guard=Refusing(b"1"))))
+    with pytest.raises(StorageError, match="refused"):
+        copy.check_segments("order")
+
+
+@pytest.mark.parametrize("shard", [0, 1, 2])
+def test_rival_of_a_shard_moves_its_number_on_by_the_number_of_shards(tmp_path: Path, shard: int) -> None:
+    store = Recording(open_store(str(tmp_path)))
+    rival, log = (EventLog(place, {"order": ORDER}, shards=3) for place in (open_store(str(tmp_path)), store))
+    rival.append("order", MINUTE, (shard + 1) % 3, [b"8"])  # another shard's, and none of its business
+    store.before_create = lambda: rival.append("order", MINUTE, shard, [b"9"])
+    result = log.append("order", MINUTE, shard, [b"1", b"9"])
+    assert store.calls == [
+        "list",
+        f"create order_202608131407{shard + 1:04d}.json",
+        f"read order_202608131407{shard + 1:04d}.json",
+        f"create order_202608131407{shard + 4:04d}.json",
+    ]
+    assert (result.appended, result.duplicates) == (1, 1)
+    assert result.unloaded == (stored(tmp_path, shard + 1, b"9\n"),)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_shards_without_a_gap_are_listed_once(tmp_path: Path, shards: int) -> None:
+    log = EventLog(open_store(str(tmp_path)), {"order": ORDER}, shards)
+    for number in range(3 * shards):
+        log.append("order", MINUTE, number % shards, [b"%d" % number])
+    for shard in range(shards):
+        store = Recording(open_store(str(tmp_path)))
+        result = EventLog(store, {"order": ORDER}, shards).append("order", MINUTE, shard, [])
+        assert store.calls[:2] == ["list", f"read order_202608131407{shard + 1:04d}.json"]
+        assert [segment.path[-9:-5] for segment in result.unloaded] == [
+            f"{shard + 1 + shards * n:04d}" for n in range(3)
+        ]
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_gap_of_a_shard_is_listed_again(tmp_path: Path, shards: int) -> None:
+    log = EventLog(open_store(str(tmp_path)), {"order": ORDER}, shards)
+    for line in (b"1", b"2", b"3"):
+        log.append("order", MINUTE, shards - 1, [line])
+    names = [f"order_202608131407{number * shards:04d}.json" for number in (1, 2, 3)]
+    for incomplete in ([names[2]], [names[1], names[2]], [names[0], names[2]]):
+        store = Recording(open_store(str(tmp_path)))
+        store.listings = [incomplete]
+        EventLog(store, {"order": ORDER}, shards).append("order", MINUTE, shards - 1, [b"1"])
+        assert store.calls == ["list", "list", *(f"read {name}" for name in names)]
+
+
+def test_segments_of_each_type_are_found_by_their_addresses(tmp_path: Path) -> None:
+    both = {"order": ORDER, "keyed": KEYED}
+    log = EventLog(open_store(str(tmp_path)), both)
+    for name in both:
+        log.append(name, MINUTE, 0, [b"0001", b"0002"])
+    paths = list(log.segments())
+    assert [log.locate(path) for path in paths] == [("order", MINUTE), ("keyed", MINUTE)]
+    assert [log.read(path).lines for path in paths] == [[b"0001", b"0002"]] * 2
+    assert list(log.segments("keyed")) == paths[1:]
+    assert log.appended_at(paths[0]).timestamp() == pytest.approx(Path(paths[0]).stat().st_mtime, abs=1e-6)
+    with pytest.raises(StorageError):
+        log.appended_at(paths[0].replace("0001.json", "0009.json"))
+
+
+@pytest.mark.parametrize("fresh_instance", [False, True])
+@pytest.mark.parametrize(
+    ("lines", "conflicting"), [([b"0001 a"], []), ([b"0001 b"], [0]), ([b"0001 a", b"0002", b"0001 b"], [2])]
+)
+def test_line_that_differs_from_the_stored_one_of_its_key_is_reported(
+    tmp_path: Path, fresh_instance: bool, lines: list[bytes], conflicting: list[int]
+) -> None:
+    type_logs = {"keyed": replace(KEYED, compile_content=content)}
+    log = EventLog(open_store(str(tmp_path)), type_logs)
+    log.append("keyed", MINUTE, 0, [b"0001 a"])
+    log = EventLog(open_store(str(tmp_path)), type_logs) if fresh_instance else log
+    result = log.append("keyed", MINUTE, 0, lines)
+    assert [conflict.index for conflict in result.conflicts] == conflicting
+    assert {conflict.segment for conflict in result.conflicts} <= {
+        f"{tmp_path}/keyed/2026/08/13/14/07/keyed_2026081314070001.json"
+    }

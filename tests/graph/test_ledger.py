@@ -1,25 +1,41 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import apache_beam as beam
+import msgspec
 import pytest
+from apache_beam.transforms import trigger
+from apache_beam.transforms.window import GlobalWindows
 from hypothesis import given
 from hypothesis import strategies as st
 from sluice.cli.main import main
 from sluice.elements import RecordBatch, StepCounts, add_step_counts
 from sluice.errors import StorageError
 from sluice.graph.ledger import (
+    LOST_DEAD_LETTERS,
+    REREAD,
+    Figures,
+    ReconcileLedger,
+    Report,
     Submission,
+    agree,
     check_totals,
     count_read,
+    dead_letter_gap,
     make_report,
     open_totals,
     read_report,
+    read_submission,
     read_totals,
+    write_counted,
     write_submission,
     write_totals,
 )
+from sluice.graph.windowing import Windowing
 from sluice.provenance import FileProvenance
 
 GOOD = {
@@ -88,6 +104,120 @@ def test_report_of_an_empty_run_reconciles() -> None:
         0.0,
         None,
     )
+
+
+def report(counts: dict[tuple[str, str], int], seconds: float = 1.0) -> Report:
+    return make_report(StepCounts(counts), job="shop", run_id="r", started=0, seconds=seconds)
+
+
+def test_report_has_the_figures_of_each_type_and_their_sums() -> None:
+    figures = {
+        name: number
+        for number, name in enumerate(
+            ("accepted", "duplicates", "conflicting", "rejected", "loaded", "load_rejected", "backfilled",
+             "segments", "repaired"), 1
+        )
+    }  # fmt: skip
+    counts = {
+        (name, kind): number for name, number in figures.items() for kind in ("order", "user", "dead_letter")
+    }
+    counts |= {("routed", kind): 7 for kind in ("order", "user", "dead_letter", "redelivery", "quarantine")}
+    made = report(counts | {REREAD: 12})
+    expected = Figures(read=7, **figures, reconciled=False)
+    assert made.by_type == {"order": expected, "user": expected}
+    assert {name: getattr(made, name) for name in figures} == {name: 2 * n for name, n in figures.items()}
+    assert (made.read, made.reread, made.restarts, made.dead_letters_rejected) == (0, 12, 0, 6)
+    assert report({("routed", "order"): 0}).by_type == {
+        "order": Figures(**dict.fromkeys(("read", *figures), 0), reconciled=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stated", "rate"),
+    [(2.34567, 2.346, 4.3), (0.5, 0.5, 20.0), (0.0004, 0.0, 25000.0), (0, 0, 0.0), (-1.0, -1.0, 0.0)],
+)
+def test_report_rounds_seconds_to_milliseconds_and_the_rate_to_tenths(
+    seconds: float, stated: float, rate: float
+) -> None:
+    made = report({("read", ""): 10}, seconds)
+    assert (made.seconds, made.records_per_second) == (stated, rate)
+
+
+@pytest.mark.parametrize(
+    ("counts", "gap"),
+    [
+        ({("rejected", "order"): 3}, 3),
+        ({("conflicting", "order"): 3}, 3),
+        ({("load_rejected", "order"): 3}, 3),
+        ({("backfill_rejected", "order"): 3}, 3),
+        (
+            {
+                (figure, "order"): 2
+                for figure in ("rejected", "conflicting", "load_rejected", "backfill_rejected")
+            },
+            8,
+        ),
+        ({(figure, "dead_letter"): 3 for figure in ("rejected", "load_rejected", "backfill_rejected")}, 0),
+        ({("accepted", "order"): 3, ("duplicates", "order"): 4}, 0),
+        (
+            {
+                (figure, name): 1
+                for figure in ("accepted", "duplicates")
+                for name in ("dead_letter", "quarantine")
+            },
+            -4,
+        ),
+        ({("rejected", "order"): 5, ("accepted", "dead_letter"): 2, ("duplicates", "quarantine"): 1}, 2),
+    ],
+)
+def test_gap_is_what_the_dead_letter_log_lacks(counts: dict[tuple[str, str], int], gap: int) -> None:
+    assert dead_letter_gap(Counter(counts)) == gap
+
+
+@pytest.mark.parametrize(("lost", "reconciled"), [(0, False), (1, False), (2, True), (3, False)])
+def test_dead_letters_that_a_runner_lost_are_no_gap(lost: int, reconciled: bool) -> None:
+    counts = {**GOOD, ("accepted", "dead_letter"): 1, LOST_DEAD_LETTERS: lost}
+    assert report(counts).reconciled is reconciled
+
+
+def test_types_that_are_wrong_in_opposite_ways_do_not_reconcile() -> None:
+    counts = {
+        ("read", ""): 4,
+        ("routed", "a"): 3,
+        ("routed", "b"): 1,
+        ("accepted", "a"): 2,
+        ("accepted", "b"): 2,
+    }
+    made = report(counts | {("loaded", "a"): 2, ("loaded", "b"): 2})
+    assert (made.read, made.accepted, made.loaded, made.reconciled) == (4, 4, 4, False)
+
+
+def test_unknown_names_are_in_order_of_their_numbers_and_the_others_last() -> None:
+    names = {"order.b": 2, "order.a": 2, "(others)": 90, "order.c": 7, "user.a": 1}
+    counts = {("unknown_property", name): number for name, number in names.items()}
+    made = report(counts | {("unknown_type", "nothing"): 1, ("unknown_type", '"x"'): 3})
+    assert list(made.unknown_properties.items()) == [
+        ("order.c", 7),
+        ("order.a", 2),
+        ("order.b", 2),
+        ("user.a", 1),
+        ("(others)", 90),
+    ]
+    assert list(made.unknown_types.items()) == [('"x"', 3), ("nothing", 1)]
+
+
+def test_report_of_an_earlier_version_is_read_with_nothing_in_later_figures() -> None:
+    stored = msgspec.to_builtins(report(GOOD))
+    later: dict[str, Any] = {
+        "conflicting": 0,
+        "restarts": 0,
+        "reread": 0,
+        "dead_letters_rejected": 0,
+        "failure": None,
+    }
+    later |= {"unknown_properties": {}, "unknown_types": {}, "warnings": []}
+    earlier = {name: value for name, value in stored.items() if name not in later}
+    assert msgspec.to_builtins(msgspec.convert(earlier, Report)) == earlier | later
 
 
 STEP_COUNTS = st.builds(
@@ -165,4 +295,67 @@ def test_totals_that_are_deleted_while_the_run_lasts_are_an_error(tmp_path: Path
     assert str(caught.value) == (
         f"{url}: expected the totals of this run, got none: the folder was deleted while the run lasted; what was "
         "stored stays valid: run again"
+    )
+
+
+def test_part_is_stored_as_earlier_versions_read_it(tmp_path: Path) -> None:
+    write_totals(StepCounts({("read", ""): 2}, 1.0, None), str(tmp_path), 3)
+    (path,) = tmp_path.iterdir()
+    assert path.read_bytes() == b'[[["read","",2]],1.0,null,3]'
+
+
+@pytest.mark.parametrize(("numbered", "number"), [(True, b"0"), (False, b"null")])
+@pytest.mark.parametrize("live", [False, True])
+def test_ledger_stores_the_sum_of_each_pane(
+    tmp_path: Path, live: bool, numbered: bool, number: bytes
+) -> None:
+    class OnePane(Windowing):
+        def overall(self) -> beam.WindowInto:
+            discarding = trigger.AccumulationMode.DISCARDING
+            fired = trigger.Repeatedly(trigger.AfterCount(1))
+            return beam.WindowInto(GlobalWindows(), trigger=fired, accumulation_mode=discarding)
+
+    counts = [StepCounts({("read", ""): 1}, 1.0, 2.0), StepCounts({("read", ""): 2}, 0.5)]
+    with beam.Pipeline() as pipeline:
+        parts = pipeline | beam.Create(counts, reshuffle=False)
+        parts | ReconcileLedger(str(tmp_path), OnePane(live, 1.0, 0.0), numbered)
+    (path,) = tmp_path.iterdir()
+    # A second attempt of bounded input replaces the first, so its number is always the same.
+    assert path.read_bytes() == b'[[["read","",3]],0.5,2.0,%s]' % (number if live else b"0")
+
+
+@pytest.mark.parametrize("parts", [[], [2.5], [0.25, 1.0, 7.125]])
+def test_report_of_a_submitted_job_lasts_until_its_last_part(tmp_path: Path, parts: list[float]) -> None:
+    started = 1_700_000_000
+    write_submission(str(tmp_path), Submission("shop", "r", started))
+    open_totals(str(tmp_path))
+    write_counted(StepCounts({("read", ""): 50}), str(tmp_path))  # is no part of the totals
+    for seconds in parts:
+        name = f"{started * 10**9 + int(seconds * 10**9):020d}-ab.json"
+        (tmp_path / name).write_bytes(b'[[["read","",2]],null,null,null]')
+    made = read_report(str(tmp_path))
+    assert (made.read, made.seconds) == (2 * len(parts), max(parts, default=0.0))
+
+
+@pytest.mark.parametrize(
+    ("other", "agreed"),
+    [
+        (StepCounts({("read", ""): 2, ("routed", "a"): 1}, 1.0, 2.0), True),
+        (StepCounts({("routed", "a"): 1, ("read", ""): 2, ("loaded", "a"): 0}, 1.0, 2.0), True),
+        (StepCounts({("read", ""): 2, ("routed", "a"): 1, ("unknown_type", "x"): 5}, 1.0, 2.0), True),
+        (StepCounts({("read", ""): 2, ("routed", "a"): 2}, 1.0, 2.0), False),
+        (StepCounts({("read", ""): 2}, 1.0, 2.0), False),
+        (StepCounts({("read", ""): 2, ("routed", "a"): 1}, 1.5, 2.0), False),
+        (StepCounts({("read", ""): 2, ("routed", "a"): 1}, 1.0, None), False),
+    ],
+)
+def test_sums_agree_if_all_but_names_and_zeros_are_equal(other: StepCounts, agreed: bool) -> None:
+    total = StepCounts({("read", ""): 2, ("routed", "a"): 1, ("unknown_property", "a.b"): 3}, 1.0, 2.0)
+    assert (agree(total, other), agree(other, total)) == (agreed, agreed)
+
+
+def test_submission_of_an_earlier_version_is_of_a_bounded_job_that_is_judged(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes(b'{"job":"shop","run_id":"r","started":1.5}')
+    assert read_submission(str(tmp_path)) == Submission(
+        "shop", "r", 1.5, live=False, judged=True, max_rejected=None, dead_letters=""
     )

@@ -225,10 +225,7 @@ class EventLog:
         """Read the segments of the shard that the cache has not seen; raise StorageError if one was deleted."""
         listed = self._listed(folder, log_key.shard)
         last = max(listed, default=0)
-        if (
-            len(listed) < len(range(log_key.shard + 1, last + 1, self.shards))
-            or folder.segments.keys() - listed
-        ):
+        if len(listed) < len(range(log_key.shard + 1, last + 1, self.shards)):
             # A listing is no snapshot: of 2 and 3, created while it runs, it may have 3 alone. A listing that starts
             # now has every number before 3. If it has later numbers, their creation will fail, and they are read then.
             listed = {number for number in self._listed(folder, log_key.shard) if number <= last}

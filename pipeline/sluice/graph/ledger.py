@@ -206,7 +206,7 @@ class ReconcileLedger(beam.PTransform):
 
     url: str
     windowing: Windowing
-    numbered: bool = True
+    numbered: bool
     """Panes have numbers of their own. On Prism two may have the same: it counts on while the first is in work."""
 
     def expand(self, step_counts: beam.PCollection[StepCounts]) -> beam.PCollection[StepCounts]:
