@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.cli.command import Command, Options
-from sluice.cli.output import print_failure, print_line
+from sluice.cli.output import print_failure, print_line, printable
 from sluice.config.options import local_path
 from sluice.errors import ConfigError, SluiceError, quote
 
 if TYPE_CHECKING:
+    from sluice.tooling.alerts import AlertRules
     from sluice.tooling.monitors.run import MonitorRun
 
 NOTHING, FOUND, FAILED = 0, 1, 2
@@ -32,6 +35,7 @@ def _monitor(options: Options, _: list[str]) -> int:
 
 def _run(options: Options) -> int:
     from sluice.clock import system_clock
+    from sluice.tooling.alerts import read_alerts
     from sluice.tooling.monitors.files import as_json, write_files
     from sluice.tooling.monitors.reading import load_monitor
     from sluice.tooling.monitors.run import job_of, open_tables, run_monitor
@@ -41,11 +45,10 @@ def _run(options: Options) -> int:
     as_of = _day(options.as_of)
     monitor = load_monitor(local_path(options.monitor, "FILE"))
     out = None if options.out is None else Path(local_path(options.out, "--out"))
+    rules = read_alerts(monitor.alerts, f"{monitor.path}: alerts")
     job = job_of(monitor, options.warehouse)
     tables = open_tables(monitor, job, options.warehouse)
     run = run_monitor(monitor, tables, as_of, system_clock, job)
-    if isinstance(tables, Queryable):
-        store_results(run, tables, system_clock())
     if out is not None:
         write_files(run, out)
     if options.json:
@@ -54,7 +57,26 @@ def _run(options: Options) -> int:
         _print(run)
     for failure in run.failures:
         print_failure(SluiceError(failure))
+    _send(run, rules, options.state or f"out/monitors/{monitor.name}")
+    if isinstance(tables, Queryable):
+        store_results(run, tables, system_clock())
     return FAILED if run.failures else FOUND if run.findings else NOTHING
+
+
+def _send(run: MonitorRun, rules: AlertRules, state: str) -> None:
+    """Send what was found to the channels of the monitor, and print what became of it."""
+    from sluice.config.urls import Url
+    from sluice.storage import open_store
+    from sluice.tooling.alerts import AlertState, Scope, deliver
+
+    if not rules.channels:
+        return
+    asked = [check.check.name for check in run.checks if not check.failure]
+    scope = Scope(run.monitor.name, asked, last_day=run.as_of)
+    store = open_store(Url(state, where="--state"))
+    for delivery in deliver(run.findings, rules, AlertState(store), scope):
+        with suppress(OSError, ValueError):  # it is sent, whether or not anybody can read that
+            print(printable(f"sluice: {delivery}"), file=sys.stderr)
 
 
 def _print(run: MonitorRun) -> None:
@@ -89,6 +111,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out", metavar="FOLDER", help="where alerts.csv, reconciliation.csv and findings.csv are written"
+    )
+    parser.add_argument(
+        "--state",
+        metavar="URL",
+        help="folder or bucket that remembers what was sent (default: out/monitors/NAME)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print everything that was found as one JSON document"

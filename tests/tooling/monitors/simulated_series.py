@@ -55,7 +55,7 @@ def shapes(rng: random.Random) -> Iterator[Shape]:
         )
 
 
-def simulate(rng: random.Random, shape: Shape) -> Shop:
+def simulate(rng: random.Random, shape: Shape, *, faults: bool = True) -> Shop:
     """Return a shop of 300 days with up to ten faults after the learning days, and up to three before."""
     first = date(2024, 1, 1) + timedelta(days=rng.randrange(366))
     days = [first + timedelta(days=number) for number in range(DAYS)]
@@ -80,7 +80,7 @@ def simulate(rng: random.Random, shape: Shape) -> Shop:
         revenue.append(round(max(count * basket, 0), 2))
     usual_of = {"sales": means, "revenue": [mean * _BASKET for mean in means]}
     shop = Shop(days, {"sales": sales, "revenue": revenue}, usual_of)
-    for number, factor in _faults(rng, factors, days):
+    for number, factor in _faults(rng, factors, days) if faults else ():
         _put(shop, shape, number, factor)
     return shop
 

@@ -181,6 +181,12 @@ def test_learning_days_have_no_verdict(days: int) -> None:
     assert judge_series(dated(list(ordinary(days)))) == []
 
 
+def test_series_begins_when_days_follow_each_other() -> None:
+    strays = [(FIRST - timedelta(days=days), 7.0) for days in (9_000, 4_000, 80)]
+    rows = dated(changed(100, {60: 2.0}))
+    assert judge_series([*strays, *rows]) == judge_series(rows)
+
+
 def test_negative_values_are_low() -> None:
     values = changed(70, {})
     values[60] = -500.0

@@ -54,7 +54,7 @@ MISTAKES = {
     f"{{{BEGIN}, checks: [{{name: f, type: freshness, query: q, max_age: 26}}]}}": "checks[0]: max_age: expected "
     "a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got 26",
     f"{{{BEGIN}, checks: [{{name: r, type: reconcile, query: q, figures: {{rows: {{before: a}}}}}}]}}": "checks[0]: "
-    "figures: rows: expected before and after, and at most explained and tolerance, got {'before': 'a'}",
+    "figures: rows: expected before and after, and at most explained and tolerance, got a mapping",
     f"{{{BEGIN}, checks: [{{name: e, type: error_rate, query: q, at_most: 5}}]}}": "checks[0]: at_most: expected "
     "a share from 0% to 100%, such as 5%, got 5",
     f"{{{BEGIN}, checks: [{{name: e, type: error_rate, query: q, times_average: 1}}]}}": "checks[0]: "

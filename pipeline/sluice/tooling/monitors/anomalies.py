@@ -13,6 +13,7 @@ docs/adr/0100-a-day-is-judged-by-earlier-days.md says how the constants were cho
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -20,6 +21,9 @@ from statistics import median
 
 LEARNING_DAYS = 42
 """Six weeks: each weekday has then been seen six times."""
+
+_LEAST_LEARNED = 7
+"""A series begins with the first day of 42 that have at least so many values."""
 
 WEEK = 7
 _LEVEL_DAYS = 21
@@ -73,6 +77,7 @@ def judge_series(values: Sequence[tuple[date, float]], *, is_count: bool = False
         is_count: values are numbers of things, which vary by chance the more the fewer they are.
 
     """
+    values = _without_strays(values)
     if not values:
         return []
     first = values[0][0]
@@ -86,6 +91,16 @@ def judge_series(values: Sequence[tuple[date, float]], *, is_count: bool = False
         for number, judged in enumerate(verdicts)
         if judged is not None
     ]
+
+
+def _without_strays(values: Sequence[tuple[date, float]]) -> Sequence[tuple[date, float]]:
+    """Leave out first days that hardly any day follows, such as a sale with a mistyped year."""
+    days = [day for day, _ in values]
+    learning = timedelta(days=LEARNING_DAYS)
+    start = 0
+    while start < len(days) and bisect_left(days, days[start] + learning) - start < _LEAST_LEARNED:
+        start += 1
+    return values[start:]
 
 
 _Judged = tuple[str | None, float | None, float, float, float, float]

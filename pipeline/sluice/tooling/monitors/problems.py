@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sluice.config.job import load_job, option_fields
 from sluice.errors import ConfigError
+from sluice.tooling.alerts import read_alerts
 from sluice.tooling.monitors.reading import expand, load_monitor
 from sluice.warehouses import parse_warehouse
 
@@ -20,6 +21,7 @@ def monitor_problems(path: Path) -> list[str]:
         if monitor.warehouse is not None:
             where = f"{path}: warehouse"
             parse_warehouse(expand(monitor, monitor.warehouse, where, needed=False))
+        read_alerts(monitor.alerts, f"{path}: alerts")
         if monitor.job is not None:
             load_job(monitor.job, unused=[field.name for field in option_fields()])
     except ConfigError as error:
