@@ -21,6 +21,9 @@ PYTHON = ROOT / ".venv/bin/python"
 COLLABORATION = ("ingest", "build", "check", "export")
 """Steps of scripts/collaboration, in their order."""
 
+AUDIT = ("ingest", "dbt", "spark", "compare")
+"""Steps of scripts/audit, in their order; `dbt` and `spark` do not need each other."""
+
 SECONDS_TO_END = 30
 """How long a step may take to end after SIGTERM, before it is killed."""
 
@@ -114,6 +117,12 @@ def collaboration(step: str, source: str, warehouse: str, out: str) -> Step:
     return Step(step, [*command, f"--source={source}", f"--warehouse={warehouse}", f"--out={out}"])
 
 
+def audit(step: str, data: str, out: str) -> Step:
+    """Return a step of scripts/audit."""
+    command = [str(PYTHON), "-m", "orchestration.audit.run", f"--only={step}"]
+    return Step(step, [*command, f"--data={data}", f"--out={out}"])
+
+
 def setting(name: str, default: str) -> str:
     """Return what the environment of the scheduler says about a parameter, such as SLUICE_COLLABORATION_SOURCE."""
     return os.environ.get(f"SLUICE_{name}", default)
@@ -126,3 +135,8 @@ def collaboration_settings() -> dict[str, str]:
         "warehouse": setting("COLLABORATION_WAREHOUSE", "duckdb:///out/collaboration/warehouse.duckdb"),
         "out": setting("COLLABORATION_OUT", "out/collaboration/metrics"),
     }
+
+
+def audit_settings() -> dict[str, str]:
+    """Return the parameters of `audit`; by default, the sample."""
+    return {"data": setting("AUDIT_DATA", "examples/audit/data"), "out": setting("AUDIT_OUT", "out/audit")}

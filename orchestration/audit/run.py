@@ -1,7 +1,8 @@
 """usage: scripts/audit --data DIR --out DIR: the file audit, by Sluice and dbt and by PySpark.
 
 Both sides read the daily files in DIR and write the four tables as CSV, to OUT/dbt and OUT/spark. OUT/report.json has
-the ledgers, and whether the tables are equal. OUT/state is what a next run needs.
+the ledgers, and whether the tables are equal. OUT/state is what a next run needs. It also has what a step leaves for
+the later ones, so that each can run by itself (`--only`), in a task of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import duckdb
 from devservers.errors import MissingTool
 from devservers.tools import require_path
 from orchestration.audit.compare import compare_folders, print_differences
+from orchestration.steps import AUDIT
 from spark.audit.export import TABLES, columns_of, write_table
 from spark.audit.names import load_date_of
 
@@ -52,14 +54,28 @@ class Audit:
         # All users of a machine can read its command lines, and an address may have a password.
         address = {WAREHOUSE_VARIABLE: warehouse or f"duckdb:///{self._duckdb}"}
         self._environment = {**(environment or {}), **address}
-        self.seconds: dict[str, float] = {}
 
     def run(self) -> dict[str, Any]:
-        """Run both sides and return the report."""
-        ledgers = self._measure("ingest", self.ingest)
-        self._measure("dbt", self._build)
-        self._export()
-        spark = self._measure("spark", self._run_spark)
+        """Run all steps and return the report."""
+        for step in AUDIT[:-1]:
+            self.run_step(step)
+        return self.compare()
+
+    def run_step(self, step: str) -> None:
+        """Run one of the steps before the comparison; what it did is in the state."""
+        steps = {"ingest": self.ingest, "dbt": self._build, "spark": self._run_spark}
+        print(f"audit: {step} …", file=sys.stderr, flush=True)
+        started = time.monotonic()
+        result = steps[step]()
+        seconds = round(time.monotonic() - started, 3)
+        text = json.dumps({"result": result, "seconds": seconds})
+        self._state_of(step).write_text(text, encoding="utf-8")
+        print(f"audit: {step} took {seconds:.1f} s", file=sys.stderr, flush=True)
+
+    def compare(self) -> dict[str, Any]:
+        """Compare the tables of both sides; return the report of all steps."""
+        done = {step: self._read_state(step) for step in AUDIT[:-1]}
+        ledgers, spark = done["ingest"]["result"], done["spark"]["result"]
         differences = compare_folders(self.out / "spark", self.out / "dbt")
         print_differences(differences, self.out / "spark", self.out / "dbt")
         totals = {name: sum(ledger[name] for ledger in ledgers.values()) for name in FIGURES}
@@ -69,16 +85,19 @@ class Audit:
             "spark": {**_sum_figures(spark), **spark},
             "differences": {table: len(of_table) for table, of_table in differences.items()},
             "equal": not any(differences.values()),
-            "seconds": self.seconds,
+            "seconds": {step: done[step]["seconds"] for step in done},
         }
 
-    def _measure(self, step: str, work: Callable[[], Any]) -> Any:
-        print(f"audit: {step} …", file=sys.stderr, flush=True)
-        started = time.monotonic()
-        result = work()
-        self.seconds[step] = round(time.monotonic() - started, 3)
-        print(f"audit: {step} took {self.seconds[step]:.1f} s", file=sys.stderr, flush=True)
-        return result
+    def _state_of(self, step: str) -> Path:
+        return self.state / f"step_{step}.json"
+
+    def _read_state(self, step: str) -> dict[str, Any]:
+        path = self._state_of(step)
+        if not path.exists():
+            message = f"{path}: expected what the step {step} leaves, got nothing; run that step first"
+            raise AuditError(message)
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return state
 
     def _daily_files(self) -> dict[str, list[str]]:
         """Return the names of the daily files by kind, in order."""
@@ -142,13 +161,14 @@ class Audit:
         return ledger
 
     def _build(self) -> None:
-        """Build the models of the audit."""
+        """Build the models of the audit, and export the four tables."""
         target = self.state / "dbt"
         command: list[str | Path] = [require_path("dbt/bin/dbt"), "--quiet", "--no-use-colors"]
         command += ["--log-level-file=none", "run", "--select", "audit", "--project-dir", "dbt"]
         command += ["--profiles-dir", "dbt", "--target-path", target]
         variables = {"SLUICE_DBT_TARGET": "duckdb", "SLUICE_DUCKDB": str(self._duckdb), "PYTHONPATH": ""}
         self._call("dbt", command, variables)
+        self._export()
 
     def _export(self) -> None:
         with duckdb.connect(str(self._duckdb), read_only=True) as connection:
@@ -200,11 +220,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, help="folder for spark/, dbt/, report.json and state/"
     )
+    parser.add_argument("--only", choices=AUDIT, help="one step alone")
     options = parser.parse_args(arguments)
     if not options.data.is_dir():
         parser.error(f"--data: expected a folder, got {options.data}")
+    audit = Audit(options.data.resolve(), options.out.resolve())
     try:
-        report = Audit(options.data.resolve(), options.out.resolve()).run()
+        if options.only not in (None, AUDIT[-1]):
+            audit.run_step(options.only)
+            sys.exit(0)
+        report = audit.compare() if options.only else audit.run()
     except (AuditError, MissingTool, OSError) as error:
         print(f"audit: {error}", file=sys.stderr)
         sys.exit(2)

@@ -60,10 +60,28 @@ def assert_secret_is_nowhere(secret: str, printed: str, home: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
+def test_audit_dag_compares_both_sides(tmp_path: Path) -> None:
+    for tool in ("dbt/bin/dbt", "spark/bin/python"):
+        require_path(tool)
+    airflow, out = Airflow(tmp_path / "airflow", {}), tmp_path / "out"
+    airflow.call("db", "migrate")
+    printed = airflow.call("dags", "test", "audit", "--conf", json.dumps({"out": str(out)}))
+    assert "spark and dbt are equal; read 1340, rejected 2; report: " in printed
+    report = json.loads((out / "report.json").read_text())
+    assert (report["read"], report["rejected"], report["equal"]) == (1340, 2, True)
+    assert sorted(report["seconds"]) == ["dbt", "ingest", "spark"]
+
+
+@pytest.mark.long
 def test_dags_are_imported_without_errors_and_catch_nothing_up(tmp_path: Path) -> None:
     common = {"catchup": False, "max_active_runs": 1, "retries": [3]}
-    steps = {"ingest": ["build"], "build": ["check"], "check": ["export"], "export": []}
+    collaboration = {"ingest": ["build"], "build": ["check"], "check": ["export"], "export": []}
+    audit = {"ingest": ["dbt", "spark"], "dbt": ["compare"], "spark": ["compare"], "compare": []}
     assert Airflow(tmp_path, {}).dags() == {
         "errors": {},
-        "dags": {"collaboration": {**common, "schedule": "@hourly", "next": steps}},
+        "dags": {
+            "audit": {**common, "schedule": "0 6 * * *", "next": audit},
+            "collaboration": {**common, "schedule": "@hourly", "next": collaboration},
+        },
     }

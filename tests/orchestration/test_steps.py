@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from devservers.waiting import wait_until
-from orchestration.steps import COLLABORATION, Step, StepError, collaboration
+from orchestration.audit.run import main
+from orchestration.steps import AUDIT, COLLABORATION, Step, StepError, audit, collaboration
 
 
 def python(code: str, *arguments: object) -> Step:
@@ -97,6 +98,21 @@ def test_step_of_collaboration_is_its_script_with_only(name: str) -> None:
         "--warehouse=postgresql://me@host:5432/docs?schema=a",
         "--out=out",
     ]
+
+
+@pytest.mark.parametrize("name", AUDIT)
+def test_step_of_the_audit_is_its_script_with_only(name: str) -> None:
+    module = ["-m", "orchestration.audit.run"]
+    assert audit(name, "data", "out").command[1:] == [*module, f"--only={name}", "--data=data", "--out=out"]
+
+
+def test_audit_without_the_step_before_says_which(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--only=compare", f"--data={tmp_path}", f"--out={tmp_path}"])
+    assert end.value.code == 2
+    missing = tmp_path / "state/step_ingest.json"
+    expected = "expected what the step ingest leaves, got nothing; run that step first"
+    assert capsys.readouterr().err == f"audit: {missing}: {expected}\n"
 
 
 @pytest.mark.parametrize(
