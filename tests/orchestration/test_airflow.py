@@ -74,6 +74,7 @@ def test_audit_dag_compares_both_sides(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_dags_are_imported_without_errors_and_catch_nothing_up(tmp_path: Path) -> None:
     common = {"catchup": False, "max_active_runs": 1, "retries": [3]}
     collaboration = {"ingest": ["build"], "build": ["check"], "check": ["export"], "export": []}

@@ -28,8 +28,9 @@ METRICS = {
 def outputs(folder: Path, executed: Path) -> dict[str, list[dict[str, Any]]]:
     """Execute the notebook on the CSV files in a folder; return cell -> outputs."""
     command: list[str | Path] = [require_path("notebook/bin/jupyter"), "nbconvert", "--to=notebook"]
+    command += ["--execute", "--ExecutePreprocessor.startup_timeout=300", f"--output={executed}", NOTEBOOK]
     done = subprocess.run(
-        [*command, "--execute", f"--output={executed}", NOTEBOOK],
+        command,
         env={**os.environ, "SLUICE_COLLABORATION_OUT": str(folder), "IPYTHONDIR": str(executed.parent)},
         capture_output=True,
         text=True,
@@ -56,6 +57,7 @@ def test_notebook_is_stored_without_outputs() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_each_metric_is_shown_as_a_table_and_a_plot(tmp_path: Path) -> None:
     require_path("notebook/bin/jupyter")
     out = tmp_path / "out"
@@ -73,6 +75,7 @@ def test_each_metric_is_shown_as_a_table_and_a_plot(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_notebook_shows_tables_without_rows_and_ids_of_any_kind(tmp_path: Path) -> None:
     headers = {
         "daily_active_users": "activity_date,active_users",
