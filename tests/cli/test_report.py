@@ -60,6 +60,32 @@ def test_saved_report_is_printed(replay: Replay, tmp_path: Path) -> None:
     assert sluice("report", str(tmp_path / "other.json")).err == ""
 
 
+def test_report_is_printed_as_json_and_nothing_else(replay: Replay, tmp_path: Path) -> None:
+    source = history(tmp_path / "in")
+    done = replay.run(source, "--json")
+    assert json.loads(done.out) == replay.report()
+    saved = sluice("report", str(replay.report_file), "--json")
+    assert (saved.code, saved.out, saved.err) == (0, done.out, "")
+    again = replay.run(source, "--json")
+    assert (json.loads(again.out)["accepted"], json.loads(again.out)["duplicates"]) == (0, 600)
+    loaded = replay.run(source, "--json", command="load")
+    assert json.loads(loaded.out)["backfilled"] == 0
+
+
+def test_report_of_a_run_that_failed_is_printed_as_json(replay: Replay, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"no json \x9b[31m\n")
+    done = replay.run(tmp_path / "in", "--json", code=1)
+    assert (json.loads(done.out)["rejected"], done.out.isascii()) == (1, True)
+
+
+def test_quiet_run_prints_nothing_and_fails_with_one_line(replay: Replay, tmp_path: Path) -> None:
+    assert replay.run(history(tmp_path / "in"), "--quiet").out == ""
+    assert replay.report()["accepted"] == 600
+    (tmp_path / "bad").write_bytes(b"{\n")
+    done = replay.run(tmp_path / "bad", "--quiet", code=1)
+    assert (done.out, done.err.startswith("sluice: ")) == ("", True)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -40,10 +40,11 @@ _WIDTH = 110
 
 
 class ConsoleObserver:
-    """Shows a run on standard error while it lasts."""
+    """Shows a run on standard error while it lasts; if it is `quiet`, nothing of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         """Begin with no run."""
+        self._quiet = quiet
         self._run: RunState | None = None
 
     def is_draining(self) -> bool:
@@ -52,18 +53,20 @@ class ConsoleObserver:
 
     def show_plan(self, job: Job, plan: str) -> None:
         """Print a line."""
+        if self._quiet:
+            return
         Console(stderr=True).print(plain(f"{job.name}: {plan}"), soft_wrap=True)
 
     def watch_batch(
         self, job: Job, size: int | None, progress: Progress | None
     ) -> AbstractContextManager[None]:
         """Show a progress bar."""
-        return progress_bar(f"sluice {job.name}", size, progress)
+        return nullcontext() if self._quiet else progress_bar(f"sluice {job.name}", size, progress)
 
     def watch_streaming(self, job: Job, run: RunState, clock: Clock) -> AbstractContextManager[None]:
         """Show a status line."""
         self._run = run
-        return live_status(f"sluice {job.name}", run, clock)
+        return nullcontext() if self._quiet else live_status(f"sluice {job.name}", run, clock)
 
 
 @contextmanager

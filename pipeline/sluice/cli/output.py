@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import re
@@ -12,6 +13,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
+
+import msgspec
 
 from sluice.errors import OutputError, SluiceError, quote
 
@@ -39,6 +42,16 @@ def print_line(text: str) -> None:
 
     """
     print(printable(text))
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on standard output, in ASCII, so that no character of data reaches a terminal as it is.
+
+    Raises:
+        OutputError: standard output is closed or full.
+
+    """
+    print(json.dumps(msgspec.to_builtins(value), indent=2))
 
 
 def print_failure(error: BaseException) -> None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from sluice.cli.command import Command, Options
+from sluice.cli.output import print_json
 from sluice.cli.report_file import read_report_file
 from sluice.errors import UnreconciledError
 
@@ -20,7 +21,10 @@ def _report(options: Options, _: list[str]) -> int:
         report = judge_submitted(read_report(place), read_submission(place))
     else:
         report = read_report_file(Path(place))
-    print_report(report)
+    if options.json:
+        print_json(report)
+    else:
+        print_report(report)
     return 0 if report.reconciled and report.failure is None else UnreconciledError.exit_code
 
 
@@ -28,6 +32,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "report", metavar="FILE", help="report file, in JSON, or the totals folder of a submitted job"
     )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
 
 
 REPORT = Command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sluice.cli.command import Command, Options
 from sluice.cli.job_options import add_job_options, read_job
-from sluice.cli.output import print_line
+from sluice.cli.output import print_json, print_line
 from sluice.cli.report_file import prepare_report_file, write_report_file
 from sluice.config.job import Job, with_contract
 from sluice.config.options import local_path
@@ -29,7 +29,7 @@ def _run(options: Options, beam_options: list[str]) -> int:
     job = _read_job(options, beam_options)
     address = options.metrics_port
     metrics = None if address is None else parse_listen_address(address, "--metrics-port", os.environ)
-    observer = ConsoleObserver()
+    observer = ConsoleObserver(quiet=options.quiet)
     with signals_ignored_after(observer.is_draining):
         outcome = run_job(job, beam_options, metrics=metrics, observer=observer)
         return _finish(outcome, job, options)
@@ -40,7 +40,7 @@ def _load(options: Options, beam_options: list[str]) -> int:
     from sluice.runtime.launch import load_log
 
     job = _read_job(options, beam_options)
-    return _finish(load_log(job, beam_options, observer=ConsoleObserver()), job, options)
+    return _finish(load_log(job, beam_options, observer=ConsoleObserver(quiet=options.quiet)), job, options)
 
 
 def _redeliver(options: Options, beam_options: list[str]) -> int:
@@ -56,10 +56,11 @@ def _redeliver(options: Options, beam_options: list[str]) -> int:
     selection = read_selection(options.where, options.since, system_clock())
     source = DeadLetterSource(job.dead_letters, selection, job.quarantine)
     plan = plan_redelivery(source)
-    print_plan(plan, job, source.url)
+    if options.dry_run or not (options.quiet or options.json):
+        print_plan(plan, job, source.url)
     if options.dry_run or not plan.open:
         return 0
-    outcome = redeliver_dead_letters(job, source, beam_options, observer=ConsoleObserver())
+    outcome = redeliver_dead_letters(job, source, beam_options, observer=ConsoleObserver(quiet=options.quiet))
     return _finish(outcome, job, options)
 
 
@@ -88,14 +89,14 @@ def _finish(outcome: Report | Submitted, job: Job, options: Options) -> int:
     from sluice.runtime.submit import Submitted
 
     if isinstance(outcome, Submitted):
-        name = f" as {outcome.job_id}" if outcome.job_id else ""
-        print_line(
-            f"{job.name}: submitted to {outcome.runner}{name}; its figures: sluice report {outcome.totals}"
-        )
+        _print_submitted(outcome, job, options)
         return 0
     if options.report is not None:
         write_report_file(outcome, Path(options.report))
-    print_report(outcome, job)
+    if options.json:
+        print_json(outcome)
+    elif not options.quiet:
+        print_report(outcome, job)
     if not outcome.reconciled:
         message = f"{job.name}: the run ended, but its counts do not reconcile; see the report"
         raise UnreconciledError(message)
@@ -105,9 +106,26 @@ def _finish(outcome: Report | Submitted, job: Job, options: Options) -> int:
     return 0
 
 
+def _print_submitted(submitted: Submitted, job: Job, options: Options) -> None:
+    if options.json:
+        print_json(submitted)
+    elif not options.quiet:
+        name = f" as {submitted.job_id}" if submitted.job_id else ""
+        figures = f"its figures: sluice report {submitted.totals}"
+        print_line(f"{job.name}: submitted to {submitted.runner}{name}; {figures}")
+
+
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_job_options(parser)
     parser.add_argument("--report", metavar="FILE", help="write the run report here, in JSON")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the run report on standard output as JSON, and nothing else there",
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="print no progress and no report, but warnings and errors alone"
+    )
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
