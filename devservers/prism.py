@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from sluice.runtime.prism import prism
-from sluice.runtime.process_settings import bundles_are_processed
+from sluice.runtime.process_settings import bundles_are_processed, stream_readers
 
 from devservers.tools import require_program
 from devservers.waiting import wait_until
-
-_WORKER_THREADS = ("run_worker_", "read_grpc_client_inputs", "read_state")
-"""How the names of Beam's threads begin that read the streams of Prism: its instructions, its data and its state."""
 
 _END_SECONDS = 60.0
 """For the worker threads of a job that has ended to end as well."""
@@ -45,17 +41,11 @@ def start() -> Iterator[PrismServer]:
         ConditionTimeout: threads that work for Prism do not end.
 
     """
-    before = set(threading.enumerate())
+    before = set(stream_readers())
     with prism(PipelineOptions([f"--prism_location={require_program('prism')}"])) as running:
         yield PrismServer(running.endpoint)
         wait_until(
-            lambda: not _worker_threads(before) and not bundles_are_processed(),
+            lambda: before.issuperset(stream_readers()) and not bundles_are_processed(),
             "the threads that work for Prism have ended",
             _END_SECONDS,
         )
-
-
-def _worker_threads(before: set[threading.Thread]) -> list[str]:
-    """Return the names of the threads that work for a runner, apart from those of `before`."""
-    names = [thread.name for thread in threading.enumerate() if thread not in before]
-    return [name for name in names if name.startswith(_WORKER_THREADS)]

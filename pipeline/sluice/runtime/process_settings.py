@@ -81,7 +81,10 @@ def rare_collections() -> Iterator[None]:
 
 @contextmanager
 def broken_connections_ignored() -> Iterator[None]:
-    """Print no traceback of a thread of Beam's whose gRPC connection breaks: the run reports why it broke."""
+    """Print no traceback of a thread of Beam's whose gRPC connection breaks: the run reports why it broke.
+
+    If such a thread has not noticed when the context ends, that holds for good.
+    """
     before = threading.excepthook
 
     def hook(failed: threading.ExceptHookArgs) -> None:
@@ -92,7 +95,17 @@ def broken_connections_ignored() -> Iterator[None]:
     try:
         yield
     finally:
-        threading.excepthook = before
+        if not stream_readers():
+            threading.excepthook = before
+
+
+_STREAM_READERS = ("run_worker_", "read_grpc_client_inputs", "read_state")
+"""How the names of Beam's threads begin that read what a runner sends: its instructions, its data and its state."""
+
+
+def stream_readers() -> list[threading.Thread]:
+    """Return the threads of workers in this process that read the streams of a runner, until it ends them."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith(_STREAM_READERS)]
 
 
 @contextmanager

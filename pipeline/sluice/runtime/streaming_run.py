@@ -22,7 +22,7 @@ from sluice.graph.attempts import Attempt
 from sluice.retry import wait_until
 from sluice.run_state import RunHandle, RunState
 from sluice.runtime.prism import RUNNER, Prism
-from sluice.runtime.process_settings import bundles_are_processed
+from sluice.runtime.process_settings import bundles_are_processed, stream_readers
 from sluice.runtime.runners import runner_errors, streaming_runner
 from sluice.runtime.worker_errors import worker_errors
 
@@ -46,7 +46,8 @@ _NOTICE_SECONDS = 2.0
 """For Beam's calls to find out by themselves that Prism has ended."""
 
 _QUIET_SECONDS = 2.0
-"""For the bundles of a graph whose Prism has ended to end. Some wait for a store or a warehouse, and go on."""
+"""For the bundles of a graph whose Prism has ended to end, and the threads that read its streams. Some bundles wait for
+a store or a warehouse, and go on."""
 
 BuildGraph = Callable[[beam.Pipeline, RunHandle, str], None]
 """Builds a graph: the pipeline, the handle of its own state, and where it writes its totals."""
@@ -112,7 +113,7 @@ class RunningGraph:
             return
         self._closed = True
         self._contexts.close()
-        wait_until(lambda: not bundles_are_processed(), _QUIET_SECONDS, 0.05)
+        wait_until(lambda: not bundles_are_processed() and not stream_readers(), _QUIET_SECONDS, 0.05)
         self.state.resources.close()
 
     def counted(self) -> Attempt:

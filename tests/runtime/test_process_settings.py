@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from grpc import RpcError
+from sluice.runtime.process_settings import broken_connections_ignored, stream_readers
+
+
+class Broken(RpcError):
+    """A connection that a runner that ended has broken."""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("name", ["read_state", "read_grpc_client_inputs", "run_worker_job-001_go"])
+def test_connection_that_breaks_after_the_run_prints_no_traceback(
+    name: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    noticed = threading.Event()
+
+    def read() -> None:
+        noticed.wait()
+        raise Broken
+
+    reader = threading.Thread(target=read, name=name)
+    with broken_connections_ignored():
+        reader.start()
+        assert stream_readers() == [reader]
+    noticed.set()
+    reader.join()
+    assert capfd.readouterr().err == ""
+
+
+def test_hook_of_threads_is_as_before_once_all_connections_are_closed() -> None:
+    before = threading.excepthook
+    with broken_connections_ignored():
+        assert threading.excepthook is not before
+    assert threading.excepthook is before
