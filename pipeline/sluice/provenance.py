@@ -48,6 +48,8 @@ class Origin:
     attributes: Mapping[str, str] = field(default_factory=dict)
     redelivery: RedeliveryOrigin | None = None
     timed: bool = True
+    place: int = 0
+    """The number of records before it in one reading of a source without offsets, such as an API; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,8 @@ class MessageProvenance:
     position: int = 0
     untimed: frozenset[int] = frozenset()
     """Indexes of the records whose source gave no time that can be stored."""
+    in_places: bool = False
+    """The source is read in an order that means something, and `position` counts the records before the batch."""
 
     @property
     def export_time(self) -> float:
@@ -177,6 +181,7 @@ class MessageProvenance:
             message_id=self.message_ids[index],
             attributes=self.attributes[index] if self.attributes is not None else {},
             timed=index not in self.untimed,
+            place=self.position + index if self.in_places else 0,
         )
 
 

@@ -53,10 +53,11 @@ def test_source_is_the_last_member(record: bytes, line: bytes) -> None:
         ),
         (Origin("kafka://b/t", ARRIVAL, partition=3, offset=9), Source("kafka://b/t/3", ARRIVED_AT, 9)),
         (Origin("pubsub://s", ARRIVAL, message_id="m"), Source("pubsub://s", ARRIVED_AT, 0)),
+        (Origin("https://a/b", ARRIVAL, message_id="m", place=7), Source("https://a/b", ARRIVED_AT, 7)),
         (Origin("a", ARRIVAL, offset=1, timed=False), Source("a", datetime(1970, 1, 1, tzinfo=UTC), 1)),
         (Origin(',"position":1', ARRIVAL, offset=2), Source(',"position":1', ARRIVED_AT, 2)),
     ],
-    ids=["file", "escapes", "partition", "message", "untimed", "position"],
+    ids=["file", "escapes", "partition", "message", "place", "untimed", "position"],
 )
 def test_source_of_any_record_is_read_back(record: bytes, origin: Origin, source: Source) -> None:
     line = with_source(record, origin)

@@ -75,6 +75,8 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     run_started_at: datetime | None = None
     layout: StoredDialect | None = None
     protected: list[str] | None = None
+    untimed: bool = False
+    place: int = 0
 
     @property
     def record(self) -> bytes:
@@ -145,6 +147,8 @@ def make_dead_letter(
         run_started_at=None if first.run_started is None else _utc(first.run_started),
         layout=_stored_dialect(dialect),
         protected=sorted(map(_encodable, rejected.masked)) or None,
+        untimed=not origin.timed,
+        place=origin.place,
     )
 
 

@@ -192,6 +192,8 @@ def _origin(opened: OpenDeadLetter, run_started: float | None) -> Origin:
         line=source.line,
         message_id=source.message_id,
         attributes=dead_letter.attributes or {},
+        timed=not dead_letter.untimed,
+        place=dead_letter.place,
         redelivery=RedeliveryOrigin(
             dead_letter.letter_id, opened.attempt, dead_letter.time, run_started, opened.quarantined
         ),

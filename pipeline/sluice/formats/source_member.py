@@ -24,7 +24,7 @@ _POSITION = b',"position":'
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where a stored event came from; `position` is an offset in the file or partition, 0 for other sources."""
+    """Where a stored event came from; `position` is an offset in the file or partition, or a place."""
 
     uri: str
     arrived_at: datetime
@@ -46,7 +46,7 @@ def with_source(line: bytes, origin: Origin) -> bytes:
         body,
         comma,
         _export(uri, origin.arrival if origin.timed else 0.0),
-        origin.offset or 0,
+        origin.place if origin.offset is None else origin.offset,
     )
 
 

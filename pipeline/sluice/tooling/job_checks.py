@@ -9,6 +9,7 @@ from sluice.config.job import Job
 from sluice.contracts import Contract
 from sluice.errors import ConfigError, quote
 from sluice.sources import parse_source
+from sluice.sources.http_api.connector import HttpConnector
 from sluice.tooling.own_outputs import find_own_output
 from sluice.tooling.tables import contracts_of
 from sluice.validation.decoder import compile_decoder
@@ -89,6 +90,21 @@ def _source_problems(job: Job) -> Iterator[str]:
             f"{job.source.where or job.path}: expected records that the job does not write itself, got "
             f"{job.source}, which holds {own}; name another source, or write elsewhere"
         )
+    if isinstance(parse_source(job.source), HttpConnector):
+        yield from _delivery_problems(job)
+
+
+def _delivery_problems(job: Job) -> Iterator[str]:
+    """Yield a problem for each contract whose key is where a record was delivered, of a source that does not say it.
+
+    Pages of an API shift and repeat, so that a record has no place of its own: equal records could not be told apart.
+    """
+    for contract in job.contracts.values():
+        if contract.identity == "delivery":
+            yield (
+                f"{contract.path}: {contract.event_type}: identity: expected content, properties or export, since the "
+                f"records of {job.source} have no place of their own, got delivery"
+            )
 
 
 def _event_time_problems(job: Job) -> Iterator[str]:

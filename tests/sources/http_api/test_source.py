@@ -132,6 +132,29 @@ def test_stored_pages_are_not_requested_again(tmp_path: Path) -> None:
             read(f"{server.url}?limit=1#keep={tmp_path}/pages")
 
 
+def test_records_have_their_place_in_the_reading_and_the_same_id_in_each(tmp_path: Path) -> None:
+    def answer(request: HttpRequest) -> HttpResponse:
+        pages = [["a", "b"], [], ["a"], ["c", "d", "a"]]
+        at = int(request.query.get("cursor", 0))
+        following = at + 1 if at + 1 < len(pages) else None
+        return ok({"data": [{"user_id": user} for user in pages[at]], "next_cursor": following})
+
+    with serve(answer) as server:
+        readings = [
+            [
+                (json.loads(record)["user_id"], batch.origin(index))
+                for batch in read(server.url)
+                for index, record in enumerate(batch.records)
+            ]
+            for _ in range(2)
+        ]
+    assert [(user, origin.place) for user, origin in readings[0]] == list(
+        zip("abacda", range(6), strict=True)
+    )
+    assert readings[0] == readings[1]
+    assert len({origin.message_id for _, origin in readings[0]}) == 4
+
+
 def test_second_run_over_an_api_adds_nothing(tmp_path: Path) -> None:
     bad = {"user_id": None, "timestamp": "2025-01-10T10:00:00Z", "event_type": "view"}
 

@@ -105,7 +105,7 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
     history = History(api.rules, url)
     with ApiClient(url, api.rules, token, api.limits, sleep) as client:
         following: str | None = url
-        number = 0
+        number = place = 0
         while following is not None:
             stored = cache.read(number) if cache is not None else None
             is_new = stored is None
@@ -119,7 +119,8 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
             following = history.next_url()
             if cache is not None and is_new and (records or following is not None):
                 cache.add(stored)
-            yield from _batches(api, stored.page, records, stored.arrival)
+            yield from _batches(api, stored.page, records, stored.arrival, place)
+            place += len(records)
             if cache is not None and cache.is_last(number) and _has_grown(client, history, stored.page):
                 following = stored.page.url
                 history.forget_last()
@@ -147,7 +148,10 @@ def _first_url(api: Api) -> str:
     return with_param(url, param, str(rules.first_page))
 
 
-def _batches(api: Api, page: Page, records: Sequence[bytes], arrival: float) -> Iterator[RecordBatch]:
+def _batches(
+    api: Api, page: Page, records: Sequence[bytes], arrival: float, place: int
+) -> Iterator[RecordBatch]:
+    """Yield the records of a page, behind the `place` records of the pages before it."""
     for at in range(0, len(records), _BATCH_RECORDS):
         part = records[at : at + _BATCH_RECORDS]
         provenance = MessageProvenance(
@@ -156,6 +160,8 @@ def _batches(api: Api, page: Page, records: Sequence[bytes], arrival: float) -> 
             message_ids=[xxhash.xxh3_128_hexdigest(record) for record in part],
             arrivals=[arrival] * len(part),
             attributes=[{"page": api.rules.shown(page.url)}] * len(part),
+            position=place + at,
+            in_places=True,
         )
         yield RecordBatch(part, provenance)
 
