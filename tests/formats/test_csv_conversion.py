@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from sluice.contracts import load_contract
+import yaml
+from sluice.contracts import Contract, load_contract
+from sluice.elements import Violation
 from sluice.formats.csv_conversion import RowConverter
 from sluice.provenance import CsvDialect
 
@@ -167,7 +169,7 @@ def test_column_is_found_by_any_of_its_names() -> None:
     ]
     assert convert(b"7", header=("customer_id",)) == [{"user_id": "7"}]
     assert convert(b"1,2", header=("sale_id", "Sale_Id")) == [
-        ("not_csv", "a header that names each column once", "Sale_Id several times")
+        ("not_csv", "a header with one column for each property", "sale_id, Sale_Id for sale_id")
     ]
 
 
@@ -176,6 +178,85 @@ def test_columns_outside_the_contract_may_share_a_name() -> None:
     assert convert(b"1,2,3,4,5,6", header=header) == [
         {"note": "1", "sale_id": "2", "note_3": "3", "note_2": "4", "Note": "5", "note_4": "6"}
     ]
+
+
+@pytest.mark.parametrize(
+    ("properties", "header", "line"),
+    [
+        # A property of a column's own name comes before one whose name is only similar.
+        (("a b", "a-b", "a_b"), ("a b", "a-b", "a_b"), {"a b": "0", "a-b": "1", "a_b": "2"}),
+        (("a b", "a-b", "a_b"), ("a_b", "A B", " A-b "), {"a_b": "0", "a b": "1", "a-b": "2"}),
+        (("a b", "a-b", "a_b"), ("a-b",), {"a-b": "0"}),
+        (("a_b",), ("a b",), {"a_b": "0"}),
+        (("a_b",), ("A  -b",), {"a_b": "0"}),
+        (("a b", "a-b"), ("a_b",), {"a_b": "0"}),  # it may be either, so it is neither
+        (("other", "a_b"), ("a b", "a_b"), {"other": "0", "a_b": "1"}),  # `a b` is an alias of `other`
+        (("other", "a_b"), ("a b",), {"other": "0"}),
+        (("\u00e9t\u00e9",), ("E\u0301te\u0301",), {"\u00e9t\u00e9": "0"}),  # accents as of a Mac
+        ((), ("a b", "a-b", "a_b", "A_B"), {"a b": "0", "a-b": "1", "a_b": "2", "A_B": "3"}),
+        ((), ("column_1", "x", "column_1"), {"column_1": "0", "x": "1", "column_1_2": "2"}),
+        (("a_b",), ("a b", "a-b", "a_b"), "a b, a-b, a_b for a_b"),
+        (("a_b",), ("a_b", "x", "a_b"), "a_b, a_b for a_b"),
+        (("a_b",), ("A_b", "a_B"), "A_b, a_B for a_b"),
+        (("\u00e9",), ("\u00e9", "e\u0301"), "\u00e9, e\u0301 for \u00e9"),
+        (("a_b",), ("a_b",) * 7, "a_b, a_b, a_b, a_b, a_b, … for a_b"),
+    ],
+)
+def test_columns_with_similar_names_are_kept_apart_or_rejected(
+    properties: tuple[str, ...],
+    header: tuple[str, ...],
+    line: str | dict[str, str],
+    routed: bool,
+    tmp_path: Path,
+) -> None:
+    contracts = {"sale": contract_of(properties, tmp_path), **({"log": LOG} if routed else {})}
+    columns, row = ((*header, "Event Type"), ["sale"]) if routed else (header, [])
+    converter = RowConverter(CsvDialect(columns, ",", ""), contracts, "event_type")
+    [text], broken = converter.convert([",".join((*map(str, range(len(header))), *row)).encode()])
+    if isinstance(line, str):
+        assert broken == {0: Violation("not_csv", "", "a header with one column for each property", line)}
+        assert text == b""
+    else:
+        assert not broken
+        assert json.loads(text) == {**line, **({"Event Type": "sale"} if routed else {})}
+
+
+@pytest.fixture(params=[False, True], ids=["one contract", "routed"])
+def routed(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def contract_of(properties: tuple[str, ...], folder: Path) -> Contract:
+    """Return the contract of sales with these properties, all strings, beside its event time."""
+    document = yaml.safe_load((SCHEMAS / "sale.odcs.yaml").read_text("utf-8"))
+    schema = document["schema"][0]
+    schema["customProperties"] = [{"property": "eventTime", "value": "time"}]
+    schema["properties"] = [{"name": "time", "logicalType": "timestamp", "required": True}]
+    for name in properties:
+        aliases = [{"property": "aliases", "value": ["a b"]}] if name == "other" else []
+        schema["properties"].append({"name": name, "logicalType": "string", "customProperties": aliases})
+    path = folder / "sale.odcs.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return load_contract(str(path))
+
+
+@pytest.mark.parametrize(
+    ("header", "route"),
+    [
+        (("event_type",), 0),
+        (("Event Type", "x"), 0),
+        (("x", "EVENT-TYPE"), 1),
+        (("event type", "event_type"), 1),
+        (("event type", "event-type"), None),
+        (("event_type", "event_type"), None),
+        (("x",), None),
+    ],
+)
+def test_row_is_routed_by_the_only_column_that_may_be_meant(
+    header: tuple[str, ...], route: int | None
+) -> None:
+    converter = RowConverter(CsvDialect(header, ",", ""), {"sale": SALE, "log": LOG}, "event_type")
+    assert converter._route == route
 
 
 def test_columns_of_an_object_are_nested() -> None:
@@ -187,7 +268,7 @@ def test_columns_of_an_object_are_nested() -> None:
     )
     clash = CsvDialect(("metadata", "device"), ",", "")
     _, broken = RowConverter(clash, {"customer_log": LOG}, None).convert([b"{},x"])
-    assert broken[0].got == "metadata several times"
+    assert broken[0].got == "metadata, device for metadata"
 
 
 def test_row_is_converted_by_the_contract_that_it_is_routed_to() -> None:

@@ -8,15 +8,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
-from sluice.contracts import Contract
+from sluice.contracts import Contract, Path
 from sluice.elements import Violation
 from sluice.formats.csv_dialect import WINDOWS, count_characters
 from sluice.formats.csv_rows import MAX_ROW_BYTES
-from sluice.formats.text_coercion import Columns, nested
+from sluice.formats.text_coercion import Columns, fold_column, nested
 from sluice.provenance import CsvDialect
 
 _MIN_HALVED_ROWS = 16
 """Fewer rows than this are read one by one, rather than in halves, when one of them is broken."""
+
+
+_MAX_NAMES = 5
+"""Columns that a message names."""
 
 
 class RowConverter:
@@ -26,11 +30,7 @@ class RowConverter:
         """Compile what the header means to each contract; several are routed by the column `route_by`."""
         self._dialect = dialect
         self._width = len(dialect.columns)
-        self._route: int | None = None
-        if len(contracts) > 1:
-            names = [name.casefold() for name in dialect.columns]
-            route = str(route_by).casefold()
-            self._route = names.index(route) if route in names else None
+        self._route = _column(dialect.columns, str(route_by)) if len(contracts) > 1 else None
         self._writers = {name: _RowWriter(dialect, contract) for name, contract in contracts.items()}
         only = next(iter(contracts.values())) if len(contracts) == 1 else None
         self._writer = _RowWriter(dialect, only)
@@ -81,9 +81,8 @@ class RowConverter:
                 raise
             return list(map(self._decode, records))
 
-    def _routed_lines(
-        self, rows: Sequence[Sequence[str]], violations: Mapping[int, Violation]
-    ) -> list[bytes]:
+    def _routed_lines(self, rows: Sequence[Sequence[str]], violations: dict[int, Violation]) -> list[bytes]:
+        """Return a line for each row by the contract that it is routed to; note rows whose header does not suit it."""
         lines = [b""] * len(rows)
         groups: dict[str, list[int]] = {}
         for index, row in enumerate(rows):
@@ -91,6 +90,9 @@ class RowConverter:
                 groups.setdefault("" if self._route is None else row[self._route], []).append(index)
         for name, indexes in groups.items():
             writer = self._writer if self._route is None else self._writers.get(name, self._writer)
+            if writer.fault is not None:
+                violations.update(dict.fromkeys(indexes, Violation("not_csv", "", *writer.fault)))
+                continue
             written = writer.lines([rows[index] for index in indexes])
             for index, line in zip(indexes, written, strict=True):
                 lines[index] = line
@@ -125,6 +127,23 @@ class RowConverter:
             return record.decode(WINDOWS)
 
 
+def _column(columns: Sequence[str], name: str) -> int | None:
+    """Return the index of the column of this name, or else of the only one that may mean it."""
+    if name in columns:
+        return columns.index(name) if columns.count(name) == 1 else None
+    similar = [index for index, column in enumerate(columns) if fold_column(column) == fold_column(name)]
+    return similar[0] if len(similar) == 1 else None
+
+
+def _shared_column(shared: Path, paths: Sequence[Path], header: Sequence[str]) -> tuple[str, str]:
+    """Return what was expected of a header, and which of its columns have one path."""
+    names = [name for path, name in zip(paths, header, strict=True) if path[: len(shared)] == shared]
+    more = ", …" if len(names) > _MAX_NAMES else ""
+    return "a header with one column for each property", (
+        f"{', '.join(names[:_MAX_NAMES])}{more} for {'.'.join(shared)}"
+    )
+
+
 def _csv_fault(error: str) -> tuple[str, str]:
     """Return what was expected of a row, and what it has, for an error of Python's CSV reader."""
     if error.startswith("new-line character"):
@@ -146,9 +165,9 @@ class _RowWriter:
         self.fault: tuple[str, str] | None = None
         columns_of = Counter(paths)
         parents = {path[:1] for path in columns_of if len(path) > 1}
-        for path, name in zip(paths, header, strict=True):
-            if columns_of[path] > 1 or path in parents:
-                self.fault = ("a header that names each column once", f"{name} several times")
+        shared = [path for path, number in columns_of.items() if number > 1 or path in parents]
+        if shared:
+            self.fault = _shared_column(shared[0], paths, header)
         self._encoders = [
             columns.column_encoder(path, decimal_comma=name in dialect.decimal_commas)
             for path, name in zip(paths, header, strict=True)

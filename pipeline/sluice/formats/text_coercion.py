@@ -8,7 +8,7 @@ guessed: `1,234` may be either of two numbers, and stays a string, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import count
 from json.encoder import encode_basestring as quote  # in C
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from sluice.contracts import Contract, Path, Property, ValueType, by_type
+from sluice.contracts.names import fold_name
 
 Encode = Callable[[str], str]
 """Text -> JSON text."""
@@ -29,14 +30,43 @@ class Column(NamedTuple):
     unquoted: bool
 
 
+class _Names:
+    """Paths by the names that columns have for them."""
+
+    def __init__(self) -> None:
+        self._same: dict[str, Path] = {}
+        self._similar: dict[str, Path | None] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._similar)
+
+    def add(self, name: str, path: Path) -> None:
+        self._same[fold_name(name)] = path
+        key = fold_column(name)
+        self._similar[key] = path if self._similar.get(key, path) == path else None
+
+    def same(self, name: str) -> Path | None:
+        """Return the path of a name that is the same but for its case."""
+        return self._same.get(fold_name(name.strip()))
+
+    def similar(self, name: str) -> Path | None:
+        """Return the path of the only name that is the same but for its case, blanks, dashes and underscores."""
+        return self._similar.get(fold_column(name))
+
+    def find(self, name: str) -> Path | None:
+        """Return the path of a name that is the same, or else similar."""
+        path = self.same(name)
+        return self.similar(name) if path is None else path
+
+
 class Columns:
     """The properties of a contract, by the names that columns of a format without nesting may have."""
 
     def __init__(self, contract: Contract | None) -> None:
         """Without a contract all columns are strings."""
         self._types: dict[Path, ValueType] = {}
-        self._names: dict[str, Path] = {}
-        self._aliases: dict[str, Path] = {}
+        self._names = _Names()
+        self._aliases = _Names()
         for prop in () if contract is None else contract.properties:
             if prop.from_source is not None:  # whatever a column of this name holds is replaced
                 continue
@@ -46,26 +76,32 @@ class Columns:
 
     def _add(self, path: Path, prop: Property, flat: bool = False) -> None:
         self._types[path] = prop.type
-        self._names[_name_key(".".join(path))] = path
+        self._names.add(".".join(path), path)
         if flat:
-            self._names[_name_key(prop.name)] = path
+            self._names.add(prop.name, path)
         for alias in prop.aliases:
-            self._aliases[_name_key(alias)] = path
+            self._aliases.add(alias, path)
 
     @property
     def names(self) -> Iterable[str]:
         """Every name that a column can have, in lower case."""
-        return {**self._aliases, **self._names}
+        return {*self._aliases, *self._names}
 
     def find(self, name: str, taken: Iterable[Path] = ()) -> Path:
         """Return the path of a column called `name`; an alias does not count for a path that is `taken`."""
-        key = _name_key(name)
-        if key in self._names:
-            return self._names[key]
-        if key in self._aliases and self._aliases[key] not in taken:
-            return self._aliases[key]
+        path = self._find_name(name)
+        if path is not None:
+            return path
+        path = self._aliases.find(name)
+        if path is not None and path not in taken:
+            return path
         head, _, rest = name.partition(".")
         return (head, rest) if rest and self._types.get((head,)) == "object" else (name,)
+
+    def _find_name(self, name: str) -> Path | None:
+        """Return the path of the property that a column is named after, and not after an alias."""
+        path = self._names.same(name)
+        return path if path is not None or self._aliases.same(name) is not None else self._names.similar(name)
 
     def encoder(self, path: Path) -> Encode:
         """Return what converts a text to JSON of the type at `path`; a path outside the contract is a string."""
@@ -86,7 +122,7 @@ class Columns:
 
         Of columns outside the contract with one name, the second is `name_2`, and so on.
         """
-        exact = [self._names.get(_name_key(name)) for name in names]
+        exact = list(map(self._find_name, names))
         taken = {path for path in exact if path is not None}
         paths: list[Path] = []
         for name, path in zip(names, exact, strict=True):
@@ -119,8 +155,9 @@ def nested(values: Mapping[Path, str]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _name_key(name: str) -> str:
-    return re.sub(r"[\s-]+", "_", name.strip().casefold())
+def fold_column(name: str) -> str:
+    """Return the same text for names of columns that mean one property: `Unit Price`, `unit-price` and `unit_price`."""
+    return re.sub(r"[\s-]+", "_", fold_name(name.strip()))
 
 
 class _Canonical(NamedTuple):
