@@ -23,12 +23,13 @@ class DeletedRun:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.warehouse = f"duckdb:///{folder}/w.duckdb"
         self.scratch = folder / "scratch"
         self.scratch.mkdir()
 
     def arguments(self, command: str) -> list[str]:
         folder = self.folder
-        places = (f"--files={folder}/files", f"--warehouse=duckdb:///{folder}/w.duckdb")
+        places = (f"--files={folder}/files", f"--warehouse={self.warehouse}")
         return [command, JOB, *places, f"--dead-letters={folder}/dead"]
 
     def run(self, moment: str, deleted: str) -> tuple[int, str]:
@@ -68,6 +69,28 @@ def test_log_that_is_deleted_in_mid_run_ends_it_with_one_line(
     assert code == 1
     assert output.count("\n") == 1
     assert output.startswith(f"sluice: {run.folder / deleted}")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "moment", "deleted", "named"),
+    [
+        ("duckdb", "loaded", "w.duckdb", "w.duckdb"),
+        ("duckdb", "loaded", "w/inventory_events", "w/inventory_events"),
+        ("sqlite", "done", "w.sqlite", "w.sqlite"),
+        pytest.param("duckdb", "loaded", "w", "w/_segments", marks=pytest.mark.long),
+        pytest.param("duckdb", "appended", "w.duckdb", "w.duckdb", marks=pytest.mark.long),
+        pytest.param("sqlite", "appended", "w.sqlite", "w.sqlite", marks=pytest.mark.long),
+        pytest.param("sqlite", "loaded", "w.sqlite", "w.sqlite", marks=pytest.mark.long),
+    ],
+)
+def test_warehouse_that_is_deleted_in_mid_run_ends_it_with_one_line(
+    run: DeletedRun, scheme: str, moment: str, deleted: str, named: str
+) -> None:
+    run.warehouse = f"{scheme}:///{run.folder}/w.{scheme}"
+    code, output = run.run(moment, deleted)
+    assert code == 1
+    assert output.count("\n") == 1
+    assert output.startswith(f"sluice: {run.folder / named}")
 
 
 def test_old_minute_that_is_deleted_in_mid_run_is_named_by_verify(run: DeletedRun) -> None:

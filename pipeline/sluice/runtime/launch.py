@@ -46,6 +46,7 @@ from sluice.sources.dead_letters.source import DeadLetterSource
 from sluice.sources.streaming import StreamingSource, acknowledges_in_process
 from sluice.tooling.job_checks import check_job
 from sluice.validation.masking_key import read_privacy_key
+from sluice.warehouses.file_presence import FilePresence
 
 SILENT = SilentObserver()
 
@@ -64,12 +65,15 @@ class Launch:
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     contexts: list[RunContext] = field(default_factory=list)
     """That of the graph, once it is built."""
+    warehouse_files: list[FilePresence] = field(default_factory=list)
+    """Those of the warehouse, as each of `contexts` was opened with."""
 
     def report(self, folders: SharedFolders, started: float) -> Report:
         """Return the report of a batch run, which has ended.
 
         Raises:
             StorageError: a log or the totals were deleted while it lasted, so that nobody knows what is stored.
+            WarehouseError: the files of the warehouse were.
 
         """
         self.check_presence(folders.totals)
@@ -82,16 +86,19 @@ class Launch:
         return report
 
     def check_presence(self, totals: str) -> None:
-        """Check that logs and totals are still there.
+        """Check that logs, totals and the files of the warehouse are still there.
 
         Raises:
-            StorageError: they were deleted while the run lasted.
+            StorageError: logs or totals were deleted while the run lasted.
+            WarehouseError: the warehouse was.
 
         """
         for context in self.contexts:
             context.log.check_presence()
             context.dead_letters.check_presence()
         check_totals(totals)
+        for files in self.warehouse_files:
+            files.check()
 
     def make_report(self, total: StepCounts, started: float) -> Report:
         """Return the report of the run from the sum of its step counts."""
@@ -324,4 +331,6 @@ def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder,
 def _open(launch: Launch, folders: SharedFolders, started: float, *, live: bool) -> RunContext:
     context = open_run(launch.job, launch.handle, folders, started, launch.clock, live=live)
     launch.contexts.append(context)
+    tables = {contract.table for contract in context.tables.values()}
+    launch.warehouse_files.append(FilePresence.of(context.warehouse, tables))
     return context

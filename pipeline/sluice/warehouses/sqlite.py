@@ -114,6 +114,10 @@ class SQLiteWarehouse:
                 for statement in (*SYSTEM, *tables):
                     connection.execute(statement)
 
+    def local_files(self, tables: Collection[str]) -> Collection[Path]:
+        """Return the file, which has all tables."""
+        return [Path(self.file)] if tables else []
+
     def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines that were rejected when the segment was loaded; None if it is not loaded."""
         del minute

@@ -172,6 +172,10 @@ class DuckDBWarehouse:
         with _duckdb_errors(self.folder):
             write_atomically(last, statements.encode())
 
+    def local_files(self, tables: Collection[str]) -> Collection[Path]:
+        """Return the DuckDB file, and the folders of Parquet files; folders of days come and go."""
+        return [Path(self.file), *(self.folder / name for name in (SEGMENTS.name, *tables))]
+
     def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines that were rejected when the segment was loaded; None if it is not loaded."""
         marker = self._marker(segment_id, minute)
