@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sluice.elements import LogKey, Segment, StoredSegment
-from sluice.eventlog.minute_folders import FolderCache, MinuteFolder
+from sluice.eventlog.minute_folders import MAX_CACHED_KEYS, FolderCache, MinuteFolder
 
 SEGMENT = Segment("5e" * 16, "order", "out/order/1.json", 60, [b"1", b"2"])
 OTHER = Segment("0e" * 16, "order", "out/order/2.json", 60, [b"3"])
@@ -129,3 +129,13 @@ def test_copies_of_two_threads_count_once() -> None:
     assert visit(cache, 60) == 2  # the copy that was put back last
     visit(cache, 120, keys=2)
     assert [visit(cache, minute) for minute in (60, 120)] == [2, 2]
+
+
+@pytest.mark.parametrize(("keys", "remembered"), [(499_990, 499_990), (499_991, 0)])
+def test_a_million_keys_are_remembered(keys: int, remembered: int) -> None:
+    cache = FolderCache(MAX_CACHED_KEYS)
+    first = LogKey("order", 60, 0)
+    with cache.use(first, folder) as used:
+        used.numbers = dict.fromkeys((number.to_bytes(4) for number in range(keys)), 1)
+    visit(cache, 120, keys=499_990)
+    assert visit(cache, 60) == remembered

@@ -185,7 +185,7 @@ def _names(counts: Mapping[tuple[str, str], int], figure: str) -> dict[str, int]
 
 def _figures(counts: Mapping[tuple[str, str], int], event_type: str) -> Figures:
     figures = {figure: counts.get((figure, event_type), 0) for figure in _FIGURES}
-    read = counts.get(("routed", event_type), 0)
+    read = counts["routed", event_type]
     return Figures(read=read, **figures, reconciled=_adds_up(read, figures))
 
 
