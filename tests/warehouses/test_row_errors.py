@@ -129,6 +129,27 @@ def test_row_that_the_table_has_decides_whether_all_rows_are_at_fault(
     assert len(insert_with_bisection(numbers, table.insert, "orders", lambda: fault)) == rejected
 
 
+def test_table_is_asked_once_whether_all_rows_are_at_fault() -> None:
+    asked: list[str] = []
+
+    def stored_row_fault() -> str:
+        asked.append("")
+        return ""
+
+    numbers = pa.table({"n": range(40)})
+    assert len(insert_with_bisection(numbers, DoubtfulTable(broken=True).insert, "t", stored_row_fault)) == 40
+    assert asked == [""]
+
+
+@pytest.mark.parametrize("blame", [*BLAMES, "row"])
+def test_row_that_the_warehouse_names_is_at_fault_whatever_the_code_says(blame: Blame) -> None:
+    def insert(_: pa.Table) -> None:
+        message = "one is bad"
+        raise RowsRejected(message, {0: "bad"}, blame=blame)
+
+    assert insert_with_bisection(pa.table({"n": range(3)}), insert) == [(0, "bad"), (1, "bad"), (2, "bad")]
+
+
 def test_attempts_are_bounded() -> None:
     table = DoubtfulTable()
     numbers = pa.table({"n": [0, -1] * 500})
