@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from sluice.cli.main import main
 
+from devservers import http_api
+from devservers.http_api import HttpRequest, HttpResponse
+
 ROOT = Path(__file__).parents[2]
 FIRST = date(2026, 1, 5)
 LAYERS = "day,raw_rows,rejected_rows,repeated_rows,transformed_rows,raw_revenue,explained_revenue,transformed_revenue"
@@ -193,3 +196,55 @@ def test_csv_that_cannot_be_read_is_named(
     said = capsys.readouterr().err
     assert said.startswith("sluice: monitors/csv_series.yaml: checks[0] daily_metrics: ")
     assert message in said
+
+
+def watched(folder: Path, webhook: str) -> list[str]:
+    """Write the monitor with a channel; return the arguments that run it."""
+    path = folder / "watched.yaml"
+    alerts = f"alerts:\n  channels:\n    - {{type: slack, webhook: '{webhook}'}}\n"
+    path.write_text((ROOT / "monitors/csv_series.yaml").read_text() + alerts)
+    return ["monitor", str(path), f"--state={folder}/state"]
+
+
+def test_each_finding_is_sent_once_and_resolved_once(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bodies: list[str] = []
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        bodies.append(request.body.decode())
+        return HttpResponse(200)
+
+    write_metrics(data, {50: 3.0})
+    with http_api.start(answer) as api:
+        monkeypatch.setenv("WEBHOOK", f"{api.url}/services/s3cret")
+        arguments = watched(data, "${WEBHOOK}")
+        assert [main(arguments), main(arguments)] == [1, 1]
+        assert len(bodies) == 1
+        assert "revenue of Tuesday, 2026-02-24 is 15,001.50" in bodies[0]
+        write_metrics(data, {})
+        assert [main(arguments), main(arguments)] == [0, 0]
+    assert len(bodies) == 2
+    assert capsys.readouterr().err == (
+        "sluice: slack: sent 2 alerts and 0 resolved\nsluice: slack: sent 0 alerts and 2 resolved\n"
+    )
+
+
+def test_channel_that_fails_changes_no_exit_code_and_is_tried_again(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    statuses = [500, 200]
+    write_metrics(data, {50: 3.0})
+    with http_api.start(lambda _: HttpResponse(statuses.pop(0))) as api:
+        monkeypatch.setenv("WEBHOOK", f"{api.url}/services/s3cret")
+        arguments = watched(data, "${WEBHOOK}")
+        assert main([*arguments, "--json", f"--out={data}/out"]) == 1
+        first = capsys.readouterr()
+        assert main(arguments) == 1
+    assert json.loads(first.out)["monitor"] == "csv_series"
+    assert first.err.startswith(
+        "sluice: slack: did not send 2 alerts and 0 resolved, the next run tries again: "
+    )
+    assert "s3cret" not in first.err
+    assert capsys.readouterr().err == "sluice: slack: sent 2 alerts and 0 resolved\n"
+    assert len(rows(data / "out/alerts.csv")) == 2
