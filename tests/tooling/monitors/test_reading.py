@@ -28,19 +28,20 @@ MISTAKES = {
     f"{{{CSV}, checks: [{ANOMALIES}]}}": "name: expected this key, got nothing; add it",
     f"{{{BEGIN}}}": "checks: expected a list of checks, got None",
     f"{{{BEGIN}, checks: []}}": "checks: expected a list of checks, got []",
-    f"{{name: m, chekcs: [], {CSV}}}": "chekcs: unknown key; did you mean checks? expected one of name, job, "
-    "warehouse, tables, variables, checks, alerts",
+    f"{{name: m, chekcs: [], {CSV}}}": "chekcs: unknown key; did you mean checks?",
+    f"{{name: m, chart: [], {CSV}}}": "chart: unknown key; expected one of name, job, warehouse, tables, variables, "
+    "checks, alerts",
     f"{{name: m, checks: [{ANOMALIES}]}}": "expected either tables, or job or warehouse, got neither",
     f"{{name: m, job: j.yaml, {CSV}, checks: [{ANOMALIES}]}}": "expected either tables, or job or warehouse, got both",
     f"{{{BEGIN}, checks: [7]}}": "checks[0]: expected a mapping with name and type, got 7",
-    f"{{{BEGIN}, checks: [{{name: a, type: anomolies}}]}}": "checks[0]: type: expected one of anomalies, "
-    "reconcile, freshness, volume, error_rate, drift, got 'anomolies'; did you mean anomalies?",
-    f"{{{BEGIN}, checks: [{{name: a, type: [x]}}]}}": "checks[0]: type: expected one of anomalies, "
-    "reconcile, freshness, volume, error_rate, drift, got ['x']",
+    f"{{{BEGIN}, checks: [{{name: a, type: anomolies}}]}}": "checks[0]: type: unknown type 'anomolies'; "
+    "did you mean anomalies?",
+    f"{{{BEGIN}, checks: [{{name: a, type: [x]}}]}}": "checks[0]: type: unknown type ['x']; expected one "
+    "of anomalies, reconcile, freshness, volume, error_rate, drift",
     f"{{{BEGIN}, checks: [{{name: a, type: anomalies, query: q}}]}}": "checks[0]: metrics: expected this key, "
     "got nothing; add it",
     f"{{{BEGIN}, checks: [{{name: a, type: anomalies, qeury: q}}]}}": "checks[0]: qeury: unknown key; did you "
-    "mean query? expected one of name, where, command, query, metrics, series",
+    "mean query?",
     f"{{{BEGIN}, checks: [{{name: a, type: anomalies, query: q, metrics: {{x: sum}}}}]}}": "checks[0]: metrics: "
     "x: expected one of amount, count, got 'sum'",
     f"{{{BEGIN}, checks: [{{name: a, type: anomalies, query: q, metrics: []}}]}}": "checks[0]: metrics: expected "

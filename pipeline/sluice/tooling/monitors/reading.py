@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from sluice.config.options import declared, missing_options, text
 from sluice.config.variables import expand_variables, unset_variables
 from sluice.contracts.yaml_reading import read_yaml
-from sluice.errors import ConfigError, quote
+from sluice.errors import ConfigError, alternatives, quote
 from sluice.tooling.monitors.checks import CHECKS, Check, ErrorRateCheck, Monitor, VolumeCheck, name
 
 _KEYS = ("name", "job", "warehouse", "tables", "variables", "checks", "alerts")
@@ -82,9 +81,7 @@ def _check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
     names = list(known)
     for key in given:
         if key not in names:
-            close = difflib.get_close_matches(key, names, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            message = f"{where}: {key}: unknown key; {hint}expected one of {', '.join(names)}"
+            message = f"{where}: {key}: unknown key; {alternatives(key, names)}"
             raise ConfigError(message)
 
 
@@ -127,9 +124,7 @@ def _check(value: Any, where: str) -> Check:
     kind = value.get("type")
     of = CHECKS.get(kind) if isinstance(kind, str) else None
     if of is None:
-        close = difflib.get_close_matches(str(kind), CHECKS, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        message = f"{where}: type: expected one of {', '.join(CHECKS)}, got {quote(kind)}{hint}"
+        message = f"{where}: type: unknown type {quote(kind)}; {alternatives(kind, list(CHECKS))}"
         raise ConfigError(message)
     given = {key: member for key, member in value.items() if key != "type"}
     _check_keys(given, [option.name for option in declared(of)], where)
