@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from sluice.errors import SourceError
 
 from devservers.http_api import HttpRequest, HttpResponse
 from tests.sources.http_api.api_fixture import EVENTS, USERS, error_of, ok, read, serve, users
@@ -312,3 +313,41 @@ def test_way_of_paging_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with serve(pages(data(0, 10, next="?page=2"), data(10, 20))) as server:
         read(server.url + "?key=s3cret")
     assert caplog.messages == [f"{server.url}: records are in the list at data; next leads to the next page"]
+
+
+@pytest.mark.parametrize(
+    ("members", "hint"),
+    [
+        ({"page": 1}, "page: 1"),
+        ({"currentPage": 1}, "currentPage: 1"),
+        ({"page_number": 0}, "page_number: 0"),
+        ({"meta": {"page": "1"}}, "meta.page: 1"),
+        ({"offset": 0}, "offset: 0"),
+        ({"offset": 0, "limit": 25}, "offset: 0"),
+        ({"page": 1, "per_page": 25}, "page: 1"),
+        ({"page": 1, "per_page": 26}, ""),
+        ({"offset": 0, "limit": 100}, ""),
+        ({"page": 1, "total": 25}, ""),
+        ({"page": 1, "total_pages": 1}, ""),
+        ({"page": 1, "next": None}, ""),
+        ({"page": 1, "has_more": False}, ""),
+        ({"page": "home"}, ""),
+        ({"number": 25}, ""),
+        ({"start": 1736503200}, ""),
+    ],
+)
+@pytest.mark.parametrize("options", ["", "#paging=none", "#incomplete=warn"])
+def test_number_of_a_page_that_nothing_follows_is_a_hint(
+    members: dict[str, object], hint: str, options: str
+) -> None:
+    with serve(lambda _: ok({**members, "data": EVENTS})) as server:
+        if not hint or options:
+            assert users(read(server.url + options)) == USERS
+            return
+        with pytest.raises(SourceError) as caught:
+            read(server.url)
+    key, _, number = hint.partition(": ")
+    assert str(caught.value) == (
+        f"{server.url}: {key}: expected the end or a known way to the next page, got {number}; set #paging=page, "
+        "#paging=offset or, if there is one page, #paging=none"
+    )

@@ -43,6 +43,15 @@ _PAGE_ECHOES = {
 }
 """Names of the page's number in an answer -> the parameter; '' if it has the same name."""
 
+_SIZES = frozenset({"limit", "perpage", "pagesize", "size", "itemsperpage"})
+"""Names of the most records of a page in an answer."""
+
+_AMBIGUOUS = frozenset({"number", "start"})
+"""Names that may mean something else than a page, where nothing else in the answer speaks of pages."""
+
+NOTHING_LEADS = "nothing leads to another"
+"""Why there is a single page, although the API does not say so."""
+
 _OFFSET_ECHOES = frozenset({"offset", "skip", "startat", "startindex", "start"})
 _NEXT_CURSOR = re.compile(
     "next[_-]?(cursor|page|page[_-]?(?:token|cursor)|offset|marker|continuation[_-]?token|cursor[_-]?mark|max[_-]?id|skip)",
@@ -100,7 +109,7 @@ def _detect(page: Page, parsed: Parsed, rules: Rules, api: str) -> Paging:
     ended = next((m.path for m in members(parsed) if m.near and _is_null_next(m.name, m.value)), None)
     if ended is not None:
         return SinglePage(f"{ended} says that none follows")
-    return _numbered_by_query(page, parsed, rules) or SinglePage("nothing leads to another")
+    return _numbered_by_query(page, parsed, rules) or SinglePage(NOTHING_LEADS)
 
 
 def _in_body(page: Page, parsed: Parsed, rules: Rules, api: str) -> BodyPaging | None:
@@ -231,6 +240,21 @@ def _numbered_by_answer(page: Page, parsed: Parsed, rules: Rules) -> NumberedPag
         if is_more:
             return _with_echo(page, parsed, param, counts_records=counts_records, verified=True)
     return None
+
+
+def find_number(parsed: Parsed) -> tuple[int, KeyPath] | None:
+    """Return the number or offset of a page in its answer, with its path, if the answer does not show that it is all.
+
+    A total shows it, and so does a page that has room for more records.
+    """
+    if parsed.place == OBJECT or not parsed.records or find_total(parsed) or find_page_total(parsed):
+        return None
+    sizes = [count_of(m.value) for m in members(parsed) if m.near and normalize(m.name) in _SIZES]
+    if any(size is not None and size > len(parsed.records) for size in sizes):
+        return None
+    number = _find_echo(parsed, counts_records=False) or _find_echo(parsed, counts_records=True)
+    is_clear = number is not None and normalize(number[1].keys[-1]) not in _AMBIGUOUS
+    return number if is_clear else None
 
 
 def _numbered_by_query(page: Page, parsed: Parsed, rules: Rules) -> NumberedPaging | None:

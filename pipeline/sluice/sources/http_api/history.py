@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import xxhash
 
 from sluice.errors import SourceError
-from sluice.sources.http_api.conventions import decide
+from sluice.sources.http_api.conventions import NOTHING_LEADS, decide, find_number
 from sluice.sources.http_api.documents import KeyPath, look_up
 from sluice.sources.http_api.hints import find_leads, find_more, find_page_total, find_total
 from sluice.sources.http_api.links import query_of
 from sluice.sources.http_api.names import normalize
 from sluice.sources.http_api.pages import Page, Rules
-from sluice.sources.http_api.paging import NumberedPaging, Paging
+from sluice.sources.http_api.paging import NumberedPaging, Paging, SinglePage
 from sluice.sources.http_api.records import Parsed, RecordPlace, parse_body
 
 _LOGGER = logging.getLogger("sluice")
@@ -189,7 +189,18 @@ class History:
                     f"{lead.path}: expected the end or a known way to the next page, got {self._shown(lead.value)};"
                     f" set #next={lead.path}&param=NAME, or #incomplete=warn"
                 )
-        return ""
+        return self._find_number()
+
+    def _find_number(self) -> str:
+        """Return what an answer says that has the number of its page, although nothing led to another page."""
+        paging = self._paging
+        number = find_number(self._parsed)
+        if number is None or not isinstance(paging, SinglePage) or paging.reason != NOTHING_LEADS:
+            return ""
+        return (
+            f"{number[1]}: expected the end or a known way to the next page, got {self._shown(number[0])}; set "
+            "#paging=page, #paging=offset or, if there is one page, #paging=none"
+        )
 
     def _find_shortage(self) -> str:
         """Return which total the records that were read do not reach, if reading began at the first of them."""
