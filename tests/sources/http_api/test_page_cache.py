@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
@@ -16,7 +18,8 @@ from sluice.sources.http_api.page_cache import Redaction, StoredPage
 from sluice.sources.http_api.pages import Page, Rules
 
 from devservers.http_api import HttpRequest, HttpResponse
-from tests.sources.http_api.api_fixture import DAY, EVENTS, USERS, ok, read, serve, users
+from tests.growth import LINEAR, growth_of_cpu_time
+from tests.sources.http_api.api_fixture import DAY, EVENTS, USERS, event, ok, read, serve, users
 
 
 def test_secret_is_in_no_kept_page_and_in_every_request(
@@ -95,3 +98,37 @@ def test_hidden_page_is_the_same_again(texts: list[str], body: list[bytes]) -> N
     assert b"abab" not in hidden.body
     stored = msgspec.msgpack.decode(msgspec.msgpack.encode(StoredPage(hidden, 0.0)), type=StoredPage)
     assert redaction.reveal(stored.page) == page
+
+
+def numbered(request: HttpRequest, pages: int) -> HttpResponse:
+    page = int(request.query.get("page", "1"))
+    return ok({"page": page, "total_pages": pages, "data": [event(page)] if page <= pages else []})
+
+
+def by_links(request: HttpRequest, pages: int) -> HttpResponse:
+    page = int(request.query.get("after", "0"))
+    return ok({"data": [event(page)], "next": f"/logs?after={page + 1}" if page + 1 < pages else None})
+
+
+def by_link_header(request: HttpRequest, pages: int) -> HttpResponse:
+    page = int(request.query.get("after", "0"))
+    link = {"Link": f'</logs?after={page + 1}>; rel="next"'} if page + 1 < pages else {}
+    return ok([event(page)], **link)
+
+
+@pytest.mark.parametrize("respond", [numbered, by_links, by_link_header])
+@pytest.mark.parametrize("kept", [False, True])
+def test_time_of_a_history_is_linear_in_its_pages(
+    respond: Callable[[HttpRequest, int], HttpResponse], kept: bool, tmp_path: Path
+) -> None:
+    def work(pages: int) -> None:
+        with (
+            serve(lambda request: respond(request, pages)) as server,
+            TemporaryDirectory(dir=tmp_path) as folder,
+        ):
+            url = f"{server.url}#keep={folder}" if kept else server.url
+            assert len(users(read(url))) == pages
+            if kept:
+                assert len(users(read(url))) == pages
+
+    assert growth_of_cpu_time(work, 60) < LINEAR
