@@ -101,3 +101,33 @@ OPTIONS (
   labels = [("generated_by", "sluice"), ("contract", "dead_letter"), ("contract_version", "1_0_0"), ("domain", "sluice")],
   require_partition_filter = TRUE
 );
+
+CREATE TABLE IF NOT EXISTS `backend_events.source_files` (
+  `entry_id` STRING NOT NULL OPTIONS (description = "Hash of the run and of the source."),
+  `read_at` TIMESTAMP NOT NULL OPTIONS (description = "When the run began."),
+  `job` STRING NOT NULL OPTIONS (description = "Job that read it."),
+  `run_id` STRING NOT NULL OPTIONS (description = "Run that read it, as in its report."),
+  `uri` STRING NOT NULL OPTIONS (description = "Address of the file, topic, subscription or other source."),
+  `partition_number` INT64 OPTIONS (description = "Partition of the topic."),
+  `size_bytes` INT64 OPTIONS (description = "Size of the file, as stored."),
+  `modified_at` TIMESTAMP OPTIONS (description = "Modification time of the file."),
+  `offset_from` INT64 OPTIONS (description = "First offset of the partition that was read."),
+  `offset_to` INT64 OPTIONS (description = "Offset after the last one that was read."),
+  `rows_read` INT64 NOT NULL OPTIONS (description = "Records that were read; those below are the same records."),
+  `rows_accepted` INT64 NOT NULL OPTIONS (description = "Records that were added to the event log."),
+  `rows_duplicate` INT64 NOT NULL OPTIONS (description = "Records whose event was in the event log already."),
+  `rows_rejected` INT64 NOT NULL OPTIONS (description = "Records that became dead letters."),
+  `first_event_time` TIMESTAMP OPTIONS (description = "Earliest time of a valid event."),
+  `last_event_time` TIMESTAMP OPTIONS (description = "Latest time of a valid event."),
+  `changed` BOOL NOT NULL OPTIONS (description = "An earlier run of the job read the file with another size or modification time."),
+  `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
+  `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
+  `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),
+  `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded.")
+)
+PARTITION BY TIMESTAMP_TRUNC(`read_at`, DAY)
+OPTIONS (
+  description = "A run read a source.",
+  labels = [("generated_by", "sluice"), ("contract", "source_file"), ("contract_version", "1_0_0"), ("domain", "sluice")],
+  require_partition_filter = TRUE
+);

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sluice.provenance import CsvDialect, CsvProvenance, Origin, Provenance, RedeliveryProvenance
+from sluice.provenance import CsvDialect, CsvProvenance, Origin, Provenance, RedeliveryProvenance, Source
+from sluice.source_tallies import SourceTallies, SourceTally
 
 Acks = Mapping[int, int]
 """Ack token of a batch -> how many of its records are stored, or will be once something is. Empty without tokens."""
@@ -26,7 +27,10 @@ REDELIVERY = "redelivery"
 QUARANTINE = "quarantine"
 """Event type of dead letters that cannot be searched for values to mask, which are in a log of their own only."""
 
-INTERNAL_TYPES = frozenset({DEAD_LETTER, REDELIVERY, QUARANTINE})
+SOURCE_FILE = "source_file"
+"""Event type of the rows of manifests, which have a log and a table of their own."""
+
+INTERNAL_TYPES = frozenset({DEAD_LETTER, REDELIVERY, QUARANTINE, SOURCE_FILE})
 """What Sluice itself writes; not counted as events."""
 
 
@@ -179,6 +183,13 @@ class OrderedLines:
     """Due once the lines are stored."""
     export_time: float = 0.0
     """When the export that they are from arrived, in epoch seconds: exports are put in order by it first."""
+    partition: int | None = None
+    """Of the topic at `uri`."""
+
+    @property
+    def source(self) -> Source:
+        """What the manifest counts the lines for."""
+        return Source(self.uri, self.partition)
 
     @property
     def size(self) -> int:
@@ -260,13 +271,15 @@ class StepCounts:
     """What one step counted: `counts` maps (figure, event type or reject code) to a number.
 
     `first` and `last` are the earliest and latest event time of accepted events, in epoch seconds. `windows` are
-    those of the events that were loaded; they are shown while the run lasts, and not summed up.
+    those of the events that were loaded; they are shown while the run lasts, and not summed up. `sources` has what the
+    step did, for the manifest.
     """
 
     counts: Mapping[tuple[str, str], int]
     first: float | None = None
     last: float | None = None
     windows: Sequence[WindowEvents] = ()
+    sources: Mapping[Source, SourceTally] = field(default_factory=dict)
 
 
 NAMED_FIGURES = frozenset({"unknown_property", "unknown_type"})
@@ -297,13 +310,42 @@ def add_acks(acks: Iterable[Acks]) -> Acks:
     return total
 
 
+_UNBOUNDED_KEYS = 1_000
+"""Keys that a sum may have before the names from the data among them are bounded."""
+
+
+class StepCountsSum:
+    """The sum of step counts, added up in place: what it has is not copied for each, however many sources there are."""
+
+    def __init__(self) -> None:
+        """Begin with nothing counted."""
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._first: float | None = None
+        self._last: float | None = None
+        self.sources = SourceTallies()
+
+    def add(self, step_counts: StepCounts) -> None:
+        """Add what one step did."""
+        self._counts.update(step_counts.counts)
+        if len(self._counts) > _UNBOUNDED_KEYS:
+            bound_names(self._counts)
+        self._first = min(_known(self._first, step_counts.first), default=None)
+        self._last = max(_known(self._last, step_counts.last), default=None)
+        self.sources.update(step_counts.sources)
+
+    def total(self) -> StepCounts:
+        """Return the sum so far, with the earliest and the latest time."""
+        bound_names(self._counts)
+        return StepCounts(dict(self._counts), self._first, self._last, sources=dict(self.sources.by_source))
+
+
+def _known(*times: float | None) -> list[float]:
+    return [time for time in times if time is not None]
+
+
 def add_step_counts(step_counts: Iterable[StepCounts]) -> StepCounts:
     """Return the sum of `step_counts`, with the earliest and the latest time. Associative and commutative."""
-    total: Counter[tuple[str, str]] = Counter()
-    firsts, lasts = [], []
+    total = StepCountsSum()
     for counts in step_counts:
-        total.update(counts.counts)
-        firsts += [counts.first] if counts.first is not None else []
-        lasts += [counts.last] if counts.last is not None else []
-    bound_names(total)
-    return StepCounts(dict(total), min(firsts, default=None), max(lasts, default=None))
+        total.add(counts)
+    return total.total()

@@ -6,10 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
+from typing import NamedTuple
 
 KAFKA_KEY = "kafka.key"
 ORDERING_KEY = "orderingKey"
 """Attributes that hold the key of a Kafka record, and the ordering key of a Pub/Sub message."""
+
+
+class Source(NamedTuple):
+    """What a row of the manifest is about: a file, a subscription or another address, or one partition of a topic."""
+
+    uri: str
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +76,20 @@ class CsvDialect:
 
 @dataclass(frozen=True, slots=True)
 class FileProvenance:
-    """Records of one file: `offsets` are byte offsets in the decompressed file, `arrival` its modification time."""
+    """Records of one file: `offsets` are byte offsets in the decompressed file, `arrival` its modification time.
+
+    `size` is that of the file as stored, in bytes; None if nobody knows it.
+    """
 
     uri: str
     arrival: float
     offsets: Sequence[int]
+    size: int | None = field(default=None, kw_only=True)
+
+    @property
+    def source(self) -> Source:
+        """The file."""
+        return Source(self.uri)
 
     @property
     def position(self) -> int:
@@ -126,6 +143,11 @@ class PartitionProvenance:
     """Indexes of the records whose source gave no time that can be stored."""
 
     @property
+    def source(self) -> Source:
+        """The partition."""
+        return Source(self.uri, self.partition)
+
+    @property
     def position(self) -> int:
         """Where the batch begins in its source, to put batches in order."""
         return self.offsets[0]
@@ -169,6 +191,11 @@ class MessageProvenance:
     """The source is read in an order that means something, and `position` counts the records before the batch."""
 
     @property
+    def source(self) -> Source:
+        """The subscription, collection or API."""
+        return Source(self.uri)
+
+    @property
     def export_time(self) -> float:
         """0, since messages are no exports; their order is that of their batches."""
         return 0.0
@@ -202,6 +229,11 @@ class RedeliveryProvenance:
     def uri(self) -> str:
         """The source of the first record."""
         return self.origins[0].uri
+
+    @property
+    def source(self) -> Source:
+        """The source of the first record; no manifest tells of a redelivery."""
+        return Source(self.uri)
 
     @property
     def arrival(self) -> float:

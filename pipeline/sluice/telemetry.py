@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from apache_beam.metrics import Metrics
 
-from sluice.elements import INTERNAL_TYPES, NAMED_FIGURES, StepCounts, bound_names
+from sluice.elements import INTERNAL_TYPES, NAMED_FIGURES, StepCounts, StepCountsSum, bound_names
 
 NAMESPACE = "sluice"
 """Of all metrics, those of Beam and those of Prometheus."""
@@ -57,32 +57,23 @@ class RunTotals:
             return [(*key, Counter(self._windows[key])) for key in latest]
 
 
-def _known(*times: float | None) -> list[float]:
-    return [time for time in times if time is not None]
-
-
 class StepTotals:
     """The sum of what the steps of one graph counted in this process; that of dead letters included."""
 
     def __init__(self) -> None:
         """Begin with nothing counted."""
         self._lock = threading.Lock()
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._first: float | None = None
-        self._last: float | None = None
+        self._sum = StepCountsSum()
 
     def add(self, step_counts: StepCounts) -> None:
         """Add what one step did."""
         with self._lock:
-            self._counts.update(step_counts.counts)
-            bound_names(self._counts)
-            self._first = min(_known(self._first, step_counts.first), default=None)
-            self._last = max(_known(self._last, step_counts.last), default=None)
+            self._sum.add(step_counts)
 
     def total(self) -> StepCounts:
         """Return the sum so far."""
         with self._lock:
-            return StepCounts(dict(self._counts), self._first, self._last)
+            return self._sum.total()
 
 
 def measure(step_counts: StepCounts, totals: RunTotals) -> StepCounts:

@@ -18,6 +18,7 @@ from sluice.errors import ConfigError, ContractError
 
 ROOT = Path(__file__).parents[2]
 TABLES = {"inventory": "inventory_events", "order": "order_events", "user_activity": "user_activity_events"}
+OWN = ("dead_letters", "source_files")
 
 YAML = """\
 apiVersion: v3.2.0
@@ -43,17 +44,22 @@ MADE = [
     "ddl/bigquery/clicks.json",
     "ddl/bigquery/clicks.sql",
     "ddl/bigquery/dead_letters.json",
+    "ddl/bigquery/source_files.json",
     "ddl/duckdb/clicks.sql",
     "ddl/duckdb/dead_letters.sql",
+    "ddl/duckdb/source_files.sql",
     "ddl/postgres/_system.sql",
     "ddl/postgres/clicks.sql",
     "ddl/postgres/dead_letters.sql",
+    "ddl/postgres/source_files.sql",
     "ddl/snowflake/_system.sql",
     "ddl/snowflake/clicks.sql",
     "ddl/snowflake/dead_letters.sql",
+    "ddl/snowflake/source_files.sql",
     "ddl/sqlite/_system.sql",
     "ddl/sqlite/clicks.sql",
     "ddl/sqlite/dead_letters.sql",
+    "ddl/sqlite/source_files.sql",
     "docs/data-model.md",
     "schemas/shop/avro/click.avsc",
     "schemas/shop/json_schema/click.schema.json",
@@ -98,7 +104,10 @@ def test_generated_file_names_its_contract(root: Path) -> None:
         f"{contract} Data contract shop-click@1.0.0"
     )
     assert json.loads(made["schemas/shop/avro/click.avsc"])["doc"] == contract
-    for path in ("clicks", "dead_letters", "_segments", "_event_counts"):
+    assert made["ddl/duckdb/source_files.sql"].startswith(
+        f"-- {mark} pipeline/sluice/eventlog/source_file.odcs.yaml; do not edit.\n"
+    )
+    for path in ("clicks", "dead_letters", "source_files", "_segments", "_event_counts"):
         assert json.loads(made[f"ddl/bigquery/{path}.json"])["labels"]["generated_by"] == "sluice"
 
 
@@ -229,7 +238,7 @@ def committed(path: str) -> str:
     return (ROOT / path).read_text("utf-8")
 
 
-@pytest.mark.parametrize("table", [*TABLES.values(), "dead_letters"])
+@pytest.mark.parametrize("table", [*TABLES.values(), *OWN])
 def test_committed_ddl_runs_on_duckdb(table: str) -> None:
     with duckdb.connect() as connection:
         connection.execute(committed(f"ddl/duckdb/{table}.sql"))
@@ -240,9 +249,9 @@ def test_committed_ddl_runs_on_duckdb(table: str) -> None:
 
 def test_committed_ddl_runs_on_sqlite() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
-        for table in ("_system", "dead_letters", *TABLES.values()):
+        for table in ("_system", *OWN, *TABLES.values()):
             connection.executescript(committed(f"ddl/sqlite/{table}.sql"))
-        for table in ("dead_letters", *TABLES.values()):
+        for table in (*OWN, *TABLES.values()):
             columns = [name for _, name, *_ in connection.execute(f'PRAGMA table_info("{table}")')]
             fields = json.loads(committed(f"ddl/bigquery/{table}.json"))["schema"]["fields"]
             assert columns == [field["name"] for field in fields]
@@ -253,11 +262,11 @@ def test_committed_ddl_runs_on_sqlite() -> None:
 def test_committed_bigquery_ddl_parses(name: str) -> None:
     statements = sqlglot.parse(committed(f"ddl/bigquery/{name}.sql"), dialect="bigquery")
     assert [statement.key for statement in statements if statement] == ["create"] * (
-        5 if name.startswith("_") else 1
+        6 if name.startswith("_") else 1
     )
 
 
-@pytest.mark.parametrize("name", ["_system", "dead_letters", *TABLES.values()])
+@pytest.mark.parametrize("name", ["_system", *OWN, *TABLES.values()])
 def test_committed_snowflake_ddl_parses(name: str) -> None:
     statements = sqlglot.parse(committed(f"ddl/snowflake/{name}.sql"), dialect="snowflake")
     made = ["create"] * 6 + ["insert"] if name == "_system" else ["create"]

@@ -114,7 +114,7 @@ def test_property_from_the_source_needs_a_job_of_one_contract(job_file: Path) ->
 
 
 def test_load_key_is_a_list_or_a_flag_with_commas(job_file: Path) -> None:
-    assert load_job(str(job_file)).load == ("events", "counts", "dead_letters")
+    assert load_job(str(job_file)).load == ("events", "counts", "dead_letters", "sources")
     assert load_job(str(job_file), {"load": "dead_letters,counts"}).load == ("counts", "dead_letters")
     job_file.write_text(f"{JOB}\nload: [counts]\n")
     assert load_job(str(job_file)).load == ("counts",)
@@ -187,13 +187,14 @@ def test_environment_variables_are_substituted(job_file: Path, monkeypatch: pyte
         (
             "name: shop",
             "name: shop\nload: [dead_letters]",
-            "load: expected a list of events, counts, dead_letters, among them events or counts; got "
+            "load: expected a list of events, counts, dead_letters, sources, among them events or counts; got "
             "'dead_letters'",
         ),
         (
             "name: shop",
             "name: shop\nload: counts,[]",
-            "load: expected a list of events, counts, dead_letters, among them events or counts; got 'counts,[]'",
+            "load: expected a list of events, counts, dead_letters, sources, among them events or counts; got "
+            "'counts,[]'",
         ),
         (
             "name: shop",

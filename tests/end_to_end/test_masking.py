@@ -26,6 +26,7 @@ from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, RecordBatch
 from sluice.eventlog.log import EventLog
+from sluice.eventlog.source_manifest import SourceManifest
 from sluice.eventlog.type_log import TypeLog
 from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.build import build
@@ -262,6 +263,7 @@ def test_spilled_and_shuffled_data_contain_no_raw_value(shop: Shop, monkeypatch:
         dead_letters=dead_letters,
         warehouse=warehouse,
         tables={**job.contracts, DEAD_LETTER: dead_letter_contract()},
+        manifest=SourceManifest.at(job.files),
         ages=AgeLimits(600, 3600, system_clock()),
         event_windowing=Windowing(False, 1, 1),
         dead_letter_windowing=Windowing(False, 1, 1),

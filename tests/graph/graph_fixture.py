@@ -17,8 +17,9 @@ from sluice.config.urls import Url
 from sluice.contracts import Contract, Property
 from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.elements import DEAD_LETTER, RecordBatch
+from sluice.elements import DEAD_LETTER, SOURCE_FILE, RecordBatch
 from sluice.eventlog.log import EventLog
+from sluice.eventlog.source_manifest import SourceManifest, source_file_contract
 from sluice.eventlog.type_log import TypeLog
 from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.build import build, build_load
@@ -104,7 +105,13 @@ class GraphRun:
             log=self.log,
             dead_letters=self.dead_letters,
             warehouse=self.warehouse,
-            tables={**self.job.contracts, DEAD_LETTER: self.dead_letter_contract, **tables},
+            manifest=SourceManifest.at(str(self.folder / "files")),
+            tables={
+                **self.job.contracts,
+                DEAD_LETTER: self.dead_letter_contract,
+                SOURCE_FILE: source_file_contract(),
+                **tables,
+            },
             ages=AgeLimits(60, HOUR, started=None if self.live else MINUTE + HOUR),
             event_windowing=Windowing(self.live, flush=5, lateness=HOUR),
             dead_letter_windowing=Windowing(self.live, flush=5, lateness=100 * HOUR),

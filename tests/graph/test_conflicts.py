@@ -28,7 +28,9 @@ from sluice.eventlog.type_log import TypeLog
 from sluice.graph.append import AppendPane
 from sluice.graph.conflicts import RejectConflicts
 from sluice.graph.shuffle import pack
+from sluice.provenance import Source
 from sluice.retry import RetryPolicy
+from sluice.source_tallies import SourceTally
 from sluice.storage import open_store
 from sluice.validation.content import compile_content
 
@@ -194,7 +196,12 @@ def test_acks_of_conflicts_wait_for_their_dead_letters_and_no_others_do(tmp_path
             ("conflicting", "click"): 3,
             ("accepted", "click"): 2,
             ("segments", "click"): 1,
-        }
+        },
+        sources={
+            Source("a"): SourceTally(accepted=2, duplicates=2),
+            Source("b"): SourceTally(duplicates=1),
+            Source("c"): SourceTally(duplicates=1),
+        },
     )
     lines: list[ConflictingLine] = conflicts.value
     assert [(line.uri, line.line, line.acks) for line in lines] == [

@@ -36,7 +36,8 @@ from sluice.graph.ledger import (
     write_totals,
 )
 from sluice.graph.windowing import Windowing
-from sluice.provenance import FileProvenance
+from sluice.provenance import FileProvenance, Source
+from sluice.source_tallies import SourceTally
 
 GOOD = {
     ("read", ""): 10,
@@ -59,9 +60,23 @@ GOOD = {
 }
 
 
+@pytest.mark.parametrize(
+    "tally", [SourceTally(10, 5, 2, 3), SourceTally(10, 5, 3, 2), SourceTally(9, 5, 1, 3), SourceTally(10)]
+)
+def test_report_reconciles_only_if_its_sources_do(tally: SourceTally) -> None:
+    halves = {Source("a"): tally, Source("b"): SourceTally()}
+    made = make_report(StepCounts(GOOD, sources=halves), job="shop", run_id="r", started=0, seconds=1)
+    figures = (made.read, made.accepted, made.duplicates, made.rejected)
+    assert made.sources == 2
+    assert made.reconciled == (figures == (tally.read, tally.accepted, tally.duplicates, tally.rejected))
+
+
 def test_batch_is_counted_with_its_bytes() -> None:
-    batch = RecordBatch([b"abc", b"", b"d"], FileProvenance("file", 0.0, [0, 4, 5]))
-    assert count_read(batch) == StepCounts({("read", ""): 3, ("bytes", ""): 4})
+    batch = RecordBatch([b"abc", b"", b"d"], FileProvenance("file", 7.0, [0, 4, 5], size=9))
+    tally = SourceTally(read=3, size=9, modified=7.0)
+    assert count_read(batch) == StepCounts(
+        {("read", ""): 3, ("bytes", ""): 4}, sources={Source("file"): tally}
+    )
 
 
 def test_report_of_complete_counts_reconciles() -> None:

@@ -36,6 +36,15 @@ TABLE_JSON_MARK = '"generated_by": "sluice"'
 DIAGRAM = Path("docs/data-model.md")
 BEGIN = f"<!-- {MARK} from schemas/: entity-relationship diagram; do not edit up to the end mark -->"
 
+OwnContracts = tuple[Contract, ...]
+"""Those of the tables that every job has: the dead letters, and the manifest of sources."""
+
+_OWN_CONTRACTS = (
+    ("sluice.dead_letters", "dead_letter.odcs.yaml"),
+    ("sluice.eventlog", "source_file.odcs.yaml"),
+)
+"""Package and file of each."""
+
 Files = dict[Path, str]
 """Path below the root (or beside it, if the schemas lie there) -> whole text."""
 
@@ -77,11 +86,11 @@ def generate(root: Path, schemas: Path | None = None) -> Files:
     """
     made: Files = {}
     makers: dict[Path, str] = {}
-    dead_letters = _dead_letter_contract()
+    own = _own_contracts()
     all_domains = _read_domains(root, schemas or root / "schemas")
     for domain in all_domains:
         for target in TARGETS.values():
-            for path, text in target(domain, dead_letters).items():
+            for path, text in target(domain, own).items():
                 maker = makers.setdefault(path, domain.source)
                 if made.setdefault(path, text) != text:
                     by = f"made by {maker} and by {domain.source}"
@@ -136,42 +145,44 @@ def run_generate(schemas: Path, root: Path, check_only: bool = False) -> list[st
     return check(root, schemas) if check_only else write(root, schemas)
 
 
-def _duckdb(domain: Domain, dead_letters: Contract) -> Files:
-    return _tables("duckdb", domain, dead_letters, duckdb.create_table_sql)
+def _duckdb(domain: Domain, own: OwnContracts) -> Files:
+    return _tables("duckdb", domain, own, duckdb.create_table_sql)
 
 
-def _postgres(domain: Domain, dead_letters: Contract) -> Files:
-    own = {
+def _postgres(domain: Domain, own: OwnContracts) -> Files:
+    system = {
         Path("ddl/postgres/_system.sql"): _sql("pipeline/sluice/warehouses/postgres", postgres.system_sql())
     }
-    return own | _tables("postgres", domain, dead_letters, postgres.create_table_sql)
+    return system | _tables("postgres", domain, own, postgres.create_table_sql)
 
 
-def _sqlite(domain: Domain, dead_letters: Contract) -> Files:
-    own = {Path("ddl/sqlite/_system.sql"): _sql("pipeline/sluice/warehouses/sqlite.py", sqlite.system_sql())}
-    return own | _tables("sqlite", domain, dead_letters, sqlite.create_table_sql)
+def _sqlite(domain: Domain, own: OwnContracts) -> Files:
+    system = {
+        Path("ddl/sqlite/_system.sql"): _sql("pipeline/sluice/warehouses/sqlite.py", sqlite.system_sql())
+    }
+    return system | _tables("sqlite", domain, own, sqlite.create_table_sql)
 
 
-def _snowflake(domain: Domain, dead_letters: Contract) -> Files:
-    own = {
+def _snowflake(domain: Domain, own: OwnContracts) -> Files:
+    system = {
         Path("ddl/snowflake/_system.sql"): _sql(
             "pipeline/sluice/warehouses/snowflake", snowflake.system_sql()
         )
     }
-    return own | _tables("snowflake", domain, dead_letters, snowflake.create_table_sql)
+    return system | _tables("snowflake", domain, own, snowflake.create_table_sql)
 
 
 def _tables(
-    name: str, domain: Domain, dead_letters: Contract, create_table_sql: Callable[[Contract], str]
+    name: str, domain: Domain, own: OwnContracts, create_table_sql: Callable[[Contract], str]
 ) -> Files:
-    """Return a file for each table; the tables of Sluice itself are in `_system.sql`."""
+    """Return a file for each table; what Sluice notes of segments and counts is in `_system.sql`."""
     return {
         Path(f"ddl/{name}/{contract.table}.sql"): _sql(_source(domain, contract), create_table_sql(contract))
-        for contract in (*domain.contracts.values(), dead_letters)
+        for contract in (*domain.contracts.values(), *own)
     }
 
 
-def _bigquery(domain: Domain, dead_letters: Contract) -> Files:
+def _bigquery(domain: Domain, own: OwnContracts) -> Files:
     """Tables in files of their own; `_<domain>.sql` creates the dataset and the tables of Sluice itself."""
     folder, dataset = Path("ddl/bigquery"), word(domain.name)  # a dataset has no hyphens and dots
     made = {}
@@ -179,15 +190,18 @@ def _bigquery(domain: Domain, dead_letters: Contract) -> Files:
         text = bigquery.create_table_sql(contract, dataset)
         made[folder / f"{contract.table}.sql"] = _sql(_source(domain, contract), text)
         made[folder / f"{contract.table}.json"] = _json(bigquery.table_json(contract))
-    own = f"{bigquery.system_sql(dataset)}\n{bigquery.create_table_sql(dead_letters, dataset)}"
-    made[folder / f"_{domain.name}.sql"] = _sql(domain.source, own)
-    made[folder / f"{dead_letters.table}.json"] = _json(bigquery.table_json(dead_letters))
+    tables = (bigquery.create_table_sql(contract, dataset) for contract in own)
+    made[folder / f"_{domain.name}.sql"] = _sql(
+        domain.source, "\n".join((bigquery.system_sql(dataset), *tables))
+    )
+    for contract in own:
+        made[folder / f"{contract.table}.json"] = _json(bigquery.table_json(contract))
     for name in bigquery.SYSTEM:
         made[folder / f"{name}.json"] = _json(bigquery.system_json(name))
     return made
 
 
-def _json_schema(domain: Domain, _: Contract) -> Files:
+def _json_schema(domain: Domain, _: OwnContracts) -> Files:
     made = {}
     for contract in domain.contracts.values():
         schema = json_schema(contract)
@@ -197,7 +211,7 @@ def _json_schema(domain: Domain, _: Contract) -> Files:
     return made
 
 
-def _avro(domain: Domain, _: Contract) -> Files:
+def _avro(domain: Domain, _: OwnContracts) -> Files:
     made = {}
     for contract in domain.contracts.values():
         schema = avro_schema(contract)
@@ -208,11 +222,11 @@ def _avro(domain: Domain, _: Contract) -> Files:
     return made
 
 
-def _dbt(domain: Domain, dead_letters: Contract) -> Files:
+def _dbt(domain: Domain, own: OwnContracts) -> Files:
     contracts = [*domain.contracts.values()]
     staging = Path(f"dbt/models/{domain.name}/staging")
     comment = _comment(domain.source)
-    sources = sources_yaml(domain.name, [*contracts, dead_letters])
+    sources = sources_yaml(domain.name, [*contracts, own[0]])
     return {
         staging / f"_{domain.name}__sources.yml": f"# {comment}\n\n{sources}",
         staging
@@ -238,7 +252,7 @@ def _dbt_latest(domain: Domain, staging: Path) -> Files:
     return made | {staging / f"_{domain.name}__latest.yml": tests}
 
 
-TARGETS: Mapping[str, Callable[[Domain, Contract], Files]] = {
+TARGETS: Mapping[str, Callable[[Domain, OwnContracts], Files]] = {
     "duckdb": _duckdb,
     "bigquery": _bigquery,
     "postgres": _postgres,
@@ -248,7 +262,7 @@ TARGETS: Mapping[str, Callable[[Domain, Contract], Files]] = {
     "avro": _avro,
     "dbt": _dbt,
 }
-"""Target -> function that makes its files of a domain; the second argument is the contract of the dead letters."""
+"""Target -> function that makes its files of a domain and of the tables of Sluice itself."""
 
 
 def _read_domains(root: Path, schemas: Path) -> list[Domain]:
@@ -266,15 +280,19 @@ def _read_domains(root: Path, schemas: Path) -> list[Domain]:
     return read
 
 
-def _dead_letter_contract() -> Contract:
-    """Read the contract without `sluice.dead_letters.envelope`, which imports Beam for seconds."""
-    with as_file(files("sluice.dead_letters") / "dead_letter.odcs.yaml") as path:
-        return load_contract(str(path), internal=True)
+def _own_contracts() -> OwnContracts:
+    """Read them without `sluice.dead_letters.envelope` and its like, which import Beam for seconds."""
+    contracts = []
+    for package, name in _OWN_CONTRACTS:
+        with as_file(files(package) / name) as path:
+            contracts.append(load_contract(str(path), internal=True))
+    return tuple(contracts)
 
 
 def _source(domain: Domain, contract: Contract) -> str:
     if contract.event_type not in domain.contracts:
-        return f"pipeline/sluice/dead_letters/{Path(contract.path).name}"
+        package = next(package for package, name in _OWN_CONTRACTS if name == Path(contract.path).name)
+        return f"pipeline/{package.replace('.', '/')}/{Path(contract.path).name}"
     return f"{domain.source}/{Path(contract.path).name}"
 
 

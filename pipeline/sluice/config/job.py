@@ -23,7 +23,7 @@ _MAX_SHARDS = 64
 """More writers of one minute than this never help: NNNN is shared among them."""
 
 
-LOADS = ("events", "counts", "dead_letters")
+LOADS = ("events", "counts", "dead_letters", "sources")
 """What a warehouse can be sent; the files of the log hold events and dead letters in any case."""
 
 

@@ -49,7 +49,7 @@ COUNTS_VIEW = "event_counts"
 """View that sums the counts of events."""
 
 RESERVED_TABLES = frozenset(
-    {"_event_counts", "_load_lock", "_refusals", "_segments", "dead_letters", COUNTS_VIEW}
+    {"_event_counts", "_load_lock", "_refusals", "_segments", "dead_letters", "source_files", COUNTS_VIEW}
 )
 """What no table of a contract can be called, in any case."""
 

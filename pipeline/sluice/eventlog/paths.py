@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import xxhash
 
+from sluice.elements import SOURCE_FILE
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SEGMENT = re.compile(
     r"(?:(?P<folder>.+)/)?(?P<year>[0-9]{4})/(?P<month>[0-9]{2})/(?P<day>[0-9]{2})/(?P<hour>[0-9]{2})/"
-    r"(?P<minute>[0-9]{2})/(?P<name>[^/]+)_[0-9]{12}(?P<number>[0-9]{4,})\.json"
+    r"(?P<minute>[0-9]{2})/(?P<name>[^/]+)_[0-9]{12}(?P<number>[0-9]{4,})\.(?:nd)?json"
 )
-_SEGMENT_END = re.compile(r"([0-9]{4,})\.json")
+_SEGMENT_END = re.compile(r"([0-9]{4,})\.(?:nd)?json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,18 @@ def minute_prefix(name: str, minute: int, folder: str) -> tuple[str, str]:
 
 
 def segment_file(stem: str, number: int) -> str:
-    """Return the name of a segment's file; `stem` is its start, see `minute_prefix`."""
-    return f"{stem}{number:04d}.json"
+    """Return the name of a segment's file; `stem` is its start, see `minute_prefix`.
+
+    Those of manifests, which lie below the event log, end in `.ndjson`, so that `**/*.json` finds events alone.
+    """
+    return f"{stem}{number:04d}.{'ndjson' if stem.rpartition('_')[0] == SOURCE_FILE else 'json'}"
 
 
 def segment_number(stem: str, file: str) -> int | None:
     """Return what `segment_file` was given to make `file`, None for any other file."""
     match = _SEGMENT_END.fullmatch(file, len(stem)) if file.startswith(stem) else None
     number = int(match[1]) if match else 0
-    return number if match and number and match[1] == f"{number:04d}" else None
+    return number if number and file == segment_file(stem, number) else None
 
 
 def parse_segment_path(path: str) -> SegmentName | None:

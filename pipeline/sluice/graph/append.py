@@ -16,6 +16,7 @@ from apache_beam.typehints import with_output_types
 from apache_beam.utils.shared import Shared
 
 from sluice.elements import (
+    INTERNAL_TYPES,
     Acks,
     ConflictingLine,
     EventBatch,
@@ -33,6 +34,7 @@ from sluice.graph.shuffle import Spill, pack, unpack
 from sluice.graph.windowing import Windowing
 from sluice.retry import RetryPolicy
 from sluice.run_state import RunHandle
+from sluice.source_tallies import tally_stored
 
 
 @dataclass(eq=False)  # Beam sets the label of a transform
@@ -135,7 +137,11 @@ class AppendPane(beam.DoFn):
             counts["accepted", event_type] = len(appended.segment.lines)
             counts["segments", event_type] = 1
             segments.append(appended.segment)
-        yield pvalue.TaggedOutput(self.STEP_COUNTS, StepCounts(counts))
+        sources = {}
+        if event_type not in INTERNAL_TYPES:
+            stored = appended.segment.lines if appended.segment is not None else ()
+            sources = tally_stored([(group.source, group.lines) for group in groups], stored)
+        yield pvalue.TaggedOutput(self.STEP_COUNTS, StepCounts(counts, sources=sources))
         acks = add_acks(group.acks for group in groups)
         yield LoadRequest(segments, _without(acks, conflicting) if conflicting else acks)
 

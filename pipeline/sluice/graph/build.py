@@ -64,7 +64,7 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> 
 
 
 def build_load(pipeline: beam.Pipeline, job: Job, run: RunContext) -> beam.PCollection[StepCounts]:
-    """Build the graph that loads every segment of the event log and of the dead letters; return the written totals."""
+    """Build the graph that loads all segments of event log, dead letters and manifest; return the written totals."""
     loads = {
         name: pipeline
         | f"Create {name}" >> beam.Create([log])
@@ -75,6 +75,7 @@ def build_load(pipeline: beam.Pipeline, job: Job, run: RunContext) -> beam.PColl
         for name, log, loader in (
             ("event log", run.log, run.event_loader(job)),
             ("dead letters", run.dead_letters, run.dead_letter_loader(job)),
+            ("manifest", run.manifest.log, run.manifest_loader(job)),
         )
     }
     dead_letters = write_dead_letters({"load_rejected": loads["event log"].rejected}, job, run)

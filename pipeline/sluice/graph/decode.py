@@ -19,14 +19,15 @@ from sluice.elements import (
     RecordBatch,
     Rejected,
     StepCounts,
-    add_step_counts,
+    StepCountsSum,
 )
 from sluice.graph.progress import Progress
 from sluice.graph.shuffle import BundleBuffer
 from sluice.provenance import Provenance, RedeliveryProvenance
+from sluice.source_tallies import SourceTally
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.masking_key import read_privacy_key
-from sluice.validation.records import RecordDecoder, count_decoded
+from sluice.validation.records import Decoded, RecordDecoder, count_decoded
 
 
 @with_output_types(tuple[LogKey, EventBatch], rejected=list[Rejected], step_counts=StepCounts)
@@ -66,7 +67,7 @@ class DecodeRecords(beam.DoFn):
     def start_bundle(self) -> None:
         """Begin with an empty buffer."""
         self._buffer = BundleBuffer()
-        self._counts = StepCounts({})
+        self._counts = StepCountsSum()
 
     def process(self, batch: RecordBatch) -> Iterator[Any]:
         """Decode one batch."""
@@ -74,16 +75,32 @@ class DecodeRecords(beam.DoFn):
         decoded = self._decoder(provenance).decode(batch)
         for key, lines in decoded.events.items():
             acks = batch.acks(len(lines))
-            ordered = OrderedLines(provenance.uri, provenance.position, lines, acks, provenance.export_time)
+            ordered = OrderedLines(
+                provenance.uri,
+                provenance.position,
+                lines,
+                acks,
+                provenance.export_time,
+                provenance.source.partition,
+            )
             self._buffer.add(key, key.minute, ordered)
         if decoded.rejected:
             yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(decoded.rejected, batch.arrival))
-        self._counts = add_step_counts([self._counts, count_decoded(decoded)])
+        self._count(batch, decoded)
         if self._progress is not None:
             size = batch.size + len(batch.records)
             records = len(batch.records) + decoded.separated
             self._progress.add(size, records, len(decoded.rejected))
         yield from self._buffer.flush_if_full()
+
+    def _count(self, batch: RecordBatch, decoded: Decoded) -> None:
+        counts = count_decoded(decoded)
+        self._counts.add(counts)
+        # A line may hold more records than its source has counted.
+        tally = SourceTally(
+            read=decoded.separated, rejected=len(decoded.rejected), first=counts.first, last=counts.last
+        )
+        self._counts.sources.add(batch.provenance.source, tally)
 
     def _decoder(self, provenance: Provenance) -> RecordDecoder:
         """Return the decoder for records whose values are masked at some paths already, as redelivered ones are."""
@@ -97,5 +114,6 @@ class DecodeRecords(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:
         """Emit what is left in the buffer, and the step counts of the bundle."""
         yield from self._buffer.flush()
-        if self._counts.counts:
-            yield pvalue.TaggedOutput(self.STEP_COUNTS, WindowedValue(self._counts, 0, (GlobalWindow(),)))
+        counts = self._counts.total()
+        if counts.counts:
+            yield pvalue.TaggedOutput(self.STEP_COUNTS, WindowedValue(counts, 0, (GlobalWindow(),)))

@@ -29,7 +29,10 @@ from sluice.elements import (
     add_step_counts,
 )
 from sluice.errors import StorageError
+from sluice.graph.step_counts import SumStepCounts
 from sluice.graph.windowing import Windowing
+from sluice.provenance import Source
+from sluice.source_tallies import SourceTally, add_up, tally_read
 from sluice.storage import open_store
 
 _FIGURES = (
@@ -54,7 +57,10 @@ LOST_DEAD_LETTERS = ("lost_dead_letters", "")
 
 def count_read(batch: RecordBatch) -> StepCounts:
     """Return how many records, and bytes of them, a source handed over in one batch."""
-    return StepCounts({("read", ""): len(batch.records), ("bytes", ""): batch.size})
+    span = None if batch.offset_span is None else batch.offset_span[:2]
+    tally = tally_read(batch.provenance, len(batch.records), span)
+    counts = {("read", ""): len(batch.records), ("bytes", ""): batch.size}
+    return StepCounts(counts, sources={batch.provenance.source: tally})
 
 
 class Figures(msgspec.Struct, kw_only=True):
@@ -106,6 +112,10 @@ class Report(Figures, kw_only=True):
     """`<address of the source>/<partition>` -> records that the source deleted before they were read."""
     dead_letters_rejected: int = 0
     """Dead letters whose rows the warehouse rejected: they are in their log, but not in their table."""
+    sources: int = 0
+    """Files, partitions or other sources that were read; the manifest, `source_files`, has a row for each."""
+    changed_sources: int = 0
+    """Those of them that are files, and that an earlier run read with another size or modification time."""
     failure: str | None = None
     """Why the run counts as failed although its counts reconcile; see `outcome.judge`."""
     warnings: list[str] = []
@@ -128,6 +138,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         and _adds_up(read, sums)
         and not dead_letters_rejected
         and dead_letter_gap(counts) == counts[LOST_DEAD_LETTERS]
+        and add_up(total.sources.values(), (read, sums["accepted"], sums["duplicates"], sums["rejected"]))
     )
     return Report(
         job=job,
@@ -147,6 +158,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         unknown_properties=_names(counts, "unknown_property"),
         unknown_types=_names(counts, "unknown_type"),
         dead_letters_rejected=dead_letters_rejected,
+        sources=len(total.sources),
     )
 
 
@@ -214,7 +226,7 @@ class ReconcileLedger(beam.PTransform):
         return (
             step_counts
             | "Window for all time" >> self.windowing.overall()
-            | "Sum step counts" >> beam.CombineGlobally(add_step_counts).without_defaults()
+            | "Sum step counts" >> beam.CombineGlobally(SumStepCounts()).without_defaults()
             | "Write totals" >> beam.Map(_write_pane, self.url, self.windowing.live, self.numbered)
         )
 
@@ -226,11 +238,12 @@ class _Part(msgspec.Struct, array_like=True):
     first: float | None
     last: float | None
     pane: int | None
+    sources: list[tuple[str, int | None, SourceTally]] = []
 
     def step_counts(self) -> StepCounts:
-        return StepCounts(
-            {(figure, name): number for figure, name, number in self.flat}, self.first, self.last
-        )
+        counts = {(figure, name): number for figure, name, number in self.flat}
+        sources = {Source(uri, partition): tally for uri, partition, tally in self.sources}
+        return StepCounts(counts, self.first, self.last, sources=sources)
 
 
 class Submission(msgspec.Struct):
@@ -261,7 +274,9 @@ def write_counted(total: StepCounts, url: str) -> None:
 
 def _encode(total: StepCounts, pane: int | None) -> bytes:
     flat = [(figure, name, number) for (figure, name), number in total.counts.items()]
-    return msgspec.json.encode(_Part(flat, total.first, total.last, pane))
+    sources = [(*source, tally) for source, tally in total.sources.items()]
+    part = flat, total.first, total.last, pane
+    return msgspec.json.encode((*part, sources) if sources else part)
 
 
 def _write_pane(
@@ -308,7 +323,7 @@ def agree(some: StepCounts, others: StepCounts) -> bool:
 
     def numbers(total: StepCounts) -> tuple[Any, ...]:
         counts = {key: n for key, n in total.counts.items() if n and key[0] not in NAMED_FIGURES}
-        return counts, total.first, total.last
+        return counts, total.first, total.last, total.sources
 
     return numbers(some) == numbers(others)
 

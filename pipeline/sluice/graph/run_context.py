@@ -10,8 +10,9 @@ import apache_beam as beam
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.contracts import Contract
-from sluice.elements import DEAD_LETTER
+from sluice.elements import DEAD_LETTER, SOURCE_FILE
 from sluice.eventlog.log import EventLog
+from sluice.eventlog.source_manifest import SourceManifest
 from sluice.graph.load import BackfillSegments, LoadDeadLetters, LoadSegments
 from sluice.graph.load_days import BackfillDays, LoadDays
 from sluice.graph.progress import Progress
@@ -42,6 +43,7 @@ class RunContext:
     handle: RunHandle
     acknowledge: beam.PTransform
     """Takes what was `read`, and the acks of what is stored; acknowledges it at the source."""
+    manifest: SourceManifest
     progress: Progress | None = None
     spill: Spill | None = None
     in_process: bool = False
@@ -91,3 +93,8 @@ class RunContext:
         """Return what loads the segments of dead letters."""
         tables = {DEAD_LETTER: self.tables[DEAD_LETTER]}
         return SegmentLoader(self.warehouse, tables, self.dead_letters, job, self.clock, self.retry)
+
+    def manifest_loader(self, job: Job) -> SegmentLoader:
+        """Return what loads the segments of the manifest of sources."""
+        tables = {SOURCE_FILE: self.tables[SOURCE_FILE]}
+        return SegmentLoader(self.warehouse, tables, self.manifest.log, job, self.clock, self.retry)

@@ -15,7 +15,16 @@ from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.contracts import Contract
 from sluice.dead_letters.table_rows import table_line
-from sluice.elements import DEAD_LETTER, Rejected, Segment, StepCounts, StoredSegment, Violation
+from sluice.elements import (
+    DEAD_LETTER,
+    INTERNAL_TYPES,
+    SOURCE_FILE,
+    Rejected,
+    Segment,
+    StepCounts,
+    StoredSegment,
+    Violation,
+)
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.placement import compile_placement_check
 from sluice.provenance import Origin
@@ -68,8 +77,8 @@ class SegmentConverter:
             )
         table, row_errors = to_table(contract, rows_of, event_ids, appended_at)
         windows = count_events(contract, table, self._window, segment.minute)
-        rows = table if self._loads_rows or segment.event_type == DEAD_LETTER else table.slice(0, 0)
-        loaded_windows = windows if self._loads_counts else []
+        rows = table if self._loads_rows or segment.event_type in INTERNAL_TYPES else table.slice(0, 0)
+        loaded_windows = windows if self._loads_counts and segment.event_type != SOURCE_FILE else []
         load = SegmentLoad(contract, segment, rows, row_errors, loaded_windows, ingested_at)
         return ConvertedSegment(load, windows, count_unknown_paths(contract, table))
 
@@ -107,6 +116,9 @@ class LoadedSegment:
         return LoadedSegment(self.event_type, StepCounts(counts), self.rejected, [])
 
 
+_LOADED_AS = {DEAD_LETTER: "dead_letters", SOURCE_FILE: "sources"}
+"""Event type of Sluice itself -> what `load` of a job calls it."""
+
 DAY_LOAD_BYTES = 128 << 20
 """Bytes of lines that are loaded together; as rows and as Parquet they take some twice as much memory."""
 
@@ -135,7 +147,7 @@ class SegmentLoader:
         self._tables = {
             name: contract
             for name, contract in tables.items()
-            if name != DEAD_LETTER or "dead_letters" in job.load
+            if name not in _LOADED_AS or _LOADED_AS[name] in job.load
         }
         self._log = log
         self._job = job
@@ -244,7 +256,7 @@ class SegmentLoader:
         if is_new:
             counts = {("loaded", event_type): events, ("load_rejected", event_type): len(row_errors)}
             # Those of dead letters are marks of their table, such as `escaped`.
-            if converted is not None and event_type != DEAD_LETTER:
+            if converted is not None and event_type not in INTERNAL_TYPES:
                 counts |= {
                     ("unknown_property", f"{event_type}.{path}"): number
                     for path, number in converted.unknown_paths.items()

@@ -61,9 +61,9 @@ class BundleBuffer:
 
 
 def pack(batch: EventBatch) -> bytes:
-    """Return `batch` as msgpack [[[uri, offset, lines, acks, export time], …], zstd of the lines]."""
+    """Return `batch` as msgpack [[[uri, offset, lines, acks, export time, partition], …], zstd of the lines]."""
     heads = [
-        (group.uri, group.offset, len(group.lines), group.acks, group.export_time)
+        (group.uri, group.offset, len(group.lines), group.acks, group.export_time, group.partition)
         for group in batch.ordered_lines
     ]
     body = b"\n".join([line for group in batch.ordered_lines for line in group.lines])
@@ -73,14 +73,14 @@ def pack(batch: EventBatch) -> bytes:
 def unpack(packed: bytes) -> EventBatch:
     """Return the batch that `pack` was given."""
     heads, body = msgspec.msgpack.decode(
-        packed, type=tuple[list[tuple[str, int, int, dict[int, int], float]], bytes]
+        packed, type=tuple[list[tuple[str, int, int, dict[int, int], float, int | None]], bytes]
     )
     lines = zstandard.ZstdDecompressor().decompress(body).split(b"\n")
-    ends = accumulate(count for _, _, count, _, _ in heads)
+    ends = accumulate(count for _, _, count, *_ in heads)
     return EventBatch(
         [
-            OrderedLines(uri, offset, lines[end - count : end], acks, export_time)
-            for (uri, offset, count, acks, export_time), end in zip(heads, ends, strict=True)
+            OrderedLines(uri, offset, lines[end - count : end], acks, export_time, partition)
+            for (uri, offset, count, acks, export_time, partition), end in zip(heads, ends, strict=True)
         ]
     )
 

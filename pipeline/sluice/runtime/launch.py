@@ -20,6 +20,7 @@ from sluice.config.job import Job
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, StepCounts
 from sluice.errors import ConfigError
+from sluice.eventlog.source_manifest import RunOfJob
 from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.attempts import add_attempts, not_read_again
 from sluice.graph.build import build, build_load
@@ -36,6 +37,7 @@ from sluice.runtime.observers import RunObserver, SilentObserver
 from sluice.runtime.open_run import open_run
 from sluice.runtime.process_settings import rare_collections, root_handlers_restored
 from sluice.runtime.run_folder import SharedFolders, keep_totals, new_totals, run_folder
+from sluice.runtime.run_manifest import write_manifest
 from sluice.runtime.runners import batch_runner, beam_silenced
 from sluice.runtime.signals import drain_on_signals
 from sluice.runtime.streaming_run import StreamingRun
@@ -61,6 +63,8 @@ class Launch:
     observer: RunObserver
     metrics: ListenAddress | None = None
     reads_source: bool = True
+    keeps_manifest: bool = False
+    """The run reads sources for the first time: a redelivery, or a load of the log, does not."""
     handle: RunHandle = field(default_factory=RunHandle)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     contexts: list[RunContext] = field(default_factory=list)
@@ -77,9 +81,11 @@ class Launch:
 
         """
         self.check_presence(folders.totals)
-        report = self.make_report(read_totals(folders.totals), started)
+        total = read_totals(folders.totals)
+        report = self.make_report(total, started)
         if not report.reconciled:
             keep_totals(report, folders.totals)
+        self.write_manifest(total, report, started)
         if self.reads_source:
             return judge(report, self.job, live=False)
         report.warnings += warnings_of(report, self.job.path)
@@ -96,9 +102,16 @@ class Launch:
         for context in self.contexts:
             context.log.check_presence()
             context.dead_letters.check_presence()
+            context.manifest.log.check_presence()
         check_totals(totals)
         for files in self.warehouse_files:
             files.check()
+
+    def write_manifest(self, total: StepCounts, report: Report, started: float) -> None:
+        """Write the manifest of a run that has read its sources."""
+        if self.keeps_manifest and total.sources:
+            run = RunOfJob(self.job.name, self.run_id, started)
+            write_manifest(total, self.contexts[0], self.job, run, report)
 
     def make_report(self, total: StepCounts, started: float) -> Report:
         """Return the report of the run from the sum of its step counts."""
@@ -136,7 +149,8 @@ def run_job(
     check_job(job)  # a mistake is reported before anything starts
     read_privacy_key(job.contracts.values(), job.privacy_key)
     source = open_source(job.source)
-    launch = Launch(job, beam_args, clock, observer, metrics)
+    keeps_manifest = not isinstance(source, DeadLetterSource)
+    launch = Launch(job, beam_args, clock, observer, metrics, keeps_manifest=keeps_manifest)
     check_source = cache(source.check)  # once: a graph that replaces another one waits for its source
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
@@ -295,7 +309,8 @@ def _report_streaming(launch: Launch, run: StreamingRun, started: float) -> Repo
     last = run.graphs[-1]
     launch.check_presence(last.totals)
     attempts = [graph.counted() for graph in run.graphs]
-    report = launch.make_report(add_attempts(attempts), started)
+    total = add_attempts(attempts)
+    report = launch.make_report(total, started)
     state = launch.handle.state
     report.restarts = state.restarts
     report.lost_at_source = {f"{uri}/{part}": number for (uri, part), number in state.lost.numbers().items()}
@@ -303,6 +318,7 @@ def _report_streaming(launch: Launch, run: StreamingRun, started: float) -> Repo
     written = read_totals(last.totals)
     if not report.reconciled or (not last.interrupted and not agree(written, attempts[-1].counts)):
         keep_totals(report, last.totals, attempts[-1].counts)
+    launch.write_manifest(total, report, started)
     judge(report, launch.job, live=True)
     if state.failure is not None:
         report.failure = str(state.failure)

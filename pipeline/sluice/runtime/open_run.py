@@ -6,8 +6,9 @@ from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.elements import DEAD_LETTER
+from sluice.elements import DEAD_LETTER, SOURCE_FILE
 from sluice.eventlog.log import EventLog
+from sluice.eventlog.source_manifest import SourceManifest, source_file_contract
 from sluice.eventlog.type_log import TypeLog
 from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.run_context import RunContext
@@ -44,7 +45,7 @@ def open_run(
 
     """
     warehouse = open_warehouse(job.warehouse)
-    log, dead_letters = _open_logs(job, LoadedSegmentGuard(warehouse))
+    log, dead_letters, manifest = _open_logs(job, LoadedSegmentGuard(warehouse))
     contracts = contracts_of(job)
     warehouse.prepare(contracts)
     tables = {contract.event_type: contract for contract in fit_to_table(warehouse, contracts)}
@@ -54,7 +55,12 @@ def open_run(
         log=log,
         dead_letters=dead_letters,
         warehouse=warehouse,
-        tables={**job.contracts, DEAD_LETTER: dead_letter_contract(), **tables},
+        tables={
+            **job.contracts,
+            DEAD_LETTER: dead_letter_contract(),
+            SOURCE_FILE: source_file_contract(),
+            **tables,
+        },
         ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live else started),
         event_windowing=Windowing(live, windows.flush, windows.allowed_lateness + MAX_BEHIND_WATERMARK),
         dead_letter_windowing=Windowing(live, windows.flush, _DEAD_LETTER_LATENESS),
@@ -63,20 +69,25 @@ def open_run(
         retry=RetryPolicy(retry_for, 0.0 if job.retry_for is not None else _RATE_LIMIT_RETRY_FOR),
         handle=handle,
         acknowledge=CompleteAcks(handle),
+        manifest=manifest,
         progress=folders.progress,
         spill=folders.spill,
     )
 
 
-def _open_logs(job: Job, guard: LoadedSegmentGuard) -> tuple[EventLog, DeadLetterLog]:
-    """Open the event log and the log of dead letters; `guard` watches over what the warehouse has of them."""
+def _open_logs(job: Job, guard: LoadedSegmentGuard) -> tuple[EventLog, DeadLetterLog, SourceManifest]:
+    """Open the event log, the dead letters and the manifest; `guard` watches over what the warehouse has of them."""
     type_logs = {name: TypeLog.of(contract) for name, contract in job.contracts.items()}
     log = EventLog(open_store(job.files), type_logs, job.windows.shards, guard=guard)
     dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine)
     if "dead_letters" in job.load:
         dead_letters.guard = guard
+    manifest = SourceManifest.at(job.files)
+    if "sources" in job.load:
+        manifest.log.guard = guard
     log.open()
     dead_letters.open()
+    manifest.log.open()
     if is_masked(job.contracts.values()):
         dead_letters.open_quarantine()
-    return log, dead_letters
+    return log, dead_letters, manifest

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from sluice.config.job import Job
 from sluice.config.urls import Url
-from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY
+from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY, SOURCE_FILE
+from sluice.eventlog.paths import segment_file
+from sluice.eventlog.source_manifest import FOLDER
 from sluice.sources import parse_source
 from sluice.sources.files.connector import GcsFilesConnector, LocalFilesConnector, S3FilesConnector
 from sluice.sources.files.patterns import Pattern, States, scheme_of, split_pattern
@@ -58,7 +60,9 @@ def _outputs(job: Job) -> Iterator[_Output]:
     types = tuple(job.contracts)
     dead_letters, redelivery = job.dead_letters, job.dead_letters.child(REDELIVERY)
     quarantine = job.quarantine or job.dead_letters.child(QUARANTINE)
+    manifest = job.files.child(FOLDER)
     yield _Output(f"the event log {job.files}", _place(job.files), (types, *_minute(*types)))
+    yield _Output(f"the manifest of sources {manifest}", _place(manifest), _minute(SOURCE_FILE))
     for what, url, name in (
         ("the dead letters", dead_letters, DEAD_LETTER),
         ("the redelivery log", redelivery, REDELIVERY),
@@ -71,13 +75,16 @@ def _outputs(job: Job) -> Iterator[_Output]:
         what = f"the warehouse {warehouse.url}"
         yield _Output(what, os.path.abspath(path))
         if "duckdb" in warehouse.schemes:
-            tables = (*(contract.table for contract in job.contracts.values()), "_segments", "dead_letters")
+            tables = (
+                *(contract.table for contract in job.contracts.values()),
+                *("_segments", "dead_letters", "source_files"),
+            )
             yield _Output(what, str(Path(path).absolute().with_suffix("")), (tables, _ANY, ("x.parquet",)))
 
 
 def _minute(*types: str) -> tuple[tuple[str, ...], ...]:
     """Return the names of the folders of a minute and of segments in them; of their times only the year varies."""
-    files = tuple(f"{name}_{year}010100000001.json" for name in types for year in _YEARS)
+    files = tuple(segment_file(f"{name}_{year}01010000", 1) for name in types for year in _YEARS)
     return (_YEARS, *[_TWO_DIGITS] * 4, files)
 
 

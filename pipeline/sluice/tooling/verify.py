@@ -17,8 +17,9 @@ from sluice.config.job import Job
 from sluice.contracts import Contract
 from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY
+from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY, SOURCE_FILE
 from sluice.eventlog.log import EventLog
+from sluice.eventlog.source_manifest import FOLDER, SourceManifest, source_file_contract
 from sluice.eventlog.type_log import LOG_FILE, TypeLog
 from sluice.eventlog.verification import verify_type_log
 from sluice.storage import open_store
@@ -103,7 +104,7 @@ class Verification:
     on_progress: Callable[[int], None]
     """Takes the number of segments that were read so far."""
     totals: dict[str, TypeTotals] = field(default_factory=dict)
-    """By event type; `redelivery` and `quarantine` only if there are such segments."""
+    """By event type; `redelivery`, `quarantine` and `source_file` only if there are such segments."""
     other_logs: int = 0
     """Segments of the job's event types that the warehouse has loaded from other folders."""
 
@@ -126,7 +127,13 @@ class Verification:
 
     def _all_problems(self, compared: sqlite3.Connection) -> Iterator[tuple[str, str]]:
         yield from self._verify_logs(compared)
-        warehouse, tables = open_warehouse(self.job.warehouse), contracts_of(self.job)
+        # A manifest that no run has written needs no table.
+        tables = [
+            table
+            for table in contracts_of(self.job)
+            if table.event_type != SOURCE_FILE or SOURCE_FILE in self.totals
+        ]
+        warehouse = open_warehouse(self.job.warehouse)
         missing = [table for table in tables if warehouse.differences(table) is None]
         for table in missing:
             yield table.event_type, f"{table.table}: expected a table, got none; run sluice load"
@@ -146,6 +153,7 @@ class Verification:
         yield _TypeLogOf(dead_letters, DEAD_LETTER, dead_letter_contract(), (REDELIVERY, QUARANTINE))
         yield _TypeLogOf(dead_letters, REDELIVERY, None)
         yield _TypeLogOf(dead_letters.quarantine, QUARANTINE, dead_letter_contract())
+        yield _TypeLogOf(SourceManifest.at(job.files).log, SOURCE_FILE, source_file_contract())
 
     def _verify_logs(self, compared: sqlite3.Connection) -> Iterator[tuple[str, str]]:
         read, loaded_types = 0, self._loaded_types()
@@ -180,11 +188,15 @@ class Verification:
         job = self.job
         files, dead_letters = (absolute(open_store(url).url("")) for url in (job.files, job.dead_letters))
         loaded = dict.fromkeys(job.contracts, files)
-        return loaded | {DEAD_LETTER: dead_letters} if "dead_letters" in job.load else loaded
+        if "dead_letters" in job.load:
+            loaded[DEAD_LETTER] = dead_letters
+        if "sources" in job.load:
+            loaded[SOURCE_FILE] = absolute(open_store(job.files.child(FOLDER)).url(""))
+        return loaded
 
     def _read_records(self, warehouse: Warehouse, compared: sqlite3.Connection) -> None:
         folders = {name: f"{folder.rstrip('/')}/" for name, folder in self._loaded_types().items()}
-        for name in folders:
+        for name in folders.keys() & self.totals.keys():
             self.totals[name].loaded = 0
         for page in warehouse.segment_records():
             rows: list[tuple[Any, ...]] = []
@@ -194,7 +206,8 @@ class Verification:
                 place = absolute(record.path)
                 if not place.startswith(folders[record.event_type]):
                     place, self.other_logs = "", self.other_logs + 1
-                self.totals[record.event_type].loaded = (self.totals[record.event_type].loaded or 0) + 1
+                totals = self.totals.setdefault(record.event_type, TypeTotals())
+                totals.loaded = (totals.loaded or 0) + 1
                 known = (record.event_type, record.id, record.path, place or None)
                 rows.append((*known, record.events, record.row_errors))
             compared.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
-from sluice.provenance import Origin
+from sluice.provenance import FileProvenance, Origin
 from sluice.sources import open_source
 from sluice.sources.files import source as files
 from sluice.sources.files.listing import FoundFile, find_files
@@ -194,8 +194,27 @@ def test_small_files_are_read_together() -> None:
     assert sorted(piece.file for item in items for piece in item) == files
 
 
-def test_empty_files_make_no_work_item() -> None:
-    assert plan_reading([FoundFile("/x/empty.json", 0, MODIFIED)]) == []
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("empty.json", b""),
+        ("empty.csv", b""),
+        ("header.csv", b"id,at\n"),
+        ("lines.json", b"\n\n"),
+        ("array.json", b"[]"),
+        ("empty.json.gz", gzip.compress(b"")),
+        ("header.csv.gz", gzip.compress(b"id,at\r\n")),
+        ("empty.zst", zstandard.compress(b"")),
+        ("empty.bz2", bz2.compress(b"")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_file_without_records_makes_one_batch_without_records(tmp_path: Path, name: str, data: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    os.utime(path, (MODIFIED, MODIFIED))
+    batches = [batch for item in plan_reading(find_files(str(path))) for batch in read_item(item)]
+    assert batches == [RecordBatch([], FileProvenance(str(path), MODIFIED, [], size=len(data)))]
 
 
 def test_large_splits_stay_bounded() -> None:

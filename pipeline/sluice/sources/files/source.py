@@ -111,7 +111,7 @@ class FileSource(beam.PTransform):
 
 def plan_reading(files: Sequence[FoundFile]) -> list[WorkItem]:
     """Cut large files of plain lines, put small files together, and return work items of about equal cost."""
-    whole = [Piece(file, 0, file.size) for file in files if file.size]
+    whole = [Piece(file, 0, file.size) for file in files]
     least = max((_MIN_SPLIT_BYTES[scheme_of(piece.file.uri)] for piece in whole), default=1)
     target = min(max(sum(piece.weight for piece in whole) // _SPLITS, least), _MAX_SPLIT_BYTES)
     large = [piece for piece in whole if piece.stop > target]
@@ -135,7 +135,7 @@ def plan_reading(files: Sequence[FoundFile]) -> list[WorkItem]:
 
 
 def read_item(item: WorkItem) -> Iterator[RecordBatch]:
-    """Yield the records of each piece, in order.
+    """Yield the records of each piece, in order; one batch without records of a file that has none.
 
     Raises:
         SourceError: a file cannot be read to its end, or was replaced since it was found; names it and the reason.
@@ -143,8 +143,14 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
     """
     for piece in item:
         with open_file(piece.file.uri) as reader:
-            yield from _read_piece(reader, piece)
+            batches, has_records = _read_piece(reader, piece), False
+            for batch in batches:
+                has_records = True
+                yield batch
             check_unchanged(piece.file, reader)
+        if not has_records:
+            file = piece.file
+            yield RecordBatch([], FileProvenance(file.uri, file.modified, [], size=file.size))
 
 
 def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
@@ -153,7 +159,7 @@ def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
         yield from _read_csv(reader, piece)
         return
     for records, offsets in _records(_chunks(reader, piece), piece):
-        yield RecordBatch(records, FileProvenance(file.uri, file.modified, offsets))
+        yield RecordBatch(records, FileProvenance(file.uri, file.modified, offsets, size=file.size))
 
 
 def _records(chunks: Iterator[bytes], piece: Piece) -> Iterator[Records]:
@@ -178,7 +184,9 @@ def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
         chunks = _chunks(reader, piece)
     start = RowStart(piece.start, piece.line)
     for rows in read_rows(chunks, layout.syntax, start, _stop(content, piece)):
-        provenance = CsvProvenance(file.uri, file.modified, rows.offsets, rows.lines, layout.dialect)
+        provenance = CsvProvenance(
+            file.uri, file.modified, rows.offsets, rows.lines, layout.dialect, size=file.size
+        )
         yield RecordBatch(rows.records, provenance)
 
 

@@ -1,0 +1,129 @@
+"""What became of the records of each source of a run: the figures of its manifest.
+
+A step adds to them once for each batch, never for a record: all records of a batch are of one source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from sluice.provenance import FileProvenance, PartitionProvenance, Provenance, Source
+
+_Number = TypeVar("_Number", int, float)
+
+
+class SourceTally(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What became of the records of one source: `read` = `accepted` + `duplicates` + `rejected`.
+
+    `first` and `last` are the earliest and the latest time of its valid events, in epoch seconds. `size` (bytes as
+    stored) and `modified` (epoch seconds) are those of a file. `start` and `end` are offsets of a partition: the first
+    that was read, and the one after the last.
+    """
+
+    read: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    first: float | None = None
+    last: float | None = None
+    size: int | None = None
+    modified: float | None = None
+    start: int | None = None
+    end: int | None = None
+
+    @property
+    def balanced(self) -> bool:
+        """Whether each record that was read is in one of the other figures."""
+        return self.read == self.accepted + self.duplicates + self.rejected
+
+
+def add_tallies(some: SourceTally, others: SourceTally) -> SourceTally:
+    """Return the sum of two tallies of one source. Associative and commutative."""
+    return SourceTally(
+        some.read + others.read,
+        some.accepted + others.accepted,
+        some.duplicates + others.duplicates,
+        some.rejected + others.rejected,
+        _least(some.first, others.first),
+        _most(some.last, others.last),
+        _most(some.size, others.size),
+        _most(some.modified, others.modified),
+        _least(some.start, others.start),
+        _most(some.end, others.end),
+    )
+
+
+def add_up(tallies: Collection[SourceTally], of_run: tuple[int, ...]) -> bool:
+    """Tell whether all tallies are balanced and their sums are the figures of the run; a load has no sources.
+
+    `of_run` are read, accepted, duplicates and rejected.
+    """
+    figures = [(tally.read, tally.accepted, tally.duplicates, tally.rejected) for tally in tallies]
+    sums = tuple(map(sum, zip(*figures, strict=True)))
+    return not tallies or (sums == of_run and all(tally.balanced for tally in tallies))
+
+
+class SourceTallies:
+    """Tallies by source, added up in place."""
+
+    def __init__(self) -> None:
+        """Begin without sources."""
+        self.by_source: dict[Source, SourceTally] = {}
+
+    def add(self, source: Source, tally: SourceTally) -> None:
+        """Add what became of some records of `source`."""
+        known = self.by_source.get(source)
+        self.by_source[source] = tally if known is None else add_tallies(known, tally)
+
+    def update(self, tallies: Mapping[Source, SourceTally]) -> None:
+        """Add those of some sources."""
+        for source, tally in tallies.items():
+            self.add(source, tally)
+
+
+def tally_read(provenance: Provenance, records: int, span: tuple[int, int] | None) -> SourceTally:
+    """Return the tally of `records` that were read; `span` are the offsets that they cover, where that is known."""
+    if isinstance(provenance, FileProvenance):
+        return SourceTally(read=records, size=provenance.size, modified=provenance.arrival)
+    if isinstance(provenance, PartitionProvenance):
+        start, end = span or _offsets(provenance.offsets)
+        return SourceTally(read=records, start=start, end=end)
+    return SourceTally(read=records)
+
+
+def tally_stored(
+    groups: Iterable[tuple[Source, Sequence[bytes]]], stored: Sequence[bytes]
+) -> dict[Source, SourceTally]:
+    """Return how many lines of each source were stored, and how many are duplicates.
+
+    Args:
+        groups: the lines that were appended together, in order, with the source of each group.
+        stored: the lines of them that were stored, the same objects in the same order.
+
+    """
+    tallies = SourceTallies()
+    left, at = len(stored), 0
+    for source, lines in groups:
+        # As long as all lines were stored, or none is left, nothing is compared.
+        accepted = len(lines) if stored[at : at + len(lines)] == lines else 0
+        if not accepted and at < left:
+            for line in lines:
+                accepted += at + accepted < left and line is stored[at + accepted]
+        at += accepted
+        tallies.add(source, SourceTally(accepted=accepted, duplicates=len(lines) - accepted))
+    return tallies.by_source
+
+
+def _offsets(offsets: Sequence[int]) -> tuple[int | None, int | None]:
+    return (offsets[0], offsets[-1] + 1) if offsets else (None, None)
+
+
+def _least(some: _Number | None, others: _Number | None) -> _Number | None:
+    return others if some is None else some if others is None else min(some, others)
+
+
+def _most(some: _Number | None, others: _Number | None) -> _Number | None:
+    return others if some is None else some if others is None else max(some, others)
