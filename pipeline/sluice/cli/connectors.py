@@ -1,4 +1,4 @@
-"""`sluice sources` and `sluice warehouses`: which connectors there are, and what their URLs can say."""
+"""`sluice sources` and `sluice warehouses`: which connectors there are, and what a job has read of its sources."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sluice.cli.command import Command, Options
+from sluice.cli.job_options import add_key_options, read_job
 from sluice.config.connectors import Connector, ConnectorDescription, describe
 from sluice.config.urls import Url
 from sluice.errors import ConfigError
@@ -18,7 +19,15 @@ Connectors = Mapping[str, type[Connector[Any]]]
 def _sources(options: Options, _: list[str]) -> int:
     from sluice.sources import SOURCES
 
-    return _print(SOURCES, "source", options.scheme)
+    if options.scheme is None or not options.scheme.endswith((".yaml", ".yml")):
+        return _print(SOURCES, "source", options.scheme)
+    from sluice.cli.source_states import print_source_states
+    from sluice.tooling.source_states import source_states
+
+    options.job = options.scheme
+    job = read_job(options, unused=("warehouse", "dead_letters", "quarantine"))
+    print_source_states(job.name, source_states(job))
+    return 0
 
 
 def _warehouses(options: Options, _: list[str]) -> int:
@@ -56,11 +65,22 @@ def _scheme_option(example: str) -> Callable[[argparse.ArgumentParser], None]:
     return add_options
 
 
+def _add_source_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "scheme",
+        nargs="?",
+        metavar="SCHEME|JOB",
+        help="show one connector with all of its options, such as kafka, or, for a job file such as "
+        "jobs/audit_events.yaml, what its runs have read of each file or partition, what is new, and what has changed",
+    )
+    add_key_options(parser, ("source", "files"))
+
+
 SOURCES = Command(
     name="sources",
-    summary="list the sources that a job can read, or show one with its options",
-    example="sluice sources kafka",
-    add_options=_scheme_option("kafka"),
+    summary="list the sources that a job can read, show one with its options, or show what a job has read",
+    example="sluice sources jobs/audit_events.yaml",
+    add_options=_add_source_options,
     run=_sources,
 )
 
