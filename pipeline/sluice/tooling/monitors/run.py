@@ -127,13 +127,11 @@ def open_tables(monitor: Monitor, job: Job | None, warehouse: str | None) -> Tab
         where = f"{monitor.path}: tables"
         files = {table: expand(monitor, path, f"{where}: {table}") for table, path in monitor.tables.items()}
         return CsvTables(files)
-    if warehouse is not None:
-        address = Url(warehouse, where="--warehouse")
-    elif job is not None:
+    if job is not None:
         address = job.warehouse
     else:
-        where = f"{monitor.path}: warehouse"
-        address = Url(expand(monitor, monitor.warehouse or "", where), where=where)
+        where = f"{monitor.path}: warehouse" if warehouse is None else "--warehouse"
+        address = Url(expand(monitor, warehouse or monitor.warehouse or "", where), where=where)
     opened = open_warehouse(address)
     if not isinstance(opened, Queryable):
         message = f"{address.where}: expected a warehouse that answers queries, got {address}"
