@@ -47,6 +47,14 @@ def test_long_texts_share_the_room_that_short_ones_leave() -> None:
         assert row[name] == texts[name][: len(row[name]) - 1] + "…"
 
 
+@pytest.mark.parametrize("max_bytes", [20_000, 20_001])
+def test_one_long_text_fills_the_row_but_for_four_kibibytes(max_bytes: int) -> None:
+    row = json.loads(table_line(line(payload="x" * 50_000), max_bytes))
+    texts = ("letter_id", row["letter_id"], "payload", row["payload"])
+    assert sum(len(msgspec.json.encode(text)) for text in texts) == max_bytes - 4096
+    assert row["cut"] == ["payload"]
+
+
 def test_text_for_which_there_is_no_room_is_its_mark() -> None:
     stored = json.loads(table_line(line(payload="x" * 5_000, job="ab"), 100))
     assert stored == {"letter_id": "0", "payload": "…", "job": "…", "cut": ["job", "payload"]}

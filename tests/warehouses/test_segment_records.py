@@ -14,6 +14,7 @@ from sluice.elements import StoredSegment
 from sluice.errors import LogChangedError, StorageError, WarehouseError
 from sluice.warehouses import open_warehouse, segment_records
 from sluice.warehouses.segment_records import (
+    PAGE,
     LoadedSegmentGuard,
     SegmentRecord,
     SegmentRecords,
@@ -30,7 +31,7 @@ from tests.warehouses.order_segments import DEAD_LETTER, MINUTE, ORDER, load, or
 DAY = 86_400
 
 
-@pytest.fixture(autouse=True, params=[2, 50_000])
+@pytest.fixture(autouse=True, params=[2, PAGE])
 def page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment_records, "PAGE", request.param)
 
@@ -71,6 +72,19 @@ def test_pages_have_each_record_once_and_in_order() -> None:
         assert loaded.asked == [[""], ["b"], ["d"]] * 2
     else:
         assert loaded.asked == [[""]] * 2
+
+
+@pytest.mark.parametrize(("rows", "pages"), [(49_999, 1), (50_000, 2)])
+def test_page_has_fifty_thousand_rows(rows: int, pages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_records, "PAGE", PAGE)
+    asked: list[str] = []
+
+    def query(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        asked.append(sql.rpartition(" ")[2])
+        return [("a", 1)] * rows if values == [""] else []
+
+    assert [len(read) for read in read_row_counts(query, "orders")] == [rows]
+    assert asked == ["50000"] * pages
 
 
 def test_full_last_page_is_followed_by_none() -> None:
