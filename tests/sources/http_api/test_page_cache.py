@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sluice.config.urls import Url
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, SourceError
 from sluice.sources.http_api.page_cache import Redaction, StoredPage
 from sluice.sources.http_api.pages import Page, Rules
 
@@ -55,6 +56,44 @@ def test_folder_belongs_to_one_query(tmp_path: Path) -> None:
         message = f"{tmp_path}: expected pages of {server.url}, got those of {server.url} with another query"
         with pytest.raises(ConfigError, match=f"(?m)^{re.escape(message)}$"):
             read(f"{server.url}?shop=2#keep={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("shift", "outcome"),
+    [(0, "nothing"), (3, "a warning"), (9, "a warning"), (10, "an error"), (25, "an error")],
+)
+def test_kept_pages_of_an_api_that_was_made_anew_are_no_position(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, shift: int, outcome: str
+) -> None:
+    new = [{"user_id": f"new{number}"} for number in range(shift)]
+    events = list(EVENTS)
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        at = int(request.query.get("offset", 0))
+        return ok(events[at : at + 10])
+
+    caplog.set_level(logging.WARNING, "sluice")
+    with serve(respond) as server:
+        url = f"{server.url}?offset=0#keep={tmp_path}"
+        assert users(read(url)) == USERS
+        events[:] = [*new, *EVENTS][: len(EVENTS)]
+        if outcome == "an error":
+            with pytest.raises(SourceError) as caught:
+                read(url)
+            assert str(caught.value) == (
+                f"{server.url}?offset=0: expected records of the page that is kept in {tmp_path}, got 10 others: the "
+                "pages that are kept are no position in this API; remove the folder to read all pages again"
+            )
+        else:
+            assert users(read(url))[: len(USERS)] == USERS
+    assert [record.getMessage() for record in caplog.records] == (
+        [
+            f"{server.url}?offset=0: the first page has other records than the one that is kept in {tmp_path}; to read "
+            "what is new there, remove the folder"
+        ]
+        if outcome == "a warning"
+        else []
+    )
 
 
 def test_folder_of_an_earlier_release_is_continued(tmp_path: Path) -> None:

@@ -148,6 +148,29 @@ class History:
         except SourceError as error:
             raise self._located(page, error) from error
 
+    def compare_first(self, kept: Page, now: Page, folder: str) -> None:
+        """Compare the first page, which is kept in `folder`, with the answer of now; warn if that has other records.
+
+        Raises:
+            SourceError: it has none of the records that are kept.
+
+        """
+        before, after = set(self.parse(kept).records), set(self.parse(now).records)
+        if not before or before <= after:
+            return
+        where = self._rules.shown(kept.url)
+        if before.isdisjoint(after):
+            message = (
+                f"{where}: expected records of the page that is kept in {folder}, got {len(after)} others: the pages "
+                "that are kept are no position in this API; remove the folder to read all pages again"
+            )
+            raise SourceError(message)
+        _LOGGER.warning(
+            "%s: the first page has other records than the one that is kept in %s; to read what is new there, remove "
+            "the folder",
+            *(where, folder),
+        )
+
     def forget_last(self) -> None:
         """Take the page that was read last out of the account, since it is read again."""
         self._records -= len(self._parsed.records)

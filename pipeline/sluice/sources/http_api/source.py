@@ -96,8 +96,8 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
     """Yield the records of all pages; `started` is when the run began, `sleep` waits between attempts.
 
     Raises:
-        SourceError: the API failed for `retry_for`, rejected a request, its pages form a loop, or it hints at more
-            records than were read.
+        SourceError: the API failed for `retry_for`, rejected a request, its pages form a loop, it hints at more
+            records than were read, or it is another one than that whose pages are kept.
 
     """
     token, url = _token(api), _first_url(api)
@@ -116,6 +116,8 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
                     return
                 stored = StoredPage(page, floor_to(started, api.snapshot))
             records = history.take(stored.page, is_new=is_new)
+            if cache is not None and number == 0 and not is_new and not cache.is_last(0):
+                _check_first(client, history, stored.page, str(api.keep))
             following = history.next_url()
             if cache is not None and is_new and (records or following is not None):
                 cache.add(stored)
@@ -131,6 +133,18 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
 def _open_pages(api: Api, token: str) -> PageCache | None:
     """Return the pages of earlier runs, if they are kept."""
     return PageCache(open_store(api.keep), api.url, api.rules, token) if api.keep else None
+
+
+def _check_first(client: ApiClient, history: History, page: Page, folder: str) -> None:
+    """Make sure that the pages that are kept are a position in this API: it may have been made anew.
+
+    Raises:
+        SourceError: its first page has no record in common with the one that is kept.
+
+    """
+    now = client.fetch(page.url)
+    if now is not None:
+        history.compare_first(page, now, folder)
 
 
 def _has_grown(client: ApiClient, history: History, page: Page) -> bool:
