@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sluice.arrow import from_json
 from sluice.arrow.from_json import find_unknown, read_lines, read_with_unknown, rewrite_lines, to_table
 from sluice.arrow.schema import arrow_schema
 from sluice.contracts import Contract, Identity, Property, ValueType
@@ -217,6 +218,19 @@ def test_delivery_identity_is_not_in_extra() -> None:
         {"p": 1, "_extra": None},
         {"p": 2, "_extra": '{"q":3}'},
     ]
+
+
+def test_each_way_of_reading_takes_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    delivered = replace(one_property("integer"), identity="delivery")
+    stored = [b'{"p":1,"_id":"topic/0/7"}', b'{"p":2,"_id":"topic/0/8"}']
+    assert rows(read_lines(delivered, stored) or []) == [[1, 2]]
+    unknown = [b'{"p":1,"q":1.10}', b'{"p":2}']
+    assert read_lines(delivered, unknown) is None
+    assert rows(read_lines(delivered, unknown, ignore_unknown=True) or []) == [[1, 2]]
+    # A line is rewritten only if the reader cannot take it without its unknown members.
+    monkeypatch.setattr(from_json, "rewrite_lines", None)
+    columns, extra, row_errors = read_with_unknown(one_property("integer"), unknown)
+    assert (rows(columns), extra.to_pylist(), row_errors) == ([[1, 2]], ['{"q":1.10}', None], [])
 
 
 OWN = [
