@@ -13,7 +13,7 @@ def test_problems_are_printed(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text("sorce: x\n")
     done = sluice("check", str(tmp_path / "job.yaml"))
     assert (done.code, done.err) == (1, "")
-    assert done.out.startswith(f"{tmp_path / 'job.yaml'}: sorce: unknown key; expected one of name, ")
+    assert done.out == f"{tmp_path / 'job.yaml'}: sorce: unknown key; did you mean source?\n"
     assert one_line(sluice("check", "nowhere"), 2) == (
         "sluice: nowhere: expected a contract, a job file or a folder of them, got nothing there"
     )
