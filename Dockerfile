@@ -1,38 +1,75 @@
-# One image for both ends of a Dataflow job: it launches the Flex Template, and it runs on the workers. What is
-# submitted and what runs are therefore the same wheel and the same locked dependencies.
+# The images of Sluice: `docker build --target NAME .`
+#
+#   cli        the command `sluice`, with the contracts and jobs of this checkout
+#   live       the same with Prism, which runs streaming jobs
+#   dbt        dbt with the models of this checkout
+#   dataflow   both ends of a Dataflow job (the last one, so the default): it launches the Flex Template, and it runs on
+#              the workers. What is submitted and what runs are therefore the same wheel and the same dependencies.
+#
+# All but `dataflow` run as the user 10001.
 
 # The versions of Python and Beam must be those of requirements.lock.
 ARG PYTHON=3.11.13-slim-bookworm
+ARG GO=1.24.4-bookworm
 ARG BEAM=2.77.0
 ARG LAUNCHER=20230622_RC00
+
+FROM python:${PYTHON} AS build
+WORKDIR /build
+COPY tools/build.lock ./
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --requirement build.lock
+COPY pyproject.toml setup.py README.md ./
+COPY pipeline pipeline
+RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
+
+FROM python:${PYTHON} AS packages
+COPY requirements-runtime.lock /
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements-runtime.lock
+COPY --from=build /wheels /wheels
+RUN python -m pip install --no-cache-dir --no-deps /wheels/*.whl && python -m pip check
+# The images are complete, so nothing is fetched when a container, a job or a worker starts.
+ENV PIP_NO_INDEX=1 PYTHONDONTWRITEBYTECODE=1
+
+FROM packages AS cli
+WORKDIR /sluice
+# Volumes get the owner of the folder that they are mounted on.
+RUN useradd --uid 10001 --home-dir /tmp --no-create-home --no-log-init sluice && \
+    install --directory --owner=sluice --group=sluice /sluice/out/collaboration /sluice/out/live
+# Contracts and jobs are data: `sluice` reads them, and workers get what was compiled from them.
+COPY schemas schemas
+COPY jobs jobs
+COPY examples/collaboration/pipeline.py examples/collaboration/warehouse.py examples/collaboration/
+USER 10001
+ENTRYPOINT ["sluice"]
+
+FROM golang:${GO} AS prism
+ARG BEAM
+RUN GOFLAGS=-ldflags=-s go install github.com/apache/beam/sdks/v2/go/cmd/prism@v${BEAM}
+
+FROM cli AS live
+COPY --from=prism /go/bin/prism /usr/local/bin/prism
+
+FROM python:${PYTHON} AS dbt
+WORKDIR /sluice
+COPY tools/dbt.lock ./
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --requirement dbt.lock && python -m pip check
+RUN useradd --uid 10001 --home-dir /tmp --no-create-home --no-log-init sluice
+COPY dbt dbt
+ENV DBT_PROJECT_DIR=dbt DBT_PROFILES_DIR=dbt DBT_TARGET_PATH=/tmp/dbt DBT_LOG_PATH=/tmp/dbt/logs PYTHONDONTWRITEBYTECODE=1
+USER 10001
+ENTRYPOINT ["dbt"]
 
 FROM apache/beam_python3.11_sdk:${BEAM} AS beam
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:${LAUNCHER} AS launcher
 
-FROM python:${PYTHON} AS build
-WORKDIR /build
-COPY pyproject.toml setup.py README.md ./
-COPY pipeline pipeline
-RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
-
-FROM python:${PYTHON}
+FROM packages AS dataflow
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
-
 WORKDIR /template
-COPY requirements.lock ./
-RUN python -m pip install --no-cache-dir --no-deps --require-hashes --requirement requirements.lock
-COPY --from=build /wheels /wheels
-RUN python -m pip install --no-cache-dir --no-deps /wheels/*.whl && python -m pip check
-
-# Contracts and jobs are data: the launcher reads them, and workers get what was compiled from them.
 COPY schemas schemas
 COPY jobs jobs
 COPY deploy/launch.py deploy/launch.py
-
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/deploy/launch.py
-# The image is complete, so nothing is fetched or staged when a job or a worker starts.
-ENV PIP_NO_INDEX=1
 
 # checkov:skip=CKV_DOCKER_2:Dataflow restarts what fails, and does not look at health checks.
 # checkov:skip=CKV_DOCKER_3:Beam's boot program makes folders that belong to root, so the image cannot change the user.

@@ -45,13 +45,16 @@ SERVER_SUITES = TESTS / "live"
 ORCHESTRATION = TESTS / "orchestration"
 """Suites of what runs the product; they follow its folders."""
 
+CONTAINER_SUITES = TESTS / "containers"
+"""Suites of the images and of compose.yaml."""
+
 
 def suites() -> list[str]:
     files = sorted(TESTS.rglob("test_*.py"))
     return [
         str(path.relative_to(TESTS).with_suffix(""))
         for path in files
-        if not {SERVER_SUITES, END_TO_END, ORCHESTRATION} & set(path.parents)
+        if not {SERVER_SUITES, END_TO_END, ORCHESTRATION, CONTAINER_SUITES} & set(path.parents)
     ]
 
 

@@ -114,7 +114,7 @@ def ingest(warehouse: Warehouse, source: Path, log: Path) -> None:
         ConfigError: it failed; what it said has been printed.
 
     """
-    report = log / REPORT
+    report = log / f"new_{REPORT}"
     report.unlink(missing_ok=True)
     (log / BEFORE).write_text(json.dumps(_count_events(warehouse)), "utf-8")
     command, environment = sluice_command("run", warehouse, log)
@@ -126,6 +126,7 @@ def ingest(warehouse: Warehouse, source: Path, log: Path) -> None:
     )
     if done.returncode or not report.exists():
         raise ConfigError(done.stderr.strip() or f"sluice run: exit code {done.returncode}")
+    report.replace(log / REPORT)
 
 
 def build(warehouse: Warehouse, log: Path) -> None:
