@@ -14,9 +14,10 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sluice.acknowledgements import PendingAcks
-from sluice.elements import StepCounts, WindowEvents
+from sluice.elements import StepCounts
 from sluice.run_state import RunState
 from sluice.runtime.prometheus import registry_of
+from sluice.timeline import WindowEvents
 
 ROOT = Path(__file__).parents[1]
 RULES = yaml.safe_load((ROOT / "deploy/prometheus/rules.yaml").read_bytes())

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from sluice.elements import DEAD_LETTER, StepCounts, WindowEvents
+from sluice.elements import DEAD_LETTER, StepCounts
 from sluice.telemetry import RunTotals, StepTotals, measure
+from sluice.timeline import WindowEvents
 
 SECOND = 1_000_000
 

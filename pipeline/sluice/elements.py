@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from sluice.provenance import CsvDialect, CsvProvenance, Origin, Provenance, RedeliveryProvenance, Source
 from sluice.source_tallies import SourceTallies, SourceTally
+from sluice.timeline import LatestWindows, Timeline, WindowEvents
 
 Acks = Mapping[int, int]
 """Ack token of a batch -> how many of its records are stored, or will be once something is. Empty without tokens."""
@@ -257,22 +258,13 @@ class Rejected:
         return len(self.record)
 
 
-class WindowEvents(NamedTuple):
-    """How many events of a type a step loaded into one window; `start` and `end` are in microseconds."""
-
-    start: int
-    end: int
-    event_type: str
-    events: int
-
-
 @dataclass(frozen=True, slots=True)
 class StepCounts:
     """What one step counted: `counts` maps (figure, event type or reject code) to a number.
 
     `first` and `last` are the earliest and latest event time of accepted events, in epoch seconds. `windows` are
-    those of the events that were loaded; they are shown while the run lasts, and not summed up. `sources` has what the
-    step did, for the manifest.
+    those of the events that were loaded; in a sum they become wider as there are more of them, and `latest` has the
+    last of them as they were, see `timeline`. `sources` has what the step did, for the manifest.
     """
 
     counts: Mapping[tuple[str, str], int]
@@ -280,6 +272,8 @@ class StepCounts:
     last: float | None = None
     windows: Sequence[WindowEvents] = ()
     sources: Mapping[Source, SourceTally] = field(default_factory=dict)
+    latest: Sequence[WindowEvents] = ()
+    """Empty but in a sum."""
 
 
 NAMED_FIGURES = frozenset({"unknown_property", "unknown_type"})
@@ -323,6 +317,7 @@ class StepCountsSum:
         self._first: float | None = None
         self._last: float | None = None
         self.sources = SourceTallies()
+        self._timeline, self._latest = Timeline(), LatestWindows()
 
     def add(self, step_counts: StepCounts) -> None:
         """Add what one step did."""
@@ -332,11 +327,20 @@ class StepCountsSum:
         self._first = min(_known(self._first, step_counts.first), default=None)
         self._last = max(_known(self._last, step_counts.last), default=None)
         self.sources.update(step_counts.sources)
+        self._timeline.add(step_counts.windows)
+        self._latest.add(step_counts.latest or step_counts.windows)
 
     def total(self) -> StepCounts:
         """Return the sum so far, with the earliest and the latest time."""
         bound_names(self._counts)
-        return StepCounts(dict(self._counts), self._first, self._last, sources=dict(self.sources.by_source))
+        return StepCounts(
+            dict(self._counts),
+            self._first,
+            self._last,
+            tuple(self._timeline.windows()),
+            dict(self.sources.by_source),
+            tuple(self._latest.windows()),
+        )
 
 
 def _known(*times: float | None) -> list[float]:

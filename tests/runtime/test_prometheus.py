@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from prometheus_client import generate_latest
 from sluice.acknowledgements import PendingAcks
-from sluice.elements import StepCounts, WindowEvents
+from sluice.elements import StepCounts
 from sluice.run_state import Activity, Backlog, RunState
 from sluice.runtime.prometheus import registry_of
+from sluice.timeline import WindowEvents
 
 SECOND = 1_000_000
 

@@ -29,11 +29,13 @@ from sluice.elements import (
     add_step_counts,
 )
 from sluice.errors import StorageError
+from sluice.graph.report_windows import Window, reported_windows
 from sluice.graph.step_counts import SumStepCounts
 from sluice.graph.windowing import Windowing
 from sluice.provenance import Source
 from sluice.source_tallies import SourceTally, add_up, tally_read
 from sluice.storage import open_store
+from sluice.timeline import WindowEvents
 
 _FIGURES = (
     "accepted",
@@ -120,6 +122,12 @@ class Report(Figures, kw_only=True):
     """Why the run counts as failed although its counts reconcile; see `outcome.judge`."""
     warnings: list[str] = []
     """What somebody should look at, a line each."""
+    timeline: list[Window] = []
+    """All events that were loaded, in at most 240 windows; those without events are left out."""
+    latest_windows: list[Window] = []
+    """The last twelve of the windows in which the job counts events."""
+    places: dict[str, str] = {}
+    """Where the job file, the source and the results are: key of the job file -> address without secrets."""
 
 
 def make_report(total: StepCounts, *, job: str, run_id: str, started: float, seconds: float) -> Report:
@@ -159,6 +167,8 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         unknown_types=_names(counts, "unknown_type"),
         dead_letters_rejected=dead_letters_rejected,
         sources=len(total.sources),
+        timeline=reported_windows(total.windows),
+        latest_windows=reported_windows(total.latest),
     )
 
 
@@ -239,11 +249,13 @@ class _Part(msgspec.Struct, array_like=True):
     last: float | None
     pane: int | None
     sources: list[tuple[str, int | None, SourceTally]] = []
+    windows: list[WindowEvents] = []
+    latest: list[WindowEvents] = []
 
     def step_counts(self) -> StepCounts:
         counts = {(figure, name): number for figure, name, number in self.flat}
         sources = {Source(uri, partition): tally for uri, partition, tally in self.sources}
-        return StepCounts(counts, self.first, self.last, sources=sources)
+        return StepCounts(counts, self.first, self.last, self.windows, sources, self.latest)
 
 
 class Submission(msgspec.Struct):
@@ -262,9 +274,7 @@ class Submission(msgspec.Struct):
     """Where its dead letters are, as it may be printed."""
 
 
-_SUBMISSION = "run.json"
-_OPENED = "opened.json"
-_COUNTED = "counted.json"
+_SUBMISSION, _OPENED, _COUNTED = "run.json", "opened.json", "counted.json"
 
 
 def write_counted(total: StepCounts, url: str) -> None:
@@ -276,7 +286,8 @@ def _encode(total: StepCounts, pane: int | None) -> bytes:
     flat = [(figure, name, number) for (figure, name), number in total.counts.items()]
     sources = [(*source, tally) for source, tally in total.sources.items()]
     part = flat, total.first, total.last, pane
-    return msgspec.json.encode((*part, sources) if sources else part)
+    windows = (total.windows, total.latest) if total.windows else ()
+    return msgspec.json.encode((*part, sources, *windows) if sources or windows else part)
 
 
 def _write_pane(

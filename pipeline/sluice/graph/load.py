@@ -15,9 +15,10 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.typehints import with_output_types
 
 from sluice.clock import Clock
-from sluice.elements import Acks, LoadRequest, Rejected, Segment, StepCounts, StoredSegment, WindowEvents
+from sluice.elements import Acks, LoadRequest, Rejected, Segment, StepCounts, StoredSegment
 from sluice.graph.segment_loader import LoadedSegment, SegmentLoader
 from sluice.run_state import NewSegments, RunHandle
+from sluice.timeline import WindowEvents
 
 
 class _LoadStep(beam.DoFn):

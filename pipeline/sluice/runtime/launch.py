@@ -48,6 +48,7 @@ from sluice.sources.dead_letters.source import DeadLetterSource
 from sluice.sources.streaming import StreamingSource, acknowledges_in_process
 from sluice.tooling.job_checks import check_job
 from sluice.validation.masking_key import read_privacy_key
+from sluice.warehouses import parse_warehouse
 from sluice.warehouses.file_presence import FilePresence
 
 SILENT = SilentObserver()
@@ -115,13 +116,21 @@ class Launch:
 
     def make_report(self, total: StepCounts, started: float) -> Report:
         """Return the report of the run from the sum of its step counts."""
-        return make_report(
+        report = make_report(
             total,
             job=self.job.name,
             run_id=self.run_id,
             started=started,
             seconds=self.clock() - started,
         )
+        report.places = {
+            "job": self.job.path,
+            "source": str(self.job.source),
+            "files": str(self.job.files),
+            "warehouse": str(parse_warehouse(self.job.warehouse).url),
+            "dead_letters": str(self.job.dead_letters),
+        }
+        return report
 
 
 GraphBuilder = Callable[[beam.Pipeline, Callable[[], RunContext]], int | None]
