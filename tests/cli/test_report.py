@@ -12,6 +12,7 @@ from sluice.graph.ledger import Submission, write_submission, write_totals
 from devservers.tools import ROOT
 from tests.cli.failures import failure, history
 from tests.end_to_end.replay_fixture import Replay, one_line, sluice
+from tests.tooling.pages.html_page import Page
 
 
 @pytest.mark.parametrize(
@@ -143,3 +144,35 @@ def test_report_of_a_job_that_an_earlier_release_submitted_is_printed(tmp_path: 
     (tmp_path / "run.json").write_text('{"job":"shop","run_id":"r","started":0.0}')
     write_totals(StepCounts({("read", ""): 0}), str(tmp_path), 0)
     assert sluice("report", str(tmp_path)).code == 0
+
+
+def test_page_of_a_run_and_of_its_report_have_the_figures_and_samples_of_the_run(
+    replay: Replay, tmp_path: Path
+) -> None:
+    pages = [tmp_path / "run.html", tmp_path / "new" / "report.html"]
+    replay.run(ROOT / "examples/backend_events/history/*", f"--html={pages[0]}")
+    assert sluice("report", str(replay.report_file), f"--html={pages[1]}").code == 0
+    report = replay.report()
+    assert report["places"] == {
+        "job": "jobs/backend_events.yaml",
+        "source": str(ROOT / "examples/backend_events/history/*"),
+        "files": str(replay.files),
+        "warehouse": f"duckdb:///{replay.warehouse}",
+        "dead_letters": str(replay.dead_letters),
+    }
+    assert sum(sum(window["events"].values()) for window in report["timeline"]) == report["loaded"] == 3950
+    page = Page(pages[0].read_text())
+    assert (page.figures["read"], page.figures["rejected"], page.codes["enum"]) == ("4,201", "101", "12")
+    assert "user_activity: activity_type: expected one of login, logout" in page.text
+    assert f"--dead-letters={replay.dead_letters} --where=code=enum" in page.text
+    assert pages[0].read_text() == pages[1].read_text()
+    assert len(pages[0].read_bytes()) < 200_000
+
+
+def test_unwritable_page_is_one_line_before_the_run(replay: Replay, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    page = tmp_path / "file" / "page.html"
+    expected = f"sluice: {page}: cannot write the report: Not a directory"
+    done = sluice("run", "jobs/backend_events.yaml", f"--files={replay.files}", f"--html={page}")
+    assert one_line(done, code=2) == expected
+    assert not replay.files.exists()

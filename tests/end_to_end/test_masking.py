@@ -147,11 +147,13 @@ class Shop:
 
     def figures(self, command: str, *flags: str) -> tuple[int, ...]:
         """Run, look for what must not be seen, and return read, accepted, repeated, rejected."""
-        done = self.sluice(command, *flags, f"--report={self.folder}/report.json")
+        page = f"--html={self.folder}/report.html"
+        done = self.sluice(command, *flags, f"--report={self.folder}/report.json", page)
         assert_clean(done.out + done.err)
         self.search()
         report = (self.folder / "report.json").read_text()
         assert_clean(report)
+        assert_clean((self.folder / "report.html").read_text())
         made = json.loads(report)
         assert made["reconciled"]
         return tuple(made[name] for name in ("read", "accepted", "duplicates", "rejected"))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sluice.cli.command import Command, Options
 from sluice.cli.output import print_json
-from sluice.cli.report_file import read_report_file
+from sluice.cli.report_file import add_html_option, prepare_report_file, read_report_file, write_report_page
+from sluice.config.options import local_path
 from sluice.errors import UnreconciledError
 
 
@@ -16,6 +17,8 @@ def _report(options: Options, _: list[str]) -> int:
     from sluice.graph.ledger import read_report, read_submission
     from sluice.graph.outcome import judge_submitted
 
+    if options.html is not None:
+        prepare_report_file(Path(local_path(options.html, "--html")))
     place = options.report
     if "://" in place or Path(place).is_dir():
         report = judge_submitted(read_report(place), read_submission(place))
@@ -25,6 +28,8 @@ def _report(options: Options, _: list[str]) -> int:
         print_json(report)
     else:
         print_report(report)
+    if options.html is not None:
+        write_report_page(report, Path(options.html))
     return 0 if report.reconciled and report.failure is None else UnreconciledError.exit_code
 
 
@@ -33,6 +38,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "report", metavar="FILE", help="report file, in JSON, or the totals folder of a submitted job"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
+    add_html_option(parser)
 
 
 REPORT = Command(

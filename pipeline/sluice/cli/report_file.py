@@ -1,7 +1,8 @@
-"""The file that `--report` names: a run report in JSON."""
+"""The files that `--report` and `--html` name: a run report in JSON, and its page."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,29 @@ def write_report_file(report: Report, path: Path) -> None:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     except OSError as error:
         message = f"{path}: cannot write the report: {error.strerror}"
+        raise StorageError(message) from error
+
+
+def add_html_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the page of a report."""
+    parser.add_argument("--html", metavar="FILE", help="write the report here as a page, in HTML")
+
+
+def write_report_page(report: Report, path: Path) -> None:
+    """Write the page of a report.
+
+    Raises:
+        StorageError: the file cannot be written.
+
+    """
+    from sluice.tooling.pages.run_page import render_run_page
+
+    # Text of data may have a lone surrogate, which no file can hold.
+    page = render_run_page(msgspec.to_builtins(report)).encode("utf-8", "backslashreplace")
+    try:
+        path.write_bytes(page)
+    except OSError as error:
+        message = f"{path}: cannot write the page of the report: {error.strerror}"
         raise StorageError(message) from error
 
 

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 from sluice.cli.command import Command, Options
 from sluice.cli.job_options import add_job_options, read_job
 from sluice.cli.output import print_json, print_line
-from sluice.cli.report_file import prepare_report_file, write_report_file
+from sluice.cli.report_file import (
+    add_html_option,
+    prepare_report_file,
+    write_report_file,
+    write_report_page,
+)
 from sluice.config.job import Job, with_contract
 from sluice.config.options import local_path
 from sluice.errors import ConfigError, RejectedError, UnreconciledError, quote
@@ -72,6 +77,8 @@ def _read_job(options: Options, beam_options: list[str]) -> Job:
     check_beam_options(beam_options)
     if options.report is not None:
         prepare_report_file(Path(local_path(options.report, "--report")))
+    if options.html is not None:
+        prepare_report_file(Path(local_path(options.html, "--html")))
     return job
 
 
@@ -93,6 +100,8 @@ def _finish(outcome: Report | Submitted, job: Job, options: Options) -> int:
         return 0
     if options.report is not None:
         write_report_file(outcome, Path(options.report))
+    if options.html is not None:
+        write_report_page(outcome, Path(options.html))
     if options.json:
         print_json(outcome)
     elif not options.quiet:
@@ -126,6 +135,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quiet", action="store_true", help="print no progress and no report, but warnings and errors alone"
     )
+    add_html_option(parser)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
