@@ -51,7 +51,7 @@ def test_help_shows_each_command_with_an_example() -> None:
         (
             ["rum"],
             "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'verify', 'tables', "
-            "'publish', 'redeliver', 'check', 'generate', 'report', 'sources', 'warehouses')",
+            "'publish', 'redeliver', 'check', 'generate', 'report', 'monitor', 'sources', 'warehouses')",
         ),
         (["run"], "sluice run: error: the following arguments are required: JOB"),
         (["check", "--agains=x"], "sluice: error: unrecognized arguments: --agains"),
@@ -156,6 +156,23 @@ def test_closed_standard_stream_is_never_a_traceback(redirections: str, code: in
         check=False,
     )
     assert (done.returncode, done.stderr) == (code, line)
+
+
+def test_run_without_standard_error_reports_on_standard_output_alone(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text(
+        "sale_id,product_id,user_id,quantity,sale_date\nS1,P,U,1,2025-01-10\n"
+    )
+    places = ("--files=files", "--dead-letters=dead", "--warehouse=duckdb:///w.duckdb")
+    job = f"{shlex.quote(str(ROOT))}/jobs/commerce_sales.yaml"
+    contract = f"--contracts={shlex.quote(str(ROOT))}/schemas/commerce/sale.odcs.yaml"
+    command = f"exec {shlex.quote(SLUICE)} run {job} {contract} {' '.join(places)} --source="
+    for source, code, last in (("sales.csv", 0, "dead letters: dead\n"), ("nothing.csv", 1, "")):
+        done = subprocess.run(
+            ["sh", "-c", f"{command}{source} 2>&-"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (code, "")
+        assert done.stdout.endswith(last)
+        assert bool(done.stdout) == bool(last)
 
 
 class NativePanicError(BaseException):

@@ -100,6 +100,9 @@ def standard_streams() -> Iterator[None]:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     output, stream = sys.stdout, _Output(sys.stdout)
+    error: TextIO | None = sys.stderr
+    if error is None:  # it was closed; workers write their log lines to its descriptor
+        sys.stderr = os.fdopen(2, "w", closefd=False)
     handlings = [(given, given.errors) for given in (sys.stdout, sys.stderr) if hasattr(given, "reconfigure")]
     for given, _ in handlings:
         given.reconfigure(errors="backslashreplace")
@@ -114,6 +117,7 @@ def standard_streams() -> Iterator[None]:
         with suppress(OutputError):
             stream.flush()
         sys.stdout = output
+        sys.stderr = sys.stderr if error is None else error  # not None: print would write to standard output
         for given, errors in handlings:
             with suppress(OSError, ValueError):  # it cannot be written
                 given.reconfigure(errors=errors)
