@@ -57,7 +57,11 @@ def arguments(backend: Backend, folder: Path, command: str = "run") -> list[str]
             f"--files={folder}/files",
         ),
         *(f"--dead-letters={folder}/dead_letters", f"--warehouse={backend.url}"),
-        *("--report", f"{folder}/report.json"),
+        *(
+            "--report",
+            f"{folder}/report.json",
+            "--load=events,counts,dead_letters",
+        ),  # no manifest, a load a run
     ]
 
 

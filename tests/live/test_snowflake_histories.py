@@ -39,7 +39,11 @@ def run(backend: Backend, folder: Path, command: str) -> tuple[dict[str, Any], s
             f"--files={folder}/files",
         ),
         *(f"--dead-letters={folder}/dead_letters", f"--warehouse={backend.url}"),
-        *("--report", f"{folder}/report.json"),
+        *(
+            "--report",
+            f"{folder}/report.json",
+            "--load=events,counts,dead_letters",
+        ),  # no manifest, a load a run
         environment=dict(backend.environment),
     )
     assert done.code == 0, done.err
