@@ -29,8 +29,8 @@ WEEK = 7
 _LEVEL_DAYS = 21
 _WEEKDAY_VALUES = 10
 _SPREAD_DAYS = 120
-_LIMIT = 3.4
-"""Spreads from the expected value that are usual; about 1 of 1,500 usual days is further away."""
+_LIMIT = 3.6
+"""Spreads from the expected value that are usual; about 1 of 3,000 usual days is further away."""
 
 _SMALLEST_LIMIT = 0.2
 """Usual in any case, as a logarithm: -18 % to +22 %. The turn of a month is 8 % above other days."""
@@ -38,7 +38,7 @@ _SMALLEST_LIMIT = 0.2
 _EXTRA_OF_FEW = 6.0
 """A spread of n days is uncertain: the limit is wider by this divided by n, as a share."""
 
-_POISSON_LIMIT = 3.3
+_POISSON_LIMIT = 3.4
 _SMALLEST_SHARE = 0.01
 """Added to values before the logarithm, as a share of the median while learning: zero has no logarithm."""
 
