@@ -33,7 +33,7 @@ _TOO_MANY_REQUESTS = 429
 class _ThrottledError(ChannelError):
     """Slack takes no more messages for now."""
 
-    def __init__(self, message: str, pause: float | None) -> None:
+    def __init__(self, message: str, pause: float | None = None) -> None:
         super().__init__(message)
         self.pause = pause
         """Seconds that it asks to wait."""
