@@ -328,7 +328,7 @@ class TestWorkflows:
     def test_workflow_steps_run_repository_scripts(self) -> None:
         for where, step in self.steps():
             if "run" in step:
-                (script,) = re.findall(r"^(scripts/\w+|\.ci/run)(?: |$)", step["run"]) or [""]
+                (script,) = re.findall(r"^(scripts/[\w-]+|\.ci/run)(?: |$)", step["run"]) or [""]
                 assert os.access(ROOT / script, os.X_OK), f"{where}: {step['run']}"
                 assert "\n" not in step["run"].strip(), where
 

@@ -351,3 +351,21 @@ def test_compiled_sql_parses_in_every_dialect(dialect: str, tmp_path: Path) -> N
     for path in [*compiled, *again]:
         (statement,) = sqlglot.parse(path.read_text(), dialect=dialect)
         assert isinstance(statement, sqlglot.exp.Query), path
+
+
+@pytest.mark.long
+def test_models_that_differ_from_a_revision_are_selected_with_what_is_made_of_them(tmp_path: Path) -> None:
+    require_path("dbt")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    (clone / ".tools").symlink_to(ROOT / ".tools")
+    model = clone / "dbt/models/audit/marts/mart_audit_rolling.sql"
+
+    def changed() -> list[str]:
+        command = ["scripts/dbt-changed", "HEAD", "--quiet", "ls", "--resource-type", "model"]
+        done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True, timeout=600)
+        return [line.rpartition(".")[2] for line in done.stdout.splitlines() if line.startswith("sluice.")]
+
+    assert changed() == []
+    model.write_text(model.read_text("utf-8") + "\n-- another line\n", "utf-8")
+    assert changed() == ["mart_audit_rolling"]
