@@ -301,7 +301,7 @@ def test_password_is_read_from_the_environment(backend: Backend, monkeypatch: py
         ),
         (
             "postgresql://u@h:a/d",
-            "warehouse: expected postgresql://USER@HOST:PORT/DATABASE?schema=NAME, got 'postgresql://u@h:a/d'",
+            "warehouse: expected postgresql://USER@HOST:PORT/DATABASE?schema=NAME, got 'postgresql://'",
         ),
     ],
 )
