@@ -167,8 +167,8 @@ def test_batch_job_reads_no_pubsub(replay: Launched) -> None:
 
 def test_launcher_opens_the_event_log(any_job: Launched) -> None:
     made = sorted(name for name in any_job.staged if not name.startswith(("staging/", "temp/")))
-    types = ("inventory", "order", "user_activity")
-    assert made == ["dead_letters/_log.json", *(f"output/{name}/_log.json" for name in types)]
+    logs = ("_sources", "inventory", "order", "user_activity")
+    assert made == ["dead_letters/_log.json", *(f"output/{name}/_log.json" for name in logs)]
 
 
 def test_flex_template_is_launched_with_a_job_file(tmp_path: Path) -> None:
