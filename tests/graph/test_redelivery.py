@@ -244,7 +244,7 @@ def test_run_over_dead_letters_appends_no_redelivery_entries(shop: Shop) -> None
         ),
         (
             ["--set=name=x"],
-            "sluice: --set: expected contract=FILE, got 'name=x'; other keys have flags of their own",
+            "sluice: --set: expected contract=FILE, got 'name'; other keys have flags of their own",
         ),
     ],
 )
