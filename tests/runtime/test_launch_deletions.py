@@ -77,7 +77,8 @@ def test_log_that_is_deleted_in_mid_run_ends_it_with_one_line(
         ("duckdb", "loaded", "w.duckdb", "w.duckdb"),
         ("duckdb", "loaded", "w/inventory_events", "w/inventory_events"),
         ("sqlite", "done", "w.sqlite", "w.sqlite"),
-        pytest.param("duckdb", "loaded", "w", "w/_segments", marks=pytest.mark.long),
+        # Another worker may be writing a file into the folder at that moment: then that one is named.
+        pytest.param("duckdb", "loaded", "w", "w/", marks=pytest.mark.long),
         pytest.param("duckdb", "appended", "w.duckdb", "w.duckdb", marks=pytest.mark.long),
         pytest.param("sqlite", "appended", "w.sqlite", "w.sqlite", marks=pytest.mark.long),
         pytest.param("sqlite", "loaded", "w.sqlite", "w.sqlite", marks=pytest.mark.long),
@@ -90,7 +91,7 @@ def test_warehouse_that_is_deleted_in_mid_run_ends_it_with_one_line(
     code, output = run.run(moment, deleted)
     assert code == 1
     assert output.count("\n") == 1
-    assert output.startswith(f"sluice: {run.folder / named}")
+    assert output.startswith(f"sluice: {run.folder}/{named}")
 
 
 def test_old_minute_that_is_deleted_in_mid_run_is_named_by_verify(run: DeletedRun) -> None:

@@ -74,9 +74,10 @@ def test_tables_command_creates_reports_and_applies_differences(
         code = main(["tables", str(job), *options])
         return code, capsys.readouterr().out.splitlines()
 
-    assert tables("--diff") == (1, ["user_activity: no such table", "dead_letters: no such table"])
+    names = ("user_activity", "dead_letters", "source_files")
+    assert tables("--diff") == (1, [f"{name}: no such table" for name in names])
     assert tables("--create", "--load", "events,counts") == (0, ["user_activity: created"])
-    assert tables("--create") == (0, ["dead_letters: created"])
+    assert tables("--create") == (0, ["dead_letters: created", "source_files: created"])
     assert tables("--create") == (0, ["shop: all tables exist"])
     assert tables("--diff") == (0, ["shop: no difference"])
     text = contract.read_text("utf-8")
@@ -90,5 +91,5 @@ def test_tables_command_creates_reports_and_applies_differences(
     assert tables("--apply") == (1, [shop])
     assert tables("--apply", "--warehouse", f"sqlite:///{tmp_path}/other.db") == (
         0,
-        ["user_activity: created", "dead_letters: created"],
+        [f"{name}: created" for name in names],
     )
