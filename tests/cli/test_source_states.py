@@ -55,7 +55,8 @@ def test_sources_of_a_job_are_listed_with_their_figures(
     first, *table = capsys.readouterr().out.splitlines()
     assert first == "shop: 1 new, 1 read"
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table if line.startswith("│")]
-    assert [(row[0], *row[2:]) for row in cells] == [
+    assert "".join(row[1] for row in cells) == f"{tmp_path}/in/b{tmp_path}/in/a"
+    assert [(row[0], *row[2:]) for row in cells if row[0]] == [
         ("new", "", "", "", "", ""),
         ("read", "1970-01-01 00:01:00", "1,300", "1,000", "200", "100"),
     ]

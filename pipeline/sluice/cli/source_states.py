@@ -21,7 +21,9 @@ def print_source_states(job: str, states: Sequence[SourceState]) -> None:
     print_line(f"{job}: {listed or 'no run has read anything yet'}")
     if not states:
         return
-    table = Table("state", "source", "last read")
+    table = Table("state")
+    table.add_column("source", overflow="fold")  # the end of an address tells files apart
+    table.add_column("last read")
     for name in _FIGURES:
         table.add_column(name, justify="right")
     for state in states:
