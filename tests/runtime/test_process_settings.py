@@ -37,3 +37,16 @@ def test_hook_of_threads_is_as_before_once_all_connections_are_closed() -> None:
     with broken_connections_ignored():
         assert threading.excepthook is not before
     assert threading.excepthook is before
+
+
+def test_connection_of_an_earlier_run_leaves_the_hook_as_it_was() -> None:
+    before, over = threading.excepthook, threading.Event()
+    earlier = threading.Thread(target=over.wait, name="read_state")
+    earlier.start()
+    try:
+        with broken_connections_ignored():
+            assert stream_readers() == [earlier]
+        assert threading.excepthook is before
+    finally:
+        over.set()
+        earlier.join()

@@ -83,9 +83,9 @@ def rare_collections() -> Iterator[None]:
 def broken_connections_ignored() -> Iterator[None]:
     """Print no traceback of a thread of Beam's whose gRPC connection breaks: the run reports why it broke.
 
-    If such a thread has not noticed when the context ends, that holds for good.
+    If such a thread has not noticed when the context ends, that holds for good. Threads of an earlier run do not count.
     """
-    before = threading.excepthook
+    before, earlier = threading.excepthook, stream_readers()
 
     def hook(failed: threading.ExceptHookArgs) -> None:
         if not issubclass(failed.exc_type, RpcError):
@@ -95,7 +95,7 @@ def broken_connections_ignored() -> Iterator[None]:
     try:
         yield
     finally:
-        if not stream_readers():
+        if set(stream_readers()) <= set(earlier):
             threading.excepthook = before
 
 
