@@ -28,15 +28,6 @@ def text(value: Any, where: str) -> str:
     return value
 
 
-def path(value: Any, where: str) -> str:
-    """Return `value`, which must be the path of a local file or folder, and no address."""
-    given = text(value, where)
-    if "://" in given:
-        message = f"{where}: expected a path, got {quote(given)}"
-        raise ConfigError(message)
-    return given
-
-
 def local_path(value: Any, where: str) -> str:
     """Return `value`, which must be the path of a local file or folder, and no address."""
     given = text(value, where)

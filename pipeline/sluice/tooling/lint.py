@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from sluice.validation.explainer import compile_explainer
 from sluice.warehouses import parse_warehouse
 
 CONTRACT = ".odcs.yaml"
-
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def check_files(paths: Iterable[str | Path], notes: list[str] | None = None) -> list[str]:
