@@ -74,7 +74,7 @@ def test_unpickled_handle_finds_the_state_of_the_same_run_in_this_process() -> N
     handle.state.totals.add(StepCounts({("read", ""): 3}))
     assert pickle.loads(sent).state is handle.state
     assert other.state is not handle.state
-    assert other.state.totals.total("read") == 0
+    assert other.state.totals.counts() == {}
 
 
 def test_unpickled_handle_finds_one_state_in_another_process() -> None:
@@ -83,7 +83,7 @@ import pickle, sys
 packed = sys.stdin.buffer.read()
 first, second = pickle.loads(packed), pickle.loads(packed)
 assert first.state is second.state
-print(first.state.draining.is_set(), first.state.totals.total("read"))
+print(first.state.draining.is_set(), first.state.totals.counts().total())
 """
     handle = RunHandle()
     handle.state.draining.set()

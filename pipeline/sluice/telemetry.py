@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from apache_beam.metrics import Metrics
 
+from sluice.clock import MICROSECONDS
 from sluice.elements import INTERNAL_TYPES, NAMED_FIGURES, StepCounts, StepCountsSum, bound_names
 
 NAMESPACE = "sluice"
@@ -46,15 +47,24 @@ class RunTotals:
         with self._lock:
             return Counter({key: n for key, n in self._counts.items() if key[1] not in INTERNAL_TYPES})
 
-    def total(self, figure: str) -> int:
-        """Return the sum of one figure over all event types."""
-        return sum(number for (name, _), number in self.counts().items() if name == figure)
-
     def windows(self, number: int) -> Sequence[tuple[int, int, Counter[str]]]:
         """Return the latest windows that hold loaded events: start and end in microseconds, events by type."""
         with self._lock:
             latest = sorted(self._windows)[-number:]
             return [(*key, Counter(self._windows[key])) for key in latest]
+
+    def loaded_until(self) -> float | None:
+        """Return the end of the latest window that holds loaded events, in epoch seconds; None if there is none."""
+        latest = self.windows(1)
+        return latest[0][1] / MICROSECONDS if latest else None
+
+
+def figure_sums(counts: Counter[tuple[str, str]]) -> Counter[str]:
+    """Return each figure of `RunTotals.counts`, summed over all event types."""
+    sums: Counter[str] = Counter()
+    for (figure, _), number in counts.items():
+        sums[figure] += number
+    return sums
 
 
 class StepTotals:

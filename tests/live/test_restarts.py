@@ -18,6 +18,7 @@ from sluice.run_state import RunState
 from sluice.runtime import metrics_server, streaming_run
 from sluice.runtime.launch import run_job
 from sluice.runtime.observers import SilentObserver
+from sluice.telemetry import figure_sums
 
 from devservers.kafka import KafkaBroker, KafkaTopic
 from devservers.live_job import LiveJob, answer, wait_until
@@ -148,7 +149,7 @@ def test_runner_that_stands_still_is_unhealthy_and_is_started_again(
 
     def act(run: RunState) -> None:
         publish(topic, 0, 3)
-        wait_until(lambda: run.totals.total("loaded") == 3)
+        wait_until(lambda: figure_sums(run.totals.counts())["loaded"] == 3)
         wait_until(lambda: stalls_of(run) == set())
         signal_prism(signal.SIGSTOP)
         publish(topic, 3, 5)
@@ -156,7 +157,7 @@ def test_runner_that_stands_still_is_unhealthy_and_is_started_again(
         monkeypatch.setattr(streaming_run, "IDLE_SECONDS", 3.0)
         wait_until(lambda: run.restarts == 1)
         monkeypatch.setattr(streaming_run, "IDLE_SECONDS", 600.0)
-        wait_until(lambda: run.totals.total("loaded") == 5)
+        wait_until(lambda: figure_sums(run.totals.counts())["loaded"] == 5)
         wait_until(lambda: stalls_of(run) == set())
 
     report = run_with(act, topic, tmp_path)
@@ -171,7 +172,7 @@ def test_broker_that_hangs_is_unhealthy_until_it_is_back(
 
     def act(run: RunState) -> None:
         publish(topic, 0, 3)
-        wait_until(lambda: run.totals.total("loaded") == 3 and run.backlog.total() == 0)
+        wait_until(lambda: figure_sums(run.totals.counts())["loaded"] == 3 and run.backlog.total() == 0)
         broker.freeze()
         try:
             wait_until(lambda: stalls_of(run) == {"stalled: the source"})
@@ -179,7 +180,7 @@ def test_broker_that_hangs_is_unhealthy_until_it_is_back(
         finally:
             broker.thaw()
         publish(topic, 3, 5)
-        wait_until(lambda: run.totals.total("loaded") == 5)
+        wait_until(lambda: figure_sums(run.totals.counts())["loaded"] == 5)
         wait_until(lambda: stalls_of(run) == set() and run.backlog.total() == 0)
 
     report = run_with(act, topic, tmp_path)

@@ -14,6 +14,7 @@ from sluice.graph.ledger import Report
 from sluice.run_state import RunState
 from sluice.runtime.launch import run_job
 from sluice.runtime.observers import SilentObserver
+from sluice.telemetry import figure_sums
 
 from devservers.kafka import KafkaTopic
 from devservers.waiting import wait_until
@@ -31,7 +32,7 @@ class DrainOnceLoaded(SilentObserver):
         self.draining_before = True
 
     def watch_streaming(self, _job: Job, run: RunState, _clock: Clock) -> AbstractContextManager[None]:
-        self.read_before = run.totals.total("read")
+        self.read_before = figure_sums(run.totals.counts())["read"]
         self.draining_before = run.draining.is_set()
         return self._drain(run)
 
@@ -41,7 +42,7 @@ class DrainOnceLoaded(SilentObserver):
 
         def watch() -> None:
             wait_until(
-                lambda: ended.is_set() or run.totals.total("loaded") >= self.events,
+                lambda: ended.is_set() or figure_sums(run.totals.counts())["loaded"] >= self.events,
                 f"{self.events} events are loaded, or the run ends",
             )
             run.draining.set()

@@ -70,6 +70,12 @@ def test_windows_are_shown_newest_first_with_the_most_frequent_types() -> None:
     ]
 
 
+def test_last_window_that_has_a_time_is_shown() -> None:
+    end = 253_402_300_800 * SECOND  # the year 10000
+    table = window_table([(end - 10 * SECOND, end, Counter({"order": 1}))])
+    assert table.rows == [("23:59:50", "23:59:59", [1])]
+
+
 def test_types_are_shown_most_frequent_first() -> None:
     counts = Counter(
         {("accepted", "order"): 5, ("duplicates", "order"): 1, ("rejected", "audit"): 9, ("code", "range"): 9}

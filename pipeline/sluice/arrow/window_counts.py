@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.clock import MICROSECONDS
 from sluice.contracts import Contract
-
-MICROSECONDS = 1_000_000
-"""Microseconds in a second."""
 
 DEFAULT_WINDOW_SECONDS = 10
 

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.live import Live
@@ -16,9 +15,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from sluice.arrow.window_counts import MICROSECONDS
 from sluice.cli.output import printable
-from sluice.clock import Clock
+from sluice.clock import Clock, window_time
 from sluice.config.job import Job
 from sluice.config.urls import Url
 from sluice.contracts import REPAIRED_KEY
@@ -26,7 +24,7 @@ from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
 from sluice.graph.progress import Progress
 from sluice.run_state import SILENT_SECONDS, RunState
-from sluice.telemetry import RunTotals
+from sluice.telemetry import RunTotals, figure_sums
 from sluice.tooling.redelivery_plan import RedeliveryPlan
 from sluice.warehouses import parse_warehouse
 
@@ -144,18 +142,18 @@ class _ReadRate:
 
 
 def _status(run: RunState, rate: _ReadRate, clock: Clock) -> str:
-    totals = run.totals
-    read, rejected = totals.total("read"), totals.total("rejected")
+    sums = figure_sums(run.totals.counts())
     outstanding = run.acks.outstanding()
-    latest = totals.windows(1)
+    loaded_until = run.totals.loaded_until()
     waiting = run.backlog.total()
     backlog = f"backlog {waiting:,}, " if waiting is not None else ""
     if run.backlog.silent() > SILENT_SECONDS:
         backlog = f"source silent for {run.backlog.silent():,.0f} s, "
-    lag = f"{max(clock() - latest[0][1] / MICROSECONDS, 0):,.0f} s" if latest else "-"
+    lag = "-" if loaded_until is None else f"{max(clock() - loaded_until, 0):,.0f} s"
     return (
-        f"{rate.update(read):,.0f} records/s, {read:,} read, {totals.total('accepted'):,} accepted, "
-        f"{totals.total('duplicates'):,} duplicates, {rejected:,} rejected, {outstanding.records:,} unacknowledged, "
+        f"{rate.update(sums['read']):,.0f} records/s, {sums['read']:,} read, {sums['accepted']:,} accepted, "
+        f"{sums['duplicates']:,} duplicates, {sums['rejected']:,} rejected, "
+        f"{outstanding.records:,} unacknowledged, "
         f"{backlog}event-time lag {lag}{', draining' if run.draining.is_set() else ''}"
     )
 
@@ -163,11 +161,7 @@ def _status(run: RunState, rate: _ReadRate, clock: Clock) -> str:
 def _window_lines(totals: RunTotals, number: int) -> Iterator[str]:
     for start, end, events in reversed(totals.windows(number)):
         counts = ", ".join(f"{name} {count:,}" for name, count in sorted(events.items()))
-        yield f"  {_time(start)} to {_time(end)}  {counts}"
-
-
-def _time(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / MICROSECONDS, UTC).strftime("%H:%M:%S")
+        yield f"  {window_time(start):%H:%M:%S} to {window_time(end):%H:%M:%S}  {counts}"
 
 
 @contextmanager

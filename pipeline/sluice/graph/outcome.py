@@ -10,6 +10,7 @@ from sluice.config.rejections import RejectionLimit, rejection_limit
 from sluice.contracts import EXTRA_COLUMN
 from sluice.graph.ledger import Report, Submission
 from sluice.run_state import RunState
+from sluice.telemetry import figure_sums
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -90,8 +91,8 @@ def watch_rejections(run: RunState, job: str, limit: RejectionLimit | None) -> N
 
     What is judged is the run so far, in this process.
     """
-    rejected = run.totals.total("rejected") + run.totals.total("load_rejected")
-    read = run.totals.total("read")
+    sums = figure_sums(run.totals.counts())
+    read, rejected = sums["read"], sums["rejected"] + sums["load_rejected"]
     exceeded = _is_exceeded(limit, rejected, read)
     if exceeded and not run.over_limit.is_set():
         run.over_limit.set()

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
-from sluice.arrow.window_counts import MICROSECONDS
-from sluice.clock import LAST_SECOND
+from sluice.clock import window_time
 from sluice.timeline import WindowEvents
-
-_FIRST_SECOND = -62_135_596_800
-"""The first second of the year 1, in epoch seconds."""
 
 
 class Window(msgspec.Struct):
@@ -29,10 +25,6 @@ def reported_windows(windows: Iterable[WindowEvents]) -> list[Window]:
     by_window: dict[tuple[int, int], dict[str, int]] = {}
     for start, end, name, events in windows:
         by_window.setdefault((start, end), {})[name] = events
-    return [Window(_utc(start), _utc(end), events) for (start, end), events in by_window.items()]
-
-
-def _utc(microseconds: int) -> datetime:
-    """Return a time; a wide window may begin before the year 1 and end after the year 9999."""
-    seconds = min(max(microseconds // MICROSECONDS, _FIRST_SECOND), int(LAST_SECOND))
-    return datetime.fromtimestamp(seconds, UTC)
+    return [
+        Window(window_time(start), window_time(end), events) for (start, end), events in by_window.items()
+    ]

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from sluice.arrow.window_counts import MICROSECONDS
-from sluice.clock import Clock
+from sluice.clock import Clock, window_time
 from sluice.config.job import Job
 from sluice.errors import REJECT_CODES
 from sluice.run_state import RunState
+from sluice.telemetry import figure_sums
+from sluice.tooling.pages.rendering import csp_source, page_asset, page_templates
 
 _SAMPLE_SECONDS = 1.0
 _SAMPLES = 601
@@ -113,8 +112,8 @@ class Dashboard:
         with self._lock:
             if self._samples and now - self._samples[-1].at < _SAMPLE_SECONDS:
                 return
-            totals = self._run.totals
-            self._samples.append(Sample(now, totals.total("read"), totals.total("rejected")))
+            sums = figure_sums(self._run.totals.counts())
+            self._samples.append(Sample(now, sums["read"], sums["rejected"]))
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -134,10 +133,19 @@ class Dashboard:
         """Return the part of the page that changes."""
         return _templates().get_template("figures.html").render(**self._context())
 
+    @staticmethod
+    def security_policy() -> str:
+        """Return the header that keeps the page from loading, sending or running anything but its own parts."""
+        style, script = map(csp_source, _assets().values())
+        return (
+            f"default-src 'none'; style-src '{style}'; script-src '{script}'; connect-src 'self'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+
     def _context(self) -> dict[str, Any]:
         run, job = self._run, self._job
         counts = run.totals.counts()
-        latest = run.totals.windows(1)
+        loaded_until = run.totals.loaded_until()
         with self._lock:
             samples = list(self._samples)
         return {
@@ -147,15 +155,12 @@ class Dashboard:
             "over_limit": run.over_limit.is_set(),
             "now": datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "rates": rates(samples),
-            "totals": {
-                figure: run.totals.total(figure)
-                for figure in ("read", "accepted", "duplicates", "rejected", "loaded", "load_rejected")
-            },
+            "totals": figure_sums(counts),
             "outstanding": run.acks.outstanding(),
             "backlog": run.backlog.total(),
             "silent": run.backlog.silent(),
             "idle": run.activity.idle(),
-            "behind": max(self._clock() - latest[0][1] / MICROSECONDS, 0) if latest else None,
+            "behind": None if loaded_until is None else max(self._clock() - loaded_until, 0),
             "restarts": run.restarts,
             "chart": Chart(samples),
             "windows": window_table(run.totals.windows(_WINDOWS)),
@@ -219,12 +224,8 @@ def window_table(windows: Sequence[tuple[int, int, Counter[str]]]) -> WindowTabl
         numbers = [events[name] for name in names]
         if len(total) > _MOST_TYPES:
             numbers.append(events.total() - sum(numbers))
-        rows.append((_utc(start), _utc(end), numbers))
+        rows.append((f"{window_time(start):%H:%M:%S}", f"{window_time(end):%H:%M:%S}", numbers))
     return WindowTable([*names, *([_OTHERS] if len(total) > _MOST_TYPES else [])], rows)
-
-
-def _utc(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / MICROSECONDS, UTC).strftime("%H:%M:%S")
 
 
 def type_figures(counts: Counter[tuple[str, str]]) -> list[TypeFigures]:
@@ -237,28 +238,9 @@ def type_figures(counts: Counter[tuple[str, str]]) -> list[TypeFigures]:
 
 @cache
 def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("sluice.runtime"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    return page_templates("sluice.runtime")
 
 
 @cache
-def _assets() -> dict[str, Markup]:
-    """Return the style and the script of the page, which are ours, so nothing of them is escaped."""
-    return {
-        name: Markup(_templates().get_template(f"dashboard.{name}").render())  # noqa: S704  as said above
-        for name in ("css", "js")
-    }
-
-
-@cache
-def content_security_policy() -> str:
-    """Return the header that keeps the page from loading, sending or running anything but its own parts."""
-    style, script = (
-        base64.b64encode(hashlib.sha256(str(asset).encode()).digest()).decode()
-        for asset in _assets().values()
-    )
-    return (
-        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+def _assets() -> Mapping[str, Markup]:
+    return {name: page_asset(_templates(), f"dashboard.{name}") for name in ("css", "js")}

@@ -61,7 +61,7 @@ def metrics_server(address: ListenAddress | None, run: RunState, job: Job, clock
         return
     from sluice.runtime.dashboard import (
         Dashboard,
-    )  # its templates take a while to import, and most runs need none
+    )  # its templates are slow to import, and most runs need none
 
     dashboard = Dashboard(job, run, lambda: stalls(run, job.windows.flush), clock)
     try:
@@ -110,12 +110,10 @@ class _App:
         return _text("404 Not Found", "expected /, /metrics, /healthz or /readyz\n", (), start)
 
     def _page(self, path: str, start: _StartResponse) -> list[bytes]:
-        from sluice.runtime.dashboard import content_security_policy  # as above
-
         html = self._dashboard.page() if path == "/" else self._dashboard.figures()
         headers = [
             ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Security-Policy", content_security_policy()),
+            ("Content-Security-Policy", self._dashboard.security_policy()),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
         ]

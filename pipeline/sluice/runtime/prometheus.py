@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sluice.arrow.window_counts import MICROSECONDS
 from sluice.run_state import LostRecords, RunState
 from sluice.telemetry import NAMESPACE, RunTotals
 
@@ -76,10 +75,10 @@ class _RunCollector(Collector):
         waiting = self._run.backlog.total()
         if waiting is not None:
             yield _gauge("backlog_records", "Records that wait at the source, unread.", waiting)
-        latest = self._run.totals.windows(1)
-        end = latest[0][1] / MICROSECONDS if latest else 0.0
         yield _gauge(
-            "loaded_until_seconds", "End of the latest window with loaded events, epoch seconds.", end
+            "loaded_until_seconds",
+            "End of the latest window with loaded events, epoch seconds.",
+            self._run.totals.loaded_until() or 0.0,
         )
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from sluice.arrow.window_counts import MICROSECONDS, WindowCount, count_events, events_in
+from sluice.arrow.window_counts import WindowCount, count_events, events_in
+from sluice.clock import MICROSECONDS
 from sluice.contracts import Contract
 from sluice.elements import Segment
 from sluice.warehouses.row_errors import RowError

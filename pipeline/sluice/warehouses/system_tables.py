@@ -13,7 +13,8 @@ from functools import cached_property
 import pyarrow as pa
 
 from sluice.arrow.schema import arrow_field
-from sluice.arrow.window_counts import MICROSECONDS, WindowCount
+from sluice.arrow.window_counts import WindowCount
+from sluice.clock import MICROSECONDS
 from sluice.contracts import Contract, Property, ValueType
 from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.elements import DEAD_LETTER, Segment

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sluice.errors import SourceError
 from sluice.sources import open_source
-from sluice.sources.files.listing import FoundFile, find_files, storable
+from sluice.sources.files.listing import FoundFile, find_files
 from sluice.sources.files.source import plan_reading, read_item
 
 from tests.growth import LINEAR, growth_of_cpu_time
@@ -274,17 +274,3 @@ def test_folder_without_permission_is_an_error(public: Path) -> None:
     with unprivileged():
         assert error_of(public / "in") == f"{public}/in: cannot list: Permission denied"
     (public / "in").chmod(0o700)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (-1.5, -1.5),
-        (-62_135_596_801.0, -62_135_596_800.0),
-        (253_402_300_799.5, 253_402_300_799.0),
-        (9e15, 253_402_300_799.0),
-        (-9e15, -62_135_596_800.0),
-    ],
-)
-def test_modification_time_is_one_that_can_be_stored(seconds: float, expected: float) -> None:
-    assert storable(seconds) == expected

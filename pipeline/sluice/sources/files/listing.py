@@ -14,13 +14,10 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadat
 from apache_beam.io.filesystems import FileSystems
 
 from sluice.addresses import mask, mask_path
-from sluice.clock import LAST_SECOND
+from sluice.clock import storable
 from sluice.errors import SourceError
 from sluice.sources.files.patterns import Pattern, States, literal_start, scheme_of, split_pattern
 from sluice.storage.base import printable
-
-_FIRST_SECOND = -62_135_596_800.0
-"""The first second of the year 1, in epoch seconds."""
 
 
 class FoundFile(NamedTuple):
@@ -150,11 +147,6 @@ def _list_remote(files: FileSystem, folder: str, start: str, text: str) -> list[
 def _found_remote(metadata: FileMetadata) -> FoundFile:
     modified = float(metadata.last_updated_in_seconds or 0)
     return FoundFile(metadata.path, metadata.size_in_bytes, storable(modified))
-
-
-def storable(modified: float) -> float:
-    """Return a modification time, or the nearest one of the years 1 to 9999: file systems have any number there."""
-    return min(max(modified, _FIRST_SECOND), LAST_SECOND)
 
 
 def _skip_credentials(uri: str) -> None:

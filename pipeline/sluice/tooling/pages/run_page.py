@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from sluice.errors import REJECT_CODES, ConfigError, StorageError
 from sluice.storage.base import printable
 from sluice.tooling.pages.flow import draw_flow
+from sluice.tooling.pages.rendering import csp_source, page_asset, page_templates
 from sluice.tooling.pages.samples import Sample, read_samples
 from sluice.tooling.pages.timeline_chart import draw_timelines, window_seconds
 
@@ -51,7 +50,7 @@ def render_run_page(report: Mapping[str, Any]) -> str:
         .render(
             report=report,
             style=_style(),
-            style_hash=_hash(_style()),
+            style_source=csp_source(_style()),
             figures=_FIGURES,
             more_figures=[
                 (name, report[name], meaning) for name, meaning in _MORE_FIGURES.items() if report.get(name)
@@ -130,21 +129,9 @@ def _command(name: str, places: Mapping[str, str], keys: Sequence[str], *flags: 
 
 @cache
 def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("sluice.tooling.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = lambda number: f"{number:,}"
-    return environment
+    return page_templates("sluice.tooling.pages")
 
 
 @cache
 def _style() -> Markup:
-    return Markup(_templates().get_template("run.css").render())  # noqa: S704  it is ours, and nothing of it is data
-
-
-def _hash(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return page_asset(_templates(), "run.css")

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sluice.arrow.window_counts import MICROSECONDS
+from sluice.clock import MICROSECONDS
 from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, SEGMENT_ID_COLUMN, Contract, Path
 from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX
 from sluice.errors import ConfigError
