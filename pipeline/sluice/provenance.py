@@ -19,6 +19,11 @@ class Source(NamedTuple):
     uri: str
     partition: int | None = None
 
+    @property
+    def order(self) -> tuple[str, int]:
+        """What sorts sources: by name, then by number of the partition."""
+        return self.uri, -1 if self.partition is None else self.partition
+
 
 @dataclass(frozen=True, slots=True)
 class RedeliveryOrigin:

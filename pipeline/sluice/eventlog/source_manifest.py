@@ -74,11 +74,12 @@ class ManifestEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
         """What the entry is about."""
         return Source(self.uri, self.partition_number)
 
-    def differs_from(self, size: int | None, modified: datetime | None) -> bool:
-        """Return whether a file of this size and modification time is not the one that was read."""
-        if self.modified_at is None or modified is None:
+    def differs_from(self, size: int | None, modified: float | None) -> bool:
+        """Return whether a file of this size and modification time (epoch seconds) is not the one that was read."""
+        modified_at = _utc(modified)
+        if self.modified_at is None or modified_at is None:
             return False
-        seconds = abs((self.modified_at - modified).total_seconds())
+        seconds = abs((self.modified_at - modified_at).total_seconds())
         return self.size_bytes != size or seconds >= (_OBJECT_SECONDS if "://" in self.uri else 1e-6)
 
 
@@ -138,17 +139,11 @@ def make_entries(
     """Return the entries of a run in the order of their sources; `earlier` are the latest of each source before."""
     return [
         _entry(run, source, tally, earlier.get(source))
-        for source, tally in sorted(tallies.items(), key=_order)
+        for source, tally in sorted(tallies.items(), key=lambda item: item[0].order)
     ]
 
 
-def _order(item: tuple[Source, SourceTally]) -> tuple[str, int]:
-    (uri, partition), _ = item
-    return uri, -1 if partition is None else partition
-
-
 def _entry(run: RunOfJob, source: Source, tally: SourceTally, earlier: ManifestEntry | None) -> ManifestEntry:
-    modified = _utc(tally.modified)
     return ManifestEntry(
         entry_id=xxhash.xxh3_128_hexdigest(msgspec.json.encode((run.run_id, *source))),
         read_at=_EPOCH + timedelta(seconds=run.started),
@@ -157,7 +152,7 @@ def _entry(run: RunOfJob, source: Source, tally: SourceTally, earlier: ManifestE
         uri=source.uri,
         partition_number=source.partition,
         size_bytes=tally.size,
-        modified_at=modified,
+        modified_at=_utc(tally.modified),
         offset_from=tally.start,
         offset_to=tally.end,
         rows_read=tally.read,
@@ -166,7 +161,7 @@ def _entry(run: RunOfJob, source: Source, tally: SourceTally, earlier: ManifestE
         rows_rejected=tally.rejected,
         first_event_time=_utc(tally.first),
         last_event_time=_utc(tally.last),
-        changed=earlier is not None and earlier.differs_from(tally.size, modified),
+        changed=earlier is not None and earlier.differs_from(tally.size, tally.modified),
     )
 
 

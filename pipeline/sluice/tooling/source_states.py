@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from sluice.config.job import Job
@@ -19,8 +18,6 @@ State = Literal["new", "changed", "missing", "read"]
 STATES: tuple[State, ...] = ("new", "changed", "missing", "read")
 """In the order in which they are listed: no run has read it; it is another file than the last run has read; it is no
 longer among the files of the source; it is as the last run has read it."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ def source_states(job: Job) -> list[SourceState]:
         SourceState(_state(known, files, last), known, last.get(known), accepted[known])
         for known in {**last, **(files or {})}
     ]
-    return sorted(states, key=_order)
+    return sorted(states, key=lambda state: (STATES.index(state.state), *state.source.order))
 
 
 def _state(
@@ -65,10 +62,5 @@ def _state(
         return "missing"
     if source not in last:
         return "new"
-    modified = _EPOCH + timedelta(microseconds=round(files[source].modified * 1e6))
-    return "changed" if last[source].differs_from(files[source].size, modified) else "read"
-
-
-def _order(state: SourceState) -> tuple[int, str, int]:
-    uri, partition = state.source
-    return STATES.index(state.state), uri, -1 if partition is None else partition
+    file = files[source]
+    return "changed" if last[source].differs_from(file.size, file.modified) else "read"
