@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import suppress
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.cli.command import Command, Options
-from sluice.cli.output import print_failure, print_line, printable
+from sluice.cli.output import print_failure, print_json, print_line, printable
+from sluice.config.durations import day
 from sluice.config.options import local_path
-from sluice.errors import ConfigError, SluiceError, quote
+from sluice.errors import SluiceError
 
 if TYPE_CHECKING:
     from sluice.tooling.alerts import AlertRules
@@ -36,13 +36,13 @@ def _monitor(options: Options, _: list[str]) -> int:
 def _run(options: Options) -> int:
     from sluice.clock import system_clock
     from sluice.tooling.alerts import read_alerts
-    from sluice.tooling.monitors.files import as_json, write_files
+    from sluice.tooling.monitors.files import make_document, write_files
     from sluice.tooling.monitors.reading import load_monitor
     from sluice.tooling.monitors.run import job_of, open_tables, run_monitor
     from sluice.tooling.monitors.storing import store_results
     from sluice.warehouses import Queryable
 
-    as_of = _day(options.as_of)
+    as_of = None if options.as_of is None else day(options.as_of, "--as-of")
     monitor = load_monitor(local_path(options.monitor, "FILE"))
     out = None if options.out is None else Path(local_path(options.out, "--out"))
     rules = read_alerts(monitor.alerts, f"{monitor.path}: alerts")
@@ -52,7 +52,7 @@ def _run(options: Options) -> int:
     if out is not None:
         write_files(run, out)
     if options.json:
-        print(as_json(run))
+        print_json(make_document(run))
     else:
         _print(run)
     for failure in run.failures:
@@ -90,16 +90,6 @@ def _print(run: MonitorRun) -> None:
     judged = sum(len(check.results) for check in run.checks)
     until = "" if run.as_of is None else f" until {run.as_of}"
     print_line(f"{run.monitor.name}: {len(findings):,} found in {judged:,} verdicts{until}")
-
-
-def _day(value: str | None) -> date | None:
-    if value is None:
-        return None
-    try:
-        return date.fromisoformat(value)
-    except ValueError as error:
-        message = f"--as-of: expected a day, such as 2026-12-31, got {quote(value)}"
-        raise ConfigError(message) from error
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

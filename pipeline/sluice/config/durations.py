@@ -1,9 +1,10 @@
-"""Durations with units, and times with offsets, as users write them in job files, flags and URLs."""
+"""Durations with units, days, and times with offsets, as users write them in job files, flags and URLs."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Any
 
 from sluice.errors import ConfigError, quote
 
@@ -34,6 +35,22 @@ def duration(text: object, where: str) -> float:
         message = f"{where}: expected at most 3650d, got {quote(text)}"
         raise ConfigError(message)
     return seconds
+
+
+def day(value: Any, where: str) -> date:
+    """Return the day in `value`, such as 2026-12-31; a date, as YAML has it, is one already.
+
+    Raises:
+        ConfigError: `value` is no day; the message begins with `where`.
+
+    """
+    if type(value) is date:  # a datetime is a date, too
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        message = f"{where}: expected a day, such as 2026-12-31, got {quote(value)}"
+        raise ConfigError(message) from error
 
 
 def time_with_offset(text: str, where: str) -> datetime:

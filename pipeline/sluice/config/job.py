@@ -8,16 +8,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.addresses import mask_text
 from sluice.config.durations import duration
-from sluice.config.options import Parser, declared, local_path, missing_options, option, text
+from sluice.config.options import Parser, check_keys, declared, local_path, missing_options, option, text
 from sluice.config.rejections import RejectionLimit, rejection_limit
 from sluice.config.urls import Url
 from sluice.config.variables import expand_variables
 from sluice.contracts import Contract, load_contracts
 from sluice.contracts.names import fold_name, masked_names
-from sluice.contracts.yaml_reading import read_yaml
-from sluice.errors import ConfigError, alternatives, quote
+from sluice.contracts.yaml_reading import read_mapping
+from sluice.errors import ConfigError, quote
 
 _MAX_SHARDS = 64
 """More writers of one minute than this never help: NNNN is shared among them."""
@@ -188,7 +187,7 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Coll
         ConfigError: naming the file or flag, the key, what was expected and what came.
 
     """
-    keys = _flatten(path, _read_document(local_path(path, "JOB")))
+    keys = _flatten(path, read_mapping(local_path(path, "JOB"), "job file", "name and source"))
     for name, value in (overrides or {}).items():
         keys[name] = (value, f"--{name.replace('_', '-')}")
     values = _parse(Job, "", keys, unused)
@@ -286,19 +285,6 @@ def _flag(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _read_document(path: str) -> dict[str, Any]:
-    try:
-        document = read_yaml(path, ConfigError)
-    except OSError as error:
-        message = f"{path}: cannot read the job file: {error.strerror}"
-        raise ConfigError(message) from error
-    if not isinstance(document, dict):
-        got = "nothing" if document is None else type(document).__name__
-        message = f"{path}: expected a mapping of keys such as name and source, got {got}"
-        raise ConfigError(message)
-    return document
-
-
 def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     """Return `windows.counts`-style key -> (value, where it stands), and reject keys that do not exist."""
     windows = document.pop("windows", None) or {}
@@ -307,9 +293,5 @@ def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
         raise ConfigError(message)
     entries = {str(key): value for key, value in document.items()}
     entries |= {f"windows.{key}": value for key, value in windows.items()}
-    known = list(option_keys())
-    for key in entries:
-        if key not in known:
-            message = f"{path}: {mask_text(key)}: unknown key; {alternatives(key, known)}"
-            raise ConfigError(message)
+    check_keys(entries, list(option_keys()), path)
     return {key: (value, f"{path}: {key}") for key, value in entries.items()}

@@ -7,11 +7,12 @@ What a job file and the URL of a connector can say is declared once, as such fie
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from typing import Any
 
-from sluice.errors import ConfigError, quote
+from sluice.addresses import mask_text
+from sluice.errors import ConfigError, alternatives, quote
 
 Parser = Callable[[Any, str], Any]
 """(value as given, where it was given) -> value. Raises ConfigError; its message begins with the second argument."""
@@ -35,6 +36,14 @@ def local_path(value: Any, where: str) -> str:
         message = f"{where}: expected a path, got {quote(given)}"
         raise ConfigError(message)
     return given
+
+
+def check_keys(given: Iterable[str], known: Sequence[str], where: str) -> None:
+    """Raise ConfigError if a key is none of those that are known; the message begins with `where`."""
+    for key in given:
+        if key not in known:
+            message = f"{where}: {mask_text(key)}: unknown key; {alternatives(key, known)}"
+            raise ConfigError(message)
 
 
 class OneOf:

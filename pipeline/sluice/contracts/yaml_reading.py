@@ -51,6 +51,25 @@ def read_yaml(path: str, error: type[ConfigError]) -> Any:
         raise error(message) from None  # the mistake quotes the line, which may hold a password
 
 
+def read_mapping(path: str, kind: str, keys: str) -> dict[str, Any]:
+    """Return the keys of the file at `path`; messages call it by its `kind`, such as `job file`, and name some `keys`.
+
+    Raises:
+        ConfigError: the file cannot be read, has a mistake, or holds no mapping.
+
+    """
+    try:
+        document = read_yaml(path, ConfigError)
+    except OSError as error:
+        message = f"{path}: cannot read the {kind}: {error.strerror}"
+        raise ConfigError(message) from error
+    if not isinstance(document, dict):
+        got = "nothing" if document is None else type(document).__name__
+        message = f"{path}: expected a mapping of keys such as {keys}, got {got}"
+        raise ConfigError(message)
+    return document
+
+
 def _read_bytes(path: str, error: type[ConfigError]) -> bytes:
     if "\0" in path:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)

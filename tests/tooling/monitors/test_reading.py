@@ -31,6 +31,8 @@ MISTAKES = {
     f"{{name: m, chekcs: [], {CSV}}}": "chekcs: unknown key; did you mean checks?",
     f"{{name: m, chart: [], {CSV}}}": "chart: unknown key; expected one of name, job, warehouse, tables, variables, "
     "checks, alerts",
+    f"{{name: m, 'postgresql://ann:hunter2@h/db': x, {CSV}}}": "postgresql://h/db: unknown key; expected one of name, "
+    "job, warehouse, tables, variables, checks, alerts",
     f"{{name: m, checks: [{ANOMALIES}]}}": "expected either tables, or job or warehouse, got neither",
     f"{{name: m, job: j.yaml, {CSV}, checks: [{ANOMALIES}]}}": "expected either tables, or job or warehouse, got both",
     f"{{{BEGIN}, checks: [7]}}": "checks[0]: expected a mapping with name and type, got 7",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sluice.config.durations import duration
+from sluice.config.durations import day, duration
 from sluice.config.options import text
 from sluice.errors import ConfigError, quote
 from sluice.tooling.alerts.apprise_services import AppriseChannel
@@ -27,22 +27,12 @@ CHANNELS: Mapping[str, type[Channel]] = {
 _SELECTING = ("check", "metric", "kind", "day")
 
 
-def _day(value: Any, where: str) -> date:
-    if type(value) is date:  # a datetime is a date, too
-        return value
-    try:
-        return date.fromisoformat(value)
-    except (TypeError, ValueError) as error:
-        message = f"{where}: expected a day, such as 2026-12-31, got {quote(value)}"
-        raise ConfigError(message) from error
-
-
 _SILENCE_KEYS: Mapping[str, Callable[[Any, str], Any]] = {
     "check": text,
     "metric": text,
     "kind": text,
-    "day": _day,
-    "until": _day,
+    "day": day,
+    "until": day,
     "reason": text,
 }
 

@@ -6,33 +6,18 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
-from datetime import date
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from sluice.errors import StorageError
+from sluice.tooling.monitors.finding import Finding
 from sluice.tooling.monitors.results import Result
 from sluice.tooling.monitors.run import MonitorRun
 
 ALERTS = ("metric", "day", "kind", "observed", "expected", "low", "high", "severity", "check", "explanation")
 RECONCILIATION = ("day", "figure", "before", "explained", "after", "difference", "check", "explanation")
-FINDINGS = (
-    "monitor",
-    "check",
-    "metric",
-    "day",
-    "kind",
-    "observed",
-    "expected",
-    "low",
-    "high",
-    "severity",
-    "explanation",
-    "where",
-    "command",
-)
+FINDINGS = tuple(field.name for field in fields(Finding))
 _ANOMALIES = ("high", "low", "missing")
 
 
@@ -81,9 +66,9 @@ def _unbalanced(check: str, result: Result) -> list[Any]:
     return [result.day, result.metric, *figures, check, result.explanation]
 
 
-def as_json(run: MonitorRun) -> str:
-    """Return what a monitor found as one JSON document."""
-    document = {
+def make_document(run: MonitorRun) -> dict[str, Any]:
+    """Return what a monitor found as one document; in JSON it has no infinite numbers, so null stands for them."""
+    return {
         "monitor": run.monitor.name,
         "as_of": run.as_of,
         "findings": [
@@ -100,7 +85,6 @@ def as_json(run: MonitorRun) -> str:
             for check in run.checks
         ],
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -125,7 +109,4 @@ def _cell(value: Any) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
-    if isinstance(value, date):
-        return value.isoformat()
     return None if isinstance(value, float) and not math.isfinite(value) else value

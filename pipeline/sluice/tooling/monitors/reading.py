@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sluice.config.options import declared, missing_options, text
+from sluice.config.options import check_keys, declared, missing_options, text
 from sluice.config.variables import expand_variables, unset_variables
-from sluice.contracts.yaml_reading import read_yaml
+from sluice.contracts.yaml_reading import read_mapping, read_yaml
 from sluice.errors import ConfigError, alternatives, quote
 from sluice.tooling.monitors.checks import CHECKS, Check, ErrorRateCheck, Monitor, VolumeCheck, name
 
@@ -37,8 +37,8 @@ def load_monitor(path: str) -> Monitor:
         ConfigError: naming the file, the key, what was expected and what came.
 
     """
-    document = _read_document(path)
-    _check_keys(document, _KEYS, path)
+    document = read_mapping(path, "monitor file", "name and checks")
+    check_keys(document, _KEYS, path)
     values = _parse(Monitor, document, path)
     values |= {
         key: _texts(document[key], f"{path}: {key}") for key in ("tables", "variables") if key in document
@@ -62,27 +62,6 @@ def expand(monitor: Monitor, value: str, where: str, *, needed: bool = True) -> 
             value = value.replace(f"${{{variable}}}", monitor.variables[variable])
     expanded = expand_variables(value, where, needed=needed)
     return str(expanded)
-
-
-def _read_document(path: str) -> dict[str, Any]:
-    try:
-        document = read_yaml(path, ConfigError)
-    except OSError as error:
-        message = f"{path}: cannot read the monitor file: {error.strerror}"
-        raise ConfigError(message) from error
-    if not isinstance(document, dict):
-        got = "nothing" if document is None else type(document).__name__
-        message = f"{path}: expected a mapping of keys such as name and checks, got {got}"
-        raise ConfigError(message)
-    return document
-
-
-def _check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
-    names = list(known)
-    for key in given:
-        if key not in names:
-            message = f"{where}: {key}: unknown key; {alternatives(key, names)}"
-            raise ConfigError(message)
 
 
 def _parse(of: type, given: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -127,7 +106,7 @@ def _check(value: Any, where: str) -> Check:
         message = f"{where}: type: unknown type {quote(kind)}; {alternatives(kind, list(CHECKS))}"
         raise ConfigError(message)
     given = {key: member for key, member in value.items() if key != "type"}
-    _check_keys(given, [option.name for option in declared(of)], where)
+    check_keys(given, [option.name for option in declared(of)], where)
     check = of(**_parse(of, given, where))
     _check_limits(check, where)
     return check
