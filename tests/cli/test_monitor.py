@@ -12,6 +12,7 @@ from sluice.cli.main import main
 
 from devservers import http_api
 from devservers.http_api import HttpRequest, HttpResponse
+from tests.tooling.pages.html_page import Page
 
 ROOT = Path(__file__).parents[2]
 FIRST = date(2026, 1, 5)
@@ -104,9 +105,11 @@ def test_missing_day_is_found_as_soon_as_a_later_day_has_a_row(data: Path) -> No
     assert run("--as-of=2026-02-25") == 1
 
 
-def test_json_has_findings_and_checks(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_findings_and_checks_and_the_page_has_the_same(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_metrics(data, {50: 3.0})
-    assert run("--json", "--as-of=2026-02-24") == 1
+    assert run("--json", "--as-of=2026-02-24", f"--html={data}/pages/monitor.html") == 1
     document = json.loads(capsys.readouterr().out)
     assert (document["monitor"], document["as_of"]) == ("csv_series", "2026-02-24")
     assert [(finding["metric"], finding["day"], finding["kind"]) for finding in document["findings"]] == [
@@ -120,6 +123,17 @@ def test_json_has_findings_and_checks(data: Path, capsys: pytest.CaptureFixture[
         "found": 2,
         "failure": None,
     }
+    page = Page((data / "pages/monitor.html").read_text("utf-8"))
+    assert page.figures == {"found": "2", "judged": "20"}
+    assert [row[1:5] for row in page.rows["found"]] == [
+        [
+            finding["metric"],
+            finding["day"],
+            finding["kind"],
+            f"{finding['observed']:,.2f}".removesuffix(".00"),
+        ]
+        for finding in document["findings"]
+    ]
 
 
 def test_check_that_cannot_be_asked_does_not_stop_the_others(
@@ -144,6 +158,7 @@ def test_check_that_cannot_be_asked_does_not_stop_the_others(
             "--warehouse: monitors/csv_series.yaml asks CSV files; leave it out",
         ),
         (["--out=/dev/null/x"], "/dev/null/x: cannot write what the monitor found: Not a directory"),
+        (["--html=/dev/null/x"], "/dev/null/x: cannot write the file: Not a directory"),
     ],
 )
 def test_what_cannot_work_exits_with_2(

@@ -28,7 +28,7 @@ def test_unwritable_report_is_one_line_before_the_run(
 ) -> None:
     (tmp_path / "file").touch()
     replay.report_file = tmp_path / report
-    assert failure(replay, code=2) == f"{tmp_path / report}: cannot write the report: {reason}"
+    assert failure(replay, code=2) == f"{tmp_path / report}: cannot write the file: {reason}"
     assert not replay.files.exists()
 
 
@@ -172,7 +172,7 @@ def test_page_of_a_run_and_of_its_report_have_the_figures_and_samples_of_the_run
 def test_unwritable_page_is_one_line_before_the_run(replay: Replay, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     page = tmp_path / "file" / "page.html"
-    expected = f"sluice: {page}: cannot write the report: Not a directory"
+    expected = f"sluice: {page}: cannot write the file: Not a directory"
     done = sluice("run", "jobs/backend_events.yaml", f"--files={replay.files}", f"--html={page}")
     assert one_line(done, code=2) == expected
     assert not replay.files.exists()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sluice.cli.command import Command, Options
 from sluice.cli.output import print_failure, print_json, print_line, printable
+from sluice.cli.report_file import prepare_report_file, write_page
 from sluice.config.durations import day
 from sluice.config.options import local_path
 from sluice.errors import SluiceError
@@ -40,17 +41,24 @@ def _run(options: Options) -> int:
     from sluice.tooling.monitors.reading import load_monitor
     from sluice.tooling.monitors.run import job_of, open_tables, run_monitor
     from sluice.tooling.monitors.storing import store_results
+    from sluice.tooling.pages.monitor_page import render_monitor_page
     from sluice.warehouses import Queryable
 
     as_of = None if options.as_of is None else day(options.as_of, "--as-of")
     monitor = load_monitor(local_path(options.monitor, "FILE"))
     out = None if options.out is None else Path(local_path(options.out, "--out"))
+    page = None if options.html is None else Path(local_path(options.html, "--html"))
+    if page is not None:
+        prepare_report_file(page)
     rules = read_alerts(monitor.alerts, f"{monitor.path}: alerts")
     job = job_of(monitor, options.warehouse)
     tables = open_tables(monitor, job, options.warehouse)
-    run = run_monitor(monitor, tables, as_of, system_clock, job)
+    now = system_clock()
+    run = run_monitor(monitor, tables, as_of, now, job)
     if out is not None:
         write_files(run, out)
+    if page is not None:
+        write_page(render_monitor_page(run, now), page)
     if options.json:
         print_json(make_document(run))
     else:
@@ -59,7 +67,7 @@ def _run(options: Options) -> int:
         print_failure(SluiceError(failure))
     _send(run, rules, options.state or f"out/monitors/{monitor.name}")
     if isinstance(tables, Queryable):
-        store_results(run, tables, system_clock())
+        store_results(run, tables, now)
     return FAILED if run.failures else FOUND if run.findings else NOTHING
 
 
@@ -101,6 +109,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out", metavar="FOLDER", help="where alerts.csv, reconciliation.csv and findings.csv are written"
+    )
+    parser.add_argument(
+        "--html", metavar="FILE", help="write series, usual ranges and findings here as a page, in HTML"
     )
     parser.add_argument(
         "--state",

@@ -1,4 +1,4 @@
-"""The files that `--report` and `--html` name: a run report in JSON, and its page."""
+"""The files that `--report` and `--html` name: a run report in JSON, and pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def prepare_report_file(path: Path) -> None:
-    """Make the folder of a report, and find out before the run whether the file can be written.
+    """Make the folder of a report or a page, and find out before the run whether the file can be written.
 
     Raises:
         ConfigError: it cannot.
@@ -27,7 +27,7 @@ def prepare_report_file(path: Path) -> None:
             path.parent.mkdir(parents=True)
         path.open("ab").close()
     except OSError as error:
-        message = f"{path}: cannot write the report: {error.strerror}"
+        message = f"{path}: cannot write the file: {error.strerror}"
         raise ConfigError(message) from error
     if new:
         path.unlink()
@@ -61,12 +61,21 @@ def write_report_page(report: Report, path: Path) -> None:
     """
     from sluice.tooling.pages.run_page import render_run_page
 
-    # Text of data may have a lone surrogate, which no file can hold.
-    page = render_run_page(msgspec.to_builtins(report)).encode("utf-8", "backslashreplace")
+    write_page(render_run_page(msgspec.to_builtins(report)), path)
+
+
+def write_page(html: str, path: Path) -> None:
+    """Write a page.
+
+    Raises:
+        StorageError: the file cannot be written.
+
+    """
     try:
-        path.write_bytes(page)
+        # Text of data may have a lone surrogate, which no file can hold.
+        path.write_bytes(html.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        message = f"{path}: cannot write the page of the report: {error.strerror}"
+        message = f"{path}: cannot write the page: {error.strerror}"
         raise StorageError(message) from error
 
 

@@ -253,7 +253,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def themes() -> list[dict[str, str]]:
-    style = (Path(run_page.__file__).parent / "templates" / "run.css").read_text("utf-8")
+    style = (Path(run_page.__file__).parent / "templates" / "page.css").read_text("utf-8")
     return [dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in re.findall(r":root \{[^}]+\}", style)]
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sluice.clock import Clock
 from sluice.config.job import Job, load_job, option_fields
 from sluice.config.urls import Url
 from sluice.errors import ConfigError, SluiceError
@@ -63,7 +62,7 @@ class MonitorRun:
 
 
 def run_monitor(
-    monitor: Monitor, tables: Tables, as_of: date | None, clock: Clock, job: Job | None = None
+    monitor: Monitor, tables: Tables, as_of: date | None, now: float, job: Job | None = None
 ) -> MonitorRun:
     """Ask all checks of a monitor; one that fails does not stop the others.
 
@@ -71,17 +70,19 @@ def run_monitor(
         monitor: what is asked.
         tables: what answers.
         as_of: the newest day; later rows are ignored. None: all rows, and freshness is that of now.
-        clock: what time it is, in epoch seconds.
+        now: what time it is, in epoch seconds.
         job: whose contracts tables are compared with.
 
     """
-    now = datetime.fromtimestamp(clock(), UTC)
+    instant = datetime.fromtimestamp(now, UTC)
     runs = []
     for number, check in enumerate(monitor.checks):
         where = f"{monitor.path}: checks[{number}] {check.name}"
         try:
             runs.append(
-                CheckRun(check, tuple(_ask(_expanded(monitor, check, where), tables, as_of, now, where, job)))
+                CheckRun(
+                    check, tuple(_ask(_expanded(monitor, check, where), tables, as_of, instant, where, job))
+                )
             )
         except SluiceError as error:
             text = str(error)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from sluice.errors import REJECT_CODES, ConfigError, StorageError
 from sluice.storage.base import printable
 from sluice.tooling.pages.flow import draw_flow
-from sluice.tooling.pages.rendering import csp_source, page_asset, page_templates
+from sluice.tooling.pages.rendering import csp_source, cut_text, page_asset, page_templates
 from sluice.tooling.pages.samples import Sample, read_samples
 from sluice.tooling.pages.timeline_chart import draw_timelines, window_seconds
 
@@ -77,23 +77,18 @@ def as_text(value: Any) -> Any:
     They are cut, since data can make them as long as a record, and what nobody sees in them is escaped.
     """
     if isinstance(value, str):
-        return _cut(value, _LONGEST_TEXT)
+        return cut_text(value, _LONGEST_TEXT)
     if isinstance(value, list):
         return [as_text(member) for member in value]
     if isinstance(value, dict):
         shown: dict[str, Any] = {}
         for name, member in value.items():
-            key = name if name in REJECT_CODES else _cut(name, _LONGEST_NAME)
+            key = name if name in REJECT_CODES else cut_text(name, _LONGEST_NAME)
             while key in shown:  # two long names that begin alike
                 key += "*"
             shown[key] = as_text(member)
         return shown
     return value
-
-
-def _cut(text: str, longest: int) -> str:
-    shown = printable(text[:longest])
-    return shown if len(text) <= longest else f"{shown}…"
 
 
 def _samples(report: Mapping[str, Any]) -> tuple[Mapping[str, Sequence[Sample]], str]:
@@ -134,4 +129,4 @@ def _templates() -> Environment:
 
 @cache
 def _style() -> Markup:
-    return page_asset(_templates(), "run.css")
+    return page_asset(_templates(), "page.css", "run.css")

@@ -13,7 +13,7 @@ from sluice.dead_letters.envelope import DeadLetter, Source
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER
 from sluice.errors import StorageError
-from sluice.storage.base import printable
+from sluice.tooling.pages.rendering import cut_text
 
 _MOST_SEGMENTS = 500
 _MOST_BYTES = 64 << 20
@@ -96,4 +96,4 @@ def _place(source: Source) -> str:
 
 
 def _cut(text: str) -> str:
-    return printable(text) if len(text) <= _LONGEST else f"{printable(text[:_LONGEST])}…"
+    return cut_text(text, _LONGEST)
