@@ -117,6 +117,16 @@ class FileProvenance:
 
 
 @dataclass(frozen=True, slots=True)
+class RowProvenance(FileProvenance):
+    """Rows of an Avro or Parquet file: `offsets` are the numbers of the rows, from 0."""
+
+    def origin(self, index: int) -> Origin:
+        """Return where row `index` (0-based) of the batch came from; its line is the number of the row, from 1."""
+        row = self.offsets[index]
+        return Origin(self.uri, self.arrival, offset=row, line=row + 1)
+
+
+@dataclass(frozen=True, slots=True)
 class CsvProvenance(FileProvenance):
     """Rows of one CSV file: `lines` are the 1-based lines at which they begin."""
 

@@ -19,7 +19,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from sluice.errors import SourceError
-from sluice.formats.content import open_content
+from sluice.formats.content import TYPED_FORMATS, open_content
 
 TEXT = '{"a":"é𝄞\u2028"}\n{"b":1}\n'
 ENCODINGS = {
@@ -190,6 +190,24 @@ def test_binary_format_is_an_error_that_names_it(data: bytes, name: str, way_out
     message = f"x: expected JSON or CSV, got {name}; {way_out}"
     assert error_of(data) == message
     assert error_of(gzip.compress(data)) == message
+
+
+@pytest.mark.parametrize(("data", "name"), [(_table("parquet"), "Parquet"), (b"Obj\x01\x04", "Avro")])
+def test_typed_format_that_the_caller_reads_is_told(data: bytes, name: str) -> None:
+    content = open_content([data], "x", TYPED_FORMATS)
+    assert (content.typed, content.is_plain, b"".join(content.chunks)) == (name, True, data)
+    content = open_content([gzip.compress(data)], "x", TYPED_FORMATS)
+    assert (content.typed, content.is_plain, b"".join(content.chunks)) == (name, False, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [(_table("orc"), f"ORC; {CONVERT}"), (b"PARE\0", "encrypted Parquet; write it without encryption")],
+)
+def test_typed_format_that_nobody_reads_is_an_error(data: bytes, name: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_content([data], "x", TYPED_FORMATS)
+    assert str(caught.value) == f"x: expected JSON, CSV, Avro or Parquet, got {name}"
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", *ENCODINGS.values(), b"\x1f\x8b\x08", b"PK\x03\x04"]))

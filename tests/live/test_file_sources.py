@@ -21,7 +21,8 @@ from sluice.elements import RecordBatch
 from sluice.errors import SourceError
 from sluice.sources import open_source
 from sluice.sources.files.listing import find_files
-from sluice.sources.files.source import Piece, WorkItem, plan_reading, read_item
+from sluice.sources.files.pieces import Piece
+from sluice.sources.files.source import WorkItem, plan_reading, read_item
 from sluice.storage import open_store
 
 from devservers import gcs, s3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
@@ -58,7 +58,8 @@ _BINARIES = (
     _Binary(_starts(rb"7z\xbc\xaf\x27\x1c"), "a 7z archive", _UNPACK),
     _Binary(_starts(rb"Rar!\x1a\x07"), "a rar archive", _UNPACK),
     _Binary(_starts(rb".{257}ustar(?:\x00|  \x00)"), "a tar archive", _UNPACK),
-    _Binary(_starts(rb"PAR[1E]" + _NO_TEXT), "Parquet", _CONVERT),
+    _Binary(_starts(rb"PAR1" + _NO_TEXT), "Parquet", _CONVERT),
+    _Binary(_starts(rb"PARE" + _NO_TEXT), "encrypted Parquet", "write it without encryption"),
     _Binary(_starts(rb"Obj\x01"), "Avro", _CONVERT),
     _Binary(_starts(rb"ORC" + _NO_TEXT), "ORC", _CONVERT),
     _Binary(_starts(rb"(?:ARROW1|FEA1)" + _NO_TEXT), "Arrow", _CONVERT),
@@ -91,10 +92,21 @@ class Content(NamedTuple):
     """In UTF-8 as far as its encoding is detected; see `csv_dialect` for Windows-1252."""
     is_plain: bool
     """Neither compressed nor in another encoding, so that it has the offsets of the file."""
+    typed: str = ""
+    """`Avro` or `Parquet`: then the chunks are that, and no text."""
 
 
-def open_content(chunks: Iterable[bytes], name: str) -> Content:
+TYPED_FORMATS = ("Avro", "Parquet")
+"""Binary formats, with a schema of their own, whose rows become records."""
+
+
+def open_content(chunks: Iterable[bytes], name: str, typed: Collection[str] = ()) -> Content:
     """Return the text that `chunks` contain: all bytes of a file, an object or an answer, from the first on.
+
+    Args:
+        chunks: the bytes.
+        name: of what has them, for messages.
+        typed: of `TYPED_FORMATS`, those that the caller can read.
 
     Raises:
         SourceError: the content is no text, or compressed too often; names `name`. While the chunks are read: it is
@@ -112,8 +124,11 @@ def open_content(chunks: Iterable[bytes], name: str) -> Content:
         message = f"{name}: expected content that is compressed fewer than {_MOST_LAYERS} times, got more"
         raise SourceError(message)
     binary = next((binary for binary in _BINARIES if binary.magic.match(head)), None)
+    if binary is not None and binary.name in typed:
+        return Content(chunks, plain, binary.name)
     if binary is not None:
-        message = f"{name}: expected JSON or CSV, got {binary.name}; {binary.way_out}"
+        *most, last = ("JSON", "CSV", *typed)
+        message = f"{name}: expected {', '.join(most)} or {last}, got {binary.name}; {binary.way_out}"
         raise SourceError(message)
     encoding = next((encoding for encoding, magic in _ENCODINGS if magic.match(head)), None)
     return Content(chunks, plain) if encoding is None else Content(_transcode(chunks, encoding, name), False)

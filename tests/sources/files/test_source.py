@@ -23,7 +23,8 @@ from sluice.provenance import FileProvenance, Origin
 from sluice.sources import open_source
 from sluice.sources.files import source as files
 from sluice.sources.files.listing import FoundFile, find_files
-from sluice.sources.files.source import Piece, plan_reading, read_item
+from sluice.sources.files.pieces import Piece
+from sluice.sources.files.source import plan_reading, read_item
 
 from examples import generate
 from tests.origins import offsets_of, origins_of

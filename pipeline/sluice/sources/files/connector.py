@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFilesConnector(Connector["FileSource"]):
-    """Files on a local disk: JSON lines, JSON documents and CSV, compressed or not."""
+    """Files on a local disk: JSON lines, JSON documents, CSV, Avro and Parquet, compressed or not."""
 
     schemes = ("file",)
     shape = "PATH or file://PATH"

@@ -1,7 +1,7 @@
 """Files as a source: a path, a folder or a glob, local, in GCS or in S3.
 
-Compression and encoding are detected (`sluice.formats.content`), and so is whether the content is JSON lines or a JSON
-document (`sluice.formats`). CSV is detected by the name: `.csv` or `.tsv`.
+Compression and encoding are detected (`sluice.formats.content`), and so is whether the content is JSON lines, a JSON
+document (`sluice.formats`), Avro or Parquet (`typed_files`). CSV is detected by the name: `.csv` or `.tsv`.
 
 Which files a path, a folder or a pattern names is described in `listing.find_files` and `patterns`.
 """
@@ -9,27 +9,23 @@ Which files a path, a folder or a pattern names is described in `listing.find_fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import apache_beam as beam
 
 from sluice.elements import RecordBatch
 from sluice.errors import SourceError
 from sluice.formats import FORMATS, HEAD_BYTES, Records, detect_format
-from sluice.formats.content import Content, open_content, peek
+from sluice.formats.content import TYPED_FORMATS, Content, open_content, peek
 from sluice.formats.csv_dialect import CsvLayout, detect_layout
 from sluice.formats.csv_rows import FILE_START, MAX_ROW_BYTES, RowStart, find_row_starts, read_rows
 from sluice.provenance import CsvProvenance, FileProvenance
-from sluice.sources.files.listing import FoundFile, check_unchanged, find_files, open_file, reporting
+from sluice.sources.files.listing import FoundFile, check_unchanged, find_files, open_file
 from sluice.sources.files.patterns import scheme_of
-
-BLOCK_BYTES = 512 << 10
-"""Bytes of one read, which become a batch: large enough for Beam, and twice as fast as 2 MiB (CPU cache)."""
-
-_TAIL_BYTES = 64 << 10
-"""Bytes of one read behind a split's end, to find the end of its last line."""
+from sluice.sources.files.pieces import COMPRESSED_SUFFIXES, PACKED_SUFFIXES, Piece, read_chunks
+from sluice.sources.files.typed_files import read_typed, read_typed_part, typed_parts
 
 _MAX_SPLIT_BYTES = 64 << 20
 _MIN_SPLIT_BYTES = {"file": 4 << 20, "gs": 32 << 20, "s3": 32 << 20}
@@ -38,32 +34,9 @@ _MIN_SPLIT_BYTES = {"file": 4 << 20, "gs": 32 << 20, "s3": 32 << 20}
 _SPLITS = 64
 """Least number of work items, so that workers get equal shares even if the runner assigns them once."""
 
-_OPENING_BYTES = 64 << 10
-"""Opening a file costs as much as reading this much of it: 10,000 small files are work, too."""
-
-_PACKED_WEIGHT = 8
-_PACKED_SUFFIXES = (".gz", ".bz2", ".zst")
 _CSV_SUFFIXES = (".csv", ".tsv")
 _json = re.compile(rb'(?:\xef\xbb\xbf)?\s*+(?:\{\s*+["}]|\[\s*+[\[{])')
 """How JSON begins, and the header of no CSV file."""
-
-
-class Piece(NamedTuple):
-    """The bytes of a file from `start` to `stop`. Less than the whole file only if it is plain JSON lines or CSV.
-
-    `line` is the number of the first line, for CSV.
-    """
-
-    file: FoundFile
-    start: int
-    stop: int
-    line: int = 1
-
-    @property
-    def weight(self) -> int:
-        """Cost of reading it, in bytes of plain lines."""
-        packed = _PACKED_WEIGHT if self.file.uri.endswith(_PACKED_SUFFIXES) else 1
-        return (self.stop - self.start) * packed + _OPENING_BYTES
 
 
 WorkItem = tuple[Piece, ...]
@@ -95,7 +68,7 @@ class FileSource(beam.PTransform):
     def size(self) -> int | None:
         """Return the bytes of all files; None if any is packed, because records are counted unpacked."""
         files = find_files(self.url)
-        packed = any(file.uri.endswith(_PACKED_SUFFIXES) for file in files)
+        packed = any(file.uri.endswith(PACKED_SUFFIXES) for file in files)
         return None if packed else sum(file.size for file in files)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
@@ -155,17 +128,30 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
 
 def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
     file = piece.file
-    if _is_csv(file.uri):
-        yield from _read_csv(reader, piece)
+    if piece.typed:
+        yield from read_typed_part(reader, piece)
         return
-    for records, offsets in _records(_chunks(reader, piece), piece):
+    is_csv = _is_csv(file.uri)
+    if not is_csv and piece.stop - piece.start < file.size:
+        lines = FORMATS["json_lines"].read(read_chunks(reader, piece), piece.start, piece.stop)
+        yield from _batches(lines, piece)
+        return
+    content = open_content(read_chunks(reader, Piece(file, 0, file.size)), file.uri, TYPED_FORMATS)
+    if content.typed:
+        yield from read_typed(reader, piece, content)
+    elif is_csv:
+        yield from _read_csv(reader, piece, content)
+    else:
+        yield from _batches(_json_records(content, piece), piece)
+
+
+def _batches(blocks: Iterable[Records], piece: Piece) -> Iterator[RecordBatch]:
+    file = piece.file
+    for records, offsets in blocks:
         yield RecordBatch(records, FileProvenance(file.uri, file.modified, offsets, size=file.size))
 
 
-def _records(chunks: Iterator[bytes], piece: Piece) -> Iterator[Records]:
-    if piece.stop - piece.start < piece.file.size:
-        return FORMATS["json_lines"].read(chunks, piece.start, piece.stop)
-    content = open_content(chunks, piece.file.uri)
+def _json_records(content: Content, piece: Piece) -> Iterator[Records]:
     head, chunks = peek(content.chunks, HEAD_BYTES + 1)
     return detect_format(head[:HEAD_BYTES], len(head) <= HEAD_BYTES).read(chunks, 0, _stop(content, piece))
 
@@ -174,14 +160,13 @@ def _stop(content: Content, piece: Piece) -> int | None:
     return piece.stop if content.is_plain else None
 
 
-def _read_csv(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
+def _read_csv(reader: BinaryIO, piece: Piece, content: Content) -> Iterator[RecordBatch]:
     file = piece.file
-    content = open_content(_chunks(reader, Piece(file, 0, file.size)), file.uri)
     layout, chunks = _read_layout(content.chunks, file.uri)
     if layout is None:
         return
     if piece.start:
-        chunks = _chunks(reader, piece)
+        chunks = read_chunks(reader, piece)
     start = RowStart(piece.start, piece.line)
     for rows in read_rows(chunks, layout.syntax, start, _stop(content, piece)):
         provenance = CsvProvenance(
@@ -214,9 +199,11 @@ def _parts(piece: Piece, target: int) -> list[Piece]:
     """Return the piece, or its parts; the format is detected once, for all of them."""
     file = piece.file
     with open_file(file.uri) as reader:
-        content = open_content(_chunks(reader, piece), file.uri)
+        content = open_content(read_chunks(reader, piece), file.uri, TYPED_FORMATS)
         if not content.is_plain:
             return [piece]
+        if content.typed:
+            return typed_parts(reader, piece, content.typed, target)
         head, chunks = peek(content.chunks, HEAD_BYTES)
         if _is_csv(file.uri):
             # A line break may be in quotes, so that all of it must be read; the cache of a local disk makes that cheap.
@@ -236,23 +223,6 @@ def _cut(piece: Piece, target: int) -> list[Piece]:
 
 def _is_csv(uri: str) -> bool:
     name = uri.lower()
-    for suffix in _PACKED_SUFFIXES:
+    for suffix in COMPRESSED_SUFFIXES:
         name = name.removesuffix(suffix)
     return name.endswith(_CSV_SUFFIXES)
-
-
-def _chunks(reader: BinaryIO, piece: Piece) -> Iterator[bytes]:
-    """Yield the bytes that a format needs: from the byte before `start` (see `read_lines`), past `stop` to the end."""
-    uri, at = piece.file.uri, max(piece.start - 1, 0)
-    with reporting(uri, f"read at byte {at}"):
-        reader.seek(at)
-    while True:
-        with reporting(uri, f"read at byte {at}"):
-            chunk = reader.read(min(BLOCK_BYTES, piece.stop - at) if at < piece.stop else _TAIL_BYTES)
-        if not chunk:
-            break
-        at += len(chunk)
-        yield chunk
-    if at < piece.stop:
-        message = f"{uri}: cannot read at byte {at}: expected {piece.file.size} bytes, the file has shrunk"
-        raise SourceError(message)
