@@ -1,6 +1,6 @@
 # The images of Sluice: `docker build --target NAME .`
 #
-#   cli        the command `sluice`, with the contracts and jobs of this checkout
+#   cli        the command `sluice`, with the contracts, jobs and monitors of this checkout
 #   live       the same with Prism, which runs streaming jobs
 #   dbt        dbt with the models of this checkout
 #   dataflow   both ends of a Dataflow job (the last one, so the default): it launches the Flex Template, and it runs on
@@ -35,9 +35,10 @@ WORKDIR /sluice
 # Volumes get the owner of the folder that they are mounted on.
 RUN useradd --uid 10001 --home-dir /tmp --no-create-home --no-log-init sluice && \
     install --directory --owner=sluice --group=sluice /sluice/out/collaboration /sluice/out/live
-# Contracts and jobs are data: `sluice` reads them, and workers get what was compiled from them.
+# Contracts, jobs and monitors are data: `sluice` reads them, and workers get what was compiled from them.
 COPY schemas schemas
 COPY jobs jobs
+COPY monitors monitors
 COPY examples/collaboration/pipeline.py examples/collaboration/warehouse.py examples/collaboration/
 USER 10001
 ENTRYPOINT ["sluice"]

@@ -28,6 +28,11 @@ output "service_accounts" {
   value       = module.iam.emails
 }
 
+output "cloud_run_jobs" {
+  description = "Names of the Cloud Run jobs, for `gcloud run jobs execute NAME`."
+  value       = module.cloud_run.names
+}
+
 output "workload_identity_provider" {
   description = "What GitHub's workflows log in with, or null."
   value       = module.iam.workload_identity_provider

@@ -234,6 +234,41 @@ variable "replays" {
   nullable = false
 }
 
+variable "cloud_run_jobs" {
+  description = <<-EOT
+    Commands that run to their end in the image of a `target` (cli: `sluice`; dbt: `dbt`) and a `version`, which
+    `scripts/deploy image` pushed: `args` are the command's. `account` is the key of an account. The rest as in
+    modules/cloud_run. PROJECT and GOOGLE_CLOUD_PROJECT are the project, SLUICE_BIGQUERY_LOCATION is `location`.
+  EOT
+  type = map(object({
+    target          = optional(string, "cli")
+    version         = string
+    args            = list(string)
+    account         = optional(string, "pipeline")
+    env             = optional(map(string), {})
+    secrets         = optional(map(string), {})
+    cpu             = optional(string, "1")
+    memory          = optional(string, "2Gi")
+    timeout_seconds = optional(number, 3600)
+    max_retries     = optional(number, 1)
+    schedule        = optional(string)
+    time_zone       = optional(string, "Etc/UTC")
+    paused          = optional(bool, false)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for job in var.cloud_run_jobs : contains(["cli", "dbt"], job.target)])
+    error_message = "Cloud Run jobs: expected target cli or dbt."
+  }
+
+  validation {
+    condition     = alltrue([for job in var.cloud_run_jobs : contains(["pipeline", "dbt", "publisher", "deployer"], job.account)])
+    error_message = "Cloud Run jobs: expected account pipeline, dbt, publisher or deployer."
+  }
+}
+
 variable "alerts" {
   description = "Where alerts go, and when they are sent: see modules/monitoring."
   type = object({

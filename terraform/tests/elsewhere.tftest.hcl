@@ -53,6 +53,14 @@ variables {
       schedule   = "0 3 * * *"
     }
   }
+  cloud_run_jobs = {
+    events-load = {
+      version  = "1"
+      args     = ["load", "jobs/backend_events.yaml", "--files=gs://my-own-log/output"]
+      schedule = "0 4 * * *"
+    }
+    events-dbt = { target = "dbt", version = "1", args = ["build"], account = "dbt" }
+  }
 }
 
 run "elsewhere" {
@@ -110,4 +118,14 @@ run "a_project_number" {
   }
 
   expect_failures = [var.project_id]
+}
+
+run "a_job_of_nobody" {
+  command = plan
+
+  variables {
+    cloud_run_jobs = { j = { version = "1", args = ["load"], account = "root" } }
+  }
+
+  expect_failures = [var.cloud_run_jobs]
 }

@@ -1,0 +1,30 @@
+# Commands that run to their end, such as `sluice load`, `sluice monitor` and dbt, in the images that
+# `scripts/deploy image` pushed.
+module "cloud_run" {
+  source = "./modules/cloud_run"
+
+  project_id                = var.project_id
+  region                    = var.region
+  labels                    = var.labels
+  scheduler_service_account = module.iam.emails["scheduler"]
+
+  jobs = {
+    for name, job in var.cloud_run_jobs : name => {
+      image           = "${module.dataflow.repository}/sluice-${job.target}:${job.version}"
+      service_account = module.iam.emails[job.account]
+      args            = job.args
+      env             = merge({ PROJECT = var.project_id, GOOGLE_CLOUD_PROJECT = var.project_id, SLUICE_BIGQUERY_LOCATION = local.location }, job.env)
+      secrets         = job.secrets
+      cpu             = job.cpu
+      memory          = job.memory
+      timeout_seconds = job.timeout_seconds
+      max_retries     = job.max_retries
+      schedule        = job.schedule
+      time_zone       = job.time_zone
+      paused          = job.paused
+    }
+  }
+
+  # A job must not start before its account may read, write and load.
+  depends_on = [google_project_service.this, module.bigquery, module.iam, module.secret, module.storage]
+}
