@@ -87,7 +87,8 @@ class SourceTallies:
 def tally_read(provenance: Provenance, records: int, span: tuple[int, int] | None) -> SourceTally:
     """Return the tally of `records` that were read; `span` are the offsets that they cover, where that is known."""
     if isinstance(provenance, FileProvenance):
-        return SourceTally(read=records, size=provenance.size, modified=provenance.arrival)
+        modified = None if provenance.size is None else provenance.arrival
+        return SourceTally(read=records, size=provenance.size, modified=modified)
     if isinstance(provenance, PartitionProvenance):
         start, end = span or _offsets(provenance.offsets)
         return SourceTally(read=records, start=start, end=end)

@@ -30,7 +30,7 @@ from sluice.graph.outcome import judge, warnings_of
 from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
 from sluice.run_state import RunHandle
-from sluice.runtime.beam_options import makes_template
+from sluice.runtime.beam_options import makes_template, runner_chosen
 from sluice.runtime.listen_address import ListenAddress
 from sluice.runtime.metrics_server import metrics_server
 from sluice.runtime.observers import RunObserver, SilentObserver
@@ -43,8 +43,9 @@ from sluice.runtime.signals import drain_on_signals
 from sluice.runtime.streaming_run import StreamingRun
 from sluice.runtime.submit import Submitted, submit
 from sluice.runtime.worker_errors import worker_errors
-from sluice.sources import Acknowledging, open_source
+from sluice.sources import Acknowledging, Source, open_source
 from sluice.sources.dead_letters.source import DeadLetterSource
+from sluice.sources.files.streams import StreamSource
 from sluice.sources.streaming import StreamingSource, acknowledges_in_process
 from sluice.tooling.job_checks import check_job
 from sluice.validation.masking_key import read_privacy_key
@@ -157,7 +158,7 @@ def run_job(
     """
     check_job(job)  # a mistake is reported before anything starts
     read_privacy_key(job.contracts.values(), job.privacy_key)
-    source = open_source(job.source)
+    source = _open_source(job, beam_args)
     keeps_manifest = not isinstance(source, DeadLetterSource)
     launch = Launch(job, beam_args, clock, observer, metrics, keeps_manifest=keeps_manifest)
     check_source = cache(source.check)  # once: a graph that replaces another one waits for its source
@@ -177,6 +178,18 @@ def run_job(
         _check_metrics(launch, "a batch job; its figures are in the report, see --report")
         return _run_batch(launch, build_graph)
     return _run_streaming(launch, source, build_graph)
+
+
+def _open_source(job: Job, beam_args: Sequence[str]) -> Source:
+    """Open the source of `job`; reject a stream of this machine where another one would read it."""
+    source, options = open_source(job.source), PipelineOptions(list(beam_args))
+    if isinstance(source, StreamSource) and (runner_chosen(options) or makes_template(options)):
+        message = (
+            f"{job.source.prefix}expected a source that all workers reach, since a runner is given, got {job.source}, "
+            f"which only this machine can read; copy it to a file"
+        )
+        raise ConfigError(message)
+    return source
 
 
 def _check_metrics(launch: Launch, got: str) -> None:

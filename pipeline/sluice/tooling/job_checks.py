@@ -9,6 +9,7 @@ from sluice.config.job import Job
 from sluice.contracts import Contract
 from sluice.errors import ConfigError, quote
 from sluice.sources import parse_source
+from sluice.sources.files.connector import LocalFilesConnector
 from sluice.sources.http_api.connector import HttpConnector
 from sluice.tooling.own_outputs import find_own_output
 from sluice.tooling.tables import contracts_of
@@ -90,14 +91,16 @@ def _source_problems(job: Job) -> Iterator[str]:
             f"{job.source.where or job.path}: expected records that the job does not write itself, got "
             f"{job.source}, which holds {own}; name another source, or write elsewhere"
         )
-    if isinstance(parse_source(job.source), HttpConnector):
+    source = parse_source(job.source)
+    if isinstance(source, HttpConnector) or (isinstance(source, LocalFilesConnector) and source.is_stream):
         yield from _delivery_problems(job)
 
 
 def _delivery_problems(job: Job) -> Iterator[str]:
     """Yield a problem for each contract whose key is where a record was delivered, of a source that does not say it.
 
-    Pages of an API shift and repeat, so that a record has no place of its own: equal records could not be told apart.
+    Pages of an API shift and repeat, and a pipe has another content each time, so that a record has no place of its
+    own: equal records could not be told apart.
     """
     for contract in job.contracts.values():
         if contract.identity == "delivery":

@@ -13,10 +13,11 @@ from sluice.config.urls import Url
 
 if TYPE_CHECKING:
     from sluice.sources.files.source import FileSource
+    from sluice.sources.files.streams import StreamSource
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalFilesConnector(Connector["FileSource"]):
+class LocalFilesConnector(Connector["FileSource | StreamSource"]):
     """Files on a local disk: JSON lines, JSON documents, CSV, Avro and Parquet, compressed or not."""
 
     schemes = ("file",)
@@ -25,7 +26,9 @@ class LocalFilesConnector(Connector["FileSource"]):
     options_after = ""
     has_authority = False
 
-    path: str = option("path, folder or glob pattern", example="history/*.json.gz", part=True)
+    path: str = option(
+        "path, folder or glob pattern; `-` is standard input", example="history/*.json.gz", part=True
+    )
 
     @classmethod
     def parse(cls, address: str | Url, **defaults: object) -> Self:
@@ -35,11 +38,19 @@ class LocalFilesConnector(Connector["FileSource"]):
         path = url.reveal().removeprefix("file://")
         return cls(url=url.showing(mask(path)), path=path)
 
-    def open(self) -> FileSource:
+    @property
+    def is_stream(self) -> bool:
+        """Tell whether it is standard input or a named pipe, which can be read only once."""
+        from sluice.sources.files.streams import is_stream
+
+        return is_stream(self.path)
+
+    def open(self) -> FileSource | StreamSource:
         """Return the source."""
         from sluice.sources.files.source import FileSource
+        from sluice.sources.files.streams import StreamSource
 
-        return FileSource(self.url.reveal())
+        return StreamSource(self.path) if self.is_stream else FileSource(self.url.reveal())
 
 
 @dataclass(frozen=True, kw_only=True)

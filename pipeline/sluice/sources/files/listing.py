@@ -24,12 +24,24 @@ class FoundFile(NamedTuple):
     """A file that a pattern matches; `size` in bytes as stored, `modified` in epoch seconds, of the years 1 to 9999.
 
     `inode` identifies the file on a local disk: a file that replaces another one under its name has another.
+    `copied_to` is where the content of a stream lies, see `streams`.
     """
 
     uri: str
     size: int
     modified: float
     inode: int = 0
+    copied_to: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where it can be opened."""
+        return self.copied_to or self.uri
+
+    @property
+    def stored_size(self) -> int | None:
+        """Its size, for the manifest: None of a stream, which is another one each time."""
+        return None if self.copied_to else self.size
 
 
 def find_files(url: str) -> list[FoundFile]:
@@ -186,7 +198,7 @@ def check_unchanged(file: FoundFile, reader: BinaryIO) -> None:
             status = os.fstat(reader.fileno())
         has_grown = status.st_ino == file.inode and status.st_size > file.size
         now = FoundFile(file.uri, status.st_size, storable(status.st_mtime))
-        is_same = has_grown or now[:3] == file[:3]
+        is_same = has_grown or now[1:3] == file[1:3]
     else:
         with reporting(file.uri, "read"):
             now = _found_remote(FileSystems.get_filesystem(file.uri).metadata(file.uri))

@@ -76,10 +76,18 @@ class FileSource(beam.PTransform):
         return (
             begin
             | "Name files" >> beam.Create([self.url])
-            | "Split files" >> beam.FlatMap(lambda url: plan_reading(find_files(url)))
-            | "Spread splits" >> beam.Reshuffle()
-            | "Read splits" >> beam.FlatMap(read_item).with_output_types(RecordBatch)
+            | "List files" >> beam.Map(find_files)
+            | read_plan()
         )
+
+
+def read_plan() -> beam.PTransform:
+    """list[FoundFile] -> RecordBatch: their records, read in splits that are spread over all workers."""
+    return (
+        "Split files" >> beam.FlatMap(plan_reading)
+        | "Spread splits" >> beam.Reshuffle()
+        | "Read splits" >> beam.FlatMap(read_item).with_output_types(RecordBatch)
+    )
 
 
 def plan_reading(files: Sequence[FoundFile]) -> list[WorkItem]:
@@ -115,7 +123,7 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
 
     """
     for piece in item:
-        with open_file(piece.file.uri) as reader:
+        with open_file(piece.file.path) as reader:
             batches, has_records = _read_piece(reader, piece), False
             for batch in batches:
                 has_records = True
@@ -123,7 +131,7 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
             check_unchanged(piece.file, reader)
         if not has_records:
             file = piece.file
-            yield RecordBatch([], FileProvenance(file.uri, file.modified, [], size=file.size))
+            yield RecordBatch([], FileProvenance(file.uri, file.modified, [], size=file.stored_size))
 
 
 def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
@@ -148,7 +156,7 @@ def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
 def _batches(blocks: Iterable[Records], piece: Piece) -> Iterator[RecordBatch]:
     file = piece.file
     for records, offsets in blocks:
-        yield RecordBatch(records, FileProvenance(file.uri, file.modified, offsets, size=file.size))
+        yield RecordBatch(records, FileProvenance(file.uri, file.modified, offsets, size=file.stored_size))
 
 
 def _json_records(content: Content, piece: Piece) -> Iterator[Records]:
@@ -198,7 +206,7 @@ def _read_layout(chunks: Iterator[bytes], uri: str) -> tuple[CsvLayout | None, I
 def _parts(piece: Piece, target: int) -> list[Piece]:
     """Return the piece, or its parts; the format is detected once, for all of them."""
     file = piece.file
-    with open_file(file.uri) as reader:
+    with open_file(file.path) as reader:
         content = open_content(read_chunks(reader, piece), file.uri, TYPED_FORMATS)
         if not content.is_plain:
             return [piece]
