@@ -16,6 +16,7 @@ from sluice.dead_letters.reading import (
     find_minutes,
     read_batches,
     read_minute,
+    read_rows,
 )
 from sluice.dead_letters.selection import Selection
 from sluice.elements import DEAD_LETTER, REDELIVERY, RecordBatch, Rejected, Violation
@@ -130,14 +131,23 @@ def test_redelivery_entries_close_dead_letters_and_count_attempts(tmp_path: Path
         (dead_letters[0].letter_id, 3),
         (dead_letters[2].letter_id, 2),
     ]
-    assert (result.accepted_before, result.load_rejected, result.undecidable) == (1, 0, 0)
+    assert (result.accepted_before, result.rows, result.undecidable) == (1, [], 0)
 
 
-def test_row_rejected_by_the_warehouse_is_not_open(tmp_path: Path) -> None:
+def test_row_rejected_by_the_warehouse_is_no_record(tmp_path: Path) -> None:
     log = store(tmp_path, replace(rejected_click(click(), code="rejected_by_warehouse"), step="load"))
     (minute,) = find_minutes(log)
     result = read_minute(minute, log, Selection())
-    assert (result.open, result.load_rejected) == ([], 1)
+    assert (result.open, [row.attempt for row in result.rows]) == ([], [2])
+    assert list(read_batches(minute, log, Selection())) == []
+    ((key, row),) = read_rows(minute, log, Selection())
+    assert (key, row) == (("click", row.dead_letter.source.uri), result.rows[0])
+    entry = make_redelivery_entry(
+        RedeliveryOrigin(row.dead_letter.letter_id, 2, row.dead_letter.time), "job", 0.0
+    )
+    log.append(REDELIVERY, minute.minute, 0, [msgspec.json.encode(entry)])
+    result = read_minute(minute, log, Selection())
+    assert (result.rows, result.accepted_before) == ([], 1)
 
 
 def test_quarantined_dead_letter_is_read_from_its_own_folder(tmp_path: Path) -> None:
@@ -227,7 +237,7 @@ def test_dead_letter_that_is_not_open_is_counted_by_its_reason(tmp_path: Path) -
     log.append(REDELIVERY, minute.minute, 0, [msgspec.json.encode(entry) for entry in accepted])
     result = read_minute(minute, log, Selection())
     assert result.open == opened[4:]
-    assert (result.load_rejected, result.conflicting, result.undecidable, result.accepted_before) == (
+    assert (len(result.rows), result.conflicting, result.undecidable, result.accepted_before) == (
         1,
         2,
         3,

@@ -171,7 +171,7 @@ def test_conflicts_are_not_redelivered(keyed_run: GraphRun) -> None:
     log = DeadLetterLog.at(str(keyed_run.folder / "dead"))
     (minute,) = find_minutes(log)
     selected = read_minute(minute, log, Selection())
-    assert (len(selected.open), selected.conflicting, selected.load_rejected) == (1, 1, 0)
+    assert (len(selected.open), selected.conflicting, selected.rows) == (1, 1, [])
 
 
 def append(folder: Path, groups: list[OrderedLines]) -> Iterator[Any]:

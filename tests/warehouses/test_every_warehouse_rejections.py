@@ -27,6 +27,7 @@ from tests.warehouses.order_segments import (
     prepared,
     read_back,
     segment,
+    segment_load,
     segment_rows,
 )
 
@@ -113,6 +114,13 @@ SQLITE = {kind: sqlite_rejection(kind) for kind in ("ABORT", "FAIL", "ROLLBACK")
 }
 
 
+def drop_rule(backend: Backend, rejection: Rejection) -> None:
+    if rejection.words.startswith("new row"):
+        execute(backend, "ALTER TABLE order_events DROP CONSTRAINT few")
+    else:
+        execute(backend, "DROP TRIGGER raising" + " ON order_events" * backend.url.startswith("post"))
+
+
 class Rejections:
     def test_rows_are_found_whatever_the_code_says(self, backend: Backend, rejection: Rejection) -> None:
         warehouse = prepared(backend.url)
@@ -133,6 +141,18 @@ class Rejections:
         assert row_errors == [(n, rejection.words) for n in range(5)]
         assert (number_of(backend, "order_events"), len(segment_rows(backend))) == (1, 2)
 
+    def test_rows_come_in_once_the_rule_is_gone(self, backend: Backend, rejection: Rejection) -> None:
+        warehouse = prepared(backend.url)
+        execute(backend, *rejection.make(_BAD))
+        orders = segment_load(1, *(order(n, number=13 if n in (3, 17) else 1) for n in range(20)))
+        rejected = [(3, rejection.words), (17, rejection.words)]
+        assert (warehouse.load(orders), warehouse.load_rejected(orders)) == (rejected, rejected)
+        drop_rule(backend, rejection)
+        assert (warehouse.load_rejected(orders), warehouse.load_rejected(orders)) == ([], [])
+        assert [row["at"].second for row in read_back(backend)] == [*range(20)]
+        assert segment_rows(backend)[0][4:6] == (20, 0)
+        assert sum(events for *_, events in event_counts(backend)) == 20
+
     @pytest.mark.parametrize("stored", [0, 1])
     def test_no_row_of_a_table_that_takes_none_is_rejected(
         self, backend: Backend, rejection: Rejection, stored: int
@@ -152,10 +172,7 @@ class Rejections:
         )
         assert (number_of(backend, "order_events"), len(segment_rows(backend))) == (stored, stored)
         assert warehouse.row_errors(order_segment.id, order_segment.minute) is None
-        if rejection.words.startswith("new row"):
-            execute(backend, "ALTER TABLE order_events DROP CONSTRAINT few")
-        else:
-            execute(backend, "DROP TRIGGER raising" + " ON order_events" * backend.url.startswith("post"))
+        drop_rule(backend, rejection)
         assert load(warehouse, ORDER, order_segment) == []
         assert number_of(backend, "order_events") == stored + 200
 

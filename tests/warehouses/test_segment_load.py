@@ -51,6 +51,18 @@ def test_rejected_rows_are_not_counted(window_seconds: float) -> None:
     assert left.window_counts == count_windows(left.rows["at"], window_seconds)
 
 
+@pytest.mark.parametrize("window_seconds", [1.0, 10.0])
+def test_load_of_some_lines_has_their_rows_errors_and_counts(window_seconds: float) -> None:
+    part = segment_load(window_seconds).of_lines({0, 3, 4})
+    assert (part.rows["_event_id"].to_pylist(), part.row_lines, part.lines) == (["3", "4"], [3, 4], [0, 3, 4])
+    assert [line for line, _ in part.row_errors] == [0]
+    assert part.window_counts == count_windows(part.rows["at"], window_seconds)
+    left = part.without_rows(rejected(1))
+    assert ([line for line, _ in left.row_errors], left.row_lines, left.events) == ([0, 4], [3], 1)
+    again = left.of_lines({4, 6})
+    assert (again.row_lines, again.row_errors) == ([], [(4, "row 1")])
+
+
 def test_load_without_rejected_rows_is_unchanged() -> None:
     load = segment_load()
     assert load.without_rows([]) is load

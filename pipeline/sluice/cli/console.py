@@ -274,10 +274,6 @@ def print_plan(plan: RedeliveryPlan, job: Job, source: Url) -> None:
         console.print(plain(f"{job.name}: no dead letters to redeliver"))
     if plan.accepted_before:
         console.print(f"{plan.accepted_before:,} were accepted before, when they were redelivered")
-    if plan.load_rejected:
-        console.print(
-            f"{plan.load_rejected:,} are rows that the warehouse rejected: their events are in the event log already"
-        )
     if plan.conflicting:
         console.print(
             f"{plan.conflicting:,} are conflicting duplicates: the event log has their keys with other content"

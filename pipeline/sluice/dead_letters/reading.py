@@ -1,9 +1,11 @@
 """Read dead letters back: which of a minute are still open, and the batches of records to redeliver.
 
-Not open are dead letters that a redelivery entry reports as accepted; rows that the warehouse rejected, since their
-events are in the event log already; conflicting duplicates, since the event log has another event with their key; and
-dead letters in which a masked value itself broke its contract, since the raw value was not stored and nobody can tell
-whether it would keep the contract now.
+Not open are dead letters that a redelivery entry reports as accepted; conflicting duplicates, since the event log has
+another event with their key; and dead letters in which a masked value itself broke its contract, since the raw value
+was not stored and nobody can tell whether it would keep the contract now.
+
+Rows that the warehouse rejected are no records: their events are in the event log already, as the lines that their dead
+letters hold. They are loaded from there.
 """
 
 from __future__ import annotations
@@ -53,10 +55,10 @@ class SelectedDeadLetters:
     """The dead letters of a selection in one minute: those that are open, and how many are not, by reason."""
 
     open: list[OpenDeadLetter] = field(default_factory=list)
+    rows: list[OpenDeadLetter] = field(default_factory=list)
+    """Those whose rows the warehouse rejected; their `source` is a line of the event log."""
     accepted_before: int = 0
     """A redelivery entry reports them as accepted."""
-    load_rejected: int = 0
-    """Rows that the warehouse rejected."""
     conflicting: int = 0
     """The event log has their key with other content."""
     undecidable: int = 0
@@ -94,17 +96,17 @@ def read_minute(segments: MinuteSegments, log: DeadLetterLog, selection: Selecti
     for dead_letter, quarantined in _dead_letters(segments, log):
         if dead_letter not in selection:
             continue
-        if dead_letter.step == "load":
-            selected.load_rejected += 1
-        elif dead_letter.step == "append":
+        of_row = dead_letter.step == "load"
+        if dead_letter.step == "append":
             selected.conflicting += 1
         elif dead_letter.letter_id in accepted:
             selected.accepted_before += 1
-        elif any(reason.got == MASKED_VALUE for reason in dead_letter.violations):
+        elif not of_row and any(reason.got == MASKED_VALUE for reason in dead_letter.violations):
             selected.undecidable += 1
         else:
             attempt = max(attempts.get(dead_letter.letter_id, 1), dead_letter.attempts) + 1
-            selected.open.append(OpenDeadLetter(dead_letter, attempt, quarantined))
+            opened = OpenDeadLetter(dead_letter, attempt, quarantined)
+            (selected.rows if of_row else selected.open).append(opened)
     return selected
 
 
@@ -151,8 +153,7 @@ def read_batches(segments: MinuteSegments, log: DeadLetterLog, selection: Select
     by_key: dict[_BatchKey, list[OpenDeadLetter]] = defaultdict(list)
     for opened in read_minute(segments, log, selection).open:
         dead_letter = opened.dead_letter
-        run_started = None if dead_letter.run_started_at is None else dead_letter.run_started_at.timestamp()
-        key = _BatchKey(run_started, dead_letter.layout, frozenset(dead_letter.protected or ()))
+        key = _BatchKey(_run_started(dead_letter), dead_letter.layout, frozenset(dead_letter.protected or ()))
         by_key[key].append(opened)
     for key, members in by_key.items():
         batch: list[OpenDeadLetter] = []
@@ -167,8 +168,19 @@ def read_batches(segments: MinuteSegments, log: DeadLetterLog, selection: Select
             yield _batch(batch, key)
 
 
+def read_rows(
+    segments: MinuteSegments, log: DeadLetterLog, selection: Selection
+) -> Iterator[tuple[tuple[str, str], OpenDeadLetter]]:
+    """Yield the open dead letters of rows that the warehouse rejected, by event type and address of the segment.
+
+    Raises StorageError as `read_minute` does.
+    """
+    for opened in read_minute(segments, log, selection).rows:
+        yield (opened.dead_letter.event_type or "", opened.dead_letter.source.uri), opened
+
+
 def _batch(batch: Sequence[OpenDeadLetter], key: _BatchKey) -> RecordBatch:
-    origins = [_origin(opened, key.run_started) for opened in batch]
+    origins = [origin_of(opened) for opened in batch]
     dialect = key.dialect
     provenance = RedeliveryProvenance(
         origins,
@@ -181,7 +193,12 @@ def _batch(batch: Sequence[OpenDeadLetter], key: _BatchKey) -> RecordBatch:
     return RecordBatch([opened.dead_letter.record for opened in batch], provenance)
 
 
-def _origin(opened: OpenDeadLetter, run_started: float | None) -> Origin:
+def _run_started(dead_letter: DeadLetter) -> float | None:
+    return None if dead_letter.run_started_at is None else dead_letter.run_started_at.timestamp()
+
+
+def origin_of(opened: OpenDeadLetter) -> Origin:
+    """Return the origin of the record of a dead letter, as it was at first, with its redelivery."""
     dead_letter = opened.dead_letter
     source = dead_letter.source
     return Origin(
@@ -195,6 +212,10 @@ def _origin(opened: OpenDeadLetter, run_started: float | None) -> Origin:
         timed=not dead_letter.untimed,
         place=dead_letter.place,
         redelivery=RedeliveryOrigin(
-            dead_letter.letter_id, opened.attempt, dead_letter.time, run_started, opened.quarantined
+            dead_letter.letter_id,
+            opened.attempt,
+            dead_letter.time,
+            _run_started(dead_letter),
+            opened.quarantined,
         ),
     )

@@ -30,7 +30,7 @@ from sluice.elements import LogKey, Segment, StoredSegment
 from sluice.errors import ConfigError, LogChangedError, StorageError, WarehouseError
 from sluice.eventlog.conflicts import Conflict, ConflictFinder
 from sluice.eventlog.minute_folders import MAX_CACHED_KEYS, FolderCache, MinuteFolder
-from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_id, segment_number
+from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_id, segment_number, segment_path
 from sluice.eventlog.type_log import SettingsPresence, TypeLog, open_type_log
 from sluice.storage import Store
 from sluice.validation.content import ContentFunction
@@ -189,6 +189,15 @@ class EventLog:
                 return event_type, name.minute
         message = f"{path}: expected a segment of {', '.join(self.type_logs)} in {self.store.url('')}"
         raise StorageError(message)
+
+    def find(self, event_type: str, address: str) -> str | None:
+        """Return the address of the segment that was at `address`, be it before the log was moved; None: none is."""
+        type_log = self.type_logs.get(event_type)
+        name = parse_segment_path("/".join(address.split("/")[-6:]))
+        if type_log is None or name is None or (name.folder, name.name) != ("", type_log.name):
+            return None
+        folder, _, file = segment_path(name.name, name.minute, name.number, type_log.folder).rpartition("/")
+        return self.store.url(f"{folder}/{file}") if file in self.store.list(folder) else None
 
     def appended_at(self, path: str) -> datetime:
         """Return when the segment at `path` was created; StorageError if there is none."""

@@ -6,11 +6,15 @@ launcher makes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
 import apache_beam as beam
 
 from sluice.config.job import Job
 from sluice.config.rejections import RejectionLimit
-from sluice.elements import RecordBatch, Segment, StepCounts
+from sluice.elements import RecordBatch, Rejected, Segment, StepCounts
 from sluice.eventlog.log import EventLog
 from sluice.graph import coders  # noqa: F401  importing it registers the coders
 from sluice.graph.append import AppendToLog
@@ -24,7 +28,19 @@ from sluice.run_state import RunHandle
 from sluice.telemetry import measure
 
 
-def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> beam.PCollection[StepCounts]:
+class LoadedAgain(NamedTuple):
+    """What became of rows that were loaded again beside the records of a graph: see `graph.redelivery`."""
+
+    rejected: Mapping[str, beam.PCollection[Sequence[Rejected]]] = MappingProxyType({})
+    step_counts: tuple[beam.PCollection[StepCounts], ...] = ()
+
+
+def build(
+    records: beam.PCollection[RecordBatch],
+    job: Job,
+    run: RunContext,
+    loaded_again: LoadedAgain = LoadedAgain(),  # noqa: B008  immutable
+) -> beam.PCollection[StepCounts]:
     """Build the graph of `job` over `records`; return the written totals."""
     read = records | "Count what was read" >> beam.Map(count_read)
     decoded = records | "Decode" >> beam.ParDo(
@@ -45,26 +61,25 @@ def build(records: beam.PCollection[RecordBatch], job: Job, run: RunContext) -> 
     conflicting = appended["conflicts"] | "Reject conflicts" >> beam.ParDo(
         RejectConflicts(job.contracts, run.clock)
     )
-    dead_letters = write_dead_letters(
-        {"rejected": decoded.rejected, "conflicting": conflicting, "load_rejected": loaded.rejected}, job, run
-    )
+    rejected = {"rejected": decoded.rejected, "conflicting": conflicting, "load_rejected": loaded.rejected}
+    dead_letters = write_dead_letters({**rejected, **loaded_again.rejected}, job, run)
     stored = {"stored events": loaded.acks, "stored dead letters": dead_letters.acks}
     _ = {"read": records, **stored} | "Acknowledge" >> run.acknowledge
-    return _reconcile(
-        (
-            read,
-            decoded.step_counts,
-            appended["step_counts"],
-            loaded.step_counts,
-            *dead_letters.step_counts,
-        ),
-        job,
-        run,
+    counts = (
+        read,
+        decoded.step_counts,
+        appended["step_counts"],
+        loaded.step_counts,
+        *loaded_again.step_counts,
     )
+    return _reconcile((*counts, *dead_letters.step_counts), job, run)
 
 
 def build_load(pipeline: beam.Pipeline, job: Job, run: RunContext) -> beam.PCollection[StepCounts]:
-    """Build the graph that loads all segments of event log, dead letters and manifest; return the written totals."""
+    """Build the graph that loads all segments of event log, dead letters and manifest; return the written totals.
+
+    Rows that the warehouse rejected before are offered to it again.
+    """
     loads = {
         name: pipeline
         | f"Create {name}" >> beam.Create([log])
@@ -73,9 +88,9 @@ def build_load(pipeline: beam.Pipeline, job: Job, run: RunContext) -> beam.PColl
         | f"Read segments of {name}" >> beam.Map(_read_segment, log)
         | f"Backfill segments of {name}" >> run.backfill(loader)
         for name, log, loader in (
-            ("event log", run.log, run.event_loader(job)),
-            ("dead letters", run.dead_letters, run.dead_letter_loader(job)),
-            ("manifest", run.manifest.log, run.manifest_loader(job)),
+            ("event log", run.log, run.event_loader(job, retries_rejected=True)),
+            ("dead letters", run.dead_letters, run.dead_letter_loader(job, retries_rejected=True)),
+            ("manifest", run.manifest.log, run.manifest_loader(job, retries_rejected=True)),
         )
     }
     dead_letters = write_dead_letters({"load_rejected": loads["event log"].rejected}, job, run)

@@ -21,7 +21,7 @@ from sluice.run_state import NewSegments, RunHandle
 from sluice.timeline import WindowEvents
 
 
-class _LoadStep(beam.DoFn):
+class LoadStep(beam.DoFn):
     """What the steps share: a loader, compiled once in each worker."""
 
     def __init__(self, loader: SegmentLoader, handle: RunHandle | None = None) -> None:
@@ -57,7 +57,7 @@ class _LoadStep(beam.DoFn):
 
 
 @with_output_types(StepCounts, rejected=list[Rejected], acks=Acks)
-class LoadSegments(_LoadStep):
+class LoadSegments(LoadStep):
     """LoadRequest -> StepCounts of each segment; `rejected`: lists of Rejected, the rows that were not loaded; `acks`.
 
     The acks of the request are emitted when all is loaded; if rows were rejected, with those, since they are due when
@@ -82,7 +82,7 @@ class LoadSegments(_LoadStep):
 
 
 @with_output_types(StepCounts, acks=Acks)
-class LoadDeadLetters(_LoadStep):
+class LoadDeadLetters(LoadStep):
     """LoadRequest of dead letters -> StepCounts of each segment; `acks`.
 
     A dead letter whose row was not loaded does not become a dead letter again: it stays in the log, and in the counts.
@@ -99,7 +99,7 @@ class LoadDeadLetters(_LoadStep):
 
 
 @with_output_types(StepCounts, rejected=list[Rejected])
-class BackfillSegments(_LoadStep):
+class BackfillSegments(LoadStep):
     """Segment of an earlier run -> StepCounts; `rejected`: lists of Rejected, the rows that were not loaded."""
 
     REJECTED = "rejected"

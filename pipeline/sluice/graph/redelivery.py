@@ -1,56 +1,160 @@
 """Redelivery: the graph of a job over its own dead letters, and the entries that record what became of each.
 
+The rows that a warehouse rejected are not processed again: their events are in the event log, masked and with what
+Sluice added to them, and are loaded from there.
+
 A dead letter is never changed or deleted. The outcome of its redelivery is a line in the folder `redelivery` of the
 same log. The deduplication key of such an entry is the dead letter and the attempt, so each outcome is stored once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
 import msgspec
+from apache_beam import pvalue
 from apache_beam.transforms.window import TimestampedValue
+from apache_beam.typehints import with_output_types
 
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.dead_letters.envelope import make_redelivery_entry, minute_of
+from sluice.dead_letters.reading import OpenDeadLetter, origin_of
 from sluice.elements import (
     REDELIVERY,
     EventBatch,
     LogKey,
     OrderedLines,
     RecordBatch,
+    Rejected,
     StepCounts,
+    Violation,
     add_step_counts,
 )
+from sluice.eventlog.log import EventLog
 from sluice.graph.append import AppendToLog
-from sluice.graph.build import build
+from sluice.graph.build import LoadedAgain, build
 from sluice.graph.ledger import make_report
+from sluice.graph.load import LoadStep, with_windows
 from sluice.graph.run_context import RunContext
+from sluice.graph.segment_loader import SegmentLoader
 from sluice.graph.shuffle import pack, unpack
+from sluice.sources.dead_letters.source import RowsOfSegment
 
 
 def build_redelivery(
-    records: beam.PCollection[RecordBatch], job: Job, run: RunContext
+    records: beam.PCollection[RecordBatch],
+    rows: beam.PCollection[RowsOfSegment],
+    job: Job,
+    run: RunContext,
 ) -> beam.PCollection[dict[str, Any]]:
     """Build the graph of `job` over redelivered `records`, and append their redelivery entries when all are stored.
+
+    `rows` are loaded from the event log beside it, and get entries like those of records.
 
     The graph itself appends an entry for each record that is rejected again. When the totals of all steps are
     written, every other record is in the event log and in the warehouse. Then an entry `accepted` is appended for
     every record: of one attempt the first entry stays, so this changes nothing for those that were rejected. After a
     run that died before, dead letters have no entry; the next redelivery finds their events in the event log.
     """
-    totals = build(records, job, run)
+    loader = run.event_loader(job, retries_rejected=True)
+    loaded = rows | "Load rejected rows" >> beam.ParDo(
+        LoadRejectedRows(loader, run.log, run.clock)
+    ).with_outputs(LoadRejectedRows.REJECTED, main="step_counts")
+    again = LoadedAgain({"rejected again": loaded.rejected}, (loaded.step_counts,))
+    totals = build(records, job, run, again)
+    made = (
+        records | "Make redelivery entries" >> beam.Map(_make_entries, job.name, run.clock),
+        rows | "Make entries of rows" >> beam.FlatMap(_make_row_entries, job.name, run.clock),
+    )
     entries = (
-        records
-        | "Make redelivery entries" >> beam.Map(_make_entries, job.name, run.clock)
+        made
+        | "Gather entries" >> beam.Flatten()
         | "Wait until stored" >> beam.FlatMap(_release_entries, beam.pvalue.AsIter(totals))
     )
     return {"redelivery entries": entries} | "Append redelivery entries" >> AppendToLog(
         run.dead_letters, run.dead_letter_windowing, run.retry, run.spill
     )
+
+
+@with_output_types(StepCounts, rejected=list[Rejected])
+class LoadRejectedRows(LoadStep):
+    """((event type, address of a segment), open dead letters of its rows) -> StepCounts; `rejected`: those again.
+
+    All rows of the segment are tried that the warehouse rejected, also those whose dead letters were not selected.
+    """
+
+    REJECTED = "rejected"
+
+    def __init__(self, loader: SegmentLoader, log: EventLog, clock: Clock) -> None:
+        """`loader` is that of `log`, the event log; `clock` gives the time of rejection."""
+        super().__init__(loader)
+        self._log = log
+        self._clock = clock
+
+    def process(self, segment: RowsOfSegment) -> Iterator[Any]:
+        """Load the rows of one segment."""
+        (event_type, address), opened = segment
+        letters = list(opened)
+        if not self._loader.loads(event_type):
+            yield from self._reject(letters, "an event type of the job", event_type)
+            return
+        path = self._log.find(event_type, address)
+        if path is None:
+            yield from self._reject(letters, f"a segment of {self._log.store.url('')}", address)
+            return
+        loaded = self._loader.backfill(self._log.read(path))
+        if loaded is None:
+            return
+        yield with_windows(loaded)
+        redeliveries = {letter.dead_letter.source.offset: origin_of(letter) for letter in letters}
+        rejected = [
+            replace(again, origin=redeliveries.get(again.origin.offset, again.origin))
+            for again in loaded.rejected
+        ]
+        yield from self._rejected(rejected)
+
+    def _reject(self, letters: Sequence[OpenDeadLetter], expected: str, got: str) -> Iterator[Any]:
+        """Yield what cannot be loaded, as rejected again."""
+        event_type = letters[0].dead_letter.event_type
+        yield StepCounts({("backfill_rejected", event_type or ""): len(letters)})
+        violations = (Violation("rejected_by_warehouse", "", expected, got),)
+        yield from self._rejected(
+            [
+                Rejected(
+                    record=letter.dead_letter.record,
+                    origin=origin_of(letter),
+                    step="load",
+                    violations=violations,
+                    event_type=event_type,
+                    contract=letter.dead_letter.contract,
+                    event_time=letter.dead_letter.event_time,
+                )
+                for letter in letters
+            ]
+        )
+
+    def _rejected(self, rejected: list[Rejected]) -> Iterator[Any]:
+        if rejected:
+            yield pvalue.TaggedOutput(self.REJECTED, TimestampedValue(rejected, self._clock()))
+
+
+def _make_row_entries(segment: RowsOfSegment, job: str, clock: Clock) -> Iterator[tuple[int, bytes]]:
+    """Yield the entries of the rows of a segment, packed, by the minutes of their dead letters."""
+    (_, address), opened = segment
+    now = clock()
+    lines: dict[int, list[bytes]] = defaultdict(list)
+    for letter in opened:
+        redelivery = origin_of(letter).redelivery
+        if redelivery is not None:
+            entry = make_redelivery_entry(redelivery, job, now)
+            lines[minute_of(redelivery.time)].append(msgspec.json.encode(entry))
+    for minute, entries in lines.items():
+        yield minute, pack(EventBatch([OrderedLines(address, 0, entries)]))
 
 
 def _make_entries(batch: RecordBatch, job: str, clock: Clock) -> tuple[int, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -84,17 +84,22 @@ class RunContext:
             BackfillSegments.REJECTED, main="step_counts"
         )
 
-    def event_loader(self, job: Job) -> SegmentLoader:
-        """Return what loads the segments of events."""
-        tables = {name: self.tables[name] for name in job.contracts}
-        return SegmentLoader(self.warehouse, tables, self.log, job, self.clock, self.retry)
+    def event_loader(self, job: Job, *, retries_rejected: bool = False) -> SegmentLoader:
+        """Return what loads the segments of events, and with `retries_rejected` rows that were rejected before."""
+        return self._loader(job, self.log, job.contracts, retries_rejected)
 
-    def dead_letter_loader(self, job: Job) -> SegmentLoader:
-        """Return what loads the segments of dead letters."""
-        tables = {DEAD_LETTER: self.tables[DEAD_LETTER]}
-        return SegmentLoader(self.warehouse, tables, self.dead_letters, job, self.clock, self.retry)
+    def dead_letter_loader(self, job: Job, *, retries_rejected: bool = False) -> SegmentLoader:
+        """Return what loads the segments of dead letters, and perhaps rows that were rejected before."""
+        return self._loader(job, self.dead_letters, (DEAD_LETTER,), retries_rejected)
 
-    def manifest_loader(self, job: Job) -> SegmentLoader:
-        """Return what loads the segments of the manifest of sources."""
-        tables = {SOURCE_FILE: self.tables[SOURCE_FILE]}
-        return SegmentLoader(self.warehouse, tables, self.manifest.log, job, self.clock, self.retry)
+    def manifest_loader(self, job: Job, *, retries_rejected: bool = False) -> SegmentLoader:
+        """Return what loads the segments of the manifest of sources, and perhaps rows that were rejected before."""
+        return self._loader(job, self.manifest.log, (SOURCE_FILE,), retries_rejected)
+
+    def _loader(
+        self, job: Job, log: EventLog, event_types: Iterable[str], retries_rejected: bool
+    ) -> SegmentLoader:
+        tables = {name: self.tables[name] for name in event_types}
+        return SegmentLoader(
+            self.warehouse, tables, log, job, self.clock, self.retry, retries_rejected=retries_rejected
+        )

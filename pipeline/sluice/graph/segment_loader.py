@@ -63,6 +63,10 @@ class SegmentConverter:
         contracts = {**tables, **job.contracts}
         self._keys = {name: compile_deduplication_key(contract) for name, contract in contracts.items()}
 
+    def loads_rows(self, event_type: str) -> bool:
+        """Tell whether rows of this type are loaded, and not counts alone."""
+        return self._loads_rows or event_type in INTERNAL_TYPES
+
     def convert(self, segment: Segment, appended_at: datetime, ingested_at: datetime) -> ConvertedSegment:
         """Return what to load of a segment, and what is counted of its events, loaded or not.
 
@@ -77,7 +81,7 @@ class SegmentConverter:
             )
         table, row_errors = to_table(contract, rows_of, event_ids, appended_at)
         windows = count_events(contract, table, self._window, segment.minute)
-        rows = table if self._loads_rows or segment.event_type in INTERNAL_TYPES else table.slice(0, 0)
+        rows = table if self.loads_rows(segment.event_type) else table.slice(0, 0)
         loaded_windows = windows if self._loads_counts and segment.event_type != SOURCE_FILE else []
         load = SegmentLoad(contract, segment, rows, row_errors, loaded_windows, ingested_at)
         return ConvertedSegment(load, windows, count_unknown_paths(contract, table))
@@ -130,7 +134,7 @@ class SegmentLoader:
 
     A failed call of the warehouse or the store is retried as `retry` says; then its exception is raised. Rows that the
     warehouse rejected are returned again when the segment is loaded already, so that a crash between the load and
-    the dead letters loses none.
+    the dead letters loses none. With `retries_rejected`, a segment of an earlier run first has them loaded again.
     """
 
     def __init__(
@@ -141,6 +145,8 @@ class SegmentLoader:
         job: Job,
         clock: Clock,
         retry: RetryPolicy,
+        *,
+        retries_rejected: bool = False,
     ) -> None:
         """`tables` are the contracts as their tables take them; `job` says what is loaded; `clock` when it is."""
         self._warehouse = warehouse
@@ -153,6 +159,7 @@ class SegmentLoader:
         self._job = job
         self._clock = clock
         self._retry = retry
+        self._retries_rejected = retries_rejected
 
     def compile(self) -> None:
         """Compile the contracts; once in each worker, before the first segment."""
@@ -178,7 +185,8 @@ class SegmentLoader:
     def backfill(self, stored: Segment | StoredSegment) -> LoadedSegment | None:
         """Load a segment of an earlier run: its events count as `backfilled` and `backfill_rejected`.
 
-        None if the warehouse has it already, and rejected none of its rows.
+        None if the warehouse has it already, and rejected none of its rows. Rows that are only loaded now, since it
+        rejected them before, are `backfilled`, too.
 
         Raises:
             StorageError: the file was changed since it was loaded, or its events belong into another folder.
@@ -189,6 +197,8 @@ class SegmentLoader:
             return None
         if row_errors is None:
             self._retry(lambda: self._guard(stored))
+        elif self._retries(stored.event_type):
+            return self._load_rejected(self._retry(lambda: self._read(stored)), row_errors)
         segment = self._retry(lambda: self._read(stored))
         if row_errors is None:
             self._check_placement[segment.event_type](segment)
@@ -216,7 +226,10 @@ class SegmentLoader:
                 size += segment.size
             elif is_new or row_errors:
                 segment = self._retry(partial(self._read, stored))
-                yield self._result(segment, row_errors, None, is_new=is_new)
+                if is_new or not self._retries(stored.event_type):
+                    yield self._result(segment, row_errors, None, is_new=is_new)
+                else:
+                    yield self._load_rejected(segment, row_errors)
             if size >= DAY_LOAD_BYTES:
                 yield from self._load_together(loads)
                 loads, size = [], 0
@@ -242,6 +255,22 @@ class SegmentLoader:
         rejected = self._retry(partial(self._warehouse.load_day, [made.load for made in converted]))
         for (is_new, segment), made, row_errors in zip(loads, converted, rejected, strict=True):
             yield self._result(segment, row_errors, made, is_new=is_new)
+
+    def _retries(self, event_type: str) -> bool:
+        """Tell whether rows of this type that were rejected are loaded again: a job may load none."""
+        return self._retries_rejected and self._converter.loads_rows(event_type)
+
+    def _load_rejected(self, segment: Segment, known: Sequence[RowError]) -> LoadedSegment:
+        """Load the rows of a loaded segment that were rejected; `known` are their lines."""
+        converted = self._convert(segment)
+        still = self._retry(partial(self._warehouse.load_rejected, converted.load))
+        loaded = converted.load.of_lines({line for line, _ in known}.difference(line for line, _ in still))
+        counts = {
+            ("backfilled", segment.event_type): len(known) - len(still),
+            ("backfill_rejected", segment.event_type): len(still),
+        }
+        rejected = self._converter.rejected(segment, still)
+        return LoadedSegment(segment.event_type, StepCounts(counts), rejected, loaded.window_counts)
 
     def _result(
         self,

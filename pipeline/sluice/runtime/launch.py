@@ -44,7 +44,7 @@ from sluice.runtime.streaming_run import StreamingRun
 from sluice.runtime.submit import Submitted, submit
 from sluice.runtime.worker_errors import worker_errors
 from sluice.sources import Acknowledging, Source, open_source
-from sluice.sources.dead_letters.source import DeadLetterSource
+from sluice.sources.dead_letters.source import DeadLetterSource, RejectedRows
 from sluice.sources.files.streams import StreamSource
 from sluice.sources.streaming import StreamingSource, acknowledges_in_process
 from sluice.tooling.job_checks import check_job
@@ -247,7 +247,8 @@ def redeliver_dead_letters(
         context = replace(context, dead_letters=dead_letters)
         dead_letters.open()
         dead_letters.check_segments(DEAD_LETTER)
-        build_redelivery(pipeline | "Read" >> source, job, context)
+        rows = pipeline | "Read rejected rows" >> RejectedRows(source.log, source.selection)
+        build_redelivery(pipeline | "Read" >> source, rows, job, context)
         return source.size()
 
     # What is rejected again was so before: only a limit that somebody chose can fail a redelivery.

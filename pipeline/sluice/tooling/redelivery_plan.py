@@ -46,9 +46,8 @@ class RedeliveryPlan:
     """What a redelivery would deliver, and how many selected dead letters it would leave, by reason."""
 
     open: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(Code, event type) -> dead letters to redeliver."""
+    """(Code, event type) -> dead letters to redeliver, rows that the warehouse rejected included."""
     accepted_before: int = 0
-    load_rejected: int = 0
     conflicting: int = 0
     undecidable: int = 0
 
@@ -66,10 +65,10 @@ def plan_redelivery(source: DeadLetterSource) -> RedeliveryPlan:
     for minute in find_minutes(source.log):
         selected = read_minute(minute, source.log, source.selection)
         plan.open.update(
-            (dead_letter.code, dead_letter.event_type or "unknown") for dead_letter, _, _ in selected.open
+            (dead_letter.code, dead_letter.event_type or "unknown")
+            for dead_letter, _, _ in (*selected.open, *selected.rows)
         )
         plan.accepted_before += selected.accepted_before
-        plan.load_rejected += selected.load_rejected
         plan.conflicting += selected.conflicting
         plan.undecidable += selected.undecidable
     return plan

@@ -77,6 +77,21 @@ class Warehouse(Protocol):
         """
         ...
 
+    def load_rejected(self, load: SegmentLoad) -> list[RowError]:
+        """Load the rows of a loaded segment that were rejected: each that the warehouse takes now, at most once.
+
+        `load` is the segment as a whole, as it becomes rows now. What is recorded of the segment follows: its rejected
+        lines, its counts, its number of events. Safe to repeat at any time.
+
+        Returns:
+            The lines that are still rejected; none, if none was.
+
+        Raises:
+            WarehouseError: it failed for another reason than the rows' content; what was loaded stays valid.
+
+        """
+        ...
+
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those whose minute is in a UTC day, in pages.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -40,6 +40,8 @@ class SegmentLoad:
     """Counts of the rows by window; none, if the job does not load them."""
     ingested_at: datetime
     """When the segment is loaded, which `_segments` notes; the `_ingested_at` of its rows is when it was appended."""
+    lines: Sequence[int] | None = None
+    """The lines of the segment, from 0 and in order, that it is about; None: all of them."""
 
     @property
     def minute(self) -> datetime:
@@ -69,21 +71,42 @@ class SegmentLoad:
             window_counts=self._counts_without(rejected),
         )
 
-    def _row_errors_with(self, rejected: Sequence[RowError]) -> list[RowError]:
-        """Return all row errors by line of the segment: a row's index leaves out the lines that are no rows."""
+    def of_lines(self, lines: Collection[int]) -> SegmentLoad:
+        """Return the load of some lines of the segment: their rows, their row errors, and the counts of these rows."""
+        indexes = [index for index, line in enumerate(self.row_lines) if line in lines]
+        rows = self.rows.take(pa.array(indexes, pa.int64()))
+        row_errors = [(line, reason) for line, reason in self.row_errors if line in lines]
+        return replace(
+            self,
+            rows=rows,
+            row_errors=row_errors,
+            window_counts=self._counts_of(rows),
+            lines=sorted([*(self.row_lines[index] for index in indexes), *(line for line, _ in row_errors)]),
+        )
+
+    @property
+    def row_lines(self) -> list[int]:
+        """The line of each row: a row's index leaves out the lines that are no rows."""
         not_rows = {line for line, _ in self.row_errors}
-        lines = [line for line in range(self.rows.num_rows + len(not_rows)) if line not in not_rows]
+        lines = range(self.rows.num_rows + len(not_rows)) if self.lines is None else self.lines
+        return [line for line in lines if line not in not_rows]
+
+    def _row_errors_with(self, rejected: Sequence[RowError]) -> list[RowError]:
+        lines = self.row_lines
         return sorted([*self.row_errors, *((lines[index], reason) for index, reason in rejected)])
 
-    def _counts_without(self, rejected: Sequence[RowError]) -> list[WindowCount]:
+    def _counts_of(self, rows: pa.Table) -> list[WindowCount]:
+        """Return the counts of some of the rows; none, if the load has none."""
         if not self.window_counts:
             return []
         first = self.window_counts[0]
         window_seconds = (first.window_end - first.window_start) / MICROSECONDS
-        rows = self.rows.take(pa.array([index for index, _ in rejected]))
+        return count_events(self.contract, rows, window_seconds, self.segment.minute)
+
+    def _counts_without(self, rejected: Sequence[RowError]) -> list[WindowCount]:
         less = {
             (count.window_start, count.event_type): count.events
-            for count in count_events(self.contract, rows, window_seconds, self.segment.minute)
+            for count in self._counts_of(self.rows.take(pa.array([index for index, _ in rejected])))
         }
         left = (
             replace(count, events=count.events - less.get((count.window_start, count.event_type), 0))

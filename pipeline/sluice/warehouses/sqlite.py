@@ -48,6 +48,7 @@ from sluice.warehouses.transactional import (
     read_row_errors,
     transaction,
 )
+from sluice.warehouses.transactional_rejected import load_rejected
 
 BUSY_SECONDS = 60.0
 """How long a worker waits for another one's transaction."""
@@ -133,6 +134,11 @@ class SQLiteWarehouse:
         """
         with self._connection() as connection:
             return load_segment(connection, load, InsertConflictClaim())
+
+    def load_rejected(self, load: SegmentLoad) -> list[RowError]:
+        """Load the rows that were rejected of a segment, in one transaction; return the lines still rejected."""
+        with self._connection() as connection:
+            return load_rejected(connection, load, InsertConflictClaim())
 
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those of a UTC day, in pages."""
@@ -297,24 +303,11 @@ _STORED: Mapping[ValueType, Callable[[pa.ChunkedArray, Property], pa.ChunkedArra
 
 
 _SERVER_ERRORS = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_SCHEMA,
-        sqlite3.SQLITE_MISUSE,
-        sqlite3.SQLITE_NOLFS,
-        sqlite3.SQLITE_AUTH,
-        sqlite3.SQLITE_NOTADB,
-    }
+    getattr(sqlite3, f"SQLITE_{name}")
+    for name in (
+        *("PERM", "BUSY", "LOCKED", "NOMEM", "READONLY", "INTERRUPT", "IOERR", "CORRUPT", "FULL", "CANTOPEN"),
+        *("PROTOCOL", "SCHEMA", "MISUSE", "NOLFS", "AUTH", "NOTADB"),
+    )
 )
 """Of the file, the disk or another process; https://www.sqlite.org/rescode.html"""
 

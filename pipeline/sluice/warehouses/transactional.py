@@ -40,6 +40,7 @@ _CORRECT = f"UPDATE {SEGMENTS.name} SET events = ?, refused = ? WHERE segment_id
 _INSERT_UNLESS_THERE = f"""INSERT INTO {SEGMENTS.name} ({_SEGMENT_COLUMNS})
 SELECT {_VALUES}
 WHERE NOT EXISTS (SELECT 1 FROM {SEGMENTS.name} WHERE segment_id = ?)"""
+_LOCK_SEGMENT = f"UPDATE {SEGMENTS.name} SET refused = refused WHERE segment_id = ?"
 _LOCK = f"UPDATE {LOAD_LOCK.name} SET loads = loads + 1"
 
 CREATE_LOCK_ROW = (
@@ -88,8 +89,15 @@ class Claim(Protocol):
         """
         ...
 
-    def after_rows(self, connection: Connection, loaded: SegmentLoad) -> None:
-        """Record the segment as it is loaded; raise AlreadyLoaded if another worker has."""
+    def after_rows(self, connection: Connection, load: SegmentLoad, loaded: SegmentLoad) -> None:
+        """Record the segment as it is loaded; raise AlreadyLoaded if another worker has.
+
+        `loaded` is `load` itself if the warehouse rejected none of its rows.
+        """
+        ...
+
+    def lock(self, connection: Connection, segment_id: str) -> None:
+        """Wait for others that change what is loaded of this segment, and let them wait until the transaction ends."""
         ...
 
 
@@ -117,20 +125,23 @@ class InsertConflictClaim:
             raise AlreadyLoaded
 
     def insert_rows(self, connection: Connection, load: SegmentLoad) -> SegmentLoad:
-        """Insert the rows in savepoints, and correct the segment's row if some are rejected."""
+        """Insert the rows in savepoints."""
         rejected = insert_with_bisection(
             load.rows,
             partial(_insert_or_undo, connection, load.contract),
             load.contract.table,
             lambda: _stored_row_fault(connection, load.contract, partial(_undone, connection)),
         )
-        loaded = load.without_rows(rejected)
-        if rejected:
-            connection.execute(_CORRECT, [loaded.events, len(loaded.row_errors), load.segment.id])
-        return loaded
+        return load.without_rows(rejected)
 
-    def after_rows(self, connection: Connection, loaded: SegmentLoad) -> None:
-        """Do nothing: the segment's row is there."""
+    def after_rows(self, connection: Connection, load: SegmentLoad, loaded: SegmentLoad) -> None:
+        """Correct the segment's row, which is there, if some rows were rejected."""
+        if loaded is not load:
+            connection.execute(_CORRECT, [loaded.events, len(loaded.row_errors), load.segment.id])
+
+    def lock(self, connection: Connection, segment_id: str) -> None:
+        """Lock the segment's row: by an update, since SQLite has no other way."""
+        connection.execute(_LOCK_SEGMENT, [segment_id])
 
 
 class RowLockClaim:
@@ -149,12 +160,18 @@ class RowLockClaim:
             connection.insert(load.contract, load.rows)
         return load
 
-    def after_rows(self, connection: Connection, loaded: SegmentLoad) -> None:
+    def after_rows(self, connection: Connection, load: SegmentLoad, loaded: SegmentLoad) -> None:
         """Take the lock and insert the segment's row, unless it is there."""
-        connection.execute(_LOCK)
+        del load
+        self.lock(connection, loaded.segment.id)
         ((inserted,),) = connection.execute(_INSERT_UNLESS_THERE, [*_segment_row(loaded), loaded.segment.id])
         if not inserted:
             raise AlreadyLoaded
+
+    def lock(self, connection: Connection, segment_id: str) -> None:
+        """Lock the one row of `_load_lock`."""
+        del segment_id
+        connection.execute(_LOCK)
 
 
 def load_segment(connection: Connection, load: SegmentLoad, claim: Claim) -> list[RowError]:
@@ -168,15 +185,25 @@ def load_segment(connection: Connection, load: SegmentLoad, claim: Claim) -> lis
         try:
             return _load(connection, load, claim)
         except (RowsRejected, TransactionEnded):
-            rejected = insert_with_bisection(
-                load.rows,
-                partial(_try_rows, connection, load.contract),
-                load.contract.table,
-                lambda: _stored_row_fault(connection, load.contract, partial(_tried, connection)),
-            )
-        return _load(connection, load.without_rows(rejected), claim)
+            return _load(connection, load.without_rows(rejected_rows(connection, load)), claim)
     except AlreadyLoaded:
         return read_row_errors(connection, load.segment.id) or []
+
+
+def rejected_rows(connection: Connection, load: SegmentLoad) -> list[RowError]:
+    """Return the rows that the warehouse rejects, by their index, and leave nothing of the others.
+
+    Raises:
+        TableError: the table takes no rows at all.
+        WarehouseError: it failed for another reason.
+
+    """
+    return insert_with_bisection(
+        load.rows,
+        partial(_try_rows, connection, load.contract),
+        load.contract.table,
+        lambda: _stored_row_fault(connection, load.contract, partial(_tried, connection)),
+    )
 
 
 def _load(connection: Connection, load: SegmentLoad, claim: Claim) -> list[RowError]:
@@ -184,7 +211,7 @@ def _load(connection: Connection, load: SegmentLoad, claim: Claim) -> list[RowEr
         claim.before_rows(connection, load)
         loaded = claim.insert_rows(connection, load)
         (row_errors,) = record(connection, [loaded])
-        claim.after_rows(connection, loaded)
+        claim.after_rows(connection, load, loaded)
     return row_errors
 
 
@@ -211,6 +238,14 @@ def read_row_errors(connection: Connection, segment_id: str) -> list[RowError] |
         return None
     rows = connection.execute(_ROW_ERRORS_OF, [segment_id]) if known[0][0] else []
     return [(int(line), reason) for line, reason in rows]
+
+
+def create_and_change(connection: Connection, create: str, changes: Sequence[str]) -> None:
+    """Run a statement that creates a table, which may commit by itself, and all others in one transaction."""
+    connection.execute(create)
+    with connection.transaction():
+        for statement in changes:
+            connection.execute(statement)
 
 
 @contextmanager

@@ -70,7 +70,7 @@ class DayLoads:
 
     def _load(self, loads: Sequence[SegmentLoad]) -> list[list[RowError]]:
         rejected: list[list[RowError]] = [[] for _ in loads]
-        missing = self._missing_rows(loads)
+        missing = self.missing_rows(loads)
         tables = [
             load.rows.take(pa.array(indexes, pa.int64()))
             for load, indexes in zip(loads, missing, strict=True)
@@ -119,31 +119,27 @@ class DayLoads:
     def _exists(self, number: int) -> bool:
         return self._jobs.exists(f"{self._prefix}-{number}")
 
-    def _missing_rows(self, loads: Sequence[SegmentLoad]) -> list[list[int]]:
-        """Return the indexes of the rows of each segment that the table lacks."""
+    def missing_rows(self, loads: Sequence[SegmentLoad]) -> list[list[int]]:
+        """Return the indexes of the rows of each load that the table lacks."""
         with_rows = [load for load in loads if load.rows.num_rows]
         if not with_rows:
             return [[] for _ in loads]
         condition, values = partition_condition(self._contract, [load.rows for load in with_rows])
-        stored = self._count(condition, values, [load.segment.id for load in with_rows])
-        partly = [load for load in with_rows if 0 < stored.get(load.segment.id, 0) < load.rows.num_rows]
-        keys = self._keys(condition, values, [load.segment.id for load in partly]) if partly else {}
+        stored = self._segments_with_rows(condition, values, [load.segment.id for load in with_rows])
+        keys = self._keys(condition, values, stored) if stored else {}
         missing: list[list[int]] = []
         for load in loads:
-            known = stored.get(load.segment.id, 0)
-            if known >= load.rows.num_rows:
-                missing.append([])
-            elif not known:
+            if load.segment.id not in stored:
                 missing.append(list(range(load.rows.num_rows)))
             else:
                 ids = load.rows[EVENT_ID_COLUMN].to_pylist()
                 missing.append([at for at, key in enumerate(ids) if key not in keys])
         return missing
 
-    def _count(self, condition: str, values: Mapping[str, Any], ids: Sequence[str]) -> dict[str, int]:
-        sql = f"""SELECT {SEGMENT_ID_COLUMN} AS id, COUNT(*) AS stored FROM `{self._table}`
-WHERE {condition} AND {SEGMENT_ID_COLUMN} IN UNNEST(@ids) GROUP BY {SEGMENT_ID_COLUMN}"""
-        return {row["id"]: row["stored"] for row in query_by_ids(self._jobs, sql, values, ids)}
+    def _segments_with_rows(self, condition: str, values: Mapping[str, Any], ids: Sequence[str]) -> list[str]:
+        sql = f"""SELECT DISTINCT {SEGMENT_ID_COLUMN} AS id FROM `{self._table}`
+WHERE {condition} AND {SEGMENT_ID_COLUMN} IN UNNEST(@ids)"""
+        return [row["id"] for row in query_by_ids(self._jobs, sql, values, ids)]
 
     def _keys(self, condition: str, values: Mapping[str, Any], ids: Sequence[str]) -> set[str]:
         sql = f"""SELECT {EVENT_ID_COLUMN} AS id FROM `{self._table}`

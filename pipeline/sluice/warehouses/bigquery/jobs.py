@@ -16,7 +16,7 @@ from sluice.warehouses.client_errors import client_errors
 from sluice.warehouses.timestamps import from_micros
 
 if TYPE_CHECKING:
-    from google.cloud.bigquery import Client
+    from google.cloud.bigquery import Client, QueryJobConfig
 
 REQUEST_TIMEOUT = 60.0
 """Seconds to wait for the answer to one request."""
@@ -76,29 +76,26 @@ class Jobs:
         from google.cloud.bigquery import QueryJobConfig
 
         config = QueryJobConfig(query_parameters=[parameter(name, value) for name, value in values.items()])
-        rows = self.client.query_and_wait(
-            sql,
-            job_config=config,
-            api_timeout=REQUEST_TIMEOUT,
-            wait_timeout=JOB_TIMEOUT,
-            retry=self.retry["retry"],
-            job_retry=None,
-        )
-        yield from rows.pages
+        # A load that fails is retried as a whole, so that it is logged.
+        yield from self._wait(sql, config, job_retry=None).pages
 
     def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Return the names of the columns of a query's result, and its rows; tables are of the dataset by default."""
         from google.cloud.bigquery import QueryJobConfig
 
-        config = QueryJobConfig(default_dataset=self._name)
-        rows = self.client.query_and_wait(
+        rows = self._wait(sql, QueryJobConfig(default_dataset=self._name))
+        return [field.name for field in rows.schema], [tuple(row.values()) for row in rows]
+
+    def _wait(self, sql: str, config: QueryJobConfig, **named: Any) -> Any:
+        """Return the rows of a query, once it has ended."""
+        return self.client.query_and_wait(
             sql,
             job_config=config,
             api_timeout=REQUEST_TIMEOUT,
             wait_timeout=JOB_TIMEOUT,
             retry=self.retry["retry"],
+            **named,
         )
-        return [field.name for field in rows.schema], [tuple(row.values()) for row in rows]
 
     def run(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import xxhash
@@ -29,6 +29,22 @@ INSERT_SEGMENT = """INSERT INTO `{segments}`
 SELECT @id, @event_type, @path, @minute, @ingested_at, @events, @refused, @refusals
 FROM UNNEST([1])
 WHERE NOT EXISTS (SELECT 1 FROM `{segments}` AS known WHERE known.minute = @minute AND known.segment_id = @id);
+"""
+
+CORRECT_COUNTS = """MERGE `{counts}` AS known
+USING (
+  SELECT one.event_type, one.window_start, one.window_end, one.events FROM UNNEST(@windows) AS one
+) AS counted
+ON known.window_start BETWEEN @first AND @last AND known.segment_id = @id
+  AND known.window_start = counted.window_start AND known.event_type = counted.event_type
+WHEN MATCHED AND known.events < counted.events THEN UPDATE SET events = counted.events
+WHEN NOT MATCHED THEN INSERT (segment_id, event_type, window_start, window_end, events)
+VALUES (@id, counted.event_type, counted.window_start, counted.window_end, counted.events);
+"""
+
+CORRECT_SEGMENT = """UPDATE `{segments}`
+SET events = @events, refused = @refused, refusals = @refusals, ingested_at = @ingested_at
+WHERE minute = @minute AND segment_id = @id AND refused > @refused;
 """
 
 INSERT_COUNTS_OF_DAY = """INSERT INTO `{counts}` (segment_id, event_type, window_start, window_end, events)
@@ -114,28 +130,63 @@ WHERE minute BETWEEN @first AND @last AND segment_id IN UNNEST(@ids)"""
 
     def record(self, load: SegmentLoad) -> None:
         """Insert the counts and then the row of `_segments`, each unless it is there."""
+        segment = load.segment
+        values = {"event_type": segment.event_type, "path": segment.path}
+        self._run_for(load, INSERT_COUNTS, INSERT_SEGMENT, values, "", lambda: self._are_recorded([load]))
+
+    def correct(self, load: SegmentLoad) -> None:
+        """Raise the counts of a recorded segment, and then its row of `_segments`, to those of `load`.
+
+        Neither is ever lowered: of two workers the one that had fewer rows rejected has the last word. The segment
+        counts as loaded now: whoever asks what was loaded since then, as incremental models do, finds the rows.
+        """
+        refused = len(load.row_errors)
+        self._run_for(
+            load,
+            CORRECT_COUNTS,
+            CORRECT_SEGMENT,
+            {},
+            f"-{refused}",
+            lambda: self._refused(load) <= refused,
+        )
+
+    def _refused(self, load: SegmentLoad) -> int:
+        sql = f"""SELECT refused FROM `{self._name}.{SEGMENTS.name}`
+WHERE minute = @minute AND segment_id = @id"""
+        rows = self._jobs.query(sql, minute=load.minute, id=load.segment.id)
+        return min(int(row["refused"]) for row in rows)
+
+    def _run_for(
+        self,
+        load: SegmentLoad,
+        counts_sql: str,
+        segment_sql: str,
+        values: Mapping[str, Any],
+        part: str,
+        is_done: Callable[[], bool],
+    ) -> None:
+        """Run a statement for the counts of a segment, if it has any, and then one for its row."""
         segment, windows = load.segment, load.window_counts
         values = {
+            **values,
             "id": segment.id,
-            "event_type": segment.event_type,
-            "path": segment.path,
             "minute": load.minute,
-            "ingested_at": load.ingested_at,
             "events": load.events,
             "refused": len(load.row_errors),
+            "ingested_at": load.ingested_at,
         }
-        sql = INSERT_SEGMENT
+        sql = segment_sql
         parameters = [structs("refusals", {"line": "INT64", "reason": "STRING"}, load.row_errors)]
         if windows and segment.event_type != DEAD_LETTER:
-            sql = INSERT_COUNTS + INSERT_SEGMENT
+            sql = counts_sql + segment_sql
             parameters.append(window_structs("windows", windows, segment.event_type))
             values["first"], values["last"] = (from_micros(windows[at].window_start) for at in (0, -1))
         parameters += [parameter(name, value) for name, value in values.items()]
         self._run(
-            f"sluice-{self._dataset}-{SEGMENTS.name}-{segment.id}",
+            f"sluice-{self._dataset}-{SEGMENTS.name}-{segment.id}{part}",
             sql,
             parameters,
-            lambda: self._are_recorded([load]),
+            is_done,
             f"to record segment {segment.id}",
         )
 

@@ -23,14 +23,16 @@ With `method=storage_write` rows are appended instead, at least once; see `sluic
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
+
+import pyarrow as pa
 
 from sluice.clock import MICROSECONDS
 from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, SEGMENT_ID_COLUMN, Contract, Path
 from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, TableError
 from sluice.warehouses.bigquery import tables
 from sluice.warehouses.bigquery.append import append
 from sluice.warehouses.bigquery.day_loads import DayLoads
@@ -157,6 +159,39 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
             loaded = load.without_rows(rejected)
             SegmentRecorder(self.jobs, self.name).record(loaded)
         return list(loaded.row_errors)
+
+    def load_rejected(self, load: SegmentLoad) -> list[RowError]:
+        """Load those rows of a segment that were rejected and that its table lacks; return the lines still rejected.
+
+        Raises:
+            WarehouseError: a job or an append failed for another reason than the rows' content; what was loaded
+                stays.
+
+        """
+        known = self.row_errors(load.segment.id, load.segment.minute) or []
+        tried = load.of_lines({line for line, _ in known})
+        try:
+            with self.jobs.errors():
+                loaded = self._load_missing(tried)
+        except TableError:  # they were judged before: rows that all fail again are no news of the table
+            return known
+        still = [line for line, _ in loaded.row_errors]
+        if len(still) < len(known):
+            rest = load.of_lines(set(range(len(load.segment.lines))).difference(still))
+            with self.jobs.errors():
+                SegmentRecorder(self.jobs, self.name).correct(replace(rest, row_errors=loaded.row_errors))
+        return list(loaded.row_errors)
+
+    def _load_missing(self, load: SegmentLoad) -> SegmentLoad:
+        """Load the rows that the table lacks; return the load without those that BigQuery rejects."""
+        loads = DayLoads(self.jobs, self.name, load.contract, load.minute.date())
+        if self.method == "load":
+            (rejected,) = loads.load([load])
+            return load.without_rows(rejected)
+        (missing,) = loads.missing_rows([load])
+        rows = load.rows.take(pa.array(missing, pa.int64()))
+        rejected = append(f"{self.name}.{load.contract.table}", rows) if missing else []
+        return load.without_rows([(missing[index], reason) for index, reason in rejected])
 
     @property
     def load_cost(self) -> LoadCost:

@@ -198,6 +198,19 @@ class DuckDBWarehouse:
         known = self.row_errors(segment.id, segment.minute)
         if known is not None:
             return known
+        return self._write(load)
+
+    def load_rejected(self, load: SegmentLoad) -> list[RowError]:
+        """Write the rows of a segment again, with those that could not be made before; return the lines still rejected.
+
+        Nothing is written if lines that are rows cannot be made again: the contract has changed otherwise.
+        """
+        known = self.row_errors(load.segment.id, load.segment.minute) or []
+        before, now = ({line for line, _ in errors} for errors in (known, load.row_errors))
+        return self._write(load) if now < before else known
+
+    def _write(self, load: SegmentLoad) -> list[RowError]:
+        segment = load.segment
         data = self.folder / load.contract.table / _partition(segment.minute) / f"{segment.id}.parquet"
         with _duckdb_errors(data):
             if load.rows.num_rows:

@@ -40,7 +40,13 @@ from sluice.warehouses.segment_records import (
     read_row_counts,
     read_segment_records,
 )
-from sluice.warehouses.transactional import InsertConflictClaim, load_segment, read_row_errors
+from sluice.warehouses.transactional import (
+    InsertConflictClaim,
+    create_and_change,
+    load_segment,
+    read_row_errors,
+)
+from sluice.warehouses.transactional_rejected import load_rejected
 
 _LOCK = 0x51_0C_E5
 """Key of the advisory lock under which tables are made."""
@@ -110,6 +116,12 @@ class PostgresWarehouse:
             self._connect, lambda connection: load_segment(connection, load, InsertConflictClaim())
         )
 
+    def load_rejected(self, load: SegmentLoad) -> list[RowError]:
+        """Load the rows that were rejected of a segment, in one transaction; return the lines still rejected."""
+        return self._connections.use(
+            self._connect, lambda connection: load_rejected(connection, load, InsertConflictClaim())
+        )
+
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those of a UTC day, in pages."""
         return read_segment_records(self._query, day)
@@ -147,14 +159,9 @@ class PostgresWarehouse:
 
     def execute(self, create: str, changes: Sequence[str]) -> None:
         """Create a table, and run the other statements in one transaction."""
-
-        def work(connection: PostgresConnection) -> None:
-            connection.execute(create)
-            with connection.transaction():
-                for statement in changes:
-                    connection.execute(statement)
-
-        self._connections.use(self._connect, work)
+        self._connections.use(
+            self._connect, lambda connection: create_and_change(connection, create, changes)
+        )
 
     def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._connections.use(self._connect, lambda connection: connection.execute(sql, values))

@@ -44,8 +44,15 @@ from sluice.warehouses.snowflake.tables import (
     listed_type,
     type_from_listing,
 )
-from sluice.warehouses.transactional import CREATE_LOCK_ROW, RowLockClaim, load_segment, read_row_errors
+from sluice.warehouses.transactional import (
+    CREATE_LOCK_ROW,
+    RowLockClaim,
+    create_and_change,
+    load_segment,
+    read_row_errors,
+)
 from sluice.warehouses.transactional_days import load_segments, row_errors_of
+from sluice.warehouses.transactional_rejected import load_rejected
 
 CONFLICT_RETRY = RetryPolicy(
     60, errors=(Conflict,), first_pause=0.1, longest_pause=3, log_level=logging.DEBUG
@@ -130,6 +137,10 @@ class SnowflakeWarehouse:
 
         return self._use(work)
 
+    def load_rejected(self, load: SegmentLoad) -> list[RowError]:
+        """Load the rows that were rejected of a segment, in one transaction; return the lines still rejected."""
+        return self._use(lambda connection: load_rejected(connection, load, RowLockClaim()))
+
     @property
     def load_cost(self) -> LoadCost:
         """One PUT, one COPY INTO and one commit, however many segments they load."""
@@ -205,14 +216,7 @@ class SnowflakeWarehouse:
 
     def execute(self, create: str, changes: Sequence[str]) -> None:
         """Create a table, and run the other statements in one transaction."""
-
-        def work(connection: SnowflakeConnection) -> None:
-            connection.execute(create)
-            with connection.transaction():
-                for statement in changes:
-                    connection.execute(statement)
-
-        self._use(work)
+        self._use(lambda connection: create_and_change(connection, create, changes))
 
     def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._use(lambda connection: connection.execute(sql, values))
