@@ -60,13 +60,15 @@ class ListChannel(Channel):
 
     messages: list[Message] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    remark: str = ""
 
-    def send(self, message: Message, seconds: float) -> None:
+    def send(self, message: Message, seconds: float) -> str:
         """Keep the message."""
         del seconds
         if self.failures:
             raise self.failures.pop(0)
         self.messages.append(message)
+        return self.remark
 
     def subjects(self) -> list[str]:
         """Return the subjects of all messages, without the part that all have."""

@@ -48,6 +48,14 @@ def test_alert_is_sent_once_and_resolved_once(tmp_path: Path) -> None:
     assert channel.subjects() == [ONE, "1 alert: sales 2026-11-28 high", RESOLVED]
 
 
+def test_receiver_that_was_rejected_is_said_and_the_alert_is_not_sent_again(tmp_path: Path) -> None:
+    run = Runs(tmp_path, ListChannel(name="mail", remark="server rejected ops@example.com: 550 no such user"))
+    (delivery,) = run(REVENUE)
+    expected = "mail: sent 1 alert and 0 resolved, but server rejected ops@example.com: 550 no such user"
+    assert str(delivery) == expected
+    assert run(REVENUE) == []
+
+
 def test_no_findings_send_nothing_and_write_nothing(tmp_path: Path) -> None:
     assert Runs(tmp_path / "state", ListChannel(name="a"))() == []
     assert not (tmp_path / "state").exists()

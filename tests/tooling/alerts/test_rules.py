@@ -91,7 +91,8 @@ def test_receivers_come_from_a_variable() -> None:
     ("value", "message"),
     [
         ([], "expected a mapping with channels, repeat, timeout, silences, got []"),
-        ({"chanels": []}, "chanels: unknown key; expected one of channels, repeat, timeout, silences"),
+        ({"chanels": []}, "chanels: unknown key; did you mean channels?"),
+        ({"x": []}, "x: unknown key; expected one of channels, repeat, timeout, silences"),
         ({"repeat": 7}, "repeat: expected a duration with its unit, such as 500ms, 10s, 5m, 2h or 7d, got 7"),
         ({"repeat": "0s"}, "repeat: expected more than no time, got '0s'"),
         ({"channels": {}}, "channels: expected a list, got a mapping"),
@@ -162,9 +163,8 @@ def test_receivers_come_from_a_variable() -> None:
 def test_mistake_is_one_line_that_names_its_key(value: Any, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         read_alerts(value, WHERE)
-    separator = (
-        ": " if message.startswith("expected a mapping with channels") or "chanels" in message else "."
-    )
+    of_the_key_itself = ("expected a mapping with channels", "chanels", "x")
+    separator = ": " if message.startswith(of_the_key_itself) else "."
     assert str(error.value) == f"{WHERE}{separator}{message}"
 
 

@@ -50,7 +50,7 @@ def received(server: MailServer) -> EmailMessage:
 
 
 def test_mail_arrives_encrypted_and_authenticated(server: MailServer) -> None:
-    channel(server.port).send(MESSAGE, 10)
+    assert channel(server.port).send(MESSAGE, 10) == ""
     (envelope,) = server.mails
     assert (envelope.mail_from, envelope.rcpt_tos) == ("sluice@example.com", list(TO))
     assert ("bob", "right") in server.logins
@@ -109,8 +109,10 @@ def test_server_without_starttls_gets_no_password_and_no_mail(tmp_path: Path) ->
 
 
 def test_receiver_that_is_rejected_does_not_stop_the_others(server: MailServer) -> None:
-    server.rejected["data@example.com"] = "550 no such user"
-    channel(server.port).send(MESSAGE, 10)
+    server.rejected["data@example.com"] = "550 no such user, s3cret"
+    server.password = "s3cret"
+    remark = channel(server.port, password="s3cret").send(MESSAGE, 10)
+    assert remark == f"127.0.0.1:{server.port} rejected data@example.com: 550 no such user, ***"
     assert [envelope.rcpt_tos for envelope in server.mails] == [["ops@example.com"]]
 
 

@@ -27,7 +27,7 @@ class AppriseChannel(Channel):
 
     url: str = option("address of the service, as apprise documents it", secret=True)
 
-    def send(self, message: Message, seconds: float) -> None:
+    def send(self, message: Message, seconds: float) -> str:
         """Send the message as plain text, which apprise escapes for services with markup."""
         try:
             self.client.check("apprise")
@@ -57,6 +57,7 @@ class AppriseChannel(Channel):
         if not sent:
             reason = f"{name} did not take the message, or gave no answer"
             raise ChannelError(reason)
+        return ""
 
 
 @contextmanager

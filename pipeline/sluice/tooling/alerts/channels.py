@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sluice.addresses import HIDDEN
-from sluice.config.options import declared, missing_options, option
+from sluice.config.options import check_keys, declared, missing_options, option
 from sluice.config.variables import expand_variables, is_variable, unset_variables
 from sluice.errors import ChannelError, ConfigError, quote
 from sluice.storage.base import printable
 from sluice.tooling.alerts.message import Message
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts that a secret may be sent to without encryption: it does not leave the machine."""
 
 _LONGEST_ANSWER = 200
 
@@ -27,8 +30,11 @@ class Channel(ABC):
     name: str = option("its name, under which is remembered what it was sent (default: its type)", default="")
 
     @abstractmethod
-    def send(self, message: Message, seconds: float) -> None:
+    def send(self, message: Message, seconds: float) -> str:
         """Send a message; wait for an answer for `seconds`.
+
+        Returns:
+            Who of several receivers did not get it, and why; '' if all did. It has no secret in it.
 
         Raises:
             ChannelError: it was not sent, as far as is known. The reason has no secret in it.
@@ -45,7 +51,7 @@ class UnsetChannel(Channel):
 
     reason: str
 
-    def send(self, message: Message, seconds: float) -> None:
+    def send(self, message: Message, seconds: float) -> str:
         """Raise ChannelError with the reason."""
         del message, seconds
         raise ChannelError(self.reason)
@@ -68,10 +74,7 @@ def read_channel(types: Mapping[str, type[Channel]], value: Any, where: str) -> 
     channel = types[kind]
     fields = {field.name.rstrip("_"): field for field in declared(channel)}
     given = {key: member for key, member in value.items() if key != "type"}
-    for key in given:
-        if key not in fields:
-            message = f"{where}: {key}: unknown key; expected one of {', '.join(['type', *fields])}"
-            raise ConfigError(message)
+    check_keys(given, ["type", *fields], where)
     _check_secrets(channel, {key: given[key] for key in given if fields[key].metadata["secret"]}, where)
     for name in missing_options(fields.values(), {fields[key].name: None for key in given}):
         message = f"{where}: {name.rstrip('_')}: expected this key, got nothing; add it"

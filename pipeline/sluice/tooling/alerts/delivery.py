@@ -51,12 +51,14 @@ class Delivery:
     resolved: int
     failure: str = ""
     """Why it was not sent, without secrets; '' if it was."""
+    remark: str = ""
+    """Who of several receivers did not get it, and why; '' if all did."""
 
     def __str__(self) -> str:
         """Return one line about it, such as `slack: sent 2 alerts and 0 resolved`."""
         counts = f"{self.alerts} alert{'' if self.alerts == 1 else 's'} and {self.resolved} resolved"
         if not self.failure:
-            return f"{self.channel}: sent {counts}"
+            return f"{self.channel}: sent {counts}" + (f", but {self.remark}" if self.remark else "")
         return f"{self.channel}: did not send {counts}, the next run tries again: {self.failure}"
 
 
@@ -116,10 +118,10 @@ def _carry_out(
     }
     channels = [channel for channel in rules.channels if channel.name in messages]
     deliveries = []
-    for name, failure in _send(channels, messages, rules.timeout).items():
+    for name, answer in _send(channels, messages, rules.timeout).items():
         plan = plans[name]
-        deliveries.append(Delivery(name, len(plan.alerts), len(plan.resolved), failure))
-        if not failure:
+        deliveries.append(Delivery(name, len(plan.alerts), len(plan.resolved), answer.failure, answer.remark))
+        if not answer.failure:
             changes.sent[name] = {AlertKey.of(alert): now for alert in plan.alerts}
             changes.forgotten[name].update(plan.resolved)
     return deliveries
@@ -155,37 +157,44 @@ def _plan(
     return _Plan(tuple(alerts), set(sent), tuple(resolved), silent)
 
 
-def _send(channels: Iterable[Channel], messages: Mapping[str, Message], seconds: float) -> dict[str, str]:
-    """Return channel -> why its message was not sent, or ''. All channels together have `seconds`.
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What became of one message: see `Delivery`."""
+
+    failure: str = ""
+    remark: str = ""
+
+
+def _send(channels: Iterable[Channel], messages: Mapping[str, Message], seconds: float) -> dict[str, _Answer]:
+    """Return channel -> what became of its message. All channels together have `seconds`.
 
     Each has a thread of its own that the process does not wait for: a channel that hangs stops nothing.
     """
-    answers: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-    failures = {}
+    came: queue.SimpleQueue[tuple[str, _Answer]] = queue.SimpleQueue()
+    answers = {}
     for channel in channels:
-        failures[channel.name] = f"no answer within {seconds:g} s"
-        arguments = (channel, messages[channel.name], seconds, answers)
+        answers[channel.name] = _Answer(f"no answer within {seconds:g} s")
+        arguments = (channel, messages[channel.name], seconds, came)
         threading.Thread(target=_send_one, args=arguments, daemon=True).start()
     deadline = time.monotonic() + seconds
-    for _ in range(len(failures)):
+    for _ in range(len(answers)):
         try:
-            name, failure = answers.get(timeout=max(deadline - time.monotonic(), 0))
+            name, answer = came.get(timeout=max(deadline - time.monotonic(), 0))
         except queue.Empty:
             break
-        failures[name] = failure
-    return failures
+        answers[name] = answer
+    return answers
 
 
 def _send_one(
-    channel: Channel, message: Message, seconds: float, answers: queue.SimpleQueue[tuple[str, str]]
+    channel: Channel, message: Message, seconds: float, came: queue.SimpleQueue[tuple[str, _Answer]]
 ) -> None:
     try:
-        channel.send(message, seconds)
-        failure = ""
+        answer = _Answer(remark=channel.send(message, seconds))
     except ChannelError as error:
-        failure = str(error)
+        answer = _Answer(str(error))
     except (
         Exception
     ) as error:  # a mistake of ours, or of a library: it must not take the other channels with it
-        failure = f"an unexpected {type(error).__name__}"
-    answers.put((channel.name, failure))
+        answer = _Answer(f"an unexpected {type(error).__name__}")
+    came.put((channel.name, answer))

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from sluice.config.durations import day, duration
-from sluice.config.options import text
+from sluice.config.options import check_keys, text
 from sluice.errors import ConfigError, quote
 from sluice.tooling.alerts.apprise_services import AppriseChannel
 from sluice.tooling.alerts.channels import Channel, read_channel
@@ -133,10 +133,7 @@ def _mapping(value: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(value, dict):
         message = f"{where}: expected a mapping with {', '.join(keys)}, got {quote(value)}"
         raise ConfigError(message)
-    for key in value:
-        if key not in keys:
-            message = f"{where}: {key}: unknown key; expected one of {', '.join(keys)}"
-            raise ConfigError(message)
+    check_keys(value, keys, where)
     return value
 
 

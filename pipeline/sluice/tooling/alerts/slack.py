@@ -17,10 +17,9 @@ from sluice.errors import ChannelError, ConfigError
 from sluice.retry import RetryPolicy
 from sluice.sources.http_api.client import retry_after
 from sluice.storage.base import printable
-from sluice.tooling.alerts.channels import Channel, answer_words
+from sluice.tooling.alerts.channels import LOOPBACK, Channel, answer_words
 from sluice.tooling.alerts.message import Message
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LONGEST_TEXT = 30_000
 """Characters; Slack cuts a message at 40,000."""
 _MOST_READ = 1000
@@ -54,7 +53,7 @@ def _webhook(value: Any, where: str) -> str:
         host = parts.hostname or ""
     except ValueError:
         host = ""
-    encrypted = address.startswith("https://") or (address.startswith("http://") and host in _LOOPBACK)
+    encrypted = address.startswith("https://") or (address.startswith("http://") and host in LOOPBACK)
     if not host or not encrypted or not address.isascii() or not address.isprintable() or " " in address:
         message = (
             f"{where}: expected an address that begins with https://, got another, which is not repeated here"
@@ -71,7 +70,7 @@ class SlackChannel(Channel):
 
     webhook: str = option("address of the incoming webhook", secret=True, parse=_webhook)
 
-    def send(self, message: Message, seconds: float) -> None:
+    def send(self, message: Message, seconds: float) -> str:
         """Post the message; if Slack asks to wait a moment, wait and post it again."""
         policy = RetryPolicy(
             seconds / 2,
@@ -81,6 +80,7 @@ class SlackChannel(Channel):
         )
         payload = json.dumps(_payload(message)).encode()
         policy(lambda: self._post(payload, seconds))
+        return ""
 
     def _post(self, payload: bytes, seconds: float) -> None:
         headers = {"Content-Type": "application/json; charset=utf-8"}

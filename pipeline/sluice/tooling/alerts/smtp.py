@@ -6,7 +6,7 @@ import base64
 import re
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,11 +17,10 @@ from typing import Any, ClassVar
 
 from sluice.config.options import OneOf, option
 from sluice.errors import ChannelError, ConfigError, quote
-from sluice.tooling.alerts.channels import Channel, answer_words
+from sluice.tooling.alerts.channels import LOOPBACK, Channel, answer_words
 from sluice.tooling.alerts.message import Message
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LAST_PORT = 65535
 _QUIT_SECONDS = 1.0
 
@@ -74,12 +73,12 @@ class EmailChannel(Channel):
         if (self.user is None) != (self.password is None):
             message = f"{where}: expected user and password together, or none of them, got one"
             raise ConfigError(message)
-        if self.password is not None and self.security == "none" and self.host not in _LOOPBACK:
+        if self.password is not None and self.security == "none" and self.host not in LOOPBACK:
             message = f"{where}: security: expected starttls or tls, since a password is sent, got 'none'"
             raise ConfigError(message)
 
-    def send(self, message: Message, seconds: float) -> None:
-        """Send one mail to all receivers; a receiver that the server rejects does not stop the others."""
+    def send(self, message: Message, seconds: float) -> str:
+        """Send one mail to all receivers; return which ones the server rejected, which does not stop the others."""
         try:
             client = self._connect(seconds)
             try:
@@ -87,7 +86,7 @@ class EmailChannel(Channel):
                     client.starttls(context=ssl.create_default_context())
                 if self.user is not None and self.password is not None:
                     client.login(self.user, self.password)
-                client.sendmail(self.from_, self.to, self._mail(message).as_bytes())
+                rejected = client.sendmail(self.from_, self.to, self._mail(message).as_bytes())
                 # The server has the mail now: whether it says goodbye makes no difference.
                 with suppress(OSError, smtplib.SMTPException):
                     if client.sock is not None:
@@ -97,6 +96,7 @@ class EmailChannel(Channel):
                 client.close()
         except (OSError, smtplib.SMTPException, UnicodeError) as error:
             raise ChannelError(self._reason(error, seconds)) from None  # its text may have the password in it
+        return f"{self.host}:{self.port} rejected {self._rejected(rejected)}" if rejected else ""
 
     def _connect(self, seconds: float) -> smtplib.SMTP:
         if self.security == "tls":
@@ -119,8 +119,7 @@ class EmailChannel(Channel):
         if isinstance(error, smtplib.SMTPAuthenticationError):
             reason = f" rejected user and password: {error.smtp_code}"
         elif isinstance(error, smtplib.SMTPRecipientsRefused):
-            answers = (f"{to}: {self._answer(*answer)}" for to, answer in error.recipients.items())
-            reason = f" rejected every receiver: {'; '.join(answers)}"
+            reason = f" rejected every receiver: {self._rejected(error.recipients)}"
         elif isinstance(error, smtplib.SMTPResponseException):
             reason = f" answered {self._answer(error.smtp_code, error.smtp_error)}"
         elif isinstance(error, TimeoutError):
@@ -132,6 +131,9 @@ class EmailChannel(Channel):
         else:
             reason = f": {answer_words(getattr(error, 'strerror', None) or str(error), self._secrets())}"
         return f"{self.host}:{self.port}{reason}"
+
+    def _rejected(self, receivers: Mapping[str, tuple[int, bytes]]) -> str:
+        return "; ".join(f"{to}: {self._answer(*answer)}" for to, answer in receivers.items())
 
     def _answer(self, code: int, words: bytes | str) -> str:
         return f"{code} {answer_words(words, self._secrets())}"
