@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from sluice.dead_letters.envelope import make_dead_letter
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, Rejected, Violation
 from sluice.errors import REJECT_CODES
-from sluice.provenance import Origin
+from sluice.eventlog.source_manifest import RunOfJob, SourceManifest, make_entries
+from sluice.provenance import Origin, Source
+from sluice.source_tallies import SourceTally
 from sluice.tooling.pages import run_page
 from sluice.tooling.pages.run_page import render_run_page
 
@@ -129,6 +132,54 @@ def test_drawings_have_the_figures_as_text_for_who_cannot_see_them() -> None:
 )
 def test_page_says_what_somebody_should_know(changes: dict[str, Any], text: str) -> None:
     assert text in Page(render_run_page(report(**changes))).text
+
+
+def store_run(folder: Path, number: int, *, job: str = "shop", rejected: int = 0) -> None:
+    """Append the entries of a run of two files to the manifest of an event log."""
+    manifest = SourceManifest.at(str(folder))
+    manifest.log.open()
+    run = RunOfJob(job, f"run{number}", datetime(2026, 11, number, 8, tzinfo=UTC).timestamp())
+    tallies = {
+        Source(f"{name}.json"): SourceTally(read=50, accepted=50 - rejected, duplicates=0, rejected=rejected)
+        for name in "ab"
+    }
+    assert len(list(manifest.append(make_entries(run, tallies, {})))) == 1
+
+
+def test_run_is_compared_with_ten_earlier_ones_of_its_job(tmp_path: Path) -> None:
+    for number in range(1, 14):
+        store_run(tmp_path, number, rejected=1)
+    store_run(tmp_path, 15, job="other")
+    store_run(tmp_path, 30)  # after this run
+    page = Page(render_run_page(report(places={"files": str(tmp_path)})))
+    assert page.rows["runs"][:2] == [
+        ["2026-11-29T08:00:00Z (this run)", "–", "10", "7", "1", "2"],
+        ["2026-11-13T08:00:00Z", "2", "100", "98", "0", "2"],
+    ]
+    assert len(page.rows["runs"]) == 11
+    assert "rejected: 20.00% of the records read; the median of the 10 runs before is 2.00%" in page.text
+    assert "duplicates: 10.00% of the records read; the median of the 10 runs before is 0.00%" in page.text
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ("", "this report does not say where the event log is"),
+        ("{folder}", "no earlier run of this job has read anything into {folder}"),
+        ("ftp://x/y", "expected a local path, file:///path, gs://bucket/prefix or s3://bucket/prefix, got "),
+    ],
+)
+def test_run_without_earlier_ones_says_why(files: str, reason: str, tmp_path: Path) -> None:
+    places = {"files": files.format(folder=tmp_path)} if files else {}
+    text = Page(render_run_page(report(places=places))).text
+    assert f"No comparison: {reason.format(folder=tmp_path)}" in text
+
+
+def test_events_over_time_are_zoomed_without_a_script() -> None:
+    html = render_run_page(report())
+    assert html.count('type="radio"') == 3
+    assert html.count(" checked>") == 1
+    assert html.count('class="tick') == 11
 
 
 def hostile_report(folder: Path) -> dict[str, Any]:

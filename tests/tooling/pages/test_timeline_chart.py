@@ -31,20 +31,28 @@ def test_bars_are_stacked_by_type_the_most_frequent_below() -> None:
     assert [(bar.x, bar.y, bar.height, bar.series) for bar in drawn.bars] == [
         (0.0, 40.0, 120.0, 0),
         (0.0, 0.0, 40.0, 1),
-        (400.0, 80.0, 80.0, 1),
+        (480.0, 80.0, 80.0, 1),
     ]
     assert (drawn.start, drawn.end) == ("2026-11-28 10:00:00", "2026-11-28 10:00:30")
-    assert (drawn.seconds, drawn.highest) == (10, 4)
+    assert drawn.ticks[:2] == ["2026-11-28 10:00:02", "2026-11-28 10:00:05"]
+    assert (len(drawn.ticks), drawn.seconds, drawn.highest) == (11, 10, 4)
+
+
+def test_title_of_a_bar_is_short() -> None:
+    assert (
+        chart(window(0) | {"events": {"n" * 100: 1000}}).bars[0].title
+        == f"2026-11-28 10:00:00 {'n' * 24}…: 1,000"
+    )
 
 
 @pytest.mark.parametrize(
     ("slots", "seconds"),
-    [(120, 10), (121, 20), (240, 20), (361, 60), (8_640, 900), (1_036_800, 86_400)],
+    [(240, 10), (241, 20), (480, 20), (721, 60), (17_280, 900), (2_073_600, 86_400)],
 )
 def test_bars_cover_as_many_windows_as_it_takes(slots: int, seconds: int) -> None:
     drawn = draw_timelines([window(0, order=1), window(10 * (slots - 1), order=1)])[0]
     assert drawn.seconds == seconds
-    assert all(0 <= bar.x < 600 for bar in drawn.bars)
+    assert all(0 <= bar.x < 720 for bar in drawn.bars)
 
 
 def test_events_in_a_small_part_of_the_time_have_a_drawing_of_their_own_in_the_same_colours() -> None:

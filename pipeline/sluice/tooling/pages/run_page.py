@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cache
+from statistics import median
 from typing import Any
 
 from jinja2 import Environment
@@ -12,6 +14,7 @@ from markupsafe import Markup
 
 from sluice.errors import REJECT_CODES, ConfigError, StorageError
 from sluice.storage.base import printable
+from sluice.tooling.pages.earlier_runs import RunFigures, read_earlier_runs
 from sluice.tooling.pages.flow import draw_flow
 from sluice.tooling.pages.rendering import csp_source, cut_text, page_asset, page_templates
 from sluice.tooling.pages.samples import Sample, read_samples
@@ -26,6 +29,7 @@ _MORE_FIGURES = {
     "restarts": "times the runner ended by itself and was started again",
     "reread": "records were read again because of that",
 }
+_RUN_FIGURES = ("read", "accepted", "duplicates", "rejected")
 _LONGEST_TEXT, _LONGEST_NAME = 1000, 80
 _NOT_REDELIVERED = frozenset({"conflict", "rejected_by_warehouse"})
 """Codes whose dead letters `sluice redeliver` leaves alone: their events, or others with their keys, are stored."""
@@ -43,6 +47,7 @@ def render_run_page(report: Mapping[str, Any]) -> str:
     """
     places = report["places"]
     samples, problem = _samples(report)
+    earlier, earlier_problem = _earlier(report)
     report = as_text(report)
     return (
         _templates()
@@ -65,6 +70,11 @@ def render_run_page(report: Mapping[str, Any]) -> str:
                 for code, number in sorted(report["rejections"].items(), key=lambda item: (-item[1], item[0]))
             ],
             samples_problem=printable(problem),
+            this_run=_this_run(report),
+            earlier=earlier,
+            earlier_problem=printable(earlier_problem),
+            run_figures=_RUN_FIGURES,
+            shares=_shares(_this_run(report), earlier),
             tables_command=_command("tables", places, ["warehouse"], "--apply"),
             places={name.replace("_", " "): printable(place) for name, place in places.items() if place},
         )
@@ -104,6 +114,32 @@ def _samples(report: Mapping[str, Any]) -> tuple[Mapping[str, Sequence[Sample]],
         return {}, str(error)
     found = any(samples.values())
     return samples, "" if found else f"no dead letters of this job were found in {address}"
+
+
+def _earlier(report: Mapping[str, Any]) -> tuple[list[RunFigures], str]:
+    """Return the runs before this one, and why there are none."""
+    event_log = report["places"].get("files")
+    if not event_log:
+        return [], "this report does not say where the event log is"
+    started = datetime.fromisoformat(report["started"]) + timedelta(seconds=1)  # it is cut to seconds
+    try:
+        runs = read_earlier_runs(event_log, report["job"], report["run_id"], started)
+    except (ConfigError, StorageError) as error:
+        return [], str(error)
+    return runs, "" if runs else f"no earlier run of this job has read anything into {event_log}"
+
+
+def _this_run(report: Mapping[str, Any]) -> RunFigures:
+    return RunFigures(report["started"], None, *(report[figure] for figure in _RUN_FIGURES))
+
+
+def _shares(this: RunFigures, earlier: Sequence[RunFigures]) -> list[tuple[str, str, str]]:
+    """Return the duplicates and the rejected records of this run as a share, and the median share of earlier runs."""
+    return [
+        (figure, f"{this.share(figure):.2%}", f"{median(run.share(figure) for run in earlier):.2%}")
+        for figure in ("duplicates", "rejected")
+        if earlier
+    ]
 
 
 def _redelivery(code: str, places: Mapping[str, str]) -> str:

@@ -9,8 +9,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
-_MOST_BARS = 120
-_WIDTH, _HEIGHT = 600, 160
+_MOST_BARS = 240
+"""A report has at most so many windows. On a small screen a bar is a pixel or two wide, until somebody zooms."""
+
+_WIDTH, _HEIGHT = 720, 160
+_TICKS = 12
+_LONGEST_NAME = 24
+"""Of a type in the title of a bar; the legend has the whole name."""
+
 _RARE = 0.025
 """The share of the earliest, and of the latest events that a drawing of most of them leaves out."""
 _SMALL_PART = 5
@@ -40,6 +46,8 @@ class TimelineChart:
     series: Sequence[tuple[str, int]]
     start: str
     end: str
+    ticks: Sequence[str]
+    """Times between start and end at equal distances, for a drawing that is zoomed."""
     seconds: int
     """What each bar covers."""
     highest: int
@@ -91,6 +99,7 @@ def _draw(windows: Sequence[Mapping[str, Any]], series: Sequence[str]) -> Timeli
         total.update(window["events"])
     highest = max(counts.total() for counts in events.values())
     count = (starts[-1] - starts[0]) // bar + 1
+    end = max(starts[-1], _time(windows[-1]["end"]))
     return TimelineChart(
         width=_WIDTH,
         height=_HEIGHT,
@@ -101,7 +110,8 @@ def _draw(windows: Sequence[Mapping[str, Any]], series: Sequence[str]) -> Timeli
         ],
         series=[(name, total[name]) for name in series],
         start=_shown(starts[0]),
-        end=_shown(max(starts[-1], _time(windows[-1]["end"]))),
+        end=_shown(end),
+        ticks=[_shown(starts[0] + (end - starts[0]) * number / _TICKS) for number in range(1, _TICKS)],
         seconds=bar // timedelta(seconds=1),
         highest=highest,
     )
@@ -115,7 +125,8 @@ def _stack(
         if counts[name]:
             height = counts[name] / highest * _HEIGHT
             y -= height
-            title = f"{_shown(start)} {name}: {counts[name]:,}"
+            shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+            title = f"{_shown(start)} {shown}: {counts[name]:,}"
             left, wide = round(number * width, 2), round(width * 0.9, 2)
             bars.append(Bar(left, round(y, 2), wide, round(height, 2), index, title))
     return bars
