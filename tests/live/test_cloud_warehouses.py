@@ -12,6 +12,7 @@ import pytest
 
 from devservers.tools import ROOT
 from tests.end_to_end.replay_fixture import sluice
+from tests.live.monitored import check_monitors
 from tests.warehouses.backends import BACKENDS, Backend
 
 HISTORY = ROOT / "examples/backend_events/history/orders_and_stock.ndjson"
@@ -100,7 +101,9 @@ def test_clickstream_job_loads_only_counts_into_snowflake(tmp_path: Path) -> Non
     assert len(list(tmp_path.glob("dead_letters/**/dead_letter_*.json"))) == 1
 
 
-def test_history_is_loaded_once(backend: Backend, tmp_path: Path) -> None:
+def test_history_is_loaded_once_and_can_be_monitored(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = HISTORY.read_bytes().splitlines(keepends=True)
     chosen = [line for line in lines if any(minute in line for minute in MINUTES)]
     (tmp_path / "history.ndjson").write_bytes(b"".join([*chosen, b'{"event_type":"order"\n']))
@@ -116,3 +119,7 @@ def test_history_is_loaded_once(backend: Backend, tmp_path: Path) -> None:
     assert again["duplicates"] == report["read"] - report["rejected"] > 0
     run(backend, tmp_path, "load")
     assert state(backend) == outcome
+    monkeypatch.chdir(ROOT)
+    for variable, value in backend.environment.items():
+        monkeypatch.setenv(variable, value)
+    check_monitors(backend, capsys)

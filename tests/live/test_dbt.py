@@ -24,6 +24,7 @@ from devservers.process import PROGRAMS
 from devservers.tools import require_path
 from tests.live.expected_marts import SAMPLES, Backend, Shop, add_products, add_sales, read_log, samples
 from tests.live.job_fixture import ROOT, run_job
+from tests.live.monitored import ask_monitor
 from tests.warehouses.backends import bigquery_client
 
 DOMAINS = ("--select", "commerce", "backend_events")
@@ -239,7 +240,9 @@ def contents(place: Place) -> dict[str, list[str]]:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", PLACES)
-def test_marts_have_the_expected_rows_on_every_warehouse(name: str, tmp_path: Path) -> None:
+def test_marts_have_the_expected_rows_on_every_warehouse(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     shop = samples()
     add_sales(shop, EARLY_SALES, ",")
     sales = tmp_path / "sales"
@@ -280,9 +283,23 @@ def test_marts_have_the_expected_rows_on_every_warehouse(name: str, tmp_path: Pa
         before = contents(place)
         dbt(tmp_path, place, "run", *DOMAINS)
         assert contents(place) == before
+        check_layers(place, monkeypatch, capsys)
         if name == "duckdb":
             check_documentation(place, tmp_path)
             check_alarms(place, tmp_path)
+
+
+def check_layers(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The monitor of commerce finds that all layers balance, on each day."""
+    monkeypatch.chdir(ROOT)
+    for variable, value in place.environment.items():
+        monkeypatch.setenv(variable, value)
+    code, document = ask_monitor("commerce", place.url, capsys)
+    assert (code, document["findings"]) == (0, [])
+    judged = {check["name"]: check["judged"] for check in document["checks"]}
+    assert judged.pop("daily_figures") == 0  # there are fewer than 42 days
+    assert len(judged) == 5
+    assert all(judged.values())
 
 
 def check_documentation(place: Place, folder: Path) -> None:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from tests.live.job_fixture import ROOT, run_job
-from tests.live.test_dbt import Place, dbt, duckdb_place, postgres_place
+from tests.live.monitored import check_monitors
+from tests.live.test_dbt import Place, dbt
 from tests.tooling.monitors.simulated_series import Shape, simulate
-
-OpenPlace = Callable[[Path], AbstractContextManager[Place]]
+from tests.warehouses.backends import BACKENDS
 
 DOUBLED, DROPPED, BALANCED = 60, 70, 80
 """Numbers of days: sold twice as much, without any sale, and one to put faults into."""
@@ -169,24 +167,21 @@ def test_models_that_were_not_built_are_said(tmp_path: Path) -> None:
     assert "does not exist" in first
 
 
-@pytest.mark.parametrize("place", [duckdb_place, postgres_place], ids=["duckdb", "postgres"])
-def test_backend_events_are_watched_in_every_warehouse(place: OpenPlace, tmp_path: Path) -> None:
-    with place(tmp_path) as opened:
-        flags = [f"--warehouse={opened.url}"]
-        run_job("backend_events", "examples/backend_events/history/*", tmp_path, opened.environment, flags)
-        command = [
-            sys.executable,
-            "-m",
-            "sluice",
-            "monitor",
-            "monitors/backend_events.yaml",
-            "--json",
-            *flags,
-        ]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-        checks = {check["name"]: check["judged"] for check in json.loads(done.stdout)["checks"]}
-        ((stored,),) = opened.query("select count(*) from monitor_results")
-    assert set(checks) == {"daily_events", "log_to_tables", "rejections", "loads", "tables"}
-    assert all(checks[name] for name in ("log_to_tables", "rejections", "loads", "tables"))
-    assert stored == sum(checks.values())
+EVENTS = ROOT / "examples/backend_events/history/orders_and_stock.ndjson"
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "sqlite", "postgres"])
+def test_monitors_work_in_every_warehouse(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """tests/live/test_cloud_warehouses.py has those that take longer."""
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "server").mkdir()
+    lines = [line for line in EVENTS.read_bytes().splitlines(keepends=True) if b"T13:01:" in line]
+    (tmp_path / "events.ndjson").write_bytes(b"".join([*lines, b'{"event_type":"order"}\n']))
+    with BACKENDS[kind](tmp_path / "server") as make:
+        backend = make(tmp_path)
+        for variable, value in backend.environment.items():
+            monkeypatch.setenv(variable, value)
+        run_job("backend_events", f"{tmp_path}/events.ndjson", tmp_path, {}, [f"--warehouse={backend.url}"])
+        check_monitors(backend, capsys)

@@ -30,9 +30,9 @@ MISTAKES = {
     f"{{{BEGIN}, checks: []}}": "checks: expected a list of checks, got []",
     f"{{name: m, chekcs: [], {CSV}}}": "chekcs: unknown key; did you mean checks?",
     f"{{name: m, chart: [], {CSV}}}": "chart: unknown key; expected one of name, job, warehouse, tables, variables, "
-    "checks, alerts",
+    "warehouse_variables, checks, alerts",
     f"{{name: m, 'postgresql://ann:hunter2@h/db': x, {CSV}}}": "postgresql://h/db: unknown key; expected one of name, "
-    "job, warehouse, tables, variables, checks, alerts",
+    "job, warehouse, tables, variables, warehouse_variables, checks, alerts",
     f"{{name: m, checks: [{ANOMALIES}]}}": "expected either tables, or job or warehouse, got neither",
     f"{{name: m, job: j.yaml, {CSV}, checks: [{ANOMALIES}]}}": "expected either tables, or job or warehouse, got both",
     f"{{{BEGIN}, checks: [7]}}": "checks[0]: expected a mapping with name and type, got 7",
@@ -64,6 +64,11 @@ MISTAKES = {
     "times_average: expected a number above 1, such as 2, got 1",
     f"{{{BEGIN}, checks: [{{name: a b, type: drift}}]}}": "checks[0]: name: expected a name of letters, digits, "
     "_, . and -, got 'a b'",
+    f"{{{BEGIN}, warehouse_variables: {{postgres: {{}}}}}}": "warehouse_variables: postgres: unknown key; did you "
+    "mean postgresql?",
+    f"{{{BEGIN}, warehouse_variables: [x]}}": "warehouse_variables: expected a mapping of warehouses and their "
+    "variables, got ['x']",
+    f"{{{BEGIN}, warehouse_variables: {{duckdb: {{X: 1}}}}}}": "warehouse_variables: duckdb: X: expected text, got 1",
     f"{{name: m, tables: [t], checks: [{ANOMALIES}]}}": "tables: expected a mapping of names and texts, got ['t']",
 }
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sluice.errors import ConfigError
 from sluice.tooling.monitors.reading import load_monitor
-from sluice.tooling.monitors.run import job_of, open_tables
+from sluice.tooling.monitors.run import job_of, open_tables, run_monitor
+from sluice.warehouses import Queryable
 from sluice.warehouses.duckdb import DuckDBWarehouse
 
 ROOT = Path(__file__).parents[3]
@@ -64,3 +65,20 @@ def test_variable_of_the_command_that_is_not_set_is_named(
     with pytest.raises(ConfigError) as raised:
         asked(tmp_path, FILE, "${ABSENT}")
     assert str(raised.value) == "--warehouse: expected the environment variable ABSENT, got nothing; set it"
+
+
+@pytest.mark.parametrize(("scheme", "value"), [("sqlite", 2.0), ("duckdb", 1.0)])
+def test_variables_have_other_values_in_some_warehouses(scheme: str, value: float, tmp_path: Path) -> None:
+    volume = 'checks: [{name: v, type: volume, query: "${QUERY}", metrics: {x: count}, at_most: 0}]'
+    query = "select '2026-11-28' as day, {} as x"
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        f'name: m\nwarehouse: {scheme}:///w.db\nvariables: {{QUERY: "{query.format(1)}"}}\n'
+        f'warehouse_variables: {{sqlite: {{QUERY: "{query.format(2)}"}}}}\n{volume}\n'
+    )
+    monitor = load_monitor(str(path))
+    tables = open_tables(monitor, None, None)
+    assert isinstance(tables, Queryable)
+    tables.execute("create table t (x integer)", [])
+    ((result,),) = (check.results for check in run_monitor(monitor, tables, None, 0.0).checks)
+    assert result.observed == value

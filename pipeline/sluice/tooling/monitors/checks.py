@@ -249,6 +249,9 @@ class Monitor:
     variables: Mapping[str, str] = field(
         default_factory=dict, metadata={"help": "environment variable -> value if it is not set"}
     )
+    warehouse_variables: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict, metadata={"help": "warehouse -> variables that have another value there"}
+    )
     checks: tuple[Check, ...] = ()
     alerts: Any = None
     path: str = ""

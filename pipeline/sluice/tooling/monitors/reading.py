@@ -12,8 +12,9 @@ from sluice.config.variables import expand_variables, unset_variables
 from sluice.contracts.yaml_reading import read_mapping, read_yaml
 from sluice.errors import ConfigError, alternatives, quote
 from sluice.tooling.monitors.checks import CHECKS, Check, ErrorRateCheck, Monitor, VolumeCheck, name
+from sluice.warehouses import WAREHOUSES
 
-_KEYS = ("name", "job", "warehouse", "tables", "variables", "checks", "alerts")
+_KEYS = ("name", "job", "warehouse", "tables", "variables", "warehouse_variables", "checks", "alerts")
 
 FOLDER = "monitors"
 """A YAML file in a folder of this name is a monitor, whatever it holds."""
@@ -43,6 +44,10 @@ def load_monitor(path: str) -> Monitor:
     values |= {
         key: _texts(document[key], f"{path}: {key}") for key in ("tables", "variables") if key in document
     }
+    if "warehouse_variables" in document:
+        values["warehouse_variables"] = _by_warehouse(
+            document["warehouse_variables"], f"{path}: warehouse_variables"
+        )
     monitor = Monitor(
         path=path, checks=_checks(document.get("checks"), path), alerts=document.get("alerts"), **values
     )
@@ -82,6 +87,14 @@ def _texts(value: Any, where: str) -> dict[str, str]:
         message = f"{where}: expected a mapping of names and texts, got {quote(value)}"
         raise ConfigError(message)
     return {name(key, where): text(member, f"{where}: {key}") for key, member in value.items()}
+
+
+def _by_warehouse(value: Any, where: str) -> dict[str, dict[str, str]]:
+    if not isinstance(value, dict):
+        message = f"{where}: expected a mapping of warehouses and their variables, got {quote(value)}"
+        raise ConfigError(message)
+    check_keys(value, list(WAREHOUSES), where)
+    return {warehouse: _texts(given, f"{where}: {warehouse}") for warehouse, given in value.items()}
 
 
 def _checks(value: Any, path: str) -> tuple[Check, ...]:

@@ -75,6 +75,7 @@ def run_monitor(
 
     """
     instant = datetime.fromtimestamp(now, UTC)
+    monitor = _for_warehouse(monitor, tables)
     runs = []
     for number, check in enumerate(monitor.checks):
         where = f"{monitor.path}: checks[{number}] {check.name}"
@@ -106,6 +107,14 @@ def _ask(
     if isinstance(check, FreshnessCheck):
         return judge_freshness(check, tables, as_of, now, where)
     return _JUDGES[check.type](check, tables, as_of, where)
+
+
+def _for_warehouse(monitor: Monitor, tables: Tables) -> Monitor:
+    """Return a monitor with the variables that have another value in the warehouse that is asked."""
+    if not isinstance(tables, Queryable):
+        return monitor
+    own = monitor.warehouse_variables.get(tables.dialect.name.lower(), {})
+    return replace(monitor, variables={**monitor.variables, **own})
 
 
 def _expanded(monitor: Monitor, check: Check, where: str) -> Check:
