@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -23,6 +23,12 @@ COLLABORATION = ("ingest", "build", "check", "export")
 
 AUDIT = ("ingest", "dbt", "spark", "compare")
 """Steps of scripts/audit, in their order; `dbt` and `spark` do not need each other."""
+
+MONITORS = ("collaboration", "audit")
+"""Monitors of these use cases, each a schedule of its own: files in monitors/."""
+
+_FOUND = 1
+"""Exit code of `sluice monitor` when it found something. Its channels tell that: the step has done its work."""
 
 SECONDS_TO_END = 30
 """How long a step may take to end after SIGTERM, before it is killed."""
@@ -37,10 +43,11 @@ class StepError(Exception):
 
 @dataclass
 class Step:
-    """One step of a use case: a process that ends with 0 when it is done, and that can be run again."""
+    """One step of a use case: a process that ends with a code of `done`, and that can be run again."""
 
     name: str
     command: Sequence[str]
+    done: Collection[int] = (0,)
     _process: subprocess.Popen[str] | None = field(default=None, init=False)
 
     def run(self, credentials: Mapping[str, str] | None = None) -> None:
@@ -49,7 +56,7 @@ class Step:
         Credentials are variables of its environment: unlike its arguments, other users cannot see these.
 
         Raises:
-            StepError: it ended with another exit code than 0.
+            StepError: it ended with another exit code than those of `done`.
 
         """
         own = {name: value for name, value in os.environ.items() if not name.startswith(_SCHEDULERS)}
@@ -73,7 +80,7 @@ class Step:
             except BaseException:  # the scheduler interrupts it, or its time is over
                 self._end()
                 raise
-        if code:
+        if code not in self.done:
             message = f"step {self.name} ended with exit code {code}; its output says why"
             raise StepError(message)
 
@@ -108,13 +115,32 @@ def collaboration(step: str, source: str, warehouse: str, out: str) -> Step:
         ValueError: the address of the warehouse holds a password. Schedulers show and store it.
 
     """
+    _check_warehouse(warehouse)
+    command = [str(PYTHON), "-m", "examples.collaboration.pipeline", f"--only={step}"]
+    return Step(step, [*command, f"--source={source}", f"--warehouse={warehouse}", f"--out={out}"])
+
+
+def monitor(step: str, warehouse: str, out: str) -> Step:
+    """Return the step that judges all days until yesterday by the monitor of a use case, `step`.
+
+    Today is not over: its figures would be low.
+
+    Raises:
+        ValueError: the address of the warehouse holds a password, as of `collaboration`.
+
+    """
+    _check_warehouse(warehouse)
+    command = [str(PYTHON), "-m", "sluice", "monitor", f"monitors/{step}.yaml", "--as-of=yesterday"]
+    files = [f"--out={out}", f"--html={out}/monitor.html", f"--state={out}/state"]
+    return Step(step, [*command, f"--warehouse={warehouse}", *files], done=(0, _FOUND))
+
+
+def _check_warehouse(warehouse: str) -> None:
     address = urlsplit(warehouse)
     if address.password is not None or "password" in parse_qs(address.query, keep_blank_values=True):
         message = "warehouse: expected an address without password, got one with it; "
         message += "give it as PGPASSWORD, or in a connection of the scheduler"
         raise ValueError(message)
-    command = [str(PYTHON), "-m", "examples.collaboration.pipeline", f"--only={step}"]
-    return Step(step, [*command, f"--source={source}", f"--warehouse={warehouse}", f"--out={out}"])
 
 
 def audit(step: str, data: str, out: str) -> Step:
@@ -140,3 +166,15 @@ def collaboration_settings() -> dict[str, str]:
 def audit_settings() -> dict[str, str]:
     """Return the parameters of `audit`; by default, the sample."""
     return {"data": setting("AUDIT_DATA", "examples/audit/data"), "out": setting("AUDIT_OUT", "out/audit")}
+
+
+def monitor_settings(name: str) -> dict[str, str]:
+    """Return the parameters of `monitor`: by default, the warehouse of the use case."""
+    warehouses = {
+        "collaboration": collaboration_settings()["warehouse"],
+        "audit": f"duckdb:///{audit_settings()['out']}/warehouse.duckdb",
+    }
+    return {
+        "warehouse": setting(f"MONITOR_{name.upper()}_WAREHOUSE", warehouses[name]),
+        "out": setting(f"MONITOR_{name.upper()}_OUT", f"out/monitors/{name}"),
+    }

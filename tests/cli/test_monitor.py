@@ -152,7 +152,7 @@ def test_check_that_cannot_be_asked_does_not_stop_the_others(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--as-of=soon"], "--as-of: expected a day, such as 2026-12-31, got 'soon'"),
+        (["--as-of=today"], "--as-of: expected a day, such as 2026-12-31, got 'today'"),
         (
             ["--warehouse=duckdb:///w.duckdb"],
             "--warehouse: monitors/csv_series.yaml asks CSV files; leave it out",

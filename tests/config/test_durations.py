@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
-from sluice.config.durations import duration, floor_to, time_with_offset
+from sluice.config.durations import day_or_yesterday, duration, floor_to, time_with_offset
 from sluice.errors import ConfigError
 
 
@@ -56,3 +56,10 @@ def test_time_needs_an_offset() -> None:
 def test_time_is_floored_to_the_start_of_its_span() -> None:
     assert floor_to(86400 * 3 + 7.5, 86400) == 86400 * 3
     assert floor_to(7.5, 0) == 7.5
+
+
+def test_yesterday_is_the_last_whole_day_in_utc() -> None:
+    midnight = 1_796_083_200.0  # 2026-12-01T00:00:00Z
+    assert day_or_yesterday("yesterday", "--as-of", midnight) == date(2026, 11, 30)
+    assert day_or_yesterday("yesterday", "--as-of", midnight - 1) == date(2026, 11, 29)
+    assert day_or_yesterday("2026-12-31", "--as-of", midnight) == date(2026, 12, 31)

@@ -84,5 +84,7 @@ def test_dags_are_imported_without_errors_and_catch_nothing_up(tmp_path: Path) -
         "dags": {
             "audit": {**common, "schedule": "0 6 * * *", "next": audit},
             "collaboration": {**common, "schedule": "@hourly", "next": collaboration},
+            "monitor_audit": {**common, "schedule": "0 7 * * *", "next": {"audit": []}},
+            "monitor_collaboration": {**common, "schedule": "0 7 * * *", "next": {"collaboration": []}},
         },
     }

@@ -19,9 +19,11 @@ FIGURES = {"read": 3398, "accepted": 3302, "repeated": 56, "rejected": 40}
 _TWICE = """
 import sys
 from orchestration.prefect.collaboration import collaboration
+from orchestration.prefect.monitor import monitor
 
 for out in sys.argv[2:]:
     collaboration(warehouse=sys.argv[1], out=out)
+monitor(warehouse=sys.argv[1], out=sys.argv[2] + "/monitor")
 """
 
 
@@ -44,7 +46,7 @@ def python(home: Path, code: str, *arguments: str) -> subprocess.CompletedProces
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_second_run_of_the_flow_changes_nothing(tmp_path: Path) -> None:
+def test_second_run_of_the_flow_changes_nothing_and_its_monitor_can_be_asked(tmp_path: Path) -> None:
     outs = [tmp_path / "first", tmp_path / "second"]
     address = f"sqlite:///{tmp_path}/warehouse.db"
     done = python(tmp_path / "home", _TWICE, address, *map(str, outs))
@@ -57,6 +59,9 @@ def test_second_run_of_the_flow_changes_nothing(tmp_path: Path) -> None:
     assert reports[0] == reports[1]
     assert {name: reports[0][name] for name in FIGURES} == FIGURES
     assert len(re.findall(r"Task run 'check-\w+' - collaboration: log and warehouse agree", done.stdout)) == 2
+    page = (outs[0] / "monitor/monitor.html").read_text("utf-8")
+    assert "could not be asked" not in page
+    assert all(f"<h3><bdi>{metric}</bdi>" in page for metric in ("active_users", "age"))
 
 
 @pytest.mark.long

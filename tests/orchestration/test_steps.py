@@ -13,7 +13,17 @@ import pytest
 
 from devservers.waiting import wait_until
 from orchestration.audit.run import main
-from orchestration.steps import AUDIT, COLLABORATION, Step, StepError, audit, collaboration
+from orchestration.steps import (
+    AUDIT,
+    COLLABORATION,
+    MONITORS,
+    Step,
+    StepError,
+    audit,
+    collaboration,
+    monitor,
+    monitor_settings,
+)
 
 
 def python(code: str, *arguments: object) -> Step:
@@ -24,6 +34,15 @@ def test_step_that_fails_is_an_error_with_its_exit_code() -> None:
     with pytest.raises(StepError) as caught:
         python("raise SystemExit(3)").run()
     assert str(caught.value) == "step ingest ended with exit code 3; its output says why"
+
+
+def test_step_that_ends_with_another_code_of_its_own_is_done() -> None:
+    step = python("raise SystemExit(1)")
+    step.done = (0, 1)
+    step.run()
+    step.command = [*step.command[:2], "raise SystemExit(2)"]
+    with pytest.raises(StepError, match="exit code 2"):
+        step.run()
 
 
 def test_step_gets_credentials_in_its_environment_and_nothing_of_the_scheduler(
@@ -132,3 +151,22 @@ def test_address_with_password_is_no_parameter(address: str) -> None:
         "warehouse: expected an address without password, got one with it; "
         "give it as PGPASSWORD, or in a connection of the scheduler"
     )
+
+
+@pytest.mark.parametrize("name", MONITORS)
+def test_monitor_of_each_use_case_writes_a_page_and_asks_the_warehouse_until_yesterday(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"SLUICE_MONITOR_{name.upper()}_WAREHOUSE", f"duckdb:///{tmp_path}/w.duckdb")
+    monkeypatch.setenv(f"SLUICE_MONITOR_{name.upper()}_OUT", str(tmp_path / "out"))
+    settings = monitor_settings(name)
+    assert settings == {"warehouse": f"duckdb:///{tmp_path}/w.duckdb", "out": str(tmp_path / "out")}
+    with pytest.raises(StepError) as caught:  # there is no table yet
+        monitor(name, **settings).run()
+    assert str(caught.value) == f"step {name} ended with exit code 2; its output says why"
+    assert "could not be asked" in (tmp_path / "out/monitor.html").read_text("utf-8")
+
+
+def test_password_in_the_address_of_a_monitor_is_an_error() -> None:
+    with pytest.raises(ValueError, match="expected an address without password"):
+        monitor("audit", "postgresql://me:secret@host/docs", "out")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sluice.cli.command import Command, Options
 from sluice.cli.output import print_failure, print_json, print_line, printable
 from sluice.cli.report_file import prepare_report_file, write_page
-from sluice.config.durations import day
+from sluice.config.durations import day_or_yesterday
 from sluice.config.options import local_path
 from sluice.errors import SluiceError
 
@@ -44,7 +44,8 @@ def _run(options: Options) -> int:
     from sluice.tooling.pages.monitor_page import render_monitor_page
     from sluice.warehouses import Queryable
 
-    as_of = None if options.as_of is None else day(options.as_of, "--as-of")
+    now = system_clock()
+    as_of = None if options.as_of is None else day_or_yesterday(options.as_of, "--as-of", now)
     monitor = load_monitor(local_path(options.monitor, "FILE"))
     out = None if options.out is None else Path(local_path(options.out, "--out"))
     page = None if options.html is None else Path(local_path(options.html, "--html"))
@@ -53,7 +54,6 @@ def _run(options: Options) -> int:
     rules = read_alerts(monitor.alerts, f"{monitor.path}: alerts")
     job = job_of(monitor, options.warehouse)
     tables = open_tables(monitor, job, options.warehouse)
-    now = system_clock()
     run = run_monitor(monitor, tables, as_of, now, job)
     if out is not None:
         write_files(run, out)
@@ -105,7 +105,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as-of",
         metavar="DAY",
-        help="newest day, such as 2026-12-31; later rows are ignored (default: all rows)",
+        help="newest day, such as 2026-12-31, or yesterday, in UTC; later rows are ignored (default: all rows)",
     )
     parser.add_argument(
         "--out", metavar="FOLDER", help="where alerts.csv, reconciliation.csv and findings.csv are written"

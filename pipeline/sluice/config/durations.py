@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sluice.errors import ConfigError, quote
@@ -51,6 +51,18 @@ def day(value: Any, where: str) -> date:
     except (TypeError, ValueError) as error:
         message = f"{where}: expected a day, such as 2026-12-31, got {quote(value)}"
         raise ConfigError(message) from error
+
+
+def day_or_yesterday(text: str, where: str, now: float) -> date:
+    """Return the day in `text`, or the last whole day before `now` (epoch seconds), in UTC, for `yesterday`.
+
+    Raises:
+        ConfigError: `text` is neither; the message begins with `where`.
+
+    """
+    if text == "yesterday":
+        return datetime.fromtimestamp(now, UTC).date() - timedelta(days=1)
+    return day(text, where)
 
 
 def time_with_offset(text: str, where: str) -> datetime:
