@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from sluice.contracts.odcs import KeyPath
-from sluice.contracts.physical_types import number_type
+from sluice.contracts.physical_types import logical_type, number_type
 from sluice.contracts.value_types import ValueType
 from sluice.errors import ContractError
 
@@ -55,3 +55,26 @@ def test_numbers_of_an_unknown_type_are_stored_as_floats_and_noted(physical: str
     place = KeyPath("f")
     assert number_type(place, physical) == "float"
     assert place.notes == [f"f: {physical} is not known: the numbers are stored as DOUBLE"]
+
+
+@pytest.mark.parametrize(
+    ("physical", "logical"),
+    [
+        ("VARCHAR(255)", "string"),
+        ("character varying", "string"),
+        ("TIMESTAMP WITH TIME ZONE", "timestamp"),
+        ("timestamp(6)", "timestamp"),
+        ("NUMBER(10, 2)", "number"),
+        ("bigint", "integer"),
+        ("BOOL", "boolean"),
+        ("date", "date"),
+        ("STRUCT<a: INT>", None),
+        ("json", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_logical_type_is_told_from_a_physical_one_of_one_meaning(
+    physical: str | None, logical: str | None
+) -> None:
+    assert logical_type(physical) == logical

@@ -259,3 +259,59 @@ def test_alias_of_two_properties_is_refused(tmp_path: Path) -> None:
     assert str(raised.value) == (
         f"{file}: {P}[8].customProperties.aliases: 'X' is already a name of {P}[7]; remove one"
     )
+
+
+EXPORTED = Path(__file__).parent / "exported"
+
+
+@pytest.mark.parametrize(
+    ("name", "types", "notes"),
+    [
+        (
+            "datacontract_cli",
+            {
+                "order_id": "uuid",
+                "ordered_at": "timestamp",
+                "email": "string",
+                "total": "decimal",
+                "quantity": "integer",
+                "lines": "array",
+            },
+            [f"{P}[1]: has no logicalType: it is read as timestamp, as its physicalType says"],
+        ),
+        (
+            "openmetadata",
+            {
+                "customer_id": "integer",
+                "born_on": "date",
+                "segments": "array",
+                "preferences": "json",
+                "created_at": "timestamp",
+            },
+            [f"{P}[2].items: is missing: the items are read as strings"],
+        ),
+        (
+            "entropy_data",
+            {"payment_id": "string", "paid_at": "timestamp", "amount": "decimal"},
+            [f"{P}[1].logicalType: date with a format that has a time is read as timestamp"],
+        ),
+        (
+            "odcs_3_2",
+            {"product_id": "string", "legacy_code": "string", "status": "string", "counts": "json"},
+            [
+                f"{P}[3].map: is not checked by Sluice: any object is a map, and is stored as JSON",
+                f"{P}[4].semanticType: measure is computed from columns: it is none of the table",
+            ],
+        ),
+    ],
+)
+def test_contract_of_another_tool_loads_and_what_is_not_as_it_says_is_noted(
+    name: str, types: dict[str, str], notes: list[str]
+) -> None:
+    file = str(EXPORTED / f"{name}.odcs.yaml")
+    found: list[str] = []
+    (contract,) = load_contracts(file, found).values()
+    assert {prop.name: prop.type for prop in contract.properties} == types
+    assert [note for note in found if "is not used by Sluice" not in note and f"{P}[" in note][
+        : len(notes)
+    ] == [f"{file}: {note}" for note in notes]

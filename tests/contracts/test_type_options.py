@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from open_data_contract_standard.model import SchemaProperty
 from sluice.contracts.odcs import KeyPath
-from sluice.contracts.patterns import compile_pattern
+from sluice.contracts.patterns import check_pattern, compile_pattern
 from sluice.contracts.type_options import TIME_PATTERN, supported_options
 from sluice.contracts.value_types import ValueType
 from sluice.errors import ContractError
@@ -20,6 +22,7 @@ TYPES: dict[str, tuple[str, ValueType]] = {
     "time": ("time", "string"),
     "array": ("array", "array"),
     "object": ("object", "object"),
+    "json": ("object", "json"),
 }
 
 
@@ -49,6 +52,23 @@ def supported(name: str, options: dict[str, Any], place: KeyPath | None = None) 
         ("timestamp", {"format": "RFC3339", "timezone": True, "defaultTimezone": "UTC"}, {}),
         ("time", {"format": "HH:mm:ss"}, {}),
         ("array", {"uniqueItems": False, "maxItems": 3}, {"maxItems": 3}),
+        ("array", {"uniqueItems": True}, {"uniqueItems": True}),
+        ("json", {"maxProperties": 5, "required": ["a"]}, {"maxProperties": 5, "required": ["a"]}),
+        ("date", {"minimum": "2020-01-01"}, {"minimum": date(2020, 1, 1)}),
+        ("date", {"exclusiveMinimum": "2020-01-31"}, {"minimum": date(2020, 2, 1)}),
+        ("date", {"exclusiveMaximum": date(2020, 1, 1)}, {"maximum": date(2019, 12, 31)}),
+        ("timestamp", {"maximum": "2020-01-01 00:00:00"}, {"maximum": datetime(2020, 1, 1, tzinfo=UTC)}),
+        (
+            "timestamp",
+            {"exclusiveMaximum": "2020-01-01T10:00:00+10:00"},
+            {"maximum": datetime(2019, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)},
+        ),
+        ("timestamp", {"format": "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"}, {}),
+        ("timestamp", {"format": "yyyy-MM-dd HH:mm:ss"}, {}),
+        ("time", {"minimum": "00:00:00", "maximum": "23:59:59"}, {}),
+        ("integer", {"multipleOf": 5}, {"multipleOf": Decimal(5)}),
+        ("decimal", {"multipleOf": 0.05}, {"multipleOf": Decimal("0.05")}),
+        ("string", {"format": "email"}, {"pattern": "^[^@ ]+@[^@ ]+$"}),
         ("string", {"format": "uuid"}, {"format": "uuid"}),
         ("string", {"pattern": None, "minLength": 1}, {"minLength": 1}),
     ],
@@ -63,32 +83,39 @@ def test_options_are_written_in_the_words_of_sluice(
     ("name", "options", "problem"),
     [
         (
-            "integer",
-            {"multipleOf": 5},
-            "multipleOf: is not supported by Sluice for integer; remove it, and test it in dbt",
+            "float",
+            {"multipleOf": 0.1},
+            "multipleOf: is not supported by Sluice for number; write `physicalType: DECIMAL(38,9)`, which is exact, "
+            "or remove it",
         ),
+        ("integer", {"multipleOf": 0}, "multipleOf: expected a number above 0, got 0"),
+        ("date", {"minimum": "2020"}, "minimum: expected a date such as 2025-02-08, got '2020'"),
         (
             "date",
-            {"minimum": "2020-01-01"},
-            "minimum: is not supported by Sluice for date; remove it, and test it in dbt",
+            {"exclusiveMaximum": "0001-01-01"},
+            "exclusiveMaximum: expected a date such as 2025-02-08, got ",
+        ),
+        ("timestamp", {"maximum": 5}, "maximum: expected a timestamp such as 2025-02-08T13:09:00Z, got 5"),
+        (
+            "time",
+            {"minimum": "08:00:00"},
+            "minimum: is not supported by Sluice for time; write a string with a ",
         ),
         (
-            "date",
-            {"exclusiveMaximum": "2020-01-01"},
-            "exclusiveMaximum: is not supported by Sluice for date; ",
-        ),
-        (
-            "timestamp",
-            {"maximum": "2020-01-01T00:00:00Z"},
-            "maximum: is not supported by Sluice for timestamp; ",
+            "string",
+            {"format": "email", "pattern": "a"},
+            "format: expected either a format or a `pattern`, got ",
         ),
         (
             "timestamp",
             {"defaultTimezone": "Europe/Paris"},
             "defaultTimezone: is not supported by Sluice for timestamp; ",
         ),
-        ("timestamp", {"format": "yyyy"}, "format: expected one of yyyy-MM-dd'T'HH:mm:ssXXX, "),
-        ("array", {"uniqueItems": True}, "uniqueItems: is not supported by Sluice for array; "),
+        (
+            "timestamp",
+            {"format": "yyyy"},
+            "format: expected one of RFC3339, rfc3339, ISO8601, iso8601, date-time, ",
+        ),
         (
             "object",
             {"maxProperties": 5},
@@ -101,8 +128,9 @@ def test_options_are_written_in_the_words_of_sluice(
         ),
         (
             "string",
-            {"format": "email"},
-            "format: expected uuid, got 'email'; the others are not supported by Sluice: ",
+            {"format": "ipv6"},
+            "format: expected one of binary, byte, date, date-time, email, hostname, ipv4, password, time, uri, uuid, "
+            "got 'ipv6', which is not supported by Sluice: write a `pattern`",
         ),
         (
             "integer",
@@ -134,6 +162,12 @@ def test_option_that_is_not_checked_is_refused_with_the_way_out(
         ("float", {"format": "f32"}, "f: format: f32 is not checked: the numbers are stored with 64 bits"),
         (
             "timestamp",
+            {"timezone": True, "format": "yyyy-MM-dd HH:mm:ssZ", "defaultTimezone": "Australia/Sydney"},
+            "f: defaultTimezone: Australia/Sydney is not used by Sluice: timestamps of this format have an offset",
+        ),
+        ("string", {"format": "password"}, "f: format: password is not used by Sluice: it restricts no text"),
+        (
+            "timestamp",
             {"timezone": False},
             "f: timezone: is not used by Sluice: a timestamp without an offset is UTC",
         ),
@@ -160,3 +194,27 @@ def test_option_of_little_effect_is_noted(name: str, options: dict[str, Any], no
 )
 def test_time_is_a_time_of_the_day(text: str, matches: bool) -> None:
     assert bool(compile_pattern(TIME_PATTERN)(text)) is matches
+
+
+FORMATS: dict[str, tuple[list[str], list[str]]] = {
+    "byte": (["", "AP8=", "QUJD"], ["AP8", "A", "AP8=\n"]),
+    "date": (["2025-02-28"], ["2025-13-01", "2025-2-8", "2025-02-28T"]),
+    "date-time": (
+        ["2025-02-28T23:59:60Z", "2025-02-28t00:00:00.5+01:00"],
+        ["2025-02-28", "2025-02-28T24:00:00Z"],
+    ),
+    "email": (["a@b.c"], ["a", "a@", "a b@c"]),
+    "hostname": (["a", "a-1.example.com"], ["", "-a", "a_b", "a."]),
+    "ipv4": (["0.0.0.0", "255.249.199.9"], ["256.0.0.1", "1.2.3", "01.2.3.4"]),
+    "uri": (["https://a/b?c", "urn:x"], ["a/b", "http://a b", ":x"]),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_format_of_strings_is_held_to_a_pattern(name: str) -> None:
+    pattern = supported("string", {"format": name})["pattern"]
+    check_pattern(pattern)
+    accepted, rejected = FORMATS[name]
+    assert [bool(compile_pattern(pattern)(text)) for text in accepted + rejected] == [True] * len(
+        accepted
+    ) + [False] * len(rejected)

@@ -80,6 +80,10 @@ def property_schema(prop: Property) -> dict[str, Any]:
     if prop.type == "array":
         schema |= {"items": property_schema(prop.items)} if prop.items is not None else {}
         schema |= _keywords(minItems=prop.min_length, maxItems=prop.max_length)
+        schema |= {"uniqueItems": True} if prop.unique_items else {}
+    if prop.type == "json":
+        schema |= _keywords(minProperties=prop.min_length, maxProperties=prop.max_length)
+        schema |= {"required": [*prop.members]} if prop.members else {}
     if prop.type == "string":
         schema |= _keywords(minLength=prop.min_length, maxLength=prop.max_length)
     return schema
@@ -87,8 +91,12 @@ def property_schema(prop: Property) -> dict[str, Any]:
 
 def _form(prop: Property) -> dict[str, Any]:
     """Return the keywords for the form of the property's strings and the range of its numbers."""
-    form = dict(_FORMS.get(prop.type, {}))
-    return form | _keywords(pattern=prop.pattern, minimum=prop.minimum, maximum=prop.maximum)
+    form = dict(_FORMS.get(prop.type, {})) | _keywords(pattern=prop.pattern)
+    bounds = {"formatMinimum": prop.earliest, "formatMaximum": prop.latest}
+    form |= {name: bound.isoformat() for name, bound in bounds.items() if bound is not None}
+    if prop.multiple_of is not None:
+        form["multipleOf"] = float(prop.multiple_of)
+    return form | _keywords(minimum=prop.minimum, maximum=prop.maximum)
 
 
 def _keywords(**keywords: Any) -> dict[str, Any]:

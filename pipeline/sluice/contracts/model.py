@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
 from typing import Literal
 
 from sluice.contracts.value_types import ValueType
@@ -44,8 +46,9 @@ class FromSource:
 class Property:
     """One property of an event, as its contract describes it.
 
-    `minimum` and `maximum` are inclusive and bound numbers; `min_length` and `max_length` bound strings (in
-    code points) and arrays (in items). A property that is not `required` may be absent or, if it is `nullable`, null.
+    `minimum` and `maximum` are inclusive and bound numbers, `earliest` and `latest` dates and timestamps (in UTC);
+    `min_length` and `max_length` bound strings (in code points), arrays (in items) and objects of any shape (in
+    members). A property that is not `required` may be absent or, if it is `nullable`, null.
     """
 
     name: str
@@ -57,6 +60,10 @@ class Property:
     enum: tuple[Scalar, ...] = ()
     minimum: int | float | None = None
     maximum: int | float | None = None
+    earliest: date | None = None
+    latest: date | None = None
+    multiple_of: Decimal | None = None
+    """What a number is a whole multiple of; not for floats, which are seldom exact."""
     min_length: int | None = None
     max_length: int | None = None
     pattern: str | None = None
@@ -65,6 +72,10 @@ class Property:
     references: str | None = None
     """`table.column` that this property points to, for the ER diagram and foreign keys."""
     items: Property | None = None
+    unique_items: bool = False
+    """The items of an array differ."""
+    members: tuple[str, ...] = ()
+    """What an object of any shape must have."""
     properties: tuple[Property, ...] = ()
     flatten: bool = False
     """An object whose properties are columns of the table themselves."""
@@ -76,7 +87,18 @@ class Property:
     def unlimited(self) -> Property:
         """Return the property without its limits, for a value that is masked: any value of its type is valid."""
         return replace(
-            self, enum=(), pattern=None, min_length=None, max_length=None, minimum=None, maximum=None
+            self,
+            enum=(),
+            pattern=None,
+            min_length=None,
+            max_length=None,
+            minimum=None,
+            maximum=None,
+            earliest=None,
+            latest=None,
+            multiple_of=None,
+            unique_items=False,
+            members=(),
         )
 
 

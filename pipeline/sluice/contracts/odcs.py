@@ -28,6 +28,14 @@ _NOT_CHECKED = {
 """Keys of ODCS that Sluice does nothing with, and of which somebody could believe that it does. The others, such as
 `tags`, `team` and `price`, only describe the data."""
 
+_DESCRIBING = frozenset(
+    {
+        "authoritativeDefinitions", "context", "price", "quality", "roles", "servers", "slaProperties", "support",
+        "synonyms", "team",
+    }
+)  # fmt: skip
+"""Keys whose members only describe the data, in ODCS and in the words of other tools: they are not searched."""
+
 EARLIER_NAMES: Mapping[str, str] = {
     "folder": "logPartition",
     "protect": "mask",
@@ -83,7 +91,7 @@ def parse_odcs(root: KeyPath) -> OpenDataContractStandard:
         root.key("apiVersion").fail(f"expected v3.0, v3.1 or v3.2, as in {API_VERSION}, got {show(version)}")
     _check_keys(root, OpenDataContractStandard, raw)
     try:
-        document = OpenDataContractStandard.model_validate(raw)
+        document = OpenDataContractStandard.model_validate(_used(raw))
     except ValidationError as error:
         # Where a value may be of several kinds, the one that fits best fails furthest inside.
         first = max(error.errors(), key=lambda problem: len(problem["loc"]))
@@ -98,8 +106,6 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "dict_type": "keys and values",
-    "float_parsing": "a number",
-    "float_type": "a number",
     "int_from_float": "an integer",
     "int_parsing": "an integer",
     "int_type": "an integer",
@@ -156,6 +162,8 @@ def _check_keys(place: KeyPath, model: type[BaseModel], raw: Mapping[Any, Any]) 
         here = place.key(key)
         if key not in fields:
             here.fail(f"unknown key; {alternatives(key, sorted(fields))}")
+        if key in _DESCRIBING:
+            continue
         inner = list(_models(fields[key].annotation))
         if isinstance(value, dict) and inner:
             _check_keys(here, inner[0], value)
@@ -163,6 +171,13 @@ def _check_keys(place: KeyPath, model: type[BaseModel], raw: Mapping[Any, Any]) 
             for index, item in enumerate(value):
                 if isinstance(item, dict):
                     _check_keys(here.item(index), inner[-1], item)
+
+
+def _used(value: Any) -> Any:
+    """Return a document without what only describes the data."""
+    if isinstance(value, dict):
+        return {key: _used(member) for key, member in value.items() if key not in _DESCRIBING}
+    return list(map(_used, value)) if isinstance(value, list) else value
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

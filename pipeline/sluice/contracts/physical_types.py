@@ -1,12 +1,13 @@
-"""The `physicalType` of numbers, as contracts of many databases write it, and the type that Sluice stores them as.
+"""The `physicalType`, as contracts of many databases write it, and the type that Sluice stores its values as.
 
-It decides for numbers alone, of which the logical type does not tell whether they are exact. Any other value is stored
-as its logical type says.
+It decides for numbers, of which the logical type does not tell whether they are exact, and where there is no logical
+type. Any other value is stored as its logical type says.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from sluice.contracts.odcs import KeyPath
 from sluice.contracts.value_types import DECIMAL_PRECISION, DECIMAL_SCALE, DECIMAL_WHOLE_DIGITS, ValueType
@@ -26,6 +27,37 @@ _INTEGERS = frozenset(
 )  # fmt: skip
 
 
+_LOGICAL: Mapping[str, frozenset[str]] = {
+    "integer": _INTEGERS,
+    "number": _EXACT | _FLOATS,
+    "boolean": frozenset({"bit", "bool", "boolean"}),
+    "date": frozenset({"date"}),
+    "timestamp": frozenset(
+        {
+            "datetime", "datetime2", "timestamp", "timestamp with time zone", "timestamp without time zone",
+            "timestamp_ltz", "timestamp_ntz", "timestamp_tz", "timestamptz",
+        }
+    ),
+    "time": frozenset({"time"}),
+    "string": frozenset(
+        {
+            "bpchar", "char", "character", "character varying", "clob", "nchar", "nvarchar", "nvarchar2", "string",
+            "text", "varchar", "varchar2",
+        }
+    ),
+}  # fmt: skip
+
+
+def logical_type(physical: str | None) -> str | None:
+    """Return the logical type of a physical one; None if it may be of several."""
+    name = _name(_SIZED.fullmatch((physical or "").strip().lower()))
+    return next((logical for logical, types in _LOGICAL.items() if name in types), None)
+
+
+def _name(sized: re.Match[str] | None) -> str:
+    return re.sub(r"\s+", " ", sized["name"]) if sized is not None else ""
+
+
 def number_type(place: KeyPath, physical: str | None) -> ValueType:
     """Return how the numbers of a property with this physical type are stored; with none, as floats.
 
@@ -36,7 +68,7 @@ def number_type(place: KeyPath, physical: str | None) -> ValueType:
     if physical is None:
         return "float"
     sized = _SIZED.fullmatch(physical.strip().lower())
-    name = re.sub(r"\s+", " ", sized["name"]) if sized is not None else ""
+    name = _name(sized)
     if sized is None or name not in _EXACT | _FLOATS | _INTEGERS:
         place.note(f"{physical} is not known: the numbers are stored as DOUBLE")
         return "float"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from typing import Any, get_args
 
 from open_data_contract_standard.model import SchemaProperty
@@ -12,9 +14,9 @@ from sluice.contracts.model import FromSource, Mask, Property, Scalar
 from sluice.contracts.names import check_property_name, fold_name
 from sluice.contracts.odcs import KeyPath, choice, custom_properties, names, show
 from sluice.contracts.patterns import check_pattern, compile_repair_pattern
-from sluice.contracts.physical_types import number_type
+from sluice.contracts.physical_types import logical_type, number_type
 from sluice.contracts.reserved import SOURCE_PROPERTY
-from sluice.contracts.type_options import TIME_PATTERN, supported_options
+from sluice.contracts.type_options import TIME_PATTERN, has_time, supported_options
 from sluice.contracts.value_types import (
     INT64_MAX,
     INT64_MIN,
@@ -23,13 +25,27 @@ from sluice.contracts.value_types import (
 )
 from sluice.errors import alternatives
 
-_LOGICAL_TYPES = ("string", "integer", "number", "boolean", "timestamp", "date", "time", "object", "array")
+_LOGICAL_TYPES = (
+    "string",
+    "integer",
+    "number",
+    "boolean",
+    "timestamp",
+    "date",
+    "time",
+    "object",
+    "array",
+    "map",
+)
 _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "string": {"format": "", "minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"},
-    "integer": {"minimum": "minimum", "maximum": "maximum"},
-    "number": {"minimum": "minimum", "maximum": "maximum"},
-    "array": {"minItems": "min_length", "maxItems": "max_length"},
+    "integer": {"minimum": "minimum", "maximum": "maximum", "multipleOf": "multiple_of"},
+    "number": {"minimum": "minimum", "maximum": "maximum", "multipleOf": "multiple_of"},
+    "array": {"minItems": "min_length", "maxItems": "max_length", "uniqueItems": "unique_items"},
+    "date": {"minimum": "earliest", "maximum": "latest"},
+    "timestamp": {"minimum": "earliest", "maximum": "latest"},
 }
+_JSON_OPTIONS = {"minProperties": "min_length", "maxProperties": "max_length", "required": "members"}
 """logicalType -> its logicalTypeOptions -> the field of Property that each fills."""
 _CUSTOM = ("aliases", "flatten", "mask", "fromSource", "nullable")
 _REFERENCE = re.compile(r"\w+\.\w+")
@@ -51,6 +67,11 @@ def read_properties(
     properties = []
     for index, prop in enumerate(schema_properties):
         here = place.item(index)
+        if prop.semanticType not in (None, "column"):
+            here.key("semanticType").note(
+                f"{prop.semanticType} is computed from columns: it is none of the table"
+            )
+            continue
         check_property_name(here.key("name"), prop.name)
         first = first_index.setdefault(fold_name(str(prop.name)), index)
         if first != index:
@@ -63,9 +84,7 @@ def _property(place: KeyPath, prop: SchemaProperty, *, nested: bool, item: bool 
     """Return one property; an `item` is what an array contains, which needs no name."""
     if item and prop.name is not None:
         check_property_name(place.key("name"), prop.name)
-    if prop.logicalType not in _LOGICAL_TYPES:
-        expected = f"expected one of {', '.join(_LOGICAL_TYPES)}"
-        place.key("logicalType").fail(f"{expected}, got {show(prop.logicalType)}")
+    prop = _with_type(place, prop)
     custom = custom_properties(place, prop.customProperties, _CUSTOM)
     custom_place = place.key("customProperties")
     flatten, nullable = custom.get("flatten", False), custom.get("nullable", True)
@@ -100,6 +119,20 @@ def _property(place: KeyPath, prop: SchemaProperty, *, nested: bool, item: bool 
     )
 
 
+def _with_type(place: KeyPath, prop: SchemaProperty) -> SchemaProperty:
+    """Return a property with what other tools leave out: the logical type, and the items of an array."""
+    if prop.logicalType is None and (derived := logical_type(prop.physicalType)) is not None:
+        place.note(f"has no logicalType: it is read as {derived}, as its physicalType says")
+        prop = prop.model_copy(update={"logicalType": derived})
+    if prop.logicalType not in _LOGICAL_TYPES:
+        expected = f"expected one of {', '.join(_LOGICAL_TYPES)}"
+        place.key("logicalType").fail(f"{expected}, got {show(prop.logicalType)}")
+    if prop.logicalType == "array" and prop.items is None:
+        place.key("items").note("is missing: the items are read as strings")
+        prop = prop.model_copy(update={"items": SchemaProperty(logicalType="string")})
+    return prop
+
+
 def _check_structure(
     place: KeyPath, prop: SchemaProperty, value_type: ValueType, *, nested: bool, item: bool
 ) -> None:
@@ -118,16 +151,24 @@ def _check_structure(
 
 
 def _value_type(place: KeyPath, prop: SchemaProperty) -> ValueType:
-    if prop.logicalType == "string" and (prop.logicalTypeOptions or {}).get("format") == "uuid":
-        return "uuid"
-    if prop.logicalType == "number":
+    logical, date_format = prop.logicalType, (prop.logicalTypeOptions or {}).get("format")
+    if logical == "number":
         return number_type(place.key("physicalType"), prop.physicalType)
-    if prop.logicalType == "time":
+    value_type: ValueType = logical  # type: ignore[assignment]  # what has no entry below has its name
+    if logical == "string" and date_format == "uuid":
+        value_type = "uuid"
+    elif logical == "time":
         place.key("logicalType").note("time is stored as text")
-        return "string"
-    if prop.logicalType == "object" and prop.properties is None:
-        return "json"
-    return prop.logicalType  # type: ignore[return-value]
+        value_type = "string"
+    elif logical == "map":
+        place.key("map").note("is not checked by Sluice: any object is a map, and is stored as JSON")
+        value_type = "json"
+    elif logical == "object" and prop.properties is None:
+        value_type = "json"
+    elif logical == "date" and has_time(date_format):
+        place.key("logicalType").note("date with a format that has a time is read as timestamp")
+        value_type = "timestamp"
+    return value_type
 
 
 def _mask(
@@ -184,6 +225,7 @@ def _limits(
 ) -> dict[str, Any]:
     """Return the fields of Property that logicalTypeOptions set."""
     known = _OPTIONS.get(str(prop.logicalType), {}) if value_type != "uuid" else {"format": ""}
+    known = _JSON_OPTIONS if value_type == "json" else known
     limits: dict[str, Any] = {"pattern": TIME_PATTERN} if prop.logicalType == "time" else {}
     for key, value in options.items():
         if key not in known:
@@ -194,7 +236,7 @@ def _limits(
             limits[known[key]] = (
                 _pattern(here, value, prop.name) if key == "pattern" else _limit(here, key, value, value_type)
             )
-    for low, high in (("minimum", "maximum"), ("min_length", "max_length")):
+    for low, high in (("minimum", "maximum"), ("earliest", "latest"), ("min_length", "max_length")):
         if limits.get(low) is not None and limits.get(high) is not None and limits[low] > limits[high]:
             place.fail(f"expected the minimum at most the maximum, got {limits[low]} and {limits[high]}")
     return limits
@@ -202,7 +244,16 @@ def _limits(
 
 def _limit(place: KeyPath, key: str, value: Any, value_type: ValueType) -> Any:
     integral = isinstance(value, int) and not isinstance(value, bool)
-    if key in ("minimum", "maximum"):
+    if isinstance(value, date | Decimal):  # `supported_options` has read it
+        return value
+    if key == "required":
+        return names(place, value)
+    if key == "uniqueItems":
+        if not isinstance(value, bool):
+            place.fail(f"expected true or false, got {show(value)}")
+    elif key in ("minimum", "maximum"):
+        if value_type == "integer" and isinstance(value, float) and value.is_integer():
+            integral, value = True, int(value)
         if value_type == "integer" and not (integral and INT64_MIN <= value <= INT64_MAX):
             place.fail(f"expected an integer of 64 bits, got {show(value)}")
         if not integral and not (isinstance(value, float) and abs(value) < float("inf")):

@@ -19,6 +19,7 @@ from sluice.addresses import mask_text
 from sluice.codegen.generate import domains
 from sluice.contracts import Contract, Property, load_contracts
 from sluice.errors import ConfigError, ContractError, quote
+from sluice.validation.exact_values import is_multiple
 
 Contracts = Mapping[str, Contract]
 
@@ -213,6 +214,7 @@ def _enum_changes(old: Property, new: Property, path: str) -> PathChanges:
 
 
 def _limit_changes(old: Property, new: Property, path: str) -> PathChanges:
+    yield from _set_changes(old, new, path)
     for name, before, after in (
         ("minimum", old.minimum, new.minimum),
         ("minimum length", old.min_length, new.min_length or None),
@@ -230,6 +232,21 @@ def _limit_changes(old: Property, new: Property, path: str) -> PathChanges:
             yield path, f"pattern added: {new.pattern}"
         else:
             yield path, f"pattern changed: {old.pattern} -> {new.pattern}"
+
+
+def _set_changes(old: Property, new: Property, path: str) -> PathChanges:
+    if new.earliest is not None and (old.earliest is None or new.earliest > old.earliest):
+        yield path, f"minimum raised to {new.earliest.isoformat()}"
+    if new.latest is not None and (old.latest is None or new.latest < old.latest):
+        yield path, f"maximum lowered to {new.latest.isoformat()}"
+    if new.multiple_of is not None and not (
+        old.multiple_of is not None and is_multiple(old.multiple_of, new.multiple_of)
+    ):
+        yield path, f"multipleOf changed to {new.multiple_of:f}"
+    if new.unique_items and not old.unique_items:
+        yield path, "uniqueItems added"
+    if added := [name for name in new.members if name not in old.members]:
+        yield path, f"required members added: {', '.join(added)}"
 
 
 def _is_looser(old: str | None, new: str | None) -> bool:

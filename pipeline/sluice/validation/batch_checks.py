@@ -15,7 +15,7 @@ import string
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import MAXYEAR, MINYEAR, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from decimal import Decimal
 from functools import partial
 from itertools import chain
@@ -25,6 +25,7 @@ import msgspec
 
 from sluice.contracts import Property
 from sluice.contracts.patterns import DECIMAL_PATTERN, UNSIGNED_DECIMAL_PATTERN, compile_pattern_of_all
+from sluice.validation.exact_values import is_multiple
 
 FindSuspects = Callable[[Sequence[Any]], list[int]]
 """Structs of one contract -> the indexes of the suspects, in order."""
@@ -84,13 +85,15 @@ def _pass(tests: _Tests, events: Sequence[Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """What values are tested for; bounds and `null` apply to decimals, `pattern` to strings."""
+    """What values are tested for; bounds apply to decimals and times, `null` to decimals, `pattern` to strings."""
 
     name: str
     minimum: Any = None
     maximum: Any = None
     null: bool = False
     pattern: str = ""
+    members: tuple[str, ...] = ()
+    multiple_of: Decimal | None = None
 
 
 def _columns(
@@ -103,15 +106,30 @@ def _columns(
 
 def _column(prop: Property, reach: _Reach) -> Iterator[tuple[_Rule, _Reach]]:
     if prop.type == "decimal":
-        yield _Rule("decimal", prop.minimum, prop.maximum, prop.nullable and not prop.required), reach
-    elif prop.type in ("uuid", "timestamp"):
-        yield _Rule(prop.type), reach
+        null = prop.nullable and not prop.required
+        yield _Rule("decimal", prop.minimum, prop.maximum, null, multiple_of=prop.multiple_of), reach
+    elif prop.type in ("uuid", "timestamp") or (prop.type == "date" and _is_bounded(prop)):
+        yield _Rule(prop.type, prop.earliest, prop.latest), reach
+    elif prop.type == "integer" and prop.multiple_of is not None:
+        yield _Rule("integer", multiple_of=prop.multiple_of), reach
+    elif prop.members:
+        yield _Rule("members", members=prop.members), reach
     elif prop.pattern is not None:
         yield _Rule("pattern", pattern=prop.pattern), reach
     elif prop.type == "object":
         yield from _columns(prop.properties, attribute_names(prop.properties), reach)
     elif prop.items is not None:
+        if prop.unique_items:
+            yield _Rule("unique" if prop.items.type in _HASHABLE else "single"), reach
         yield from _column(prop.items, _present(prop.items, _items(reach)))
+
+
+def _is_bounded(prop: Property) -> bool:
+    return (prop.earliest, prop.latest) != (None, None)
+
+
+_HASHABLE = ("string", "integer", "boolean")
+"""Types whose equal values are equal when they are decoded; of other items the explainer tells."""
 
 
 def _values(reach: _Reach, name: str) -> _Reach:
@@ -130,32 +148,30 @@ def _present(prop: Property, reach: _Reach) -> _Reach:
 
 
 def _test(rule: _Rule) -> _Test:
-    if rule.name == "uuid":
-        return _are_uuids
-    if rule.name == "timestamp":
-        return _are_instants
-    if rule.name == "pattern":
-        return compile_pattern_of_all(rule.pattern)
+    if rule.name != "decimal":
+        return _TESTS[rule.name](rule)
     # The usual bounds of a price need no arithmetic.
     unsigned = rule.minimum == 0 and rule.maximum is None
     number = UNSIGNED_DECIMAL_PATTERN if unsigned else DECIMAL_PATTERN
     value = f"(?:null|{number})" if rule.null else number
     match = re.compile(f"(?:{value}\n)*+{value}".encode()).fullmatch
-    if unsigned or (rule.minimum is None and rule.maximum is None):
+    if rule.multiple_of is None and (unsigned or (rule.minimum is None and rule.maximum is None)):
         return lambda values: match(b"\n".join(values)) is not None
     low, high = (None if bound is None else Decimal(str(bound)) for bound in (rule.minimum, rule.maximum))
     return lambda values: (
-        match(b"\n".join(values)) is not None and all(_within(value, low, high) for value in values)
+        match(b"\n".join(values)) is not None
+        and all(_within(value, low, high, rule.multiple_of) for value in values)
     )
 
 
-def _within(value: msgspec.Raw, low: Decimal | None, high: Decimal | None) -> bool:
-    """Tell whether a decimal in its usual spelling, or null, is within bounds."""
+def _within(value: msgspec.Raw, low: Decimal | None, high: Decimal | None, of: Decimal | None) -> bool:
+    """Tell whether a decimal in its usual spelling, or null, is within bounds, and a multiple."""
     text = bytes(value).decode()
     if text == "null":
         return True
     number = Decimal(text)
-    return (low is None or number >= low) and (high is None or number <= high)
+    is_within = (low is None or number >= low) and (high is None or number <= high)
+    return is_within and is_multiple(number, of)
 
 
 def _are_uuids(texts: Sequence[str]) -> bool:
@@ -173,3 +189,36 @@ _UUID_SHAPE = bytes(
 def _are_instants(times: Sequence[datetime]) -> bool:
     years = [time.year for time in times]
     return min(years) > MINYEAR and max(years) < MAXYEAR
+
+
+def _times(rule: _Rule) -> _Test:
+    low, high = rule.minimum, rule.maximum
+    if low is None and high is None:
+        return _are_instants
+    return lambda times: (
+        _are_instants(times)
+        and all(
+            (low is None or time >= low) and (high is None or time <= high)
+            for time in (time if time.tzinfo else time.replace(tzinfo=UTC) for time in times)
+        )
+    )
+
+
+def _dates(rule: _Rule) -> _Test:
+    low, high = rule.minimum, rule.maximum
+    return lambda days: (low is None or min(days) >= low) and (high is None or max(days) <= high)
+
+
+_TESTS: Mapping[str, Callable[[_Rule], _Test]] = {
+    "uuid": lambda _: _are_uuids,
+    "timestamp": _times,
+    "date": _dates,
+    "integer": lambda rule: (
+        lambda values: all(is_multiple(Decimal(value), rule.multiple_of) for value in values)
+    ),
+    "pattern": lambda rule: compile_pattern_of_all(rule.pattern),
+    "members": lambda rule: lambda objects: all(value.keys() >= set(rule.members) for value in objects),
+    "unique": lambda _: lambda arrays: all(len(items) == len(set(items)) for items in arrays),
+    "single": lambda _: lambda arrays: all(len(items) <= 1 for items in arrays),
+}
+"""Rule -> what tests its values; decimals are tested as texts."""

@@ -183,12 +183,13 @@ def _array(prop: Property) -> Any:
 
 
 def _limits(prop: Property) -> dict[str, Any]:
-    """Return what msgspec is to check beyond the type; `batch_checks` does UUIDs, patterns and bounds of decimals."""
+    """Return what msgspec is to check beyond the type; `batch_checks` does what msgspec has no words for."""
     limits: dict[str, Any] = {}
     if prop.type == "integer":
         limits = {"ge": INT64_MIN, "le": INT64_MAX}
     if prop.type != "decimal":
-        given = {"ge": prop.minimum, "le": prop.maximum}
-        given |= {"min_length": prop.min_length, "max_length": prop.max_length}
+        given: dict[str, Any] = {"min_length": prop.min_length, "max_length": prop.max_length}
+        if prop.type in ("integer", "float"):
+            given |= {"ge": prop.minimum, "le": prop.maximum}
         limits |= {name: value for name, value in given.items() if value is not None}
     return limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -25,6 +25,7 @@ from sluice.contracts import (
 from sluice.contracts.patterns import UUID_PATTERN, compile_pattern
 from sluice.elements import Violation
 from sluice.errors import ContractError
+from sluice.validation.exact_values import comparable, exact_decimal, is_multiple
 
 Check = Callable[[Any, ValuePath, list[Violation]], None]
 """Value, its path in the record, and the list to which violations are added. The value is never absent or null."""
@@ -205,8 +206,14 @@ def _integer(prop: Property) -> Check:
             violations.append(make_violation("type", path, "an integer", snippet(value)))
         elif not low <= value <= high:
             violations.append(make_violation("range", path, bounds, snippet(value)))
+        elif not is_multiple(Decimal(value), prop.multiple_of):
+            violations.append(make_violation("range", path, _multiple(prop), snippet(value)))
 
     return check
+
+
+def _multiple(prop: Property) -> str:
+    return f"a multiple of {prop.multiple_of:f}"
 
 
 def _float(prop: Property) -> Check:
@@ -236,7 +243,6 @@ def _is_double(value: int | Number) -> bool:
         return False
 
 
-_EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
 _DECIMAL = f"a number with at most {DECIMAL_WHOLE_DIGITS} digits before the point and {DECIMAL_SCALE} after"
 
 
@@ -248,32 +254,17 @@ def _decimal(prop: Property) -> Check:
         if type(value) not in (int, Number):
             violations.append(make_violation("type", path, "a number", snippet(value)))
             return
-        number = _exact_decimal(value)
+        number = exact_decimal(value if isinstance(value, int) else value.text)
         if number is None:
             violations.append(make_violation("range", path, _DECIMAL, snippet(value)))
         elif (low is not None and number < low) or (high is not None and number > high):
             violations.append(
                 make_violation("range", path, _bounds(prop.minimum, prop.maximum), snippet(value))
             )
+        elif not is_multiple(number, prop.multiple_of):
+            violations.append(make_violation("range", path, _multiple(prop), snippet(value)))
 
     return check
-
-
-def _exact_decimal(value: int | Number) -> Decimal | None:
-    """Return the number if a decimal column holds it exactly, else None."""
-    try:
-        number = _EXACT.normalize(Decimal(value if isinstance(value, int) else value.text))
-    except (
-        InvalidOperation
-    ):  # an exponent of 19 digits, which no step behind this one can read, not even of zero
-        return None
-    exponent = number.as_tuple().exponent
-    is_exact = (
-        isinstance(exponent, int)
-        and exponent >= -DECIMAL_SCALE
-        and (not number or number.adjusted() < DECIMAL_WHOLE_DIGITS)
-    )
-    return number if is_exact else None
 
 
 def _boolean(prop: Property) -> Check:
@@ -284,13 +275,23 @@ def _boolean(prop: Property) -> Check:
     return check
 
 
+def _limit_time(prop: Property, time: date, value: str, path: ValuePath, violations: list[Violation]) -> None:
+    """Add a violation if a date or timestamp is outside the bounds of `prop`."""
+    low, high = prop.earliest, prop.latest
+    if (low is not None and time < low) or (high is not None and time > high):
+        bounds = _bounds(low and low.isoformat(), high and high.isoformat())
+        violations.append(make_violation("range", path, bounds, snippet(value)))
+
+
 def _timestamp(prop: Property) -> Check:
     expected = expectation(prop)
 
     def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if type(value) is not str:
             violations.append(make_violation("type", path, expected, snippet(value)))
-        elif instant(value) is None:
+        elif (time := instant(value)) is not None:
+            _limit_time(prop, time, value, path, violations)
+        else:
             try:
                 msgspec.convert(value, datetime)
             except msgspec.ValidationError:
@@ -313,7 +314,7 @@ def _date(prop: Property) -> Check:
             violations.append(make_violation("type", path, expected, snippet(value)))
             return
         try:
-            msgspec.convert(value, date)
+            _limit_time(prop, msgspec.convert(value, date), value, path, violations)
         except msgspec.ValidationError:
             violations.append(make_violation("format", path, expected, snippet(value)))
 
@@ -335,6 +336,8 @@ def _array(prop: Property) -> Check:
             return
         if not low <= len(value) <= high:
             violations.append(make_violation("length", path, length, f"{len(value)} items"))
+        if prop.unique_items and len(value) != len(set(map(comparable, value))):
+            violations.append(make_violation("range", path, "items that differ", snippet(value)))
         for index, item in enumerate(value):
             if item is not None:
                 check_item(item, (*path, index), violations)
@@ -346,11 +349,18 @@ def _array(prop: Property) -> Check:
 
 def _json(prop: Property) -> Check:
     """Compile the check of an object of any shape, whose numbers must be in the range that warehouses have."""
+    low, high = prop.min_length or 0, float("inf") if prop.max_length is None else prop.max_length
+    length = _bounds(prop.min_length, prop.max_length, " members")
 
     def check(value: Any, path: ValuePath, violations: list[Violation]) -> None:
         if not isinstance(value, dict):
             violations.append(make_violation("type", path, expectation(prop), snippet(value)))
             return
+        if not low <= len(value) <= high:
+            violations.append(make_violation("length", path, length, f"{len(value)} members"))
+        for name in prop.members:
+            if name not in value:
+                violations.append(make_violation("missing", (*path, name), "a value", "nothing"))
         todo: list[tuple[ValuePath, Any]] = [(path, value)]
         while todo:
             where, node = todo.pop()
