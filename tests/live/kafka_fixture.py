@@ -201,5 +201,12 @@ def delete_below(topic: OwnTopic, offset: int) -> None:
 def commit(topic: OwnTopic, offset: int, metadata: str = "") -> None:
     from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
-    request = [ConsumerGroupTopicPartitions("g", [TopicPartition(topic.name, 0, offset, metadata=metadata)])]
-    topic.admin.alter_consumer_group_offsets(request)["g"].result()
+    def is_committed() -> bool:
+        # A coordinator that is not ready answers with an error of the partition, and the request looks done.
+        request = [
+            ConsumerGroupTopicPartitions("g", [TopicPartition(topic.name, 0, offset, metadata=metadata)])
+        ]
+        answer = topic.admin.alter_consumer_group_offsets(request)["g"].result()
+        return all(part.error is None for part in answer.topic_partitions)
+
+    wait_until(is_committed, "the broker takes the offset")
