@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from sluice.config.job import Job
 from sluice.elements import Segment, StoredSegment
-from sluice.errors import StorageError
+from sluice.errors import StorageError, WarehouseError
 from sluice.graph.segment_loader import SegmentConverter, SegmentLoader
 from sluice.retry import RetryPolicy
+from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 from sluice.warehouses.segment_records import LoadedSegmentGuard
 
 from tests.graph.graph_fixture import CONTRACTS, MINUTE, GraphRun, event
@@ -32,9 +33,15 @@ def graph_run(tmp_path: Path) -> GraphRun:
     return made
 
 
-def make_loader(graph_run: GraphRun) -> SegmentLoader:
+def make_loader(graph_run: GraphRun, *, retries_rejected: bool = False) -> SegmentLoader:
     loader = SegmentLoader(
-        graph_run.warehouse, CONTRACTS, graph_run.log, graph_run.job, NOW.timestamp, RetryPolicy(0)
+        graph_run.warehouse,
+        CONTRACTS,
+        graph_run.log,
+        graph_run.job,
+        NOW.timestamp,
+        RetryPolicy(0),
+        retries_rejected=retries_rejected,
     )
     loader.compile()
     return loader
@@ -103,6 +110,38 @@ def test_segment_of_an_earlier_run_is_backfilled_once(graph_run: GraphRun) -> No
     assert backfilled is not None
     assert backfilled.counts.counts == {("backfilled", "click"): 3, ("backfill_rejected", "click"): 0}
     assert loader.backfill(stored) is None
+
+
+class AppendingWarehouse(DuckDBWarehouse):
+    """A warehouse that cannot tell two loads of a segment apart while both last."""
+
+    appends = True
+
+
+@pytest.mark.parametrize(("retry_for", "limit"), [(None, 900), (1200.0, 1800)])
+def test_segment_that_a_run_may_be_appending_is_left_to_it(
+    graph_run: GraphRun, retry_for: float | None, limit: int
+) -> None:
+    graph_run.log.open()
+    segment = graph_run.log.append("click", MINUTE, 0, SEGMENT.lines).segment
+    assert segment is not None
+    graph_run.job = replace(graph_run.job, retry_for=retry_for)
+    graph_run.warehouse = AppendingWarehouse(str(graph_run.folder / "w.duckdb"))
+    loader = make_loader(graph_run, retries_rejected=True)
+    os.utime(segment.path, (0, NOW.timestamp() - limit + 12))
+    with pytest.raises(WarehouseError) as caught:
+        loader.backfill(segment)
+    assert str(caught.value) == (
+        f"{segment.path}: expected a segment that no run may be loading now, got one that was appended {limit - 12} s "
+        "ago and is not loaded; a second load at the same time would append its rows twice: run the job itself, or "
+        "wait for 12 s"
+    )
+    assert graph_run.sql("select count(*) from click_events") == [(0,)]
+    os.utime(segment.path, (0, NOW.timestamp() - limit))
+    assert loader.backfill(segment) is not None
+    os.utime(segment.path, (0, NOW.timestamp()))
+    assert loader.backfill(segment) is None  # it is loaded, so no run is at it
+    assert graph_run.sql("select count(*) from click_events") == [(3,)]
 
 
 def stored_segment(graph_run: GraphRun) -> StoredSegment:

@@ -25,13 +25,14 @@ from sluice.elements import (
     StoredSegment,
     Violation,
 )
+from sluice.errors import WarehouseError
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.placement import compile_placement_check
 from sluice.provenance import Origin
 from sluice.retry import RetryPolicy
 from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.validation.explainer import read_event_time
-from sluice.warehouses import Coalescing, RowError, RowLimited, SegmentLoad, Warehouse
+from sluice.warehouses import Appending, Coalescing, RowError, RowLimited, SegmentLoad, Warehouse
 from sluice.warehouses.segment_records import LoadedSegmentGuard
 
 
@@ -128,6 +129,9 @@ DAY_LOAD_BYTES = 128 << 20
 
 _IDS_A_QUERY = 5_000
 
+IN_WORK_SECONDS = 900.0
+"""For how long a segment that is not loaded may be in the work of a run: streaming jobs retry for 600 s by default."""
+
 
 class SegmentLoader:
     """Loads segments of one event log into a warehouse, each at most once.
@@ -190,6 +194,7 @@ class SegmentLoader:
 
         Raises:
             StorageError: the file was changed since it was loaded, or its events belong into another folder.
+            WarehouseError: with `retries_rejected`, a run may be appending the segment now.
 
         """
         row_errors, converted = self._row_errors(stored), None
@@ -197,6 +202,7 @@ class SegmentLoader:
             return None
         if row_errors is None:
             self._retry(lambda: self._guard(stored))
+            self._check_in_work(stored)
         elif self._retries(stored.event_type):
             return self._load_rejected(self._retry(lambda: self._read(stored)), row_errors)
         segment = self._retry(lambda: self._read(stored))
@@ -255,6 +261,26 @@ class SegmentLoader:
         rejected = self._retry(partial(self._warehouse.load_day, [made.load for made in converted]))
         for (is_new, segment), made, row_errors in zip(loads, converted, rejected, strict=True):
             yield self._result(segment, row_errors, made, is_new=is_new)
+
+    def _check_in_work(self, segment: Segment | StoredSegment) -> None:
+        """Check that no run may be loading a segment now, if two loads at the same time would double its rows.
+
+        Raises:
+            WarehouseError: one may.
+
+        """
+        warehouse = self._warehouse
+        if not (self._retries_rejected and isinstance(warehouse, Appending) and warehouse.appends):
+            return
+        age = self._clock() - self._log.appended_at(segment.path).timestamp()
+        limit = max(IN_WORK_SECONDS, 1.5 * (self._job.retry_for or 0.0))
+        if age < limit:
+            message = (
+                f"{segment.path}: expected a segment that no run may be loading now, got one that was appended "
+                f"{age:.0f} s ago and is not loaded; a second load at the same time would append its rows twice: run "
+                f"the job itself, or wait for {limit - age:.0f} s"
+            )
+            raise WarehouseError(message)
 
     def _retries(self, event_type: str) -> bool:
         """Tell whether rows of this type that were rejected are loaded again: a job may load none."""

@@ -22,6 +22,7 @@ from sluice.warehouses.sqlite import SQLiteConnector
 
 __all__ = [
     "WAREHOUSES",
+    "Appending",
     "Coalescing",
     "LimitedInTime",
     "QueryResult",
@@ -177,6 +178,16 @@ class Coalescing(Protocol):
 
     def load_day(self, loads: Sequence[SegmentLoad]) -> list[list[RowError]]:
         """Load segments of one contract and UTC day, as `Warehouse.load` does; return the rejected lines of each."""
+        ...
+
+
+@runtime_checkable
+class Appending(Protocol):
+    """A warehouse that may append rows at least once: two loads of a segment at the same time could double them."""
+
+    @property
+    def appends(self) -> bool:
+        """Whether it does, with the options that it has."""
         ...
 
 

@@ -194,6 +194,11 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         return load.without_rows([(missing[index], reason) for index, reason in rejected])
 
     @property
+    def appends(self) -> bool:
+        """Whether rows are appended, at least once."""
+        return self.method == "storage_write"
+
+    @property
     def load_cost(self) -> LoadCost:
         """A day takes 100,000 load jobs of a project, and 30,000 changes of partitions of a table."""
         return LoadCost(
