@@ -10,6 +10,7 @@ from sluice.addresses import mask_flags
 from sluice.cli.check import CHECK
 from sluice.cli.command import DEBUG_HELP, ArgumentParser, Command, HelpFormatter
 from sluice.cli.connectors import SOURCES, WAREHOUSES
+from sluice.cli.dead_letters import DEAD_LETTERS
 from sluice.cli.generate import GENERATE
 from sluice.cli.monitor import MONITOR
 from sluice.cli.publish import PUBLISH
@@ -24,6 +25,7 @@ COMMANDS: Sequence[Command] = (
     VERIFY,
     TABLES,
     PUBLISH,
+    DEAD_LETTERS,
     REDELIVER,
     CHECK,
     GENERATE,

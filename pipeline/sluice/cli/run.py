@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.cli.command import Command, Options
+from sluice.cli.dead_letters import add_selection_options
 from sluice.cli.job_options import add_job_options, read_job
 from sluice.cli.output import print_json, print_line
 from sluice.cli.report_file import (
@@ -151,19 +152,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_redeliver_options(parser: argparse.ArgumentParser) -> None:
     _add_options(parser)
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE,…",
-        help="only dead letters whose code, event_type, job, step or contract is this; values of one name are "
-        "alternatives",
-    )
-    parser.add_argument(
-        "--since",
-        metavar="TIME",
-        help="only dead letters rejected since then: a time with its offset, or how long ago, such as 24h",
-    )
+    add_selection_options(parser)
     parser.add_argument(
         "--set",
         action="append",

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,10 @@ BATCH_BYTES = 512 << 10
 
 _decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
 _decode_entry = msgspec.json.Decoder(RedeliveryEntry).decode
+
+
+Status = Literal["open", "redelivered", "resolved"]
+"""Never redelivered; redelivered, and rejected again; redelivered, and accepted."""
 
 
 class MinuteSegments(NamedTuple):
@@ -88,7 +92,7 @@ def read_minute(segments: MinuteSegments, log: DeadLetterLog, selection: Selecti
     """
     attempts: dict[str, int] = {}
     accepted = set()
-    for entry in _decoded(_decode_entry, log, _entry_segments(log, segments.minute)):
+    for entry in _entries(segments, log):
         attempts[entry.letter_id] = max(attempts.get(entry.letter_id, 1), entry.attempt)
         if entry.outcome == "accepted":
             accepted.add(entry.letter_id)
@@ -108,6 +112,47 @@ def read_minute(segments: MinuteSegments, log: DeadLetterLog, selection: Selecti
             opened = OpenDeadLetter(dead_letter, attempt, quarantined)
             (selected.rows if of_row else selected.open).append(opened)
     return selected
+
+
+class DeadLetterState(NamedTuple):
+    """A dead letter, and the redelivery entries of it, the last attempt last."""
+
+    dead_letter: DeadLetter
+    entries: tuple[RedeliveryEntry, ...]
+
+    @property
+    def status(self) -> Status:
+        """Whether its record was accepted since, was rejected again, or was never redelivered."""
+        if any(entry.outcome == "accepted" for entry in self.entries):
+            return "resolved"
+        return "redelivered" if self.entries else "open"
+
+    @property
+    def attempts(self) -> int:
+        """How often its record was delivered, the first time included."""
+        return max((self.dead_letter.attempts, *(entry.attempt for entry in self.entries)))
+
+
+def read_states(
+    segments: MinuteSegments, log: DeadLetterLog, selection: Selection
+) -> Iterator[DeadLetterState]:
+    """Yield the dead letters of `selection` in one minute, with what became of them.
+
+    Raises:
+        StorageError: as `read_minute`.
+
+    """
+    entries: dict[str, list[RedeliveryEntry]] = defaultdict(list)
+    for entry in _entries(segments, log):
+        entries[entry.letter_id].append(entry)
+    for dead_letter, _ in _dead_letters(segments, log):
+        if dead_letter in selection:
+            own = sorted(entries[dead_letter.letter_id], key=lambda entry: entry.attempt)
+            yield DeadLetterState(dead_letter, tuple(own))
+
+
+def _entries(segments: MinuteSegments, log: DeadLetterLog) -> Iterator[RedeliveryEntry]:
+    return _decoded(_decode_entry, log, _entry_segments(log, segments.minute))
 
 
 def _dead_letters(segments: MinuteSegments, log: DeadLetterLog) -> Iterator[tuple[DeadLetter, bool]]:
