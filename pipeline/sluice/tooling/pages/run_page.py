@@ -130,7 +130,8 @@ def _earlier(report: Mapping[str, Any]) -> tuple[list[RunFigures], str]:
 
 
 def _this_run(report: Mapping[str, Any]) -> RunFigures:
-    return RunFigures(report["started"], None, *(report[figure] for figure in _RUN_FIGURES))
+    started = f"{report['started'][:19]}Z"  # to the second, as those of earlier runs
+    return RunFigures(started, None, *(report[figure] for figure in _RUN_FIGURES))
 
 
 def _shares(this: RunFigures, earlier: Sequence[RunFigures]) -> list[tuple[str, str, str]]:
