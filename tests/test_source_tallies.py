@@ -13,6 +13,8 @@ from sluice.source_tallies import (
     SourceTally,
     add_tallies,
     add_up,
+    settled_tally,
+    subtract_tally,
     tally_read,
     tally_stored,
 )
@@ -22,6 +24,7 @@ TALLIES = st.builds(
     *[st.integers(0, 9)] * 4,
     *[st.none() | st.floats(-5, 5)] * 2,
     *[st.none() | st.integers(0, 9)] * 4,
+    st.none() | st.sampled_from("ab"),
 )
 
 
@@ -34,6 +37,23 @@ def test_sum_of_tallies_is_associative_and_commutative(
     assert add_tallies(a, SourceTally()) == a
 
 
+@given(TALLIES, TALLIES)
+def test_tally_is_the_sum_of_what_was_written_and_of_the_rest(
+    written: SourceTally, later: SourceTally
+) -> None:
+    total = add_tallies(written, later)
+    rest = subtract_tally(total, written)
+    assert (rest.start, rest.end, rest.first, rest.last) == (written.end, total.end, total.first, total.last)
+    both = add_tallies(written, rest)
+    assert (both.read, both.accepted, both.duplicates, both.rejected) == (
+        *(total.read, total.accepted, total.duplicates, total.rejected),
+    )
+
+
+def test_settled_tally_has_no_record_of_which_nothing_is_known() -> None:
+    assert settled_tally(SourceTally(9, 1, 2, 3, start=4, end=13)) == SourceTally(6, 1, 2, 3, start=4, end=13)
+
+
 def test_sum_has_the_first_and_the_last_of_times_and_offsets() -> None:
     some = SourceTally(3, 1, 1, 1, 5.0, 9.0, 100, 7.0, 10, 13)
     others = SourceTally(2, 0, 2, 0, 6.0, 10.0, 100, 7.0, 13, 15)
@@ -44,6 +64,10 @@ def test_sum_has_the_first_and_the_last_of_times_and_offsets() -> None:
     ("provenance", "records", "span", "tally"),
     [
         (FileProvenance("a", 5.0, [0, 9], size=20), 2, None, SourceTally(2, size=20, modified=5.0)),
+        (
+            FileProvenance("a", 5.0, [0], size=20, etag="x"),
+            *(1, None, SourceTally(1, size=20, modified=5.0, etag="x")),
+        ),
         (FileProvenance("a", 5.0, [], size=0), 0, None, SourceTally(0, size=0, modified=5.0)),
         (PartitionProvenance("k", 1.0, 3, [7, 9], [1.0, 1.0]), 2, None, SourceTally(2, start=7, end=10)),
         (PartitionProvenance("k", 1.0, 3, [7, 9], [1.0, 1.0]), 2, (5, 12), SourceTally(2, start=5, end=12)),

@@ -103,14 +103,15 @@ OPTIONS (
 );
 
 CREATE TABLE IF NOT EXISTS `collaboration.source_files` (
-  `entry_id` STRING NOT NULL OPTIONS (description = "Hash of the run and of the source."),
-  `read_at` TIMESTAMP NOT NULL OPTIONS (description = "When the run began."),
+  `entry_id` STRING NOT NULL OPTIONS (description = "Hash of the run, of the part of it, and of the source."),
+  `read_at` TIMESTAMP NOT NULL OPTIONS (description = "When the run began or, of a later part of a streaming run, that part."),
   `job` STRING NOT NULL OPTIONS (description = "Job that read it."),
   `run_id` STRING NOT NULL OPTIONS (description = "Run that read it, as in its report."),
   `uri` STRING NOT NULL OPTIONS (description = "Address of the file, topic, subscription or other source."),
   `partition_number` INT64 OPTIONS (description = "Partition of the topic."),
   `size_bytes` INT64 OPTIONS (description = "Size of the file, as stored."),
   `modified_at` TIMESTAMP OPTIONS (description = "Modification time of the file."),
+  `etag` STRING OPTIONS (description = "Etag of the object, which other content under its name does not have."),
   `offset_from` INT64 OPTIONS (description = "First offset of the partition that was read."),
   `offset_to` INT64 OPTIONS (description = "Offset after the last one that was read."),
   `rows_read` INT64 NOT NULL OPTIONS (description = "Records that were read; those below are the same records."),
@@ -119,7 +120,7 @@ CREATE TABLE IF NOT EXISTS `collaboration.source_files` (
   `rows_rejected` INT64 NOT NULL OPTIONS (description = "Records that became dead letters."),
   `first_event_time` TIMESTAMP OPTIONS (description = "Earliest time of a valid event."),
   `last_event_time` TIMESTAMP OPTIONS (description = "Latest time of a valid event."),
-  `changed` BOOL NOT NULL OPTIONS (description = "An earlier run of the job read the file with another size or modification time."),
+  `changed` BOOL NOT NULL OPTIONS (description = "An earlier run of the job read the file with another size, modification time or etag."),
   `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
   `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
   `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),

@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS "source_files" (
     "partition_number" bigint,
     "size_bytes" bigint,
     "modified_at" timestamptz,
+    "etag" text,
     "offset_from" bigint,
     "offset_to" bigint,
     "rows_read" bigint NOT NULL,
@@ -25,14 +26,15 @@ CREATE TABLE IF NOT EXISTS "source_files" (
     PRIMARY KEY ("_event_id")
 );
 COMMENT ON TABLE "source_files" IS 'A run read a source.';
-COMMENT ON COLUMN "source_files"."entry_id" IS 'Hash of the run and of the source.';
-COMMENT ON COLUMN "source_files"."read_at" IS 'When the run began.';
+COMMENT ON COLUMN "source_files"."entry_id" IS 'Hash of the run, of the part of it, and of the source.';
+COMMENT ON COLUMN "source_files"."read_at" IS 'When the run began or, of a later part of a streaming run, that part.';
 COMMENT ON COLUMN "source_files"."job" IS 'Job that read it.';
 COMMENT ON COLUMN "source_files"."run_id" IS 'Run that read it, as in its report.';
 COMMENT ON COLUMN "source_files"."uri" IS 'Address of the file, topic, subscription or other source.';
 COMMENT ON COLUMN "source_files"."partition_number" IS 'Partition of the topic.';
 COMMENT ON COLUMN "source_files"."size_bytes" IS 'Size of the file, as stored.';
 COMMENT ON COLUMN "source_files"."modified_at" IS 'Modification time of the file.';
+COMMENT ON COLUMN "source_files"."etag" IS 'Etag of the object, which other content under its name does not have.';
 COMMENT ON COLUMN "source_files"."offset_from" IS 'First offset of the partition that was read.';
 COMMENT ON COLUMN "source_files"."offset_to" IS 'Offset after the last one that was read.';
 COMMENT ON COLUMN "source_files"."rows_read" IS 'Records that were read; those below are the same records.';
@@ -41,7 +43,7 @@ COMMENT ON COLUMN "source_files"."rows_duplicate" IS 'Records whose event was in
 COMMENT ON COLUMN "source_files"."rows_rejected" IS 'Records that became dead letters.';
 COMMENT ON COLUMN "source_files"."first_event_time" IS 'Earliest time of a valid event.';
 COMMENT ON COLUMN "source_files"."last_event_time" IS 'Latest time of a valid event.';
-COMMENT ON COLUMN "source_files"."changed" IS 'An earlier run of the job read the file with another size or modification time.';
+COMMENT ON COLUMN "source_files"."changed" IS 'An earlier run of the job read the file with another size, modification time or etag.';
 COMMENT ON COLUMN "source_files"."_extra" IS 'Properties outside the contract, nested as they came, or null.';
 COMMENT ON COLUMN "source_files"."_event_id" IS 'Identity of the event: 32 hex digits.';
 COMMENT ON COLUMN "source_files"."_segment_id" IS 'Segment of the log that holds the event.';

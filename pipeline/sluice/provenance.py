@@ -83,13 +83,14 @@ class CsvDialect:
 class FileProvenance:
     """Records of one file: `offsets` are byte offsets in the decompressed file, `arrival` its modification time.
 
-    `size` is that of the file as stored, in bytes; None if nobody knows it.
+    `size` is that of the file as stored, in bytes; None if nobody knows it. `etag` is that of an object.
     """
 
     uri: str
     arrival: float
     offsets: Sequence[int]
     size: int | None = field(default=None, kw_only=True)
+    etag: str | None = field(default=None, kw_only=True)
 
     @property
     def source(self) -> Source:

@@ -9,18 +9,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
+from msgspec import structs
 
 from sluice.provenance import FileProvenance, PartitionProvenance, Provenance, Source
 
-_Number = TypeVar("_Number", int, float)
+_Value = TypeVar("_Value", int, float, str)
 
 
 class SourceTally(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What became of the records of one source: `read` = `accepted` + `duplicates` + `rejected`.
 
     `first` and `last` are the earliest and the latest time of its valid events, in epoch seconds. `size` (bytes as
-    stored) and `modified` (epoch seconds) are those of a file. `start` and `end` are offsets of a partition: the first
-    that was read, and the one after the last.
+    stored) and `modified` (epoch seconds) are those of a file, `etag` that of an object. `start` and `end` are offsets
+    of a partition: the first that was read, and the one after the last.
     """
 
     read: int = 0
@@ -33,6 +34,7 @@ class SourceTally(msgspec.Struct, frozen=True, array_like=True, gc=False):
     modified: float | None = None
     start: int | None = None
     end: int | None = None
+    etag: str | None = None
 
     @property
     def balanced(self) -> bool:
@@ -53,7 +55,28 @@ def add_tallies(some: SourceTally, others: SourceTally) -> SourceTally:
         _most(some.modified, others.modified),
         _least(some.start, others.start),
         _most(some.end, others.end),
+        _most(some.etag, others.etag),
     )
+
+
+def subtract_tally(tally: SourceTally, written: SourceTally) -> SourceTally:
+    """Return what became of the records of a source since its tally was `written`.
+
+    Its offsets begin after those that were read then; its times are still those of all events.
+    """
+    return structs.replace(
+        tally,
+        read=tally.read - written.read,
+        accepted=tally.accepted - written.accepted,
+        duplicates=tally.duplicates - written.duplicates,
+        rejected=tally.rejected - written.rejected,
+        start=written.end,
+    )
+
+
+def settled_tally(tally: SourceTally) -> SourceTally:
+    """Return the tally without the records that were read, and of which nothing is known yet."""
+    return structs.replace(tally, read=tally.accepted + tally.duplicates + tally.rejected)
 
 
 def add_up(tallies: Collection[SourceTally], of_run: tuple[int, ...]) -> bool:
@@ -88,7 +111,7 @@ def tally_read(provenance: Provenance, records: int, span: tuple[int, int] | Non
     """Return the tally of `records` that were read; `span` are the offsets that they cover, where that is known."""
     if isinstance(provenance, FileProvenance):
         modified = None if provenance.size is None else provenance.arrival
-        return SourceTally(read=records, size=provenance.size, modified=modified)
+        return SourceTally(read=records, size=provenance.size, modified=modified, etag=provenance.etag)
     if isinstance(provenance, PartitionProvenance):
         start, end = span or _offsets(provenance.offsets)
         return SourceTally(read=records, start=start, end=end)
@@ -122,9 +145,9 @@ def _offsets(offsets: Sequence[int]) -> tuple[int | None, int | None]:
     return (offsets[0], offsets[-1] + 1) if offsets else (None, None)
 
 
-def _least(some: _Number | None, others: _Number | None) -> _Number | None:
+def _least(some: _Value | None, others: _Value | None) -> _Value | None:
     return others if some is None else some if others is None else min(some, others)
 
 
-def _most(some: _Number | None, others: _Number | None) -> _Number | None:
+def _most(some: _Value | None, others: _Value | None) -> _Value | None:
     return others if some is None else some if others is None else max(some, others)

@@ -42,11 +42,7 @@ def clean_events(rows: DataFrame) -> DataFrame:
 
 
 def clean_transactions(rows: DataFrame) -> DataFrame:
-    """Return the latest state of each transaction: `transaction_id`, `amount`, `amount_sign`, `customer_id`.
-
-    Of a group, max takes the state with the latest load_time; no time is the earliest. Unlike a window, it works
-    before the shuffle, too.
-    """
+    """Return the latest state of each transaction: `transaction_id`, `amount`, `amount_sign`, `customer_id`."""
     amount = F.upper(clean_text("amount"))
     is_number = amount.rlike(NUMBER)
     state = F.struct(
@@ -55,13 +51,16 @@ def clean_transactions(rows: DataFrame) -> DataFrame:
         F.when(is_number, amount.try_cast("decimal(38,9)")).alias("amount"),
         clean_text("customer_id").alias("customer_id"),
     )
-    cleaned = rows.select(clean_text("transaction_id").alias("transaction_id"), state.alias("state"))
-    latest = (
-        cleaned.where("transaction_id is not null")
-        .groupBy("transaction_id")
-        .agg(F.max("state").alias("state"))
-    )
-    return latest.select("transaction_id", "state.*")
+    states = rows.select(clean_text("transaction_id").alias("transaction_id"), state.alias("state"))
+    return take_latest(states.where("transaction_id is not null")).select("transaction_id", "state.*")
+
+
+def take_latest(states: DataFrame) -> DataFrame:
+    """Return the greatest `state` of each `transaction_id`: the one with the latest load_time; no time is the earliest.
+
+    Unlike a window, an aggregate works before the shuffle, too.
+    """
+    return states.groupBy("transaction_id").agg(F.max("state").alias("state"))
 
 
 def clean_text(column: str) -> Column:

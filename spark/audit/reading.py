@@ -27,15 +27,18 @@ SOURCE = "source_name"
 """Column with the name of the file that a row came in."""
 
 _CORRUPT = "_corrupt_record"
+_WILDCARDS = frozenset("{}[]*?\\")
 
 
 def read_rows(spark: SparkSession, files: Sequence[DailyFile], columns: Sequence[str]) -> DataFrame:
     """Return every row of `files`: `columns` and SOURCE as texts, and `is_record`."""
-    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    groups: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
     for file in files:
         if file.columns:
-            groups[file.columns].append(file.address)
-    frames = [_read(spark, addresses, header, columns) for header, addresses in groups.items()]
+            # Beside a name that may be a pattern, Spark reads the other files of a list once more.
+            alone = file.name if _WILDCARDS & set(file.name) else ""
+            groups[file.columns, alone].append(file.address)
+    frames = [_read(spark, addresses, header, columns) for (header, _), addresses in groups.items()]
     return reduce(DataFrame.unionByName, frames, _no_rows(spark, columns))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sluice.eventlog.source_manifest import (
     ManifestEntry,
     RunOfJob,
     SourceManifest,
+    add_parts,
     make_entries,
     source_file_contract,
 )
@@ -84,6 +86,58 @@ def test_file_of_another_size_or_time_has_changed(uri: str, size: int, seconds: 
     again = SourceTally(5, 0, 5, 0, size=size, modified=7.25 + seconds)
     (second,) = make_entries(RUN, {Source(uri): again}, {first.source: first})
     assert second.changed is changed
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "changed"),
+    [
+        ("x", "x", False),  # stored again, with the same content
+        ("x", "y", True),
+        (None, "y", True),  # an entry of an earlier version: its time decides
+        ("x", None, True),
+        (None, None, True),
+    ],
+)
+def test_object_has_changed_if_its_etag_has(before: str | None, now: str | None, changed: bool) -> None:
+    source = Source("s3://b/a.csv")
+    tallies = [
+        SourceTally(1, 1, size=9, modified=time, etag=etag) for time, etag in ((5.0, before), (8.0, now))
+    ]
+    (first,) = make_entries(RUN, {source: tallies[0]}, {})
+    (second,) = make_entries(RUN, {source: tallies[1]}, {source: first})
+    assert (second.etag, second.changed) == (now, changed)
+
+
+def test_object_of_another_etag_has_changed_in_the_same_second() -> None:
+    source = Source("s3://b/a.csv")
+    (first,) = make_entries(RUN, {source: SourceTally(1, 1, size=9, modified=5.0, etag="x")}, {})
+    assert first.differs_from(9, 5.0, "y")
+    assert not first.differs_from(9, 5.0, "x")
+
+
+def test_parts_of_a_run_add_up_to_one_entry() -> None:
+    parts = [
+        replace(RUN, part=0),
+        replace(RUN, started=RUN.started + 60, part=1),
+        RunOfJob("shop", "r2", RUN.started + 120),
+    ]
+    first, other = Source("kafka://b/t", 0), Source("kafka://b/t", 1)
+    tallies = [
+        {first: SourceTally(3, 1, 1, 1, 5.0, 6.0, start=0, end=3), other: SourceTally(1, 1, start=7, end=8)},
+        {first: SourceTally(4, 4, 0, 0, 5.0, 9.0, start=3, end=7)},
+        {first: SourceTally(1, 1, start=7, end=8)},
+    ]
+    entries = [
+        entry for run, of_run in zip(parts, tallies, strict=True) for entry in make_entries(run, of_run, {})
+    ]
+    assert len({entry.entry_id for entry in entries}) == 4
+    added = list(add_parts(entries))
+    assert [(entry.run_id, entry.source, entry.rows_read, entry.rows_accepted) for entry in added] == [
+        *(("r1", first, 7, 5), ("r1", other, 1, 1), ("r2", first, 1, 1)),
+    ]
+    assert (added[0].read_at, added[0].offset_from, added[0].offset_to) == (STARTED, 0, 7)
+    assert (added[0].rows_duplicate, added[0].rows_rejected) == (1, 1)
+    assert added[1:] == [entries[1], entries[3]]
 
 
 def test_partition_never_changes() -> None:

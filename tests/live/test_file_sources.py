@@ -93,6 +93,18 @@ KEYS = (
 OTHER_KEYS = ("a.json", "b.json", "a1.json", "whatx.json", "all1.json")
 
 
+def test_objects_have_etags_that_tell_their_content(bucket: str) -> None:
+    place = f"{bucket}/etags"
+    for name, data in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        put(f"{place}/{name}", data)
+    before = {file.uri: file.etag for file in find_files(place)}
+    assert None not in before.values()
+    assert find_files(f"{place}/a")[0].etag == before[f"{place}/a"]
+    put(f"{place}/a", b"3")
+    after = {file.uri: file.etag for file in find_files(place)}
+    assert {uri for uri in before if after[uri] != before[uri]} == {f"{place}/a"}
+
+
 @pytest.fixture(scope="module")
 def keys(bucket: str) -> str:
     """Address of a prefix with KEYS, others that they would match as patterns, and markers of folders."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,17 @@ import duckdb
 import pytest
 from sluice.config.job import Job, load_job
 from sluice.config.urls import Url
+from sluice.errors import StorageError
+from sluice.eventlog.source_manifest import RunOfJob
 from sluice.graph.ledger import Report
+from sluice.provenance import Source
+from sluice.run_state import RunHandle
+from sluice.runtime import run_manifest
 from sluice.runtime.launch import load_log, run_job
+from sluice.runtime.open_run import open_run
+from sluice.runtime.run_folder import SharedFolders
+from sluice.runtime.run_manifest import RunManifest, written_in_parts
+from sluice.source_tallies import SourceTally
 from sluice.tooling.verify import Verification
 
 CONTRACT = """\
@@ -155,3 +165,65 @@ def test_manifest_stays_in_its_log_if_the_job_does_not_load_it(shop: Shop) -> No
     with duckdb.connect("out/w.duckdb", read_only=True) as connection:
         tables = {name for name, *_ in connection.execute("show tables").fetchall()}
     assert tables == {"sales", "dead_letters", "event_counts", "_segments"}
+
+
+STARTED = 1_700_000_000.0
+QUIET, BUSY = Source("kafka://b/t", 0), Source("kafka://b/t", 1)
+
+
+def manifest_of_a_run(shop: Shop) -> RunManifest:
+    folders = SharedFolders(str(shop.folder / "totals"))
+    context = open_run(shop.job(), RunHandle(), folders, STARTED, lambda: STARTED, live=True)
+    return RunManifest(context, shop.job(), RunOfJob("shop", "r1", STARTED))
+
+
+def parts_of(shop: Shop) -> list[Any]:
+    figures = f"partition_number, epoch(read_at) - {STARTED}, offset_from, offset_to, {FIGURES}"
+    with duckdb.connect("out/w.duckdb", read_only=True) as connection:
+        return connection.execute(f"select {figures} from source_files order by 1, 2").fetchall()
+
+
+def test_streaming_run_writes_what_became_of_records_in_parts(shop: Shop) -> None:
+    manifest = manifest_of_a_run(shop)
+    quiet = SourceTally(start=5, end=5)
+    manifest.write_part({QUIET: quiet, BUSY: SourceTally(10, 4, 1, 1, start=100, end=110)}, STARTED + 60)
+    same = SourceTally(12, 4, 1, 1, start=100, end=112)  # of the two new ones, nothing is known yet
+    manifest.write_part({QUIET: quiet, BUSY: same}, STARTED + 120)
+    assert parts_of(shop) == [(1, 0, 100, 110, 6, 4, 1, 1)]
+    report = Report(job="shop", run_id="r1")
+    manifest.write_rest({QUIET: quiet, BUSY: SourceTally(20, 15, 3, 2, start=100, end=120)}, report)
+    assert parts_of(shop) == [
+        (0, 120, 5, 5, 0, 0, 0, 0),
+        (1, 0, 100, 110, 6, 4, 1, 1),
+        (1, 120, 110, 120, 14, 11, 2, 1),
+    ]
+    assert (report.changed_sources, report.warnings) == (0, [])
+
+
+def test_part_that_could_not_be_written_is_written_once_with_the_next(shop: Shop) -> None:
+    manifest = manifest_of_a_run(shop)
+    folder = shop.folder / "out/files/_sources"
+    folder.rename(shop.folder / "aside")
+    folder.write_text("no folder")
+    with pytest.raises(StorageError):
+        manifest.write_part({BUSY: SourceTally(2, 2, start=0, end=2)}, STARTED + 60)
+    folder.unlink()
+    (shop.folder / "aside").rename(folder)
+    manifest.write_part({BUSY: SourceTally(5, 4, 1, start=0, end=5)}, STARTED + 120)
+    manifest.write_rest({BUSY: SourceTally(5, 4, 1, start=0, end=5)}, Report(job="shop", run_id="r1"))
+    assert parts_of(shop) == [(1, 0, 0, 2, 2, 2, 0, 0), (1, 60, 2, 5, 3, 2, 1, 0)]
+
+
+def test_parts_are_written_until_the_run_ends(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_manifest, "PART_SECONDS", 0.01)
+    asked = threading.Semaphore(0)
+
+    def sources() -> dict[Source, SourceTally]:
+        asked.release()
+        return {BUSY: SourceTally(2, 2, start=0, end=2)}
+
+    with written_in_parts(manifest_of_a_run(shop), sources, lambda: STARTED + 60):
+        assert asked.acquire(timeout=30)
+        assert asked.acquire(timeout=30)
+    assert parts_of(shop) == [(1, 0, 0, 2, 2, 2, 0, 0)]
+    assert "manifest" not in {thread.name for thread in threading.enumerate()}

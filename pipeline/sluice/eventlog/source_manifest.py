@@ -1,14 +1,14 @@
 """The manifest of sources: what each run read of each file, partition or other source, and what became of it.
 
 An entry is an event like any other: its contract is `source_file.odcs.yaml`, it is appended to an event log of its own,
-in the folder `_sources` of the job's event log, and loaded into the table `source_files`. A run appends all its entries
-at once, so a run of 10,000 files makes one object.
+in the folder `_sources` of the job's event log, and loaded into the table `source_files`. A batch run appends all its
+entries at once, so a run of 10,000 files makes one object.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,7 @@ from importlib.resources import as_file, files
 
 import msgspec
 import xxhash
+from msgspec import structs
 
 from sluice.config.urls import Url
 from sluice.contracts import Contract, load_contract
@@ -59,6 +60,7 @@ class ManifestEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     partition_number: int | None = None
     size_bytes: int | None = None
     modified_at: datetime | None = None
+    etag: str | None = None
     offset_from: int | None = None
     offset_to: int | None = None
     rows_read: int
@@ -74,8 +76,13 @@ class ManifestEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
         """What the entry is about."""
         return Source(self.uri, self.partition_number)
 
-    def differs_from(self, size: int | None, modified: float | None) -> bool:
-        """Return whether a file of this size and modification time (epoch seconds) is not the one that was read."""
+    def differs_from(self, size: int | None, modified: float | None, etag: str | None = None) -> bool:
+        """Return whether a file of this size, modification time (epoch seconds) and etag is not the one that was read.
+
+        Where both have an etag, it decides: an object that was stored again with the same content is the same.
+        """
+        if self.etag is not None and etag is not None:
+            return self.etag != etag
         modified_at = _utc(modified)
         if self.modified_at is None or modified_at is None:
             return False
@@ -85,11 +92,15 @@ class ManifestEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
 
 @dataclass(frozen=True)
 class RunOfJob:
-    """The run that a manifest tells of; `started` is in epoch seconds."""
+    """The run, or a part of one, that a manifest tells of; `started` is when it began, in epoch seconds.
+
+    A streaming run has several parts, numbered from 0; what they say of a source adds up.
+    """
 
     job: str
     run_id: str
     started: float
+    part: int = 0
 
 
 class SourceManifest:
@@ -106,7 +117,7 @@ class SourceManifest:
         return cls(EventLog(open_store(Url.of(event_log).child(FOLDER)), {SOURCE_FILE: type_log}))
 
     def append(self, entries: Sequence[ManifestEntry]) -> Iterator[Segment | StoredSegment]:
-        """Append the entries of one run; yield the segments that have them, to be loaded.
+        """Append the entries of one run, or of a part of it; yield the segments that have them, to be loaded.
 
         Raises:
             StorageError: the log cannot be written.
@@ -143,9 +154,33 @@ def make_entries(
     ]
 
 
+def add_parts(entries: Iterable[ManifestEntry]) -> Iterator[ManifestEntry]:
+    """Yield one entry for each run and source: the sum of its parts, which come one after the other in `entries`.
+
+    Entries of other sources may come between them.
+    """
+    runs: dict[tuple[Source, str], ManifestEntry] = {}
+    for entry in entries:
+        key = entry.source, entry.run_id
+        runs[key] = _add(runs[key], entry) if key in runs else entry
+    yield from runs.values()
+
+
+def _add(part: ManifestEntry, later: ManifestEntry) -> ManifestEntry:
+    return structs.replace(
+        later,
+        read_at=part.read_at,
+        offset_from=part.offset_from,
+        rows_read=part.rows_read + later.rows_read,
+        rows_accepted=part.rows_accepted + later.rows_accepted,
+        rows_duplicate=part.rows_duplicate + later.rows_duplicate,
+        rows_rejected=part.rows_rejected + later.rows_rejected,
+    )
+
+
 def _entry(run: RunOfJob, source: Source, tally: SourceTally, earlier: ManifestEntry | None) -> ManifestEntry:
     return ManifestEntry(
-        entry_id=xxhash.xxh3_128_hexdigest(msgspec.json.encode((run.run_id, *source))),
+        entry_id=xxhash.xxh3_128_hexdigest(msgspec.json.encode((run.run_id, run.part, *source))),
         read_at=_EPOCH + timedelta(seconds=run.started),
         job=run.job,
         run_id=run.run_id,
@@ -153,6 +188,7 @@ def _entry(run: RunOfJob, source: Source, tally: SourceTally, earlier: ManifestE
         partition_number=source.partition,
         size_bytes=tally.size,
         modified_at=_utc(tally.modified),
+        etag=tally.etag,
         offset_from=tally.start,
         offset_to=tally.end,
         rows_read=tally.read,
@@ -161,7 +197,7 @@ def _entry(run: RunOfJob, source: Source, tally: SourceTally, earlier: ManifestE
         rows_rejected=tally.rejected,
         first_event_time=_utc(tally.first),
         last_event_time=_utc(tally.last),
-        changed=earlier is not None and earlier.differs_from(tally.size, tally.modified),
+        changed=earlier is not None and earlier.differs_from(tally.size, tally.modified, tally.etag),
     )
 
 

@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from msgspec import structs
-
 from sluice.elements import StepCounts, add_step_counts
 from sluice.graph.ledger import LOST_DEAD_LETTERS, REREAD, dead_letter_gap
-from sluice.source_tallies import SourceTally
+from sluice.source_tallies import settled_tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,8 @@ def _without_reread(attempt: Attempt) -> StepCounts:
     counts["read", ""] -= reread
     counts[REREAD] += reread
     counts[LOST_DEAD_LETTERS] += gap
-    sources = {source: _without_rest(tally) for source, tally in attempt.counts.sources.items()}
+    sources = {source: settled_tally(tally) for source, tally in attempt.counts.sources.items()}
     return replace(attempt.counts, counts=dict(counts), sources=sources)
-
-
-def _without_rest(tally: SourceTally) -> SourceTally:
-    """Return the tally of a source without the records that were read, and are nowhere."""
-    return structs.replace(tally, read=tally.accepted + tally.duplicates + tally.rejected)
 
 
 def _left(counts: Counter[tuple[str, str]], name: str) -> int:

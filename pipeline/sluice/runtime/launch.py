@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -18,7 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.elements import DEAD_LETTER, StepCounts
+from sluice.elements import DEAD_LETTER, StepCounts, add_step_counts
 from sluice.errors import ConfigError
 from sluice.eventlog.source_manifest import RunOfJob
 from sluice.graph.acknowledge import CompleteAcks
@@ -37,7 +37,7 @@ from sluice.runtime.observers import RunObserver, SilentObserver
 from sluice.runtime.open_run import open_run
 from sluice.runtime.process_settings import rare_collections, root_handlers_restored
 from sluice.runtime.run_folder import SharedFolders, keep_totals, new_totals, run_folder
-from sluice.runtime.run_manifest import write_manifest
+from sluice.runtime.run_manifest import RunManifest, Tallies, written_in_parts
 from sluice.runtime.runners import batch_runner, beam_silenced
 from sluice.runtime.signals import drain_on_signals
 from sluice.runtime.streaming_run import StreamingRun
@@ -71,6 +71,8 @@ class Launch:
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     contexts: list[RunContext] = field(default_factory=list)
     """That of the graph, once it is built."""
+    manifests: list[RunManifest] = field(default_factory=list)
+    """That of the run, once its graph is built, if it keeps one."""
     warehouse_files: list[FilePresence] = field(default_factory=list)
     """Those of the warehouse, as each of `contexts` was opened with."""
 
@@ -87,7 +89,7 @@ class Launch:
         report = self.make_report(total, started)
         if not report.reconciled:
             keep_totals(report, folders.totals)
-        self.write_manifest(total, report, started)
+        self.write_manifest(total, report)
         if self.reads_source:
             return judge(report, self.job, live=False)
         report.warnings += warnings_of(report, self.job.path)
@@ -109,11 +111,10 @@ class Launch:
         for files in self.warehouse_files:
             files.check()
 
-    def write_manifest(self, total: StepCounts, report: Report, started: float) -> None:
-        """Write the manifest of a run that has read its sources."""
-        if self.keeps_manifest and total.sources:
-            run = RunOfJob(self.job.name, self.run_id, started)
-            write_manifest(total, self.contexts[0], self.job, run, report)
+    def write_manifest(self, total: StepCounts, report: Report) -> None:
+        """Write what is not yet written of the manifest of a run that has read its sources."""
+        for manifest in self.manifests if total.sources else ():
+            manifest.write_rest(total.sources, report)
 
     def make_report(self, total: StepCounts, started: float) -> Report:
         """Return the report of the run from the sum of its step counts."""
@@ -304,6 +305,7 @@ def _run_streaming(launch: Launch, source: StreamingSource, build_graph: GraphBu
         with (
             metrics_server(launch.metrics, state, launch.job, launch.clock),
             launch.observer.watch_streaming(launch.job, state, launch.clock),
+            _manifest_in_parts(launch, run),
             rare_collections(),
         ):
             try:
@@ -311,6 +313,13 @@ def _run_streaming(launch: Launch, source: StreamingSource, build_graph: GraphBu
             finally:
                 run.close()
         return _report_streaming(launch, run, started)
+
+
+def _manifest_in_parts(launch: Launch, run: StreamingRun) -> AbstractContextManager[None]:
+    def sources() -> Tallies:
+        return add_step_counts(graph.counted().counts for graph in run.graphs).sources
+
+    return written_in_parts(launch.manifests[0], sources, launch.clock)
 
 
 def _context(launch: Launch, handle: RunHandle, totals: str, started: float) -> RunContext:
@@ -341,7 +350,7 @@ def _report_streaming(launch: Launch, run: StreamingRun, started: float) -> Repo
     written = read_totals(last.totals)
     if not report.reconciled or (not last.interrupted and not agree(written, attempts[-1].counts)):
         keep_totals(report, last.totals, attempts[-1].counts)
-    launch.write_manifest(total, report, started)
+    launch.write_manifest(total, report)
     judge(report, launch.job, live=True)
     if state.failure is not None:
         report.failure = str(state.failure)
@@ -370,6 +379,9 @@ def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder,
 def _open(launch: Launch, folders: SharedFolders, started: float, *, live: bool) -> RunContext:
     context = open_run(launch.job, launch.handle, folders, started, launch.clock, live=live)
     launch.contexts.append(context)
+    if launch.keeps_manifest:
+        run = RunOfJob(launch.job.name, launch.run_id, started)
+        launch.manifests.append(RunManifest(context, launch.job, run))
     tables = {contract.table for contract in context.tables.values()}
     launch.warehouse_files.append(FilePresence.of(context.warehouse, tables))
     return context

@@ -1,11 +1,22 @@
-"""The manifest of a run that has ended: appended to its log, and loaded into the table `source_files`."""
+"""The manifest of a run: appended to its log, and loaded into the table `source_files`.
+
+A batch run writes it once, at its end. A streaming run writes it in parts while it lasts, each with what became of
+records since the part before, and the rest at its end: what all parts say of a source adds up to what the run did.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 
+from sluice.clock import Clock
 from sluice.config.job import Job
-from sluice.elements import Segment, StepCounts
+from sluice.elements import Segment
+from sluice.errors import SluiceError
 from sluice.eventlog.source_manifest import (
     RECENT_SEGMENTS,
     ManifestEntry,
@@ -15,30 +26,111 @@ from sluice.eventlog.source_manifest import (
 )
 from sluice.graph.ledger import Report
 from sluice.graph.run_context import RunContext
+from sluice.graph.segment_loader import SegmentLoader
 from sluice.provenance import Source
+from sluice.source_tallies import SourceTally, settled_tally, subtract_tally
+
+_LOGGER = logging.getLogger("sluice")
+
+PART_SECONDS = 600.0
+"""Between two parts of a streaming run. A run that is killed lacks what it did after the last of them."""
 
 _NAMED = 3
 """Files that a warning names."""
 
+Tallies = Mapping[Source, SourceTally]
 
-def write_manifest(total: StepCounts, context: RunContext, job: Job, run: RunOfJob, report: Report) -> None:
-    """Write an entry for each source of a run, from the sum of its step counts; `report` then tells of changed files.
 
-    Raises:
-        SluiceError: the log or the warehouse failed; what is written stays, and `sluice load` loads the rest.
+class RunManifest:
+    """What is written of the sources of one run; one thread at a time writes."""
 
-    """
-    earlier = latest_entries(context.manifest, job.name) if _has_files(total) else {}
-    entries = make_entries(run, total.sources, earlier)
-    segments = context.retry(lambda: list(context.manifest.append(entries)))
-    loader = context.manifest_loader(job)
-    loader.compile()
-    for segment in segments if "sources" in job.load else ():
-        _ = loader.load(segment) if isinstance(segment, Segment) else loader.backfill(segment)
-    changed = [entry for entry in entries if entry.changed]
-    report.changed_sources = len(changed)
-    if changed:
-        report.warnings.append(_changes(changed, job.path))
+    def __init__(self, context: RunContext, job: Job, run: RunOfJob) -> None:
+        """Nothing is read or written yet."""
+        self._context = context
+        self._job = job
+        self._run = run
+        self._written: dict[Source, SourceTally] = {}
+        self._pending: list[ManifestEntry] = []
+
+    def write_part(self, sources: Tallies, now: float) -> None:
+        """Write what became of records since the last part; `sources` are all of the run, `now` is in epoch seconds.
+
+        Records of which nothing is known yet are left to a later part.
+
+        Raises:
+            SluiceError: the log or the warehouse failed. What is not appended is appended before the next part.
+
+        """
+        self._flush()
+        settled = {source: settled_tally(tally) for source, tally in sources.items()}
+        news = {source: tally for source, tally in self._news(settled).items() if tally.read}
+        self._pending = make_entries(self._run, news, {})
+        self._written.update((source, settled[source]) for source in news)
+        self._run = replace(self._run, started=now, part=self._run.part + 1)
+        self._flush()
+
+    def write_rest(self, sources: Tallies, report: Report) -> None:
+        """Write the rest of a run that has ended; each source has an entry then. `report` tells of changed files.
+
+        Raises:
+            SluiceError: the log or the warehouse failed; what is written stays, and `sluice load` loads the rest.
+
+        """
+        self._flush()
+        news = self._news(sources)
+        rest = {source: news[source] for source in news if news[source].read or source not in self._written}
+        earlier = latest_entries(self._context.manifest, self._job.name) if _has_files(rest) else {}
+        entries = self._pending = make_entries(self._run, rest, earlier)
+        self._flush()
+        changed = [entry for entry in entries if entry.changed]
+        report.changed_sources = len(changed)
+        if changed:
+            report.warnings.append(_changes(changed, self._job.path))
+
+    def _news(self, sources: Tallies) -> dict[Source, SourceTally]:
+        return {
+            source: subtract_tally(tally, self._written[source]) if source in self._written else tally
+            for source, tally in sources.items()
+        }
+
+    @cached_property
+    def _loader(self) -> SegmentLoader:
+        loader = self._context.manifest_loader(self._job)
+        loader.compile()
+        return loader
+
+    def _flush(self) -> None:
+        """Append what is pending, and load it. If appending fails, the same entries are appended the next time."""
+        if not self._pending:
+            return
+        segments = self._context.retry(lambda: list(self._context.manifest.append(self._pending)))
+        self._pending = []
+        for segment in segments if "sources" in self._job.load else ():
+            if isinstance(segment, Segment):
+                self._loader.load(segment)
+            else:
+                self._loader.backfill(segment)
+
+
+@contextmanager
+def written_in_parts(manifest: RunManifest, sources: Callable[[], Tallies], clock: Clock) -> Iterator[None]:
+    """Write a part of a manifest every PART_SECONDS while the block lasts; after a failure, the next tries again."""
+    over = threading.Event()
+
+    def write() -> None:
+        while not over.wait(PART_SECONDS):
+            try:
+                manifest.write_part(sources(), clock())
+            except SluiceError as error:
+                _LOGGER.warning("a part of the manifest of sources was not written: %s", error)
+
+    thread = threading.Thread(target=write, name="manifest", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def latest_entries(manifest: SourceManifest, job: str) -> Mapping[Source, ManifestEntry]:
@@ -46,8 +138,8 @@ def latest_entries(manifest: SourceManifest, job: str) -> Mapping[Source, Manife
     return {entry.source: entry for entry in manifest.entries(job, RECENT_SEGMENTS)}
 
 
-def _has_files(total: StepCounts) -> bool:
-    return any(tally.modified is not None for tally in total.sources.values())
+def _has_files(sources: Tallies) -> bool:
+    return any(tally.modified is not None for tally in sources.values())
 
 
 def _changes(changed: Sequence[ManifestEntry], job: str) -> str:

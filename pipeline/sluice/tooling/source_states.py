@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sluice.config.job import Job
-from sluice.eventlog.source_manifest import ManifestEntry, SourceManifest
+from sluice.eventlog.source_manifest import ManifestEntry, SourceManifest, add_parts
 from sluice.provenance import Source
 from sluice.sources import open_source
-from sluice.sources.files.listing import FoundFile, find_files
+from sluice.sources.files.found_file import FoundFile
+from sluice.sources.files.listing import find_files
 from sluice.sources.files.source import FileSource
 
 State = Literal["new", "changed", "missing", "read"]
@@ -39,7 +40,7 @@ def source_states(job: Job) -> list[SourceState]:
     """
     last: dict[Source, ManifestEntry] = {}
     accepted: Counter[Source] = Counter()
-    for entry in SourceManifest.at(job.files).entries(job.name):
+    for entry in add_parts(SourceManifest.at(job.files).entries(job.name)):
         last[entry.source] = entry
         accepted[entry.source] += entry.rows_accepted
     source = open_source(job.source)
@@ -63,4 +64,4 @@ def _state(
     if source not in last:
         return "new"
     file = files[source]
-    return "changed" if last[source].differs_from(file.size, file.modified) else "read"
+    return "changed" if last[source].differs_from(file.size, file.modified, file.etag) else "read"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from sluice.errors import SourceError
 from sluice.sources import open_source
-from sluice.sources.files.listing import FoundFile, find_files
+from sluice.sources.files.found_file import FoundFile
+from sluice.sources.files.listing import find_files
 from sluice.sources.files.source import plan_reading, read_item
 
 from tests.growth import LINEAR, growth_of_cpu_time

@@ -22,7 +22,8 @@ from sluice.errors import ConfigError, SourceError
 from sluice.provenance import FileProvenance, Origin
 from sluice.sources import open_source
 from sluice.sources.files import source as files
-from sluice.sources.files.listing import FoundFile, find_files
+from sluice.sources.files.found_file import FoundFile
+from sluice.sources.files.listing import find_files
 from sluice.sources.files.pieces import Piece
 from sluice.sources.files.source import plan_reading, read_item
 

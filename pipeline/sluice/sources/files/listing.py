@@ -8,40 +8,18 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata, FileSystem
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 from sluice.addresses import mask, mask_path
 from sluice.clock import storable
 from sluice.errors import SourceError
+from sluice.sources.files.found_file import FoundFile
+from sluice.sources.files.objects import find_object, list_objects
 from sluice.sources.files.patterns import Pattern, States, literal_start, scheme_of, split_pattern
 from sluice.storage.base import printable
-
-
-class FoundFile(NamedTuple):
-    """A file that a pattern matches; `size` in bytes as stored, `modified` in epoch seconds, of the years 1 to 9999.
-
-    `inode` identifies the file on a local disk: a file that replaces another one under its name has another.
-    `copied_to` is where the content of a stream lies, see `streams`.
-    """
-
-    uri: str
-    size: int
-    modified: float
-    inode: int = 0
-    copied_to: str = ""
-
-    @property
-    def path(self) -> str:
-        """Where it can be opened."""
-        return self.copied_to or self.uri
-
-    @property
-    def stored_size(self) -> int | None:
-        """Its size, for the manifest: None of a stream, which is another one each time."""
-        return None if self.copied_to else self.size
 
 
 def find_files(url: str) -> list[FoundFile]:
@@ -132,7 +110,7 @@ def _find_remote(url: str) -> list[FoundFile]:
     scheme, _, place = url.partition("://")
     bucket, slash, key = place.partition("/")
     if key and not key.endswith("/") and files.exists(url):
-        return [_found_remote(files.metadata(url))]
+        return [find_object(files, url)]
     folder = f"{scheme}://{bucket}/{key}{'/' if key and not key.endswith('/') else ''}"
     return _list_remote(files, folder, "", "**") or _list_remote(
         files, f"{scheme}://{bucket}/{split_pattern(key)[0]}", *_start_and_pattern(key)
@@ -148,17 +126,12 @@ def _list_remote(files: FileSystem, folder: str, start: str, text: str) -> list[
     """Return the objects below `folder` that match; all of their names begin with `start`."""
     pattern = Pattern(text)
     return [
-        _found_remote(metadata)
-        for metadata in files._list(folder + start)
+        found
+        for found in list_objects(files, folder + start)
         # An empty object whose name ends with a slash is what consoles show as an empty folder.
-        if (metadata.size_in_bytes or not metadata.path.endswith("/"))
-        and pattern.matches(metadata.path.removeprefix(folder).rstrip("/"))
+        if (found.size or not found.uri.endswith("/"))
+        and pattern.matches(found.uri.removeprefix(folder).rstrip("/"))
     ]
-
-
-def _found_remote(metadata: FileMetadata) -> FoundFile:
-    modified = float(metadata.last_updated_in_seconds or 0)
-    return FoundFile(metadata.path, metadata.size_in_bytes, storable(modified))
 
 
 def _skip_credentials(uri: str) -> None:
@@ -201,9 +174,9 @@ def check_unchanged(file: FoundFile, reader: BinaryIO) -> None:
         is_same = has_grown or now[1:3] == file[1:3]
     else:
         with reporting(file.uri, "read"):
-            now = _found_remote(FileSystems.get_filesystem(file.uri).metadata(file.uri))
+            now = find_object(FileSystems.get_filesystem(file.uri), file.uri)
         # Listings have fractions of a second, single objects have none.
-        is_same = now.size == file.size and abs(now.modified - file.modified) < 1
+        is_same = (now.etag, now.size) == (file.etag, file.size) and abs(now.modified - file.modified) < 1
     if not is_same:
         message = (
             f"{printable(file.uri)}: cannot read: expected the file that was there when the run began, "

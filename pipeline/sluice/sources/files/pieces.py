@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from sluice.errors import SourceError
-from sluice.sources.files.listing import FoundFile, reporting
+from sluice.sources.files.found_file import FoundFile
+from sluice.sources.files.listing import reporting
 
 BLOCK_BYTES = 512 << 10
 """Bytes of one read, which become a batch: large enough for Beam, and twice as fast as 2 MiB (CPU cache)."""

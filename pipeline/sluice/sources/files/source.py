@@ -22,7 +22,8 @@ from sluice.formats.content import TYPED_FORMATS, Content, open_content, peek
 from sluice.formats.csv_dialect import CsvLayout, detect_layout
 from sluice.formats.csv_rows import FILE_START, MAX_ROW_BYTES, RowStart, find_row_starts, read_rows
 from sluice.provenance import CsvProvenance, FileProvenance
-from sluice.sources.files.listing import FoundFile, check_unchanged, find_files, open_file
+from sluice.sources.files.found_file import FoundFile
+from sluice.sources.files.listing import check_unchanged, find_files, open_file
 from sluice.sources.files.patterns import scheme_of
 from sluice.sources.files.pieces import COMPRESSED_SUFFIXES, PACKED_SUFFIXES, Piece, read_chunks
 from sluice.sources.files.typed_files import read_typed, read_typed_part, typed_parts
@@ -131,7 +132,9 @@ def read_item(item: WorkItem) -> Iterator[RecordBatch]:
             check_unchanged(piece.file, reader)
         if not has_records:
             file = piece.file
-            yield RecordBatch([], FileProvenance(file.uri, file.modified, [], size=file.stored_size))
+            yield RecordBatch(
+                [], FileProvenance(file.uri, file.modified, [], size=file.stored_size, etag=file.etag)
+            )
 
 
 def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
@@ -156,7 +159,9 @@ def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
 def _batches(blocks: Iterable[Records], piece: Piece) -> Iterator[RecordBatch]:
     file = piece.file
     for records, offsets in blocks:
-        yield RecordBatch(records, FileProvenance(file.uri, file.modified, offsets, size=file.stored_size))
+        yield RecordBatch(
+            records, FileProvenance(file.uri, file.modified, offsets, size=file.stored_size, etag=file.etag)
+        )
 
 
 def _json_records(content: Content, piece: Piece) -> Iterator[Records]:
@@ -178,7 +183,7 @@ def _read_csv(reader: BinaryIO, piece: Piece, content: Content) -> Iterator[Reco
     start = RowStart(piece.start, piece.line)
     for rows in read_rows(chunks, layout.syntax, start, _stop(content, piece)):
         provenance = CsvProvenance(
-            file.uri, file.modified, rows.offsets, rows.lines, layout.dialect, size=file.size
+            file.uri, file.modified, rows.offsets, rows.lines, layout.dialect, size=file.size, etag=file.etag
         )
         yield RecordBatch(rows.records, provenance)
 

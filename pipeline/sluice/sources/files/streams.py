@@ -11,7 +11,8 @@ from typing import Any
 import apache_beam as beam
 
 from sluice.elements import RecordBatch
-from sluice.sources.files.listing import FoundFile, reporting
+from sluice.sources.files.found_file import FoundFile
+from sluice.sources.files.listing import reporting
 from sluice.sources.files.pieces import BLOCK_BYTES
 from sluice.sources.files.source import read_plan
 

@@ -78,7 +78,9 @@ def _from_start(reader: BinaryIO, piece: Piece) -> ByteReader:
 def _batches(piece: Piece, blocks: Iterable[Records]) -> Iterator[RecordBatch]:
     file = piece.file
     for records, rows in blocks:
-        yield RecordBatch(records, RowProvenance(file.uri, file.modified, rows, size=file.stored_size))
+        yield RecordBatch(
+            records, RowProvenance(file.uri, file.modified, rows, size=file.stored_size, etag=file.etag)
+        )
 
 
 @contextmanager
