@@ -13,9 +13,11 @@ from orchestration.audit.run import Audit
 from spark.audit.export import TABLES, columns_of, write_table
 from tests.live.audit_files import Writer
 from tests.live.audit_truth import Truth
-from tests.live.test_dbt import dbt, postgres_place
+from tests.live.test_dbt import PLACES, dbt
 
 SEED = 1
+COMMANDS = {"postgres": "build", "bigquery": "run"}
+"""What dbt does: the tests of the models run on PostgreSQL alone."""
 
 
 def write_late_files(writer: Writer, data: Path) -> None:
@@ -64,19 +66,21 @@ def test_folder_without_files_has_an_empty_audit(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_postgres_has_the_rows_of_plain_python_after_each_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["postgres", "bigquery"])
+def test_warehouse_has_the_rows_of_plain_python_after_each_run(name: str, tmp_path: Path) -> None:
     data, out, writer, truth = tmp_path / "data", tmp_path / "out", Writer(SEED), Truth()
     data.mkdir()
     writer.write(data, range(10))
-    with postgres_place(tmp_path) as place:
+    quote = "`" if name == "bigquery" else '"'
+    with PLACES[name](tmp_path) as place:
         audit = Audit(data, out, place.url, place.environment)
         for _ in range(2):
             audit.ingest()
             # Without an overlap, the second run counts nothing again but what has changed.
-            dbt(tmp_path, place, "build", "--select", "audit", "--vars", "{overlap_minutes: 0}")
+            dbt(tmp_path, place, COMMANDS[name], "--select", "audit", "--vars", "{overlap_minutes: 0}")
             for table in TABLES:
-                columns = ", ".join(f'"{column}"' for column in columns_of(table))
-                write_table(out / "postgres", table, place.query(f"select {columns} from marts.{table}"))
-            check(truth, data, out, "postgres")
+                columns = ", ".join(f"{quote}{column}{quote}" for column in columns_of(table))
+                write_table(out / name, table, place.query(f"select {columns} from marts.{table}"))
+            check(truth, data, out, name)
             write_late_files(writer, data)
     shutil.rmtree(out)

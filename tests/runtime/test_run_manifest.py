@@ -13,9 +13,10 @@ import duckdb
 import pytest
 from sluice.config.job import Job, load_job
 from sluice.config.urls import Url
+from sluice.elements import StepCounts
 from sluice.errors import StorageError
 from sluice.eventlog.source_manifest import RunOfJob
-from sluice.graph.ledger import Report
+from sluice.graph.ledger import Report, make_report
 from sluice.provenance import Source
 from sluice.run_state import RunHandle
 from sluice.runtime import run_manifest
@@ -177,6 +178,10 @@ def manifest_of_a_run(shop: Shop) -> RunManifest:
     return RunManifest(context, shop.job(), RunOfJob("shop", "r1", STARTED))
 
 
+def empty_report() -> Report:
+    return make_report(StepCounts({}), job="shop", run_id="r1", started=STARTED, seconds=1.0)
+
+
 def parts_of(shop: Shop) -> list[Any]:
     figures = f"partition_number, epoch(read_at) - {STARTED}, offset_from, offset_to, {FIGURES}"
     with duckdb.connect("out/w.duckdb", read_only=True) as connection:
@@ -190,7 +195,7 @@ def test_streaming_run_writes_what_became_of_records_in_parts(shop: Shop) -> Non
     same = SourceTally(12, 4, 1, 1, start=100, end=112)  # of the two new ones, nothing is known yet
     manifest.write_part({QUIET: quiet, BUSY: same}, STARTED + 120)
     assert parts_of(shop) == [(1, 0, 100, 110, 6, 4, 1, 1)]
-    report = Report(job="shop", run_id="r1")
+    report = empty_report()
     manifest.write_rest({QUIET: quiet, BUSY: SourceTally(20, 15, 3, 2, start=100, end=120)}, report)
     assert parts_of(shop) == [
         (0, 120, 5, 5, 0, 0, 0, 0),
@@ -210,7 +215,7 @@ def test_part_that_could_not_be_written_is_written_once_with_the_next(shop: Shop
     folder.unlink()
     (shop.folder / "aside").rename(folder)
     manifest.write_part({BUSY: SourceTally(5, 4, 1, start=0, end=5)}, STARTED + 120)
-    manifest.write_rest({BUSY: SourceTally(5, 4, 1, start=0, end=5)}, Report(job="shop", run_id="r1"))
+    manifest.write_rest({BUSY: SourceTally(5, 4, 1, start=0, end=5)}, empty_report())
     assert parts_of(shop) == [(1, 0, 0, 2, 2, 2, 0, 0), (1, 60, 2, 5, 3, 2, 1, 0)]
 
 

@@ -9,8 +9,8 @@ class FoundFile(NamedTuple):
     """A file that a pattern matches; `size` in bytes as stored, `modified` in epoch seconds, of the years 1 to 9999.
 
     `inode` identifies the file on a local disk: a file that replaces another one under its name has another.
-    `copied_to` is where the content of a stream lies, see `streams`. `etag` is what an object store calls the content of
-    an object: other content has another one.
+    `copied_to` is where the content of a stream lies, see `streams`. `etag` is what an object store calls the content
+    of an object: other content has another one.
     """
 
     uri: str
