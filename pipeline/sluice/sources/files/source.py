@@ -183,7 +183,13 @@ def _read_csv(reader: BinaryIO, piece: Piece, content: Content) -> Iterator[Reco
     start = RowStart(piece.start, piece.line)
     for rows in read_rows(chunks, layout.syntax, start, _stop(content, piece)):
         provenance = CsvProvenance(
-            file.uri, file.modified, rows.offsets, rows.lines, layout.dialect, size=file.size, etag=file.etag
+            file.uri,
+            file.modified,
+            rows.offsets,
+            rows.lines,
+            layout.dialect,
+            size=file.stored_size,
+            etag=file.etag,
         )
         yield RecordBatch(rows.records, provenance)
 
