@@ -62,6 +62,12 @@ class RunContext:
             return None
         return warehouse.load_cost
 
+    @property
+    def coalesced_logs(self) -> LoadCost | None:
+        """What one load of `sluice load` uses, if it loads the segments of a day together."""
+        warehouse = self.warehouse
+        return warehouse.load_cost if isinstance(warehouse, Coalescing) and warehouse.coalesces_logs else None
+
     def load_events(self, job: Job) -> beam.PTransform:
         """Return the step that loads the segments of events: LoadRequest -> step counts; `rejected`; `acks`."""
         if self.coalesced_loads is not None:
@@ -78,7 +84,7 @@ class RunContext:
 
     def backfill(self, loader: SegmentLoader) -> beam.PTransform:
         """Return the step that loads what the warehouse lacks: Segment -> step counts; `rejected`."""
-        if self.coalesced_loads is not None:
+        if self.coalesced_logs is not None:
             return BackfillDays(loader, self.clock)
         return beam.ParDo(BackfillSegments(loader, self.clock)).with_outputs(
             BackfillSegments.REJECTED, main="step_counts"

@@ -216,9 +216,9 @@ def load_log(
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
         context = open_context()
-        if context.coalesced_loads is not None:
+        if context.coalesced_logs is not None:
             logs = (context.log, context.dead_letters)
-            observer.show_plan(job, describe_loads(logs, context.coalesced_loads))
+            observer.show_plan(job, describe_loads(logs, context.coalesced_logs))
         build_load(pipeline, job, context)
         return None
 

@@ -172,6 +172,11 @@ class Coalescing(Protocol):
         """Whether it does, with the options that it has."""
         ...
 
+    @property
+    def coalesces_logs(self) -> bool:
+        """Whether `sluice load` does, which reads a log that is there already."""
+        ...
+
     def row_errors_of_day(self, segment_ids: Sequence[str], day: date) -> Mapping[str, list[RowError]]:
         """Return what `Warehouse.row_errors` returns of segments of a UTC day, for those that are loaded."""
         ...

@@ -41,6 +41,7 @@ from sluice.warehouses.segment_records import (
     read_segment_records,
 )
 from sluice.warehouses.system_tables import TABLES, SystemTable, counts_query
+from sluice.warehouses.transactional import Connection as Transactional
 from sluice.warehouses.transactional import (
     InsertConflictClaim,
     copy_row_sql,
@@ -48,6 +49,7 @@ from sluice.warehouses.transactional import (
     read_row_errors,
     transaction,
 )
+from sluice.warehouses.transactional_days import LogsByDay, Result
 from sluice.warehouses.transactional_rejected import load_rejected
 
 BUSY_SECONDS = 60.0
@@ -84,7 +86,7 @@ SYSTEM = (
 
 
 @dataclass(frozen=True, slots=True)
-class SQLiteWarehouse:
+class SQLiteWarehouse(LogsByDay):
     """Tables in one file; `file` is its absolute path.
 
     Guarantee: each segment is loaded at most once, however often it is offered: its row of `_segments` is in the same
@@ -139,6 +141,11 @@ class SQLiteWarehouse:
         """Load the rows that were rejected of a segment, in one transaction; return the lines still rejected."""
         with self._connection() as connection:
             return load_rejected(connection, load, InsertConflictClaim())
+
+    def at_work(self, work: Callable[[Transactional], Result]) -> Result:
+        """Do `work` with the file opened for it."""
+        with self._connection() as connection:
+            return work(connection)
 
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those of a UTC day, in pages."""

@@ -121,7 +121,7 @@ class InsertConflictClaim:
 
     def before_rows(self, connection: Connection, load: SegmentLoad) -> None:
         """Insert the segment's row, unless it is there."""
-        if not connection.execute(_INSERT_UNLESS_CONFLICT, _segment_row(load)):
+        if not connection.execute(_INSERT_UNLESS_CONFLICT, segment_row(load)):
             raise AlreadyLoaded
 
     def insert_rows(self, connection: Connection, load: SegmentLoad) -> SegmentLoad:
@@ -164,7 +164,7 @@ class RowLockClaim:
         """Take the lock and insert the segment's row, unless it is there."""
         del load
         self.lock(connection, loaded.segment.id)
-        ((inserted,),) = connection.execute(_INSERT_UNLESS_THERE, [*_segment_row(loaded), loaded.segment.id])
+        ((inserted,),) = connection.execute(_INSERT_UNLESS_THERE, [*segment_row(loaded), loaded.segment.id])
         if not inserted:
             raise AlreadyLoaded
 
@@ -319,7 +319,7 @@ def copy_row_sql(dialect: Dialect, contract: Contract) -> str:
     return f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(copied)} FROM {table} LIMIT 1"
 
 
-def _segment_row(load: SegmentLoad) -> list[Any]:
+def segment_row(load: SegmentLoad) -> list[Any]:
     """Return the values of the segment's row in the order of the columns of `SEGMENTS`."""
     segment = load.segment
     numbers = (load.events, len(load.row_errors))

@@ -210,6 +210,11 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         """Whether segments of a day are loaded together: each load job is a change of a partition."""
         return self.method == "load"
 
+    @property
+    def coalesces_logs(self) -> bool:
+        """Whether `sluice load` does so as well."""
+        return self.coalesces
+
     def row_errors_of_day(self, segment_ids: Sequence[str], day: date) -> Mapping[str, list[RowError]]:
         """Return the rejected lines of those of the segments, all of a UTC day, that are loaded."""
         sql = f"""SELECT segment_id, refusals FROM `{self.name}.{SEGMENTS.name}`

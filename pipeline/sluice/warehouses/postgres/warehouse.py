@@ -12,7 +12,7 @@ because of the order in which workers happen to load them, and are not made.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
@@ -41,11 +41,13 @@ from sluice.warehouses.segment_records import (
     read_segment_records,
 )
 from sluice.warehouses.transactional import (
+    Connection,
     InsertConflictClaim,
     create_and_change,
     load_segment,
     read_row_errors,
 )
+from sluice.warehouses.transactional_days import LogsByDay, Result
 from sluice.warehouses.transactional_rejected import load_rejected
 
 _LOCK = 0x51_0C_E5
@@ -53,7 +55,7 @@ _LOCK = 0x51_0C_E5
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresWarehouse:
+class PostgresWarehouse(LogsByDay):
     """Tables in one schema of a PostgreSQL database; `url` has no password, `options` are libpq's.
 
     Guarantee: each segment is loaded at most once, however often it is offered: its row of `_segments` is in the same
@@ -121,6 +123,10 @@ class PostgresWarehouse:
         return self._connections.use(
             self._connect, lambda connection: load_rejected(connection, load, InsertConflictClaim())
         )
+
+    def at_work(self, work: Callable[[Connection], Result]) -> Result:
+        """Do `work` with the connection of this process."""
+        return self._connections.use(self._connect, work)
 
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those of a UTC day, in pages."""

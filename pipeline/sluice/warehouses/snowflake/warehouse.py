@@ -51,7 +51,7 @@ from sluice.warehouses.transactional import (
     load_segment,
     read_row_errors,
 )
-from sluice.warehouses.transactional_days import load_segments, row_errors_of
+from sluice.warehouses.transactional_days import RowLockDays, load_segments, row_errors_of
 from sluice.warehouses.transactional_rejected import load_rejected
 
 CONFLICT_RETRY = RetryPolicy(
@@ -151,6 +151,11 @@ class SnowflakeWarehouse:
         """Return True: a load takes a dozen round trips, and the warehouse runs, and costs, while they last."""
         return True
 
+    @property
+    def coalesces_logs(self) -> bool:
+        """Return True: it does so in every job that ends."""
+        return True
+
     def row_errors_of_day(self, segment_ids: Sequence[str], day: date) -> Mapping[str, list[RowError]]:
         """Return the rejected lines of those of the segments, all of a UTC day, that are loaded."""
         del day
@@ -163,7 +168,7 @@ class SnowflakeWarehouse:
             WarehouseError: Snowflake cannot be reached or fails; each segment is loaded as a whole, or not at all.
 
         """
-        return self._use(lambda connection: load_segments(connection, loads))
+        return self._use(lambda connection: load_segments(connection, loads, RowLockDays()))
 
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those of a UTC day, in pages."""
