@@ -20,6 +20,7 @@ from sluice.sources.http_api.history import BROKEN_LINK
 from sluice.sources.http_api.links import BrokenLinkError, is_same_server, next_links, parse_url, resolve
 from sluice.sources.http_api.names import is_page_total, is_total, leads_on, normalize, says_more
 from sluice.sources.http_api.pages import Page, Rules
+from sluice.sources.http_api.unknown_hints import describes_page
 
 if TYPE_CHECKING:
     import httpx
@@ -237,7 +238,7 @@ def _hints(headers: httpx.Headers, wanted: KeyPath | None) -> dict[str, Any]:
 
 def _is_hint(name: str, plain: str, value: str) -> bool:
     leads = plain.startswith(("next", "continu", "mscontinu")) or "cursor" in plain
-    counts = is_total(name) or is_page_total(name)
+    counts = is_total(name) or is_page_total(name) or describes_page(name)
     return counts or says_more(name, value) is not None or (leads and leads_on(name))
 
 

@@ -39,6 +39,9 @@ _PAGE_ECHOES = {
     "number": "page",
     "pagenumber": "",
     "pageno": "",
+    "pagenum": "",
+    "curpage": "",
+    "currentpagenumber": "",
     "pageindex": "",
 }
 """Names of the page's number in an answer -> the parameter; '' if it has the same name."""

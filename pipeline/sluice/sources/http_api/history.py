@@ -16,6 +16,7 @@ from sluice.sources.http_api.names import normalize
 from sluice.sources.http_api.pages import Page, Rules
 from sluice.sources.http_api.paging import NumberedPaging, Paging, SinglePage
 from sluice.sources.http_api.records import Parsed, RecordPlace, parse_body
+from sluice.sources.http_api.unknown_hints import find_unknown_hint
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -189,7 +190,7 @@ class History:
         """
         if self._rules.paging == "none":
             return
-        problem = ("" if answered else self._find_hint()) or self._find_shortage()
+        problem = ("" if answered else self._find_hint()) or self._find_shortage() or self._find_unknown()
         try:
             if problem:
                 self._report(self._page, problem)
@@ -243,6 +244,24 @@ class History:
             pages, path = self._page_total
             return f"{path}: expected {self._shown(pages)} pages in all, got {self._pages}; {_OPTIONS}"
         return ""
+
+    def _find_unknown(self) -> str:
+        """Return what may say that there is more than one page, where no known convention led to another."""
+        paging = self._paging
+        is_all = (
+            self._total is not None
+            and "total" in normalize(str(self._total[1]))
+            and self._total[0] == self._records
+        )
+        if not isinstance(paging, SinglePage) or paging.reason != NOTHING_LEADS or is_all:
+            return ""
+        hint = find_unknown_hint(self._parsed, self._page)
+        if hint is None:
+            return ""
+        return (
+            f"{hint[0]}: expected the end or a known way to the next page, got {self._shown(hint[1])}; set #next=, "
+            "#cursor= or #paging=, #paging=none if this is all, or #incomplete=warn"
+        )
 
     def _shown(self, value: object) -> str:
         """Return what messages may show of a value: numbers, and URLs without their secrets."""
