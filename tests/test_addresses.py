@@ -26,6 +26,12 @@ def test_harmless_options_are_printed(text: str, shown: str) -> None:
     assert mask(text, ("a", "label"), user=True) == shown
 
 
+def test_path_is_printed_without_the_values_of_secrets() -> None:
+    assert mask(f"in/Server=h;PWD={SECRET};/a.json") == "in/Server=h;PWD=***;/a.json"
+    assert mask(f"/x?sig={SECRET}") == "/x?sig=***"
+    assert mask("in/day=2025-02-08/a.json") == "in/day=2025-02-08/a.json"
+
+
 def test_address_without_passwords_may_have_an_at_sign_behind_its_port() -> None:
     assert mask("https://h:80/x?to=a@b", ("to",), passwords=False) == "https://h:80/x?to=a@b"
     assert mask(f"https://u:{SECRET}/@h/x", passwords=False) == "https://"
@@ -45,6 +51,8 @@ def test_addresses_in_the_text_of_others_are_masked() -> None:
         (f"u:{SECRET}@kafka://h/t", "***"),
         (f"code=kafka://u:{SECRET}@h/t", "***"),
         (f"code=x of kafka://h/t?a={SECRET}", "code=x of kafka://h/t"),
+        (f"Server=h;Password={SECRET};Port=1", "Server=h;Password=***;Port=1"),
+        (f"/x?token={SECRET}&a=1", "/x?token=***&a=1"),
         ("2025-02-30T10:00:00Z", "2025-02-30T10:00:00Z"),
         ("no such: thing", "no such: thing"),
         ("a@b", "a@b"),

@@ -31,6 +31,12 @@ _WHOLE = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?[A-Za-z][A-Za-z0-9+.-]*://
 
 _BEFORE_PASSWORD = re.compile(r"[^/\\:]*:")
 
+_SECRET_VALUE = re.compile(
+    r"((?:password|passwd|passphrase|pwd|secret|token|api_?key|access_?key|signature|sig|credentials?)\s*=)[^;&/\s]+",
+    re.IGNORECASE,
+)
+"""Options in a text that is no address, such as `Server=h;Password=p` of other tools."""
+
 _RESERVED = frozenset("@?#;")
 
 HIDDEN = "***"
@@ -93,6 +99,7 @@ def _mask_opaque(text: str) -> str:
     """Return what may be printed of a text without `://`: a local path as it is, of all else the scheme alone."""
     if text.startswith("//"):
         return text if "@" not in text and _HOSTS.fullmatch(_authority(text[2:])) else HIDDEN
+    text = _SECRET_VALUE.sub(rf"\1{HIDDEN}", text)
     prefix = _SCHEME.match(text)
     if prefix is None:
         return HIDDEN if _has_password(text) else text
@@ -124,7 +131,7 @@ def mask_text(text: str) -> str:
         return mask(text)
     if _has_password(text):
         return HIDDEN
-    return mask_addresses(text)
+    return _SECRET_VALUE.sub(rf"\1{HIDDEN}", mask_addresses(text))
 
 
 def mask_flags(arguments: Iterable[str]) -> str:

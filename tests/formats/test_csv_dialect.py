@@ -45,6 +45,8 @@ def layout_of(head: bytes) -> CsvLayout:
         (b'a,b\r"x\ny",2\r"\n\n\n",4\r', RowSyntax(",", b"\r", 1, b"a,b")),
         (b'a,b\n"x\r\r\ry",2\n', RowSyntax(",", b"\n", 1, b"a,b")),
         (b"a,b\n1,2\r3,4\n", RowSyntax(",", b"\n", 1, b"a,b")),
+        (b"a,b\n1,2\r3,4\r", RowSyntax(",", b"\n", 1, b"a,b")),
+        (b'"a\r",b\r\n1,2\r3,4\r5,6\r', RowSyntax(",", b"\n", 1, b'"a\r",b')),
         (b"a,b\rc\n1,2\n3,4\n", RowSyntax(",", b"\n", 1, b"a,b\rc")),
         (b"sep=;\r\na;b\r\n1;2\r\n", RowSyntax(";", b"\n", 2, b"a;b")),
         (b'\xef\xbb\xbf"SEP=^"\na^b\n1,1,1^2\n', RowSyntax("^", b"\n", 2, b"a^b")),

@@ -55,11 +55,19 @@ def detect_layout(head: bytes, whole: bool) -> CsvLayout | None:
     return CsvLayout(dialect, RowSyntax(delimiter, line_end, leading_rows, header.rstrip(b"\r")))
 
 
+def stray_return(header: bytes) -> bool:
+    """Tell whether a header has a carriage return outside quotes: its file has mixed line ends, or it is broken."""
+    return b"\r" in header and b"\r" in _quoted.sub(b"", header)
+
+
 def _line_end(text: bytes) -> bytes:
-    """Return a carriage return if more lines end in one alone than in a line feed, outside quotes."""
+    """Return a carriage return if the header and most other lines end in one alone, outside quotes."""
     if b"\r" not in text:
         return b"\n"
     bare = _quoted.sub(b"", text)
+    first = _line_break.search(bare)
+    if first is None or first[0] != b"\r":
+        return b"\n"
     return b"\r" if len(_lone_return.findall(bare)) > bare.count(b"\n") else b"\n"
 
 
@@ -123,6 +131,7 @@ _separator_line = re.compile(
 ).match
 """The first line by which Excel tells the delimiter."""
 _quoted = re.compile(rb'"[^"]*+"')
+_line_break = re.compile(rb"\r\n|\r|\n")
 _lone_return = re.compile(rb"\r(?!\n)")
 _maybe_decimal_comma = (
     re.compile(rb"[0-9],[0-9]|[0-9]\.[0-9]{3}\.").search,

@@ -219,6 +219,17 @@ def test_file_without_records_makes_one_batch_without_records(tmp_path: Path, na
     assert batches == [RecordBatch([], FileProvenance(str(path), MODIFIED, [], size=len(data)))]
 
 
+@pytest.mark.parametrize("data", [b"id,at\r1,2\n3,4\n5,6\n", b"id,a\rt\n1,2\n3,4\n"])
+def test_header_with_a_stray_carriage_return_is_an_error(tmp_path: Path, data: bytes) -> None:
+    """Its file has mixed line ends: the first row would be lost in the header."""
+    path = tmp_path / "mixed.csv"
+    path.write_bytes(data)
+    assert error_of(path) == (
+        f"{path}: expected a header that ends as the rows do, got a carriage return outside quotes in it; write all "
+        "line ends alike"
+    )
+
+
 def test_large_splits_stay_bounded() -> None:
     file = FoundFile("/x/huge.json", 0, MODIFIED)
     pieces = files._cut(Piece(file._replace(size=10 << 30), 0, 10 << 30), 64 * MIB)

@@ -97,6 +97,11 @@ def test_token_is_sent_only_to_its_server(monkeypatch: pytest.MonkeyPatch) -> No
         ConfigError, match="expected a bearer token in the environment variable SHOP_TOKEN, got nothing"
     ):
         open_source("https://host/logs#token=SHOP_TOKEN").check()
+    with pytest.raises(ConfigError) as caught:
+        open_source("https://host/logs#token=s3cret").check()
+    assert str(caught.value) == (
+        "https://host/logs: expected a bearer token in the environment variable that #token= names, got nothing"
+    )
 
 
 def test_secrets_of_the_query_are_masked() -> None:

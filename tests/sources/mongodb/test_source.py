@@ -13,7 +13,9 @@ import pytest
 from bson import Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.binary import Binary, UuidRepresentation
 from bson.datetime_ms import DatetimeMS
-from sluice.sources.mongodb.source import to_json
+from sluice.config.urls import Url
+from sluice.errors import ConfigError
+from sluice.sources.mongodb.source import _connect, to_json
 
 KNOWN = ObjectId("507f1f77bcf86cd799439011")
 QUIET_NAN_WITH_PAYLOAD = struct.unpack("<d", b"\x01\x00\x00\x00\x00\x00\xf8\xff")[0]
@@ -113,3 +115,17 @@ def test_document_of_an_unknown_type_is_read_unchanged() -> None:
 def test_all_documents_of_a_batch_are_converted() -> None:
     batch = b"".join(bson.encode({"_id": number, "n": float("nan")}) for number in range(3))
     assert to_json(batch)[0] == [b'{"_id":%d,"n":"NaN"}' % number for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("mongodb://u:s3cret@h:bad/d.c", "Port contains non-digit characters"),
+        ("mongodb://h/d.c?nope=s3cret", "Unknown option: nope"),
+    ],
+)
+def test_connection_string_that_the_driver_does_not_take_is_one_error(address: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught, _connect(Url(address)):
+        pass
+    assert f"expected a connection string of MongoDB: {reason}" in str(caught.value)
+    assert "s3cret" not in str(caught.value)

@@ -19,7 +19,7 @@ from sluice.elements import RecordBatch
 from sluice.errors import SourceError
 from sluice.formats import FORMATS, HEAD_BYTES, Records, detect_format
 from sluice.formats.content import TYPED_FORMATS, Content, open_content, peek
-from sluice.formats.csv_dialect import CsvLayout, detect_layout
+from sluice.formats.csv_dialect import CsvLayout, detect_layout, stray_return
 from sluice.formats.csv_rows import FILE_START, MAX_ROW_BYTES, RowStart, find_row_starts, read_rows
 from sluice.provenance import CsvProvenance, FileProvenance
 from sluice.sources.files.found_file import FoundFile
@@ -208,6 +208,12 @@ def _read_layout(chunks: Iterator[bytes], uri: str) -> tuple[CsvLayout | None, I
     for size in (HEAD_BYTES, MAX_ROW_BYTES):  # the second is for a header of tens of thousands of columns
         head, chunks = peek(chunks, size + 1)
         layout = detect_layout(head[:size], len(head) <= size)
+        if layout is not None and stray_return(layout.syntax.header):
+            message = (
+                f"{uri}: expected a header that ends as the rows do, got a carriage return outside quotes in it; "
+                "write all line ends alike"
+            )
+            raise SourceError(message)
         if layout is not None or len(head) <= size:
             return layout, chunks
     message = f"{uri}: expected a header of at most {MAX_ROW_BYTES} bytes; is a quote in it not closed?"

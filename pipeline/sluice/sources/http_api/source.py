@@ -182,6 +182,8 @@ def _batches(
 
 def _token(api: Api) -> str:
     if api.token and not os.environ.get(api.token):
-        message = f"{api.url}: expected a bearer token in the environment variable {api.token}, got nothing"
+        # Somebody may have given the token itself; names of variables are written in capitals.
+        name = api.token if api.token.isupper() else "that #token= names"
+        message = f"{api.url}: expected a bearer token in the environment variable {name}, got nothing"
         raise ConfigError(message)
     return os.environ.get(api.token, "") if api.token else ""

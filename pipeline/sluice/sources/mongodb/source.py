@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
@@ -210,10 +211,16 @@ def _connect(url: Url) -> Iterator[Any]:
     from pymongo.errors import InvalidURI, PyMongoError
 
     try:
-        client: Any = pymongo.MongoClient(url.reveal(), appname="sluice")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # of options that the driver does not know
+            client: Any = pymongo.MongoClient(url.reveal(), appname="sluice")
+    except (InvalidURI, pymongo.errors.ConfigurationError, ValueError, UserWarning) as error:
+        message = f"{url}: expected a connection string of MongoDB: {_reason(error)}"
+        raise ConfigError(message) from error
+    try:
         with client:
             yield client
-    except (InvalidURI, pymongo.errors.ConfigurationError) as error:
+    except pymongo.errors.ConfigurationError as error:
         message = f"{url}: expected a connection string of MongoDB: {_reason(error)}"
         raise ConfigError(message) from error
     except PyMongoError as error:
