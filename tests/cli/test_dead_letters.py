@@ -91,8 +91,10 @@ def test_status_selects(capsys: pytest.CaptureFixture[str], status: str, number:
 
 def test_one_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
     again = letter(CLICKS[1])
+    Path("in").mkdir()
+    Path("in/a.json").write_bytes(b"\n{}\n")
     shown = json.loads(run(capsys, "--show", again.letter_id[:12]))
-    assert (shown["status"], shown["attempts"]) == ("redelivered", 3)
+    assert (shown["status"], shown["attempts"], shown["line"]) == ("redelivered", 3, 2)
     assert msgspec.convert(shown["dead_letter"], DeadLetter) == again
     assert [entry["attempt"] for entry in shown["redeliveries"]] == [2, 3]
 

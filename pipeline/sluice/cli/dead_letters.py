@@ -24,14 +24,15 @@ _ID_CHARACTERS = 8
 def _dead_letters(options: Options, _: list[str]) -> int:
     from sluice.clock import system_clock
     from sluice.sources.dead_letters.source import DeadLetterSource
-    from sluice.tooling.dead_letter_groups import find_dead_letter, group_dead_letters
+    from sluice.tooling.dead_letter_groups import find_dead_letter, group_dead_letters, line_number
     from sluice.tooling.redelivery_plan import read_selection
 
     job = read_job(options, unused=_OTHER_PLACES)
     selection = read_selection(options.where, options.since, system_clock())
     source = DeadLetterSource(job.dead_letters, selection, job.quarantine)
     if options.show is not None:
-        print_json(_whole(find_dead_letter(source, options.show)))
+        state = find_dead_letter(source, options.show)
+        print_json(_whole(state, line_number(state)))
         return 0
     groups = group_dead_letters(source, options.status or _STATUSES)
     if options.json:
@@ -41,11 +42,12 @@ def _dead_letters(options: Options, _: list[str]) -> int:
     return 0
 
 
-def _whole(state: DeadLetterState) -> dict[str, Any]:
-    """Return all that is known of a dead letter: its fields, and each attempt to redeliver it."""
+def _whole(state: DeadLetterState, line: int | None) -> dict[str, Any]:
+    """Return all that is known of a dead letter: its fields, its line, and each attempt to redeliver it."""
     return {
         "status": state.status,
         "attempts": state.attempts,
+        "line": line,
         "dead_letter": state.dead_letter,
         "redeliveries": state.entries,
     }

@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 from sluice.dead_letters.reading import DeadLetterState, Status, find_minutes, read_states
 from sluice.errors import SourceError, quote
+from sluice.sources import parse_source
 from sluice.sources.dead_letters.source import DeadLetterSource
+from sluice.sources.files.connector import GcsFilesConnector, LocalFilesConnector, S3FilesConnector
+from sluice.sources.files.line_numbers import line_at
 
 
 class Reason(NamedTuple):
@@ -71,6 +74,17 @@ def find_dead_letter(source: DeadLetterSource, letter_id: str) -> DeadLetterStat
         message = f"{source.url}: expected one dead letter whose letter_id begins with {quote(letter_id)}, got {got}"
         raise SourceError(message)
     return found[0]
+
+
+def line_number(state: DeadLetterState) -> int | None:
+    """Return the number of the line in the file that the record of a dead letter came from; None if it is not known."""
+    source = state.dead_letter.source
+    if source.line is not None or source.offset is None or source.partition is not None:
+        return source.line
+    if source.message_id is not None or state.dead_letter.step == "load":
+        return None
+    is_file = isinstance(parse_source(source.uri), LocalFilesConnector | S3FilesConnector | GcsFilesConnector)
+    return line_at(source.uri, source.offset) if is_file else None
 
 
 def _states(source: DeadLetterSource) -> Iterator[DeadLetterState]:
