@@ -76,3 +76,27 @@ def test_canonical_texts_are_not_copied(value_type: ValueType, text: str, unquot
     column = COLUMNS.column_encoder((value_type,))(texts)
     assert column.texts is texts
     assert column.unquoted is unquoted
+
+
+@pytest.mark.parametrize(
+    ("value_type", "text", "encoded"),
+    [
+        ("date", "31.1.2025", '"2025-01-31"'),
+        ("date", " 01.02.2025 ", '"2025-02-01"'),
+        ("date", "2025-01-31", '"2025-01-31"'),
+        ("date", "31.01.25", '"31.01.25"'),
+        ("date", "", "null"),
+        ("timestamp", "31.01.2025 9:05", '"2025-01-31T09:05:00Z"'),
+        ("timestamp", "31.01.2025T09:05:59", '"2025-01-31T09:05:59Z"'),
+        ("timestamp", "31.01.2025", '"2025-01-31T00:00:00Z"'),
+        ("timestamp", "2025-01-31T09:05:00Z", '"2025-01-31T09:05:00Z"'),
+        ("timestamp", "01/31/2025", '"01/31/2025"'),
+    ],
+)
+def test_the_day_comes_first_where_the_contract_says_so(
+    value_type: ValueType, text: str, encoded: str
+) -> None:
+    prop = Property("at", value_type, day_first=True)
+    columns = Columns(Contract("row", "rows", "row", "1.0.0", "test", "", (prop,), None))
+    assert columns.encoder(("at",))(text) == encoded
+    assert written(columns.column_encoder(("at",))([text, text])) == [encoded, encoded]

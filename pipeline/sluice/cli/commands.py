@@ -12,6 +12,7 @@ from sluice.cli.command import DEBUG_HELP, ArgumentParser, Command, HelpFormatte
 from sluice.cli.connectors import SOURCES, WAREHOUSES
 from sluice.cli.dead_letters import DEAD_LETTERS
 from sluice.cli.generate import GENERATE
+from sluice.cli.init import INFER, INIT
 from sluice.cli.monitor import MONITOR
 from sluice.cli.publish import PUBLISH
 from sluice.cli.report import REPORT
@@ -20,6 +21,8 @@ from sluice.cli.tables import TABLES
 from sluice.cli.verify import VERIFY
 
 COMMANDS: Sequence[Command] = (
+    INIT,
+    INFER,
     RUN,
     LOAD,
     VERIFY,

@@ -44,6 +44,16 @@ def print_line(text: str) -> None:
     print(printable(text))
 
 
+def print_text(text: str) -> None:
+    """Print text of ours that has lines, as it is.
+
+    Raises:
+        OutputError: standard output is closed or full.
+
+    """
+    print(text, end="")
+
+
 def print_json(value: object) -> None:
     """Print a value as JSON on standard output, in ASCII, so that no character of data reaches a terminal as it is.
 

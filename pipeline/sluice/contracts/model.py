@@ -81,6 +81,8 @@ class Property:
     """An object whose properties are columns of the table themselves."""
     aliases: tuple[str, ...] = ()
     """Other names of the property in formats without nesting, such as CSV."""
+    day_first: bool = False
+    """In formats whose values are texts, such as CSV, its dates and times may have the form `31.12.2025 13:45`."""
     mask: Mask | None = None
     from_source: FromSource | None = None
 

@@ -16,7 +16,7 @@ from sluice.contracts.odcs import KeyPath, choice, custom_properties, names, sho
 from sluice.contracts.patterns import check_pattern, compile_repair_pattern
 from sluice.contracts.physical_types import logical_type, number_type
 from sluice.contracts.reserved import SOURCE_PROPERTY
-from sluice.contracts.type_options import TIME_PATTERN, has_time, supported_options
+from sluice.contracts.type_options import DAY_FIRST, TIME_PATTERN, has_time, supported_options
 from sluice.contracts.value_types import (
     INT64_MAX,
     INT64_MIN,
@@ -111,6 +111,7 @@ def _property(place: KeyPath, prop: SchemaProperty, *, nested: bool, item: bool 
         properties=read_properties(members, prop.properties, nested=True) if prop.properties else (),
         flatten=flatten,
         aliases=names(custom_place.key("aliases"), custom.get("aliases")),
+        day_first=(prop.logicalTypeOptions or {}).get("format") in DAY_FIRST.get(str(prop.logicalType), ()),
         mask=_mask(place, prop, value_type, custom.get("mask"), item=item),
         from_source=_from_source(
             custom_place.key("fromSource"), prop, value_type, custom.get("fromSource"), inner=nested or item

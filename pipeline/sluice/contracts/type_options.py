@@ -22,16 +22,19 @@ from sluice.contracts.value_types import DECIMAL_SCALE, INT64_MAX, INT64_MIN, Va
 TIME_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?$"
 """A time of the day as RFC 3339 writes it, with or without an offset."""
 
+DAY_FIRST = {"date": ("dd.MM.yyyy", "d.M.yyyy"), "timestamp": ("dd.MM.yyyy HH:mm:ss", "dd.MM.yyyy HH:mm")}
+"""logicalType -> formats of texts, such as those of CSV, whose day comes first, with points behind it and the month."""
+
 _BITS = {"i8": 8, "i16": 16, "i32": 32, "i64": 64}
 _UNSIGNED_BITS = {"u8": 8, "u16": 16, "u32": 32}
 
 _FORMATS: Mapping[str, tuple[str, ...]] = {
     "number": ("f64", "double"),
-    "date": ("yyyy-MM-dd", "YYYY-MM-DD", "%Y-%m-%d", "ISO8601", "iso8601", "date"),
-    "timestamp": ("RFC3339", "rfc3339", "ISO8601", "iso8601", "date-time"),
+    "date": ("yyyy-MM-dd", "YYYY-MM-DD", "%Y-%m-%d", "ISO8601", "iso8601", "date", *DAY_FIRST["date"]),
+    "timestamp": ("RFC3339", "rfc3339", "ISO8601", "iso8601", "date-time", *DAY_FIRST["timestamp"]),
     "time": ("HH:mm:ss",),
 }
-"""logicalType -> formats that say what Sluice reads anyway."""
+"""logicalType -> formats that say what Sluice reads anyway, and those of `DAY_FIRST`."""
 
 _TIMESTAMP_FORMAT = re.compile(r"[yu]{4}-MM-dd('T'|T| )HH:mm:ss([.]S{1,9})?('Z'|Z|[Xx]{1,3})?")
 """Formats of timestamps, in the letters of Java, that say what Sluice reads anyway."""

@@ -65,6 +65,7 @@ class Columns:
     def __init__(self, contract: Contract | None) -> None:
         """Without a contract all columns are strings."""
         self._types: dict[Path, ValueType] = {}
+        self._day_first = set[Path]()
         self._names = _Names()
         self._aliases = _Names()
         for prop in () if contract is None else contract.properties:
@@ -76,6 +77,8 @@ class Columns:
 
     def _add(self, path: Path, prop: Property, flat: bool = False) -> None:
         self._types[path] = prop.type
+        if prop.day_first:
+            self._day_first.add(path)
         self._names.add(".".join(path), path)
         if flat:
             self._names.add(prop.name, path)
@@ -105,7 +108,8 @@ class Columns:
 
     def encoder(self, path: Path) -> Encode:
         """Return what converts a text to JSON of the type at `path`; a path outside the contract is a string."""
-        return _ENCODERS[self._types.get(path, "string")]
+        encode = _ENCODERS[self._types.get(path, "string")]
+        return partial(_day_first, encode) if path in self._day_first else encode
 
     def column_encoder(self, path: Path, *, decimal_comma: bool = False) -> Callable[[Sequence[str]], Column]:
         """Return what converts many texts at once, in a fraction of the time if all are canonical already.
@@ -115,6 +119,8 @@ class Columns:
         value_type = self._types.get(path, "string")
         if decimal_comma and value_type in ("float", "decimal"):
             return _encode_comma_column
+        if path in self._day_first:
+            return partial(_encode_distinct, self.encoder(path))
         return partial(_encode_column, value_type)
 
     def place(self, names: Sequence[str]) -> list[Path]:
@@ -178,6 +184,10 @@ def _encode_column(value_type: ValueType, texts: Sequence[str]) -> Column:
         joined = "\n".join(texts)
         if canonical.match(joined) and joined.count("\n") == len(texts) - 1:
             return Column(texts, canonical.unquoted)
+    return _encode_distinct(encode, texts)
+
+
+def _encode_distinct(encode: Encode, texts: Sequence[str]) -> Column:
     distinct = set(texts)
     if len(distinct) * 2 <= len(texts):
         encoded = {text: encode(text) for text in distinct}
@@ -209,6 +219,10 @@ _comma_groups = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+").fullmatch
 _time_text = re.compile(rf"{_TIME}({_OFFSET})?").fullmatch
 _day = re.compile(_DATE).fullmatch
 _to_the_minute = re.compile(rf"({_DATE}[T ][0-9]{{2}}:[0-9]{{2}})({_OFFSET})?").fullmatch
+_point_date = re.compile(
+    r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})(?:[T ]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?)?"
+).fullmatch
+"""Day, month and year with points between them, as DIN 5008 has them, and a time of the day."""
 _BOOLEANS = {"true": "true", "false": "false", "yes": "true", "no": "false", "1": "true", "0": "false"}
 
 
@@ -268,6 +282,16 @@ def _timestamp(text: str) -> str:
 
 def _date(text: str) -> str:
     return _string(text.strip())
+
+
+def _day_first(encode: Encode, text: str) -> str:
+    """Encode a date or a time, whose day may come first."""
+    match = _point_date(text.strip())
+    if match is None:
+        return encode(text)
+    day, month, year, hour, minute, second = match.groups()
+    iso = f"{year}-{month:0>2}-{day:0>2}"
+    return encode(iso if hour is None else f"{iso}T{hour:0>2}:{minute}:{second or '00'}")
 
 
 def _json(text: str) -> str:

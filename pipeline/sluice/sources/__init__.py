@@ -10,9 +10,9 @@ from sluice.sources.http_api.connector import HttpConnector
 from sluice.sources.kafka.connector import KafkaConnector
 from sluice.sources.mongodb.connector import MongoConnector
 from sluice.sources.pubsub.connector import PubSubConnector
-from sluice.sources.source import Acknowledging, Source
+from sluice.sources.source import Acknowledging, Sampled, Source
 
-__all__ = ["SOURCES", "Acknowledging", "Source", "open_source", "parse_source"]
+__all__ = ["SOURCES", "Acknowledging", "Sampled", "Source", "open_source", "parse_source"]
 
 SOURCES: dict[str, type[Connector[Source]]] = {
     "dead-letters": DeadLettersConnector,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -44,4 +45,18 @@ class Acknowledging(Protocol):
 
     def acknowledge(self) -> beam.PTransform:
         """Return the step for `graph.Run.acknowledge`."""
+        ...
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A source of which some records can be looked at without a run; nothing is acknowledged."""
+
+    def sample(self, number: int) -> Iterator[RecordBatch]:
+        """Yield at most `number` records that are there now.
+
+        Raises:
+            SourceError: as of a run.
+
+        """
         ...

@@ -29,6 +29,7 @@ from sluice.sources.kafka.client import Topic, check_topic
 from sluice.sources.kafka.commits import CommitStored, ack_token_of
 from sluice.sources.kafka.identity import TopicDescription
 from sluice.sources.kafka.reader import WATERMARK_SLACK, PartitionReader, Readers, open_readers
+from sluice.sources.kafka.sample import sample_topic
 from sluice.sources.streaming import (
     END,
     TRACKER,
@@ -82,6 +83,10 @@ class KafkaSource(StreamingSource):
     def check(self) -> None:
         """Raise SourceError if no broker answers, or the topic is not there."""
         check_topic(self.topic)
+
+    def sample(self, number: int) -> Iterator[RecordBatch]:
+        """Yield at most `number` of the records that the topic holds, the earliest of each partition."""
+        return sample_topic(self.topic, number)
 
     def acknowledge(self) -> beam.PTransform:
         """Return the step that commits the offsets of stored records, where the source's process does not know them."""

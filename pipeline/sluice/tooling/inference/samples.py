@@ -1,0 +1,95 @@
+"""Addresses of samples -> their records, and the one address that a job reads them by."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from sluice.config.urls import Url
+from sluice.elements import RecordBatch
+from sluice.errors import ConfigError, SourceError
+from sluice.formats.json_lines import BOM
+from sluice.sources import Sampled, open_source
+from sluice.sources.files.listing import find_files
+
+STANDARD_INPUT = "-"
+
+_JSON_STARTS = (b"{", b"[")
+_MAGICS = {b"Obj\x01": ".avro", b"PAR1": ".parquet"}
+_is_binary = re.compile(rb"[\x00-\x08\x0e-\x1f]").search
+_HEAD_BYTES = 4096
+
+
+def sample_batches(addresses: Sequence[Url], number: int) -> Iterator[RecordBatch]:
+    """Yield at most `number` records of the sources at `addresses`, about as many of each.
+
+    Raises:
+        ConfigError: an address is wrong, or records of its source cannot be looked at without a run.
+        SourceError: a source cannot be read.
+
+    """
+    for index, address in enumerate(addresses):
+        source = open_source(address)
+        if not isinstance(source, Sampled):
+            message = f"{address.where}: expected files or a topic of Kafka, got {address}; save some records as a file"
+            raise ConfigError(message)
+        for batch in source.sample(-(-number // (len(addresses) - index))):
+            number -= len(batch.records)
+            yield batch
+
+
+def job_source(addresses: Sequence[Url]) -> str:
+    """Return the one address that names the same source as all of `addresses` together.
+
+    Raises:
+        ConfigError: there is none.
+
+    """
+    if len(addresses) == 1:
+        return addresses[0].reveal()
+    paths = [address.reveal() for address in addresses]
+    folder = os.path.commonpath(paths) if len({os.path.isabs(path) for path in paths}) == 1 else ""
+    suffix = os.path.commonprefix([os.path.basename(path)[::-1] for path in paths])[::-1]
+    prefix = os.path.commonprefix([os.path.basename(path) for path in paths])
+    dot = suffix.find(".")
+    endings = [suffix[dot:]] if dot >= 0 else []
+    wanted = {file.uri for path in paths for file in find_files(path)}
+    for ending in [*(f"*{ending}" for ending in endings), *(f"{prefix}*{ending}" for ending in endings), ""]:
+        pattern = os.path.join(folder, ending) if ending else folder
+        if pattern and _names(pattern) == wanted:
+            return pattern
+    message = (
+        f"SAMPLE: expected files that one path, folder or pattern names, got {len(paths)} paths; "
+        "put them into a folder of their own, or give a pattern in quotes"
+    )
+    raise ConfigError(message)
+
+
+def _names(pattern: str) -> set[str]:
+    try:
+        return {file.uri for file in find_files(pattern)}
+    except SourceError:
+        return set()
+
+
+def save_stream(stream: BinaryIO, folder: Path) -> Path:
+    """Write what a stream holds into a new file of `folder`, whose suffix says its format, and return its path."""
+    head = stream.read(_HEAD_BYTES)
+    path = folder / f"sample{_suffix(head)}"
+    with path.open("xb") as file:
+        file.write(head)
+        shutil.copyfileobj(stream, file)
+    return path
+
+
+def _suffix(head: bytes) -> str:
+    """Return the suffix that a file needs, or else has: the format of all but CSV is told by what is in it."""
+    for magic, suffix in _MAGICS.items():
+        if head.startswith(magic):
+            return suffix
+    is_json = head.removeprefix(BOM).lstrip().startswith(_JSON_STARTS)
+    return ".ndjson" if is_json or _is_binary(head) else ".csv"
