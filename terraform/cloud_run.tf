@@ -6,7 +6,7 @@ module "cloud_run" {
   project_id                = var.project_id
   region                    = var.region
   labels                    = var.labels
-  scheduler_service_account = module.iam.emails["scheduler"]
+  scheduler_service_account = lookup(module.iam.emails, "scheduler", null)
 
   jobs = {
     for name, job in var.cloud_run_jobs : name => {

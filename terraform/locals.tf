@@ -2,7 +2,52 @@
 # a provider.
 
 locals {
-  location = coalesce(var.location, var.region)
+  location       = coalesce(var.location, var.region)
+  privacy_secret = coalesce(var.privacy_secret, "${var.name}-privacy-key")
+
+  # Accounts that this configuration makes; the last one only if something has a schedule.
+  account_keys = ["pipeline", "dbt", "publisher", "deployer", "scheduler"]
+  starts_jobs  = length(var.replays) > 0 || anytrue([for job in var.cloud_run_jobs : job.schedule != null])
+  accounts     = [for key in local.account_keys : key if key != "scheduler" || local.starts_jobs]
+
+  # What variables can name by its key. It must not depend on variables whose validation names it.
+  member_keys   = concat(local.account_keys, keys(var.members))
+  subscriptions = flatten([for topic in var.topics : keys(topic.subscriptions)])
+  repository    = "${var.region}-docker.pkg.dev/${var.project_id}/${var.name}"
+
+  job_places = {
+    files        = "gs://${local.bucket_names["log"]}/output"
+    dead_letters = "gs://${local.bucket_names["dead-letters"]}/dead_letters"
+    quarantine   = "gs://${local.bucket_names["quarantine"]}/quarantine"
+    privacy_key  = "projects/${var.project_id}/secrets/${local.privacy_secret}"
+  }
+
+  # A job with what scripts/deploy would give it; its own parameters have priority.
+  jobs = {
+    for name, job in var.jobs : name => merge(job, {
+      template = "gs://${local.bucket_names["temp"]}/templates/${job.version}.json"
+      image    = "${local.repository}/sluice:${job.version}"
+      parameters = merge(
+        local.job_places,
+        job.subscription == null ? {} : { source = "pubsub://projects/${var.project_id}/subscriptions/${job.subscription}" },
+        job.dataset == null ? {} : { warehouse = "bigquery://${var.project_id}/${job.dataset}" },
+        job.parameters,
+      )
+    })
+  }
+
+  replays = {
+    for name, replay in var.replays : name => merge(replay, {
+      template = "gs://${local.bucket_names["temp"]}/templates/${replay.version}.json"
+      image    = "${local.repository}/sluice:${replay.version}"
+      parameters = merge(
+        local.job_places,
+        replay.raw_files == null ? {} : { source = "gs://${local.bucket_names["raw"]}/${replay.raw_files}" },
+        replay.dataset == null ? {} : { warehouse = "bigquery://${var.project_id}/${replay.dataset}" },
+        replay.parameters,
+      )
+    })
+  }
 
   generated = {
     for file in fileset("${path.module}/../ddl/bigquery", "*.json") :
@@ -14,13 +59,16 @@ locals {
     trimsuffix(file, ".json") => jsondecode(file("${path.module}/schemas/${file}"))
   }
 
+  # Table => the domain of its contract, or sluice for Sluice's own.
+  table_domains = { for name, table in local.generated : name => try(table.labels.domain, "sluice") }
+
   # A table without a domain, or of Sluice's own, lies in every dataset that has contracts.
   tables = {
     for dataset, settings in var.datasets : dataset => merge(
       {
         for name, table in local.generated : name => table
-        if contains(settings.domains, try(table.labels.domain, "sluice")) ||
-        (length(settings.domains) > 0 && try(table.labels.domain, "sluice") == "sluice")
+        if contains(settings.domains, local.table_domains[name]) ||
+        (length(settings.domains) > 0 && local.table_domains[name] == "sluice")
       },
       { for name in settings.tables : name => local.written[name] },
     )
@@ -53,7 +101,6 @@ locals {
     log = {
       retention_days = 7
       coldline_days  = 90
-      readers        = ["dbt"]
       roles          = local.append
     }
     dead-letters = {
@@ -63,6 +110,7 @@ locals {
     }
     quarantine = {
       expire_days = 30
+      private     = true
       roles       = local.append
     }
     raw = {
@@ -70,13 +118,13 @@ locals {
       expire_days = 90
       roles       = { "roles/storage.objectViewer" = ["pipeline"] }
     }
+    # Nothing here expires by its age: a job that runs for a year reads what was staged when it was started, and its
+    # ledger begins there.
     temp = {
-      expire_days      = 14
       soft_delete_days = 0
-      prefixes         = ["temp/", "staging/"]
       roles = {
         "roles/storage.objectUser"         = ["pipeline", "deployer"]
-        "roles/storage.objectViewer"       = ["scheduler"]
+        "roles/storage.objectViewer"       = local.starts_jobs ? ["scheduler"] : []
         "roles/storage.legacyBucketReader" = ["pipeline", "deployer"]
       }
     }
@@ -84,7 +132,7 @@ locals {
 
   bucket_settings = {
     for key, default in local.buckets : key => {
-      for name in ["name", "retention_days", "expire_days", "coldline_days", "versioning", "soft_delete_days", "readers"] :
+      for name in ["name", "retention_days", "expire_days", "coldline_days", "versioning", "soft_delete_days", "readers", "writers"] :
       name => try(coalesce(try(var.buckets[key][name], null), try(default[name], null)), null)
     }
   }

@@ -43,11 +43,11 @@ module "iam" {
   project_id = var.project_id
   prefix     = var.name
 
-  accounts = {
+  accounts = { for key, account in {
     pipeline = {
       description         = "Runs jobs: reads subscriptions and raw files, appends to the log, loads tables."
       project_roles       = ["roles/dataflow.worker", "roles/bigquery.jobUser"]
-      account_users       = ["deployer", "scheduler"]
+      account_users       = setintersection(["deployer", "scheduler"], local.accounts)
       workload_identities = lookup(var.workload_identities, "pipeline", {})
     }
     dbt = {
@@ -60,8 +60,8 @@ module "iam" {
       workload_identities = lookup(var.workload_identities, "publisher", {})
     }
     deployer = {
-      description         = "Pushes images, writes templates, starts and updates jobs."
-      project_roles       = ["roles/dataflow.developer"]
+      description         = "Pushes images, writes templates, starts and updates jobs, looks for the canary of a release."
+      project_roles       = ["roles/dataflow.developer", "roles/bigquery.jobUser"]
       workload_identities = lookup(var.workload_identities, "deployer", {})
     }
     scheduler = {
@@ -69,7 +69,7 @@ module "iam" {
       project_roles       = ["roles/dataflow.developer"]
       workload_identities = lookup(var.workload_identities, "scheduler", {})
     }
-  }
+  } : key => account if contains(local.accounts, key) }
 
   project_members = {
     "roles/bigquery.jobUser" = { for key in var.query_users : key => var.members[key] }
@@ -91,7 +91,7 @@ module "secret" {
   labels     = var.labels
 
   secrets = {
-    (var.privacy_secret) = {
+    (local.privacy_secret) = {
       deletion_protection = var.deletion_protection
       iam = {
         "roles/secretmanager.secretAccessor" = { pipeline = local.members["pipeline"] }
@@ -110,11 +110,11 @@ module "dataflow" {
   name                      = var.name
   labels                    = var.labels
   service_account           = module.iam.emails["pipeline"]
-  scheduler_service_account = module.iam.emails["scheduler"]
+  scheduler_service_account = lookup(module.iam.emails, "scheduler", null)
   temp_url                  = module.storage.urls["temp"]
   subnetwork                = var.subnetwork
-  jobs                      = var.jobs
-  replays                   = var.replays
+  jobs                      = local.jobs
+  replays                   = local.replays
 
   iam = {
     "roles/artifactregistry.reader" = { pipeline = local.members["pipeline"] }
@@ -137,7 +137,8 @@ module "monitoring" {
   slack_channel = var.alerts.slack_channel
   slack_token   = var.slack_token
   thresholds    = var.alerts.thresholds
-  subscriptions = flatten([for topic in var.topics : keys(topic.subscriptions)])
+  subscriptions = local.subscriptions
+  forwarding    = flatten([for topic in var.topics : [for name, each in topic.subscriptions : name if !each.dataflow]])
 
   depends_on = [google_project_service.this]
 }

@@ -51,7 +51,7 @@ output "deploy" {
     "DEAD_LETTERS=${module.storage.urls["dead-letters"]}",
     "QUARANTINE=${module.storage.urls["quarantine"]}",
     "RAW=${module.storage.urls["raw"]}",
-    "PRIVACY_SECRET=${var.privacy_secret}",
+    "PRIVACY_SECRET=${local.privacy_secret}",
     "",
   ])
 }

@@ -7,9 +7,8 @@ module "pubsub" {
 
   topics = {
     for name, topic in var.topics : name => {
-      retention   = topic.retention
-      regions     = [var.region]
-      dead_letter = topic.dead_letter
+      retention = topic.retention
+      regions   = [var.region]
       iam = {
         "roles/pubsub.publisher" = { for key in topic.publishers : key => local.members[key] }
         # Dataflow looks at the topic of a subscription that it reads.
@@ -17,6 +16,7 @@ module "pubsub" {
       }
       subscriptions = {
         for subscription, settings in topic.subscriptions : subscription => {
+          dataflow              = settings.dataflow
           ack_deadline_seconds  = settings.ack_deadline_seconds
           retention             = settings.retention
           retain_acked_messages = settings.retain_acked_messages

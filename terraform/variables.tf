@@ -63,10 +63,10 @@ variable "enable_apis" {
 variable "topics" {
   description = "Topics and their subscriptions: see modules/pubsub, but in `publishers`, and in a subscription's `subscribers`, members stand by their key: an account, or one of `members`."
   type = map(object({
-    retention   = optional(string, "604800s")
-    dead_letter = optional(bool, true)
-    publishers  = optional(list(string), ["publisher"])
+    retention  = optional(string, "604800s")
+    publishers = optional(list(string), ["publisher"])
     subscriptions = optional(map(object({
+      dataflow              = optional(bool, true)
       ack_deadline_seconds  = optional(number, 60)
       retention             = optional(string, "604800s")
       retain_acked_messages = optional(bool, false)
@@ -80,6 +80,13 @@ variable "topics" {
     }
   }
   nullable = false
+
+  validation {
+    condition = length(setsubtract(
+      flatten([for topic in var.topics : concat(topic.publishers, flatten([for each in topic.subscriptions : each.subscribers]))]), local.member_keys,
+    )) == 0
+    error_message = "Topics: expected publishers and subscribers that are keys of accounts or of members, got ${join(", ", setsubtract(flatten([for topic in var.topics : concat(topic.publishers, flatten([for each in topic.subscriptions : each.subscribers]))]), local.member_keys))}."
+  }
 }
 
 variable "datasets" {
@@ -109,6 +116,11 @@ variable "datasets" {
         user_activity_events = ["ip_address", "user_agent"]
       }
     }
+    backend_events_canary = {
+      description = "Ten orders of each release, which scripts/deploy canary replays and finds here."
+      domains     = ["backend_events"]
+      readers     = ["deployer"]
+    }
     ecommerce_data = {
       description = "Sales, customer logs and the product catalogue, and what reports show of them."
       domains     = ["commerce"]
@@ -118,6 +130,40 @@ variable "datasets" {
     }
   }
   nullable = false
+
+  validation {
+    condition     = alltrue(flatten([for dataset in var.datasets : [for domain in dataset.domains : fileexists("${path.module}/../ddl/bigquery/_${domain}.sql")]]))
+    error_message = "Datasets: expected domains that have contracts, ${join(", ", [for file in fileset("${path.module}/../ddl/bigquery", "_*.sql") : trimsuffix(trimprefix(file, "_"), ".sql")])}; got ${join(", ", flatten([for dataset in var.datasets : [for domain in dataset.domains : domain if !fileexists("${path.module}/../ddl/bigquery/_${domain}.sql")]]))}."
+  }
+
+  validation {
+    condition     = length(setsubtract(flatten([for dataset in var.datasets : dataset.tables]), keys(local.written))) == 0
+    error_message = "Datasets: expected tables of schemas/, ${join(", ", keys(local.written))}; got ${join(", ", setsubtract(flatten([for dataset in var.datasets : dataset.tables]), keys(local.written)))}."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for dataset in var.datasets : [
+        for table in concat(keys(dataset.shared), keys(dataset.partition_expiration_days)) :
+        contains(dataset.tables, table) || contains(concat(dataset.domains, ["sluice"]), lookup(local.table_domains, table, ""))
+      ]
+    ]))
+    error_message = "Datasets: expected shared and partition_expiration_days to name tables of their dataset, got ${join(", ", flatten([for dataset in var.datasets : [for table in concat(keys(dataset.shared), keys(dataset.partition_expiration_days)) : table if !contains(dataset.tables, table) && !contains(concat(dataset.domains, ["sluice"]), lookup(local.table_domains, table, ""))]]))}."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for dataset in var.datasets : [
+        for table, hidden in dataset.shared : [for column in hidden : contains(try(merge(local.generated, local.written)[table].schema.fields[*].name, hidden), column)]
+      ]
+    ]))
+    error_message = "Datasets: expected shared to hide columns that their table has; a misspelt one would be shown."
+  }
+
+  validation {
+    condition     = length(setsubtract(flatten([for dataset in var.datasets : concat(dataset.editors, dataset.readers, dataset.shared_readers)]), local.member_keys)) == 0
+    error_message = "Datasets: expected editors, readers and shared_readers that are keys of accounts or of members, got ${join(", ", setsubtract(flatten([for dataset in var.datasets : concat(dataset.editors, dataset.readers, dataset.shared_readers)]), local.member_keys))}."
+  }
 }
 
 variable "buckets" {
@@ -125,7 +171,7 @@ variable "buckets" {
     Names of the buckets, and how long what they hold is kept. A name that is not given is <project_id>-<name>-<key>.
     `log` holds every event that was accepted; `dead-letters` what was refused; `quarantine` what was refused and could
     not even be read, so that nothing in it could be protected; `raw` files before their ingestion; `temp` what jobs
-    need while they run, and templates. `readers` are keys of accounts or of `members`.
+    need while they run, and templates. `readers`, and in `raw` `writers`, are keys of accounts or of `members`.
   EOT
   type = map(object({
     name             = optional(string)
@@ -135,6 +181,7 @@ variable "buckets" {
     versioning       = optional(bool)
     soft_delete_days = optional(number)
     readers          = optional(list(string))
+    writers          = optional(list(string))
   }))
   default  = {}
   nullable = false
@@ -142,6 +189,21 @@ variable "buckets" {
   validation {
     condition     = alltrue([for key in keys(var.buckets) : contains(["log", "dead-letters", "quarantine", "raw", "temp"], key)])
     error_message = "Expected settings of log, dead-letters, quarantine, raw or temp."
+  }
+
+  validation {
+    condition     = try(var.buckets["temp"].expire_days, null) == null
+    error_message = "Bucket temp: expected no expire_days; running jobs read what was staged there, however long ago."
+  }
+
+  validation {
+    condition     = alltrue([for key, bucket in var.buckets : key == "raw" || bucket.writers == null])
+    error_message = "Expected writers of the bucket raw alone; the others are written by jobs."
+  }
+
+  validation {
+    condition     = length(setsubtract(flatten([for bucket in var.buckets : concat(coalesce(bucket.readers, []), coalesce(bucket.writers, []))]), local.member_keys)) == 0
+    error_message = "Buckets: expected readers and writers that are keys of accounts or of members, got ${join(", ", setsubtract(flatten([for bucket in var.buckets : concat(coalesce(bucket.readers, []), coalesce(bucket.writers, []))]), local.member_keys))}."
   }
 }
 
@@ -173,6 +235,11 @@ variable "query_users" {
   type        = list(string)
   default     = []
   nullable    = false
+
+  validation {
+    condition     = length(setsubtract(var.query_users, keys(var.members))) == 0
+    error_message = "Expected keys of members, got ${join(", ", setsubtract(var.query_users, keys(var.members)))}."
+  }
 }
 
 variable "workload_identities" {
@@ -180,6 +247,11 @@ variable "workload_identities" {
   type        = map(map(string))
   default     = {}
   nullable    = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.workload_identities), local.account_keys)) == 0
+    error_message = "Expected keys of accounts, ${join(", ", local.account_keys)}; got ${join(", ", setsubtract(keys(var.workload_identities), local.account_keys))}."
+  }
 }
 
 variable "github_repository" {
@@ -189,10 +261,9 @@ variable "github_repository" {
 }
 
 variable "privacy_secret" {
-  description = "Name of the secret that holds the key which protects restricted properties."
+  description = "Name of the secret that holds the key which protects restricted properties; null for <name>-privacy-key."
   type        = string
-  default     = "sluice-privacy-key"
-  nullable    = false
+  default     = null
 }
 
 variable "subnetwork" {
@@ -202,11 +273,17 @@ variable "subnetwork" {
 }
 
 variable "jobs" {
-  description = "Long-running jobs that Terraform owns: see modules/dataflow. Empty when scripts/deploy starts them."
+  description = <<-EOT
+    Streaming jobs that Terraform owns; empty when scripts/deploy starts them. `version` is that of an image and a
+    template that scripts/deploy has made; `subscription` and `dataset` are names of `topics` and `datasets`, and become
+    source and warehouse. `parameters` are those of deploy/metadata.json; places that they do not name are the buckets
+    and the secret here. The rest as in modules/dataflow.
+  EOT
   type = map(object({
-    template               = string
-    image                  = string
-    parameters             = map(string)
+    version                = string
+    subscription           = optional(string)
+    dataset                = optional(string)
+    parameters             = optional(map(string), {})
     num_workers            = optional(number, 1)
     max_workers            = optional(number, 10)
     machine_type           = optional(string, "n2-standard-2")
@@ -216,14 +293,38 @@ variable "jobs" {
   }))
   default  = {}
   nullable = false
+
+  validation {
+    condition     = alltrue([for job in var.jobs : job.subscription != null || contains(keys(job.parameters), "source")])
+    error_message = "Jobs: expected a subscription, or source among the parameters."
+  }
+
+  validation {
+    condition     = alltrue([for job in var.jobs : job.dataset != null || contains(keys(job.parameters), "warehouse")])
+    error_message = "Jobs: expected a dataset, or warehouse among the parameters."
+  }
+
+  validation {
+    condition     = length(setsubtract(compact([for job in var.jobs : job.subscription]), local.subscriptions)) == 0
+    error_message = "Jobs: expected subscriptions of topics, ${join(", ", local.subscriptions)}; got ${join(", ", setsubtract(compact([for job in var.jobs : job.subscription]), local.subscriptions))}."
+  }
+
+  validation {
+    condition     = length(setsubtract(compact([for job in var.jobs : job.dataset]), keys(var.datasets))) == 0
+    error_message = "Jobs: expected datasets, ${join(", ", keys(var.datasets))}; got ${join(", ", setsubtract(compact([for job in var.jobs : job.dataset]), keys(var.datasets)))}."
+  }
 }
 
 variable "replays" {
-  description = "Batch jobs on a schedule: see modules/dataflow."
+  description = <<-EOT
+    Batch jobs on a schedule, as `jobs`, but with `raw_files`, a pattern of files in the bucket `raw` such as history/**,
+    in place of a subscription. The rest as in modules/dataflow.
+  EOT
   type = map(object({
-    template     = string
-    image        = string
-    parameters   = map(string)
+    version      = string
+    raw_files    = optional(string)
+    dataset      = optional(string)
+    parameters   = optional(map(string), {})
     schedule     = string
     time_zone    = optional(string, "Etc/UTC")
     paused       = optional(bool, false)
@@ -232,6 +333,21 @@ variable "replays" {
   }))
   default  = {}
   nullable = false
+
+  validation {
+    condition     = alltrue([for replay in var.replays : replay.raw_files != null || contains(keys(replay.parameters), "source")])
+    error_message = "Replays: expected raw_files, or source among the parameters."
+  }
+
+  validation {
+    condition     = alltrue([for replay in var.replays : replay.dataset != null || contains(keys(replay.parameters), "warehouse")])
+    error_message = "Replays: expected a dataset, or warehouse among the parameters."
+  }
+
+  validation {
+    condition     = length(setsubtract(compact([for replay in var.replays : replay.dataset]), keys(var.datasets))) == 0
+    error_message = "Replays: expected datasets, ${join(", ", keys(var.datasets))}; got ${join(", ", setsubtract(compact([for replay in var.replays : replay.dataset]), keys(var.datasets)))}."
+  }
 }
 
 variable "cloud_run_jobs" {
@@ -294,4 +410,9 @@ variable "slack_token" {
   default     = null
   sensitive   = true
   ephemeral   = true
+
+  validation {
+    condition     = var.alerts.slack_channel == null || var.slack_token != null
+    error_message = "Expected the token of the Slack app in TF_VAR_slack_token, since alerts has a slack_channel."
+  }
 }

@@ -28,19 +28,20 @@ run "names" {
   command = apply
 
   assert {
-    condition     = keys(output.topics) == ["backend-events-topic", "backend-events-topic-dead-letters"]
+    condition     = keys(output.topics) == ["backend-events-topic"]
     error_message = "Topics: ${join(", ", keys(output.topics))}"
   }
 
   assert {
-    condition     = keys(output.subscriptions) == ["backend-events-topic-dead-letters-sub", "backend-events-topic-sub"]
+    condition     = keys(output.subscriptions) == ["backend-events-topic-sub"]
     error_message = "Subscriptions: ${join(", ", keys(output.subscriptions))}"
   }
 
   assert {
     condition = output.warehouses == {
-      backend_events = "bigquery://shop-prod-1/backend_events"
-      ecommerce_data = "bigquery://shop-prod-1/ecommerce_data"
+      backend_events        = "bigquery://shop-prod-1/backend_events"
+      backend_events_canary = "bigquery://shop-prod-1/backend_events_canary"
+      ecommerce_data        = "bigquery://shop-prod-1/ecommerce_data"
     }
     error_message = "Warehouses: ${jsonencode(output.warehouses)}"
   }
@@ -72,5 +73,14 @@ run "names" {
   assert {
     condition     = !can(regex("(?i)key=|token|password", replace(output.deploy, "PRIVACY_SECRET=sluice-privacy-key", "")))
     error_message = "Deploy: ${output.deploy}"
+  }
+}
+
+run "accounts" {
+  command = apply
+
+  assert {
+    condition     = keys(output.service_accounts) == ["dbt", "deployer", "pipeline", "publisher"]
+    error_message = "Expected no account of a scheduler that starts nothing; got ${join(", ", keys(output.service_accounts))}."
   }
 }

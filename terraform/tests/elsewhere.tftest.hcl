@@ -24,7 +24,7 @@ variables {
   region     = "us-east4"
   location   = "US"
   name       = "events"
-  topics     = { clicks = { subscriptions = { clicks-sub = {} } } }
+  topics     = { clicks = { subscriptions = { clicks-sub = {}, prism-sub = { dataflow = false } } } }
   datasets = {
     shop      = { domains = ["backend_events"] }
     reporting = { tables = ["reporting_metrics"], editors = ["dbt"], readers = ["analysts"] }
@@ -40,17 +40,17 @@ variables {
   github_repository = "acme/events"
   jobs = {
     events-live = {
-      template   = "gs://other-project-events-temp/templates/1.json"
-      image      = "us-east4-docker.pkg.dev/other-project/events/sluice:1"
-      parameters = { source = "pubsub://projects/other-project/subscriptions/clicks-sub" }
+      version      = "1"
+      subscription = "clicks-sub"
+      dataset      = "shop"
     }
   }
   replays = {
     events-nightly = {
-      template   = "gs://other-project-events-temp/templates/1.json"
-      image      = "us-east4-docker.pkg.dev/other-project/events/sluice:1"
-      parameters = { source = "gs://other-project-events-raw/history/*" }
-      schedule   = "0 3 * * *"
+      version   = "1"
+      raw_files = "history/*"
+      dataset   = "shop"
+      schedule  = "0 3 * * *"
     }
   }
   cloud_run_jobs = {
@@ -77,6 +77,27 @@ run "elsewhere" {
       reporting = "bigquery://other-project/reporting"
     }
     error_message = "Warehouses: ${jsonencode(output.warehouses)}"
+  }
+
+  assert {
+    condition = local.jobs["events-live"].parameters == {
+      source       = "pubsub://projects/other-project/subscriptions/clicks-sub"
+      files        = "gs://my-own-log/output"
+      dead_letters = "gs://other-project-events-dead-letters/dead_letters"
+      quarantine   = "gs://other-project-events-quarantine/quarantine"
+      warehouse    = "bigquery://other-project/shop"
+      privacy_key  = "projects/other-project/secrets/events-privacy-key"
+    }
+    error_message = "Parameters of events-live: ${jsonencode(local.jobs["events-live"].parameters)}"
+  }
+
+  assert {
+    condition = (
+      local.replays["events-nightly"].parameters.source == "gs://other-project-events-raw/history/*" &&
+      local.replays["events-nightly"].template == "gs://other-project-events-temp/templates/1.json" &&
+      local.replays["events-nightly"].image == "us-east4-docker.pkg.dev/other-project/events/sluice:1"
+    )
+    error_message = "events-nightly: ${jsonencode(local.replays["events-nightly"])}"
   }
 
   assert {
@@ -128,4 +149,178 @@ run "a_job_of_nobody" {
   }
 
   expect_failures = [var.cloud_run_jobs]
+}
+
+run "a_domain_without_contracts" {
+  command = plan
+
+  variables {
+    datasets = { d = { domains = ["shops"] } }
+    jobs     = {}
+    replays  = {}
+  }
+
+  expect_failures = [var.datasets]
+}
+
+run "a_table_of_nobody" {
+  command = plan
+
+  variables {
+    datasets = { d = { tables = ["metrics"] } }
+    jobs     = {}
+    replays  = {}
+  }
+
+  expect_failures = [var.datasets]
+}
+
+run "a_reader_of_nothing" {
+  command = plan
+
+  variables {
+    datasets = { shop = { domains = ["backend_events"], readers = ["analyst"] } }
+  }
+
+  expect_failures = [var.datasets]
+}
+
+run "a_shared_table_of_nobody" {
+  command = plan
+
+  variables {
+    datasets = { shop = { domains = ["backend_events"], shared = { orders = [] } } }
+  }
+
+  expect_failures = [var.datasets]
+}
+
+run "a_hidden_column_that_is_misspelt" {
+  command = plan
+
+  variables {
+    datasets = { shop = { domains = ["backend_events"], shared = { order_events = ["shiping_address"] } } }
+  }
+
+  expect_failures = [var.datasets]
+}
+
+run "a_publisher_of_nothing" {
+  command = plan
+
+  variables {
+    topics = { clicks = { publishers = ["shop"], subscriptions = { clicks-sub = {} } } }
+  }
+
+  expect_failures = [var.topics]
+}
+
+run "a_user_of_nothing" {
+  command = plan
+
+  variables {
+    query_users = ["analyst"]
+  }
+
+  expect_failures = [var.query_users]
+}
+
+run "a_writer_of_the_log" {
+  command = plan
+
+  variables {
+    buckets = { log = { writers = ["analysts"] } }
+  }
+
+  expect_failures = [var.buckets]
+}
+
+run "a_reader_of_a_bucket" {
+  command = plan
+
+  variables {
+    buckets = { raw = { readers = ["analyst"] } }
+  }
+
+  expect_failures = [var.buckets]
+}
+
+run "a_temp_bucket_that_expires" {
+  command = plan
+
+  variables {
+    buckets = { temp = { expire_days = 14 } }
+  }
+
+  expect_failures = [var.buckets]
+}
+
+run "an_identity_of_nothing" {
+  command = plan
+
+  variables {
+    workload_identities = { dtb = { gke = "principal://x" } }
+  }
+
+  expect_failures = [var.workload_identities]
+}
+
+run "a_job_without_a_subscription" {
+  command = plan
+
+  variables {
+    jobs = { j = { version = "1", dataset = "shop" } }
+  }
+
+  expect_failures = [var.jobs]
+}
+
+run "a_job_of_another_subscription" {
+  command = plan
+
+  variables {
+    jobs = { j = { version = "1", subscription = "click-sub", dataset = "shop" } }
+  }
+
+  expect_failures = [var.jobs]
+}
+
+run "a_job_of_another_dataset" {
+  command = plan
+
+  variables {
+    jobs = { j = { version = "1", subscription = "clicks-sub", dataset = "shops" } }
+  }
+
+  expect_failures = [var.jobs]
+}
+
+run "a_replay_of_another_dataset" {
+  command = plan
+
+  variables {
+    replays = { j = { version = "1", raw_files = "h/*", dataset = "shops", schedule = "0 3 * * *" } }
+  }
+
+  expect_failures = [var.replays]
+}
+
+run "a_replay_of_no_files" {
+  command = plan
+
+  variables {
+    replays = { j = { version = "1", dataset = "shop", schedule = "0 3 * * *" } }
+  }
+
+  expect_failures = [var.replays]
+}
+
+run "a_channel_without_a_token" {
+  command = plan
+
+  variables {
+    slack_token = null
+  }
+
+  expect_failures = [var.slack_token]
 }

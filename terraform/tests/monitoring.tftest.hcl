@@ -3,7 +3,8 @@ mock_provider "google" {}
 variables {
   project_id    = "shop-prod-1"
   loader        = "sluice-pipeline@shop-prod-1.iam.gserviceaccount.com"
-  subscriptions = ["backend-events-topic-sub"]
+  subscriptions = ["backend-events-topic-sub", "prism-sub"]
+  forwarding    = ["prism-sub"]
   emails        = { oncall = "oncall@example.com" }
   slack_channel = "#data"
   slack_token   = "not-a-real-token"
@@ -30,7 +31,7 @@ run "alerts" {
   }
 
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.thresholds["backlog_age"].conditions[0].condition_threshold[0].filter, "one_of(\"backend-events-topic-sub\")")
+    condition     = strcontains(google_monitoring_alert_policy.thresholds["backlog_age"].conditions[0].condition_threshold[0].filter, "one_of(\"backend-events-topic-sub\", \"prism-sub\")")
     error_message = google_monitoring_alert_policy.thresholds["backlog_age"].conditions[0].condition_threshold[0].filter
   }
 
@@ -40,6 +41,16 @@ run "alerts" {
       "job_name=~\"sluice-.*\", metric_name=~\"rejected[.].+\", metric_name!=\"rejected.dead_letter\"",
     )
     error_message = google_monitoring_alert_policy.queries["dead_letter_ratio"].conditions[0].condition_prometheus_query_language[0].query
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.queries["failed_loads"].conditions[0].condition_prometheus_query_language[0].query == "sum(increase(logging_googleapis_com:user_sluice_failed_loads{monitored_resource=\"bigquery_project\"}[10m])) > 5"
+    error_message = google_monitoring_alert_policy.queries["failed_loads"].conditions[0].condition_prometheus_query_language[0].query
+  }
+
+  assert {
+    condition     = alltrue([for policy in google_monitoring_alert_policy.queries : policy.conditions[0].condition_prometheus_query_language[0].disable_metric_validation])
+    error_message = "Expected policies on metrics that do not exist yet."
   }
 
   assert {
@@ -69,6 +80,7 @@ run "nobody_to_tell" {
     emails        = {}
     slack_channel = null
     subscriptions = []
+    forwarding    = []
   }
 
   assert {

@@ -7,9 +7,9 @@ variables {
     backend-events-topic = {
       regions       = ["europe-west1"]
       iam           = { "roles/pubsub.publisher" = { publisher = "serviceAccount:p@shop-prod-1.iam.gserviceaccount.com" } }
-      subscriptions = { backend-events-topic-sub = { iam = { "roles/pubsub.subscriber" = { pipeline = "serviceAccount:s@shop-prod-1.iam.gserviceaccount.com" } } } }
+      subscriptions = { prism-sub = { dataflow = false, iam = { "roles/pubsub.subscriber" = { pipeline = "serviceAccount:s@shop-prod-1.iam.gserviceaccount.com" } } } }
     }
-    plain = { dead_letter = false }
+    plain = { subscriptions = { dataflow-sub = { iam = { "roles/pubsub.subscriber" = { pipeline = "serviceAccount:s@shop-prod-1.iam.gserviceaccount.com" } } } } }
   }
 }
 
@@ -42,18 +42,32 @@ run "topics" {
 
   assert {
     condition = (
-      google_pubsub_subscription.this["backend-events-topic-sub"].dead_letter_policy[0].max_delivery_attempts == 100 &&
-      google_pubsub_subscription.this["backend-events-topic-sub"].dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letters["backend-events-topic"].id
+      google_pubsub_subscription.this["prism-sub"].dead_letter_policy[0].max_delivery_attempts == 100 &&
+      google_pubsub_subscription.this["prism-sub"].dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letters["backend-events-topic"].id
     )
     error_message = "Expected a hundred attempts, then backend-events-topic-dead-letters."
   }
 
   assert {
     condition = (
-      google_pubsub_subscription.this["backend-events-topic-sub"].retry_policy[0].minimum_backoff == "10s" &&
-      google_pubsub_subscription.this["backend-events-topic-sub"].expiration_policy[0].ttl == ""
+      google_pubsub_subscription.this["prism-sub"].retry_policy[0].minimum_backoff == "10s" &&
+      google_pubsub_subscription.this["prism-sub"].expiration_policy[0].ttl == ""
     )
     error_message = "Expected retries with back-off, and a subscription that never expires."
+  }
+
+  assert {
+    condition = (
+      length(google_pubsub_subscription.this["dataflow-sub"].dead_letter_policy) == 0 &&
+      length(google_pubsub_subscription.this["dataflow-sub"].retry_policy) == 0 &&
+      google_pubsub_subscription.this["dataflow-sub"].expiration_policy[0].ttl == ""
+    )
+    error_message = "Expected neither a dead-letter topic nor a retry policy where Dataflow reads."
+  }
+
+  assert {
+    condition     = keys(google_pubsub_subscription_iam_member.dead_letters) == ["prism-sub roles/pubsub.subscriber pipeline"]
+    error_message = "Expected that who reads prism-sub may read what was forwarded, too."
   }
 
   assert {
@@ -69,7 +83,7 @@ run "topics" {
     condition = (
       google_pubsub_topic_iam_member.forward["backend-events-topic"].role == "roles/pubsub.publisher" &&
       google_pubsub_topic_iam_member.forward["backend-events-topic"].member == var.service_agent &&
-      google_pubsub_subscription_iam_member.forward["backend-events-topic-sub"].role == "roles/pubsub.subscriber"
+      google_pubsub_subscription_iam_member.forward["prism-sub"].role == "roles/pubsub.subscriber"
     )
     error_message = "Expected that Pub/Sub may forward to the dead-letter topic."
   }

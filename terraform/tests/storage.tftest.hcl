@@ -10,6 +10,11 @@ variables {
       lifecycle      = [{ age = 90, class = "COLDLINE" }]
       iam            = { "roles/storage.objectCreator" = { pipeline = "serviceAccount:p@shop-prod-1.iam.gserviceaccount.com" } }
     }
+    unreadable = {
+      name    = "shop-prod-1-unreadable"
+      private = true
+      iam     = { "roles/storage.objectCreator" = { pipeline = "serviceAccount:p@shop-prod-1.iam.gserviceaccount.com" }, "roles/storage.objectViewer" = {} }
+    }
     raw = { name = "shop-prod-1-raw", versioning = true, lifecycle = [{ age = 30 }] }
   }
 }
@@ -58,7 +63,20 @@ run "buckets" {
   }
 
   assert {
-    condition     = output.urls == { log = "gs://shop-prod-1-log", raw = "gs://shop-prod-1-raw" }
+    condition = jsondecode(google_storage_bucket_iam_policy.private["unreadable"].policy_data).bindings == [
+      { role = "roles/storage.legacyBucketOwner", members = ["projectOwner:shop-prod-1"] },
+      { role = "roles/storage.objectCreator", members = ["serviceAccount:p@shop-prod-1.iam.gserviceaccount.com"] },
+    ]
+    error_message = google_storage_bucket_iam_policy.private["unreadable"].policy_data
+  }
+
+  assert {
+    condition     = keys(google_storage_bucket_iam_member.this) == ["log roles/storage.objectCreator pipeline"]
+    error_message = "Expected single grants of buckets that are not private alone."
+  }
+
+  assert {
+    condition     = output.urls == { log = "gs://shop-prod-1-log", raw = "gs://shop-prod-1-raw", unreadable = "gs://shop-prod-1-unreadable" }
     error_message = jsonencode(output.urls)
   }
 }

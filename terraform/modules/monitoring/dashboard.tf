@@ -2,8 +2,9 @@ locals {
   charts = concat(
     [
       for each in concat(
-        [local.thresholds.system_lag, local.thresholds.data_freshness, local.thresholds.failed_loads],
-        length(var.subscriptions) > 0 ? [local.backlogs.backlog_age, local.backlogs.undeliverable] : [],
+        [local.thresholds.system_lag, local.thresholds.data_freshness],
+        length(var.subscriptions) > 0 ? [local.backlogs.backlog_age] : [],
+        length(var.forwarding) > 0 ? [local.forwarded.undeliverable] : [],
         ) : {
         title = each.title
         query = {
@@ -15,6 +16,12 @@ locals {
             }
           }
         }
+      }
+    ],
+    [
+      {
+        title = local.queries.failed_loads.title
+        query = { prometheusQuery = "sum(increase(${local.failed_loads}[10m]))" }
       }
     ],
     [

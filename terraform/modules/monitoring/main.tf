@@ -11,6 +11,9 @@ locals {
       figure == "read" ? "metric_name=\"read\"}" : "metric_name=~\"${figure}[.].+\", metric_name!=\"${figure}.dead_letter\"}",
     ])
   }
+  # PromQL's name of logging.googleapis.com/user/<the log-based metric>.
+  failed_loads = "logging_googleapis_com:user_${replace(google_logging_metric.failed_loads.name, "-", "_")}{monitored_resource=\"bigquery_project\"}"
+
   sums = { for figure, series in local.counted : figure => "(sum(${series}) or vector(0))" }
 
   thresholds = {
@@ -41,15 +44,6 @@ locals {
       aligner   = "ALIGN_MAX"
       help      = "The job ended. Nothing is lost: what it had not stored is still in the subscription. Mend the cause and start it again."
     }
-    failed_loads = {
-      title     = "Failed loads"
-      severity  = "ERROR"
-      filter    = "resource.type = \"bigquery_project\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.failed_loads.name}\""
-      threshold = var.thresholds.failed_loads
-      duration  = "0s"
-      aligner   = "ALIGN_DELTA"
-      help      = "BigQuery refuses loads. The files are the log and are complete; sluice load brings the tables up to it."
-    }
   }
 
   backlogs = {
@@ -62,14 +56,17 @@ locals {
       aligner   = "ALIGN_MAX"
       help      = "The oldest message that is not stored waits this long. The subscription keeps messages for its retention, and no longer."
     }
+  }
+
+  forwarded = {
     undeliverable = {
       title     = "Undeliverable messages"
       severity  = "WARNING"
-      filter    = "${local.subscription} AND metric.type = \"pubsub.googleapis.com/subscription/dead_letter_message_count\""
+      filter    = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = one_of(${join(", ", [for name in var.forwarding : "\"${name}\""])}) AND metric.type = \"pubsub.googleapis.com/subscription/dead_letter_message_count\""
       threshold = 0
       duration  = "0s"
       aligner   = "ALIGN_DELTA"
-      help      = "Pub/Sub gave up on messages and put them on the dead-letter topic. Workers fail on them before they can reject them."
+      help      = "Pub/Sub gave up on messages and put them on the dead-letter topic. Workers fail on them before they can reject them; a job whose source is the subscription of that topic reads them again."
     }
   }
 
@@ -90,6 +87,13 @@ locals {
       ])
       duration = "0s"
       help     = "read = accepted + duplicates + rejected, and accepted = loaded + load_rejected, did not hold at any moment of an hour. Load the log anew and compare."
+    }
+    failed_loads = {
+      title    = "Failed loads"
+      severity = "ERROR"
+      query    = "sum(increase(${local.failed_loads}[10m])) > ${var.thresholds.failed_loads}"
+      duration = "0s"
+      help     = "BigQuery refuses loads. The files are the log and are complete; sluice load brings the tables up to it."
     }
   }
 }
@@ -114,7 +118,11 @@ resource "google_logging_metric" "failed_loads" {
 }
 
 resource "google_monitoring_alert_policy" "thresholds" {
-  for_each = merge(local.thresholds, length(var.subscriptions) > 0 ? local.backlogs : {})
+  for_each = merge(
+    local.thresholds,
+    length(var.subscriptions) > 0 ? local.backlogs : {},
+    length(var.forwarding) > 0 ? local.forwarded : {},
+  )
 
   project               = var.project_id
   display_name          = "${var.name}: ${each.value.title}"
@@ -163,6 +171,9 @@ resource "google_monitoring_alert_policy" "queries" {
     display_name = each.value.title
 
     condition_prometheus_query_language {
+      # A metric exists some minutes after it was defined, or when the first job runs; a check would fail the first apply.
+      disable_metric_validation = true
+
       query               = each.value.query
       duration            = each.value.duration
       evaluation_interval = "60s"

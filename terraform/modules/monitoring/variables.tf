@@ -36,7 +36,14 @@ variable "jobs" {
 }
 
 variable "subscriptions" {
-  description = "Subscriptions whose backlog is watched, and that of their dead-letter topics."
+  description = "Subscriptions whose backlog is watched."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
+variable "forwarding" {
+  description = "Those of them that forward what cannot be delivered to a dead-letter topic."
   type        = list(string)
   default     = []
   nullable    = false
@@ -68,6 +75,11 @@ variable "slack_channel" {
   validation {
     condition     = var.slack_channel == null || startswith(coalesce(var.slack_channel, "#"), "#")
     error_message = "Expected a channel that begins with #."
+  }
+
+  validation {
+    condition     = var.slack_channel == null || var.slack_token != null
+    error_message = "Expected slack_token with slack_channel, got null."
   }
 }
 

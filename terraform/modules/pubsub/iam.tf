@@ -46,10 +46,23 @@ resource "google_pubsub_topic_iam_member" "forward" {
 }
 
 resource "google_pubsub_subscription_iam_member" "forward" {
-  for_each = { for name, subscription in local.subscriptions : name => subscription if subscription.dead_letter }
+  for_each = local.forwarding
 
   project      = var.project_id
   subscription = google_pubsub_subscription.this[each.key].name
   role         = "roles/pubsub.subscriber"
   member       = var.service_agent
+}
+
+# The way back: who reads a subscription may also read what was forwarded from it.
+resource "google_pubsub_subscription_iam_member" "dead_letters" {
+  for_each = {
+    for key, grant in local.subscription_iam : key => merge(grant, { topic = local.subscriptions[grant.subscription].topic })
+    if contains(keys(local.forwarding), grant.subscription)
+  }
+
+  project      = var.project_id
+  subscription = google_pubsub_subscription.dead_letters[each.value.topic].name
+  role         = each.value.role
+  member       = each.value.member
 }

@@ -2,11 +2,14 @@ locals {
   subscriptions = merge([
     for topic, settings in var.topics : {
       for name, subscription in settings.subscriptions :
-      name => merge(subscription, { topic = topic, dead_letter = settings.dead_letter })
+      name => merge(subscription, { topic = topic })
     }
   ]...)
 
-  dead_letter_topics = { for name, topic in var.topics : name => topic if topic.dead_letter }
+  # Dataflow supports neither a dead-letter topic nor a retry policy: it acknowledges what it has read, and a worker's
+  # failure is no failed delivery.
+  forwarding         = { for name, subscription in local.subscriptions : name => subscription if !subscription.dataflow }
+  dead_letter_topics = { for name, topic in var.topics : name => topic if anytrue([for each in topic.subscriptions : !each.dataflow]) }
 }
 
 resource "google_pubsub_topic" "this" {
@@ -44,13 +47,16 @@ resource "google_pubsub_subscription" "this" {
     ttl = ""
   }
 
-  retry_policy {
-    minimum_backoff = each.value.minimum_backoff
-    maximum_backoff = each.value.maximum_backoff
+  dynamic "retry_policy" {
+    for_each = each.value.dataflow ? [] : [each.value]
+    content {
+      minimum_backoff = retry_policy.value.minimum_backoff
+      maximum_backoff = retry_policy.value.maximum_backoff
+    }
   }
 
   dynamic "dead_letter_policy" {
-    for_each = each.value.dead_letter ? [each.value] : []
+    for_each = each.value.dataflow ? [] : [each.value]
     content {
       dead_letter_topic     = google_pubsub_topic.dead_letters[dead_letter_policy.value.topic].id
       max_delivery_attempts = dead_letter_policy.value.max_delivery_attempts

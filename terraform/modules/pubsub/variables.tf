@@ -20,17 +20,17 @@ variable "service_agent" {
 variable "topics" {
   description = <<-EOT
     Topics by name. `retention` lets a subscription seek back, also to before it existed; `regions` are where messages
-    may rest; `iam` is role => {any key => member}. A topic with `dead_letter` gets `<topic>-dead-letters` and the
-    subscription `<topic>-dead-letters-sub`: there lies what was delivered `max_delivery_attempts` times in vain.
-    Records that a contract refuses never get there; they are dead letters of the job.
+    may rest; `iam` is role => {any key => member}. What a subscription that is not read by `dataflow` delivered
+    `max_delivery_attempts` times in vain goes to `<topic>-dead-letters`, and its readers find it in the subscription
+    `<topic>-dead-letters-sub`. Records that a contract refuses never get there; they are dead letters of the job.
   EOT
   type = map(object({
-    retention   = optional(string, "604800s")
-    regions     = optional(list(string), [])
-    kms_key     = optional(string)
-    dead_letter = optional(bool, true)
-    iam         = optional(map(map(string)), {})
+    retention = optional(string, "604800s")
+    regions   = optional(list(string), [])
+    kms_key   = optional(string)
+    iam       = optional(map(map(string)), {})
     subscriptions = optional(map(object({
+      dataflow              = optional(bool, true)
       ack_deadline_seconds  = optional(number, 60)
       retention             = optional(string, "604800s")
       retain_acked_messages = optional(bool, false)

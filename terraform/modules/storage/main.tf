@@ -70,7 +70,7 @@ resource "google_storage_bucket" "this" {
 
 resource "google_storage_bucket_iam_member" "this" {
   for_each = merge([
-    for key, bucket in var.buckets : merge([
+    for key, bucket in var.buckets : bucket.private ? {} : merge([
       for role, members in bucket.iam : {
         for name, member in members : "${key} ${role} ${name}" => { bucket = key, role = role, member = member }
       }
@@ -80,4 +80,18 @@ resource "google_storage_bucket_iam_member" "this" {
   bucket = google_storage_bucket.this[each.value.bucket].name
   role   = each.value.role
   member = each.value.member
+}
+
+# A new bucket grants its objects to viewers, editors and owners of the project. The whole policy takes that away; owners
+# keep what they need to change or delete the bucket.
+resource "google_storage_bucket_iam_policy" "private" {
+  for_each = { for key, bucket in var.buckets : key => bucket if bucket.private }
+
+  bucket = google_storage_bucket.this[each.key].name
+  policy_data = jsonencode({
+    bindings = concat(
+      [{ role = "roles/storage.legacyBucketOwner", members = ["projectOwner:${var.project_id}"] }],
+      [for role, members in each.value.iam : { role = role, members = sort(distinct(values(members))) } if length(members) > 0],
+    )
+  })
 }

@@ -28,6 +28,8 @@ variable "buckets" {
     Buckets by any key. `name` is global. Of `retention_days` (nobody can delete or change an object so long) and
     `versioning` a bucket has at most one. `soft_delete_days`: 0, or 7 to 90. `iam` is role => {any key => member}.
     `lifecycle` moves objects to a colder `class`, or deletes them where there is none, when they are `age` days old.
+    Who has a basic role on the project may read the objects of a bucket, unless it is `private`: then `iam` is all that
+    is granted, and the project's owners may manage the bucket without reading it.
   EOT
   type = map(object({
     name             = string
@@ -35,6 +37,7 @@ variable "buckets" {
     versioning       = optional(bool, false)
     retention_days   = optional(number, 0)
     retention_locked = optional(bool, false)
+    private          = optional(bool, false)
     soft_delete_days = optional(number, 7)
     kms_key          = optional(string)
     force_destroy    = optional(bool, false)

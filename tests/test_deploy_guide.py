@@ -1,0 +1,96 @@
+"""docs/how-to/deploy.md: its commands, in their order, with programs that take the options of the real ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from deploy import command_options
+from tests.clouds import ROOT, SETTINGS, Clouds
+
+
+@pytest.fixture
+def clouds(tmp_path: Path) -> Clouds:
+    return Clouds(tmp_path)
+
+
+OPTIONS = json.loads(command_options.FILE.read_text("utf-8"))
+
+
+def problems(call: Sequence[str]) -> list[str]:
+    """Return what the program of a command line would not take, by its own list of options."""
+    known = [command for command in OPTIONS if call[: len(command.split())] == command.split()]
+    words = [word for word in call if not word.startswith("-")]
+    known += [command for command in OPTIONS if words[: len(command.split())] == command.split()]
+    if not known:
+        return [f"{shlex.join(call)}: not in deploy/command_options.json"]
+    dashes = "-" if call[0] == "terraform" else "--"
+    given = {word.partition("=")[0] for word in call if word.startswith(dashes) and word != "-"}
+    return [f"{known[0]}: {option}" for option in sorted(given - set(OPTIONS[known[0]]))]
+
+
+def guide() -> list[tuple[str, str]]:
+    """Return page and command, of all that a reader of the guide is told to run."""
+    pages = (ROOT / "docs/how-to/deploy.md", ROOT / "terraform/README.md")
+    return [
+        (page.name, line)
+        for page in pages
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+        for line in block.splitlines()
+    ] + [
+        (str(page.relative_to(ROOT)), line.removeprefix("#").strip())
+        for page in sorted((ROOT / "terraform/examples").glob("*.tfvars"))
+        for line in page.read_text("utf-8").splitlines()
+        if line.startswith("#   scripts/")
+    ]
+
+
+class TestGuide:
+    def test_every_command_is_one_that_its_program_takes(self, clouds: Clouds) -> None:
+        """The guide is followed in its order, from an empty project, with programs that write down their arguments."""
+        (clouds.root / "out/deploy.env").unlink()
+        (clouds.root / "schemas").symlink_to(ROOT / "schemas")
+        clouds.program("terraform", f'case "$*" in *" output "*) printf %s {shlex.quote(SETTINGS)} ;; esac')
+        clouds.program("bq", "echo 10")
+        drained = clouds.calls.parent / "drained"
+        answers = [
+            f'*" drain "*) touch "{drained}" ;;',
+            f'*" jobs describe "*) rm "{drained}" 2>&- && echo x,JOB_STATE_DRAINED || echo x,JOB_STATE_RUNNING ;;',
+            '*"storage cp -"* | *"versions add"*) cat >/dev/null ;;',
+        ]
+        clouds.jobs("", more="\n".join(answers))
+        for name in ("sluice", "git"):
+            clouds.program(name, "")
+        commands = guide()
+        assert len(commands) > 25
+        for page, command in commands:
+            done = clouds.run(command)
+            assert done.returncode == 0, f"{page}: {command}\n{done.stderr}"
+        found = [
+            problem
+            for call in clouds.called()
+            if call[0] not in ("sluice", "git")
+            for problem in problems(call)
+        ]
+        assert found == []
+
+    def test_option_lists_are_those_of_the_programs(self) -> None:
+        """A program of another version may take more; it still takes what is used here."""
+        assert set(OPTIONS) == set(command_options.COMMANDS)
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            ["gcloud", "dataflow", "flex-template", "run", "j", "--parameter=a=b"],
+            ["terraform", "-chdir=terraform", "destroy", "-varfile=x"],
+            ["docker", "push", "--platforms=linux"],
+            ["bq", "query", "--use_legacy=false", "select 1"],
+        ],
+    )
+    def test_misspelt_option_is_found(self, call: list[str]) -> None:
+        assert len(problems(call)) == 1
