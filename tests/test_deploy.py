@@ -114,12 +114,22 @@ class TestWorkflows:
                 assert os.access(ROOT / script, os.X_OK), f"{where}: {step['run']}"
                 assert "\n" not in step["run"].strip(), where
 
-    def test_third_party_actions_are_pinned(self) -> None:
+    def test_actions_are_pinned_by_hash_with_their_version(self) -> None:
+        for path in WORKFLOWS:
+            for used in re.findall(r"uses: (.*)", path.read_text("utf-8")):
+                assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), (
+                    f"{path.name}: {used}"
+                )
+
+    def test_checkouts_keep_no_credentials(self) -> None:
         for where, step in self.steps():
-            if "uses" in step:
-                assert re.fullmatch(
-                    r"(actions|docker|google-github-actions|hashicorp)/[\w-]+@v\d+", step["uses"]
-                ), where
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False, where
+
+    def test_commands_hold_no_expressions(self) -> None:
+        """What an expression holds would be run as code; as a variable of the environment it is text."""
+        for where, step in self.steps():
+            assert "${{" not in step.get("run", ""), where
 
     def test_workflow_permissions_are_minimal(self) -> None:
         for path in WORKFLOWS:

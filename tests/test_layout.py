@@ -15,6 +15,8 @@ REPOSITORY_SUITES = {
     "test_dependencies",
     "test_dashboards",
     "test_deploy",
+    "test_deploy_guide",
+    "test_deploy_script",
     "test_devservers",
     "test_docs",
     "test_layers",

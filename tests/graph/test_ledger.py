@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -21,7 +22,6 @@ from sluice.graph.ledger import (
     Figures,
     ReconcileLedger,
     Report,
-    Submission,
     agree,
     check_totals,
     count_read,
@@ -29,12 +29,11 @@ from sluice.graph.ledger import (
     make_report,
     open_totals,
     read_report,
-    read_submission,
     read_totals,
     write_counted,
-    write_submission,
     write_totals,
 )
+from sluice.graph.submission import Submission, write_submission
 from sluice.graph.windowing import Windowing
 from sluice.provenance import FileProvenance, Source
 from sluice.source_tallies import SourceTally
@@ -293,6 +292,26 @@ def test_totals_of_a_submitted_job_make_a_report(tmp_path: Path, capsys: pytest.
     assert "shop" in capsys.readouterr().out
 
 
+def test_report_of_an_updated_job_joins_the_folders_of_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first job dies after it wrote pane 2; the second one continues, and writes it again."""
+    folders = [str(tmp_path / name) for name in ("first", "second")]
+    panes = [(0, 0, 5), (0, 1, 3), (0, 2, 4), (1, 2, 4), (1, 3, 2)]
+    for folder in folders:
+        write_submission(folder, Submission("live", Path(folder).name, 1_700_000_000.0, live=True))
+    for number, pane, events in panes:
+        counts = dict.fromkeys(
+            [("read", ""), ("routed", "order"), ("accepted", "order"), ("loaded", "order")], events
+        )
+        write_totals(StepCounts(counts), folders[number], pane)
+    report = read_report(*folders)
+    assert (report.read, report.accepted, report.loaded, report.reconciled) == (14, 14, 14, True)
+    assert (report.job, report.run_id) == ("live", "first")
+    assert main(["report", *folders, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["read"] == 14
+
+
 def test_folder_without_totals_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot read run\.json: No such file"):
         read_report(str(tmp_path))
@@ -367,10 +386,3 @@ def test_report_of_a_submitted_job_lasts_until_its_last_part(tmp_path: Path, par
 def test_sums_agree_if_all_but_names_and_zeros_are_equal(other: StepCounts, agreed: bool) -> None:
     total = StepCounts({("read", ""): 2, ("routed", "a"): 1, ("unknown_property", "a.b"): 3}, 1.0, 2.0)
     assert (agree(total, other), agree(other, total)) == (agreed, agreed)
-
-
-def test_submission_of_an_earlier_version_is_of_a_bounded_job_that_is_judged(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_bytes(b'{"job":"shop","run_id":"r","started":1.5}')
-    assert read_submission(str(tmp_path)) == Submission(
-        "shop", "r", 1.5, live=False, judged=True, max_rejected=None, dead_letters=""
-    )

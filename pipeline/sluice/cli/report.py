@@ -14,16 +14,17 @@ from sluice.errors import UnreconciledError
 
 def _report(options: Options, _: list[str]) -> int:
     from sluice.cli.console import print_report
-    from sluice.graph.ledger import read_report, read_submission
+    from sluice.graph.ledger import read_report
     from sluice.graph.outcome import judge_submitted
+    from sluice.graph.submission import read_submission
 
     if options.html is not None:
         prepare_report_file(Path(local_path(options.html, "--html")))
-    place = options.report
-    if "://" in place or Path(place).is_dir():
-        report = judge_submitted(read_report(place), read_submission(place))
+    places = options.report
+    if len(places) > 1 or "://" in places[0] or Path(places[0]).is_dir():
+        report = judge_submitted(read_report(*places), read_submission(places[0]))
     else:
-        report = read_report_file(Path(place))
+        report = read_report_file(Path(places[0]))
     if options.json:
         print_json(report)
     else:
@@ -35,7 +36,10 @@ def _report(options: Options, _: list[str]) -> int:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "report", metavar="FILE", help="report file, in JSON, or the totals folder of a submitted job"
+        "report",
+        metavar="FILE",
+        nargs="+",
+        help="report file, in JSON, or the totals folder of a submitted job; those of a job that was updated in place",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
     add_html_option(parser)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from sluice.config.job import Job
 from sluice.config.rejections import RejectionLimit, rejection_limit
 from sluice.contracts import EXTRA_COLUMN
-from sluice.graph.ledger import Report, Submission
+from sluice.graph.ledger import Report
+from sluice.graph.submission import Submission
 from sluice.run_state import RunState
 from sluice.telemetry import figure_sums
 

@@ -10,7 +10,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.errors import ConfigError
-from sluice.graph.ledger import Submission, write_submission
+from sluice.graph.submission import Submission, write_submission
 from sluice.runtime.beam_options import temporary_folder
 from sluice.runtime.run_folder import SharedFolders, run_folder
 from sluice.runtime.worker_errors import worker_errors

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from apache_beam.internal import pickler
+from apache_beam.io.gcp.pubsub import PubsubMessage
 from sluice.dead_letters.envelope import make_dead_letter
 from sluice.elements import Rejected, Violation
 from sluice.provenance import Origin
 from sluice.run_state import RunHandle
 from sluice.sources import open_source
-from sluice.sources.pubsub.source import AckTokenPull, BundleFinalizerPull, Message, to_batch
+from sluice.sources.pubsub.source import AckTokenPull, BundleFinalizerPull, Message, MessageBatching, to_batch
 
 from tests.origins import message_ids_of, origins_of
 
@@ -54,6 +56,18 @@ def test_message_without_a_storable_publish_time_has_arrived_now(published: floa
     assert batch.arrival == PUBLISHED
     timed = {origin.message_id: (origin.timed, origin.arrival) for origin in origins_of(batch)}
     assert timed == {"id-1": (True, PUBLISHED), "id-2": (False, NOW)}
+
+
+def test_message_that_beam_has_no_publish_time_of_is_read_natively() -> None:
+    batching = MessageBatching("pubsub://u")
+    batching.start_bundle()
+    timed = datetime.fromtimestamp(PUBLISHED, UTC)
+    for number, time in ((1, timed), (2, None)):
+        assert (
+            list(batching.process(PubsubMessage(b"%d" % number, {}, f"id-{number}", publish_time=time))) == []
+        )
+    (batch,) = (element.value for element in batching.finish_bundle())
+    assert {origin.message_id: origin.timed for origin in origins_of(batch)} == {"id-1": True, "id-2": False}
 
 
 def test_origin_of_a_message_has_its_id() -> None:

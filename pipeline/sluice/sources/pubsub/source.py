@@ -215,7 +215,7 @@ class MessageBatching(beam.DoFn):
             Message(
                 message.data or b"",
                 message.message_id,
-                message.publish_time.timestamp(),
+                _published(message.publish_time),
                 _attributes(message.attributes or {}, message.ordering_key, 0),
             )
         )
@@ -270,6 +270,14 @@ def _messages(pulled: Sequence[PullResponse]) -> Iterator[Message]:
             time = raw.publish_time
             attributes = _attributes(raw.attributes, raw.ordering_key, received.delivery_attempt)
             yield Message(raw.data, raw.message_id, time.seconds + time.nanos / 1e9, attributes)
+
+
+def _published(time: Any) -> float:
+    """Return a publish time in epoch seconds, or -1.0, which `find_arrivals` takes for none.
+
+    Beam has no time for a message without one. An error would deliver the message again, with the same error, for ever.
+    """
+    return -1.0 if time is None else float(time.timestamp())
 
 
 def _attributes(given: Mapping[str, str], ordering_key: str, attempt: int) -> Mapping[str, str]:

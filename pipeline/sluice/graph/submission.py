@@ -1,0 +1,41 @@
+"""What is known of a submitted run beside its totals."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sluice.storage import open_store
+
+SUBMISSION = "run.json"
+"""The file that has it, in the folder of the totals."""
+
+
+class Submission(msgspec.Struct):
+    """What a submitted run stores beside its totals, for the report; `started` is in epoch seconds."""
+
+    job: str
+    run_id: str
+    started: float
+    live: bool = False
+    """It is a streaming job."""
+    judged: bool = True
+    """Rejected records can fail it."""
+    max_rejected: str | None = None
+    """As `rejection_limit` reads it."""
+    dead_letters: str = ""
+    """Where its dead letters are, as it may be printed."""
+
+
+def write_submission(url: str, submission: Submission) -> None:
+    """Write what `read_submission` and `read_report` need of a submitted run, beside its totals."""
+    open_store(url).create(SUBMISSION, msgspec.json.encode(submission))
+
+
+def read_submission(url: str) -> Submission:
+    """Return what `write_submission` wrote.
+
+    Raises:
+        StorageError: there is none, or it cannot be read.
+
+    """
+    return msgspec.json.decode(open_store(url).read(SUBMISSION), type=Submission)

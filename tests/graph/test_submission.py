@@ -1,0 +1,14 @@
+"""What is known of a submitted run: read as earlier versions wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sluice.graph.submission import Submission, read_submission
+
+
+def test_submission_of_an_earlier_version_is_of_a_bounded_job_that_is_judged(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes(b'{"job":"shop","run_id":"r","started":1.5}')
+    assert read_submission(str(tmp_path)) == Submission(
+        "shop", "r", 1.5, live=False, judged=True, max_rejected=None, dead_letters=""
+    )
