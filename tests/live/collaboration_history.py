@@ -117,6 +117,7 @@ class History:
     def records(self, size: int) -> list[bytes]:
         """Return records in any order of time."""
         events = [self.event() for _ in range(size)]
+        events[0]["timestamp"] = "1970-01-01T00:00:00Z"  # a clock that was never set
         records = [self.dumps(event) for event in events]
         records += [self.dumps(self.repeat(self.random.choice(events))) for _ in range(size // 8)]
         for change in BREAKAGES:

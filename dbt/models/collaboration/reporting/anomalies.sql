@@ -6,12 +6,24 @@ with events as (
 
 ),
 
+active_days as (
+
+    select
+        event_date,
+        count(*) as events,
+        count(distinct user_id) as users,
+        sum(case when event_type = 'user_login' then 1 else 0 end) as logins
+    from events
+    group by event_date
+
+),
+
 bounds as (
 
     select
-        max(event_date) as last_day,
-        {{ days_between('min(event_date)', 'max(event_date)') }} as days_after
-    from events
+        min(event_date) as first_day,
+        max(event_date) as last_day
+    from active_days
 
 ),
 
@@ -25,22 +37,21 @@ digits as (
 
 numbers as (
 
-    select ones.digit + 10 * tens.digit + 100 * hundreds.digit + 1000 * thousands.digit as number
+    select ones.digit + 10 * tens.digit + 100 * hundreds.digit as number
     from digits as ones
     cross join digits as tens
     cross join digits as hundreds
-    cross join digits as thousands
+    where ones.digit + 10 * tens.digit + 100 * hundreds.digit <= 112
 
 ),
 
+-- A day is compared with four weeks before and after it, so only days within eight weeks of an event matter. One event
+-- of a clock that stood at 1970 does not make decades of days.
 calendar as (
 
-    select
-        {{ days_before('bounds.last_day', 'numbers.number') }} as activity_date,
-        numbers.number as days_ago
-    from bounds
+    select distinct {{ days_before('active_days.event_date', '(numbers.number - 56)') }} as activity_date
+    from active_days
     cross join numbers
-    where numbers.number <= bounds.days_after
 
 ),
 
@@ -48,15 +59,15 @@ daily as (
 
     select
         calendar.activity_date,
-        calendar.days_ago,
         case when {{ weekday('calendar.activity_date') }} >= 6 then 1 else 0 end as is_weekend,
-        count(events.event_id) as events,
-        count(distinct events.user_id) as users,
-        coalesce(sum(case when events.event_type = 'user_login' then 1 else 0 end), 0) as logins
+        coalesce(active_days.events, 0) as events,
+        coalesce(active_days.users, 0) as users,
+        coalesce(active_days.logins, 0) as logins
     from calendar
-    left join events
-        on calendar.activity_date = events.event_date
-    group by calendar.activity_date, calendar.days_ago
+    inner join bounds
+        on calendar.activity_date between bounds.first_day and bounds.last_day
+    left join active_days
+        on calendar.activity_date = active_days.event_date
 
 ),
 
@@ -72,14 +83,13 @@ compared as (
         others.users as other_users,
         others.logins as other_logins
     from daily
-    inner join numbers
-        on
-            numbers.number <= 56
-            and numbers.number <> 28
     inner join daily as others
         on
-            daily.days_ago + numbers.number - 28 = others.days_ago
-            and daily.is_weekend = others.is_weekend
+            daily.is_weekend = others.is_weekend
+            and others.activity_date between
+            {{ days_before('daily.activity_date', 28) }}
+            and {{ days_before('daily.activity_date', -28) }}
+            and daily.activity_date <> others.activity_date
     where daily.logins = 0
 
 ),
