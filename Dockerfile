@@ -3,6 +3,7 @@
 #   cli        the command `sluice`, with the contracts, jobs and monitors of this checkout
 #   live       the same with Prism, which runs streaming jobs
 #   dbt        dbt with the models of this checkout
+#   prefect, airflow   a scheduler with the flow or DAG of this checkout, and with what its steps start: cli and dbt
 #   dataflow   both ends of a Dataflow job (the last one, so the default): it launches the Flex Template, and it runs on
 #              the workers. What is submitted and what runs are therefore the same wheel and the same dependencies.
 #
@@ -59,6 +60,35 @@ COPY dbt dbt
 ENV DBT_PROJECT_DIR=dbt DBT_PROFILES_DIR=dbt DBT_TARGET_PATH=/tmp/dbt DBT_LOG_PATH=/tmp/dbt/logs PYTHONDONTWRITEBYTECODE=1
 USER 10001
 ENTRYPOINT ["dbt"]
+
+# The steps of a scheduler run in environments of their own, at the places that orchestration/steps.py expects.
+FROM cli AS steps
+# hadolint ignore=DL3002  the images that are made of it change the user
+USER 0
+COPY tools/dbt.lock ./
+RUN python -m venv .tools/dbt && PIP_NO_INDEX=0 .tools/dbt/bin/python -m pip install --no-cache-dir \
+      --no-deps --require-hashes --requirement dbt.lock && \
+    install --directory .venv/bin && ln -s "$(command -v python)" .venv/bin/python
+COPY dbt dbt
+COPY orchestration orchestration
+ENV PYTHONPATH=/sluice DO_NOT_TRACK=1
+
+FROM steps AS prefect
+COPY tools/prefect.lock ./
+RUN python -m venv .tools/prefect && PIP_NO_INDEX=0 .tools/prefect/bin/python -m pip install --no-cache-dir --no-deps \
+      --require-hashes --requirement prefect.lock && install --directory --owner=sluice out/prefect
+ENV PREFECT_HOME=/sluice/out/prefect PREFECT_SERVER_ANALYTICS_ENABLED=false PATH=/sluice/.tools/prefect/bin:$PATH
+USER 10001
+ENTRYPOINT ["prefect"]
+
+FROM steps AS airflow
+COPY tools/airflow.lock ./
+RUN python -m venv .tools/airflow && PIP_NO_INDEX=0 .tools/airflow/bin/python -m pip install --no-cache-dir --no-deps \
+      --require-hashes --requirement airflow.lock && install --directory --owner=sluice out/airflow
+ENV AIRFLOW_HOME=/sluice/out/airflow AIRFLOW__CORE__DAGS_FOLDER=/sluice/orchestration/airflow/dags \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False PATH=/sluice/.tools/airflow/bin:$PATH
+USER 10001
+ENTRYPOINT ["airflow"]
 
 FROM apache/beam_python3.11_sdk:${BEAM} AS beam
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:${LAUNCHER} AS launcher

@@ -1,16 +1,16 @@
 """Logs of a collaboration platform into PostgreSQL: `scripts/collaboration` beside two scripts with the same duties.
 
 `.venv/bin/python -m benchmarks.collaboration` takes a million records; `--records 50000 --no-docs` is a quick look.
-Each contestant is a whole process from start to exit, on the same files. It fills an empty database of one server,
-which is started for the purpose with its default settings. Its CPU time is that of its processes and of the server's.
-Then users, documents, events and four metrics are compared, row by row, with those of the others, and the number of
-events with the generated one. The result is written into the collaboration block of docs/performance.md. Exit code 1:
-something differs.
+Each contestant is a whole process from start to exit, on the same files. It fills an empty database of a server that is
+started for it with default settings. Its CPU time is that of its processes and the server's. Then users, documents,
+events and four metrics are compared, row by row, with those of the others, and the number of events with the generated
+one. The result is written into the collaboration block of docs/performance.md. Exit code 1: something differs.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,7 +33,6 @@ from benchmarks.measurement.processes import ResourceSampler, children
 from benchmarks.replay import make_environment
 from benchmarks.report import page
 from devservers import postgres
-from devservers.postgres import PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
 PEER_PYTHON = ROOT / ".tools/bench-collaboration-venv/bin/python"
@@ -80,11 +80,11 @@ class Platform:
 
     def records(self, number: int) -> Iterator[str]:
         """Yield records in no order of time: 1 % are broken, 2 % repeat an earlier one with another spacing."""
-        chance, recent = self._chance, [""] * 1000
+        chance, recent = self._chance, deque[str](maxlen=1000)
         session: list[tuple[datetime, str, str]] = []
-        for position in range(number):
+        for _ in range(number):
             kind = chance.random()
-            if kind < 0.02 and recent[-1]:  # noqa: PLR2004  a share
+            if kind < 0.02 and recent:  # noqa: PLR2004  a share
                 yield json.dumps(json.loads(chance.choice(recent)))
                 continue
             if not session:
@@ -97,7 +97,7 @@ class Platform:
                 )
                 continue
             self.events += 1
-            recent[position % 1000] = record
+            recent.append(record)
             yield record
 
     def _session(self) -> Iterator[tuple[datetime, str, str]]:
@@ -157,7 +157,7 @@ def write(folder: Path, records: int) -> int:
     lines = platform.records(records)
     for number in range(0, records, FILE_RECORDS):
         with (folder / f"part-{number // FILE_RECORDS:04}.json").open("w") as out:
-            for line, _ in zip(lines, range(FILE_RECORDS), strict=False):
+            for line in itertools.islice(lines, FILE_RECORDS):
                 out.write(f"{line}\n")
     return platform.events
 
@@ -213,37 +213,24 @@ def _cpu_of_ended_processes() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def contest(
-    server: PostgresServer, source: Path, out: Path
-) -> tuple[list[list[Result]], list[Mapping[str, Any]]]:
-    """Run every contestant; return their results, and the content of their databases."""
-    results, contents = [], []
-    for number, title in enumerate(("Sluice", *PEERS)):
-        folder = out / str(number)
-        folder.mkdir(parents=True)
-        url = f"{server.url.rpartition('/')[0]}/contest{number}"
-        subprocess.run(["psql", "-X", "-q", server.url, "-c", f"create database contest{number}"], check=True)
-        if title == "Sluice":
-            command = [
-                sys.executable,
-                "-m",
-                "examples.collaboration.pipeline",
-                f"--source={source}",
-                f"--out={folder}",
-            ]
-            command += ["--warehouse=${DATABASE_URL}"]
-            steps = [(f"Sluice: {step}", [*command, f"--only={step}"]) for step in STEPS]
-        else:
-            steps = [
-                (
-                    title,
-                    [str(PEER_PYTHON), "-m", f"benchmarks.peers.{PEERS[title]}", str(source), str(folder)],
-                )
-            ]
-        environment = {"DATABASE_URL": url}
-        results.append([timed(name, line, folder / "log", environment) for name, line in steps])
-        contents.append(content(url))
-    return results, contents
+def contest(title: str, source: Path, out: Path) -> tuple[list[Result], Mapping[str, Any]]:
+    """Run one contestant with a server of its own; return its results, and the content of its database."""
+    out.mkdir(parents=True)
+    if title == "Sluice":
+        command = [
+            sys.executable,
+            "-m",
+            "examples.collaboration.pipeline",
+            f"--source={source}",
+            f"--out={out}",
+        ]
+        command += ["--warehouse=${DATABASE_URL}"]
+        steps = [(f"Sluice: {step}", [*command, f"--only={step}"]) for step in STEPS]
+    else:
+        steps = [(title, [str(PEER_PYTHON), "-m", f"benchmarks.peers.{PEERS[title]}", str(source), str(out)])]
+    with postgres.start() as server:
+        results = [timed(name, line, out / "log", {"DATABASE_URL": server.url}) for name, line in steps]
+        return results, content(server.url)
 
 
 def table(results: list[list[Result]], records: int) -> list[list[str]]:
@@ -291,8 +278,8 @@ def main() -> int:
     events = write(data / "events", options.records)
     shutil.rmtree(data / "out", ignore_errors=True)
     load = os.getloadavg()[0]
-    with postgres.start() as server:
-        results, contents = contest(server, data / "events", data / "out")
+    contests = [contest(title, data / "events", data / "out" / title) for title in ("Sluice", *PEERS)]
+    results, contents = [found[0] for found in contests], [found[1] for found in contests]
     wrong = [
         f"{name}: {[found[name] for found in contents]}"
         for name in COMPARED

@@ -36,7 +36,7 @@ def test_image_is_pinned_or_built_by_a_target_of_the_dockerfile(service: str) ->
     assert re.search(rf"^FROM \S+ AS {target}$", DOCKERFILE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("target", ["cli", "live", "dbt"])
+@pytest.mark.parametrize("target", ["cli", "live", "dbt", "prefect", "airflow"])
 def test_target_does_not_run_as_root(target: str) -> None:
     stages = dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
     stage = stages["cli" if target == "live" else target]

@@ -18,6 +18,14 @@ from tests.orchestration.airflow_fixture import Airflow
 FIGURES = {"read": 3398, "accepted": 3302, "repeated": 56, "rejected": 40}
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of an Airflow whose metadata database was just made."""
+    airflow = Airflow(tmp_path_factory.mktemp("migrated"), {})
+    airflow.call("db", "migrate")
+    return airflow.home
+
+
 def outputs(warehouse: Any, out: Path) -> tuple[dict[str, bytes], dict[str, int]]:
     """Return the files of tables and metrics, and the number of rows of each table."""
     files = {path.name: path.read_bytes() for path in out.glob("*.csv")}
@@ -27,13 +35,13 @@ def outputs(warehouse: Any, out: Path) -> tuple[dict[str, bytes], dict[str, int]
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_second_run_of_the_collaboration_dag_changes_nothing(tmp_path: Path) -> None:
+def test_second_run_of_the_collaboration_dag_changes_nothing(migrated: Path, tmp_path: Path) -> None:
     require_path("dbt/bin/dbt")
     with postgres.start() as server:
         address = f"postgresql://127.0.0.1:{server.port}/postgres?schema=docs"
         connection = f"postgresql://{server.user}:{quote(server.password, safe='')}@127.0.0.1:{server.port}/"
         airflow = Airflow(tmp_path / "airflow", {"AIRFLOW_CONN_SLUICE_WAREHOUSE": connection})
-        airflow.call("db", "migrate")
+        airflow.start_from(migrated)
         out = tmp_path / "out"
         configuration = json.dumps({"warehouse": address, "out": str(out)})
         warehouse = open_warehouse(server.url + "?schema=docs", LOGS)
@@ -61,11 +69,11 @@ def assert_secret_is_nowhere(secret: str, printed: str, home: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_audit_dag_compares_both_sides(tmp_path: Path) -> None:
+def test_audit_dag_compares_both_sides(migrated: Path, tmp_path: Path) -> None:
     for tool in ("dbt/bin/dbt", "spark/bin/python"):
         require_path(tool)
     airflow, out = Airflow(tmp_path / "airflow", {}), tmp_path / "out"
-    airflow.call("db", "migrate")
+    airflow.start_from(migrated)
     printed = airflow.call("dags", "test", "audit", "--conf", json.dumps({"out": str(out)}))
     assert "spark and dbt are equal; read 1340, rejected 2; report: " in printed
     report = json.loads((out / "report.json").read_text())

@@ -38,5 +38,5 @@ else
     --isolation=chroot --network=host --pull=never
     --volume=/etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro
   )
-  compose=("$PWD/.tools/containers/bin/podman-compose" "--podman-build-args=${build[*]}")
+  compose=("$PWD/.tools/containers/bin/python" -m podman_compose "--podman-build-args=${build[*]}")
 fi
