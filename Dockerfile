@@ -61,9 +61,10 @@ ENV DBT_PROJECT_DIR=dbt DBT_PROFILES_DIR=dbt DBT_TARGET_PATH=/tmp/dbt DBT_LOG_PA
 USER 10001
 ENTRYPOINT ["dbt"]
 
-# The steps of a scheduler run in environments of their own, at the places that orchestration/steps.py expects.
+# The steps of a scheduler run in environments of their own, at the places that orchestration/steps.py expects. The user is
+# changed by the images that are made of this one.
 FROM cli AS steps
-# hadolint ignore=DL3002  the images that are made of it change the user
+# hadolint ignore=DL3002
 USER 0
 COPY tools/dbt.lock ./
 RUN python -m venv .tools/dbt && PIP_NO_INDEX=0 .tools/dbt/bin/python -m pip install --no-cache-dir \
