@@ -49,7 +49,8 @@ class Airflow:
     def start_from(self, migrated: Path) -> None:
         """Take the metadata database of another home: to make one takes Airflow half a minute."""
         self.home.mkdir()
-        shutil.copy2(migrated / "airflow.db", self.home)
+        for file in migrated.glob("airflow.db*"):  # with what SQLite has not written back yet
+            shutil.copy2(file, self.home)
 
     def call(self, *arguments: str) -> str:
         """Run a command of Airflow; return what it printed."""
