@@ -139,8 +139,7 @@ class SnowflakeConnection:
             return rows
 
     def ask(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Return the names of the columns of a query's result, and its rows; times are in UTC."""
-        self.execute("ALTER SESSION SET TIMEZONE = 'UTC'")
+        """Return the names of the columns of a query's result, and its rows; times are in UTC, as in `SESSION`."""
         with self._errors(), self._connection.cursor() as cursor:
             cursor.execute(sql)
             return [column[0] for column in cursor.description or ()], cursor.fetchall()
