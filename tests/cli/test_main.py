@@ -50,8 +50,9 @@ def test_help_shows_each_command_with_an_example() -> None:
         ([], "sluice: error: the following arguments are required: COMMAND"),
         (
             ["rum"],
-            "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'run', 'load', 'verify', 'tables', "
-            "'publish', 'redeliver', 'check', 'generate', 'report', 'monitor', 'sources', 'warehouses')",
+            "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'init', 'infer', 'run', 'load', "
+            "'verify', 'tables', 'publish', 'dead-letters', 'redeliver', 'check', 'generate', 'report', 'monitor', "
+            "'sources', 'warehouses')",
         ),
         (["run"], "sluice run: error: the following arguments are required: JOB"),
         (["check", "--agains=x"], "sluice: error: unrecognized arguments: --agains"),

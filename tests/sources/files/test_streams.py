@@ -13,8 +13,9 @@ import pytest
 from sluice.errors import SourceError
 from sluice.provenance import FileProvenance
 from sluice.sources import open_source
+from sluice.sources.files.connector import LocalFilesConnector
 from sluice.sources.files.source import FileSource, plan_reading, read_item
-from sluice.sources.files.streams import StreamSource, copy_stream, is_stream
+from sluice.sources.files.streams import StreamSource, copy_stream
 
 from tests.formats.avro_fixture import avro_file
 from tests.sources.files.test_typed_files import SCHEMA, parquet
@@ -78,15 +79,8 @@ def test_stream_is_read_as_a_file_of_its_name(tmp_path: Path, form: str) -> None
 def test_source_is_a_stream_or_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
-    assert [
-        is_stream(str(path)) for path in (tmp_path / "pipe", tmp_path / "file", tmp_path / "none", "-", "a\0")
-    ] == [
-        True,
-        False,
-        False,
-        True,
-        False,
-    ]
+    paths = [str(path) for path in (tmp_path / "pipe", tmp_path / "file", tmp_path / "none", "-", "a\0")]
+    assert [LocalFilesConnector.parse(path).is_stream for path in paths] == [True, False, False, True, False]
     assert isinstance(open_source("-"), StreamSource)
     assert isinstance(open_source(str(tmp_path / "pipe")), StreamSource)
     assert isinstance(open_source(str(tmp_path / "file")), FileSource)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +16,9 @@ from sluice.config.urls import Url
 if TYPE_CHECKING:
     from sluice.sources.files.source import FileSource
     from sluice.sources.files.streams import StreamSource
+
+
+STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +46,10 @@ class LocalFilesConnector(Connector["FileSource | StreamSource"]):
     @property
     def is_stream(self) -> bool:
         """Tell whether it is standard input or a named pipe, which can be read only once."""
-        from sluice.sources.files.streams import is_stream
-
-        return is_stream(self.path)
+        try:
+            return self.path == STANDARD_INPUT or stat.S_ISFIFO(os.stat(self.path).st_mode)
+        except (OSError, ValueError):
+            return False
 
     def open(self) -> FileSource | StreamSource:
         """Return the source."""

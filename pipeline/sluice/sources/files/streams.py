@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import tempfile
 from typing import Any
 
 import apache_beam as beam
 
 from sluice.elements import RecordBatch
+from sluice.sources.files.connector import STANDARD_INPUT
 from sluice.sources.files.found_file import FoundFile
 from sluice.sources.files.listing import reporting
 from sluice.sources.files.pieces import BLOCK_BYTES
 from sluice.sources.files.source import read_plan
-
-STANDARD_INPUT = "-"
-
-
-def is_stream(path: str) -> bool:
-    """Tell whether a path is `-`, standard input, or leads to a pipe."""
-    try:
-        return path == STANDARD_INPUT or stat.S_ISFIFO(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        return False
 
 
 def copy_stream(path: str) -> FoundFile:
