@@ -51,11 +51,17 @@ PATHS = ("dead-letters", "file", "duckdb", "sqlite")
 """Schemes with a path alone behind them, in which any character is usual."""
 
 FLAGS = {"tables": ["--diff"], "publish": ["--generate", "--count=1"], "redeliver": ["--dry-run"]}
-WITH_JOB = ("run", "load", "verify", "tables", "publish", "redeliver", "check")
+WITH_JOB = ("run", "load", "verify", "tables", "publish", "redeliver", "dead-letters", "check")
 AFTER_SECONDS = {("run", "source"): {"http", "a signed URL", "dead-letters", "a folder with a password"}}
 """What a command reads for seconds before it fails: the suites of the connectors try such errors."""
 
-UNUSED = {("load", "source"), ("verify", "source"), ("tables", "source"), ("redeliver", "source")}
+UNUSED = {
+    ("load", "source"),
+    ("verify", "source"),
+    ("tables", "source"),
+    ("redeliver", "source"),
+    ("dead-letters", "source"),
+}
 PLACES_OF_A_JOB = ("source", "files", "warehouse", "dead_letters", "quarantine")
 
 
