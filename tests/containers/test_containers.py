@@ -21,7 +21,18 @@ from devservers.ports import free_port
 from devservers.tools import ROOT
 
 PASSWORD = "p4 $s'%41-never-in-argv"
-CONTEXT = ("pipeline", "schemas", "jobs", "dbt", "examples", "deploy", "tools", "scripts")
+CONTEXT = (
+    "pipeline",
+    "schemas",
+    "jobs",
+    "monitors",
+    "dbt",
+    "orchestration",
+    "examples",
+    "deploy",
+    "tools",
+    "scripts",
+)
 STEPS = ("ingest", "dbt", "metrics")
 ROWS = {"users": 70, "documents": 136, "events": 3302}
 
