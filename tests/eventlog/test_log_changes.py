@@ -114,6 +114,27 @@ def test_guard_sees_what_was_read_and_what_is_created_before_anything_is_appende
     assert [data for _, data in contents(tmp_path).items()] == [b"1\n", b"2\n"]
 
 
+def test_segment_of_another_writer_that_is_loaded_before_ours_is_created_is_read(tmp_path: Path) -> None:
+    """The other writer takes the number after the folder was listed, and the guard learns what was loaded from it."""
+    loaded: dict[str, str] = {}
+
+    def guard(segment: Segment | StoredSegment) -> None:
+        if not loaded:
+            other = make_log(tmp_path).append("order", MINUTE, 0, [b"1", b"2"]).segment
+            assert other is not None
+            loaded[other.path] = other.id
+        if loaded.get(segment.path, segment.id) != segment.id:
+            raise LogChangedError(segment.path)
+
+    result = make_log(tmp_path, guard=guard).append("order", MINUTE, 0, [b"2", b"3"])
+    assert (result.appended, result.duplicates) == (1, 1)
+    assert [path.name for path in sorted((tmp_path / FOLDER).iterdir())] == [
+        "order_2026081314070001.json",
+        "order_2026081314070002.json",
+    ]
+    assert [data for _, data in contents(tmp_path).items()] == [b"1\n2\n", b"3\n"]
+
+
 def test_folder_that_the_guard_refused_is_read_again(tmp_path: Path) -> None:
     make_log(tmp_path).append("order", MINUTE, 0, [b"1"])
     refused = [True]

@@ -196,8 +196,8 @@ class EventLog:
         name = parse_segment_path("/".join(address.split("/")[-6:]))
         if type_log is None or name is None or (name.folder, name.name) != ("", type_log.name):
             return None
-        folder, _, file = segment_path(name.name, name.minute, name.number, type_log.folder).rpartition("/")
-        return self.store.url(f"{folder}/{file}") if file in self.store.list(folder) else None
+        path = segment_path(name.name, name.minute, name.number, type_log.folder)
+        return self.store.url(path) if self._is_listed(path) else None
 
     def appended_at(self, path: str) -> datetime:
         """Return when the segment at `path` was created; StorageError if there is none."""
@@ -294,9 +294,20 @@ class EventLog:
             message = f"{self.store.url(path)}: expected lines without line feeds"
             raise ValueError(message)
         segment = self._segment(path, log_key, data, lines)
-        if self.guard is not None:
-            self.guard(segment)
+        try:
+            if self.guard is not None:
+                self.guard(segment)
+        except LogChangedError:
+            if self._is_listed(
+                path
+            ):  # another writer took the number, and the warehouse has loaded its segment since
+                return None
+            raise
         return segment if self.store.create(path, data) else None
+
+    def _is_listed(self, path: str) -> bool:
+        folder, _, file = path.rpartition("/")
+        return file in self.store.list(folder)
 
     def _check_before_append(self, folder: MinuteFolder) -> None:
         """Check that the log is there, and that the guard accepts what was read of the folder; else forget it."""
