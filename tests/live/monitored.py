@@ -25,7 +25,7 @@ def ask_monitor(
     capsys.readouterr()
     code = main(["monitor", f"monitors/{name}.yaml", f"--warehouse={url}", "--json", *flags])
     printed = capsys.readouterr()
-    assert printed.err == ""
+    assert not printed.err, printed.err
     document: Mapping[str, Any] = json.loads(printed.out)
     return code, document
 
