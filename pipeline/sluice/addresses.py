@@ -12,6 +12,9 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 from urllib.parse import unquote
 
+STANDARD_INPUT = "-"
+"""The address of what the process reads as its standard input."""
+
 _HOSTS = re.compile(r"(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?(,(\[[^\[\]@]*\]|[^:,\[\]@]*)(:\d*)?)*")
 _REST = re.compile(r"[^\s'\"<>]+")
 """What follows `://` in the text of others."""

@@ -22,7 +22,7 @@ from tests.end_to_end.replay_fixture import Replay, small_disk
     [
         (lambda path: None, "no file matches '{path}'"),
         (lambda path: path.symlink_to("nowhere"), "{path}: cannot read: No such file or directory"),
-        (os.mkfifo, "{path}: cannot read: expected a file"),
+        (lambda path: path.symlink_to("/dev/null"), "{path}: cannot read: expected a file"),
         (lambda path: path.mkdir(), "no file matches '{path}'"),
     ],
 )

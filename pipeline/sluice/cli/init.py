@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sluice.addresses import STANDARD_INPUT
 from sluice.cli.command import Command, Options
 from sluice.cli.output import print_line, print_text, printable
 from sluice.errors import ConfigError, quote
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from sluice.tooling.inference.infer import Wishes
 
 _RECORDS = 10_000
-_STANDARD_INPUT = "-"
 _NONE = "-"
 """What a person answers to choose none of the candidates."""
 
@@ -70,10 +70,10 @@ def _find(options: Options) -> Found:
     from sluice.clock import system_clock
     from sluice.tooling.inference.from_samples import infer_samples, infer_stream
 
-    if _STANDARD_INPUT not in options.samples:
+    if STANDARD_INPUT not in options.samples:
         return infer_samples(options.name, options.samples, options.records, _wishes(options), system_clock)
     if len(options.samples) > 1:
-        message = f"SAMPLE: expected {_STANDARD_INPUT} alone, got {len(options.samples)} samples"
+        message = f"SAMPLE: expected {STANDARD_INPUT} alone, got {len(options.samples)} samples"
         raise ConfigError(message)
     return infer_stream(options.name, sys.stdin.buffer, options.records, _wishes(options), system_clock)
 

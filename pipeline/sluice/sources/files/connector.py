@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from sluice.addresses import mask
+from sluice.addresses import STANDARD_INPUT, mask
 from sluice.config.connectors import Client, Connector
 from sluice.config.options import option
 from sluice.config.urls import Url
@@ -16,9 +16,6 @@ from sluice.config.urls import Url
 if TYPE_CHECKING:
     from sluice.sources.files.source import FileSource
     from sluice.sources.files.streams import StreamSource
-
-
-STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import apache_beam as beam
 
+from sluice.addresses import STANDARD_INPUT
 from sluice.elements import RecordBatch
-from sluice.sources.files.connector import STANDARD_INPUT
 from sluice.sources.files.found_file import FoundFile
 from sluice.sources.files.listing import reporting
 from sluice.sources.files.pieces import BLOCK_BYTES

@@ -16,8 +16,6 @@ from sluice.formats.json_lines import BOM
 from sluice.sources import Sampled, open_source
 from sluice.sources.files.listing import find_files
 
-STANDARD_INPUT = "-"
-
 _JSON_STARTS = (b"{", b"[")
 _MAGICS = {b"Obj\x01": ".avro", b"PAR1": ".parquet"}
 _is_binary = re.compile(rb"[\x00-\x08\x0e-\x1f]").search
