@@ -163,10 +163,10 @@ class Replay:
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes of the files of a folder, which may be removed in the meantime."""
+    """Return the bytes of the files of a folder, which may be removed in the meantime, or never have been there."""
     try:
         return sum(entry.stat().st_size for entry in os.scandir(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a temporary file has no folder in it
         return 0
 
 

@@ -54,7 +54,11 @@ STAGES: dict[str, dict[str, Stage]] = {
 }
 """Server -> stages of a load that a connection can break at, recognised by what the client sends."""
 FAULTS = ("cut", "cut_after", "reset", "delay")
-
+_COST = re.compile(
+    r"(backend_events: \d+ segments of \d+ days, counted for each event type: at most \d+ transactions and another one"
+    r" for every 128 MB of a day beyond the first\n)?"
+)
+"""What `sluice load` says that it will use of a warehouse with transactions."""
 
 every_server = pytest.mark.parametrize("make_backend", STAGES, indirect=True)
 without_emulators = pytest.mark.parametrize("make_backend", sorted({"sqlite", *STAGES}), indirect=True)
@@ -177,7 +181,8 @@ def run(command: str, folder: Path, url: str, *flags: str) -> str:
             *flags,
             environment={"TMPDIR": scratch},
         )
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0, done.err
+    assert _COST.fullmatch(done.err), done.err
     return done.out
 
 

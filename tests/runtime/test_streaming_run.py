@@ -46,7 +46,9 @@ def test_prism_that_dies_at_once_each_time_is_given_up_with_one_line(
         assert run_on(program, tmp_path) == (
             f"{ended}; it was started again 5 times within 600 s; what was not stored was not acknowledged, run again"
         )
-    assert [record.getMessage() for record in caplog.records] == [
+    # Threads of a vendor's client that another test has used may log, too.
+    logged = [record.getMessage() for record in caplog.records if record.name.startswith("sluice")]
+    assert logged == [
         f"{ended}; starting it again ({number} of at most 5 times within 600 s); 0 records are not stored, and are "
         "read again"
         for number in range(1, 6)
