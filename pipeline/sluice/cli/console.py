@@ -24,6 +24,7 @@ from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
 from sluice.graph.progress import Progress
 from sluice.run_state import SILENT_SECONDS, RunState
+from sluice.runtime.background import in_background
 from sluice.telemetry import RunTotals, figure_sums
 from sluice.tooling.redelivery_plan import RedeliveryPlan
 from sluice.warehouses import parse_warehouse
@@ -167,20 +168,14 @@ def _window_lines(totals: RunTotals, number: int) -> Iterator[str]:
 @contextmanager
 def _repeatedly(seconds: float, action: Callable[[], None]) -> Iterator[None]:
     """Call `action` in a thread every so many seconds while the block lasts, and once at its end if it succeeds."""
-    stop = threading.Event()
 
-    def repeat() -> None:
+    def repeat(over: threading.Event) -> None:
         with suppress(OSError):  # the terminal is gone: the run goes on
-            while not stop.wait(seconds):
+            while not over.wait(seconds):
                 action()
 
-    thread = threading.Thread(target=repeat, name="progress", daemon=True)
-    thread.start()
-    try:
+    with in_background("progress", repeat):
         yield
-    finally:
-        stop.set()
-        thread.join()
     with suppress(OSError):
         action()
 

@@ -28,6 +28,7 @@ from sluice.graph.ledger import Report
 from sluice.graph.run_context import RunContext
 from sluice.graph.segment_loader import SegmentLoader
 from sluice.provenance import Source
+from sluice.runtime.background import in_background
 from sluice.source_tallies import SourceTally, settled_tally, subtract_tally
 
 _LOGGER = logging.getLogger("sluice")
@@ -115,22 +116,16 @@ class RunManifest:
 @contextmanager
 def written_in_parts(manifest: RunManifest, sources: Callable[[], Tallies], clock: Clock) -> Iterator[None]:
     """Write a part of a manifest every PART_SECONDS while the block lasts; after a failure, the next tries again."""
-    over = threading.Event()
 
-    def write() -> None:
+    def write(over: threading.Event) -> None:
         while not over.wait(PART_SECONDS):
             try:
                 manifest.write_part(sources(), clock())
             except SluiceError as error:
                 _LOGGER.warning("a part of the manifest of sources was not written: %s", error)
 
-    thread = threading.Thread(target=write, name="manifest", daemon=True)
-    thread.start()
-    try:
+    with in_background("manifest", write):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def latest_entries(manifest: SourceManifest, job: str) -> Mapping[Source, ManifestEntry]:

@@ -21,6 +21,7 @@ from sluice.errors import RunnerError
 from sluice.graph.attempts import Attempt
 from sluice.retry import wait_until
 from sluice.run_state import RunHandle, RunState
+from sluice.runtime.background import in_background
 from sluice.runtime.prism import RUNNER, Prism
 from sluice.runtime.process_settings import bundles_are_processed, stream_readers
 from sluice.runtime.runners import runner_errors, streaming_runner
@@ -239,9 +240,8 @@ class StreamingRun:
 @contextmanager
 def _watchdog(run: StreamingRun, ends: SimpleQueue[Any], flush: float) -> Iterator[None]:
     """End a graph whose runner makes no progress, while the block lasts. A drain has a limit of its own."""
-    over = threading.Event()
 
-    def watch() -> None:
+    def watch(over: threading.Event) -> None:
         looked = time.monotonic()
         while not over.wait(_LOOK_SECONDS):
             graph, before, looked = run.graphs[-1], looked, time.monotonic()
@@ -252,10 +252,5 @@ def _watchdog(run: StreamingRun, ends: SimpleQueue[Any], flush: float) -> Iterat
                 graph.state.activity.excuse()
                 ends.put(_End(graph, stall))
 
-    thread = threading.Thread(target=watch, name="watchdog", daemon=True)
-    thread.start()
-    try:
+    with in_background("watchdog", watch):
         yield
-    finally:
-        over.set()
-        thread.join()
