@@ -123,7 +123,7 @@ def open_content(chunks: Iterable[bytes], name: str, typed: Collection[str] = ()
     else:
         message = f"{name}: expected content that is compressed fewer than {_MOST_LAYERS} times, got more"
         raise SourceError(message)
-    binary = next((binary for binary in _BINARIES if binary.magic.match(head)), None)
+    binary = _binary(head)
     if binary is not None and binary.name in typed:
         return Content(chunks, plain, binary.name)
     if binary is not None:
@@ -132,6 +132,16 @@ def open_content(chunks: Iterable[bytes], name: str, typed: Collection[str] = ()
         raise SourceError(message)
     encoding = next((encoding for encoding, magic in _ENCODINGS if magic.match(head)), None)
     return Content(chunks, plain) if encoding is None else Content(_transcode(chunks, encoding, name), False)
+
+
+def typed_format(head: bytes) -> str:
+    """Return which of `TYPED_FORMATS` begins with `head`; empty if none does."""
+    binary = _binary(head)
+    return binary.name if binary is not None and binary.name in TYPED_FORMATS else ""
+
+
+def _binary(head: bytes) -> _Binary | None:
+    return next((binary for binary in _BINARIES if binary.magic.match(head)), None)
 
 
 def peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:

@@ -55,6 +55,7 @@ def test_each_file_has_its_share_of_the_records(folder: Path, number: int, share
         (b"a;b\n1;2\n", ".csv"),
         (b"Obj\x01\x04", ".avro"),
         (b"PAR1\x15\x04", ".parquet"),
+        (b"PAR1,name\n1,a\n", ".csv"),
         (b"\x1f\x8b\x08", ".ndjson"),
     ],
 )

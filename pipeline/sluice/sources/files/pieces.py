@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
+from sluice.elements import RecordBatch
 from sluice.errors import SourceError
+from sluice.formats import Records
+from sluice.provenance import FileProvenance
 from sluice.sources.files.found_file import FoundFile
 from sluice.sources.files.listing import reporting
 
@@ -59,3 +62,14 @@ def read_chunks(reader: BinaryIO, piece: Piece) -> Iterator[bytes]:
     if at < piece.stop:
         message = f"{uri}: cannot read at byte {at}: expected {piece.file.size} bytes, the file has shrunk"
         raise SourceError(message)
+
+
+def batches_of(
+    piece: Piece, blocks: Iterable[Records], kind: type[FileProvenance] = FileProvenance
+) -> Iterator[RecordBatch]:
+    """Yield blocks of records of a file as batches; `kind` says what their offsets are."""
+    file = piece.file
+    for records, offsets in blocks:
+        yield RecordBatch(
+            records, kind(file.uri, file.modified, offsets, size=file.stored_size, etag=file.etag)
+        )

@@ -9,7 +9,7 @@ Which files a path, a folder or a pattern names is described in `listing.find_fi
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -23,11 +23,11 @@ from sluice.formats import FORMATS, HEAD_BYTES, Records, detect_format
 from sluice.formats.content import TYPED_FORMATS, Content, open_content, peek
 from sluice.formats.csv_dialect import CsvLayout, detect_layout, stray_return
 from sluice.formats.csv_rows import FILE_START, MAX_ROW_BYTES, RowStart, find_row_starts, read_rows
-from sluice.provenance import CsvProvenance, FileProvenance
+from sluice.provenance import CsvProvenance
 from sluice.sources.files.found_file import FoundFile
 from sluice.sources.files.listing import check_unchanged, find_files, open_file
 from sluice.sources.files.patterns import scheme_of
-from sluice.sources.files.pieces import COMPRESSED_SUFFIXES, PACKED_SUFFIXES, Piece, read_chunks
+from sluice.sources.files.pieces import COMPRESSED_SUFFIXES, PACKED_SUFFIXES, Piece, batches_of, read_chunks
 from sluice.sources.files.typed_files import read_typed, read_typed_part, typed_parts
 
 _MAX_SPLIT_BYTES = 64 << 20
@@ -150,10 +150,7 @@ def read_item(item: WorkItem) -> Generator[RecordBatch]:
                 yield batch
             check_unchanged(piece.file, reader)
         if not has_records:
-            file = piece.file
-            yield RecordBatch(
-                [], FileProvenance(file.uri, file.modified, [], size=file.stored_size, etag=file.etag)
-            )
+            yield from batches_of(piece, [Records([], [])])
 
 
 def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
@@ -164,7 +161,7 @@ def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
     is_csv = _is_csv(file.uri)
     if not is_csv and piece.stop - piece.start < file.size:
         lines = FORMATS["json_lines"].read(read_chunks(reader, piece), piece.start, piece.stop)
-        yield from _batches(lines, piece)
+        yield from batches_of(piece, lines)
         return
     content = open_content(read_chunks(reader, Piece(file, 0, file.size)), file.uri, TYPED_FORMATS)
     if content.typed:
@@ -172,15 +169,7 @@ def _read_piece(reader: BinaryIO, piece: Piece) -> Iterator[RecordBatch]:
     elif is_csv:
         yield from _read_csv(reader, piece, content)
     else:
-        yield from _batches(_json_records(content, piece), piece)
-
-
-def _batches(blocks: Iterable[Records], piece: Piece) -> Iterator[RecordBatch]:
-    file = piece.file
-    for records, offsets in blocks:
-        yield RecordBatch(
-            records, FileProvenance(file.uri, file.modified, offsets, size=file.stored_size, etag=file.etag)
-        )
+        yield from batches_of(piece, _json_records(content, piece))
 
 
 def _json_records(content: Content, piece: Piece) -> Iterator[Records]:

@@ -18,7 +18,7 @@ from sluice.formats.json_lines import Records
 from sluice.formats.parquet_rows import find_row_groups, read_parquet
 from sluice.provenance import RowProvenance
 from sluice.sources.files.patterns import scheme_of
-from sluice.sources.files.pieces import Piece, read_chunks
+from sluice.sources.files.pieces import Piece, batches_of, read_chunks
 
 
 def typed_parts(reader: BinaryIO, whole: Piece, typed: str, target: int) -> list[Piece]:
@@ -76,11 +76,7 @@ def _from_start(reader: BinaryIO, piece: Piece) -> ByteReader:
 
 
 def _batches(piece: Piece, blocks: Iterable[Records]) -> Iterator[RecordBatch]:
-    file = piece.file
-    for records, rows in blocks:
-        yield RecordBatch(
-            records, RowProvenance(file.uri, file.modified, rows, size=file.stored_size, etag=file.etag)
-        )
+    return batches_of(piece, blocks, RowProvenance)
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from typing import BinaryIO
 from sluice.config.urls import Url
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
+from sluice.formats.content import typed_format
 from sluice.formats.json_lines import BOM
 from sluice.sources import Sampled, open_source
 from sluice.sources.files.listing import find_files
 
 _JSON_STARTS = (b"{", b"[")
-_MAGICS = {b"Obj\x01": ".avro", b"PAR1": ".parquet"}
 _is_binary = re.compile(rb"[\x00-\x08\x0e-\x1f]").search
 _HEAD_BYTES = 4096
 
@@ -86,8 +86,7 @@ def save_stream(stream: BinaryIO, folder: Path) -> Path:
 
 def _suffix(head: bytes) -> str:
     """Return the suffix that a file needs, or else has: the format of all but CSV is told by what is in it."""
-    for magic, suffix in _MAGICS.items():
-        if head.startswith(magic):
-            return suffix
+    if typed := typed_format(head):
+        return f".{typed.lower()}"
     is_json = head.removeprefix(BOM).lstrip().startswith(_JSON_STARTS)
     return ".ndjson" if is_json or _is_binary(head) else ".csv"
