@@ -90,26 +90,18 @@ def read_minute(segments: MinuteSegments, log: DeadLetterLog, selection: Selecti
         StorageError: a segment cannot be read, or has a line that is neither a dead letter nor a redelivery entry.
 
     """
-    attempts: dict[str, int] = {}
-    accepted = set()
-    for entry in _entries(segments, log):
-        attempts[entry.letter_id] = max(attempts.get(entry.letter_id, 1), entry.attempt)
-        if entry.outcome == "accepted":
-            accepted.add(entry.letter_id)
     selected = SelectedDeadLetters()
-    for dead_letter, quarantined in _dead_letters(segments, log):
-        if dead_letter not in selection:
-            continue
+    for state, quarantined in _states(segments, log, selection):
+        dead_letter = state.dead_letter
         of_row = dead_letter.step == "load"
         if dead_letter.step == "append":
             selected.conflicting += 1
-        elif dead_letter.letter_id in accepted:
+        elif state.status == "resolved":
             selected.accepted_before += 1
         elif not of_row and any(reason.got == MASKED_VALUE for reason in dead_letter.violations):
             selected.undecidable += 1
         else:
-            attempt = max(attempts.get(dead_letter.letter_id, 1), dead_letter.attempts) + 1
-            opened = OpenDeadLetter(dead_letter, attempt, quarantined)
+            opened = OpenDeadLetter(dead_letter, state.attempts + 1, quarantined)
             (selected.rows if of_row else selected.open).append(opened)
     return selected
 
@@ -142,17 +134,21 @@ def read_states(
         StorageError: as `read_minute`.
 
     """
+    for state, _ in _states(segments, log, selection):
+        yield state
+
+
+def _states(
+    segments: MinuteSegments, log: DeadLetterLog, selection: Selection
+) -> Iterator[tuple[DeadLetterState, bool]]:
+    """Yield the dead letters of `selection` in one minute, and whether each is in the quarantine."""
     entries: dict[str, list[RedeliveryEntry]] = defaultdict(list)
-    for entry in _entries(segments, log):
+    for entry in _decoded(_decode_entry, log, _entry_segments(log, segments.minute)):
         entries[entry.letter_id].append(entry)
-    for dead_letter, _ in _dead_letters(segments, log):
+    for dead_letter, quarantined in _dead_letters(segments, log):
         if dead_letter in selection:
             own = sorted(entries[dead_letter.letter_id], key=lambda entry: entry.attempt)
-            yield DeadLetterState(dead_letter, tuple(own))
-
-
-def _entries(segments: MinuteSegments, log: DeadLetterLog) -> Iterator[RedeliveryEntry]:
-    return _decoded(_decode_entry, log, _entry_segments(log, segments.minute))
+            yield DeadLetterState(dead_letter, tuple(own)), quarantined
 
 
 def _dead_letters(segments: MinuteSegments, log: DeadLetterLog) -> Iterator[tuple[DeadLetter, bool]]:

@@ -298,9 +298,8 @@ class EventLog:
             if self.guard is not None:
                 self.guard(segment)
         except LogChangedError:
-            if self._is_listed(
-                path
-            ):  # another writer took the number, and the warehouse has loaded its segment since
+            # Another writer may have taken the number, and the warehouse may have loaded its segment since.
+            if self._is_listed(path):
                 return None
             raise
         return segment if self.store.create(path, data) else None

@@ -99,42 +99,42 @@ class LoadRejectedRows(LoadStep):
     def process(self, segment: RowsOfSegment) -> Iterator[Any]:
         """Load the rows of one segment."""
         (event_type, address), opened = segment
-        letters = list(opened)
+        rows = list(opened)
         if not self._loader.loads(event_type):
-            yield from self._reject(letters, "an event type of the job", event_type)
+            yield from self._reject(rows, "an event type of the job", event_type)
             return
         path = self._log.find(event_type, address)
         if path is None:
-            yield from self._reject(letters, f"a segment of {self._log.store.url('')}", address)
+            yield from self._reject(rows, f"a segment of {self._log.store.url('')}", address)
             return
         loaded = self._loader.backfill(self._log.read(path))
         if loaded is None:
             return
         yield with_windows(loaded)
-        redeliveries = {letter.dead_letter.source.offset: origin_of(letter) for letter in letters}
+        redeliveries = {row.dead_letter.source.offset: origin_of(row) for row in rows}
         rejected = [
             replace(again, origin=redeliveries.get(again.origin.offset, again.origin))
             for again in loaded.rejected
         ]
         yield from self._rejected(rejected)
 
-    def _reject(self, letters: Sequence[OpenDeadLetter], expected: str, got: str) -> Iterator[Any]:
+    def _reject(self, rows: Sequence[OpenDeadLetter], expected: str, got: str) -> Iterator[Any]:
         """Yield what cannot be loaded, as rejected again."""
-        event_type = letters[0].dead_letter.event_type
-        yield StepCounts({("backfill_rejected", event_type or ""): len(letters)})
+        event_type = rows[0].dead_letter.event_type
+        yield StepCounts({("backfill_rejected", event_type or ""): len(rows)})
         violations = (Violation("rejected_by_warehouse", "", expected, got),)
         yield from self._rejected(
             [
                 Rejected(
-                    record=letter.dead_letter.record,
-                    origin=origin_of(letter),
+                    record=row.dead_letter.record,
+                    origin=origin_of(row),
                     step="load",
                     violations=violations,
                     event_type=event_type,
-                    contract=letter.dead_letter.contract,
-                    event_time=letter.dead_letter.event_time,
+                    contract=row.dead_letter.contract,
+                    event_time=row.dead_letter.event_time,
                 )
-                for letter in letters
+                for row in rows
             ]
         )
 
@@ -148,8 +148,8 @@ def _make_row_entries(segment: RowsOfSegment, job: str, clock: Clock) -> Iterato
     (_, address), opened = segment
     now = clock()
     lines: dict[int, list[bytes]] = defaultdict(list)
-    for letter in opened:
-        redelivery = origin_of(letter).redelivery
+    for row in opened:
+        redelivery = origin_of(row).redelivery
         if redelivery is not None:
             entry = make_redelivery_entry(redelivery, job, now)
             lines[minute_of(redelivery.time)].append(msgspec.json.encode(entry))

@@ -184,13 +184,15 @@ def run_job(
 
 def _open_source(job: Job, beam_args: Sequence[str]) -> Source:
     """Open the source of `job`; reject a stream of this machine where another one would read it."""
-    source, options = open_source(job.source), PipelineOptions(list(beam_args))
-    if isinstance(source, StreamSource) and (runner_chosen(options) or makes_template(options)):
-        message = (
-            f"{job.source.prefix}expected a source that all workers reach, since a runner is given, got {job.source}, "
-            f"which only this machine can read; copy it to a file"
-        )
-        raise ConfigError(message)
+    source = open_source(job.source)
+    if isinstance(source, StreamSource):
+        options = PipelineOptions(list(beam_args))
+        if runner_chosen(options) or makes_template(options):
+            message = (
+                f"{job.source.prefix}expected a source that all workers reach, since a runner is given, got "
+                f"{job.source}, which only this machine can read; copy it to a file"
+            )
+            raise ConfigError(message)
     return source
 
 

@@ -209,6 +209,10 @@ def _dates(rule: _Rule) -> _Test:
     return lambda days: (low is None or min(days) >= low) and (high is None or max(days) <= high)
 
 
+def _have_members(names: frozenset[str]) -> _Test:
+    return lambda objects: all(value.keys() >= names for value in objects)
+
+
 _TESTS: Mapping[str, Callable[[_Rule], _Test]] = {
     "uuid": lambda _: _are_uuids,
     "timestamp": _times,
@@ -217,7 +221,7 @@ _TESTS: Mapping[str, Callable[[_Rule], _Test]] = {
         lambda values: all(is_multiple(Decimal(value), rule.multiple_of) for value in values)
     ),
     "pattern": lambda rule: compile_pattern_of_all(rule.pattern),
-    "members": lambda rule: lambda objects: all(value.keys() >= set(rule.members) for value in objects),
+    "members": lambda rule: _have_members(frozenset(rule.members)),
     "unique": lambda _: lambda arrays: all(len(items) == len(set(items)) for items in arrays),
     "single": lambda _: lambda arrays: all(len(items) <= 1 for items in arrays),
 }

@@ -15,10 +15,8 @@ def exact_decimal(number: int | str) -> Decimal | None:
     """Return the number if a decimal column holds it exactly, else None."""
     try:
         value = _EXACT.normalize(Decimal(number))
-    except (
-        InvalidOperation
-    ):  # an exponent of 19 digits, which no step behind this one can read, not even of zero
-        return None
+    except InvalidOperation:
+        return None  # an exponent of 19 digits, which no step behind this one can read, not even of zero
     exponent = value.as_tuple().exponent
     is_exact = (
         isinstance(exponent, int)

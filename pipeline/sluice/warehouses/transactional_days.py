@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from sluice.warehouses.row_errors import RowError, RowsRejected
 from sluice.warehouses.segment_load import LoadCost, SegmentLoad
-from sluice.warehouses.system_tables import LOAD_LOCK, ROW_ERRORS, SEGMENTS, segment_rows
+from sluice.warehouses.system_tables import ROW_ERRORS, SEGMENTS, segment_rows
 from sluice.warehouses.transactional import (
     AlreadyLoaded,
     Claim,
@@ -85,7 +85,7 @@ class RowLockDays:
 
     def after_rows(self, connection: Connection, loads: Sequence[SegmentLoad]) -> None:
         """Take the lock and insert the rows of the segments, unless some are there."""
-        connection.execute(f"UPDATE {LOAD_LOCK.name} SET loads = loads + 1")
+        self.claim.lock(connection, loads[0].segment.id)
         # The lock is held until the commit, so this sees each segment that was or will be committed before it.
         if _numbers_of_errors(connection, [load.segment.id for load in loads]):
             raise AlreadyLoaded

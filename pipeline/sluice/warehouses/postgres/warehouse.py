@@ -114,15 +114,11 @@ class PostgresWarehouse(LogsByDay):
             WarehouseError: the server cannot be reached or fails; nothing of the segment is loaded, or all of it.
 
         """
-        return self._connections.use(
-            self._connect, lambda connection: load_segment(connection, load, InsertConflictClaim())
-        )
+        return self.at_work(lambda connection: load_segment(connection, load, InsertConflictClaim()))
 
     def load_rejected(self, load: SegmentLoad) -> list[RowError]:
         """Load the rows that were rejected of a segment, in one transaction; return the lines still rejected."""
-        return self._connections.use(
-            self._connect, lambda connection: load_rejected(connection, load, InsertConflictClaim())
-        )
+        return self.at_work(lambda connection: load_rejected(connection, load, InsertConflictClaim()))
 
     def at_work(self, work: Callable[[Connection], Result]) -> Result:
         """Do `work` with the connection of this process."""
@@ -165,12 +161,10 @@ class PostgresWarehouse(LogsByDay):
 
     def execute(self, create: str, changes: Sequence[str]) -> None:
         """Create a table, and run the other statements in one transaction."""
-        self._connections.use(
-            self._connect, lambda connection: create_and_change(connection, create, changes)
-        )
+        self.at_work(lambda connection: create_and_change(connection, create, changes))
 
     def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return self._connections.use(self._connect, lambda connection: connection.execute(sql, values))
+        return self.at_work(lambda connection: connection.execute(sql, values))
 
     def _check_foreign_keys(self, contracts: Sequence[Contract]) -> None:
         for table in self.foreign_keys:
