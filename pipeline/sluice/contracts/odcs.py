@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, get_args
-
-from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from sluice.contracts.yaml_reading import read_yaml
 from sluice.errors import ContractError, alternatives, quote, similar_name
+
+if TYPE_CHECKING:  # slow to import, and a command without contracts, or a worker, needs neither
+    from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard
+    from pydantic import BaseModel
 
 API_VERSION = "v3.2.0"
 """What contracts of Sluice are written in."""
@@ -83,6 +84,9 @@ def parse_odcs(root: KeyPath) -> OpenDataContractStandard:
         ContractError: naming file, key path (or line) and fix.
 
     """
+    from open_data_contract_standard.model import OpenDataContractStandard
+    from pydantic import ValidationError
+
     raw = _load_yaml(root)
     if not isinstance(raw, dict):
         root.fail(f"expected a data contract (ODCS {API_VERSION}), got {show(raw)}")
@@ -181,6 +185,8 @@ def _used(value: Any) -> Any:
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    from pydantic import BaseModel
+
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):

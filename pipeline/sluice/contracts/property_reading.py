@@ -6,9 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, get_args
-
-from open_data_contract_standard.model import SchemaProperty
+from typing import TYPE_CHECKING, Any, get_args
 
 from sluice.contracts.model import FromSource, Mask, Property, Scalar
 from sluice.contracts.names import check_property_name, fold_name
@@ -24,6 +22,9 @@ from sluice.contracts.value_types import (
     ValueType,
 )
 from sluice.errors import alternatives
+
+if TYPE_CHECKING:
+    from open_data_contract_standard.model import SchemaProperty
 
 _LOGICAL_TYPES = (
     "string",
@@ -130,7 +131,7 @@ def _with_type(place: KeyPath, prop: SchemaProperty) -> SchemaProperty:
         place.key("logicalType").fail(f"{expected}, got {show(prop.logicalType)}")
     if prop.logicalType == "array" and prop.items is None:
         place.key("items").note("is missing: the items are read as strings")
-        prop = prop.model_copy(update={"items": SchemaProperty(logicalType="string")})
+        prop = prop.model_copy(update={"items": type(prop)(logicalType="string")})
     return prop
 
 

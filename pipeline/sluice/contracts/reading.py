@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
-
-from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject
+from typing import TYPE_CHECKING, Any, get_args
 
 from sluice.contracts.model import REPAIR_RULES, Contract, Identity, LogPartition, OnConflict, Property
 from sluice.contracts.names import (
@@ -32,6 +30,9 @@ from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX, SOURCE_PROPERTY
 from sluice.contracts.value_types import CLUSTERABLE_TYPES
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ContractError
+
+if TYPE_CHECKING:
+    from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject
 
 _CUSTOM = (
     "eventTime",
