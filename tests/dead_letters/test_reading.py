@@ -17,6 +17,7 @@ from sluice.dead_letters.reading import (
     read_batches,
     read_minute,
     read_rows,
+    read_states,
 )
 from sluice.dead_letters.selection import Selection
 from sluice.elements import DEAD_LETTER, REDELIVERY, RecordBatch, Rejected, Violation
@@ -132,6 +133,12 @@ def test_redelivery_entries_close_dead_letters_and_count_attempts(tmp_path: Path
         (dead_letters[2].letter_id, 2),
     ]
     assert (result.accepted_before, result.rows, result.undecidable) == (1, [], 0)
+    states = {state.dead_letter.letter_id: state for state in read_states(minute, log, Selection())}
+    assert [(states[each.letter_id].status, states[each.letter_id].attempts) for each in dead_letters] == [
+        ("redelivered", 2),
+        ("resolved", 2),
+        ("open", 1),
+    ]
 
 
 def test_row_rejected_by_the_warehouse_is_no_record(tmp_path: Path) -> None:

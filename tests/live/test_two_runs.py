@@ -58,7 +58,9 @@ def run(job: Job, events: int) -> Report:
     observer = DrainOnceLoaded(events)
     before = process_settings()
     report = run_job(job, observer=observer)
-    assert changed(before, process_settings()) == []
+    wait_until(
+        lambda: not changed(before, process_settings()), "Beam's threads have ended, and all is as it was"
+    )
     assert (observer.read_before, observer.draining_before) == (0, False)
     assert isinstance(report, Report)
     return report

@@ -6,6 +6,8 @@ import pytest
 from grpc import RpcError
 from sluice.runtime.process_settings import broken_connections_ignored, stream_readers
 
+from devservers.waiting import wait_until
+
 
 class Broken(RpcError):
     """A connection that a runner that ended has broken."""
@@ -14,10 +16,9 @@ class Broken(RpcError):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("name", ["read_state", "read_grpc_client_inputs", "run_worker_job-001_go"])
 def test_connection_that_breaks_after_the_run_prints_no_traceback(
-    name: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    noticed = threading.Event()
+    before, noticed = threading.excepthook, threading.Event()
 
     def read() -> None:
         noticed.wait()
@@ -27,8 +28,10 @@ def test_connection_that_breaks_after_the_run_prints_no_traceback(
     with broken_connections_ignored():
         reader.start()
         assert stream_readers() == [reader]
+    assert threading.excepthook is not before
     noticed.set()
     reader.join()
+    wait_until(lambda: threading.excepthook is before, "the hook is as before")
     assert capfd.readouterr().err == ""
 
 

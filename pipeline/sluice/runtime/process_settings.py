@@ -83,7 +83,8 @@ def rare_collections() -> Iterator[None]:
 def broken_connections_ignored() -> Iterator[None]:
     """Print no traceback of a thread of Beam's whose gRPC connection breaks: the run reports why it broke.
 
-    If such a thread has not noticed when the context ends, that holds for good. Threads of an earlier run do not count.
+    If such a thread has not noticed when the context ends, that holds until it has. Threads of an earlier run do not
+    count.
     """
     before, earlier = threading.excepthook, stream_readers()
 
@@ -91,12 +92,21 @@ def broken_connections_ignored() -> Iterator[None]:
         if not issubclass(failed.exc_type, RpcError):
             before(failed)
 
+    def restore(readers: list[threading.Thread]) -> None:
+        for reader in readers:
+            reader.join()
+        if threading.excepthook is hook:
+            threading.excepthook = before
+
     threading.excepthook = hook
     try:
         yield
     finally:
-        if set(stream_readers()) <= set(earlier):
-            threading.excepthook = before
+        readers = [reader for reader in stream_readers() if reader not in earlier]
+        if readers:
+            threading.Thread(target=restore, args=(readers,), name="restore_hook", daemon=True).start()
+        else:
+            restore([])
 
 
 _STREAM_READERS = ("run_worker_", "read_grpc_client_inputs", "read_state")
