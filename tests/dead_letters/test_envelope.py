@@ -159,7 +159,7 @@ def test_redelivered_record_keeps_its_dead_letter() -> None:
     [
         (REJECTED, b'{"a":1}\0{"uri":"s3://b/k.json","offset":77}'),
         (replace(REJECTED, quarantine_hash=b"keyed"), b'keyed\0{"uri":"s3://b/k.json","offset":77}'),
-        (replace(REJECTED, quarantine_hash=b"keyed", identity=b"pair"), b"conflict\0pair"),
+        (replace(REJECTED, quarantine_hash=b"keyed", identity=b"conflict\0pair"), b"conflict\0pair"),
     ],
     ids=["payload", "quarantine", "conflict"],
 )

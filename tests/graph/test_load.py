@@ -18,12 +18,14 @@ from sluice.elements import (
     StepCounts,
     StoredSegment,
 )
+from sluice.eventlog.log import EventLog
 from sluice.graph.append import AppendPane
 from sluice.graph.load import LoadSegments
 from sluice.graph.segment_loader import SegmentLoader
 from sluice.graph.shuffle import pack
 from sluice.retry import RetryPolicy
 from sluice.run_state import RunHandle
+from sluice.storage import open_store
 from sluice.warehouses import RowError, SegmentLoad, open_warehouse
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 
@@ -132,6 +134,19 @@ def test_load_fills_an_empty_warehouse_and_keeps_rejected_rows(fussy_run: GraphR
     assert (fussy_run.load().backfilled, fussy_run.load().backfilled) == (2, 0)
     assert fussy_run.sql("select count(*), count(distinct id) from click_events") == [(4, 4)]
     assert len(fussy_run.stored("dead")) == 2
+
+
+def test_rows_of_a_log_that_was_moved_are_the_same_dead_letters(fussy_run: GraphRun) -> None:
+    fussy_run.run(batch(*(event(n, MINUTE + n) for n in range(4)), arrival=MINUTE))
+    dead_letters = fussy_run.stored("dead")
+    assert len(dead_letters) == 2
+    (fussy_run.folder / "files").rename(fussy_run.folder / "moved")
+    fussy_run.log = EventLog(open_store(str(fussy_run.folder / "moved")), fussy_run.log.type_logs)
+    same = fussy_run.load()
+    fussy_run.warehouse = FussyWarehouse(str(fussy_run.folder / "rebuilt.duckdb"))
+    rebuilt = fussy_run.load()
+    assert [(made.backfilled, made.reconciled) for made in (same, rebuilt)] == [(0, True), (2, True)]
+    assert fussy_run.stored("dead") == dead_letters
 
 
 def append(run: GraphRun, handle: RunHandle, events: list[bytes]) -> LoadRequest:

@@ -127,6 +127,17 @@ def test_report_warns_of_records_that_the_source_deleted() -> None:
     ]
 
 
+def test_report_warns_of_segments_that_were_left_to_a_run() -> None:
+    counts = {("in_work", "click"): 3, ("in_work", "dead_letter"): 1}
+    made = make_report(StepCounts(counts), job="shop", run_id="r", started=0, seconds=1)
+    assert (made.in_work, made.reconciled) == (4, True)
+    assert warnings_of(made) == [
+        "segments that are not loaded, and that a run may be loading now: 4; they are younger than 15 minutes, or 1.5 "
+        "times retry_for, and were left to that run, since two loads at the same time would double their rows; if "
+        "there is none, load again when they are older"
+    ]
+
+
 def test_streaming_run_warns_and_does_not_fail(tmp_path: Path) -> None:
     made = judge(report(2, rejected=2), GraphRun(tmp_path, live=True).job, live=True)
     assert made.failure is None

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 from sluice.config.job import Job
-from sluice.elements import Segment, StoredSegment
+from sluice.config.urls import Url
+from sluice.dead_letters.envelope import make_dead_letter
+from sluice.dead_letters.reading import OpenDeadLetter
+from sluice.elements import Segment, StepCounts, StoredSegment
 from sluice.errors import StorageError, WarehouseError
-from sluice.graph.segment_loader import SegmentConverter, SegmentLoader
+from sluice.graph.redelivery import LoadRejectedRows
+from sluice.graph.segment_loader import LoadedSegment, SegmentConverter, SegmentLoader
 from sluice.retry import RetryPolicy
 from sluice.warehouses.duckdb.warehouse import DuckDBWarehouse
 from sluice.warehouses.segment_records import LoadedSegmentGuard
@@ -112,36 +116,67 @@ def test_segment_of_an_earlier_run_is_backfilled_once(graph_run: GraphRun) -> No
     assert loader.backfill(stored) is None
 
 
-class AppendingWarehouse(DuckDBWarehouse):
-    """A warehouse that cannot tell two loads of a segment apart while both last."""
+class DoublingWarehouse(DuckDBWarehouse):
+    """A warehouse that cannot tell two loads of a segment apart while both last, if one is of a streaming job."""
 
-    appends = True
+    def doubles(self, *, bounded: bool) -> bool:
+        return not bounded
+
+
+LIVE = Url("kafka://localhost:9092/clicks?group=g")
 
 
 @pytest.mark.parametrize(("retry_for", "limit"), [(None, 900), (1200.0, 1800)])
-def test_segment_that_a_run_may_be_appending_is_left_to_it(
+def test_segment_that_a_run_may_be_loading_is_left_to_it(
     graph_run: GraphRun, retry_for: float | None, limit: int
 ) -> None:
     graph_run.log.open()
     segment = graph_run.log.append("click", MINUTE, 0, SEGMENT.lines).segment
     assert segment is not None
-    graph_run.job = replace(graph_run.job, retry_for=retry_for)
-    graph_run.warehouse = AppendingWarehouse(str(graph_run.folder / "w.duckdb"))
+    graph_run.job = replace(graph_run.job, retry_for=retry_for, source=LIVE)
+    graph_run.warehouse = DoublingWarehouse(str(graph_run.folder / "w.duckdb"))
     loader = make_loader(graph_run, retries_rejected=True)
     os.utime(segment.path, (0, NOW.timestamp() - limit + 12))
-    with pytest.raises(WarehouseError) as caught:
-        loader.backfill(segment)
-    assert str(caught.value) == (
-        f"{segment.path}: expected a segment that no run may be loading now, got one that was appended {limit - 12} s "
-        "ago and is not loaded; a second load at the same time would append its rows twice: run the job itself, or "
-        "wait for 12 s"
-    )
+    left = loader.backfill(segment)
+    assert left == LoadedSegment("click", StepCounts({("in_work", "click"): 1}), [], [], 12.0)
     assert graph_run.sql("select count(*) from click_events") == [(0,)]
     os.utime(segment.path, (0, NOW.timestamp() - limit))
     assert loader.backfill(segment) is not None
     os.utime(segment.path, (0, NOW.timestamp()))
     assert loader.backfill(segment) is None  # it is loaded, so no run is at it
     assert graph_run.sql("select count(*) from click_events") == [(3,)]
+
+
+def test_segment_of_a_job_that_ends_is_loaded_at_once(graph_run: GraphRun) -> None:
+    graph_run.log.open()
+    segment = graph_run.log.append("click", MINUTE, 0, SEGMENT.lines).segment
+    assert segment is not None
+    graph_run.warehouse = DoublingWarehouse(str(graph_run.folder / "w.duckdb"))
+    os.utime(segment.path, (0, NOW.timestamp()))
+    backfilled = make_loader(graph_run, retries_rejected=True).backfill(segment)
+    assert backfilled is not None
+    assert backfilled.counts.counts["backfilled", "click"] == 3
+
+
+def test_rows_are_not_redelivered_into_a_segment_that_a_run_may_be_loading(graph_run: GraphRun) -> None:
+    graph_run.log.open()
+    segment = graph_run.log.append("click", MINUTE, 0, SEGMENT.lines).segment
+    assert segment is not None
+    os.utime(segment.path, (0, NOW.timestamp() - 800))
+    graph_run.job = replace(graph_run.job, source=LIVE)
+    graph_run.warehouse = DoublingWarehouse(str(graph_run.folder / "w.duckdb"))
+    loader = make_loader(graph_run, retries_rejected=True)
+    (rejected,) = SegmentConverter(graph_run.job, CONTRACTS).rejected(segment, [(1, "too wide")])
+    row = OpenDeadLetter(make_dead_letter(rejected, "test", 0.0), 2, False)
+    step = LoadRejectedRows(loader, graph_run.log, NOW.timestamp)
+    with pytest.raises(WarehouseError) as caught:
+        list(step.process((("click", segment.path), [row])))
+    assert str(caught.value) == (
+        f"{graph_run.log.find('click', segment.path)}: expected a segment that no run may be loading now, got a young "
+        "one that is not loaded; a second load at the same time would append its rows twice: run the job itself, or "
+        "wait for 100 s"
+    )
+    assert graph_run.sql("select count(*) from click_events") == [(0,)]
 
 
 def stored_segment(graph_run: GraphRun) -> StoredSegment:

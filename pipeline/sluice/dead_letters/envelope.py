@@ -212,10 +212,10 @@ def _floor(time: datetime, minutes: int) -> datetime:
 def _letter_id(rejected: Rejected, source: Source) -> str:
     """Return the hash of payload and source; of a quarantined record, which has raw values, its keyed hash counts.
 
-    A conflict is the same wherever its record came from.
+    A conflict is the same wherever its record came from, and a row wherever the event log is.
     """
     if rejected.identity is not None:
-        return xxhash.xxh3_128_hexdigest(b"conflict\0" + rejected.identity)
+        return xxhash.xxh3_128_hexdigest(rejected.identity)
     record = rejected.record if rejected.quarantine_hash is None else rejected.quarantine_hash
     return xxhash.xxh3_128_hexdigest(record + b"\0" + msgspec.json.encode(source))
 

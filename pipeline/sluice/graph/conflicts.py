@@ -51,5 +51,6 @@ class RejectConflicts(beam.DoFn):
             event_time=read_event_time(contract, conflicting.line),
             partition_minutes=PARTITION_MINUTES[contract.log_partition],
             acks=conflicting.acks,
-            identity=b"%b/%d/%b%b" % (event_type.encode(), minute, conflicting.key, conflicting.content),
+            identity=b"conflict\0%b/%d/%b%b"
+            % (event_type.encode(), minute, conflicting.key, conflicting.content),
         )

@@ -116,6 +116,8 @@ class Report(Figures, kw_only=True):
     """`<address of the source>/<partition>` -> records that the source deleted before they were read."""
     dead_letters_rejected: int = 0
     """Dead letters whose rows the warehouse rejected: they are in their log, but not in their table."""
+    in_work: int = 0
+    """Segments that `sluice load` left to a run, which may be loading them, and that it did not load."""
     sources: int = 0
     """Files, partitions or other sources that were read; the manifest, `source_files`, has a row for each."""
     changed_sources: int = 0
@@ -135,8 +137,7 @@ class Report(Figures, kw_only=True):
 def make_report(total: StepCounts, *, job: str, run_id: str, started: float, seconds: float) -> Report:
     """Return the report of a run from the sum of its step counts."""
     counts = Counter(total.counts)
-    types = sorted({name for figure, name in counts if figure == "routed"})
-    by_type = {name: _figures(counts, name) for name in types if name not in INTERNAL_TYPES}
+    by_type = {name: _figures(counts, name) for name in _event_types(counts)}
     sums = _sums(counts)
     read = counts["read", ""]
     dead_letters_rejected = sum(
@@ -168,10 +169,16 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         unknown_properties=_names(counts, "unknown_property"),
         unknown_types=_names(counts, "unknown_type"),
         dead_letters_rejected=dead_letters_rejected,
+        in_work=sum(number for (figure, _), number in counts.items() if figure == "in_work"),
         sources=len(total.sources),
         timeline=reported_windows(total.windows),
         latest_windows=reported_windows(total.latest),
     )
+
+
+def _event_types(counts: Mapping[tuple[str, str], int]) -> list[str]:
+    """Return the event types of the job that have records."""
+    return sorted({name for figure, name in counts if figure == "routed"} - INTERNAL_TYPES)
 
 
 def dead_letter_gap(counts: Counter[tuple[str, str]]) -> int:

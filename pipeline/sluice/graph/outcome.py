@@ -60,6 +60,12 @@ def warnings_of(report: Report, job: str = "JOB") -> list[str]:
             f"dead letters that their table lacks: {report.dead_letters_rejected:,}; the warehouse rejected their "
             "rows, and they are in their log alone; _refusals, or refusals in _segments, has the reasons"
         )
+    if report.in_work:
+        warnings.append(
+            f"segments that are not loaded, and that a run may be loading now: {report.in_work:,}; they are younger "
+            "than 15 minutes, or 1.5 times retry_for, and were left to that run, since two loads at the same time "
+            "would double their rows; if there is none, load again when they are older"
+        )
     if report.lost_at_source:
         warnings.append(
             f"records that the source deleted before they were read (retention): {_listed(report.lost_at_source)}"

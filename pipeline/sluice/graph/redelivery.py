@@ -35,6 +35,7 @@ from sluice.elements import (
     Violation,
     add_step_counts,
 )
+from sluice.errors import WarehouseError
 from sluice.eventlog.log import EventLog
 from sluice.graph.append import AppendToLog
 from sluice.graph.build import LoadedAgain, build
@@ -110,6 +111,13 @@ class LoadRejectedRows(LoadStep):
         loaded = self._loader.backfill(self._log.read(path))
         if loaded is None:
             return
+        if loaded.in_work_for:
+            message = (
+                f"{path}: expected a segment that no run may be loading now, got a young one that is not loaded; a "
+                "second load at the same time would append its rows twice: run the job itself, or wait for "
+                f"{loaded.in_work_for:.0f} s"
+            )
+            raise WarehouseError(message)
         yield with_windows(loaded)
         redeliveries = {row.dead_letter.source.offset: origin_of(row) for row in rows}
         rejected = [

@@ -25,14 +25,14 @@ from sluice.elements import (
     StoredSegment,
     Violation,
 )
-from sluice.errors import WarehouseError
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.placement import compile_placement_check
 from sluice.provenance import Origin
 from sluice.retry import RetryPolicy
+from sluice.sources import parse_source
 from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.validation.explainer import read_event_time
-from sluice.warehouses import Appending, Coalescing, RowError, RowLimited, SegmentLoad, Warehouse
+from sluice.warehouses import Coalescing, Doubling, RowError, RowLimited, SegmentLoad, Warehouse
 from sluice.warehouses.segment_records import LoadedSegmentGuard
 
 
@@ -101,6 +101,8 @@ class SegmentConverter:
                 event_type=segment.event_type,
                 contract=contract.label,
                 event_time=read_event_time(contract, segment.lines[index]) or begin,
+                # Not the address: the row of a log that was moved is the same one.
+                identity=b"row\0%b/%d" % (segment.id.encode(), index),
             )
             for index, reason in row_errors
         ]
@@ -114,6 +116,8 @@ class LoadedSegment:
     counts: StepCounts
     rejected: Sequence[Rejected]
     windows: Sequence[WindowCount]
+    in_work_for: float = 0.0
+    """Seconds for which a run may still be loading it, so that it was left to that run."""
 
     def repeated(self) -> LoadedSegment:
         """Return it as that of a segment whose events are counted: only its rejected rows are new dead letters."""
@@ -171,6 +175,11 @@ class SegmentLoader:
         max_row_bytes = warehouse.max_row_bytes if isinstance(warehouse, RowLimited) else None
         self._converter = SegmentConverter(self._job, self._tables, max_row_bytes)
         self._guard = LoadedSegmentGuard(self._warehouse)
+        self._doubles = (
+            self._retries_rejected
+            and isinstance(warehouse, Doubling)
+            and warehouse.doubles(bounded=parse_source(self._job.source).bounded)
+        )
         contracts = {**self._tables, **self._job.contracts}
         self._check_placement = {name: compile_placement_check(contracts[name]) for name in self._tables}
 
@@ -190,11 +199,11 @@ class SegmentLoader:
         """Load a segment of an earlier run: its events count as `backfilled` and `backfill_rejected`.
 
         None if the warehouse has it already, and rejected none of its rows. Rows that are only loaded now, since it
-        rejected them before, are `backfilled`, too.
+        rejected them before, are `backfilled`, too. With `retries_rejected`, one that a run may be loading now is left
+        to that run, and counts as `in_work`, if two loads at the same time would double its rows.
 
         Raises:
             StorageError: the file was changed since it was loaded, or its events belong into another folder.
-            WarehouseError: with `retries_rejected`, a run may be appending the segment now.
 
         """
         row_errors, converted = self._row_errors(stored), None
@@ -202,7 +211,8 @@ class SegmentLoader:
             return None
         if row_errors is None:
             self._retry(lambda: self._guard(stored))
-            self._check_in_work(stored)
+            if (left := self._left_to_its_run(stored)) is not None:
+                return left
         elif self._retries(stored.event_type):
             return self._load_rejected(self._retry(lambda: self._read(stored)), row_errors)
         segment = self._retry(lambda: self._read(stored))
@@ -225,6 +235,9 @@ class SegmentLoader:
             if row_errors is None:
                 if not is_new:
                     self._retry(partial(self._guard, stored))
+                    if (left := self._left_to_its_run(stored)) is not None:
+                        yield left
+                        continue
                 segment = self._retry(partial(self._read, stored))
                 if not is_new:
                     self._check_placement[segment.event_type](segment)
@@ -262,25 +275,16 @@ class SegmentLoader:
         for (is_new, segment), made, row_errors in zip(loads, converted, rejected, strict=True):
             yield self._result(segment, row_errors, made, is_new=is_new)
 
-    def _check_in_work(self, segment: Segment | StoredSegment) -> None:
-        """Check that no run may be loading a segment now, if two loads at the same time would double its rows.
-
-        Raises:
-            WarehouseError: one may.
-
-        """
-        warehouse = self._warehouse
-        if not (self._retries_rejected and isinstance(warehouse, Appending) and warehouse.appends):
-            return
+    def _left_to_its_run(self, segment: Segment | StoredSegment) -> LoadedSegment | None:
+        """Return a segment as left to the run that may be loading it now; None if none is, or both can."""
+        if not self._doubles:
+            return None
         age = self._clock() - self._log.appended_at(segment.path).timestamp()
         limit = max(IN_WORK_SECONDS, 1.5 * (self._job.retry_for or 0.0))
-        if age < limit:
-            message = (
-                f"{segment.path}: expected a segment that no run may be loading now, got one that was appended "
-                f"{age:.0f} s ago and is not loaded; a second load at the same time would append its rows twice: run "
-                f"the job itself, or wait for {limit - age:.0f} s"
-            )
-            raise WarehouseError(message)
+        if age >= limit:
+            return None
+        counts = {("in_work", segment.event_type): 1}
+        return LoadedSegment(segment.event_type, StepCounts(counts), [], [], limit - age)
 
     def _retries(self, event_type: str) -> bool:
         """Tell whether rows of this type that were rejected are loaded again: a job may load none."""

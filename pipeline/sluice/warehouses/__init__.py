@@ -22,8 +22,8 @@ from sluice.warehouses.sqlite import SQLiteConnector
 
 __all__ = [
     "WAREHOUSES",
-    "Appending",
     "Coalescing",
+    "Doubling",
     "LimitedInTime",
     "QueryResult",
     "Queryable",
@@ -187,12 +187,11 @@ class Coalescing(Protocol):
 
 
 @runtime_checkable
-class Appending(Protocol):
-    """A warehouse that may append rows at least once: two loads of a segment at the same time could double them."""
+class Doubling(Protocol):
+    """A warehouse where two loads of a segment at the same time could double its rows."""
 
-    @property
-    def appends(self) -> bool:
-        """Whether it does, with the options that it has."""
+    def doubles(self, *, bounded: bool) -> bool:
+        """Tell whether `sluice load` and a run could, whose source is `bounded` or not."""
         ...
 
 

@@ -7,12 +7,21 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from google.cloud import bigquery
 from sluice.arrow.window_counts import count_windows
+from sluice.config.job import Job, Windows
+from sluice.config.urls import Url
+from sluice.elements import StoredSegment
 from sluice.errors import TableError
+from sluice.eventlog.log import EventLog
+from sluice.eventlog.type_log import TypeLog
+from sluice.graph.segment_loader import SegmentLoader
+from sluice.retry import RetryPolicy
+from sluice.storage import open_store
 from sluice.warehouses import SegmentLoad
 from sluice.warehouses.bigquery.segment_recorder import SegmentRecorder
 from sluice.warehouses.bigquery.warehouse import BigQueryWarehouse
@@ -193,3 +202,50 @@ def test_days_are_numbered_apart(warehouse: BigQueryWarehouse, client: bigquery.
     warehouse.load_day([replace(later, segment=replace(later.segment, minute=MINUTE + 86_400))])
     names = [name for name, _ in row_jobs(client, warehouse)]
     assert names == ["order_events-2025-02-08-0", "order_events-2025-02-09-0"]
+
+
+def test_streaming_job_and_load_of_its_log_load_a_segment_once(
+    warehouse: BigQueryWarehouse,
+    client: bigquery.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The streaming job loads its segment in the moment in which `sluice load` submits the rows that a table lacks."""
+    log = EventLog(open_store(str(tmp_path)), {"order": TypeLog.of(ORDER)})
+    log.open()
+    minute = MINUTE // 60 * 60
+    old, young = (log.append("order", minute, 0, [order(n), order(n + 1)]).segment for n in (0, 2))
+    assert old is not None
+    assert young is not None
+    os.utime(old.path, (0, NOW.timestamp() - 900))
+    os.utime(young.path, (0, NOW.timestamp() - 899))
+    job = Job(
+        name="orders",
+        contracts={"order": ORDER},
+        route_by=None,
+        source=Url("kafka://localhost:9092/orders?group=g"),
+        files=Url(str(tmp_path)),
+        warehouse=Url(f"bigquery://{warehouse.project}/{warehouse.dataset}"),
+        dead_letters=Url(str(tmp_path / "dead")),
+        windows=Windows(),
+    )
+    arguments = (warehouse, {"order": ORDER}, log, job, NOW.timestamp, RetryPolicy(0))
+    live, whole_log = SegmentLoader(*arguments), SegmentLoader(*arguments, retries_rejected=True)
+    live.compile()
+    whole_log.compile()
+    submit = bigquery.Client.load_table_from_file
+
+    def submit_after_the_streaming_job(*arguments: Any, **named: Any) -> Any:
+        monkeypatch.setattr(bigquery.Client, "load_table_from_file", submit)
+        assert live.load(young).counts.counts["loaded", "order"] == 2
+        return submit(*arguments, **named)
+
+    monkeypatch.setattr(bigquery.Client, "load_table_from_file", submit_after_the_streaming_job)
+    offered = [(StoredSegment("order", one.path, minute, one.id), False) for one in (old, young)]
+    counts = [loaded.counts.counts for loaded in whole_log.load_day(offered)]
+    assert counts == [
+        {("in_work", "order"): 1},
+        {("backfilled", "order"): 2, ("backfill_rejected", "order"): 0},
+    ]
+    assert state(client, warehouse) == (4, 4, 2)
+    assert list(whole_log.load_day(offered)) == []  # nothing is left to a run that has loaded it

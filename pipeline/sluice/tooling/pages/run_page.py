@@ -26,6 +26,7 @@ _MORE_FIGURES = {
     "conflicting": "duplicates have other content than the stored event; they are dead letters",
     "repaired": "malformed records were repaired",
     "dead_letters_rejected": "dead letters are not in their table, since the warehouse rejected their rows",
+    "in_work": "segments were left to a run that may be loading them",
     "restarts": "times the runner ended by itself and was started again",
     "reread": "records were read again because of that",
 }

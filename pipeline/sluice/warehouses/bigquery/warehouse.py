@@ -193,10 +193,12 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         rejected = append(f"{self.name}.{load.contract.table}", rows) if missing else []
         return load.without_rows([(missing[index], reason) for index, reason in rejected])
 
-    @property
-    def appends(self) -> bool:
-        """Whether rows are appended, at least once."""
-        return self.method == "storage_write"
+    def doubles(self, *, bounded: bool) -> bool:
+        """Tell whether `sluice load` and a run could load a segment twice: rows are appended, or it streams.
+
+        A run of a bounded source loads days, under the same numbers as `sluice load`; a streaming run does not.
+        """
+        return self.method == "storage_write" or not bounded
 
     @property
     def load_cost(self) -> LoadCost:
