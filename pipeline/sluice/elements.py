@@ -276,7 +276,7 @@ class StepCounts:
     """Empty but in a sum."""
 
 
-NAMED_FIGURES = frozenset({"unknown_property", "unknown_type"})
+NAMED_FIGURES = frozenset({"reason", "unknown_property", "unknown_type"})
 """Figures that are counted by names from the data, of which there can be any number."""
 
 OTHER_NAMES = "(others)"

@@ -228,6 +228,10 @@ def test_report_of_an_earlier_version_is_read_with_nothing_in_later_figures() ->
         "reread": 0,
         "dead_letters_rejected": 0,
         "failure": None,
+        "version": "",
+        "ended": "",
+        "contracts": {},
+        "reasons": {},
     }
     later |= {"unknown_properties": {}, "unknown_types": {}, "warnings": []}
     earlier = {name: value for name, value in stored.items() if name not in later}
@@ -280,13 +284,16 @@ def test_rewritten_pane_replaces_its_successors(
 
 
 def test_totals_of_a_submitted_job_make_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_submission(str(tmp_path), Submission("shop", "r", 1_700_000_000.0))
+    contracts, places = {"order": "shop.order@1.0.0"}, {"files": "gs://b/out"}
+    submission = Submission("shop", "r", 1_700_000_000.0, version="0.1.0", contracts=contracts, places=places)
+    write_submission(str(tmp_path), submission)
     in_flight = {("read", ""): 3, ("routed", "order"): 3, ("accepted", "order"): 3}
     write_totals(StepCounts(in_flight), str(tmp_path), 0)
     assert main(["report", str(tmp_path)]) != 0
     write_totals(StepCounts({("loaded", "order"): 3}), str(tmp_path), 1)
     made = read_report(str(tmp_path))
     assert (made.job, made.run_id, made.started) == ("shop", "r", "2023-11-14T22:13:20Z")
+    assert (made.version, made.contracts, made.places) == ("0.1.0", contracts, places)
     assert (made.read, made.accepted, made.loaded, made.reconciled) == (3, 3, 3, True)
     assert main(["report", str(tmp_path)]) == 0
     assert "shop" in capsys.readouterr().out

@@ -86,6 +86,24 @@ def test_events_on_one_line_are_decoded_and_counted_by_themselves() -> None:
     assert count_decoded(decoded).counts["read", ""] == 2
 
 
+def test_rejected_records_are_counted_once_for_each_property_and_code() -> None:
+    lines = [
+        line(INVENTORY, quantity_change=101, reason="lost"),
+        line(INVENTORY, reason="stolen"),
+        line(ORDER, items=[{**ORDER["items"][0], "quantity": "2"}] * 2),
+        line(INVENTORY, event_type="oops"),
+        b"{",
+    ]
+    counts = count_decoded(decoder().decode(batch(*lines))).counts
+    assert {name: number for (figure, name), number in counts.items() if figure == "reason"} == {
+        "inventory.reason: enum": 2,
+        "inventory.quantity_change: range": 1,
+        "order.items[].quantity: type": 1,
+        "unknown.event_type: unknown_type": 1,
+        "unknown: not_json": 1,
+    }
+
+
 def test_record_of_several_lines_becomes_one_line_with_the_same_numbers() -> None:
     pretty = json.dumps(ORDER, indent=2).replace("0.1", "1.10").encode()
     (lines,) = decoder().decode(batch(pretty)).events.values()

@@ -28,7 +28,7 @@ def _publish(options: Options, _: list[str]) -> int:
     rate = None if options.rate is None else parse_rate(options.rate)
     job = load_job(options.job, unused=_OTHER_PLACES)
     topic = job.source if options.to is None else Url(options.to, where="--to")
-    publisher = open_publisher(topic)
+    publisher = open_publisher(topic, may_be_file=options.to is not None)
     if options.generate:
         records = fake_events(job.contracts, job.route_by, system_clock)
     else:
@@ -42,7 +42,9 @@ def _publish(options: Options, _: list[str]) -> int:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_job_argument(parser)
     parser.add_argument(
-        "--to", metavar="URL", help="topic, such as kafka://host:9092/topic (default: the job's source)"
+        "--to",
+        metavar="PLACE",
+        help="topic, such as kafka://host:9092/topic, or a new file of JSON lines (default: the job's source)",
     )
     parser.add_argument("--source", metavar="FILES", help="records to send, unchanged: a path or a glob")
     parser.add_argument(
@@ -61,7 +63,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 PUBLISH = Command(
     name="publish",
-    summary="publish records to the topic of a job: those of files, or generated events, at a steady rate",
+    summary="publish records to the topic of a job, or write them to a file: those of files, or generated events",
     example="sluice publish jobs/clickstream.yaml --generate --rate 500/s",
     add_options=_add_options,
     run=_publish,

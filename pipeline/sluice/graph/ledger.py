@@ -104,6 +104,13 @@ class Report(Figures, kw_only=True):
     """Reject code -> rejected records; each record counts once, under the code of its dead letter."""
     by_type: dict[str, Figures]
     """Event type -> figures; `unknown` has the records whose type cannot be read."""
+    version: str = ""
+    """Of Sluice."""
+    ended: str = ""
+    contracts: dict[str, str] = {}
+    """Event type -> `<id>@<version>` of its contract."""
+    reasons: dict[str, int] = {}
+    """`<event type>.<path>: <code>` -> rejected records; one with several violations is in several of them."""
     unknown_properties: dict[str, int] = {}
     """`<event type>.<path>` of a property outside the contract -> accepted events that have it."""
     unknown_types: dict[str, int] = {}
@@ -155,6 +162,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         job=job,
         run_id=run_id,
         started=_utc(started),
+        ended=_utc(round(started + seconds, 6)),
         seconds=round(seconds, 3),
         read=read,
         **sums,
@@ -166,6 +174,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         last_event_time=None if total.last is None else _utc(total.last),
         rejections={code: number for (figure, code), number in sorted(counts.items()) if figure == "code"},
         by_type=by_type,
+        reasons=_names(counts, "reason"),
         unknown_properties=_names(counts, "unknown_property"),
         unknown_types=_names(counts, "unknown_type"),
         dead_letters_rejected=dead_letters_rejected,
@@ -381,6 +390,8 @@ def read_report(*urls: str) -> Report:
     parts = sorted((part for url in urls for part in _read_parts(url)), key=lambda part: part[0])
     until = parts[-1][0] if parts else run.started
     total = _add_parts(part for _, part in parts)
-    return make_report(
+    report = make_report(
         total, job=run.job, run_id=run.run_id, started=run.started, seconds=until - run.started
     )
+    report.version, report.contracts, report.places = run.version, run.contracts, run.places
+    return report

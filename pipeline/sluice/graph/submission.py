@@ -24,6 +24,10 @@ class Submission(msgspec.Struct):
     """As `rejection_limit` reads it."""
     dead_letters: str = ""
     """Where its dead letters are, as it may be printed."""
+    version: str = ""
+    """Of Sluice; this and the following are as in its report."""
+    contracts: dict[str, str] = {}
+    places: dict[str, str] = {}
 
 
 def write_submission(url: str, submission: Submission) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from sluice import __version__
 from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
 from sluice.dead_letters.log import DeadLetterLog
@@ -49,8 +50,8 @@ from sluice.sources.dead_letters.source import DeadLetterSource, RejectedRows
 from sluice.sources.files.streams import StreamSource
 from sluice.sources.streaming import StreamingSource, acknowledges_in_process
 from sluice.tooling.job_checks import check_job
+from sluice.tooling.job_facts import contract_labels, places_of
 from sluice.validation.masking_key import read_privacy_key
-from sluice.warehouses import parse_warehouse
 from sluice.warehouses.file_presence import FilePresence
 
 SILENT = SilentObserver()
@@ -126,13 +127,9 @@ class Launch:
             started=started,
             seconds=self.clock() - started,
         )
-        report.places = {
-            "job": self.job.path,
-            "source": str(self.job.source),
-            "files": str(self.job.files),
-            "warehouse": str(parse_warehouse(self.job.warehouse).url),
-            "dead_letters": str(self.job.dead_letters),
-        }
+        report.version = __version__
+        report.contracts = contract_labels(self.job)
+        report.places = places_of(self.job)
         return report
 
 
@@ -375,6 +372,9 @@ def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder,
         judged=launch.reads_source,
         max_rejected=None if job.max_rejected is None else str(job.max_rejected),
         dead_letters=str(job.dead_letters),
+        version=__version__,
+        contracts=contract_labels(job),
+        places=places_of(job),
     )
     return submit(submission, options, attach)
 

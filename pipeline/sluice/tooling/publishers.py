@@ -1,10 +1,14 @@
-"""Publishers of topics: Kafka and Pub/Sub. The URLs are those of the sources that read the topics."""
+"""Publishers: topics of Kafka and Pub/Sub, whose URLs are those of the sources that read them, and a file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
+import msgspec
+
+from sluice.config.options import local_path
 from sluice.config.urls import Url
 from sluice.errors import ConfigError, PublishError
 from sluice.sources.kafka.connector import KafkaConnector
@@ -123,20 +127,63 @@ class PubSubPublisher:
         self._waiting.clear()
 
 
+class FilePublisher:
+    """Writes a new file of JSON lines, which begins to exist with its first record."""
+
+    def __init__(self, url: Url) -> None:
+        """Make sure that there is no file yet."""
+        self._path = Path(local_path(url.reveal(), url.where or "--to"))
+        self._file: BinaryIO | None = None
+        if self._path.exists():
+            message = f"{url}: expected the name of a new file, got one that is there; it is not overwritten"
+            raise ConfigError(message)
+
+    def publish(self, record: bytes) -> None:
+        """Write a record as one line; as in the event log, line breaks within a JSON value are left out.
+
+        Raises:
+            PublishError: it cannot be written, or is no JSON and has line breaks.
+
+        """
+        try:
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("xb")
+            self._file.write((msgspec.json.format(record, indent=-1) if b"\n" in record else record) + b"\n")
+        except OSError as error:
+            raise self._failure(error) from error
+        except msgspec.DecodeError as error:
+            message = f"{self._path}: expected records of one line, got one with line breaks that is no JSON"
+            raise PublishError(message) from error
+
+    def flush(self) -> None:
+        """Close the file; see `Publisher`."""
+        try:
+            if self._file is not None:
+                self._file.close()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> PublishError:
+        return PublishError(f"{self._path}: cannot write: {error.strerror}")
+
+
 PUBLISHERS: Mapping[str, Callable[[Url], Publisher]] = {"kafka": KafkaPublisher, "pubsub": PubSubPublisher}
 """Scheme of the URL of a topic -> its publisher."""
 
 
-def open_publisher(url: Url) -> Publisher:
-    """Return the publisher for the topic at `url`.
+def open_publisher(url: Url, *, may_be_file: bool) -> Publisher:
+    """Return the publisher for the topic at `url`, or the file, if it may be one.
 
     Raises:
-        ConfigError: it is not the URL of a topic, or its client is not installed.
+        ConfigError: it is neither, its client is not installed, or the file is there already.
 
     """
-    scheme = url.reveal().partition("://")[0]
+    scheme, separator, _ = url.reveal().partition("://")
+    if may_be_file and not separator:
+        return FilePublisher(url)
     if scheme not in PUBLISHERS:
         known = ", ".join(f"{name}://" for name in PUBLISHERS)
-        message = f"{url}: expected a topic, one of {known}; name it with --to"
+        message = f"{url}: expected a topic, one of {known}, or a file; name it with --to"
         raise ConfigError(message)
     return PUBLISHERS[scheme](url)

@@ -8,14 +8,14 @@ by the explainer, which names every violation.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
-from sluice.contracts import Contract, Identity, parse_path
+from sluice.contracts import ITEM, Contract, Identity, parse_path, path_text
 from sluice.elements import LogKey, RecordBatch, Rejected, StepCounts, Violation, bound_names
 from sluice.formats.delivery import with_delivery
 from sluice.formats.joined_records import separate_records
@@ -337,9 +337,18 @@ def count_decoded(decoded: Decoded) -> StepCounts:
         counts["rejected", event_type] += 1
         code = violation_code(rejected.violations)
         counts["code", code] += 1
+        counts.update({("reason", reason): 1 for reason in _reasons(event_type, rejected.violations)})
         if code == "unknown_type":
             counts["unknown_type", rejected.violations[0].got] += 1
     bound_names(counts)
     if not decoded.events:
         return StepCounts(counts)
     return StepCounts(counts, decoded.first, decoded.last)
+
+
+def _reasons(event_type: str, violations: Iterable[Violation]) -> Iterator[str]:
+    """Yield each property with the code of its violation, such as `order.items[].price: range`, with repetitions."""
+    for violation in violations:
+        parts = parse_path(violation.path) if violation.path else ()
+        path = path_text(tuple(ITEM if isinstance(part, int) else part for part in parts))
+        yield f"{event_type}{path and '.'}{path}: {violation.code}"
