@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sluice.version import VERSION
+
 if TYPE_CHECKING:
     from sluice.config.job import Job as Job
     from sluice.config.job import load_job as load_job
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from sluice.runtime.observers import RunObserver as RunObserver
     from sluice.runtime.submit import Submitted as Submitted
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _MODULES = {
     "Contract": "sluice.contracts",

@@ -276,23 +276,21 @@ class StepCounts:
     """Empty but in a sum."""
 
 
-NAMED_FIGURES = frozenset({"reason", "unknown_property", "unknown_type"})
-"""Figures that are counted by names from the data, of which there can be any number."""
+NAMED_FIGURES = {"reason": 100, "unknown_property": 20, "unknown_type": 20}
+"""Figures that are counted by names from the data, of which there can be any number -> names that are kept apart."""
 
 OTHER_NAMES = "(others)"
 """Stands for the names of such a figure that are not counted apart."""
 
-_MAX_NAMES = 20
 
-
-def bound_names(counts: Counter[tuple[str, str]], names: int = _MAX_NAMES) -> None:
-    """Keep, of each figure in NAMED_FIGURES, the most frequent `names`, and add the rest up as OTHER_NAMES.
+def bound_names(counts: Counter[tuple[str, str]]) -> None:
+    """Keep, of each figure in NAMED_FIGURES, the most frequent names, and add the rest up as OTHER_NAMES.
 
     Sums stay exact. A name that was among the others once, and is frequent later, is counted from then on.
     """
-    for figure in NAMED_FIGURES.intersection(figure for figure, _ in counts):
+    for figure in NAMED_FIGURES.keys() & {figure for figure, _ in counts}:
         apart = [key for key in counts if key[0] == figure and key[1] != OTHER_NAMES]
-        for key in sorted(apart, key=lambda key: (-counts[key], key))[names:]:
+        for key in sorted(apart, key=lambda key: (-counts[key], key))[NAMED_FIGURES[figure] :]:
             counts[figure, OTHER_NAMES] += counts.pop(key)
 
 

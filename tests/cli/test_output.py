@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.progress import TextColumn
 from sluice.cli import console
 from sluice.cli.output import (
     background_failures_logged,
@@ -86,6 +88,30 @@ def test_progress_shows_the_name_of_a_job_as_text(tmp_path: Path, monkeypatch: p
     assert shown.count(SHOWN) >= 3
     assert not {"\x9b", "\u202e", "\u2028"} & set(shown)
     assert "\x1b[31m" not in shown
+
+
+def test_each_phase_of_a_run_has_a_line_with_the_time_until_its_end(tmp_path: Path) -> None:
+    now = [0.0]
+    progress = Progress(str(tmp_path), lambda: now[0])
+    columns = (TextColumn("{task.description}"), console._DoneColumn(), console._RemainingColumn())
+    bar = Bar(*columns, console=Console(width=200), get_time=lambda: now[0])
+    lines = console._PhaseLines(bar, "sluice shop", 1000, progress)
+    seen = []
+    for records, rejected, loaded in ((50, 1, 0), (50, 0, 0), (0, 0, 9), (0, 0, 10)):
+        if records:
+            progress.add(5 * records, records, rejected)
+        progress.add_stored(StepCounts({("accepted", "order"): loaded, ("loaded", "order"): loaded}))
+        now[0] += 2
+        lines.show()
+        cells = [[str(column.render(task)) for column in columns] for task in bar.tasks]
+        seen.append([" ".join(line).strip() for line in cells])
+    read = "sluice shop: reading 1.0/1.0 kB  100 records, 1 rejected"
+    assert seen == [
+        ["sluice shop: reading 0.2/1.0 kB  50 records, 1 rejected"],
+        ["sluice shop: reading 0.5/1.0 kB  100 records, 1 rejected 0:00:04 left of this phase"],
+        [read, "sluice shop: storing and loading 9 events"],
+        [read, "sluice shop: storing and loading 19 events 0:00:16 left of this phase"],
+    ]
 
 
 class Broken(io.StringIO):

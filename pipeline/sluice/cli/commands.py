@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from sluice import __version__
 from sluice.addresses import mask_flags
 from sluice.cli.check import CHECK
 from sluice.cli.command import DEBUG_HELP, ArgumentParser, Command, HelpFormatter
@@ -19,6 +18,7 @@ from sluice.cli.report import REPORT
 from sluice.cli.run import LOAD, REDELIVER, RUN
 from sluice.cli.tables import TABLES
 from sluice.cli.verify import VERIFY
+from sluice.version import VERSION
 
 COMMANDS: Sequence[Command] = (
     INIT,
@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"sluice {__version__}")
+    parser.add_argument("--version", action="version", version=f"sluice {VERSION}")
     parser.add_argument("--debug", action="store_true", help=DEBUG_HELP)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:

@@ -7,10 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import timedelta
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +31,7 @@ from sluice.config.urls import Url
 from sluice.contracts import REPAIRED_KEY
 from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
-from sluice.graph.progress import Progress
+from sluice.graph.progress import Progress, phase_of
 from sluice.run_state import SILENT_SECONDS, RunState
 from sluice.runtime.background import in_background
 from sluice.telemetry import RunTotals, figure_sums
@@ -70,7 +79,7 @@ class ConsoleObserver:
 
 @contextmanager
 def progress_bar(title: str, size: int | None, progress: Progress | None) -> Iterator[None]:
-    """Show bytes read of `size`, records a second and rejections on standard error, if that is a terminal."""
+    """Show a line for each phase of a run on standard error, if that is a terminal; `size` is the bytes to read."""
     console = Console(stderr=True)
     if progress is None or not console.is_terminal:
         yield
@@ -78,20 +87,61 @@ def progress_bar(title: str, size: int | None, progress: Progress | None) -> Ite
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[rate]:,.0f} records/s  {task.fields[rejected]:,} rejected"),
+        _DoneColumn(),
         TimeElapsedColumn(),
+        _RemainingColumn(),
     )
     with Bar(*columns, console=console) as bar:
-        task = bar.add_task(printable(title), total=size, rate=0.0, rejected=0)
-
-        def show() -> None:
-            totals = progress.totals()
-            rate = totals.records / (bar.tasks[0].elapsed or 1.0)
-            bar.update(task, completed=totals.bytes, rate=rate, rejected=totals.rejected)
-
-        with _repeatedly(_REFRESH_SECONDS, show):
+        with _repeatedly(_REFRESH_SECONDS, _PhaseLines(bar, title, size, progress).show):
             yield
+
+
+class _PhaseLines:
+    """The lines of a progress bar, one for each phase that has begun; only the last one changes.
+
+    Each phase has a speed of its own, so that the time which remains is that of the phase, and said to be.
+    """
+
+    def __init__(self, bar: Bar, title: str, size: int | None, progress: Progress) -> None:
+        """Show that the run reads."""
+        self._bar, self._title, self._size, self._progress = bar, title, size, progress
+        self._phase = ""
+        self._task = TaskID(0)
+        self.show()
+
+    def show(self) -> None:
+        """Show what is done."""
+        totals = self._progress.totals()
+        phase = phase_of(totals, self._size, loads_apart=self._progress.loads_apart)
+        if phase.name != self._phase:
+            if self._phase:
+                task = self._bar.tasks[-1]
+                self._bar.update(self._task, total=task.completed if task.total is None else task.total)
+                self._bar.update(self._task, completed=task.total)
+            self._phase = phase.name
+            self._task = self._bar.add_task(printable(f"{self._title}: {phase.name}"), total=phase.of)
+        read = f"{totals.records:,} records, {totals.rejected:,} rejected"
+        done = read if phase.unit == "bytes" else f"{phase.done:,} {phase.unit}"
+        self._bar.update(self._task, completed=phase.done, total=phase.of, unit=phase.unit, done=done)
+
+
+class _DoneColumn(DownloadColumn):
+    """What is done of a phase: bytes as they are read, and the records in them, or events."""
+
+    def render(self, task: Task) -> Text:
+        if task.fields.get("unit") != "bytes":
+            return Text(task.fields.get("done", ""))
+        return Text.assemble(super().render(task), "  ", task.fields["done"])
+
+
+class _RemainingColumn(ProgressColumn):
+    """The time until a phase ends, once its speed is known; that of a whole run is not."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        seconds = None if task.finished or task.total is None else task.time_remaining
+        return Text("" if seconds is None else f"{timedelta(seconds=round(seconds))} left of this phase")
 
 
 @contextmanager

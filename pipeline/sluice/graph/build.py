@@ -23,6 +23,7 @@ from sluice.graph.dead_letters import write_dead_letters
 from sluice.graph.decode import DecodeRecords
 from sluice.graph.ledger import ReconcileLedger, count_read
 from sluice.graph.outcome import watch_rejections
+from sluice.graph.progress import Progress
 from sluice.graph.run_context import RunContext
 from sluice.run_state import RunHandle
 from sluice.telemetry import measure
@@ -102,8 +103,15 @@ def _read_segment(path: str, log: EventLog) -> Segment:
 
 
 def _measure(
-    step_counts: StepCounts, handle: RunHandle, job: str, limit: RejectionLimit | None, live: bool
+    step_counts: StepCounts,
+    handle: RunHandle,
+    job: str,
+    limit: RejectionLimit | None,
+    live: bool,
+    progress: Progress | None,
 ) -> StepCounts:
+    if progress is not None:
+        progress.add_stored(step_counts)
     measured = measure(step_counts, handle.state.totals)
     handle.state.counted.add(step_counts)
     if live:
@@ -114,7 +122,7 @@ def _measure(
 def _reconcile(
     step_counts: tuple[beam.PCollection[StepCounts], ...], job: Job, run: RunContext
 ) -> beam.PCollection[StepCounts]:
-    arguments = (run.handle, job.name, job.max_rejected, run.event_windowing.live)
+    arguments = (run.handle, job.name, job.max_rejected, run.event_windowing.live, run.progress)
     # Each is measured in the bundle of its own step: what has happened is counted, whatever the runner does then.
     measured = [
         counts | f"Measure {number}" >> beam.Map(_measure, *arguments)

@@ -51,6 +51,8 @@ _FIGURES = (
     "repaired",
 )
 
+_NAMED = {"reason": "reasons", "unknown_property": "unknown_properties", "unknown_type": "unknown_types"}
+
 
 REREAD = ("reread", "")
 """Figure of the records that a graph left behind when its runner ended, and that were read again."""
@@ -147,9 +149,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
     by_type = {name: _figures(counts, name) for name in _event_types(counts)}
     sums = _sums(counts)
     read = counts["read", ""]
-    dead_letters_rejected = sum(
-        counts[figure, DEAD_LETTER] for figure in ("load_rejected", "backfill_rejected")
-    )
+    dead_letters_rejected = counts["load_rejected", DEAD_LETTER] + counts["backfill_rejected", DEAD_LETTER]
     reconciled = (
         all(figures.reconciled for figures in by_type.values())
         and read == sum(figures.read for figures in by_type.values())
@@ -174,9 +174,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         last_event_time=None if total.last is None else _utc(total.last),
         rejections={code: number for (figure, code), number in sorted(counts.items()) if figure == "code"},
         by_type=by_type,
-        reasons=_names(counts, "reason"),
-        unknown_properties=_names(counts, "unknown_property"),
-        unknown_types=_names(counts, "unknown_type"),
+        **_named(counts),
         dead_letters_rejected=dead_letters_rejected,
         in_work=sum(number for (figure, _), number in counts.items() if figure == "in_work"),
         sources=len(total.sources),
@@ -217,10 +215,14 @@ def _sums(counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
     }
 
 
-def _names(counts: Mapping[tuple[str, str], int], figure: str) -> dict[str, int]:
-    """Return the names of a figure with their numbers, the most frequent first and the others last."""
-    named = {name: number for (counted, name), number in counts.items() if counted == figure}
-    return dict(sorted(named.items(), key=lambda item: (item[0] == OTHER_NAMES, -item[1], item[0])))
+def _named(counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """Return what is counted by names, by field of the report: the most frequent name first and the others last."""
+    ordered = sorted(counts.items(), key=lambda item: (item[0][1] == OTHER_NAMES, -item[1], item[0][1]))
+    named: dict[str, Any] = {field: {} for field in _NAMED.values()}
+    for (figure, name), number in ordered:
+        if figure in _NAMED:
+            named[_NAMED[figure]][name] = number
+    return named
 
 
 def _figures(counts: Mapping[tuple[str, str], int], event_type: str) -> Figures:

@@ -11,26 +11,64 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-_TOTALS = struct.Struct("<qqq")
+from sluice.elements import INTERNAL_TYPES, StepCounts
+
+_TOTALS = struct.Struct("<qqqqqq")
 
 _SECONDS = 0.2
-"""Between two writes of a worker's totals: a person sees no more."""
+"""Between two writes of a worker's totals while it reads: a person sees no more."""
+
+_APPENDED = frozenset({"accepted", "duplicates"})
+_LOADED = frozenset({"loaded", "load_rejected", "backfilled", "backfill_rejected"})
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What has been decoded so far."""
+    """What has been decoded, and then appended to the event log and loaded, so far; dead letters are not counted."""
 
     bytes: int = 0
     records: int = 0
     rejected: int = 0
+    appended: int = 0
+    """Events that are in the event log, be it that they were there before."""
+    duplicates: int = 0
+    """Those of them that need not be loaded."""
+    loaded: int = 0
 
     def __add__(self, other: Totals) -> Totals:
         """Return the sum."""
-        return Totals(self.bytes + other.bytes, self.records + other.records, self.rejected + other.rejected)
+        return Totals(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
+
+
+class Phase(NamedTuple):
+    """What a batch run does now, how much of it is done, and of how much, if that is known."""
+
+    name: str
+    unit: str
+    done: int
+    of: int | None
+
+
+def phase_of(totals: Totals, size: int | None, *, loads_apart: bool) -> Phase:
+    """Return the phase of a run that reads `size` bytes, if that is known.
+
+    Nothing is appended before all is read, since a minute is complete only then. With `loads_apart`, nothing is loaded
+    before all is appended; otherwise a segment is loaded as soon as it is appended, and both are one phase.
+    """
+    if not totals.appended and not totals.loaded:
+        return Phase("reading", "bytes", totals.bytes, size)
+    if not totals.records:
+        return Phase("loading", "events", totals.loaded, None)
+    events = totals.records - totals.rejected
+    if not loads_apart:
+        return Phase("storing and loading", "events", totals.duplicates + totals.loaded, events)
+    if totals.appended < events:
+        return Phase("storing", "events", totals.appended, events)
+    return Phase("loading", "events", totals.loaded, events - totals.duplicates)
 
 
 class Progress:
@@ -39,6 +77,8 @@ class Progress:
     def __init__(self, folder: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         """`monotonic` tells seconds, for how long ago the last write is."""
         self.folder = folder
+        self.loads_apart = False
+        """Segments are loaded when all are appended; for who shows the progress."""
         self._monotonic = monotonic
         self._own = Totals()
         self._written = float("-inf")
@@ -53,12 +93,27 @@ class Progress:
         now = self._monotonic()
         if now - self._written >= _SECONDS:
             self._written = now
-            path = Path(self.folder) / f"{os.getpid()}-{threading.get_ident()}-{id(self)}"
-            path.write_bytes(_TOTALS.pack(self._own.bytes, self._own.records, self._own.rejected))
+            self._write()
+
+    def add_stored(self, step_counts: StepCounts) -> None:
+        """Add what a step appended or loaded. It is written at once: the last of it tells that a phase has ended."""
+        appended = duplicates = loaded = 0
+        for (figure, event_type), number in step_counts.counts.items():
+            if event_type not in INTERNAL_TYPES:
+                appended += number if figure in _APPENDED else 0
+                duplicates += number if figure == "duplicates" else 0
+                loaded += number if figure in _LOADED else 0
+        if appended or loaded:
+            self._own += Totals(appended=appended, duplicates=duplicates, loaded=loaded)
+            self._write()
 
     def totals(self) -> Totals:
         """Return the sum over all workers, as of their last writes."""
         return sum((_read(path) for path in Path(self.folder).iterdir()), Totals())
+
+    def _write(self) -> None:
+        path = Path(self.folder) / f"{os.getpid()}-{threading.get_ident()}-{id(self)}"
+        path.write_bytes(_TOTALS.pack(*astuple(self._own)))
 
 
 def _read(path: Path) -> Totals:

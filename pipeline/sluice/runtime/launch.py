@@ -15,7 +15,6 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from sluice import __version__
 from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
 from sluice.dead_letters.log import DeadLetterLog
@@ -52,6 +51,7 @@ from sluice.sources.streaming import StreamingSource, acknowledges_in_process
 from sluice.tooling.job_checks import check_job
 from sluice.tooling.job_facts import contract_labels, places_of
 from sluice.validation.masking_key import read_privacy_key
+from sluice.version import VERSION
 from sluice.warehouses.file_presence import FilePresence
 
 SILENT = SilentObserver()
@@ -127,7 +127,7 @@ class Launch:
             started=started,
             seconds=self.clock() - started,
         )
-        report.version = __version__
+        report.version = VERSION
         report.contracts = contract_labels(self.job)
         report.places = places_of(self.job)
         return report
@@ -272,6 +272,10 @@ def _run_batch(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:
         pipeline = beam.Pipeline(runner=runner, options=options)
         open_totals(folders.totals)
         size = build_graph(pipeline, lambda: _open(launch, folders, started, live=False))
+        if folders.progress is not None:
+            folders.progress.loads_apart = any(
+                context.coalesced_loads is not None for context in launch.contexts
+            )
         with launch.observer.watch_batch(launch.job, size, folders.progress), worker_errors():
             pipeline.run().wait_until_finish()
         return launch.report(folders, started)
@@ -372,7 +376,7 @@ def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder,
         judged=launch.reads_source,
         max_rejected=None if job.max_rejected is None else str(job.max_rejected),
         dead_letters=str(job.dead_letters),
-        version=__version__,
+        version=VERSION,
         contracts=contract_labels(job),
         places=places_of(job),
     )
