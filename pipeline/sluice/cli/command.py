@@ -77,6 +77,14 @@ class HelpFormatter(argparse.HelpFormatter):
         return text if text.startswith("Example: ") else super()._fill_text(text, width, indent)
 
 
+def positive(text: str) -> int:
+    """Return the number of an option, which must be at least 1, as argparse wants it: ValueError if it is not."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def print_problems(problems: Sequence[str], otherwise: str) -> int:
     """Print each problem on a line, or `otherwise` if there is none; return the exit code, 1 or 0."""
     for problem in problems or [otherwise]:

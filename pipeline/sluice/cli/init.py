@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.addresses import STANDARD_INPUT
-from sluice.cli.command import Command, Options
+from sluice.cli.command import Command, Options, positive
 from sluice.cli.output import print_line, print_text, printable
 from sluice.errors import ConfigError, quote
 
@@ -147,7 +147,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--records",
-        type=_positive,
+        type=positive,
         default=_RECORDS,
         metavar="N",
         help=f"read at most this many records (default: {_RECORDS:,})",
@@ -157,13 +157,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ask nothing: take what is most likely, as where there is no terminal",
     )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 def _add_init_options(parser: argparse.ArgumentParser) -> None:

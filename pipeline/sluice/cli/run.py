@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice.cli.command import Command, Options
+from sluice.cli.command import Command, Options, positive
 from sluice.cli.dead_letters import add_selection_options
 from sluice.cli.job_options import add_job_options, read_job
 from sluice.cli.output import print_json, print_line
@@ -33,12 +34,32 @@ def _run(options: Options, beam_options: list[str]) -> int:
     from sluice.runtime.signals import signals_ignored_after
 
     job = _read_job(options, beam_options)
+    if options.dry_run:
+        return _dry_run(job, options)
     address = options.metrics_port
     metrics = None if address is None else parse_listen_address(address, "--metrics-port", os.environ)
     observer = ConsoleObserver(quiet=options.quiet)
     with signals_ignored_after(observer.is_draining):
-        outcome = run_job(job, beam_options, metrics=metrics, observer=observer)
+        outcome = run_job(job, beam_options, metrics=metrics, observer=observer, limit=options.limit)
         return _finish(outcome, job, options)
+
+
+_TRIED = 1_000
+"""Records that a dry run looks at."""
+
+
+def _dry_run(job: Job, options: Options) -> int:
+    from sluice.cli.dry_run import print_dry_run
+    from sluice.clock import system_clock
+    from sluice.tooling.dry_run import dry_run
+
+    found = dry_run(job, options.limit or _TRIED, system_clock)
+    if options.json:
+        reasons = {name: reason._asdict() for name, reason in found.reasons.items()}
+        print_json({**dataclasses.asdict(found), "reasons": reasons})
+    else:
+        print_dry_run(found)
+    return 0
 
 
 def _load(options: Options, beam_options: list[str]) -> int:
@@ -141,6 +162,18 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     _add_options(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="write nothing: say what would be read and written, and what the contracts say of the first "
+        f"{_TRIED:,} records, or of as many as --limit says",
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="read at most this many records, about as many of each file, and end; nothing is acknowledged",
+    )
     parser.add_argument(
         "--metrics-port",
         metavar="PORT",

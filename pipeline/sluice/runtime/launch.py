@@ -47,6 +47,7 @@ from sluice.runtime.worker_errors import worker_errors
 from sluice.sources import Acknowledging, Source, open_source
 from sluice.sources.dead_letters.source import DeadLetterSource, RejectedRows
 from sluice.sources.files.streams import StreamSource
+from sluice.sources.limited import LimitedSource
 from sluice.sources.streaming import StreamingSource, acknowledges_in_process
 from sluice.tooling.job_checks import check_job
 from sluice.tooling.job_facts import contract_labels, places_of
@@ -144,12 +145,13 @@ def run_job(
     clock: Clock = system_clock,
     metrics: ListenAddress | None = None,
     observer: RunObserver = SILENT,
+    limit: int | None = None,
 ) -> Report | Submitted:
     """Run `job` and return its report: to its end, or, a streaming one, until SIGINT or SIGTERM drains it.
 
-    A streaming job on this machine serves Prometheus metrics at `metrics`, if it is given. On another runner it
-    is only submitted, and so is a batch job that is made into a template. Call it in the main thread. What it
-    changes of the process, such as signal handlers and log levels, is as before when it returns or raises.
+    A streaming job on this machine serves metrics at `metrics`. On another runner it is only submitted, and so
+    is a batch job that is made into a template. With `limit`, it reads so many records at most, and acknowledges none.
+    Call it in the main thread. What it changes of the process, such as signal handlers, is as before at its end.
 
     Raises:
         SluiceError: one line; what was written stays valid, and the next run completes it.
@@ -157,7 +159,7 @@ def run_job(
     """
     check_job(job)  # a mistake is reported before anything starts
     read_privacy_key(job.contracts.values(), job.privacy_key)
-    source = _open_source(job, beam_args)
+    source = _open_source(job, beam_args, limit)
     keeps_manifest = not isinstance(source, DeadLetterSource)
     launch = Launch(job, beam_args, clock, observer, metrics, keeps_manifest=keeps_manifest)
     check_source = cache(source.check)  # once: a graph that replaces another one waits for its source
@@ -179,7 +181,7 @@ def run_job(
     return _run_streaming(launch, source, build_graph)
 
 
-def _open_source(job: Job, beam_args: Sequence[str]) -> Source:
+def _open_source(job: Job, beam_args: Sequence[str], limit: int | None) -> Source:
     """Open the source of `job`; reject a stream of this machine where another one would read it."""
     source = open_source(job.source)
     if isinstance(source, StreamSource):
@@ -190,7 +192,7 @@ def _open_source(job: Job, beam_args: Sequence[str]) -> Source:
                 f"{job.source}, which only this machine can read; copy it to a file"
             )
             raise ConfigError(message)
-    return source
+    return source if limit is None else LimitedSource(source, limit, str(job.source))
 
 
 def _check_metrics(launch: Launch, got: str) -> None:

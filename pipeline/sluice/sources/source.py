@@ -49,7 +49,7 @@ class Acknowledging(Protocol):
 
 
 @runtime_checkable
-class Sampled(Protocol):
+class Sampled(Source, Protocol):
     """A source of which some records can be looked at without a run; nothing is acknowledged."""
 
     def sample(self, number: int) -> Iterator[RecordBatch]:

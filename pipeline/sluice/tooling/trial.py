@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sluice.contracts import Contract
 from sluice.elements import RecordBatch, Rejected
 from sluice.validation.age_limits import AgeLimits
-from sluice.validation.records import RecordDecoder
+from sluice.validation.records import RecordDecoder, reasons_of
+
+
+class Reason(NamedTuple):
+    """Rejected records of one property and code, with what one of them shows."""
+
+    records: int
+    expected: str
+    got: str
 
 
 @dataclass(slots=True)
@@ -20,6 +29,15 @@ class Trial:
     accepted: Counter[str] = field(default_factory=Counter)
     """By event type."""
     rejected: list[Rejected] = field(default_factory=list)
+
+    def reasons(self) -> dict[str, Reason]:
+        """Return the properties and codes of rejected records, the most frequent first."""
+        reasons: dict[str, Reason] = {}
+        for rejected in self.rejected:
+            for name, violation in reasons_of(rejected).items():
+                records = reasons[name].records if name in reasons else 0
+                reasons[name] = Reason(records + 1, violation.expected, violation.got)
+        return dict(sorted(reasons.items(), key=lambda item: (-item[1].records, item[0])))
 
 
 def try_records(

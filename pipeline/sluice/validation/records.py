@@ -8,7 +8,7 @@ by the explainer, which names every violation.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -337,7 +337,7 @@ def count_decoded(decoded: Decoded) -> StepCounts:
         counts["rejected", event_type] += 1
         code = violation_code(rejected.violations)
         counts["code", code] += 1
-        counts.update({("reason", reason): 1 for reason in _reasons(event_type, rejected.violations)})
+        counts.update(("reason", reason) for reason in reasons_of(rejected))
         if code == "unknown_type":
             counts["unknown_type", rejected.violations[0].got] += 1
     bound_names(counts)
@@ -346,9 +346,12 @@ def count_decoded(decoded: Decoded) -> StepCounts:
     return StepCounts(counts, decoded.first, decoded.last)
 
 
-def _reasons(event_type: str, violations: Iterable[Violation]) -> Iterator[str]:
-    """Yield each property with the code of its violation, such as `order.items[].price: range`, with repetitions."""
-    for violation in violations:
+def reasons_of(rejected: Rejected) -> dict[str, Violation]:
+    """Return each property with the code of its violation, such as `order.items[].price: range`, and the first one."""
+    reasons: dict[str, Violation] = {}
+    for violation in rejected.violations:
         parts = parse_path(violation.path) if violation.path else ()
         path = path_text(tuple(ITEM if isinstance(part, int) else part for part in parts))
-        yield f"{event_type}{path and '.'}{path}: {violation.code}"
+        name = f"{rejected.event_type or 'unknown'}{path and '.'}{path}: {violation.code}"
+        reasons.setdefault(name, violation)
+    return reasons

@@ -80,16 +80,7 @@ class FileSource(beam.PTransform):
     def sample(self, number: int) -> Iterator[RecordBatch]:
         """Yield at most `number` records, about as many of each file; of thousands of files those of some."""
         files = find_files(self.url)
-        files = files[:: -(-len(files) // _SAMPLED_FILES)]
-        for index, file in enumerate(files):
-            share = -(-number // (len(files) - index))
-            with closing(read_item((Piece(file, 0, file.size),))) as batches:
-                for batch in batches:
-                    yield replace(batch, records=batch.records[:share])
-                    number -= min(share, len(batch.records))
-                    share -= len(batch.records)
-                    if share <= 0:
-                        break
+        return sample_files(files[:: -(-len(files) // _SAMPLED_FILES)], number)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Find the files on a worker, and distribute their splits over all workers."""
@@ -99,6 +90,19 @@ class FileSource(beam.PTransform):
             | "List files" >> beam.Map(find_files)
             | read_plan()
         )
+
+
+def sample_files(files: Sequence[FoundFile], number: int) -> Iterator[RecordBatch]:
+    """Yield at most `number` records, about as many of each file."""
+    for index, file in enumerate(files):
+        share = -(-number // (len(files) - index))
+        with closing(read_item((Piece(file, 0, file.size),))) as batches:
+            for batch in batches:
+                yield replace(batch, records=batch.records[:share])
+                number -= min(share, len(batch.records))
+                share -= len(batch.records)
+                if share <= 0:
+                    break
 
 
 def read_plan() -> beam.PTransform:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -14,7 +16,7 @@ from sluice.elements import RecordBatch
 from sluice.sources.files.found_file import FoundFile
 from sluice.sources.files.listing import reporting
 from sluice.sources.files.pieces import BLOCK_BYTES
-from sluice.sources.files.source import read_plan
+from sluice.sources.files.source import read_plan, sample_files
 
 
 def copy_stream(path: str) -> FoundFile:
@@ -62,6 +64,18 @@ class StreamSource(beam.PTransform):
         """
         if self._copy is None:
             self._copy = copy_stream(self.url)
+
+    def sample(self, number: int) -> Iterator[RecordBatch]:
+        """Yield at most `number` records. What was not read before is read to its end, and gone."""
+        copied = self._copy is not None
+        self.check()
+        assert self._copy is not None  # noqa: S101  of `check`
+        try:
+            yield from sample_files([self._copy], number)
+        finally:
+            if not copied:
+                Path(self._copy.path).unlink()
+                self._copy = None
 
     def size(self) -> int | None:
         """Return the bytes that were read, which may be packed."""

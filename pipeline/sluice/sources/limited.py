@@ -1,0 +1,51 @@
+"""Some records of another source, for a run with `--limit`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import apache_beam as beam
+
+from sluice.elements import RecordBatch
+from sluice.errors import ConfigError
+from sluice.sources.source import Sampled, Source
+
+
+class LimitedSource(beam.PTransform):
+    """PBegin -> RecordBatch: at most so many records of a source, read by one worker. Nothing is acknowledged."""
+
+    bounded = True
+
+    def __init__(self, source: Source, number: int, label: str) -> None:
+        """Read `number` records of `source`; `label` is how a message names it.
+
+        Raises:
+            ConfigError: the source has no end, and records of it cannot be read alone.
+
+        """
+        super().__init__()
+        if not isinstance(source, Sampled):
+            message = f"--limit: expected files or a topic as the source, got {label}"
+            raise ConfigError(message)
+        self._source = source
+        self._number = number
+
+    def check(self) -> None:
+        """Check as the source does."""
+        self._source.check()
+
+    def size(self) -> int | None:
+        """Return None: nobody knows how many bytes the records have."""
+        return None
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
+        """Read some records."""
+        return (
+            begin
+            | "Begin" >> beam.Create([self._number])
+            | "Read some" >> beam.FlatMap(_sample, self._source).with_output_types(RecordBatch)
+        )
+
+
+def _sample(number: int, source: Sampled) -> Iterator[RecordBatch]:
+    return source.sample(number)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sluice.cli.main import main
+
+
+def places(folder: Path) -> list[str]:
+    return [
+        f"--files={folder}/files",
+        f"--warehouse=duckdb:///{folder}/w.duckdb",
+        f"--dead-letters={folder}/dead",
+    ]
+
+
+def write_history(path: Path) -> Path:
+    event = '{"event_type":"inventory","inventory_id":"5f0c1d9e-0b1f-4c55-8d1e-%012d",'
+    event += '"product_id":"5f0c1d9e-0b1f-4c55-8d1e-000000000002",'
+    event += '"warehouse_id":"5f0c1d9e-0b1f-4c55-8d1e-000000000003","quantity_change":%d,"reason":"sale",'
+    event += '"timestamp":"2025-02-08T13:09:30Z"}\n'
+    path.write_text("".join(event % (number, 1 if number % 10 else 101) for number in range(40)))
+    return path
+
+
+def test_dry_run_gives_the_verdict_of_a_run_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = write_history(tmp_path / "in.ndjson"), tmp_path / "out"
+    line = ["run", "jobs/backend_events.yaml", f"--source={source}", "--dry-run", *places(out)]
+    assert main([*line, "--limit=20", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["read"], found["accepted"], found["rejected"]) == (20, {"inventory": 18}, 2)
+    reason = {"records": 2, "expected": "-100 to 100", "got": "101"}
+    assert found["reasons"] == {"inventory.quantity_change: range": reason}
+    assert found["places"]["files"] == f"{out}/files"
+    assert (found["bytes"], found["tables"]["inventory"]) == (source.stat().st_size, "inventory_events")
+    assert main(line) == 0
+    shown = capsys.readouterr().out
+    assert "backend_events: dry run; nothing is written" in shown
+    assert "verdict on 40 records" in shown
+    assert "rejected: 4" in shown
+    assert [path.name for path in tmp_path.iterdir()] == ["in.ndjson"]
+
+
+def test_dry_run_of_a_source_that_cannot_be_looked_at_is_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["run", "jobs/backend_events.yaml", "--source=http://127.0.0.1:9/", "--dry-run", *places(tmp_path)]
+    assert main(line) == 2
+    assert capsys.readouterr().err == (
+        "sluice: --source: expected files or a topic, of which some records can be looked at without a run, got "
+        "http://127.0.0.1:9/\n"
+    )
