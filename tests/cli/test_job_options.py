@@ -79,7 +79,8 @@ def test_wrong_flag_is_one_line_and_starts_nothing(replay: Replay, flags: list[s
         ("windows: {count: 10s}\n", "{job}: windows.count: unknown key; did you mean windows.counts?"),
         ("title: x\n", "{job}: title: unknown key; expected one of name, contracts, source, files, warehouse, "
          "dead_letters, route_by, retry_for, quarantine, privacy_key, safe_attributes, load, max_rejected, "
-         "windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards"),
+         "windows.counts, windows.flush, windows.allowed_lateness, windows.max_skew, windows.shards, "
+         "relative_to"),
         ("windows: 10s\n", "{job}: windows: expected a mapping such as {{counts: 10s}}, got '10s'"),
         ("name: [a]\n", "{job}: name: expected text, got ['a']"),
         ("files: ${{NOT_SET_HERE}}/x\n", "{job}: files: expected the environment variable NOT_SET_HERE, got nothing; "

@@ -170,7 +170,7 @@ def test_environment_variables_are_substituted(job_file: Path, monkeypatch: pyte
             "title: shop",
             "title: unknown key; expected one of name, contracts, source, files, warehouse, dead_letters, route_by, "
             "retry_for, quarantine, privacy_key, safe_attributes, load, max_rejected, windows.counts, windows.flush, "
-            "windows.allowed_lateness, windows.max_skew, windows.shards",
+            "windows.allowed_lateness, windows.max_skew, windows.shards, relative_to",
         ),
         (
             "flush: 500ms",
@@ -252,3 +252,41 @@ def test_address_prints_without_its_secrets_and_knows_where_it_was_given(job_fil
     assert (job.source.where, job.warehouse.where) == (f"{job_file}: source", "--warehouse")
     assert secret not in f"{job} {job!r} {job.source} {job.warehouse}"
     assert job.warehouse.reveal() == f"postgresql://u:{secret}@h/d"
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "read"),
+    [
+        ("source", "in/*.json", "{folder}/in/*.json"),
+        ("source", "../in", "{parent}/in"),
+        ("source", "/in/a", "/in/a"),
+        ("source", "-", "-"),
+        ("source", "${ABSENT:-in}/a", "{folder}/in/a"),
+        ("source", "${BUCKET}/a", "gs://b/a"),
+        ("source", "file:///in/a", "file:///in/a"),
+        ("source", "kafka://h:9092/t?group=g", "kafka://h:9092/t?group=g"),
+        ("files", "out", "{folder}/out"),
+        ("warehouse", "duckdb:///out/w.duckdb", "duckdb:///{folder}/out/w.duckdb"),
+        ("warehouse", "sqlite:////out/w.sqlite", "sqlite:////out/w.sqlite"),
+        ("warehouse", "postgresql://u@h/d", "postgresql://u@h/d"),
+    ],
+)
+def test_paths_may_be_relative_to_the_job_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, written: str, read: str
+) -> None:
+    monkeypatch.setenv("BUCKET", "gs://b")
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    lines = [line for line in JOB.splitlines() if not line.startswith(f"{key}:")]
+    (folder / "job.yaml").write_text("\n".join([*lines, f"{key}: '{written}'", "relative_to: job"]))
+    job = load_job(str(folder / "job.yaml"))
+    assert getattr(job, key).reveal() == read.format(folder=folder, parent=tmp_path)
+    flagged = load_job(str(folder / "job.yaml"), {"dead_letters": "dead"})
+    assert flagged.dead_letters.reveal() == "dead"
+
+
+def test_paths_are_relative_to_nothing_else(job_file: Path) -> None:
+    job_file.write_text(f"{JOB}relative_to: home\n")
+    with pytest.raises(ConfigError) as error:
+        load_job(str(job_file))
+    assert str(error.value) == f"{job_file}: relative_to: expected job, or no such key, got 'home'"

@@ -13,6 +13,7 @@ from sluice.errors import ConfigError
 def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOST", "h1")
     monkeypatch.setenv("NESTED", "${HOST}")
+    monkeypatch.setenv("EMPTY", "")
     monkeypatch.delenv("ABSENT", raising=False)
 
 
@@ -25,6 +26,9 @@ def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a/${HOST}/${HOST}", "a/h1/h1"),
         ("$HOST ${} ${a-b} $${HOST}", "$HOST ${} ${a-b} $h1"),
         ("${NESTED}", "${HOST}"),  # values are not expanded again
+        ("${HOST:-h2}/${ABSENT:-a/b:-c}", "h1/a/b:-c"),
+        ("${ABSENT:-}|${EMPTY:-e}|${EMPTY}", "|e|"),
+        ("${ABSENT-a} ${:-a}", "${ABSENT-a} ${:-a}"),
         (7, 7),
         (None, None),
         (["${HOST}"], ["${HOST}"]),
@@ -64,3 +68,9 @@ def test_unset_variables_are_listed(value: Any, names: list[str]) -> None:
 )
 def test_variable_alone_is_told_from_text_with_variables(value: Any, alone: bool) -> None:
     assert is_variable(value) is alone
+
+
+def test_variable_with_a_default_is_not_missing_and_is_no_place_for_a_secret() -> None:
+    assert unset_variables("${ABSENT:-a}${ABSENT}") == ["ABSENT"]
+    assert not is_variable("${ABSENT:-secret}")
+    assert is_variable("${ABSENT}")

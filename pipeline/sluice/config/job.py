@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
+from sluice.addresses import STANDARD_INPUT
 from sluice.config.durations import duration
 from sluice.config.options import Parser, check_keys, declared, local_path, missing_options, option, text
 from sluice.config.rejections import RejectionLimit, rejection_limit
@@ -17,6 +20,15 @@ from sluice.contracts import Contract, load_contracts
 from sluice.contracts.names import fold_name, masked_names
 from sluice.contracts.yaml_reading import read_mapping
 from sluice.errors import ConfigError, quote
+
+RELATIVE_TO = "relative_to"
+"""Key of a job file: to what its paths are relative, `job` for its own folder; without it, the working directory."""
+
+_PLACES = ("contracts", "source", "files", "warehouse", "dead_letters", "quarantine")
+"""Keys that may be paths."""
+
+_LOCAL = re.compile(r"((?:duckdb|sqlite):///)?(.*)", re.DOTALL)
+"""What stands before the path of a warehouse in a file, and a path."""
 
 _MAX_SHARDS = 64
 """More writers of one minute than this never help: NNNN is shared among them."""
@@ -187,10 +199,13 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Coll
         ConfigError: naming the file or flag, the key, what was expected and what came.
 
     """
-    keys = _flatten(path, read_mapping(local_path(path, "JOB"), "job file", "name and source"))
+    document = read_mapping(local_path(path, "JOB"), "job file", "name and source")
+    folder = _folder_of_paths(path, document)
+    keys = _flatten(path, document)
     for name, value in (overrides or {}).items():
         keys[name] = (value, f"--{name.replace('_', '-')}")
-    values = _parse(Job, "", keys, unused)
+    relative = {name: folder for name in set(_PLACES) - set(overrides or {})} if folder else {}
+    values = _parse(Job, "", keys, unused, relative)
     for required in missing_options(declared(Job), values):
         message = f"{path}: {required}: expected this key, got nothing; add it or pass --{_flag(required)}"
         raise ConfigError(message)
@@ -201,19 +216,50 @@ def load_job(path: str, overrides: Mapping[str, str] | None = None, unused: Coll
     return job
 
 
+def _folder_of_paths(path: str, document: dict[str, Any]) -> str:
+    """Take `relative_to` out of a job file, and return the folder to which its paths are relative, '' for this one."""
+    place = document.pop(RELATIVE_TO, None)
+    if place not in (None, "job"):
+        message = f"{path}: {RELATIVE_TO}: expected job, or no such key, got {quote(place)}"
+        raise ConfigError(message)
+    return os.path.dirname(path) if place else ""
+
+
 def _parse(
-    of: type[Job] | type[Windows], prefix: str, keys: Mapping[str, tuple[Any, str]], unused: Collection[str]
+    of: type[Job] | type[Windows],
+    prefix: str,
+    keys: Mapping[str, tuple[Any, str]],
+    unused: Collection[str],
+    relative: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return field name -> value of the declared options that are among `keys`, whose names begin with `prefix`."""
+    """Return field name -> value of the declared options that are among `keys`, whose names begin with `prefix`.
+
+    `relative` has the folder to which the paths of a key are relative.
+    """
     values = {}
     for option_field in declared(of):
         name = f"{prefix}{option_field.name}"
         if name in keys:
             value, where = keys[name]
-            values[option_field.name] = _parse_expanded(
-                option_field.metadata["parse"], value, where, needed=name not in unused
-            )
+            parse = option_field.metadata["parse"]
+            if name in relative:
+                parse = _below(relative[name], parse)
+            values[option_field.name] = _parse_expanded(parse, value, where, needed=name not in unused)
     return values
+
+
+def _below(folder: str, parse: Parser) -> Parser:
+    """Return a parser of addresses whose paths, if they are relative, are those of files below `folder`."""
+
+    def parse_below(value: Any, where: str) -> Any:
+        if not isinstance(value, str) or value in ("", STANDARD_INPUT):
+            return parse(value, where)
+        scheme, place = _LOCAL.match(value).groups(default="")  # type: ignore[union-attr]  # it matches any text
+        if ("://" in value and not scheme) or os.path.isabs(place):
+            return parse(value, where)
+        return parse(scheme + os.path.normpath(os.path.join(folder, place)), where)
+
+    return parse_below
 
 
 def _parse_expanded(parse: Parser, value: Any, where: str, *, needed: bool) -> Any:
@@ -293,5 +339,5 @@ def _flatten(path: str, document: dict[str, Any]) -> dict[str, tuple[Any, str]]:
         raise ConfigError(message)
     entries = {str(key): value for key, value in document.items()}
     entries |= {f"windows.{key}": value for key, value in windows.items()}
-    check_keys(entries, list(option_keys()), path)
+    check_keys(entries, [*option_keys(), RELATIVE_TO], path)
     return {key: (value, f"{path}: {key}") for key, value in entries.items()}

@@ -157,8 +157,6 @@ def run_job(
         SluiceError: one line; what was written stays valid, and the next run completes it.
 
     """
-    check_job(job)  # a mistake is reported before anything starts
-    read_privacy_key(job.contracts.values(), job.privacy_key)
     source = _open_source(job, beam_args, limit)
     keeps_manifest = not isinstance(source, DeadLetterSource)
     launch = Launch(job, beam_args, clock, observer, metrics, keeps_manifest=keeps_manifest)
@@ -182,7 +180,9 @@ def run_job(
 
 
 def _open_source(job: Job, beam_args: Sequence[str], limit: int | None) -> Source:
-    """Open the source of `job`; reject a stream of this machine where another one would read it."""
+    """Check `job` and open its source; reject a stream of this machine where another one would read it."""
+    check_job(job)  # a mistake is reported before anything starts
+    read_privacy_key(job.contracts.values(), job.privacy_key)
     source = open_source(job.source)
     if isinstance(source, StreamSource):
         options = PipelineOptions(list(beam_args))
