@@ -213,14 +213,54 @@ def test_folder_without_contracts_is_rejected(tmp_path: Path) -> None:
     )
 
 
-def test_schemas_outside_the_root_are_generated_beside_their_contracts(
+def test_what_is_made_of_schemas_outside_the_root_is_below_it(
     root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "schemas"
     (root / "schemas").rename(elsewhere)
+    before = sorted(elsewhere.rglob("*"))
     write(root, elsewhere)
-    assert (elsewhere / "shop/avro/click.avsc").exists()
+    assert sorted(elsewhere.rglob("*")) == before
+    assert (root / "schemas/shop/avro/click.avsc").exists()
     assert check(root, elsewhere) == []
+
+
+def test_only_the_named_targets_are_written_and_nothing_else_is_touched(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    written = run_generate(root / "schemas/shop", out, only=["sqlite", "avro", "diagram"])
+    assert written == [
+        "ddl/sqlite/_system.sql: written",
+        "ddl/sqlite/clicks.sql: written",
+        "ddl/sqlite/dead_letters.sql: written",
+        "ddl/sqlite/source_files.sql: written",
+        "docs/data-model.md: written",
+        "schemas/shop/avro/click.avsc: written",
+    ]
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.*")) == [
+        line.partition(":")[0] for line in written
+    ]
+    assert run_generate(root / "schemas/shop", out, True, only=["sqlite"]) == []
+    write(root)
+    (root / "ddl/duckdb/clicks.sql").rename(root / "ddl/duckdb/gone.sql")
+    (root / "ddl/sqlite/clicks.sql").rename(root / "ddl/sqlite/gone.sql")
+    assert run_generate(root / "schemas", root, only=["sqlite"]) == [
+        "ddl/sqlite/clicks.sql: written",
+        "ddl/sqlite/gone.sql: removed, no contract makes it",
+    ]
+    assert (root / "ddl/duckdb/gone.sql").exists()
+
+
+def test_one_domain_removes_no_file_of_another(root: Path) -> None:
+    write(root)
+    (root / "ddl/duckdb/clicks.sql").rename(root / "ddl/duckdb/others.sql")
+    assert run_generate(root / "schemas/shop", root) == ["ddl/duckdb/clicks.sql: written"]
+    assert (root / "ddl/duckdb/others.sql").exists()
+
+
+def test_unknown_target_is_rejected(root: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        run_generate(root / "schemas", root, only=["duckdb", "postgress"])
+    assert str(raised.value) == "--only: 'postgress': unknown target; did you mean postgres?"
 
 
 def test_file_that_cannot_be_written_is_reported(root: Path) -> None:

@@ -8,18 +8,33 @@ from pathlib import Path
 from sluice.cli.command import Command, Options, print_problems
 
 SCHEMAS = Path("schemas")
-"""Where contracts lie, a folder for each domain."""
+"""Where contracts lie unless somebody says otherwise, a folder for each domain."""
 
 
 def _generate(options: Options, _: list[str]) -> int:
     from sluice.codegen.generate import run_generate
 
-    messages = run_generate(SCHEMAS, Path(), check_only=options.check)
+    only = [] if options.only is None else [name.strip() for name in options.only.split(",")]
+    messages = run_generate(Path(options.path), Path(options.out), check_only=options.check, only=only)
     code = print_problems(messages, "all generated files are up to date")
     return code if options.check else 0
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        nargs="?",
+        default=str(SCHEMAS),
+        help="folder of contracts, or of a folder for each domain (default: schemas)",
+    )
+    parser.add_argument("--out", metavar="FOLDER", default=".", help="write here (default: this folder)")
+    parser.add_argument(
+        "--only",
+        metavar="TARGETS",
+        help="write these alone, with commas between them, of duckdb, bigquery, postgres, sqlite, snowflake, "
+        "json_schema, avro, dbt and diagram (default: all)",
+    )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 if a generated file is stale"
     )
@@ -28,7 +43,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 GENERATE = Command(
     name="generate",
     summary="write DDL, JSON Schema, Avro, dbt sources and the ER diagram from the contracts",
-    example="sluice generate --check",
+    example="sluice generate schemas/shop --out generated --only duckdb,bigquery",
     add_options=_add_options,
     run=_generate,
 )

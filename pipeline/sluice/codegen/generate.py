@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -23,7 +23,7 @@ from sluice.codegen.json_schema import json_schema
 from sluice.codegen.marked_blocks import END, MARK, replace_block
 from sluice.codegen.model_names import model_name_problems
 from sluice.contracts import Contract, load_contract, load_contracts
-from sluice.errors import ConfigError, ContractError
+from sluice.errors import ConfigError, ContractError, alternatives, quote
 from sluice.warehouses import sqlite
 from sluice.warehouses.bigquery import tables as bigquery
 from sluice.warehouses.duckdb import views as duckdb
@@ -33,6 +33,7 @@ from sluice.warehouses.snowflake import tables as snowflake
 TABLE_JSON_MARK = '"generated_by": "sluice"'
 """The label that marks table JSON, where a comment is not allowed."""
 
+DIAGRAM_TARGET = "diagram"
 DIAGRAM = Path("docs/data-model.md")
 BEGIN = f"<!-- {MARK} from schemas/: entity-relationship diagram; do not edit up to the end mark -->"
 
@@ -74,10 +75,11 @@ def domains(schemas: Path) -> dict[str, Path]:
     return folders
 
 
-def generate(root: Path, schemas: Path | None = None) -> Files:
+def generate(root: Path, schemas: Path | None = None, only: Collection[str] = ()) -> Files:
     """Return every generated file, made from the contracts under `schemas` (by default `root`/schemas).
 
-    The file of the diagram is read, since only the block between its marks is generated.
+    With `only`, it is the files of these targets. The file of the diagram is read, since only the block between its
+    marks is generated.
 
     Raises:
         ConfigError: there are no contracts, or two domains make the same file.
@@ -89,24 +91,26 @@ def generate(root: Path, schemas: Path | None = None) -> Files:
     own = _own_contracts()
     all_domains = _read_domains(root, schemas or root / "schemas")
     for domain in all_domains:
-        for target in TARGETS.values():
+        for target in (make for name, make in TARGETS.items() if not only or name in only):
             for path, text in target(domain, own).items():
                 maker = makers.setdefault(path, domain.source)
                 if made.setdefault(path, text) != text:
                     by = f"made by {maker} and by {domain.source}"
                     message = f"{path.as_posix()}: {by}; give one table another physicalName"
                     raise ConfigError(message)
-    made[DIAGRAM] = _with_diagram(root / DIAGRAM, all_domains)
-    made |= connector_pages(root)
+    if not only or DIAGRAM_TARGET in only:
+        made[DIAGRAM] = _with_diagram(root / DIAGRAM, all_domains)
+    if not only:
+        made |= connector_pages(root)
     return dict(sorted(made.items()))
 
 
-def check(root: Path, schemas: Path | None = None) -> list[str]:
+def check(root: Path, schemas: Path | None = None, only: Collection[str] = ()) -> list[str]:
     """Return a message for each file that is missing, stale or no longer made, in order of their paths."""
     schemas = schemas or root / "schemas"
-    made = generate(root, schemas)
+    made = generate(root, schemas, only)
     messages = {path: _state(root / path, text) for path, text in made.items()}
-    for path in _orphans(root, schemas, made):
+    for path in _orphans(root, schemas, made, only):
         messages[path] = "orphan"
     return [
         f"{path.as_posix()}: {state}; run sluice generate"
@@ -115,7 +119,7 @@ def check(root: Path, schemas: Path | None = None) -> list[str]:
     ]
 
 
-def write(root: Path, schemas: Path | None = None) -> list[str]:
+def write(root: Path, schemas: Path | None = None, only: Collection[str] = ()) -> list[str]:
     """Write what is missing or stale, remove orphans, and return a message for each.
 
     Raises:
@@ -123,7 +127,7 @@ def write(root: Path, schemas: Path | None = None) -> list[str]:
 
     """
     schemas = schemas or root / "schemas"
-    made = generate(root, schemas)
+    made = generate(root, schemas, only)
     messages = []
     try:
         for path, text in made.items():
@@ -131,7 +135,7 @@ def write(root: Path, schemas: Path | None = None) -> list[str]:
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_text(text, "utf-8", newline="\n")
                 messages.append(f"{path.as_posix()}: written")
-        for path in _orphans(root, schemas, made):
+        for path in _orphans(root, schemas, made, only):
             (root / path).unlink()
             messages.append(f"{path.as_posix()}: removed, no contract makes it")
     except OSError as error:
@@ -140,9 +144,22 @@ def write(root: Path, schemas: Path | None = None) -> list[str]:
     return messages
 
 
-def run_generate(schemas: Path, root: Path, check_only: bool = False) -> list[str]:
-    """Run `sluice generate [--check]`; return its messages. With `check_only`, none means that no file is stale."""
-    return check(root, schemas) if check_only else write(root, schemas)
+def run_generate(
+    schemas: Path, root: Path, check_only: bool = False, only: Collection[str] = ()
+) -> list[str]:
+    """Run `sluice generate [--check]`; return its messages. With `check_only`, none means that no file is stale.
+
+    Raises:
+        ConfigError: as of `generate` and `write`, or a target of `only` is unknown.
+
+    """
+    for name in only:
+        if name not in (*TARGETS, DIAGRAM_TARGET):
+            message = (
+                f"--only: {quote(name)}: unknown target; {alternatives(name, [*TARGETS, DIAGRAM_TARGET])}"
+            )
+            raise ConfigError(message)
+    return check(root, schemas, only) if check_only else write(root, schemas, only)
 
 
 def _duckdb(domain: Domain, own: OwnContracts) -> Files:
@@ -269,6 +286,8 @@ def _read_domains(root: Path, schemas: Path) -> list[Domain]:
     read: list[Domain] = []
     for name, folder in domains(schemas).items():
         below = Path(os.path.relpath(folder.resolve(), root.resolve()))
+        if below.parts[:1] == ("..",):  # what is made of them goes below `root` all the same
+            below = Path("schemas") / name
         contracts = load_contracts(str(folder))
         for contract in contracts.values():
             if contract.domain != name:
@@ -328,11 +347,19 @@ def _state(path: Path, text: str) -> str:
         return "missing"
 
 
-def _orphans(root: Path, schemas: Path, made: Files) -> list[Path]:
-    """Return the files with the mark of generated files that no contract makes any more."""
-    places = [*root.glob("ddl/*/*"), *root.glob("dbt/macros/*"), *root.glob("dbt/models/*/staging/*")]
+def _orphans(root: Path, schemas: Path, made: Files, only: Collection[str]) -> list[Path]:
+    """Return the files with the mark of generated files that no contract makes any more; with `only`, of these targets.
+
+    If `schemas` may be but a part of the contracts for which files were made below `root`, there is none.
+    """
+    if schemas.resolve() != (root / "schemas").resolve():
+        return []
+    places = [path for path in root.glob("ddl/*/*") if not only or path.parent.name in only]
+    if not only or "dbt" in only:
+        places += [*root.glob("dbt/macros/*"), *root.glob("dbt/models/*/staging/*")]
     for folder in (schemas, *(path for path in schemas.iterdir() if path.is_dir())):
-        places += [*folder.glob("json_schema/*"), *folder.glob("avro/*")]
+        for target in ("json_schema", "avro"):
+            places += folder.glob(f"{target}/*") if not only or target in only else ()
     expected = {(root / path).resolve() for path in made}
     left = sorted(path for path in places if path.is_file() and path.resolve() not in expected)
     return [Path(os.path.relpath(path.resolve(), root.resolve())) for path in left if _is_generated(path)]
