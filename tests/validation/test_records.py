@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sluice.contracts import Contract, Property, load_contracts
 from sluice.elements import LogKey, RecordBatch, Violation
 from sluice.provenance import FileProvenance, MessageProvenance, PartitionProvenance
@@ -165,6 +167,51 @@ def test_age_in_a_live_run_counts_from_each_arrival() -> None:
     assert list(decoded.events.values()) == [[record, record]]
     assert [rejected.violations[0].code for rejected in decoded.rejected] == ["too_late", "in_future"]
     assert [rejected.origin.arrival for rejected in decoded.rejected] == [arrivals[1], arrivals[3]]
+
+
+RECORDS = [
+    *(
+        line(INVENTORY, timestamp=time)
+        for time in (
+            "2025-02-08T13:09:30Z",
+            "2025-02-08T13:10:00",
+            "2025-02-08T14:09:59.999999+01:00",
+            "1000-01-01T00:00:59.999999Z",
+            "9000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59-01:00",
+            "2025-02-08T13:09:59.9999999Z",
+        )
+    ),
+    line(ORDER),
+    line(ORDER, total_amount=1e2),
+    line(ORDER, total_amount=-1),
+    line(ORDER, deep=json.loads("[" * 300 + "]" * 300)),
+    line(INVENTORY, note="h\u00e9").replace(b"\\u00e9", "é".encode()),
+    line(INVENTORY, note="?").replace(b"?", b"\xff"),
+    line(INVENTORY, product_id="5F0C1D9E-0B1F-4C55-8D1E-00000000000Z"),
+    line(INVENTORY, reason="none"),
+    json.dumps(INVENTORY, indent=1).encode(),
+    b"[]",
+    b"{",
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(RECORDS), st.sampled_from((0.0, 3600.0, 3630.5, -600.5)))))
+def test_batch_is_decoded_as_its_records_are_alone(given: list[tuple[bytes, float]]) -> None:
+    arrivals = [MINUTE + 30 + age for _, age in given]
+    ages = replace(LIVE, allowed_lateness=1e11) if len(given) % 2 else LIVE
+    decode = decoder(ages, shards=1 + len(given) % 3).decode
+    together = decode(batch(*(record for record, _ in given), arrivals=arrivals or [0.0]))
+    events: dict[LogKey, list[bytes]] = {}
+    rejected = []
+    for (record, _), arrival in zip(given, arrivals, strict=True):
+        alone = decode(batch(record, arrivals=[arrival]))
+        for key, lines in alone.events.items():
+            events.setdefault(key, []).extend(lines)
+        rejected += [(each.record, each.origin.arrival, each.violations) for each in alone.rejected]
+    assert together.events == events
+    assert [(each.record, each.origin.arrival, each.violations) for each in together.rejected] == rejected
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"])

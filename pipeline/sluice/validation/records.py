@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,7 +25,7 @@ from sluice.formats.normalize import Normalizer
 from sluice.formats.source_member import with_source
 from sluice.provenance import Origin
 from sluice.validation.age_limits import AgeLimits
-from sluice.validation.decoder import MAX_DEPTH, compile_decoder, too_deep
+from sluice.validation.decoder import MAX_DEPTH, TIME_FIELD, compile_decoder, too_deep
 from sluice.validation.deduplication_keys import compile_deduplication_key, shard_of
 from sluice.validation.explainer import Explanation, compile_explainer, violation_code
 from sluice.validation.masking import compile_masking, without_limits
@@ -64,10 +66,6 @@ class _ContractFacts(NamedTuple):
     """Of one partition of its log."""
 
 
-_Partitions = Mapping[type, tuple[_ContractFacts, dict[float, list[bytes]]]]
-"""Struct -> facts of its contract, and the accepted lines by the number of their log partition."""
-
-
 class _Lines(NamedTuple):
     """The records of a batch as lines, and the results of checks that run on all of them at once."""
 
@@ -76,12 +74,18 @@ class _Lines(NamedTuple):
     lines: Sequence[bytes]
     events: Sequence[Any]
     """The struct of each line, or the Explanation of why it has none."""
+    places: Mapping[type, Sequence[int]]
+    """Struct of a contract, or Explanation -> the indexes of the events of this class, in order."""
     repaired: Mapping[int, bytes]
     """Index -> line of a record that was repaired."""
     suspects: set[int]
     """Indexes of events that the explainer must check."""
     has_breaks: bool
     """Some line has a line feed."""
+
+    def line(self, index: int) -> bytes:
+        """Return the line of an event: the repaired one, if its record was repaired."""
+        return self.repaired.get(index, self.lines[index])
 
 
 PARTITION_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
@@ -134,43 +138,28 @@ class RecordDecoder:
 
     def decode(self, batch: RecordBatch) -> Decoded:
         """Return the events and the rejections of `batch`, each in the order of its records."""
-        result, times = Decoded(separated=-len(batch.records)), list[float]()
-        partitions = _partitions(self._facts)
-        batch, lines, events, repaired, suspects, has_breaks = self._read(batch)
-        result.separated += len(batch.records)
-        max_skew, lateness = self._ages.max_skew, self._ages.lateness(batch)
-        for index, (record, event, reference) in enumerate(
-            zip(lines, events, self._ages.references(batch), strict=False)
-        ):
-            if type(event) is Explanation:
-                result.rejected.append(self._rejected(batch, index, event))
+        result, rejections = Decoded(separated=-len(batch.records)), dict[int, Explanation]()
+        read = self._read(batch)
+        result.separated += len(read.batch.records)
+        references = list(islice(self._ages.references(read.batch), len(read.lines)))
+        for struct, facts in self._facts.items():
+            indexes = read.places.get(struct, ())
+            if not indexes:
                 continue
-            (contract, has_time, rewritten, seconds), lines_of = partitions[type(event)]
-            if has_time:
-                instant = event.event_time_
-                if instant.tzinfo is None:
-                    instant = instant.replace(tzinfo=UTC)
-                time = instant.timestamp()
-                number = time // seconds if -_EXACT < time < _EXACT else _exact_partition(instant, seconds)
-            else:
-                time = batch.origin(index).arrival
-                number = time // seconds
-            in_time = reference - lateness <= time <= reference + max_skew
-            line = repaired.get(index, record)
-            if not in_time or index in suspects:
-                explanation = self._recheck(record, line, contract, None if in_time else reference, time)
-                if explanation.violations:
-                    result.rejected.append(self._rejected(batch, index, explanation))
-                    continue
-            if rewritten or (has_breaks and b"\n" in line):
-                line = self._stored(line, contract, batch, index)
-            lines_of[number].append(line)
-            times.append(time)
-            if index in repaired:
-                result.repaired[contract.event_type] += 1
-        if times:
-            result.first, result.last = min(times), max(times)
-        self._assign_keys(partitions, result)
+            times, numbers = _placed(read, facts, indexes)
+            rejected = self._recheck(read, facts.contract, indexes, times, references)
+            if rejected:
+                rejections |= rejected
+                kept = [place for place, index in enumerate(indexes) if index not in rejected]
+                indexes = [indexes[place] for place in kept]
+                times, numbers = [times[place] for place in kept], [numbers[place] for place in kept]
+            if indexes:
+                result.first, result.last = min(result.first, *times), max(result.last, *times)
+                self._accept(read, facts, indexes, numbers, result)
+        rejections |= {index: read.events[index] for index in read.places.get(Explanation, ())}
+        result.rejected = [
+            self._rejected(read.batch, index, rejections[index]) for index in sorted(rejections)
+        ]
         return result
 
     def _read(self, batch: RecordBatch, *, separate: bool = True) -> _Lines:
@@ -188,31 +177,31 @@ class RecordDecoder:
             if not isinstance(event, Explanation):
                 repaired[index], event = event
             events[index] = event
-        return _Lines(batch, lines, events, repaired, self._suspects(events), b"\n" in whole)
+        places: dict[type, list[int]] = defaultdict(list)
+        for index, event in enumerate(events):
+            places[type(event)].append(index)
+        return _Lines(batch, lines, events, places, repaired, self._suspects(events, places), b"\n" in whole)
 
     def _events(self, lines: Sequence[bytes], *, is_ascii: bool) -> list[Any]:
         """Return the event of each line; None if it cannot be decoded."""
-        events: list[Any] = []
+        deep = {index for index, line in enumerate(lines) if len(line) > _MAY_BE_DEEP and too_deep(line)}
+        rest = iter([b"" if index in deep else line for index, line in enumerate(lines)] if deep else lines)
         decode = self._decode if is_ascii else self._decode_text
-        for line in lines:
+        events: list[Any] = []
+        while len(events) < len(lines):
             try:
-                if len(line) > _MAY_BE_DEEP and too_deep(line):
-                    raise RecursionError
-                events.append(decode(line))
+                events.extend(map(decode, rest))  # keeps the events before a line that fails
             except _UNDECODABLE:
                 events.append(None)
         return events
 
-    def _suspects(self, events: Sequence[Any]) -> set[int]:
+    def _suspects(self, events: Sequence[Any], places: Mapping[type, Sequence[int]]) -> set[int]:
         """Return the indexes of the events that the explainer must check."""
-        indexes: dict[type, list[int]] = {struct: [] for struct in self._find_suspects}
-        for index, event in enumerate(events):
-            if type(event) in indexes:
-                indexes[type(event)].append(index)
         return {
-            places[place]
-            for struct, places in indexes.items()
-            for place in self._find_suspects[struct]([events[index] for index in places])
+            indexes[place]
+            for struct, find in self._find_suspects.items()
+            if (indexes := places.get(struct, ()))
+            for place in find([events[index] for index in indexes])
         }
 
     def _decode_text(self, record: bytes) -> Any:
@@ -253,33 +242,97 @@ class RecordDecoder:
         return replace(explanation, violations=(*self._explain(record).violations, *explanation.violations))
 
     def _recheck(
-        self, record: bytes, line: bytes, contract: Contract, reference: float | None, time: float
-    ) -> Explanation:
-        """Return the violations of an event that is suspect, or outside the age limits around `reference`."""
-        explanation = self._explain_repaired(record, line)
-        if reference is None or explanation.violations:
-            return explanation
-        instant = explanation.event_time or datetime.fromtimestamp(time, UTC)
-        age = self._ages.violation(instant, reference)
-        return Explanation(contract.event_type, contract, explanation.event_time, (age,))
+        self,
+        read: _Lines,
+        contract: Contract,
+        indexes: Sequence[int],
+        times: Sequence[float],
+        references: Sequence[float],
+    ) -> dict[int, Explanation]:
+        """Return why events of a contract are rejected that are suspect, or outside the age limits, by their indexes.
 
-    def _assign_keys(self, partitions: _Partitions, result: Decoded) -> None:
-        """Put the accepted lines under their log keys."""
-        for facts, lines_of in partitions.values():
-            event_type = facts.contract.event_type
-            for number, lines in lines_of.items():
-                minute = int(number) * facts.seconds
-                if self._shards == 1:
-                    result.events[LogKey(event_type, minute, 0)] = lines
-                    continue
-                key_of = self._keys[event_type]
-                for line in lines:
-                    shard = shard_of(key_of(line), self._shards)
-                    result.events[LogKey(event_type, minute, shard)].append(line)
+        `indexes` and `times` are those of all its events; `references` are of all records, see `AgeLimits`.
+        """
+        max_skew, lateness = self._ages.max_skew, self._ages.lateness(read.batch)
+        # Most batches are within the limits as a whole.
+        early, late = min(references) + max_skew, max(references) - lateness
+        if late <= min(times) and max(times) <= early and read.suspects.isdisjoint(indexes):
+            return {}
+        rejected: dict[int, Explanation] = {}
+        for index, time in zip(indexes, times, strict=True):
+            reference = references[index]
+            in_time = reference - lateness <= time <= reference + max_skew
+            if not in_time or index in read.suspects:
+                explanation = self._explain_repaired(read.lines[index], read.line(index))
+                if not in_time and not explanation.violations:
+                    instant = explanation.event_time or datetime.fromtimestamp(time, UTC)
+                    age = self._ages.violation(instant, reference)
+                    explanation = Explanation(contract.event_type, contract, explanation.event_time, (age,))
+                if explanation.violations:
+                    rejected[index] = explanation
+        return rejected
+
+    def _accept(
+        self,
+        read: _Lines,
+        facts: _ContractFacts,
+        indexes: Sequence[int],
+        numbers: Sequence[float],
+        result: Decoded,
+    ) -> None:
+        """Put the lines at `indexes`, events of one contract, under their log keys: `numbers` are their partitions."""
+        contract, lines = facts.contract, [read.lines[index] for index in indexes]
+        if read.repaired:
+            lines = [read.line(index) for index in indexes]
+            if repaired := sum(index in read.repaired for index in indexes):
+                result.repaired[contract.event_type] += repaired
+        if facts.rewritten or read.has_breaks:
+            lines = [
+                self._stored(line, contract, read.batch, index) if facts.rewritten or b"\n" in line else line
+                for line, index in zip(lines, indexes, strict=True)
+            ]
+        for number, partition in _by_number(numbers, lines).items():
+            minute = int(number) * facts.seconds
+            if self._shards == 1:
+                result.events[LogKey(contract.event_type, minute, 0)] = partition
+                continue
+            key_of = self._keys[contract.event_type]
+            for line in partition:
+                shard = shard_of(key_of(line), self._shards)
+                result.events[LogKey(contract.event_type, minute, shard)].append(line)
 
 
-def _partitions(facts: Mapping[type, _ContractFacts]) -> _Partitions:
-    return {struct: (contract, defaultdict(list)) for struct, contract in facts.items()}
+def _placed(
+    read: _Lines, facts: _ContractFacts, indexes: Sequence[int]
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Return the times of events of one contract, in epoch seconds, and the numbers of their log partitions."""
+    seconds = facts.seconds
+    if not facts.has_time:
+        times = [read.batch.origin(index).arrival for index in indexes]
+        return times, [time // seconds for time in times]
+    instants = list(map(_event_time, [read.events[index] for index in indexes]))
+    if not all(map(_offset, instants)):
+        instants = [instant if instant.tzinfo else instant.replace(tzinfo=UTC) for instant in instants]
+    times = list(map(datetime.timestamp, instants))
+    if -_EXACT < min(times) and max(times) < _EXACT:
+        return times, [time // seconds for time in times]
+    return times, [
+        time // seconds if -_EXACT < time < _EXACT else _exact_partition(instant, seconds)
+        for time, instant in zip(times, instants, strict=True)
+    ]
+
+
+_event_time, _offset = attrgetter(TIME_FIELD), attrgetter("tzinfo")
+
+
+def _by_number(numbers: Sequence[float], lines: list[bytes]) -> Mapping[float, list[bytes]]:
+    """Return the lines by their numbers, each in order."""
+    if len(set(numbers)) == 1:  # as those of most batches, whose events are in the order of time
+        return {numbers[0]: lines}
+    by_number: dict[float, list[bytes]] = defaultdict(list)
+    for number, line in zip(numbers, lines, strict=True):
+        by_number[number].append(line)
+    return by_number
 
 
 def _exact_partition(instant: datetime, seconds: int) -> int:
