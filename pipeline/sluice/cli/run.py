@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
 
 def _run(options: Options, beam_options: list[str]) -> int:
+    job = _read_job(options, beam_options)
+    if options.dry_run:
+        return _dry_run(job, options)
+
     from sluice.cli.console import ConsoleObserver
     from sluice.runtime.launch import run_job
     from sluice.runtime.listen_address import parse_listen_address
     from sluice.runtime.signals import signals_ignored_after
 
-    job = _read_job(options, beam_options)
-    if options.dry_run:
-        return _dry_run(job, options)
     address = options.metrics_port
     metrics = None if address is None else parse_listen_address(address, "--metrics-port", os.environ)
     observer = ConsoleObserver(quiet=options.quiet)
@@ -63,21 +64,23 @@ def _dry_run(job: Job, options: Options) -> int:
 
 
 def _load(options: Options, beam_options: list[str]) -> int:
+    job = _read_job(options, beam_options)
+
     from sluice.cli.console import ConsoleObserver
     from sluice.runtime.launch import load_log
 
-    job = _read_job(options, beam_options)
     return _finish(load_log(job, beam_options, observer=ConsoleObserver(quiet=options.quiet)), job, options)
 
 
 def _redeliver(options: Options, beam_options: list[str]) -> int:
+    job = _read_job(options, beam_options)
+
     from sluice.cli.console import ConsoleObserver, print_plan
     from sluice.clock import system_clock
     from sluice.runtime.launch import redeliver_dead_letters
     from sluice.sources.dead_letters.source import DeadLetterSource
     from sluice.tooling.redelivery_plan import plan_redelivery, read_selection
 
-    job = _read_job(options, beam_options)
     for setting in options.set:
         job = with_contract(job, _contract_file(setting))
     selection = read_selection(options.where, options.since, system_clock())
@@ -92,10 +95,14 @@ def _redeliver(options: Options, beam_options: list[str]) -> int:
 
 
 def _read_job(options: Options, beam_options: list[str]) -> Job:
-    """Read the job, and find out before the run what its options and its report file would end it with."""
-    from sluice.runtime.beam_options import check_beam_options
+    """Read the job, import Beam for it, and find out before the run what options and report file would end it with."""
+    from sluice.runtime.beam_import import import_beam
 
     job = read_job(options)
+    import_beam(job.source, beam_options)
+
+    from sluice.runtime.beam_options import check_beam_options
+
     check_beam_options(beam_options)
     if options.report is not None:
         prepare_report_file(Path(local_path(options.report, "--report")))

@@ -1,0 +1,76 @@
+"""Imports Beam for a run on this machine, which needs nothing of Beam's cloud packages, in half of the time.
+
+`import apache_beam` imports the clients of Google Cloud, AWS and MongoDB if they are there, whatever the run does; that
+takes as long as all the rest of it. Beam works without them, as where its extras are not installed.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sluice.config.urls import Url
+
+_CLOUD_PACKAGES = (
+    "apitools.",
+    "boto3.",
+    "botocore.",
+    "bson.",
+    "google.api_core.",
+    "google.auth.",
+    "google.cloud.",
+    "google.pubsub_v1.",
+    "oauth2client.",
+    "pymongo.",
+)
+"""What Beam imports of its extras `gcp`, `aws` and `mongodb`, and does without if it is missing, each with a point."""
+
+
+_LOCAL = frozenset({"file", "http", "https"})
+"""Schemes of sources that Sluice reads without Beam's file systems and without a cloud's clients."""
+
+
+def import_beam(source: Url, beam_args: Sequence[str]) -> None:
+    """Import Beam for a run that reads `source`: without its cloud packages, if `needs_cloud_packages` says so.
+
+    For the rest of the process Beam then has neither its file systems of GCS and S3 nor its I/O of Google Cloud. What
+    Sluice itself imports of these packages later, for a warehouse or a store, is as always. A process that has Beam
+    keeps it as it is.
+    """
+    if needs_cloud_packages(source, beam_args):
+        import apache_beam
+    elif "apache_beam" not in sys.modules:
+        with _cloud_packages_missing():
+            import apache_beam  # noqa: F401
+
+
+def needs_cloud_packages(source: Url, beam_args: Sequence[str]) -> bool:
+    """Tell whether Beam could need them: for files in buckets, for a stream, or with any option of Beam's."""
+    scheme, separator, _ = source.reveal().partition("://")
+    return bool(beam_args) or (bool(separator) and scheme not in _LOCAL)
+
+
+class _Missing:
+    """Finds, before all others, that a package is not there."""
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
+        if f"{name}.".startswith(_CLOUD_PACKAGES):
+            message = f"No module named {name!r}"
+            raise ModuleNotFoundError(message, name=name)
+
+
+@contextmanager
+def _cloud_packages_missing() -> Iterator[None]:
+    """Let imports fail as if the cloud packages were not installed; what Beam logs of that is not shown."""
+    missing, root, disabled = _Missing(), logging.getLogger(), logging.root.manager.disable
+    handlers = list(root.handlers)
+    sys.meta_path.insert(0, missing)
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
+        root.handlers[:] = handlers  # logging adds one when a library logs through the root logger
+        sys.meta_path.remove(missing)

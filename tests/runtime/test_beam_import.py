@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from sluice.config.urls import Url
+from sluice.runtime.beam_import import needs_cloud_packages
+
+_PROGRAM = """\
+import logging, sys
+from sluice.config.urls import Url
+from sluice.runtime.beam_import import import_beam
+import_beam(Url("history/*.json"), [])
+import apache_beam
+print(sorted({"apitools", "boto3", "bson", "google.auth", "google.cloud.storage", "pymongo"} & {*sys.modules}))
+print([finder for finder in sys.meta_path if "sluice" in type(finder).__module__])
+print(logging.root.handlers, logging.root.manager.disable)
+import google.auth
+"""
+
+
+def test_beam_is_imported_without_its_cloud_packages_which_can_be_imported_later() -> None:
+    done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n[]\n[] 0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("source", "beam_args", "needed"),
+    [
+        ("history/*.json", [], False),
+        ("-", [], False),
+        ("file:///data/a.json", [], False),
+        ("https://api.example/events", [], False),
+        ("dead-letters:out/dead_letters", [], False),
+        ("history/*.json", ["--direct_num_workers=1"], True),
+        ("gs://bucket/a.json", [], True),
+        ("s3://bucket/a.json", [], True),
+        ("pubsub://projects/p/subscriptions/s", [], True),
+        ("kafka://broker/topic", [], True),
+        ("dead-letters:gs://bucket/dead_letters", [], True),
+    ],
+)
+def test_cloud_packages_are_needed_where_beam_could_use_them(
+    source: str, beam_args: list[str], needed: bool
+) -> None:
+    assert needs_cloud_packages(Url(source), beam_args) == needed
