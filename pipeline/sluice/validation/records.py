@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,14 +24,11 @@ from sluice.formats.normalize import Normalizer
 from sluice.formats.source_member import with_source
 from sluice.provenance import Origin
 from sluice.validation.age_limits import AgeLimits
-from sluice.validation.decoder import MAX_DEPTH, TIME_FIELD, compile_decoder, too_deep
+from sluice.validation.decoder import MAX_DEPTH, compile_decoder, too_deep
 from sluice.validation.deduplication_keys import compile_deduplication_key, shard_of
+from sluice.validation.event_times import times_and_partitions
 from sluice.validation.explainer import Explanation, compile_explainer, violation_code
 from sluice.validation.masking import compile_masking, without_limits
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EXACT = 2.0**53 / 1e6
-"""Epoch seconds up to which a float represents every microsecond: the years 1684 to 2255."""
 
 _MAY_BE_DEEP = 2 * MAX_DEPTH
 """Only a record longer than this can nest deeper than MAX_DEPTH."""
@@ -306,23 +302,10 @@ def _placed(
     read: _Lines, facts: _ContractFacts, indexes: Sequence[int]
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Return the times of events of one contract, in epoch seconds, and the numbers of their log partitions."""
-    seconds = facts.seconds
-    if not facts.has_time:
-        times = [read.batch.origin(index).arrival for index in indexes]
-        return times, [time // seconds for time in times]
-    instants = list(map(_event_time, [read.events[index] for index in indexes]))
-    if not all(map(_offset, instants)):
-        instants = [instant if instant.tzinfo else instant.replace(tzinfo=UTC) for instant in instants]
-    times = list(map(datetime.timestamp, instants))
-    if -_EXACT < min(times) and max(times) < _EXACT:
-        return times, [time // seconds for time in times]
-    return times, [
-        time // seconds if -_EXACT < time < _EXACT else _exact_partition(instant, seconds)
-        for time, instant in zip(times, instants, strict=True)
-    ]
-
-
-_event_time, _offset = attrgetter(TIME_FIELD), attrgetter("tzinfo")
+    if facts.has_time:
+        return times_and_partitions([read.events[index] for index in indexes], facts.seconds)
+    times = [read.batch.origin(index).arrival for index in indexes]
+    return times, [time // facts.seconds for time in times]
 
 
 def _by_number(numbers: Sequence[float], lines: list[bytes]) -> Mapping[float, list[bytes]]:
@@ -333,10 +316,6 @@ def _by_number(numbers: Sequence[float], lines: list[bytes]) -> Mapping[float, l
     for number, line in zip(numbers, lines, strict=True):
         by_number[number].append(line)
     return by_number
-
-
-def _exact_partition(instant: datetime, seconds: int) -> int:
-    return (instant - _EPOCH) // timedelta(seconds=seconds)
 
 
 def _make_rejected(
