@@ -6,6 +6,7 @@ takes as long as all the rest of it. Beam works without them, as where its extra
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,10 +41,10 @@ def import_beam(source: Url, beam_args: Sequence[str]) -> None:
     keeps it as it is.
     """
     if needs_cloud_packages(source, beam_args):
-        import apache_beam
+        importlib.import_module("apache_beam")
     elif "apache_beam" not in sys.modules:
         with _cloud_packages_missing():
-            import apache_beam  # noqa: F401
+            importlib.import_module("apache_beam")
 
 
 def needs_cloud_packages(source: Url, beam_args: Sequence[str]) -> bool:
