@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from sluice.elements import StepCounts
-from sluice.graph.ledger import write_totals
 from sluice.graph.submission import Submission, write_submission
+from sluice.graph.totals import write_totals
 
 from devservers.tools import ROOT
 from tests.cli.failures import failure, history

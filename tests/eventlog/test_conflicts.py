@@ -59,8 +59,8 @@ class Recording:
     def list(self, folder: str) -> Names:
         return self.inner.list(folder)
 
-    def walk(self, folder: str = ""):  # type: ignore[no-untyped-def]  # as the class that it wraps
-        return self.inner.walk(folder)
+    def walk(self, folder: str = "", after: str = ""):  # type: ignore[no-untyped-def]  # as the class that it wraps
+        return self.inner.walk(folder, after)
 
     def read(self, path: str) -> bytes:
         if self.is_down:

@@ -70,8 +70,8 @@ class Recording:
         self.calls.append("list")
         return self.listings.pop(0) if self.listings else self.inner.list(folder)
 
-    def walk(self, folder: str = ""):  # type: ignore[no-untyped-def]  # as the class that it wraps
-        return self.inner.walk(folder)
+    def walk(self, folder: str = "", after: str = ""):  # type: ignore[no-untyped-def]  # as the class that it wraps
+        return self.inner.walk(folder, after)
 
     def read(self, path: str) -> bytes:
         self.calls.append(f"read {path.rpartition('/')[2]}")

@@ -72,8 +72,8 @@ class Faulty:
     def list(self, folder: str) -> Names:
         return self.inner.list(folder)
 
-    def walk(self, folder: str = "") -> Iterator[str]:
-        return self.inner.walk(folder)
+    def walk(self, folder: str = "", after: str = "") -> Iterator[str]:
+        return self.inner.walk(folder, after)
 
     def read(self, path: str) -> bytes:
         return self.inner.read(path)

@@ -253,8 +253,8 @@ def test_files_of_others_are_no_segments_of_a_new_log(tmp_path: Path, type_log: 
 @pytest.mark.parametrize("type_log", [DEAD, ORDER])
 def test_new_log_looks_no_further_than_its_years(tmp_path: Path, type_log: TypeLog) -> None:
     class Walked(LocalStore):
-        def walk(self, folder: str = "") -> Iterator[str]:
-            for path in super().walk(folder):
+        def walk(self, folder: str = "", after: str = "") -> Iterator[str]:
+            for path in super().walk(folder, after):
                 walked.append(path.rpartition("/")[2])
                 yield path
 

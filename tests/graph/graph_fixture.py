@@ -23,8 +23,9 @@ from sluice.eventlog.source_manifest import SourceManifest, source_file_contract
 from sluice.eventlog.type_log import TypeLog
 from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.build import build, build_load
-from sluice.graph.ledger import Report, make_report, read_totals
+from sluice.graph.ledger import Report, make_report
 from sluice.graph.run_context import RunContext
+from sluice.graph.totals import read_totals
 from sluice.graph.windowing import Windowing
 from sluice.provenance import FileProvenance
 from sluice.retry import RetryPolicy

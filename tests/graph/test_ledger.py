@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 import pytest
 from apache_beam.transforms import trigger
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 from hypothesis import given
 from hypothesis import strategies as st
 from sluice.cli.main import main
@@ -22,18 +22,15 @@ from sluice.graph.ledger import (
     Figures,
     ReconcileLedger,
     Report,
+    _WritePane,
     agree,
-    check_totals,
     count_read,
     dead_letter_gap,
     make_report,
-    open_totals,
     read_report,
-    read_totals,
-    write_counted,
-    write_totals,
 )
 from sluice.graph.submission import Submission, write_submission
+from sluice.graph.totals import open_totals, read_totals, write_counted, write_totals
 from sluice.graph.windowing import Windowing
 from sluice.provenance import FileProvenance, Source
 from sluice.source_tallies import SourceTally
@@ -253,36 +250,6 @@ def test_step_counts_add_up_in_any_grouping(some: list[StepCounts], others: list
     )
 
 
-def test_totals_written_in_parts_add_up(tmp_path: Path) -> None:
-    write_totals(StepCounts({("read", ""): 2, ("code", "enum"): 1}, 1.0, 2.0), str(tmp_path))
-    write_totals(StepCounts({("read", ""): 3}, 0.5, 1.5), str(tmp_path))
-    assert read_totals(str(tmp_path)) == StepCounts({("read", ""): 5, ("code", "enum"): 1}, 0.5, 2.0)
-
-
-@pytest.mark.parametrize(
-    ("panes", "read"),
-    [
-        ([(0, 1), (1, 10), (2, 100)], 111),
-        ([(1, 10), (0, 1), (2, 100)], 111),  # Prism writes panes in any order
-        ([(None, 1), (None, 10), (0, 100), (0, 1000)], 1011),  # those without a pane are never replaced
-        ([(0, 1), (1, 10), (1, 20), (2, 100)], 121),  # pane 1 is written again, with what came meanwhile
-        ([(0, 1), (1, 10), (2, 100), (1, 110)], 111),  # what filled two panes fills one after the recovery
-        ([(0, 1), (1, 10), (0, 11)], 11),  # there was no checkpoint yet
-        (
-            [(0, 1), (1, 10), (2, 100), (1, 1000), (2, 10000)],
-            11001,
-        ),  # a recovery to where only pane 0 was complete
-        ([(0, 1), (1, 10), (1, 10), (2, 5), (1, 10), (2, 6)], 17),  # two recoveries
-    ],
-)
-def test_rewritten_pane_replaces_its_successors(
-    tmp_path: Path, panes: list[tuple[int | None, int]], read: int
-) -> None:
-    for pane, number in panes:
-        write_totals(StepCounts({("read", ""): number}), str(tmp_path), pane)
-    assert read_totals(str(tmp_path)) == StepCounts({("read", ""): read})
-
-
 def test_totals_of_a_submitted_job_make_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     contracts, places = {"order": "shop.order@1.0.0"}, {"files": "gs://b/out"}
     submission = Submission("shop", "r", 1_700_000_000.0, version="0.1.0", contracts=contracts, places=places)
@@ -324,27 +291,6 @@ def test_folder_without_totals_is_rejected(tmp_path: Path) -> None:
         read_report(str(tmp_path))
 
 
-def test_totals_that_are_deleted_while_the_run_lasts_are_an_error(tmp_path: Path) -> None:
-    url = str(tmp_path / "totals")
-    open_totals(url)
-    check_totals(url)
-    assert read_totals(url) == StepCounts({})
-    shutil.rmtree(url)
-    write_totals(StepCounts(GOOD), url, 0)  # makes the folder again
-    with pytest.raises(StorageError) as caught:
-        check_totals(url)
-    assert str(caught.value) == (
-        f"{url}: expected the totals of this run, got none: the folder was deleted while the run lasted; what was "
-        "stored stays valid: run again"
-    )
-
-
-def test_part_is_stored_as_earlier_versions_read_it(tmp_path: Path) -> None:
-    write_totals(StepCounts({("read", ""): 2}, 1.0, None), str(tmp_path), 3)
-    (path,) = tmp_path.iterdir()
-    assert path.read_bytes() == b'[[["read","",2]],1.0,null,3]'
-
-
 @pytest.mark.parametrize(("numbered", "number"), [(True, b"0"), (False, b"null")])
 @pytest.mark.parametrize("live", [False, True])
 def test_ledger_stores_the_sum_of_each_pane(
@@ -363,6 +309,27 @@ def test_ledger_stores_the_sum_of_each_pane(
     (path,) = tmp_path.iterdir()
     # A second attempt of bounded input replaces the first, so its number is always the same.
     assert path.read_bytes() == b'[[["read","",3]],0.5,2.0,%s]' % (number if live else b"0")
+
+
+def test_worker_compacts_once_an_hour_and_goes_on_if_that_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    writer = _WritePane(str(tmp_path), True, True, lambda: now)
+    one = StepCounts({("read", ""): 1})
+    seen = []
+    for number, minutes in enumerate((0, 30, 71, 80, 131, 191)):
+        now = 472_222 * 3600 + minutes * 60
+        if minutes == 191:
+            (tmp_path / "compacted").rename(tmp_path / "kept")
+            (tmp_path / "compacted").write_bytes(b"")
+        pane = PaneInfo(number == 0, False, PaneInfoTiming.EARLY, number, 0)
+        assert list(writer.process(one, pane)) == [one]
+        seen.append(len(list((tmp_path / "compacted").glob("*"))))
+    assert seen == [0, 0, 1, 1, 2, 0]
+    (record,) = caplog.records
+    assert record.getMessage().startswith("the totals are compacted an hour later: ")
+    assert read_totals(str(tmp_path)) == StepCounts({("read", ""): 6})
 
 
 @pytest.mark.parametrize("parts", [[], [2.5], [0.25, 1.0, 7.125]])

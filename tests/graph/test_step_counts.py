@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from sluice.elements import RecordBatch, StepCounts, StepCountsSum
-from sluice.graph.ledger import read_totals
 from sluice.graph.step_counts import SumStepCounts
+from sluice.graph.totals import read_totals
 from sluice.provenance import FileProvenance, MessageProvenance, PartitionProvenance, Provenance, Source
 from sluice.source_tallies import SourceTally, add_up
 

@@ -115,6 +115,10 @@ def test_listing_is_sorted_and_limited_to_the_prefix(store: Store) -> None:
     assert store.list("missing") == []
     assert list(store.walk()) == ["a.json", "b.json", "order/2026/c.json", "order2/d.json"]
     assert list(store.walk("order")) == ["order/2026/c.json"]
+    assert list(store.walk(after="a.json")) == ["b.json", "order/2026/c.json", "order2/d.json"]
+    assert list(store.walk(after="order2")) == ["order2/d.json"]
+    assert list(store.walk("order", "2026/c")) == ["order/2026/c.json"]
+    assert list(store.walk("order", "2026/c.json")) == []
     assert list(store.walk("missing")) == []
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from sluice.elements import StepCounts
-from sluice.graph.ledger import make_report, open_totals, read_totals, write_totals
+from sluice.graph.ledger import make_report
+from sluice.graph.totals import open_totals, read_totals, write_totals
 from sluice.runtime.run_folder import keep_totals, new_totals, run_folder
 
 COUNTED = StepCounts({("read", ""): 3, ("routed", "a"): 3, ("accepted", "a"): 2}, 1.0, 2.0)

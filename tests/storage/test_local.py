@@ -131,6 +131,10 @@ def test_listing_has_no_hidden_files_and_of_a_missing_folder_is_empty(tmp_path: 
     assert store.list("missing") == []
     assert list(store.walk()) == ["a.json", "b.json", "sub/c.json"]
     assert list(store.walk("sub")) == ["sub/c.json"]
+    assert list(store.walk(after="a.json")) == ["b.json", "sub/c.json"]
+    assert list(store.walk(after="b")) == ["b.json", "sub/c.json"]
+    assert list(store.walk("sub", "b")) == ["sub/c.json"]
+    assert list(store.walk("sub", "c.json")) == []
     assert list(store.walk("missing")) == []
 
 

@@ -6,11 +6,9 @@ stored, what the warehouse loaded. If a record is lost between two steps, the co
 
 from __future__ import annotations
 
-import time
-import uuid
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +17,7 @@ import apache_beam as beam
 import msgspec
 from apache_beam.utils.windowed_value import PaneInfoTiming
 
+from sluice.clock import Clock, system_clock
 from sluice.elements import (
     DEAD_LETTER,
     INTERNAL_TYPES,
@@ -27,17 +26,16 @@ from sluice.elements import (
     QUARANTINE,
     RecordBatch,
     StepCounts,
-    add_step_counts,
 )
 from sluice.errors import StorageError
 from sluice.graph.report_windows import Window, reported_windows
 from sluice.graph.step_counts import SumStepCounts
-from sluice.graph.submission import SUBMISSION, read_submission
+from sluice.graph.submission import read_submission
+from sluice.graph.totals import compact_totals, next_compaction, read_folders, write_totals
 from sluice.graph.windowing import Windowing
-from sluice.provenance import Source
-from sluice.source_tallies import SourceTally, add_up, tally_read
-from sluice.storage import open_store
-from sluice.timeline import WindowEvents
+from sluice.source_tallies import add_up, tally_read
+
+_LOGGER = logging.getLogger("sluice")
 
 _FIGURES = (
     "accepted",
@@ -257,83 +255,32 @@ class ReconcileLedger(beam.PTransform):
             step_counts
             | "Window for all time" >> self.windowing.overall()
             | "Sum step counts" >> beam.CombineGlobally(SumStepCounts()).without_defaults()
-            | "Write totals" >> beam.Map(_write_pane, self.url, self.windowing.live, self.numbered)
+            | "Write totals" >> beam.ParDo(_WritePane(self.url, self.windowing.live, self.numbered))
         )
 
 
-class _Part(msgspec.Struct, array_like=True):
-    """What one pane adds to the totals."""
+class _WritePane(beam.DoFn):
+    """Writes one pane, and once an hour compacts what was written before."""
 
-    flat: list[tuple[str, str, int]]
-    first: float | None
-    last: float | None
-    pane: int | None
-    sources: list[tuple[str, int | None, SourceTally]] = []
-    windows: list[WindowEvents] = []
-    latest: list[WindowEvents] = []
+    def __init__(self, url: str, live: bool, numbered: bool, clock: Clock = system_clock) -> None:
+        self._url, self._live, self._numbered, self._clock = url, live, numbered, clock
+        self._compact_at = 0.0
 
-    def step_counts(self) -> StepCounts:
-        counts = {(figure, name): number for figure, name, number in self.flat}
-        sources = {Source(uri, partition): tally for uri, partition, tally in self.sources}
-        return StepCounts(counts, self.first, self.last, self.windows, sources, self.latest)
+    def process(self, total: StepCounts, pane: Any = beam.DoFn.PaneInfoParam) -> Iterator[StepCounts]:
+        """Write a pane; that of bounded input has number 0, so that a runner's second attempt replaces the first."""
+        number = pane.index if self._numbered and pane.timing != PaneInfoTiming.UNKNOWN else None
+        write_totals(total, self._url, number if self._live else 0, self._clock)
+        if self._live and self._clock() >= self._compact_at:
+            self._compact()
+        yield total
 
-
-_READERS = 16
-"""Parts that are read at once: one takes some 30 ms in Cloud Storage, and a streaming job writes 8,640 a day."""
-
-_OPENED, _COUNTED = "opened.json", "counted.json"
-
-
-def write_counted(total: StepCounts, url: str) -> None:
-    """Write what the steps of a run counted in the launcher's process beside the parts of the ledger."""
-    open_store(url).create(_COUNTED, _encode(total, None))
-
-
-def _encode(total: StepCounts, pane: int | None) -> bytes:
-    flat = [(figure, name, number) for (figure, name), number in total.counts.items()]
-    sources = [(*source, tally) for source, tally in total.sources.items()]
-    part = flat, total.first, total.last, pane
-    windows = (total.windows, total.latest) if total.windows else ()
-    return msgspec.json.encode((*part, sources, *windows) if sources or windows else part)
-
-
-def _write_pane(
-    total: StepCounts, url: str, live: bool, numbered: bool, pane: Any = beam.DoFn.PaneInfoParam
-) -> StepCounts:
-    """Write one pane. That of bounded input has number 0, so that a runner's second attempt replaces the first."""
-    number = pane.index if numbered and pane.timing != PaneInfoTiming.UNKNOWN else None
-    write_totals(total, url, number if live else 0)
-    return total
-
-
-def open_totals(url: str) -> None:
-    """Mark the folder of a run's totals, so that `check_totals` can tell it from one that was deleted meanwhile."""
-    open_store(url).create(_OPENED, b"{}\n")
-
-
-def check_totals(url: str) -> None:
-    """Check that the folder of the totals is the one that `open_totals` has marked.
-
-    Raises:
-        StorageError: it was deleted while the run lasted, and the totals of finished work may be gone with it.
-
-    """
-    store = open_store(url)
-    if _OPENED not in store.list(""):
-        message = (
-            f"{store.url('')}: expected the totals of this run, got none: the folder was deleted while the run "
-            "lasted; what was stored stays valid: run again"
-        )
-        raise StorageError(message)
-
-
-def write_totals(total: StepCounts, url: str, pane: int | None = None) -> None:
-    """Store a part of a run's totals where the launcher looks for it; `pane` is its number, if the runner gives one.
-
-    The file name begins with the time. A pane is written by one worker at a time, so names are in the order of
-    writing, as long as the clocks of two workers differ by less than it takes the runner to replace one by the other.
-    """
-    open_store(url).create(f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", _encode(total, pane))
+    def _compact(self) -> None:
+        now = self._clock()
+        try:
+            compact_totals(self._url, now)
+        except StorageError as error:  # what was not compacted is read part by part
+            _LOGGER.warning("the totals are compacted an hour later: %s", error)
+        self._compact_at = next_compaction(now)
 
 
 def agree(some: StepCounts, others: StepCounts) -> bool:
@@ -344,38 +291,6 @@ def agree(some: StepCounts, others: StepCounts) -> bool:
         return counts, total.first, total.last, total.sources
 
     return numbers(some) == numbers(others)
-
-
-def read_totals(url: str) -> StepCounts:
-    """Return the sum of all that `write_totals` stored and that still counts.
-
-    A runner that recovers goes back to a checkpoint and counts on from there: a pane that is written again replaces
-    the earlier one and all with a higher number that were written before. A pane that is written late for the first
-    time does not: Prism writes panes that are ready at the same time in any order.
-    """
-    return _add_parts(part for _, part in _read_parts(url))
-
-
-def _read_parts(url: str) -> Iterator[tuple[float, _Part]]:
-    """Yield when each part was written, in epoch seconds, and the part; in the order of writing."""
-    store = open_store(url)
-    paths = sorted(path for path in store.walk() if path not in (SUBMISSION, _OPENED, _COUNTED))
-    with ThreadPoolExecutor(_READERS) as readers:
-        for path, content in zip(paths, readers.map(store.read, paths), strict=True):
-            yield int(path.partition("-")[0]) / 1e9, msgspec.json.decode(content, type=_Part)
-
-
-def _add_parts(parts: Iterable[_Part]) -> StepCounts:
-    panes: dict[int, _Part] = {}
-    others: list[_Part] = []
-    for part in parts:
-        if part.pane is None:
-            others.append(part)
-            continue
-        if part.pane in panes:
-            panes = {number: earlier for number, earlier in panes.items() if number < part.pane}
-        panes[part.pane] = part
-    return add_step_counts(part.step_counts() for part in (*others, *panes.values()))
 
 
 def read_report(*urls: str) -> Report:
@@ -389,11 +304,8 @@ def read_report(*urls: str) -> Report:
 
     """
     run = read_submission(urls[0])
-    parts = sorted((part for url in urls for part in _read_parts(url)), key=lambda part: part[0])
-    until = parts[-1][0] if parts else run.started
-    total = _add_parts(part for _, part in parts)
-    report = make_report(
-        total, job=run.job, run_id=run.run_id, started=run.started, seconds=until - run.started
-    )
+    total, written = read_folders(*urls)
+    seconds = 0.0 if written is None else written - run.started
+    report = make_report(total, job=run.job, run_id=run.run_id, started=run.started, seconds=seconds)
     report.version, report.contracts, report.places = run.version, run.contracts, run.places
     return report

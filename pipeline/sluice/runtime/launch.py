@@ -24,12 +24,13 @@ from sluice.eventlog.source_manifest import RunOfJob
 from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.attempts import add_attempts, not_read_again
 from sluice.graph.build import build, build_load
-from sluice.graph.ledger import Report, agree, check_totals, make_report, open_totals, read_totals
+from sluice.graph.ledger import Report, agree, make_report
 from sluice.graph.load_days import describe_history, describe_loads
 from sluice.graph.outcome import judge, warnings_of
 from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
 from sluice.graph.submission import Submission
+from sluice.graph.totals import check_totals, open_totals, read_totals
 from sluice.run_state import RunHandle
 from sluice.runtime.beam_options import makes_template, runner_chosen
 from sluice.runtime.listen_address import ListenAddress

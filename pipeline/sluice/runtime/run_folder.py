@@ -13,9 +13,10 @@ from pathlib import Path
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.elements import StepCounts
-from sluice.graph.ledger import Report, write_counted
+from sluice.graph.ledger import Report
 from sluice.graph.progress import Progress
 from sluice.graph.shuffle import Spill
+from sluice.graph.totals import write_counted
 from sluice.runtime.beam_options import temporary_folder
 
 _PREFIX = "sluice-run-"

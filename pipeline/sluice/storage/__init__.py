@@ -42,8 +42,11 @@ class Store(Protocol):
     def list(self, folder: str) -> Names:
         """Return the sorted names of the files directly in `folder`, without hidden ones; [] if none."""
 
-    def walk(self, folder: str = "") -> Iterator[str]:
-        """Yield the paths of all files below `folder` in order of name, without hidden ones."""
+    def walk(self, folder: str = "", after: str = "") -> Iterator[str]:
+        """Yield the paths of all files below `folder` in order of name, without hidden ones.
+
+        With `after`, only those whose path below `folder` is greater; object stores do not list the others at all.
+        """
 
     def read(self, path: str) -> bytes:
         """Return the whole content of a file; StorageError if there is none."""

@@ -38,9 +38,13 @@ class GcsStore(ObjectStore):
             raise CLIENT.missing(self.root) from error
         return GoogleAPIError, GoogleAuthError, DataCorruption, RequestException
 
-    def _names(self, prefix: str, delimiter: str | None) -> Iterator[str]:
+    def _names(self, prefix: str, delimiter: str | None, after: str = "") -> Iterator[str]:
         fields = "items(name),nextPageToken"
-        for blob in self._bucket.list_blobs(prefix=prefix, delimiter=delimiter, fields=fields):
+        start = prefix + after if after else None
+        listed = self._bucket.list_blobs(
+            prefix=prefix, delimiter=delimiter, fields=fields, start_offset=start
+        )
+        for blob in listed:
             yield blob.name.removeprefix(prefix)
 
     def _get(self, key: str) -> bytes:

@@ -30,8 +30,12 @@ class LocalStore(Rooted):
         except OSError as error:
             raise failure(self, "list", f"{folder}/", error) from error
 
-    def walk(self, folder: str = "") -> Iterator[str]:
-        """Yield the paths of all files below `folder`, one folder read at a time."""
+    def walk(self, folder: str = "", after: str = "") -> Iterator[str]:
+        """Yield the paths of the files below `folder`, one folder read at a time."""
+        start = f"{folder}/{after}" if folder else after
+        return (path for path in self._walk(folder) if path > start)
+
+    def _walk(self, folder: str) -> Iterator[str]:
         try:
             with os.scandir(self.url(folder)) as scan:
                 entries = sorted((entry.name, entry.is_dir()) for entry in scan if is_visible(entry.name))
@@ -42,7 +46,7 @@ class LocalStore(Rooted):
         for name, is_folder in entries:
             path = f"{folder}/{name}" if folder else name
             if is_folder:
-                yield from self.walk(path)
+                yield from self._walk(path)
             else:
                 yield path
 

@@ -52,8 +52,11 @@ class ObjectStore(Rooted, ABC):
         """Return what the client raises when the service, the network or the credentials fail."""
 
     @abstractmethod
-    def _names(self, prefix: str, delimiter: str | None) -> Iterator[str]:
-        """Yield the names below `prefix` without it; with the delimiter only those directly below."""
+    def _names(self, prefix: str, delimiter: str | None, after: str = "") -> Iterator[str]:
+        """Yield the names below `prefix` without it; with the delimiter only those directly below.
+
+        Names that are not greater than `after` may be left out.
+        """
 
     @abstractmethod
     def _get(self, key: str) -> bytes: ...
@@ -85,12 +88,12 @@ class ObjectStore(Rooted, ABC):
             names = [name for name in self._names(self._prefix + prefix, "/") if name]
         return sorted(name for name in names if "/" not in name and is_visible(name))
 
-    def walk(self, folder: str = "") -> Iterator[str]:
-        """Yield the paths of all objects below `folder`, as the service pages through them."""
+    def walk(self, folder: str = "", after: str = "") -> Iterator[str]:
+        """Yield the paths of the objects below `folder`, as the service pages through them."""
         prefix = f"{folder}/" if folder else ""
         with self._reporting("list", prefix):
-            for name in self._names(self._prefix + prefix, None):
-                if name and not name.endswith("/") and is_visible(name):
+            for name in self._names(self._prefix + prefix, None, after):
+                if name > after and not name.endswith("/") and is_visible(name):
                     yield prefix + name
 
     def read(self, path: str) -> bytes:

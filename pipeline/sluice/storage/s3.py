@@ -47,11 +47,11 @@ class S3Store(ObjectStore):
         # A missing object raises Python's FileNotFoundError, a key with `//` or a line feed a ValueError.
         return BaseError, OSError, ValueError
 
-    def _names(self, prefix: str, delimiter: str | None) -> Iterator[str]:
+    def _names(self, prefix: str, delimiter: str | None, after: str = "") -> Iterator[str]:
         if delimiter:
             chunks = [self._store.list_with_delimiter(prefix.rstrip("/") or None)["objects"]]
         else:
-            chunks = self._store.list(prefix.rstrip("/") or None)
+            chunks = self._store.list(prefix.rstrip("/") or None, offset=prefix + after if after else None)
         for chunk in chunks:
             for item in chunk:
                 yield item["path"].removeprefix(prefix)
