@@ -9,27 +9,28 @@
 #
 # All but `dataflow` run as the user 10001.
 
-# The versions of Python and Beam must be those of requirements.lock.
-ARG PYTHON=3.11.13-slim-bookworm
-ARG GO=1.24.4-bookworm
+# The versions of Python and Beam must be those of requirements.lock. `scripts/image renew` asks the registries for the digests.
+ARG PYTHON=3.11.13-slim-bookworm@sha256:86adf8dbadc3d6e82ee5dd2c74bec2e1c2467cdad47886280501df722372d2e1
+ARG GO=1.24.4-bookworm@sha256:ee7ff13d239350cc9b962c1bf371a60f3c32ee00eaaf0d0f0489713a87e51a67
 ARG BEAM=2.77.0
 ARG LAUNCHER=20230622_RC00
 
+# What is installed is downloaded and built here, against hashes and with the build tools of a lock; the images have neither.
 FROM python:${PYTHON} AS build
 WORKDIR /build
-COPY tools/build.lock ./
-RUN python -m pip install --no-cache-dir --no-deps --require-hashes --requirement build.lock
+COPY tools/build.lock requirements-runtime.lock ./
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --requirement build.lock && \
+    python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --require-hashes --wheel-dir /wheels \
+      --requirement requirements-runtime.lock
 COPY pyproject.toml setup.py README.md ./
 COPY pipeline pipeline
 RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM python:${PYTHON} AS packages
-COPY requirements-runtime.lock /
-RUN python -m pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements-runtime.lock
-COPY --from=build /wheels /wheels
-RUN python -m pip install --no-cache-dir --no-deps /wheels/*.whl && python -m pip check
 # The images are complete, so nothing is fetched when a container, a job or a worker starts.
 ENV PIP_NO_INDEX=1 PYTHONDONTWRITEBYTECODE=1
+RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
+    python -m pip install --no-cache-dir --no-deps /wheels/*.whl && python -m pip check
 
 FROM packages AS cli
 WORKDIR /sluice
@@ -91,17 +92,22 @@ ENV AIRFLOW_HOME=/sluice/out/airflow AIRFLOW__CORE__DAGS_FOLDER=/sluice/orchestr
 USER 10001
 ENTRYPOINT ["airflow"]
 
-FROM apache/beam_python3.11_sdk:${BEAM} AS beam
+# Beam's boot program, from the source that Go's checksum database vouches for: its image is not needed for one file.
+FROM golang:${GO} AS boot
+ARG BEAM
+RUN CGO_ENABLED=0 GOFLAGS=-ldflags=-s go install github.com/apache/beam/sdks/v2/python/container@v${BEAM}
+
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:${LAUNCHER} AS launcher
 
 FROM packages AS dataflow
-COPY --from=beam /opt/apache/beam /opt/apache/beam
+COPY --from=boot /go/bin/container /opt/apache/beam/boot
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
 WORKDIR /template
 COPY schemas schemas
 COPY jobs jobs
 COPY deploy/launch.py deploy/launch.py
-ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/deploy/launch.py
+# Workers have nothing to install, so they need no environment of their own beside the one of the image.
+ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/deploy/launch.py RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1
 
 # checkov:skip=CKV_DOCKER_2:Dataflow restarts what fails, and does not look at health checks.
 # checkov:skip=CKV_DOCKER_3:Beam's boot program makes folders that belong to root, so the image cannot change the user.

@@ -1,4 +1,4 @@
-"""`scripts/containers`: the images are built, and compose.yaml runs twice."""
+"""`scripts/containers` and `scripts/image`: images are built, compose.yaml runs twice, a Dataflow job is launched."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from devservers import prism
 from devservers.errors import MissingTool
 from devservers.ports import free_port
 from devservers.tools import ROOT
@@ -34,6 +35,7 @@ CONTEXT = (
     "scripts",
 )
 STEPS = ("ingest", "dbt", "metrics")
+RECONCILED = "reconciled: read = accepted + duplicates + rejected, accepted = loaded + load_rejected"
 ROWS = {"users": 70, "documents": 136, "events": 3302}
 
 
@@ -204,3 +206,51 @@ def is_equal(cell: str, other: str) -> bool:
         return True
     numbers = re.compile(r"\d+\.\d+ \d+\.\d+").fullmatch(f"{cell} {other}")
     return numbers is not None and math.isclose(float(cell), float(other), rel_tol=1e-12)
+
+
+LAUNCHER = "/opt/google/dataflow/python_template_launcher"
+LOCKED = re.compile(r"^([a-z0-9-]+)(?:\[.*\])?==(\S+)", re.MULTILINE)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_image_of_dataflow_launches_a_job_and_does_its_work(stack: Stack, tmp_path: Path) -> None:
+    """Beam's boot program works in one container, and the launcher of the template in another, with Prism between."""
+    done = subprocess.run(
+        [str(stack.folder / "scripts/image")],
+        env={**os.environ, "VERSION": stack.project},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert RECONCILED in done.stdout
+    bill = json.loads((stack.folder / f"out/sluice-{stack.project}.cdx.json").read_text())
+    installed = {(each["name"].lower().replace("_", "-"), each["version"]) for each in bill["components"]}
+    locked = set(LOCKED.findall((ROOT / "requirements-runtime.lock").read_text("utf-8")))
+    assert {("apache-beam", "2.77.0"), ("msgspec", dict(locked)["msgspec"])} <= installed
+    assert not {name for name, _ in installed} & {"pytest", "mypy", "ruff", "moto"}
+
+    image = f"sluice:{stack.project}"
+    mounts = ["--network=host", f"--volume={tmp_path}:/data", f"--volume={ROOT}/examples:/examples:ro"]
+    worker = stack.script("engine", "run", "--detach", *mounts, image, "--worker_pool").strip()
+    try:
+        with prism.start() as server:
+            said = stack.script(
+                *("engine", "run", "--rm", *mounts, f"--entrypoint={LAUNCHER}", image),
+                *("--source=/examples/backend_events/history/*", "--files=/data/output", "--route_by="),
+                *("--dead_letters=/data/dead_letters", "--warehouse=duckdb:////data/warehouse.duckdb"),
+                *(
+                    "--runner=PortableRunner",
+                    f"--job_endpoint={server.endpoint}",
+                    "--temp_location=/data/temp",
+                ),
+                *("--environment_type=EXTERNAL", "--environment_config=localhost:50000"),
+            )
+    finally:
+        stack.script("engine", "rm", "--force", worker)
+        stack.script("engine", "rmi", "--force", image)
+    assert RECONCILED in said
+    stored = [path for path in tmp_path.glob("output/*/**/*.json") if not path.name.startswith("_")]
+    assert sum(path.read_bytes().count(b"\n") for path in stored) == 3950

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from sluice.elements import EventBatch, LoadRequest, Rejected
+from sluice.graph.append import AppendPane
+from sluice.graph.conflicts import RejectConflicts
+from sluice.graph.dead_letters import WrapDeadLetters
+from sluice.graph.decode import DecodeRecords
+from sluice.graph.load import LoadStep
+from sluice.graph.load_days import LoadDay
 
 from tests.graph.graph_fixture import MINUTE, GraphRun, batch, event
 
@@ -83,3 +93,37 @@ def test_element_that_stays_in_a_worker_is_not_encoded_for_its_size(
     monkeypatch.setattr(element, "__reduce_ex__", refuse)
     made = graph_run.run(batch(event(1, MINUTE), event(2, MINUTE), b"{", arrival=MINUTE))
     assert (made.read, made.accepted, made.rejected, made.loaded) == (3, 2, 1, 2)
+
+
+STEPS = (DecodeRecords, AppendPane, LoadStep, LoadDay, WrapDeadLetters, RejectConflicts)
+
+
+def works_twice(process: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
+    """Return what a step does whose result was committed, and that is given the same element again."""
+
+    @functools.wraps(process)  # Beam reads the parameters
+    def twice(*arguments: Any, **named: Any) -> Iterator[Any]:
+        yield from process(*arguments, **named)
+        yield from process(*arguments, **named)
+
+    return twice
+
+
+def test_doubled_elements_change_no_byte_and_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What at-least-once mode does: each element of a step may be worked on twice, with two results."""
+    records = batch(
+        *(event(number, MINUTE + number) for number in range(6)), b"{", event(1, MINUTE + 1), arrival=MINUTE
+    )
+    tables = ("click_events", "event_counts", "dead_letters")
+    once, twice = GraphRun(tmp_path / "once", live=False), GraphRun(tmp_path / "twice", live=False)
+    once.run(records)
+    for step in STEPS:
+        monkeypatch.setattr(step, "process", works_twice(step.process))
+    made = twice.run(records)
+    assert twice.segments() == once.segments()
+    assert len(twice.stored("dead")) == len(once.stored("dead")) == 1
+    for run in (once, twice):
+        assert [run.sql(f"select count(*) from {table}") for table in tables] == [[(6,)], [(1,)], [(1,)]]
+        assert run.sql("select events from event_counts") == [(6,)]
+    assert (made.read, made.accepted, made.loaded, made.rejected) == (8, 6, 6, 2)
+    assert not made.reconciled  # what was done twice is counted twice

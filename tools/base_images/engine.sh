@@ -33,10 +33,14 @@ if has_docker; then
 else
   configure_podman
   engine=(podman)
-  # A build runs in the network of the machine, and trusts whom the machine trusts. Its bases are already here.
+  # A build runs in the network of the machine, and trusts whom the machine trusts. Its bases are already here, as tags:
+  # the digests are those of the registries.
   build=(
     --isolation=chroot --network=host --pull=never
     --volume=/etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro
   )
+  for argument in PYTHON GO LAUNCHER; do
+    build+=("--build-arg=$(sed -n "s/^ARG \($argument=[^@]*\).*/\1/p" Dockerfile)")
+  done
   compose=("$PWD/.tools/containers/bin/python" -m podman_compose "--podman-build-args=${build[*]}")
 fi

@@ -4,10 +4,16 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tools/base_images/engine.sh
 . tools/base_images/engine.sh
-python="docker.io/library/python:$(sed -n 's/^ARG PYTHON=//p' Dockerfile)"
+tag() { # ARGUMENT of the Dockerfile -> its tag, without a digest
+  sed -n "s/^ARG $1=\([^@]*\).*/\1/p" Dockerfile
+}
+python="docker.io/library/python:$(tag PYTHON)"
+golang="docker.io/library/golang:$(tag GO)"
+launcher="gcr.io/dataflow-templates-base/python311-template-launcher-base:$(tag LAUNCHER)"
 postgres="docker.io/library/$(sed -n 's/^ *image: \(postgres:.*\)/\1/p' compose.yaml)"
 
-wanted="$(cat tools/base_images/{make.sh,Dockerfile,postgres.sh} | sha256sum | cut -d' ' -f1) $python $postgres"
+context=(tools/base_images/{Dockerfile,postgres.sh,launcher.sh} .tools/bin/{prism,container})
+wanted="$(cat tools/base_images/make.sh "${context[@]}" | sha256sum | cut -d' ' -f1) $python $golang $postgres"
 if [ "$(cat "$podman/base-images" 2>/dev/null)" = "$wanted" ] && podman image exists "$postgres"; then
   exit
 fi
@@ -29,7 +35,9 @@ mmdebstrap --quiet --variant=minbase --include="$packages" \
   --customize-hook='rm "$1/usr/lib/python3.11/EXTERNALLY-MANAGED"' \
   bookworm "$root/debian.tar" "$sources"
 podman import --quiet "$root/debian.tar" localhost/debian:bookworm >/dev/null
-for name in python postgres; do
-  podman build --quiet --isolation=chroot --pull=never --target="$name" --tag="${!name}" tools/base_images >/dev/null
+mkdir "$root/context"
+cp "${context[@]}" "$root/context"
+for name in python postgres golang launcher; do
+  podman build --quiet --isolation=chroot --pull=never --target="$name" --tag="${!name}" "$root/context" >/dev/null
 done
 echo "$wanted" >"$podman/base-images"
