@@ -282,11 +282,11 @@ def test_segment_of_the_last_year_is_found_behind_other_files(
 
 def test_log_that_another_run_creates_meanwhile_is_opened(tmp_path: Path) -> None:
     class Overtaken(LocalStore):
-        def walk(self, folder: str = "") -> Iterator[str]:
+        def walk(self, folder: str = "", after: str = "") -> Iterator[str]:
             other = EventLog(LocalStore(self.root), {"order": ORDER})
             other.open()
             other.append("order", 1_786_630_020, 0, [b"1"])
-            yield from super().walk(folder)
+            yield from super().walk(folder, after)
 
     EventLog(Overtaken(str(tmp_path)), {"order": ORDER}).open()
     with pytest.raises(ConfigError, match="shards"):

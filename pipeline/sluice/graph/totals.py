@@ -196,8 +196,8 @@ def _part(total: StepCounts, pane: int | None) -> _Part:
         total.last,
         pane,
         [(*source, tally) for source, tally in total.sources.items()],
-        total.windows,
-        total.latest,
+        list(total.windows),
+        list(total.latest),
     )
 
 
