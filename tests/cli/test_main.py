@@ -52,7 +52,7 @@ def test_help_shows_each_command_with_an_example() -> None:
             ["rum"],
             "sluice: error: argument COMMAND: invalid choice: 'rum' (choose from 'init', 'infer', 'run', 'load', "
             "'verify', 'tables', 'publish', 'dead-letters', 'redeliver', 'check', 'generate', 'report', 'monitor', "
-            "'sources', 'warehouses')",
+            "'sources', 'warehouses', 'completion')",
         ),
         (["run"], "sluice run: error: the following arguments are required: JOB"),
         (["check", "--agains=x"], "sluice: error: unrecognized arguments: --agains"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from sluice.cli.output import (
     printable,
     standard_streams,
 )
+from sluice.config.job import load_job
 from sluice.elements import StepCounts
 from sluice.errors import OutputError
 from sluice.graph.ledger import make_report
@@ -112,6 +114,40 @@ def test_each_phase_of_a_run_has_a_line_with_the_time_until_its_end(tmp_path: Pa
         [read, "sluice shop: storing and loading 9 events"],
         [read, "sluice shop: storing and loading 19 events 0:00:16 left of this phase"],
     ]
+
+
+def test_verbose_run_prints_lines_also_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = load_job("jobs/backend_events.yaml", {"source": "in"})
+    progress = Progress(str(tmp_path), lambda: 0.0)
+    with console.progress_lines(job, 500, progress):
+        pass
+    with console.ConsoleObserver(verbose=True).watch_batch(job, None, None):
+        pass
+    lines = [re.sub(r"[0-9.]+ s: ", "", line) for line in capsys.readouterr().err.splitlines()]
+    assert lines[:5] == [
+        "backend_events: contract of inventory: backend-events-inventory@1.0.0",
+        "backend_events: contract of order: backend-events-order@1.0.0",
+        "backend_events: contract of user_activity: backend-events-user-activity@1.0.0",
+        "backend_events: job: jobs/backend_events.yaml",
+        "backend_events: source: in",
+    ]
+    assert lines[8:10] == ["backend_events: reading 500 bytes", "backend_events: all steps have ended"]
+    assert lines[-2:] == ["backend_events: reading", "backend_events: all steps have ended"]
+
+
+def test_no_color_leaves_out_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        console, "Console", lambda **_: Console(file=screen, force_terminal=True, color_system="standard")
+    )
+    report = make_report(StepCounts({}), job="shop", run_id="r", started=0, seconds=1)
+    report.failure, report.warnings = "it failed", ["look"]
+    console.print_report(report)
+    assert "FAILED: it failed" in screen.getvalue()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", screen.getvalue())
 
 
 class Broken(io.StringIO):

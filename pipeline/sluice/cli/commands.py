@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sluice.addresses import mask_flags
 from sluice.cli.check import CHECK
 from sluice.cli.command import DEBUG_HELP, ArgumentParser, Command, HelpFormatter
+from sluice.cli.completion import COMPLETION
 from sluice.cli.connectors import SOURCES, WAREHOUSES
 from sluice.cli.dead_letters import DEAD_LETTERS
 from sluice.cli.generate import GENERATE
@@ -36,6 +37,7 @@ COMMANDS: Sequence[Command] = (
     MONITOR,
     SOURCES,
     WAREHOUSES,
+    COMPLETION,
 )
 """In the order in which `--help` lists them."""
 
@@ -49,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
+    parser.set_defaults(parser=parser)
     parser.add_argument("--version", action="version", version=f"sluice {VERSION}")
     parser.add_argument("--debug", action="store_true", help=DEBUG_HELP)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -31,10 +31,11 @@ from sluice.config.urls import Url
 from sluice.contracts import REPAIRED_KEY
 from sluice.errors import REJECT_CODES
 from sluice.graph.ledger import Figures, Report
-from sluice.graph.progress import Progress, phase_of
+from sluice.graph.progress import Progress, Totals, phase_of
 from sluice.run_state import SILENT_SECONDS, RunState
 from sluice.runtime.background import in_background
 from sluice.telemetry import RunTotals, figure_sums
+from sluice.tooling.job_facts import contract_labels, places_of
 from sluice.tooling.redelivery_plan import RedeliveryPlan
 from sluice.warehouses import parse_warehouse
 
@@ -50,9 +51,10 @@ _WIDTH = 110
 class ConsoleObserver:
     """Shows a run on standard error while it lasts; if it is `quiet`, nothing of it."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        """Begin with no run."""
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        """Begin with no run; `verbose` is for lines that stay, where others see a bar."""
         self._quiet = quiet
+        self._verbose = verbose
         self._run: RunState | None = None
 
     def is_draining(self) -> bool:
@@ -68,8 +70,12 @@ class ConsoleObserver:
     def watch_batch(
         self, job: Job, size: int | None, progress: Progress | None
     ) -> AbstractContextManager[None]:
-        """Show a progress bar."""
-        return nullcontext() if self._quiet else progress_bar(f"sluice {job.name}", size, progress)
+        """Show a progress bar, or lines."""
+        if self._quiet:
+            return nullcontext()
+        if self._verbose:
+            return progress_lines(job, size, progress)
+        return progress_bar(f"sluice {job.name}", size, progress)
 
     def watch_streaming(self, job: Job, run: RunState, clock: Clock) -> AbstractContextManager[None]:
         """Show a status line."""
@@ -94,6 +100,34 @@ def progress_bar(title: str, size: int | None, progress: Progress | None) -> Ite
     with Bar(*columns, console=console) as bar:
         with _repeatedly(_REFRESH_SECONDS, _PhaseLines(bar, title, size, progress).show):
             yield
+
+
+@contextmanager
+def progress_lines(job: Job, size: int | None, progress: Progress | None) -> Iterator[None]:
+    """Print on standard error what a run reads and writes, and each phase with its time, be it a terminal or not."""
+    console = Console(stderr=True)
+    started = time.monotonic()
+
+    def print_line(text: str) -> None:
+        console.print(plain(f"{job.name}: {time.monotonic() - started:,.1f} s: {text}"), soft_wrap=True)
+
+    for name, contract in contract_labels(job).items():
+        print_line(f"contract of {name}: {contract}")
+    for name, place in places_of(job).items():
+        print_line(f"{name.replace('_', ' ')}: {place}")
+    print_line("reading" if size is None else f"reading {size:,} bytes")
+    last: list[str] = []
+
+    def show() -> None:
+        totals = Totals() if progress is None else progress.totals()
+        phase = phase_of(totals, size, loads_apart=progress is not None and progress.loads_apart)
+        if last and phase.name != last[0]:
+            print_line(f"{phase.name}; read: {totals.records:,} records, {totals.rejected:,} rejected")
+        last[:] = [phase.name]
+
+    with _repeatedly(_REFRESH_SECONDS, show):
+        yield
+    print_line("all steps have ended")
 
 
 class _PhaseLines:

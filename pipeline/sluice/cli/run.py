@@ -39,7 +39,7 @@ def _run(options: Options, beam_options: list[str]) -> int:
 
     address = options.metrics_port
     metrics = None if address is None else parse_listen_address(address, "--metrics-port", os.environ)
-    observer = ConsoleObserver(quiet=options.quiet)
+    observer = ConsoleObserver(quiet=options.quiet, verbose=options.verbose)
     with signals_ignored_after(observer.is_draining):
         outcome = run_job(job, beam_options, metrics=metrics, observer=observer, limit=options.limit)
         return _finish(outcome, job, options)
@@ -69,7 +69,11 @@ def _load(options: Options, beam_options: list[str]) -> int:
     from sluice.cli.console import ConsoleObserver
     from sluice.runtime.launch import load_log
 
-    return _finish(load_log(job, beam_options, observer=ConsoleObserver(quiet=options.quiet)), job, options)
+    return _finish(
+        load_log(job, beam_options, observer=ConsoleObserver(quiet=options.quiet, verbose=options.verbose)),
+        job,
+        options,
+    )
 
 
 def _redeliver(options: Options, beam_options: list[str]) -> int:
@@ -90,7 +94,9 @@ def _redeliver(options: Options, beam_options: list[str]) -> int:
         print_plan(plan, job, source.url)
     if options.dry_run or not plan.open:
         return 0
-    outcome = redeliver_dead_letters(job, source, beam_options, observer=ConsoleObserver(quiet=options.quiet))
+    outcome = redeliver_dead_letters(
+        job, source, beam_options, observer=ConsoleObserver(quiet=options.quiet, verbose=options.verbose)
+    )
     return _finish(outcome, job, options)
 
 
@@ -161,8 +167,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the run report on standard output as JSON, and nothing else there",
     )
-    parser.add_argument(
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument(
         "--quiet", action="store_true", help="print no progress and no report, but warnings and errors alone"
+    )
+    told.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print on standard error what a batch job reads and writes, and each phase with its time",
     )
     add_html_option(parser)
 
