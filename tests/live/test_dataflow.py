@@ -16,11 +16,13 @@ import sysconfig
 import venv
 from pathlib import Path
 
+import duckdb
 import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from deploy.launch import arguments
 from devservers import pubsub
+from tests.cli.public_samples import avro_export, german_csv
 from tests.live.dataflow_fixture import (
     ACCOUNT,
     BUCKET,
@@ -231,6 +233,41 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # This interpreter's packages are those of the lock file; a path alone does not bring its editable Sluice along.
     (installed / "locked.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     return home / "venv/bin"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content", "columns"),
+    [
+        ("sales", "verkauf.csv", german_csv(), {"plz": "VARCHAR", "gebucht_am": "TIMESTAMP WITH TIME ZONE"}),
+        (
+            "stock",
+            "stock.avro",
+            avro_export(),
+            {"stock_id": "UUID", "changed_at": "TIMESTAMP WITH TIME ZONE"},
+        ),
+    ],
+)
+def test_wheel_makes_a_table_of_a_file_of_ones_own(
+    elsewhere: Path, tmp_path: Path, name: str, file: str, content: bytes, columns: dict[str, str]
+) -> None:
+    (tmp_path / file).write_bytes(content)
+    for line in (["init", name, "--from", file, "--yes"], ["run", f"jobs/{name}.yaml", "--json"]):
+        done = subprocess.run(
+            [str(elsewhere / "python"), "-m", "sluice", *line],
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=240,
+        )
+        assert done.stderr == ""
+    report = json.loads(done.stdout)
+    with duckdb.connect(str(tmp_path / f"out/{name}/warehouse.duckdb"), read_only=True) as connection:
+        types = {row[0]: row[1] for row in connection.sql(f"describe {name}").fetchall()}
+        rows = connection.sql(f"select count(*) from {name}").fetchall()
+    assert {column: types.get(column) for column in columns} == columns
+    assert rows == [(report["accepted"],)] == [(report["read"],)]
 
 
 def test_wheel_replays_history_outside_the_checkout(elsewhere: Path, tmp_path: Path) -> None:

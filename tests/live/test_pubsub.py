@@ -19,7 +19,7 @@ from sluice import acknowledgements
 from sluice.elements import RecordBatch
 from sluice.errors import SourceError
 from sluice.run_state import RunState
-from sluice.sources import Source, open_source
+from sluice.sources import Sampled, Source, open_source
 from sluice.sources.pubsub.source import BundleFinalizerPull, NativeRead
 from sluice.sources.pubsub.subscriber import open_subscriber
 from sluice.sources.streaming import StreamingSource
@@ -135,6 +135,16 @@ def test_messages_are_read_once_with_attributes_and_publish_time(topic: PubSubTo
     assert web.attributes == {"source": "web", "region": "eu"}
     assert first.attributes == {"orderingKey": "user-7"}
     assert before - 1 < web.arrival < time.time()
+
+
+def test_some_messages_are_looked_at_and_delivered_again(topic: PubSubTopic) -> None:
+    topic.publish([b"1", b"2", b"3"])
+    source = open_source(topic.source)
+    assert isinstance(source, Sampled)
+    for _ in range(2):
+        seen = [record for batch in source.sample(3) for record in batch.records]
+        assert sorted(seen) == [b"1", b"2", b"3"]
+    assert len([record for batch in source.sample(2) for record in batch.records]) == 2
 
 
 def test_only_stored_messages_are_acknowledged(topic: PubSubTopic) -> None:

@@ -5,10 +5,12 @@ import os
 import select
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from sluice.runtime import local_workers as workers
 from sluice.runtime.local_workers import local_workers
 
 ROOT = Path(__file__).parents[2]
@@ -75,3 +77,10 @@ def children() -> set[str]:
         for thread in Path("/proc/self/task").iterdir()
         for pid in (thread / "children").read_text().split()
     }
+
+
+def test_process_is_forked_where_the_system_starts_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    assert workers._can_fork()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not workers._can_fork()

@@ -205,7 +205,7 @@ def local_workers(count: int, options: PipelineOptions) -> Iterator[Environment]
     """
     given = msgspec.json.encode({"options": options.get_all_options(drop_default=True)})
     settings = {"PIPELINE_OPTIONS": given.decode()}
-    make = _fork if threading.active_count() == 1 else _spawn
+    make = _fork if _can_fork() else _spawn
     lost = _LostWorker()
     workers: list[_Worker] = []
     finished = False
@@ -240,6 +240,14 @@ def _hand_out(workers: Iterable[_Worker], settings: Mapping[str, str], lost: _Lo
         return _LocalWorkerHandler(next(waiting), settings, lost, *arguments)
 
     WorkerHandler.register_environment(_URN, bytes)(make_handler)
+
+
+def _can_fork() -> bool:
+    """Tell whether a fork of this process can work: it has one thread, and libraries of the system start none.
+
+    Those of macOS do, and end a process that was forked.
+    """
+    return sys.platform == "linux" and threading.active_count() == 1
 
 
 def _fork(others: Iterable[socket.socket]) -> _Worker:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sluice.config.urls import Url
 from sluice.errors import ConfigError
-from sluice.tooling.inference.samples import job_source, sample_batches, save_stream
+from sluice.tooling.inference.samples import has_secret, job_source, sample_batches, save_stream
 
 
 @pytest.fixture
@@ -64,3 +64,16 @@ def test_stream_is_kept_whole_under_the_suffix_of_its_format(
 ) -> None:
     path = save_stream(io.BytesIO(content + b" " * 10_000), tmp_path)
     assert (path.suffix, path.read_bytes()) == (suffix, content + b" " * 10_000)
+
+
+@pytest.mark.parametrize(
+    ("address", "secret"),
+    [
+        ("data/*.json", False),
+        ("s3://bucket/a/*.json", False),
+        ("kafka://h:9092/t?group=g&start=earliest", False),
+        ("mongodb://user:secret@host/shop/orders", True),
+    ],
+)
+def test_secret_of_an_address_is_found(address: str, secret: bool) -> None:
+    assert has_secret(Url(address)) is secret

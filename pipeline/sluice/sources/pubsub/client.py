@@ -22,6 +22,12 @@ _GRANT = "grant roles/pubsub.subscriber"
 
 _RECONNECT_MS = 5000
 
+_REST_SECONDS = 2.0
+"""How long more messages are waited for, after the first."""
+
+_MAX_SAMPLED = 1000
+"""Messages of one pull; Pub/Sub's own limit."""
+
 _MAX_IDS = 2500
 _MAX_REQUEST_BYTES = 500_000
 """Ids in one request; Pub/Sub takes 512 KiB."""
@@ -158,6 +164,45 @@ def _create(address: Address, client: Any) -> str | None:
     except PermissionDenied:
         return f"not permitted to make {address.subscription}; grant roles/pubsub.editor, or make it first"
     return None
+
+
+def pull_some(address: Address, number: int) -> Iterator[Sequence[Any]]:
+    """Yield at most `number` raw ReceivedMessages in portions, as long as some come, and give up their leases.
+
+    Raises:
+        SourceError: none comes, or they cannot be pulled.
+
+    """
+    from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError
+
+    name = address.subscription
+    ack_ids: list[str] = []
+    with open_client() as client:
+        try:
+            while number > 0:
+                request = {"subscription": name, "max_messages": min(number, _MAX_SAMPLED)}
+                wait = _REST_SECONDS if ack_ids else _CHECK_SECONDS
+                try:
+                    received = client.pull(request=request, retry=None, timeout=wait)._pb.received_messages
+                except DeadlineExceeded:
+                    received = ()
+                if not received:
+                    break
+                number -= len(received)
+                ack_ids += [message.ack_id for message in received]
+                yield received
+            for part in split_ack_ids(ack_ids):
+                client.modify_ack_deadline(
+                    subscription=name, ack_ids=part, ack_deadline_seconds=0, retry=None
+                )
+        except GoogleAPICallError as error:
+            message = f"{address.uri}: cannot pull: {' '.join(error.message.split())}"
+            raise SourceError(message) from error
+    if not ack_ids:
+        message = (
+            f"{address.uri}: expected messages within {_CHECK_SECONDS:g} s, got none; publish some meanwhile"
+        )
+        raise SourceError(message)
 
 
 def method(client: Any, subscription: str, name: str, response: Any = None) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ from sluice.clock import system_clock
 from sluice.elements import RecordBatch, attributes_footprint
 from sluice.provenance import ORDERING_KEY, MessageProvenance
 from sluice.run_state import RunHandle
-from sluice.sources.pubsub.client import Address, check_subscription
+from sluice.sources.pubsub.client import Address, check_subscription, pull_some
 from sluice.sources.pubsub.subscriber import Lease, PullResponse, open_subscriber
 from sluice.sources.streaming import (
     TRACKER,
@@ -72,6 +72,13 @@ class PubSubSource(StreamingSource):
     def check(self) -> None:
         """Find the subscription, or create it for a topic; raise SourceError if that fails."""
         check_subscription(self._address)
+
+    def sample(self, number: int) -> Iterator[RecordBatch]:
+        """Yield at most `number` messages that wait in the subscription; they are delivered again, and at once."""
+        self.check()
+        for received in pull_some(self._address, number):
+            messages = _messages([PullResponse(received, Lease([], 0, 0.0, 0.0))])
+            yield to_batch(self._address.uri, messages, system_clock())
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Read in the way that suits the runner."""

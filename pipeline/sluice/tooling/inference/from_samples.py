@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from sluice.contracts.names import check_domain, check_event_type
 from sluice.contracts.odcs import KeyPath
 from sluice.tooling.inference.infer import Inference, Wishes, infer
 from sluice.tooling.inference.records import Sample, read_sample
-from sluice.tooling.inference.samples import job_source, sample_batches, save_stream
+from sluice.tooling.inference.samples import has_secret, job_source, sample_batches, save_stream
 from sluice.tooling.trial import Trial, try_records
 from sluice.validation.age_limits import AgeLimits
 
@@ -35,6 +36,8 @@ class Found:
     """What the contracts say of the samples themselves."""
     source: str = ""
     """The address from which a job reads the records of the samples."""
+    variable: str = ""
+    """Environment variable that must hold the address of the samples, because that has a secret; `source` names it."""
     data: Mapping[str, bytes] = field(default_factory=dict)
     """Path -> content of what has no address, as a project has to keep it."""
 
@@ -48,7 +51,11 @@ def infer_samples(name: str, samples: Sequence[str], number: int, wishes: Wishes
 
     """
     addresses = [Url(text, where="SAMPLE") for text in samples]
-    return replace(_infer(name, addresses, number, wishes, clock), source=job_source(addresses))
+    found = replace(_infer(name, addresses, number, wishes, clock), source=job_source(addresses))
+    if not any(map(has_secret, addresses)):
+        return found
+    variable = re.sub(r"\W", "_", f"{name}_source".upper(), flags=re.ASCII)
+    return replace(found, source=f"${{{variable}}}", variable=variable)
 
 
 def infer_stream(name: str, stream: BinaryIO, number: int, wishes: Wishes, clock: Clock) -> Found:

@@ -14,7 +14,7 @@ from sluice.elements import RecordBatch
 from sluice.errors import ConfigError, SourceError
 from sluice.formats.content import typed_format
 from sluice.formats.json_lines import BOM
-from sluice.sources import Sampled, open_source
+from sluice.sources import Sampled, open_source, parse_source
 from sluice.sources.files.listing import find_files
 
 _JSON_STARTS = (b"{", b"[")
@@ -38,6 +38,11 @@ def sample_batches(addresses: Sequence[Url], number: int) -> Iterator[RecordBatc
         for batch in source.sample(-(-number // (len(addresses) - index))):
             number -= len(batch.records)
             yield batch
+
+
+def has_secret(address: Url) -> bool:
+    """Tell whether an address has something that must not be written into a file, as its source declares it."""
+    return str(parse_source(address).url) != address.reveal()
 
 
 def job_source(addresses: Sequence[Url]) -> str:
