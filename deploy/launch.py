@@ -1,8 +1,8 @@
 """What Dataflow's launcher runs in the image: parameters of the Flex Template in, `sluice run` out.
 
 A parameter is a key of the job file, with `_` where its flag has `-` or a dot, since names of parameters have neither:
-`--dead_letters=gs://…`, `--windows_counts=10s`. `job` says which job file of the image they override. Everything else
-that the launcher passes is for Beam.
+`--dead_letters=gs://…`, `--windows_counts=10s`. `job` says which job file they override: one of the image, or one in a
+bucket, whose contracts lie below its folder. Everything else that the launcher passes is for Beam.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from sluice.cli.main import main
 from sluice.config.job import option_keys
+from sluice.errors import ConfigError, SluiceError
+from sluice.storage import open_store
 
 DEFAULT_JOB = "jobs/backend_events.yaml"
 
@@ -35,6 +38,47 @@ def arguments(given: Sequence[str]) -> list[str]:
     return ["run", options.job or DEFAULT_JOB, *flags, *rest]
 
 
+def fetch_job(address: str, folder: Path) -> str:
+    """Copy a job file and all YAML files below its folder, such as contracts, to `folder`; return the name of the job.
+
+    Raises:
+        ConfigError: no such file is there.
+        StorageError: the bucket cannot be read.
+
+    """
+    place, _, name = address.rpartition("/")
+    store = open_store(place)
+    paths = [path for path in store.walk() if path.endswith((".yaml", ".yml"))]
+    if name not in paths:
+        found = ", ".join(path for path in paths if "/" not in path) or "none"
+        message = f"--job: expected a job file, {address}, got {found} in {place}"
+        raise ConfigError(message)
+    for path in paths:
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(store.read(path))
+    return name
+
+
+def run(given: Sequence[str]) -> int:
+    """Run the job that the launcher's arguments name, and return its exit code."""
+    command, job, *flags = arguments(given)
+    if "://" not in job:
+        os.chdir(Path(__file__).parents[1])  # job files name contracts relative to it
+        return main([command, job, *flags])
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            name = fetch_job(job, Path(folder))
+        except SluiceError as error:
+            print(f"sluice: {error}", file=sys.stderr)
+            return error.exit_code
+        before = Path.cwd()
+        os.chdir(folder)
+        try:
+            return main([command, name, *flags])
+        finally:
+            os.chdir(before)
+
+
 if __name__ == "__main__":
-    os.chdir(Path(__file__).parents[1])  # job files name contracts relative to it
-    sys.exit(main(arguments(sys.argv[1:])))
+    sys.exit(run(sys.argv[1:]))

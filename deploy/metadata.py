@@ -20,17 +20,41 @@ PLACES = {
 """Parameters that must be given, since job files name places of one machine; parameter -> what all workers reach."""
 
 
+GROUPS = {
+    "Places": (*PLACES, "load"),
+    "Privacy": ("quarantine", "privacy_key", "safe_attributes"),
+}
+"""Group -> parameters that the console shows together; those of windows are one more, and all others are of the job."""
+
+NUMBERS = ("windows_shards",)
+"""Parameters that are numbers; durations, shares and addresses are text, and addresses need not be of Google's."""
+
+
+def _group(name: str) -> str:
+    if name.startswith("windows_"):
+        return "Windows"
+    return next((group for group, names in GROUPS.items() if name in names), "Job")
+
+
 def metadata() -> dict[str, Any]:
     """Return what `gcloud dataflow flex-template build` takes as its metadata file."""
     job = {
         "name": "job",
         "label": "Job file",
-        "helpText": "job file in the image that the other parameters override, such as jobs/backend_events.yaml",
+        "helpText": "job file that the other parameters override: of the image, such as jobs/backend_events.yaml, or in"
+        " a bucket with its contracts below the same folder, such as gs://bucket/release/job.yaml",
         "isOptional": True,
+        "groupName": "Job",
+        "paramType": "TEXT",
+        "regexes": [r"^.+\.ya?ml$"],
     }
     return {
         "name": "Sluice",
         "description": "Turns raw events into trusted tables: contracts, exactly-once files and rows, dead letters.",
+        "streaming": True,
+        "supportsExactlyOnce": True,
+        "supportsAtLeastOnce": True,
+        "defaultStreamingMode": "EXACTLY_ONCE",
         "parameters": [
             job,
             *(_parameter(key, name.replace(".", "_")) for name, key in option_keys().items()),
@@ -42,7 +66,13 @@ def _parameter(key: dataclasses.Field[Any], name: str) -> dict[str, Any]:
     text = str(key.metadata["help"])
     if key.metadata.get("example"):
         text += f", such as {key.metadata['example']}"
-    parameter = {"name": name, "label": name.replace("_", " ").capitalize(), "helpText": text}
+    parameter = {
+        "name": name,
+        "label": name.replace("_", " ").capitalize(),
+        "helpText": text,
+        "groupName": _group(name),
+        "paramType": "NUMBER" if name in NUMBERS else "TEXT",
+    }
     if name in PLACES:
         return {**parameter, "regexes": [PLACES[name]]}
     return {**parameter, "isOptional": True}

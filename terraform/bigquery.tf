@@ -7,6 +7,7 @@ module "bigquery" {
   location                  = local.location
   description               = each.value.description
   labels                    = var.labels
+  kms_key                   = var.kms_key
   time_travel_hours         = each.value.time_travel_hours
   deletion_protection       = var.deletion_protection
   tables                    = local.tables[each.key]
@@ -18,7 +19,7 @@ module "bigquery" {
     "roles/bigquery.dataViewer" = { for key in each.value.readers : key => local.members[key] }
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }
 
 # What people may see of a dataset that holds more than they may.
@@ -31,6 +32,7 @@ module "bigquery_shared" {
   location            = local.location
   description         = "Views of ${each.key} without what not everybody may see."
   labels              = var.labels
+  kms_key             = var.kms_key
   deletion_protection = var.deletion_protection
 
   views = {
@@ -52,5 +54,5 @@ module "bigquery_shared" {
     "roles/bigquery.dataViewer" = { for key in each.value.shared_readers : key => local.members[key] }
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }

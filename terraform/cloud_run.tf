@@ -6,6 +6,7 @@ module "cloud_run" {
   project_id                = var.project_id
   region                    = var.region
   labels                    = var.labels
+  kms_key                   = var.kms_key
   scheduler_service_account = lookup(module.iam.emails, "scheduler", null)
 
   jobs = {
@@ -26,5 +27,5 @@ module "cloud_run" {
   }
 
   # A job must not start before its account may read, write and load.
-  depends_on = [google_project_service.this, module.bigquery, module.iam, module.secret, module.storage]
+  depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents, module.bigquery, module.iam, module.secret, module.storage]
 }

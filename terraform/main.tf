@@ -4,6 +4,8 @@ locals {
   apis = var.enable_apis ? toset([
     "artifactregistry.googleapis.com",
     "bigquery.googleapis.com",
+    "billingbudgets.googleapis.com",
+    "cloudkms.googleapis.com",
     "cloudscheduler.googleapis.com",
     "compute.googleapis.com",
     "dataflow.googleapis.com",
@@ -89,6 +91,7 @@ module "secret" {
   project_id = var.project_id
   regions    = [var.region]
   labels     = var.labels
+  kms_key    = var.kms_key
 
   secrets = {
     (local.privacy_secret) = {
@@ -99,7 +102,7 @@ module "secret" {
     }
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }
 
 module "dataflow" {
@@ -112,6 +115,7 @@ module "dataflow" {
   service_account           = module.iam.emails["pipeline"]
   scheduler_service_account = lookup(module.iam.emails, "scheduler", null)
   temp_url                  = module.storage.urls["temp"]
+  kms_key                   = var.kms_key
   subnetwork                = var.subnetwork
   jobs                      = local.jobs
   replays                   = local.replays
@@ -122,7 +126,7 @@ module "dataflow" {
   }
 
   # A job must not start before its account may read, write and load.
-  depends_on = [google_project_service.this, module.bigquery, module.iam, module.pubsub, module.secret, module.storage]
+  depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents, module.bigquery, module.iam, module.pubsub, module.secret, module.storage]
 }
 
 module "monitoring" {

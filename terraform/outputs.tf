@@ -52,6 +52,7 @@ output "deploy" {
     "QUARANTINE=${module.storage.urls["quarantine"]}",
     "RAW=${module.storage.urls["raw"]}",
     "PRIVACY_SECRET=${local.privacy_secret}",
+    "CMEK=${coalesce(var.kms_key, "none")}",
     "",
   ])
 }

@@ -9,6 +9,7 @@ module "pubsub" {
     for name, topic in var.topics : name => {
       retention = topic.retention
       regions   = [var.region]
+      kms_key   = var.kms_key
       iam = {
         "roles/pubsub.publisher" = { for key in topic.publishers : key => local.members[key] }
         # Dataflow looks at the topic of a subscription that it reads.
@@ -30,5 +31,5 @@ module "pubsub" {
     }
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }

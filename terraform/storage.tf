@@ -9,6 +9,7 @@ module "storage" {
   buckets = {
     for key, settings in local.bucket_settings : key => {
       name             = local.bucket_names[key]
+      kms_key          = var.kms_key
       versioning       = tobool(coalesce(settings.versioning, false))
       retention_days   = tonumber(coalesce(settings.retention_days, 0))
       soft_delete_days = tonumber(coalesce(settings.soft_delete_days, 7))
@@ -33,5 +34,5 @@ module "storage" {
     }
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.agents]
 }

@@ -207,6 +207,42 @@ variable "buckets" {
   }
 }
 
+variable "kms_key" {
+  description = "Key of Cloud KMS, projects/P/locations/R/keyRings/K/cryptoKeys/N in `region`, that encrypts buckets, datasets, topics, secrets, images and jobs; null for Google's own."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/${var.region}/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "Expected a key in the region of the jobs, projects/P/locations/${var.region}/keyRings/K/cryptoKeys/N."
+  }
+
+  validation {
+    condition     = var.kms_key == null || coalesce(var.location, var.region) == var.region
+    error_message = "Expected datasets and buckets in the region of kms_key: location null or ${var.region}."
+  }
+}
+
+variable "budget" {
+  description = "Alert on what the project costs in a month: its billing account, and an amount in the account's currency; null for none. Whoever applies it must be a costs manager of the account."
+  type = object({
+    billing_account = string
+    amount          = number
+    thresholds      = optional(list(number), [0.5, 0.9, 1])
+  })
+  default = null
+
+  validation {
+    condition     = var.budget == null || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.budget.billing_account))
+    error_message = "Budget: expected a billing account such as 0AB12C-3DE45F-6789AB."
+  }
+
+  validation {
+    condition     = try(var.budget.amount > 0 && floor(var.budget.amount) == var.budget.amount && alltrue([for each in var.budget.thresholds : each > 0]), true)
+    error_message = "Budget: expected an amount in whole units of money, and thresholds as shares of it, such as 0.5."
+  }
+}
+
 variable "access_log_bucket" {
   description = "Existing bucket that keeps the usage logs of the others; null for none."
   type        = string

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from sluice.config.job import option_keys
+from sluice.errors import ConfigError
 
-from deploy.launch import keys
+from deploy.launch import fetch_job, keys, run
 from deploy.metadata import FILE, PLACES, metadata
 from devservers.tools import require_path, require_program
 
@@ -35,6 +38,19 @@ class TestMetadata:
             assert parameters[name]["helpText"].startswith(option.metadata["help"])
             assert option.metadata.get("example", "") in parameters[name]["helpText"]
 
+    def test_metadata_says_what_the_console_shows(self) -> None:
+        described = metadata()
+        modes = ("streaming", "supportsExactlyOnce", "supportsAtLeastOnce", "defaultStreamingMode")
+        assert [described[mode] for mode in modes] == [True, True, True, "EXACTLY_ONCE"]
+        groups: dict[str, list[str]] = {}
+        for parameter in described["parameters"]:
+            groups.setdefault(parameter["groupName"], []).append(parameter["name"])
+        assert groups.keys() == {"Job", "Places", "Privacy", "Windows"}
+        assert groups["Places"] == ["source", "files", "warehouse", "dead_letters", "load"]
+        assert groups["Privacy"] == ["quarantine", "privacy_key", "safe_attributes"]
+        numbers = [each["name"] for each in described["parameters"] if each["paramType"] == "NUMBER"]
+        assert numbers == ["windows_shards"]
+
     def test_parameter_names_are_valid_in_templates(self) -> None:
         for parameter in metadata()["parameters"]:
             assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", parameter["name"])
@@ -47,6 +63,41 @@ class TestMetadata:
         assert re.match(PLACES["source"], "pubsub://projects/p/subscriptions/s")
         assert re.match(PLACES["files"], "gs://bucket/output")
         assert not re.match(PLACES["files"], "out/files")
+
+
+class TestJobInABucket:
+    @pytest.fixture
+    def bucket(self, tmp_path: Path) -> Path:
+        bucket = tmp_path / "bucket"
+        shutil.copytree(ROOT / "schemas/backend_events", bucket / "release/contracts")
+        job = (ROOT / "jobs/backend_events.yaml").read_text("utf-8")
+        (bucket / "release/job.yaml").write_text(job.replace("schemas/backend_events", "contracts"))
+        (bucket / "release/notes.txt").write_text("not copied")
+        return bucket
+
+    def test_job_runs_with_the_contracts_beside_it(self, bucket: Path, tmp_path: Path) -> None:
+        example = ROOT / "schemas/backend_events/examples/order.accepts.ndjson"
+        places = [f"--files={tmp_path}/files", f"--dead_letters={tmp_path}/dead"]
+        places += [f"--warehouse=sqlite:///{tmp_path}/w.db", f"--source={example}"]
+        before = Path.cwd()
+        assert run([f"--job=file://{bucket}/release/job.yaml", *places]) == 0
+        assert Path.cwd() == before
+        stored = b"".join(path.read_bytes() for path in (tmp_path / "files/order").rglob("order_*.json"))
+        assert sorted(stored.splitlines()) == sorted(example.read_bytes().splitlines())
+
+    def test_yaml_files_alone_are_copied(self, bucket: Path, tmp_path: Path) -> None:
+        assert fetch_job(f"file://{bucket}/release/job.yaml", tmp_path / "copy") == "job.yaml"
+        copied = {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()}
+        assert copied == {"job.yaml", *(path.name for path in bucket.rglob("*.odcs.yaml"))}
+
+    def test_job_that_is_not_there_is_an_error(
+        self, bucket: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run([f"--job=file://{bucket}/release/jobs.yaml"]) == ConfigError.exit_code
+        assert capsys.readouterr().err == (
+            f"sluice: --job: expected a job file, file://{bucket}/release/jobs.yaml, got job.yaml in "
+            f"file://{bucket}/release\n"
+        )
 
 
 class TestImage:

@@ -77,6 +77,13 @@ class TestScript:
         (parameters,) = [argument for argument in call if argument.startswith("--parameters=")]
         assert parameters.endswith(":1.2.3||" + "||".join(places))
 
+    def test_key_of_the_stores_is_that_of_jobs(self, clouds: Clouds) -> None:
+        key = "projects/keys/locations/europe-west1/keyRings/data/cryptoKeys/sluice"
+        for given, options in ((key, [f"--dataflow-kms-key={key}"]), ("none", [])):
+            clouds.calls.unlink(missing_ok=True)
+            assert clouds.deploy("run", "j", "source=gs://b/s", CMEK=given).returncode == 0
+            assert [word for word in clouds.called()[0] if "kms" in word] == options
+
     def test_update_starts_the_new_version_in_place(self, clouds: Clouds) -> None:
         assert clouds.deploy("update", "sluice-live", "source=gs://b/s").returncode == 0
         call = clouds.called()[0]

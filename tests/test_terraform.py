@@ -338,6 +338,7 @@ ROLES = {
     "roles/bigquery.dataEditor",
     "roles/bigquery.dataViewer",
     "roles/bigquery.jobUser",
+    "roles/cloudkms.cryptoKeyEncrypterDecrypter",
     "roles/dataflow.developer",
     "roles/dataflow.worker",
     "roles/pubsub.publisher",

@@ -22,7 +22,9 @@ mock_provider "google-beta" {
 variables {
   project_id = "other-project"
   region     = "us-east4"
-  location   = "US"
+  location   = "us-east4"
+  kms_key    = "projects/keys/locations/us-east4/keyRings/data/cryptoKeys/sluice"
+  budget     = { billing_account = "0AB12C-3DE45F-6789AB", amount = 500 }
   name       = "events"
   topics     = { clicks = { subscriptions = { clicks-sub = {}, prism-sub = { dataflow = false } } } }
   datasets = {
@@ -65,6 +67,23 @@ variables {
 
 run "elsewhere" {
   command = apply
+
+  assert {
+    condition = alltrue([for each in google_kms_crypto_key_iam_member.agents : each.crypto_key_id == var.kms_key]) && (
+      sort([for each in google_kms_crypto_key_iam_member.agents : each.member])[0] == "serviceAccount:bq-2@bigquery-encryption.iam.gserviceaccount.com"
+    )
+    error_message = "Agents: ${jsonencode([for each in google_kms_crypto_key_iam_member.agents : each.member])}"
+  }
+
+  assert {
+    condition     = google_billing_budget.this[0].amount[0].specified_amount[0].units == "500" && length(google_billing_budget.this[0].threshold_rules) == 3
+    error_message = "Budget: ${jsonencode(google_billing_budget.this)}"
+  }
+
+  assert {
+    condition     = strcontains(output.deploy, "CMEK=projects/keys/locations/us-east4/keyRings/data/cryptoKeys/sluice\n")
+    error_message = "Deploy: ${output.deploy}"
+  }
 
   assert {
     condition     = keys(output.topics) == ["clicks", "clicks-dead-letters"]
@@ -323,4 +342,34 @@ run "a_channel_without_a_token" {
   }
 
   expect_failures = [var.slack_token]
+}
+
+run "key_elsewhere" {
+  command = plan
+
+  variables {
+    kms_key = "projects/keys/locations/europe-west1/keyRings/data/cryptoKeys/sluice"
+  }
+
+  expect_failures = [var.kms_key]
+}
+
+run "key_of_a_region_for_a_multi_region" {
+  command = plan
+
+  variables {
+    location = "US"
+  }
+
+  expect_failures = [var.kms_key]
+}
+
+run "budget_without_account" {
+  command = plan
+
+  variables {
+    budget = { billing_account = "acme", amount = 500 }
+  }
+
+  expect_failures = [var.budget]
 }

@@ -1,13 +1,14 @@
 # One image launches the Flex Template and runs on its workers; a version of Sluice is a tag that never moves.
 
 resource "google_artifact_registry_repository" "this" {
-  #checkov:skip=CKV_GCP_84:Images hold no data and no secret; Google's own key encrypts them.
+  #checkov:skip=CKV_GCP_84:The key is a variable, kms_key; without one, Google's own encrypts images, which hold no data and no secret.
   project       = var.project_id
   location      = var.region
   repository_id = var.name
   description   = "Images of Sluice."
   format        = "DOCKER"
   labels        = var.labels
+  kms_key_name  = var.kms_key
 
   docker_config {
     immutable_tags = true

@@ -20,6 +20,7 @@ resource "google_dataflow_flex_template_job" "this" {
   temp_location          = local.temp_location
   staging_location       = local.staging_location
   subnetwork             = local.subnetwork
+  kms_key_name           = var.kms_key
   ip_configuration       = "WORKER_IP_PRIVATE"
   machine_type           = each.value.machine_type
   num_workers            = each.value.num_workers
@@ -60,7 +61,7 @@ resource "google_cloud_scheduler_job" "replays" {
         jobName              = each.key
         containerSpecGcsPath = each.value.template
         parameters           = each.value.parameters
-        environment = {
+        environment = merge(var.kms_key == null ? {} : { kmsKeyName = var.kms_key }, {
           additionalUserLabels = var.labels
           ipConfiguration      = "WORKER_IP_PRIVATE"
           machineType          = each.value.machine_type
@@ -70,7 +71,7 @@ resource "google_cloud_scheduler_job" "replays" {
           stagingLocation      = local.staging_location
           subnetwork           = local.subnetwork
           tempLocation         = local.temp_location
-        }
+        })
       }
     }))
 

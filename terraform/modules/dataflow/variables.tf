@@ -130,3 +130,9 @@ variable "scheduler_service_account" {
   type        = string
   default     = null
 }
+
+variable "kms_key" {
+  description = "Key of Cloud KMS that encrypts images and what is in jobs; null for Google's own."
+  type        = string
+  default     = null
+}

@@ -13,6 +13,13 @@ resource "google_secret_manager_secret" "this" {
         for_each = var.regions
         content {
           location = replicas.value
+
+          dynamic "customer_managed_encryption" {
+            for_each = var.kms_key == null ? [] : [var.kms_key]
+            content {
+              kms_key_name = customer_managed_encryption.value
+            }
+          }
         }
       }
     }

@@ -40,3 +40,9 @@ variable "secrets" {
     error_message = "Secrets: expected names of letters, digits, _ and -."
   }
 }
+
+variable "kms_key" {
+  description = "Key of Cloud KMS that encrypts the values; null for Google's own."
+  type        = string
+  default     = null
+}
