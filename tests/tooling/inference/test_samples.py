@@ -72,7 +72,7 @@ def test_stream_is_kept_whole_under_the_suffix_of_its_format(
         ("data/*.json", False),
         ("s3://bucket/a/*.json", False),
         ("kafka://h:9092/t?group=g&start=earliest", False),
-        ("mongodb://user:secret@host/shop/orders", True),
+        ("mongodb://user:secret@host/shop.orders", True),
     ],
 )
 def test_secret_of_an_address_is_found(address: str, secret: bool) -> None:
