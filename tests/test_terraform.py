@@ -91,7 +91,7 @@ def text_of(pattern: str) -> str:
 
 class TestTables:
     def test_dataset_has_the_tables_of_its_domains(self, evaluate: Any) -> None:
-        own = {"_segments", "_event_counts", "dead_letters", "source_files"}
+        own = {"_segments", "_event_counts", "dead_letters", "redeliveries", "source_files"}
         for settings in evaluate("var.datasets").values():
             assert set(settings["domains"]) <= {path.name for path in (ROOT / "schemas").iterdir()}
         for name, tables in evaluate("local.tables").items():

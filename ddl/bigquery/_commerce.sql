@@ -102,6 +102,34 @@ OPTIONS (
   require_partition_filter = TRUE
 );
 
+CREATE TABLE IF NOT EXISTS `commerce.redeliveries` (
+  `letter_id` STRING NOT NULL OPTIONS (description = "The dead letter."),
+  `attempt` INT64 NOT NULL OPTIONS (description = "Number of this delivery of the record; the first redelivery is the second one."),
+  `time` TIMESTAMP NOT NULL OPTIONS (description = "Time of the dead letter; chooses the folder."),
+  `redelivered_at` TIMESTAMP NOT NULL OPTIONS (description = "When it was redelivered."),
+  `job` STRING NOT NULL OPTIONS (description = "Job that redelivered it."),
+  `outcome` STRING NOT NULL OPTIONS (description = "Whether the record is stored now, or was rejected again."),
+  `code` STRING OPTIONS (description = "The first reason, if it was rejected again."),
+  `violations` ARRAY<STRUCT<
+    `code` STRING NOT NULL OPTIONS (description = "What kind of reason."),
+    `path` STRING NOT NULL OPTIONS (description = "Dotted path of the property; empty for the record itself."),
+    `expected` STRING NOT NULL OPTIONS (description = "What the contract says."),
+    `got` STRING NOT NULL OPTIONS (description = "What came instead, at most 100 characters.")
+  >> OPTIONS (description = "Every reason."),
+  `contract` STRING OPTIONS (description = "Contract that it was held against, as id@version."),
+  `_extra` STRING OPTIONS (description = "Properties outside the contract, nested as they came, or null."),
+  `_event_id` STRING NOT NULL OPTIONS (description = "Identity of the event: 32 hex digits."),
+  `_segment_id` STRING NOT NULL OPTIONS (description = "Segment of the log that holds the event."),
+  `_ingested_at` TIMESTAMP NOT NULL OPTIONS (description = "When the event was loaded.")
+)
+PARTITION BY TIMESTAMP_TRUNC(`time`, DAY)
+CLUSTER BY `letter_id`
+OPTIONS (
+  description = "A dead letter was redelivered.",
+  labels = [("generated_by", "sluice"), ("contract", "redelivery"), ("contract_version", "1_0_0"), ("domain", "sluice")],
+  require_partition_filter = TRUE
+);
+
 CREATE TABLE IF NOT EXISTS `commerce.source_files` (
   `entry_id` STRING NOT NULL OPTIONS (description = "Hash of the run, of the part of it, and of the source."),
   `read_at` TIMESTAMP NOT NULL OPTIONS (description = "When the run began or, of a later part of a streaming run, that part."),
@@ -132,3 +160,32 @@ OPTIONS (
   labels = [("generated_by", "sluice"), ("contract", "source_file"), ("contract_version", "1_0_0"), ("domain", "sluice")],
   require_partition_filter = TRUE
 );
+
+CREATE OR REPLACE VIEW `commerce.dead_letter_status`
+OPTIONS (
+  description = "What became of each dead letter: open, redelivered and rejected again, or resolved."
+) AS
+SELECT DISTINCT
+    letter.letter_id,
+    letter.rejected_at,
+    letter.job,
+    letter.step,
+    letter.code,
+    letter.event_type,
+    CASE WHEN again.resolved_at IS NOT NULL THEN 'resolved' WHEN again.last_redelivered_at IS NOT NULL THEN 'redelivered' ELSE 'open' END
+        AS status,
+    CASE WHEN again.attempts > COALESCE(letter.attempts, 1) THEN again.attempts ELSE COALESCE(letter.attempts, 1) END AS attempts,
+    again.last_redelivered_at AS last_redelivered_at,
+    again.resolved_at AS resolved_at
+FROM `commerce.dead_letters` AS letter
+LEFT JOIN (
+    SELECT
+        letter_id,
+        MAX(attempt) AS attempts,
+        MAX(redelivered_at) AS last_redelivered_at,
+        MIN(CASE WHEN outcome = 'accepted' THEN redelivered_at END) AS resolved_at
+    FROM `commerce.redeliveries`
+    WHERE time >= TIMESTAMP '0001-01-01'
+    GROUP BY letter_id
+) AS again ON again.letter_id = letter.letter_id
+WHERE time >= TIMESTAMP '0001-01-01';

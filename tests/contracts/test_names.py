@@ -58,13 +58,13 @@ def test_event_type_that_makes_the_same_folder_or_macro_is_refused(tmp_path: Pat
 def test_table_of_the_product_is_refused_in_any_case(tmp_path: Path, name: str, change: type) -> None:
     assert problem(tmp_path, YAML.replace("sales", change(name))) == (
         f"schema[0].physicalName: {change(name)!r} is a table of Sluice itself, like _event_counts, _load_lock,"
-        " _refusals, _segments, dead_letters, event_counts, source_files; rename it"
+        " _refusals, _segments, dead_letter_status, dead_letters, event_counts, redeliveries, source_files; rename it"
     )
 
 
 def test_all_names_of_the_product_are_reserved() -> None:
     assert RESERVED_EVENT_TYPES > INTERNAL_TYPES
-    assert RESERVED_TABLES == {*RESERVED_NAMES, "dead_letters", "source_files"}
+    assert RESERVED_TABLES == {*RESERVED_NAMES, "dead_letters", "redeliveries", "source_files"}
 
 
 def test_contract_of_the_product_itself_may_have_its_names(tmp_path: Path) -> None:

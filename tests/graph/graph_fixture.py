@@ -15,9 +15,9 @@ from apache_beam.transforms.window import TimestampedValue
 from sluice.config.job import Job, Windows
 from sluice.config.urls import Url
 from sluice.contracts import Contract, Property
-from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.dead_letters.envelope import dead_letter_contract, redelivery_contract
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.elements import DEAD_LETTER, SOURCE_FILE, RecordBatch
+from sluice.elements import DEAD_LETTER, REDELIVERY, SOURCE_FILE, RecordBatch
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.source_manifest import SourceManifest, source_file_contract
 from sluice.eventlog.type_log import TypeLog
@@ -110,6 +110,7 @@ class GraphRun:
             tables={
                 **self.job.contracts,
                 DEAD_LETTER: self.dead_letter_contract,
+                REDELIVERY: redelivery_contract(),
                 SOURCE_FILE: source_file_contract(),
                 **tables,
             },

@@ -178,6 +178,17 @@ def test_record_rejected_again_stays_the_same_dead_letter_and_counts_attempts(sh
     assert (stolen, 5, "accepted") in [
         (entry["letter_id"], entry["attempt"], entry["outcome"]) for entry in shop.redelivery_entries()
     ]
+    status = (
+        "select status, attempts, last_redelivered_at = resolved_at from dead_letter_status order by 1, 2"
+    )
+    assert shop.sql(status) == [("redelivered", 3, None), ("resolved", 2, True), ("resolved", 5, True)]
+    entries = "select letter_id, attempt, outcome from redeliveries order by all"
+    loaded = shop.sql(entries)
+    shop.sluice("load", f"--warehouse=duckdb:///{shop.folder}/rebuilt.duckdb")
+    shop.sluice("verify")
+    with duckdb.connect(str(shop.folder / "rebuilt.duckdb"), read_only=True) as rebuilt:
+        assert rebuilt.execute(entries).fetchall() == loaded
+    assert len(loaded) == 7
 
 
 def test_redelivered_record_keeps_its_delivery_key(tmp_path: Path, scratch: Path) -> None:

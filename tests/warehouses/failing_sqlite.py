@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sluice.errors import WarehouseError
-from sluice.warehouses.sqlite import DIALECT, Connection
+from sluice.warehouses.sqlite import Connection
+from sluice.warehouses.sqlite_tables import DIALECT
 from sluice.warehouses.system_tables import LOAD_LOCK
 from sluice.warehouses.transactional import CREATE_LOCK_ROW
 

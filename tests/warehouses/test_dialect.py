@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sluice.contracts import LEAF_TYPES, VALUE_TYPES, Property
 from sluice.errors import ContractError
-from sluice.warehouses import sqlite
+from sluice.warehouses import sqlite_tables as sqlite
 from sluice.warehouses.bigquery import tables as bigquery
 from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
 from sluice.warehouses.duckdb import views as duckdb

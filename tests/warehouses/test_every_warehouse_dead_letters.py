@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,21 @@ from typing import Any
 import msgspec
 import pytest
 from sluice.config.job import Job
-from sluice.dead_letters.envelope import dead_letter_contract, make_dead_letter, minute_of
-from sluice.elements import DEAD_LETTER, Rejected, Segment, Violation
+from sluice.dead_letters.envelope import (
+    dead_letter_contract,
+    make_dead_letter,
+    make_redelivery_entry,
+    minute_of,
+    redelivery_contract,
+)
+from sluice.elements import DEAD_LETTER, REDELIVERY, Rejected, Segment, Violation
 from sluice.graph.segment_loader import SegmentConverter
-from sluice.provenance import CsvDialect, Origin
+from sluice.provenance import CsvDialect, Origin, RedeliveryOrigin
 from sluice.warehouses import RowLimited, open_warehouse
 
 from tests.graph.graph_fixture import GraphRun
 from tests.warehouses.backends import Backend
+from tests.warehouses.order_segments import PLAIN, event_counts
 
 NOW = datetime(2025, 2, 8, 14, 0, tzinfo=UTC)
 ARRIVAL = datetime(2025, 2, 8, 13, 9, tzinfo=UTC).timestamp()
@@ -138,3 +146,53 @@ def test_dead_letter_of_any_record_is_a_row(backend: Backend, job: Job) -> None:
     assert by_name["large bytes"]["_extra"] is None
     years = [str(by_name[name]["time"])[:10] for name in ("year 999", "year 9999")]
     assert years == ["0999-12-31", "9999-12-31"]
+
+
+def test_view_says_what_became_of_each_dead_letter(backend: Backend, job: Job) -> None:
+    contracts = {DEAD_LETTER: dead_letter_contract(), REDELIVERY: redelivery_contract()}
+    warehouse = open_warehouse(backend.url)
+    for _ in range(2):  # what is there stays
+        warehouse.prepare(list(contracts.values()))
+    converter = SegmentConverter(job, contracts)
+    again = replace(rejected(b"4").origin, redelivery=RedeliveryOrigin("again", 4, NOW))
+    records = {
+        "open": rejected(b"1"),
+        "redelivered": rejected(b"2", text="a\0b"),
+        "resolved": rejected(b"3"),
+        "fourth": replace(rejected(b"4"), origin=again),
+    }
+    letters = {name: make_dead_letter(record, "job", ARRIVAL) for name, record in records.items()}
+    entries = [
+        make_redelivery_entry(
+            RedeliveryOrigin(letters[name].letter_id, attempt, letters[name].time),
+            "job",
+            ARRIVAL + attempt,
+            outcome,
+        )
+        for name, attempt, outcome in (
+            ("redelivered", 2, letters["redelivered"]),
+            ("resolved", 2, letters["resolved"]),
+            ("resolved", 3, None),
+        )
+    ]
+    for number, (event_type, rows) in enumerate(((DEAD_LETTER, letters.values()), (REDELIVERY, entries))):
+        lines = [msgspec.json.encode(row) for row in rows]
+        stored = Segment(f"{number:032x}", event_type, "d.json", minute_of(letters["open"].time), lines)
+        assert warehouse.load(converter.convert(stored, NOW, NOW).load) == []
+    names = {letter.letter_id: name for name, letter in letters.items()}
+    found = backend.query("SELECT letter_id, status, attempts FROM dead_letter_status")
+    assert {names[letter_id]: (status, int(attempts)) for letter_id, status, attempts in found} == {
+        "open": ("open", 1),
+        "redelivered": ("redelivered", 2),
+        "resolved": ("resolved", 3),
+        "fourth": ("open", 4),
+    }
+    # The emulator of Snowflake answers with no time that is null.
+    for column, expected in (
+        ("last_redelivered_at", {"redelivered": 2.0, "resolved": 3.0}),
+        ("resolved_at", {"resolved": 3.0}),
+    ):
+        ats = backend.query(f"SELECT letter_id, {column} FROM dead_letter_status WHERE {column} IS NOT NULL")
+        seconds = {names[letter_id]: PLAIN["timestamp"](at).timestamp() - ARRIVAL for letter_id, at in ats}
+        assert seconds == expected
+    assert event_counts(backend) == []

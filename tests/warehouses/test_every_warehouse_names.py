@@ -12,7 +12,7 @@ import pytest
 from sluice.contracts import Contract, Property
 from sluice.errors import ContractError
 from sluice.tooling.tables import Changes, apply_contracts, fit_to_table
-from sluice.warehouses import open_warehouse, sqlite
+from sluice.warehouses import open_warehouse, sqlite_tables
 from sluice.warehouses.bigquery import tables as bigquery
 from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.duckdb import views as duckdb
@@ -28,7 +28,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "duckdb": duckdb.DIALECT,
     "postgresql": postgres.DIALECT,
     "snowflake": snowflake.DIALECT,
-    "sqlite": sqlite.DIALECT,
+    "sqlite": sqlite_tables.DIALECT,
 }
 AT = Property("at", "timestamp", required=True)
 EMULATOR_FAILS = {"it's"}
@@ -227,7 +227,7 @@ def test_each_warehouse_refuses_only_what_it_cannot_hold() -> None:
         (postgres.DIALECT, "PG_events"),
         (postgres.DIALECT, "orders_pkey"),
         (postgres.DIALECT, "t" * 64),
-        (sqlite.DIALECT, "SQLite_events"),
+        (sqlite_tables.DIALECT, "SQLite_events"),
         *((bigquery.DIALECT, name) for name in ("a`b", "a.b", "a?", "a\\b", "a'b", "t" * 1025)),
         *((dialect, "Event_Counts") for dialect in (bigquery.DIALECT, duckdb.DIALECT, snowflake.DIALECT)),
     ],

@@ -18,7 +18,8 @@ from sluice.contracts import Property
 from sluice.errors import ConfigError, ContractError, WarehouseError
 from sluice.tooling.tables import compare_tables, fit_to_table
 from sluice.warehouses import open_warehouse, sqlite
-from sluice.warehouses.sqlite import SQLiteWarehouse, create_table_sql
+from sluice.warehouses.sqlite import SQLiteWarehouse
+from sluice.warehouses.sqlite_tables import create_table_sql
 
 from tests.warehouses.backends import BACKENDS, Backend
 from tests.warehouses.order_segments import (
@@ -210,7 +211,7 @@ def test_url_without_a_file_is_rejected(url: str, message: str) -> None:
 )
 def test_table_that_sqlite_cannot_store_is_rejected(table: str, message: str) -> None:
     with pytest.raises(ContractError) as error:
-        sqlite.create_table_sql(replace(DEAD_LETTER, table=table))
+        create_table_sql(replace(DEAD_LETTER, table=table))
     assert str(error.value) == f"dead_letter@1.0.0: table: {message}, got {table!r}; rename it"
 
 

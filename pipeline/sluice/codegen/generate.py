@@ -23,8 +23,9 @@ from sluice.codegen.json_schema import json_schema
 from sluice.codegen.marked_blocks import END, MARK, replace_block
 from sluice.codegen.model_names import model_name_problems
 from sluice.contracts import Contract, load_contract, load_contracts
+from sluice.elements import REDELIVERY
 from sluice.errors import ConfigError, ContractError, alternatives, quote
-from sluice.warehouses import sqlite
+from sluice.warehouses import sqlite_tables as sqlite
 from sluice.warehouses.bigquery import tables as bigquery
 from sluice.warehouses.duckdb import views as duckdb
 from sluice.warehouses.postgres import tables as postgres
@@ -38,10 +39,11 @@ DIAGRAM = Path("docs/data-model.md")
 BEGIN = f"<!-- {MARK} from schemas/: entity-relationship diagram; do not edit up to the end mark -->"
 
 OwnContracts = tuple[Contract, ...]
-"""Those of the tables that every job has: the dead letters, and the manifest of sources."""
+"""Those of the tables that every job has: dead letters, redeliveries, and the manifest of sources."""
 
 _OWN_CONTRACTS = (
     ("sluice.dead_letters", "dead_letter.odcs.yaml"),
+    ("sluice.dead_letters", "redelivery.odcs.yaml"),
     ("sluice.eventlog", "source_file.odcs.yaml"),
 )
 """Package and file of each."""
@@ -163,21 +165,23 @@ def run_generate(
 
 
 def _duckdb(domain: Domain, own: OwnContracts) -> Files:
-    return _tables("duckdb", domain, own, duckdb.create_table_sql)
+    return _tables("duckdb", domain, own, duckdb.create_table_sql, duckdb.STATUS_VIEW_SQL)
 
 
 def _postgres(domain: Domain, own: OwnContracts) -> Files:
     system = {
         Path("ddl/postgres/_system.sql"): _sql("pipeline/sluice/warehouses/postgres", postgres.system_sql())
     }
-    return system | _tables("postgres", domain, own, postgres.create_table_sql)
+    return system | _tables("postgres", domain, own, postgres.create_table_sql, postgres.STATUS_VIEW_SQL)
 
 
 def _sqlite(domain: Domain, own: OwnContracts) -> Files:
     system = {
-        Path("ddl/sqlite/_system.sql"): _sql("pipeline/sluice/warehouses/sqlite.py", sqlite.system_sql())
+        Path("ddl/sqlite/_system.sql"): _sql(
+            "pipeline/sluice/warehouses/sqlite_tables.py", sqlite.system_sql()
+        )
     }
-    return system | _tables("sqlite", domain, own, sqlite.create_table_sql)
+    return system | _tables("sqlite", domain, own, sqlite.create_table_sql, sqlite.STATUS_VIEW_SQL)
 
 
 def _snowflake(domain: Domain, own: OwnContracts) -> Files:
@@ -186,15 +190,26 @@ def _snowflake(domain: Domain, own: OwnContracts) -> Files:
             "pipeline/sluice/warehouses/snowflake", snowflake.system_sql()
         )
     }
-    return system | _tables("snowflake", domain, own, snowflake.create_table_sql)
+    return system | _tables("snowflake", domain, own, snowflake.create_table_sql, snowflake.STATUS_VIEW_SQL)
 
 
 def _tables(
-    name: str, domain: Domain, own: OwnContracts, create_table_sql: Callable[[Contract], str]
+    name: str,
+    domain: Domain,
+    own: OwnContracts,
+    create_table_sql: Callable[[Contract], str],
+    status_view_sql: str,
 ) -> Files:
-    """Return a file for each table; what Sluice notes of segments and counts is in `_system.sql`."""
+    """Return a file for each table; what Sluice notes of segments and counts is in `_system.sql`.
+
+    The view of the status of dead letters is in the file of the second of the tables that it reads.
+    """
     return {
-        Path(f"ddl/{name}/{contract.table}.sql"): _sql(_source(domain, contract), create_table_sql(contract))
+        Path(f"ddl/{name}/{contract.table}.sql"): _sql(
+            _source(domain, contract),
+            create_table_sql(contract)
+            + ("\n" + status_view_sql if contract.event_type == REDELIVERY else ""),
+        )
         for contract in (*domain.contracts.values(), *own)
     }
 
@@ -209,7 +224,7 @@ def _bigquery(domain: Domain, own: OwnContracts) -> Files:
         made[folder / f"{contract.table}.json"] = _json(bigquery.table_json(contract))
     tables = (bigquery.create_table_sql(contract, dataset) for contract in own)
     made[folder / f"_{domain.name}.sql"] = _sql(
-        domain.source, "\n".join((bigquery.system_sql(dataset), *tables))
+        domain.source, "\n".join((bigquery.system_sql(dataset), *tables, bigquery.status_view_sql(dataset)))
     )
     for contract in own:
         made[folder / f"{contract.table}.json"] = _json(bigquery.table_json(contract))

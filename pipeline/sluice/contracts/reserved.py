@@ -48,8 +48,14 @@ cannot be read (`unknown`) and the sums in the report (`all`).
 COUNTS_VIEW = "event_counts"
 """View that sums the counts of events."""
 
+STATUS_VIEW = "dead_letter_status"
+"""View that says what became of each dead letter."""
+
 RESERVED_TABLES = frozenset(
-    {"_event_counts", "_load_lock", "_refusals", "_segments", "dead_letters", "source_files", COUNTS_VIEW}
+    {
+        *("_event_counts", "_load_lock", "_refusals", "_segments"),
+        *("dead_letters", "redeliveries", "source_files", COUNTS_VIEW, STATUS_VIEW),
+    }
 )
 """What no table of a contract can be called, in any case."""
 

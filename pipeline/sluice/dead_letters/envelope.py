@@ -93,6 +93,13 @@ def dead_letter_contract() -> Contract:
         return load_contract(str(path), internal=True)
 
 
+@cache
+def redelivery_contract() -> Contract:
+    """Return the contract of the table of redelivery entries; it comes with the package."""
+    with as_file(files("sluice.dead_letters") / "redelivery.odcs.yaml") as path:
+        return load_contract(str(path), internal=True)
+
+
 class RedeliveryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What became of a dead letter that was redelivered, as its `attempt`.
 

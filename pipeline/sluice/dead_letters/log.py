@@ -15,7 +15,7 @@ from sluice.dead_letters.envelope import dead_letter_contract
 from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY
 from sluice.errors import StorageError
 from sluice.eventlog.log import AppendResult, EventLog
-from sluice.eventlog.type_log import TypeLog
+from sluice.eventlog.type_log import LOG_FILE, TypeLog
 from sluice.storage import open_store
 from sluice.storage.local import LocalStore
 from sluice.validation.deduplication_keys import KeyFunction
@@ -52,6 +52,11 @@ class DeadLetterLog(EventLog):
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the caches behind, as `EventLog` does."""
         return _restore, (*super().__reduce__()[1], self.quarantine)
+
+    @property
+    def has_redeliveries(self) -> bool:
+        """Whether anything was redelivered."""
+        return LOG_FILE in self.store.list(REDELIVERY)
 
     def open_quarantine(self) -> None:
         """Open the quarantine as `open` does; only its owner can read a folder on this machine.

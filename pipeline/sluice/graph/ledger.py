@@ -24,6 +24,7 @@ from sluice.elements import (
     NAMED_FIGURES,
     OTHER_NAMES,
     QUARANTINE,
+    REDELIVERY,
     RecordBatch,
     StepCounts,
 )
@@ -147,7 +148,10 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
     by_type = {name: _figures(counts, name) for name in _event_types(counts)}
     sums = _sums(counts)
     read = counts["read", ""]
-    dead_letters_rejected = counts["load_rejected", DEAD_LETTER] + counts["backfill_rejected", DEAD_LETTER]
+    dead_letters_rejected = sum(
+        counts[figure, DEAD_LETTER] + counts[figure, REDELIVERY]
+        for figure in ("load_rejected", "backfill_rejected")
+    )
     reconciled = (
         all(figures.reconciled for figures in by_type.values())
         and read == sum(figures.read for figures in by_type.values())

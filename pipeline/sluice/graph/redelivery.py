@@ -52,8 +52,8 @@ def build_redelivery(
     rows: beam.PCollection[RowsOfSegment],
     job: Job,
     run: RunContext,
-) -> beam.PCollection[dict[str, Any]]:
-    """Build the graph of `job` over redelivered `records`, and append their redelivery entries when all are stored.
+) -> None:
+    """Build the graph of `job` over redelivered `records`; append and load their entries when all are stored.
 
     `rows` are loaded from the event log beside it, and get entries like those of records.
 
@@ -77,9 +77,10 @@ def build_redelivery(
         | "Gather entries" >> beam.Flatten()
         | "Wait until stored" >> beam.FlatMap(_release_entries, beam.pvalue.AsIter(totals))
     )
-    return {"redelivery entries": entries} | "Append redelivery entries" >> AppendToLog(
+    appended = {"redelivery entries": entries} | "Append redelivery entries" >> AppendToLog(
         run.dead_letters, run.dead_letter_windowing, run.retry, run.spill
     )
+    _ = appended["load_requests"] | "Load redelivery entries" >> run.load_dead_letters(job)
 
 
 @with_output_types(StepCounts, rejected=list[Rejected])

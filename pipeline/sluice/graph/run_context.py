@@ -10,7 +10,8 @@ import apache_beam as beam
 from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.contracts import Contract
-from sluice.elements import DEAD_LETTER, SOURCE_FILE
+from sluice.dead_letters.log import DeadLetterLog
+from sluice.elements import DEAD_LETTER, REDELIVERY, SOURCE_FILE
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.source_manifest import SourceManifest
 from sluice.graph.load import BackfillSegments, LoadDeadLetters, LoadSegments
@@ -30,7 +31,7 @@ class RunContext:
     """What the graph needs besides the job: opened logs, a prepared warehouse, limits, a clock."""
 
     log: EventLog
-    dead_letters: EventLog
+    dead_letters: DeadLetterLog
     warehouse: Warehouse
     tables: Mapping[str, Contract]
     """Event type, that of dead letters included, -> its contract as its table takes it: see `tables.fit_to_table`."""
@@ -95,8 +96,8 @@ class RunContext:
         return self._loader(job, self.log, job.contracts, retries_rejected)
 
     def dead_letter_loader(self, job: Job, *, retries_rejected: bool = False) -> SegmentLoader:
-        """Return what loads the segments of dead letters, and perhaps rows that were rejected before."""
-        return self._loader(job, self.dead_letters, (DEAD_LETTER,), retries_rejected)
+        """Return what loads the segments of dead letters and redeliveries, and perhaps rows rejected before."""
+        return self._loader(job, self.dead_letters, (DEAD_LETTER, REDELIVERY), retries_rejected)
 
     def manifest_loader(self, job: Job, *, retries_rejected: bool = False) -> SegmentLoader:
         """Return what loads the segments of the manifest of sources, and perhaps rows that were rejected before."""

@@ -18,6 +18,7 @@ from sluice.dead_letters.table_rows import table_line
 from sluice.elements import (
     DEAD_LETTER,
     INTERNAL_TYPES,
+    REDELIVERY,
     SOURCE_FILE,
     Rejected,
     Segment,
@@ -34,6 +35,11 @@ from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.validation.explainer import read_event_time
 from sluice.warehouses import Coalescing, Doubling, RowError, RowLimited, SegmentLoad, Warehouse
 from sluice.warehouses.segment_records import LoadedSegmentGuard
+
+_OF_DEAD_LETTERS = frozenset({DEAD_LETTER, REDELIVERY})
+"""Types whose rows quote records, so that a table may refuse them."""
+
+_NOT_COUNTED = frozenset({REDELIVERY, SOURCE_FILE})
 
 
 class ConvertedSegment(NamedTuple):
@@ -76,14 +82,14 @@ class SegmentConverter:
         contract, key_of = self._tables[segment.event_type], self._keys[segment.event_type]
         event_ids = [key_of(line).hex() for line in segment.lines]
         rows_of = segment
-        if segment.event_type == DEAD_LETTER:
+        if segment.event_type in _OF_DEAD_LETTERS:
             rows_of = replace(
                 segment, lines=[table_line(line, self._max_row_bytes) for line in segment.lines]
             )
         table, row_errors = to_table(contract, rows_of, event_ids, appended_at)
         windows = count_events(contract, table, self._window, segment.minute)
         rows = table if self.loads_rows(segment.event_type) else table.slice(0, 0)
-        loaded_windows = windows if self._loads_counts and segment.event_type != SOURCE_FILE else []
+        loaded_windows = windows if self._loads_counts and segment.event_type not in _NOT_COUNTED else []
         load = SegmentLoad(contract, segment, rows, row_errors, loaded_windows, ingested_at)
         return ConvertedSegment(load, windows, count_unknown_paths(contract, table))
 
@@ -125,7 +131,7 @@ class LoadedSegment:
         return LoadedSegment(self.event_type, StepCounts(counts), self.rejected, [])
 
 
-_LOADED_AS = {DEAD_LETTER: "dead_letters", SOURCE_FILE: "sources"}
+_LOADED_AS = {DEAD_LETTER: "dead_letters", REDELIVERY: "dead_letters", SOURCE_FILE: "sources"}
 """Event type of Sluice itself -> what `load` of a job calls it."""
 
 DAY_LOAD_BYTES = 128 << 20
@@ -184,7 +190,7 @@ class SegmentLoader:
         self._check_placement = {name: compile_placement_check(contracts[name]) for name in self._tables}
 
     def loads(self, event_type: str) -> bool:
-        """Tell whether the job loads this event type; others, such as redelivery entries, stay in the log alone."""
+        """Tell whether the job loads this event type; others, such as the quarantine, stay in the log alone."""
         return event_type in self._tables
 
     def load(self, offered: Segment | StoredSegment) -> LoadedSegment:

@@ -219,6 +219,8 @@ def load_log(
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
         context = open_context()
+        if context.dead_letters.has_redeliveries:
+            context = _with_redeliveries(context, job)
         if context.coalesced_logs is not None:
             logs = (context.log, context.dead_letters)
             observer.show_plan(job, describe_loads(logs, context.coalesced_logs))
@@ -245,12 +247,8 @@ def redeliver_dead_letters(
     read_privacy_key(job.contracts.values(), job.privacy_key)
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
-        dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine, redeliveries=True)
-        context = open_context()
-        dead_letters.guard = context.dead_letters.guard
-        context = replace(context, dead_letters=dead_letters)
-        dead_letters.open()
-        dead_letters.check_segments(DEAD_LETTER)
+        context = _with_redeliveries(open_context(), job)
+        context.dead_letters.check_segments(DEAD_LETTER)
         rows = pipeline | "Read rejected rows" >> RejectedRows(source.log, source.selection)
         build_redelivery(pipeline | "Read" >> source, rows, job, context)
         return source.size()
@@ -258,6 +256,14 @@ def redeliver_dead_letters(
     # What is rejected again was so before: only a limit that somebody chose can fail a redelivery.
     launch = Launch(job, beam_args, clock, observer, reads_source=job.max_rejected is not None)
     return _run_batch(launch, build_graph)
+
+
+def _with_redeliveries(context: RunContext, job: Job) -> RunContext:
+    """Return the context with the redelivery entries in its log of dead letters."""
+    dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine, redeliveries=True)
+    dead_letters.guard = context.dead_letters.guard
+    dead_letters.open()
+    return replace(context, dead_letters=dead_letters)
 
 
 def _run_batch(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:

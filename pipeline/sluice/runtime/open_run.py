@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sluice.clock import Clock
 from sluice.config.job import Job
-from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.dead_letters.envelope import dead_letter_contract, redelivery_contract
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.elements import DEAD_LETTER, SOURCE_FILE
+from sluice.elements import DEAD_LETTER, REDELIVERY, SOURCE_FILE
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.source_manifest import SourceManifest, source_file_contract
 from sluice.eventlog.type_log import TypeLog
@@ -58,6 +58,7 @@ def open_run(
         tables={
             **job.contracts,
             DEAD_LETTER: dead_letter_contract(),
+            REDELIVERY: redelivery_contract(),
             SOURCE_FILE: source_file_contract(),
             **tables,
         },

@@ -77,7 +77,7 @@ def _outputs(job: Job) -> Iterator[_Output]:
         if "duckdb" in warehouse.schemes:
             tables = (
                 *(contract.table for contract in job.contracts.values()),
-                *("_segments", "dead_letters", "source_files"),
+                *("_segments", "dead_letters", "redeliveries", "source_files"),
             )
             yield _Output(what, str(Path(path).absolute().with_suffix("")), (tables, _ANY, ("x.parquet",)))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sluice.config.job import Job
 from sluice.contracts import Contract, path_text
-from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.dead_letters.envelope import dead_letter_contract, redelivery_contract
 from sluice.errors import ConfigError
 from sluice.eventlog.source_manifest import source_file_contract
 from sluice.warehouses import Warehouse
@@ -17,7 +17,7 @@ from sluice.warehouses.schema_diff import Difference, missing_columns, without_c
 def contracts_of(job: Job) -> list[Contract]:
     """Return the contracts whose tables the warehouse of `job` holds, those of Sluice itself last."""
     events = job.contracts.values() if "events" in job.load else ()
-    dead_letters = [dead_letter_contract()] if "dead_letters" in job.load else []
+    dead_letters = [dead_letter_contract(), redelivery_contract()] if "dead_letters" in job.load else []
     return [*events, *dead_letters, *([source_file_contract()] if "sources" in job.load else [])]
 
 

@@ -127,11 +127,11 @@ class Verification:
 
     def _all_problems(self, compared: sqlite3.Connection) -> Iterator[tuple[str, str]]:
         yield from self._verify_logs(compared)
-        # A manifest that no run has written needs no table.
+        # What no run has written needs no table: the manifest, and redelivery entries.
         tables = [
             table
             for table in contracts_of(self.job)
-            if table.event_type != SOURCE_FILE or SOURCE_FILE in self.totals
+            if table.event_type not in (SOURCE_FILE, REDELIVERY) or table.event_type in self.totals
         ]
         warehouse = open_warehouse(self.job.warehouse)
         missing = [table for table in tables if warehouse.differences(table) is None]
@@ -189,7 +189,7 @@ class Verification:
         files, dead_letters = (absolute(open_store(url).url("")) for url in (job.files, job.dead_letters))
         loaded = dict.fromkeys(job.contracts, files)
         if "dead_letters" in job.load:
-            loaded[DEAD_LETTER] = dead_letters
+            loaded |= {DEAD_LETTER: dead_letters, REDELIVERY: dead_letters}
         if "sources" in job.load:
             loaded[SOURCE_FILE] = absolute(open_store(job.files.child(FOLDER)).url(""))
         return loaded

@@ -26,10 +26,9 @@ from sluice.config.connectors import Connector
 from sluice.config.options import option
 from sluice.contracts import EVENT_ID_COLUMN, Contract, Property, ValueType, by_type
 from sluice.contracts import Path as PropertyPath
-from sluice.contracts.reserved import COUNTS_VIEW
 from sluice.errors import ConfigError, quote
 from sluice.warehouses.client_errors import client_errors, file_errors
-from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
+from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.json_text import decimal_text, instant_text, json_text
 from sluice.warehouses.row_errors import Blame, RowError, RowsRejected
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare, missing_columns
@@ -40,7 +39,9 @@ from sluice.warehouses.segment_records import (
     read_row_counts,
     read_segment_records,
 )
-from sluice.warehouses.system_tables import TABLES, SystemTable, counts_query
+from sluice.warehouses.sqlite_tables import DIALECT, STATUS_VIEW_SQL, SYSTEM, create_table_sql
+from sluice.warehouses.status_view import has_status
+from sluice.warehouses.system_tables import SystemTable
 from sluice.warehouses.transactional import Connection as Transactional
 from sluice.warehouses.transactional import (
     InsertConflictClaim,
@@ -54,35 +55,6 @@ from sluice.warehouses.transactional_rejected import load_rejected
 
 BUSY_SECONDS = 60.0
 """How long a worker waits for another one's transaction."""
-
-DIALECT = Dialect(
-    name="SQLite",
-    types=by_type(
-        {
-            "string": "TEXT",
-            "uuid": "TEXT",
-            "integer": "INTEGER",
-            "float": "REAL",
-            "decimal": "TEXT",
-            "boolean": "INTEGER",
-            "timestamp": "TEXT",
-            "date": "TEXT",
-            "json": "TEXT",
-            "object": "TEXT",
-            "array": "TEXT",
-        }
-    ),
-    quote_name=double_quoted,
-    quote_text=single_quoted,
-    table_names=matching(r"(?i:(?!sqlite_).+)", "not beginning with sqlite_"),
-    max_columns=2000,  # https://sqlite.org/limits.html
-)
-
-SYSTEM = (
-    *(DIALECT.create_system_table_sql(table, options=" STRICT") for table in TABLES),
-    f"CREATE VIEW IF NOT EXISTS {COUNTS_VIEW} AS\n{counts_query('sum(events)')}",
-)
-"""What makes the tables and the view that Sluice keeps beside those of the contracts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +81,8 @@ class SQLiteWarehouse(LogsByDay):
 
         """
         tables = [create_table_sql(contract) for contract in contracts]
+        if has_status(contracts):
+            tables.append(STATUS_VIEW_SQL)
         with file_errors(self.file):
             Path(self.file).parent.mkdir(parents=True, exist_ok=True)
         with self._connection() as connection:
@@ -366,34 +340,6 @@ def _differences(connection: Connection, contract: Contract) -> list[Difference]
 
 PRIMARY_KEY = {"primary key": EVENT_ID_COLUMN}
 _COLUMNS = 'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?) ORDER BY cid'
-
-
-def system_sql() -> str:
-    """Return what makes the tables and the view that Sluice keeps beside those of the contracts."""
-    return ";\n".join(SYSTEM) + ";\n"
-
-
-def create_table_sql(contract: Contract) -> str:
-    """Return `CREATE TABLE IF NOT EXISTS` for SQLite, which keeps the descriptions with it as comments.
-
-    Raises:
-        ContractError: SQLite cannot hold a table of that name.
-
-    """
-    columns = table_columns(contract)
-    DIALECT.check_contract(contract, columns)
-    lines = [f"    {DIALECT.column(column)},{_comment(column.description)}" for column in columns]
-    head = (
-        f"CREATE TABLE IF NOT EXISTS {DIALECT.quote_name(contract.table)} ({_comment(contract.description)}"
-    )
-    return (
-        "\n".join([head, *lines, f"    PRIMARY KEY ({DIALECT.quote_name(EVENT_ID_COLUMN)})", ") STRICT;"])
-        + "\n"
-    )
-
-
-def _comment(description: str) -> str:
-    return f" -- {' '.join(description.split())}" if description else ""
 
 
 def _instant(time: datetime) -> str:

@@ -16,7 +16,7 @@ from sluice.arrow.schema import arrow_field
 from sluice.arrow.window_counts import WindowCount
 from sluice.clock import MICROSECONDS
 from sluice.contracts import Contract, Property, ValueType
-from sluice.contracts.reserved import COUNTS_VIEW
+from sluice.contracts.reserved import COUNTS_VIEW, STATUS_VIEW
 from sluice.elements import DEAD_LETTER, Segment
 from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.segment_load import SegmentLoad
@@ -130,7 +130,7 @@ LOAD_LOCK = SystemTable(
 
 TABLES = (SEGMENTS, ROW_ERRORS, WINDOW_COUNTS)
 
-RESERVED_NAMES = (*(table.name for table in TABLES), LOAD_LOCK.name, COUNTS_VIEW)
+RESERVED_NAMES = (*(table.name for table in TABLES), LOAD_LOCK.name, COUNTS_VIEW, STATUS_VIEW)
 """What no table of a contract can be called."""
 
 COUNT_KEY = ("event_type", "window_start", "window_end")

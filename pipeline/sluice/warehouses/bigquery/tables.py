@@ -27,11 +27,13 @@ from sluice.contracts import (
     Property,
     by_type,
 )
-from sluice.contracts.reserved import COUNTS_VIEW
+from sluice.contracts.reserved import COUNTS_VIEW, STATUS_VIEW
 from sluice.contracts.value_types import CLUSTERABLE_TYPES
 from sluice.errors import ContractError
 from sluice.warehouses.dialect import Dialect, NameRule
 from sluice.warehouses.schema_diff import Column, TableSchema
+from sluice.warehouses.status_view import STATUS_DESCRIPTION
+from sluice.warehouses.status_view import status_query as query_of_status
 from sluice.warehouses.system_tables import (
     COUNTS_VIEW_DESCRIPTION,
     ROW_ERRORS,
@@ -186,6 +188,19 @@ def counts_query(dataset: str) -> str:
   SUM(events) AS events
 FROM `{dataset}.{WINDOW_COUNTS.name}`
 GROUP BY event_type, window_start, window_end"""
+
+
+def status_query(dataset: str) -> str:
+    """Return the query of the view of the status of dead letters; appended tables may have a row twice."""
+    return query_of_status(
+        table=lambda name: f"`{dataset}.{name}`", condition="time >= TIMESTAMP '0001-01-01'", distinct=True
+    )
+
+
+def status_view_sql(dataset: str) -> str:
+    """Return what makes the view of the status of dead letters."""
+    options = _options({"description": STATUS_DESCRIPTION}, "")
+    return f"CREATE OR REPLACE VIEW `{dataset}.{STATUS_VIEW}`\n{options} AS\n{status_query(dataset)};\n"
 
 
 def once_query(contract: Contract, dataset: str) -> str:

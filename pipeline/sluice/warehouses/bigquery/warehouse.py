@@ -31,7 +31,7 @@ import pyarrow as pa
 
 from sluice.clock import MICROSECONDS
 from sluice.contracts import EVENT_ID_COLUMN, INGESTED_AT_COLUMN, SEGMENT_ID_COLUMN, Contract, Path
-from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX
+from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX, STATUS_VIEW
 from sluice.errors import ConfigError, TableError
 from sluice.warehouses.bigquery import tables
 from sluice.warehouses.bigquery.append import append
@@ -46,6 +46,7 @@ from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference, compare
 from sluice.warehouses.segment_load import LoadCost, SegmentLoad
 from sluice.warehouses.segment_records import RowCounts, SegmentRecord, SegmentRecords, day_limits
+from sluice.warehouses.status_view import STATUS_DESCRIPTION, has_status
 from sluice.warehouses.system_tables import COUNTS_VIEW_DESCRIPTION, SEGMENTS
 from sluice.warehouses.timestamps import from_micros
 
@@ -126,6 +127,8 @@ class BigQueryWarehouse:
             for name, resource in resources.items():
                 self._prepare_table(name, resource)
             self._create_view(COUNTS_VIEW, COUNTS_VIEW_DESCRIPTION, tables.counts_query(self.name))
+            if has_status(contracts):
+                self._create_view(STATUS_VIEW, STATUS_DESCRIPTION, tables.status_query(self.name))
             for contract in contracts if self.method == "storage_write" else ():
                 description = f"Events of {contract.table}, each once."
                 query = tables.once_query(contract, self.name)

@@ -19,11 +19,12 @@ from sluice.contracts import (
     by_type,
 )
 from sluice.contracts import Path as PropertyPath
-from sluice.contracts.reserved import COUNTS_VIEW
+from sluice.contracts.reserved import COUNTS_VIEW, STATUS_VIEW
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ConfigError
 from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_quoted
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, columns_and_members, compare
+from sluice.warehouses.status_view import has_status, status_query
 from sluice.warehouses.system_tables import SEGMENTS
 
 EVENT_DATE = Property("event_date", "date", required=True, description="UTC day of the event, the partition.")
@@ -59,6 +60,9 @@ def view_differences(connection: duckdb.DuckDBPyConnection, contract: Contract) 
     """Return how the view of a contract differs from the contract; None if there is no view."""
     actual = actual_schema(connection, contract.table)
     return None if actual is None else compare(contract.table, expected_schema(contract), actual)
+
+
+STATUS_VIEW_SQL = f"CREATE OR REPLACE VIEW {STATUS_VIEW} AS\n{status_query()};\n"
 
 
 def create_table_sql(contract: Contract) -> str:
@@ -102,6 +106,8 @@ def view_statements(
         statements.append(_view_statement(folder, contract, existing.get(contract.table, {})))
         statements += _comments(contract, "VIEW")
     markers = f"read_parquet({DIALECT.quote_text(f'{folder}/{SEGMENTS.name}/*/*.parquet')}, hive_partitioning = false)"
+    if has_status(contracts):
+        statements.append(STATUS_VIEW_SQL.removesuffix(";\n"))
     return [
         *statements,
         f"""CREATE OR REPLACE VIEW {COUNTS_VIEW} AS

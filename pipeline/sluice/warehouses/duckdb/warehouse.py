@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from sluice.arrow.schema import TIMESTAMP, arrow_schema
 from sluice.contracts import SEGMENT_ID_COLUMN, Contract
 from sluice.contracts import Path as PropertyPath
-from sluice.contracts.reserved import COUNTS_VIEW
+from sluice.contracts.reserved import COUNTS_VIEW, STATUS_VIEW
 from sluice.errors import WarehouseError
 from sluice.retry import RetryPolicy
 from sluice.warehouses.client_errors import client_errors, file_errors, first_line
@@ -45,6 +45,7 @@ from sluice.warehouses.row_errors import RowError
 from sluice.warehouses.schema_diff import Difference, missing_columns, without_columns
 from sluice.warehouses.segment_load import SegmentLoad
 from sluice.warehouses.segment_records import RowCounts, SegmentRecord, SegmentRecords
+from sluice.warehouses.status_view import has_status
 from sluice.warehouses.system_tables import SEGMENTS
 
 LOCK_SECONDS = 10.0
@@ -155,9 +156,10 @@ class DuckDBWarehouse:
             for table, columns in existing.items()
         }
         statements = ";\n".join(view_statements(self.folder, contracts, unchanged)) + ";\n"
-        self._execute_if_changed(
-            connection, statements, {SEGMENTS.name, COUNTS_VIEW, *(contract.table for contract in contracts)}
-        )
+        views = {SEGMENTS.name, COUNTS_VIEW, *(contract.table for contract in contracts)}
+        if has_status(contracts):
+            views.add(STATUS_VIEW)
+        self._execute_if_changed(connection, statements, views)
 
     def _execute_if_changed(
         self, connection: duckdb.DuckDBPyConnection, statements: str, views: Collection[str]

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from sluice.arrow.schema import table_columns
 from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, EVENT_ID_COLUMN, Contract, by_type
-from sluice.contracts.reserved import COUNTS_VIEW
+from sluice.contracts.reserved import COUNTS_VIEW, STATUS_VIEW
 from sluice.errors import ConfigError
 from sluice.warehouses.dialect import Dialect, NameRule, double_quoted, single_quoted
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, compare
+from sluice.warehouses.status_view import STATUS_DESCRIPTION, status_query
 from sluice.warehouses.system_tables import COUNTS_VIEW_DESCRIPTION, TABLES, counts_query
 from sluice.warehouses.transactional import Connection
 
@@ -69,6 +70,11 @@ SYSTEM = (
     f"COMMENT ON VIEW {COUNTS_VIEW} IS {DIALECT.quote_text(COUNTS_VIEW_DESCRIPTION)}",
 )
 """What makes the tables and the view that Sluice keeps beside those of the contracts."""
+
+STATUS_VIEW_SQL = (
+    f"CREATE OR REPLACE VIEW {STATUS_VIEW} AS\n{status_query()};\n"
+    f"COMMENT ON VIEW {STATUS_VIEW} IS {DIALECT.quote_text(STATUS_DESCRIPTION)};\n"
+)
 
 PRIMARY_KEY = {"primary key": EVENT_ID_COLUMN}
 

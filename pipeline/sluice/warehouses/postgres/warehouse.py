@@ -25,6 +25,7 @@ from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.postgres.connection import PostgresConnection
 from sluice.warehouses.postgres.tables import (
     DIALECT,
+    STATUS_VIEW_SQL,
     SYSTEM,
     add_foreign_keys,
     references_to,
@@ -40,6 +41,7 @@ from sluice.warehouses.segment_records import (
     read_row_counts,
     read_segment_records,
 )
+from sluice.warehouses.status_view import has_status
 from sluice.warehouses.transactional import (
     Connection,
     InsertConflictClaim,
@@ -96,6 +98,9 @@ class PostgresWarehouse(LogsByDay):
                 # Only the comments are made again of a table that is there, so not those of columns that it lacks.
                 missing = missing_columns(table_differences(connection, contract) or [])
                 for statement in table_statements(without_columns(contract, missing)):
+                    connection.execute(statement)
+            if has_status(contracts):
+                for statement in filter(None, STATUS_VIEW_SQL.split(";\n")):
                     connection.execute(statement)
             for table in self.foreign_keys:
                 add_foreign_keys(connection, table, contracts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sluice.arrow.schema import table_columns
 from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, INGESTED_AT_COLUMN, Contract, Property, by_type
-from sluice.contracts.reserved import COUNTS_VIEW
+from sluice.contracts.reserved import COUNTS_VIEW, STATUS_VIEW
 from sluice.warehouses.dialect import Dialect, NameRule
+from sluice.warehouses.status_view import STATUS_DESCRIPTION, status_query
 from sluice.warehouses.system_tables import (
     COUNTS_VIEW_DESCRIPTION,
     LOAD_LOCK,
@@ -72,6 +73,12 @@ _COUNTS_VIEW_SQL = (
     f"CREATE VIEW IF NOT EXISTS {_quote_name(COUNTS_VIEW)}\n"
     f"COMMENT = {_quote_text(COUNTS_VIEW_DESCRIPTION)}\nAS\n"
     + counts_query('SUM("EVENTS")', quote=_quote_name, dead_letters=False)
+)
+
+STATUS_VIEW_SQL = (
+    f"CREATE VIEW IF NOT EXISTS {_quote_name(STATUS_VIEW)}\n"
+    f"COMMENT = {_quote_text(STATUS_DESCRIPTION)}\nAS\n"
+    f"{status_query(quote=_quote_name, table=_quote_name)};\n"
 )
 
 SYSTEM = {table.name: _system_table_sql(table) for table in (*TABLES, LOAD_LOCK)} | {

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from sluice.arrow.schema import table_columns
 from sluice.contracts import Contract, Path
+from sluice.contracts.reserved import STATUS_VIEW
 from sluice.retry import RetryPolicy
 from sluice.warehouses.connection_cache import ConnectionCache
 from sluice.warehouses.dialect import Dialect
@@ -38,12 +39,14 @@ from sluice.warehouses.snowflake.connection import Conflict, SnowflakeConnection
 from sluice.warehouses.snowflake.tables import (
     DIALECT,
     STAGE,
+    STATUS_VIEW_SQL,
     SYSTEM,
     column_sql,
     create_table_sql,
     listed_type,
     type_from_listing,
 )
+from sluice.warehouses.status_view import has_status
 from sluice.warehouses.transactional import (
     CREATE_LOCK_ROW,
     RowLockClaim,
@@ -100,6 +103,8 @@ class SnowflakeWarehouse:
 
         """
         tables = {contract.table: create_table_sql(contract).removesuffix(";\n") for contract in contracts}
+        if has_status(contracts):
+            tables[STATUS_VIEW] = STATUS_VIEW_SQL.removesuffix(";\n")
         schema = str(self.options["schema"])
 
         def work(connection: SnowflakeConnection) -> None:
