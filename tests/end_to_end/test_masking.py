@@ -22,9 +22,9 @@ from pyarrow import parquet
 from sluice.clock import system_clock
 from sluice.config.job import load_job
 from sluice.contracts import load_contract
-from sluice.dead_letters.envelope import dead_letter_contract
+from sluice.dead_letters.envelope import dead_letter_contract, redelivery_contract
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.elements import DEAD_LETTER, RecordBatch
+from sluice.elements import DEAD_LETTER, REDELIVERY, RecordBatch
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.source_manifest import SourceManifest
 from sluice.eventlog.type_log import TypeLog
@@ -264,7 +264,7 @@ def test_spilled_and_shuffled_data_contain_no_raw_value(shop: Shop, monkeypatch:
         log=EventLog(open_store(job.files), {"signup": TypeLog.of(contract)}),
         dead_letters=dead_letters,
         warehouse=warehouse,
-        tables={**job.contracts, DEAD_LETTER: dead_letter_contract()},
+        tables={**job.contracts, DEAD_LETTER: dead_letter_contract(), REDELIVERY: redelivery_contract()},
         manifest=SourceManifest.at(job.files),
         ages=AgeLimits(600, 3600, system_clock()),
         event_windowing=Windowing(False, 1, 1),

@@ -23,6 +23,8 @@ from tests.warehouses.order_segments import (
     prepared,
     read_back,
     segment,
+    segment_load,
+    segment_rows,
 )
 
 NEW = (
@@ -64,6 +66,17 @@ def test_new_optional_property_is_in_extra_until_its_column_is_added(backend: Ba
     assert read_back(backend, NEWER) == rows
     prepared(backend.url).prepare([NEWER, DEAD_LETTER])
     assert read_back(backend, NEWER) == rows
+    segments = segment_rows(backend)
+    loads = [
+        segment_load(number, *lines, contract=NEWER)
+        for number, lines in enumerate(
+            ([order(**NEW_LINE)], [order(**NEW_LINE), order()], [order(**NEW_LINE)]), 1
+        )
+    ]
+    assert [warehouse.fill_column(loads, prop.name) for prop in (*NEW, NEW[0])] == [3, 0, 0, 0]
+    new = {**without, **NEW_ROW}
+    assert read_back(backend, NEWER) == [new, new, without, new, new]
+    assert segment_rows(backend) == segments
 
 
 def test_new_member_of_an_object_is_not_lost(backend: Backend) -> None:

@@ -65,6 +65,8 @@ def _dry_run(job: Job, options: Options) -> int:
 
 def _load(options: Options, beam_options: list[str]) -> int:
     job = _read_job(options, beam_options)
+    if options.backfill is not None:
+        return _backfill(job, options, beam_options)
 
     from sluice.cli.console import ConsoleObserver
     from sluice.runtime.launch import load_log
@@ -74,6 +76,28 @@ def _load(options: Options, beam_options: list[str]) -> int:
         job,
         options,
     )
+
+
+def _backfill(job: Job, options: Options, beam_options: list[str]) -> int:
+    from sluice.runtime.backfill import backfill_column
+
+    given = [name for name in ("report", "html") if getattr(options, name) is not None]
+    if given or beam_options:
+        got = ", ".join([*(f"--{name}" for name in given), *map(quote, beam_options)])
+        message = f"--backfill: expected no report and no options of Beam, since it runs no graph, got {got}"
+        raise ConfigError(message)
+    filled = backfill_column(job, options.backfill)
+    if options.json:
+        print_json([dataclasses.asdict(each) for each in filled])
+        return 0
+    for each in filled if not options.quiet else ():
+        unfit = (
+            f"; {each.unfit:,} stay as they were, since the column does not take their value"
+            if each.unfit
+            else ""
+        )
+        print_line(f"{each.table}.{each.column}: {each.rows:,} rows filled{unfit}")
+    return 0
 
 
 def _redeliver(options: Options, beam_options: list[str]) -> int:
@@ -202,6 +226,16 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_load_options(parser: argparse.ArgumentParser) -> None:
+    _add_options(parser)
+    parser.add_argument(
+        "--backfill",
+        metavar="COLUMN",
+        help="load nothing, but fill this column, which sluice tables --apply has added, in the rows that have its "
+        "value in _extra: they become what the event log says now",
+    )
+
+
 def _add_redeliver_options(parser: argparse.ArgumentParser) -> None:
     _add_options(parser)
     add_selection_options(parser)
@@ -228,7 +262,7 @@ LOAD = Command(
     name="load",
     summary="load the segments that the warehouse lacks, after a failure or into a new warehouse",
     example="sluice load jobs/backend_events.yaml --warehouse duckdb:///rebuilt.duckdb",
-    add_options=_add_options,
+    add_options=_add_load_options,
     run=_load,
     takes_beam_options=True,
 )

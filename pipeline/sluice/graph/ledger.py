@@ -148,10 +148,7 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
     by_type = {name: _figures(counts, name) for name in _event_types(counts)}
     sums = _sums(counts)
     read = counts["read", ""]
-    dead_letters_rejected = sum(
-        counts[figure, DEAD_LETTER] + counts[figure, REDELIVERY]
-        for figure in ("load_rejected", "backfill_rejected")
-    )
+    dead_letters_rejected = _of_dead_letters(counts, "load_rejected", "backfill_rejected")
     reconciled = (
         all(figures.reconciled for figures in by_type.values())
         and read == sum(figures.read for figures in by_type.values())
@@ -183,6 +180,11 @@ def make_report(total: StepCounts, *, job: str, run_id: str, started: float, sec
         timeline=reported_windows(total.windows),
         latest_windows=reported_windows(total.latest),
     )
+
+
+def _of_dead_letters(counts: Counter[tuple[str, str]], *figures: str) -> int:
+    """Return the sum of some figures of dead letters and their redelivery entries."""
+    return sum(counts[figure, name] for figure in figures for name in (DEAD_LETTER, REDELIVERY))
 
 
 def _event_types(counts: Mapping[tuple[str, str], int]) -> list[str]:

@@ -17,7 +17,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
-from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, StepCounts, add_step_counts
 from sluice.errors import ConfigError
 from sluice.eventlog.source_manifest import RunOfJob
@@ -36,7 +35,7 @@ from sluice.runtime.beam_options import makes_template, runner_chosen
 from sluice.runtime.listen_address import ListenAddress
 from sluice.runtime.metrics_server import metrics_server
 from sluice.runtime.observers import RunObserver, SilentObserver
-from sluice.runtime.open_run import open_run
+from sluice.runtime.open_run import open_run, with_redeliveries
 from sluice.runtime.process_settings import rare_collections, root_handlers_restored
 from sluice.runtime.run_folder import SharedFolders, keep_totals, new_totals, run_folder
 from sluice.runtime.run_manifest import RunManifest, Tallies, written_in_parts
@@ -220,7 +219,7 @@ def load_log(
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
         context = open_context()
         if context.dead_letters.has_redeliveries:
-            context = _with_redeliveries(context, job)
+            context = with_redeliveries(context, job)
         if context.coalesced_logs is not None:
             logs = (context.log, context.dead_letters)
             observer.show_plan(job, describe_loads(logs, context.coalesced_logs))
@@ -247,7 +246,7 @@ def redeliver_dead_letters(
     read_privacy_key(job.contracts.values(), job.privacy_key)
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
-        context = _with_redeliveries(open_context(), job)
+        context = with_redeliveries(open_context(), job)
         context.dead_letters.check_segments(DEAD_LETTER)
         rows = pipeline | "Read rejected rows" >> RejectedRows(source.log, source.selection)
         build_redelivery(pipeline | "Read" >> source, rows, job, context)
@@ -256,14 +255,6 @@ def redeliver_dead_letters(
     # What is rejected again was so before: only a limit that somebody chose can fail a redelivery.
     launch = Launch(job, beam_args, clock, observer, reads_source=job.max_rejected is not None)
     return _run_batch(launch, build_graph)
-
-
-def _with_redeliveries(context: RunContext, job: Job) -> RunContext:
-    """Return the context with the redelivery entries in its log of dead letters."""
-    dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine, redeliveries=True)
-    dead_letters.guard = context.dead_letters.guard
-    dead_letters.open()
-    return replace(context, dead_letters=dead_letters)
 
 
 def _run_batch(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sluice.clock import Clock
 from sluice.config.job import Job
+from sluice.contracts import Contract
 from sluice.dead_letters.envelope import dead_letter_contract, redelivery_contract
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.elements import DEAD_LETTER, REDELIVERY, SOURCE_FILE
@@ -55,13 +58,7 @@ def open_run(
         log=log,
         dead_letters=dead_letters,
         warehouse=warehouse,
-        tables={
-            **job.contracts,
-            DEAD_LETTER: dead_letter_contract(),
-            REDELIVERY: redelivery_contract(),
-            SOURCE_FILE: source_file_contract(),
-            **tables,
-        },
+        tables={**job.contracts, **_own_contracts(), **tables},
         ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live else started),
         event_windowing=Windowing(live, windows.flush, windows.allowed_lateness + MAX_BEHIND_WATERMARK),
         dead_letter_windowing=Windowing(live, windows.flush, _DEAD_LETTER_LATENESS),
@@ -74,6 +71,15 @@ def open_run(
         progress=folders.progress,
         spill=folders.spill,
     )
+
+
+def _own_contracts() -> dict[str, Contract]:
+    """Return the contracts of Sluice itself, which the logs have also where no table has their rows."""
+    return {
+        DEAD_LETTER: dead_letter_contract(),
+        REDELIVERY: redelivery_contract(),
+        SOURCE_FILE: source_file_contract(),
+    }
 
 
 def _open_logs(job: Job, guard: LoadedSegmentGuard) -> tuple[EventLog, DeadLetterLog, SourceManifest]:
@@ -92,3 +98,11 @@ def _open_logs(job: Job, guard: LoadedSegmentGuard) -> tuple[EventLog, DeadLette
     if is_masked(job.contracts.values()):
         dead_letters.open_quarantine()
     return log, dead_letters, manifest
+
+
+def with_redeliveries(context: RunContext, job: Job) -> RunContext:
+    """Return the context with the redelivery entries in its log of dead letters."""
+    dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine, redeliveries=True)
+    dead_letters.guard = context.dead_letters.guard
+    dead_letters.open()
+    return replace(context, dead_letters=dead_letters)

@@ -93,6 +93,21 @@ class Warehouse(Protocol):
         """
         ...
 
+    def fill_column(self, loads: Sequence[SegmentLoad], column: str) -> int:
+        """Replace those rows of loaded segments that lack a value of `column` and have one now.
+
+        `loads` are segments of one contract, each as a whole, as it becomes rows now. What is recorded of them stays.
+        Safe to repeat and to interrupt.
+
+        Returns:
+            How many rows were replaced.
+
+        Raises:
+            WarehouseError: the rows as they are now are rejected, or for another reason; a row is as it was, or new.
+
+        """
+        ...
+
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those whose minute is in a UTC day, in pages.
 

@@ -28,6 +28,7 @@ from sluice.contracts import EVENT_ID_COLUMN, Contract, Property, ValueType, by_
 from sluice.contracts import Path as PropertyPath
 from sluice.errors import ConfigError, quote
 from sluice.warehouses.client_errors import client_errors, file_errors
+from sluice.warehouses.column_fill import fill_column
 from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.json_text import decimal_text, instant_text, json_text
 from sluice.warehouses.row_errors import Blame, RowError, RowsRejected
@@ -115,6 +116,13 @@ class SQLiteWarehouse(LogsByDay):
         """Load the rows that were rejected of a segment, in one transaction; return the lines still rejected."""
         with self._connection() as connection:
             return load_rejected(connection, load, InsertConflictClaim())
+
+    def fill_column(self, loads: Sequence[SegmentLoad], column: str) -> int:
+        """Replace rows that lack a value of `column` and have one now, in a transaction for each segment."""
+        with self._connection() as connection:
+            return sum(
+                fill_column(connection, DIALECT, load, column, InsertConflictClaim()) for load in loads
+            )
 
     def at_work(self, work: Callable[[Transactional], Result]) -> Result:
         """Do `work` with the file opened for it."""

@@ -35,6 +35,7 @@ from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX, STATUS_VIEW
 from sluice.errors import ConfigError, TableError
 from sluice.warehouses.bigquery import tables
 from sluice.warehouses.bigquery.append import append
+from sluice.warehouses.bigquery.column_fill import fill_column
 from sluice.warehouses.bigquery.day_loads import DayLoads
 from sluice.warehouses.bigquery.jobs import Jobs
 from sluice.warehouses.bigquery.load_rate import check_age, check_rate
@@ -195,6 +196,11 @@ WHERE minute = @minute AND segment_id = @id LIMIT 1"""
         rows = load.rows.take(pa.array(missing, pa.int64()))
         rejected = append(f"{self.name}.{load.contract.table}", rows) if missing else []
         return load.without_rows([(missing[index], reason) for index, reason in rejected])
+
+    def fill_column(self, loads: Sequence[SegmentLoad], column: str) -> int:
+        """Replace rows that lack a value of `column` and have one now, in one statement."""
+        with self.jobs.errors():
+            return fill_column(self.jobs, self.name, loads, column)
 
     def doubles(self, *, bounded: bool) -> bool:
         """Tell whether `sluice load` and a run could load a segment twice: rows are appended, or it streams.

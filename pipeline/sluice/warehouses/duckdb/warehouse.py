@@ -26,12 +26,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.arrow.schema import TIMESTAMP, arrow_schema
-from sluice.contracts import SEGMENT_ID_COLUMN, Contract
+from sluice.contracts import EVENT_ID_COLUMN, SEGMENT_ID_COLUMN, Contract
 from sluice.contracts import Path as PropertyPath
 from sluice.contracts.reserved import COUNTS_VIEW, STATUS_VIEW
 from sluice.errors import WarehouseError
 from sluice.retry import RetryPolicy
 from sluice.warehouses.client_errors import client_errors, file_errors, first_line
+from sluice.warehouses.column_fill import rows_of_keys, rows_with_value, with_rows_replaced
 from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.duckdb.parquet_files import parquet, write_atomically
 from sluice.warehouses.duckdb.views import (
@@ -211,9 +212,27 @@ class DuckDBWarehouse:
         before, now = ({line for line, _ in errors} for errors in (known, load.row_errors))
         return self._write(load) if now < before else known
 
+    def fill_column(self, loads: Sequence[SegmentLoad], column: str) -> int:
+        """Write the files of segments again that have rows which lack a value of `column` and have one now."""
+        return sum(self._fill_column(load, column) for load in loads)
+
+    def _fill_column(self, load: SegmentLoad, column: str) -> int:
+        data = self._data(load)
+        with _duckdb_errors(data):
+            stored = pq.ParquetFile(data).read() if data.exists() else load.rows.slice(0, 0)
+            lacking = stored.filter(stored[column].is_null()) if column in stored.column_names else stored
+            rows = rows_of_keys(rows_with_value(load, column), set(lacking[EVENT_ID_COLUMN].to_pylist()))
+            if rows.num_rows:
+                write_atomically(data, parquet(with_rows_replaced(stored, rows)))
+        return len(rows)
+
+    def _data(self, load: SegmentLoad) -> Path:
+        segment = load.segment
+        return self.folder / load.contract.table / _partition(segment.minute) / f"{segment.id}.parquet"
+
     def _write(self, load: SegmentLoad) -> list[RowError]:
         segment = load.segment
-        data = self.folder / load.contract.table / _partition(segment.minute) / f"{segment.id}.parquet"
+        data = self._data(load)
         with _duckdb_errors(data):
             if load.rows.num_rows:
                 write_atomically(data, parquet(load.rows))

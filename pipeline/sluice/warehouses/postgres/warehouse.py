@@ -20,6 +20,7 @@ from typing import Any
 
 from sluice.contracts import Contract, Path
 from sluice.errors import ConfigError
+from sluice.warehouses.column_fill import fill_column
 from sluice.warehouses.connection_cache import ConnectionCache
 from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.postgres.connection import PostgresConnection
@@ -124,6 +125,15 @@ class PostgresWarehouse(LogsByDay):
     def load_rejected(self, load: SegmentLoad) -> list[RowError]:
         """Load the rows that were rejected of a segment, in one transaction; return the lines still rejected."""
         return self.at_work(lambda connection: load_rejected(connection, load, InsertConflictClaim()))
+
+    def fill_column(self, loads: Sequence[SegmentLoad], column: str) -> int:
+        """Replace rows that lack a value of `column` and have one now, in a transaction for each segment."""
+
+        def work(connection: Connection) -> int:
+            claim = InsertConflictClaim()
+            return sum(fill_column(connection, DIALECT, load, column, claim) for load in loads)
+
+        return self.at_work(work)
 
     def at_work(self, work: Callable[[Connection], Result]) -> Result:
         """Do `work` with the connection of this process."""

@@ -24,6 +24,7 @@ from sluice.arrow.schema import table_columns
 from sluice.contracts import Contract, Path
 from sluice.contracts.reserved import STATUS_VIEW
 from sluice.retry import RetryPolicy
+from sluice.warehouses.column_fill import fill_column
 from sluice.warehouses.connection_cache import ConnectionCache
 from sluice.warehouses.dialect import Dialect
 from sluice.warehouses.row_errors import RowError
@@ -174,6 +175,14 @@ class SnowflakeWarehouse:
 
         """
         return self._use(lambda connection: load_segments(connection, loads, RowLockDays()))
+
+    def fill_column(self, loads: Sequence[SegmentLoad], column: str) -> int:
+        """Replace rows that lack a value of `column` and have one now, in a transaction for each segment."""
+
+        def work(connection: SnowflakeConnection) -> int:
+            return sum(fill_column(connection, DIALECT, load, column, RowLockClaim()) for load in loads)
+
+        return self._use(work)
 
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those of a UTC day, in pages."""

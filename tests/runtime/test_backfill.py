@@ -1,0 +1,137 @@
+"""A column that was added is filled in the rows that are older, from the event log, through the real command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from sluice.cli.main import main
+from sluice.config.job import load_job
+from sluice.eventlog.log import EventLog
+from sluice.eventlog.type_log import TypeLog
+from sluice.graph.segment_loader import SegmentLoader
+from sluice.retry import RetryPolicy
+from sluice.storage import open_store
+from sluice.tooling.tables import contracts_of
+from sluice.warehouses import open_warehouse
+
+MINUTE = 1_739_020_140
+CONTRACT = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: shop-click
+version: 1.0.0
+domain: shop
+schema:
+  - name: click
+    physicalName: clicks
+    properties:
+      - {name: at, logicalType: timestamp, required: true}
+      - {name: page, logicalType: string}
+"""
+NEW = "      - {name: price, logicalType: number, physicalType: DECIMAL}\n"
+LINES = [
+    b'{"at":"2025-02-08T13:09:01Z","price":1.10,"size":7}',
+    b'{"at":"2025-02-08T13:09:02Z","page":"a"}',
+    b'{"at":"2025-02-08T13:09:03Z","price":"cheap"}',
+    b'{"at":"2025-02-08T13:09:04Z","price":null}',
+]
+
+
+@dataclass
+class Shop:
+    folder: Path
+
+    def write(self, contract: str) -> None:
+        (self.folder / "click.odcs.yaml").write_text(contract)
+
+    def load(self, *lines: bytes) -> Path:
+        """Append lines to the log, and load them as a run does."""
+        job = load_job(str(self.folder / "job.yaml"))
+        log = EventLog(open_store(job.files), {"click": TypeLog.of(job.contracts["click"])})
+        warehouse = open_warehouse(job.warehouse)
+        log.open()
+        warehouse.prepare(contracts_of(job))
+        segment = log.append("click", MINUTE, 0, lines).segment
+        assert segment is not None
+        loader = SegmentLoader(warehouse, job.contracts, log, job, lambda: MINUTE + 60.0, RetryPolicy(0))
+        loader.compile()
+        loader.load(segment)
+        return Path(segment.path)
+
+    def sluice(self, command: str, *flags: str) -> int:
+        return main([command, str(self.folder / "job.yaml"), *flags])
+
+    def rows(self, columns: str = "page, price::varchar, _extra::varchar") -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.folder / "w.duckdb"), read_only=True) as connection:
+            return connection.execute(f'select {columns} from clicks order by "at"').fetchall()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    made = Shop(tmp_path)
+    made.write(CONTRACT)
+    (tmp_path / "job.yaml").write_text(
+        f"name: shop\ncontracts: {tmp_path}/click.odcs.yaml\nsource: {tmp_path}/none.ndjson\n"
+        f"files: {tmp_path}/files\nwarehouse: duckdb:///{tmp_path}/w.duckdb\ndead_letters: {tmp_path}/dead\n"
+    )
+    return made
+
+
+def test_column_is_filled_from_extra_exactly_and_once(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    path = shop.load(*LINES)
+    shop.write(CONTRACT + NEW)
+    assert shop.sluice("tables", "--apply") == 0
+    before = shop.rows()
+    assert [price for _, price, _ in before] == [None] * 4
+    capsys.readouterr()
+    assert shop.sluice("load", "--backfill", "price") == 0
+    said = "clicks.price: 1 rows filled; 1 stay as they were, since the column does not take their value\n"
+    assert capsys.readouterr().out == said
+    assert shop.rows() == [(None, "1.100000000", '{"size":7}'), *before[1:]]
+    assert before[1:3] == [("a", None, None), (None, None, '{"price":"cheap"}')]
+    ids = shop.rows("_segment_id, _ingested_at, _event_id")
+    assert len(set(ids)) == 4
+    assert shop.sluice("load", "--backfill", "price", "--json") == 0  # there is still one that does not fit
+    assert '"rows": 0' in capsys.readouterr().out
+    assert shop.rows("_segment_id, _ingested_at, _event_id") == ids
+    path.rename(path.with_suffix(".away"))
+    assert shop.sluice("load", "--backfill", "price") == 1
+    assert capsys.readouterr().err.startswith(
+        f"sluice: {path}: expected the file of segment {ids[0][0]}, got none"
+    )
+
+
+def test_what_cannot_be_filled_is_an_error(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.load(LINES[1])
+    shop.write(CONTRACT + NEW)
+    job = f"{shop.folder}/job.yaml"
+    for column, problem in (
+        ("colour", f"expected an optional property of the contracts of {job} (page, price), got 'colour'"),
+        ("at", f"expected an optional property of the contracts of {job} (page, price), got 'at'"),
+        (
+            "price",
+            f"expected the column clicks.price in the warehouse, got none; run sluice tables {job} --apply first",
+        ),
+    ):
+        assert shop.sluice("load", "--backfill", column) == 2
+        assert capsys.readouterr().err == f"sluice: --backfill: {problem}\n"
+    assert (
+        shop.sluice("load", "--backfill=price", f"--report={shop.folder}/r.json", "--runner=DirectRunner")
+        == 2
+    )
+    assert capsys.readouterr().err == (
+        "sluice: --backfill: expected no report and no options of Beam, since it runs no graph, got --report, "
+        "'--runner=DirectRunner'\n"
+    )
+    assert shop.sluice("tables", "--apply") == 0
+    capsys.readouterr()
+    assert shop.sluice("load", "--backfill", "price") == 2
+    assert capsys.readouterr() == (
+        "",
+        "sluice: --backfill: expected rows of clicks that lack price and have it in _extra, got none: there is nothing "
+        "to fill\n",
+    )
