@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from sluice.cli.main import main
 from sluice.config.urls import Url
 from sluice.errors import ConfigError, PublishError
 from sluice.tooling.publish import publish
@@ -55,3 +56,14 @@ def test_source_that_is_no_topic_is_rejected(place: str, may_be_file: bool) -> N
     message = f"{place}: expected a topic, one of kafka://, pubsub://, or a file; name it with --to"
     with pytest.raises(ConfigError, match=re.escape(message)):
         open_publisher(Url(place), may_be_file=may_be_file)
+
+
+@pytest.mark.parametrize("records", [["--generate"], ["--source=in.ndjson", "--loop"]])
+def test_file_gets_no_records_without_end(
+    tmp_path: Path, records: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a"
+    assert main(["publish", "jobs/backend_events.yaml", f"--to={path}", *records]) == 2
+    line = "sluice: publish: expected --count N for a file, got records without end\n"
+    assert capsys.readouterr().err == line
+    assert not path.exists()

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from sluice.cli.command import Command, Options, print_problems
+from sluice.config.options import local_path
 
 SCHEMAS = Path("schemas")
 """Where contracts lie unless somebody says otherwise, a folder for each domain."""
@@ -15,7 +16,8 @@ def _generate(options: Options, _: list[str]) -> int:
     from sluice.codegen.generate import run_generate
 
     only = [] if options.only is None else [name.strip() for name in options.only.split(",")]
-    messages = run_generate(Path(options.path), Path(options.out), check_only=options.check, only=only)
+    schemas, root = Path(local_path(options.path, "PATH")), Path(local_path(options.out, "--out"))
+    messages = run_generate(schemas, root, check_only=options.check, only=only)
     code = print_problems(messages, "all generated files are up to date")
     return code if options.check else 0
 

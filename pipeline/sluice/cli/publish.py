@@ -20,7 +20,7 @@ def _publish(options: Options, _: list[str]) -> int:
     from sluice.clock import system_clock
     from sluice.tooling.fake_events import fake_events
     from sluice.tooling.publish import file_records, parse_rate, publish
-    from sluice.tooling.publishers import open_publisher
+    from sluice.tooling.publishers import FilePublisher, open_publisher
 
     if (options.source is None) != options.generate:
         message = "publish: expected either --source FILES or --generate"
@@ -29,6 +29,9 @@ def _publish(options: Options, _: list[str]) -> int:
     job = load_job(options.job, unused=_OTHER_PLACES)
     topic = job.source if options.to is None else Url(options.to, where="--to")
     publisher = open_publisher(topic, may_be_file=options.to is not None)
+    if isinstance(publisher, FilePublisher) and options.count is None and (options.generate or options.loop):
+        message = "publish: expected --count N for a file, got records without end"
+        raise ConfigError(message)
     if options.generate:
         records = fake_events(job.contracts, job.route_by, system_clock)
     else:

@@ -14,6 +14,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from sluice.addresses import mask_text
 from sluice.codegen.avro import avro_schema
 from sluice.codegen.connector_docs import connector_pages
 from sluice.codegen.dbt import docs_markdown, select_macros, sources_yaml, word
@@ -72,7 +73,9 @@ def domains(schemas: Path) -> dict[str, Path]:
     candidates = [schemas, *sorted(schemas.iterdir())] if schemas.is_dir() else []
     folders = {folder.resolve().name: folder for folder in candidates if any(folder.glob("*.odcs.yaml"))}
     if not folders:
-        message = f"{schemas}: expected contracts in schemas/<domain>/<type>.odcs.yaml, got none"
+        message = (
+            f"{mask_text(str(schemas))}: expected contracts in schemas/<domain>/<type>.odcs.yaml, got none"
+        )
         raise ConfigError(message)
     return folders
 

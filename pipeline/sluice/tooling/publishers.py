@@ -132,6 +132,7 @@ class FilePublisher:
 
     def __init__(self, url: Url) -> None:
         """Make sure that there is no file yet."""
+        self._url = url
         self._path = Path(local_path(url.reveal(), url.where or "--to"))
         self._file: BinaryIO | None = None
         if self._path.exists():
@@ -153,7 +154,7 @@ class FilePublisher:
         except OSError as error:
             raise self._failure(error) from error
         except msgspec.DecodeError as error:
-            message = f"{self._path}: expected records of one line, got one with line breaks that is no JSON"
+            message = f"{self._url}: expected records of one line, got one with line breaks that is no JSON"
             raise PublishError(message) from error
 
     def flush(self) -> None:
@@ -165,7 +166,7 @@ class FilePublisher:
             raise self._failure(error) from error
 
     def _failure(self, error: OSError) -> PublishError:
-        return PublishError(f"{self._path}: cannot write: {error.strerror}")
+        return PublishError(f"{self._url}: cannot write: {error.strerror}")
 
 
 PUBLISHERS: Mapping[str, Callable[[Url], Publisher]] = {"kafka": KafkaPublisher, "pubsub": PubSubPublisher}
