@@ -2,8 +2,26 @@
 
 {# A text without blanks around it; null if nothing is left, or `null` in any case. #}
 {% macro audit_text(column) %}
-    {%- set text = 'trim(' ~ column ~ ', ' ~ audit_blanks() ~ ')' -%}
+    {%- set text = audit_trim(column) -%}
     case when lower({{ text }}) not in ('', 'null') then {{ text }} end
+{%- endmacro %}
+
+{% macro audit_trim(column) %}
+    {{- adapter.dispatch('audit_trim')(column) -}}
+{% endmacro %}
+
+{% macro default__audit_trim(column) -%}
+    trim({{ column }}, {{ audit_blanks() }})
+{%- endmacro %}
+
+{# DuckDB reads the list of blanks once a row, which is most of the time of an audit. A text is looked at first: one that
+   begins and ends with a visible character of ASCII has nothing to trim. #}
+{% macro duckdb__audit_trim(column) -%}
+    case
+        when ascii({{ column }}) between 33 and 126 and ascii(right({{ column }}, 1)) between 33 and 126
+            then {{ column }}
+        else {{ default__audit_trim(column) }}
+    end
 {%- endmacro %}
 
 {# Every blank of Unicode (White_Space), and the separators of ASCII; trim alone removes U+0020 only. #}
@@ -158,9 +176,18 @@
 
 {# The name of the file at an address, as the audit calls its records: without `events_<date>_` and without `.gz`. #}
 {% macro audit_file_name(address) -%}
+    {{- adapter.dispatch('audit_file_name')(address) -}}
+{%- endmacro %}
+
+{% macro default__audit_file_name(address) -%}
     {%- set name = audit_replace(address, '^.*/', '') -%}
     {%- set unpacked = audit_replace(name, '[.]gz$', '') -%}
     {{ audit_replace(unpacked, '^events_([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})_', '') }}
+{%- endmacro %}
+
+{# DuckDB does a function of a column once for each of its few values, but not a function of a function. #}
+{% macro duckdb__audit_file_name(address) -%}
+    {{ audit_replace(address, '(?s)^(?:.*/)?(?:events_(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})_)?(.*?)(?:[.]gz)?$', '\\1') }}
 {%- endmacro %}
 
 {# A share as a double; null if there is nothing to have a share of. #}

@@ -31,6 +31,8 @@ class DailyFile:
     name: str
     load_date: date
     columns: tuple[str, ...]
+    is_header_first: bool
+    """False if empty lines are before the header."""
 
     @property
     def file_name(self) -> str:
@@ -48,12 +50,12 @@ def find_files(spark: SparkSession, folder: str, kind: str) -> list[DailyFile]:
         name = status.getPath().getName()
         day = load_date_of(name)
         if status.isFile() and day is not None and name.startswith(f"{kind}_"):
-            columns = _read_header(system, status) if status.getLen() else ()
-            found.append(DailyFile(status.getPath().toString(), name, day, columns))
+            columns, is_first = _read_header(system, status) if status.getLen() else ((), True)
+            found.append(DailyFile(status.getPath().toString(), name, day, columns, is_first))
     return sorted(found, key=lambda file: file.name)
 
 
-def _read_header(system: Any, status: Any) -> tuple[str, ...]:
+def _read_header(system: Any, status: Any) -> tuple[tuple[str, ...], bool]:
     stream = system.open(status.getPath())
     try:
         head = bytes(stream.readNBytes(_HEADER_BYTES))
@@ -64,8 +66,12 @@ def _read_header(system: Any, status: Any) -> tuple[str, ...]:
     return parse_header(head)
 
 
-def parse_header(head: bytes) -> tuple[str, ...]:
-    """Return the names in the first row that is not empty of a CSV file that begins with `head`."""
+def parse_header(head: bytes) -> tuple[tuple[str, ...], bool]:
+    """Return the names in the first row, other than empty ones, of a CSV file; and whether it is the first line.
+
+    The file begins with `head`.
+    """
     text = head.decode("utf-8-sig", "replace")
     rows: Iterator[Sequence[str]] = csv.reader(io.StringIO(text, newline=""))
-    return tuple(name.strip() for name in next((row for row in rows if row), []))
+    number, header = next(((number, row) for number, row in enumerate(rows) if row), (0, ()))
+    return tuple(name.strip() for name in header), number == 0

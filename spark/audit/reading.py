@@ -11,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import reduce
+from operator import and_
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -32,13 +33,16 @@ _WILDCARDS = frozenset("{}[]*?\\")
 
 def read_rows(spark: SparkSession, files: Sequence[DailyFile], columns: Sequence[str]) -> DataFrame:
     """Return every row of `files`: `columns` and SOURCE as texts, and `is_record`."""
-    groups: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
+    groups: dict[tuple[tuple[str, ...], bool, str], list[str]] = defaultdict(list)
     for file in files:
         if file.columns:
             # Beside a name that may be a pattern, Spark reads the other files of a list once more.
             alone = file.name if _WILDCARDS & set(file.name) else ""
-            groups[file.columns, alone].append(file.address)
-    frames = [_read(spark, addresses, header, columns) for (header, _), addresses in groups.items()]
+            groups[file.columns, file.is_header_first, alone].append(file.address)
+    frames = [
+        _read(spark, addresses, header, columns, is_first)
+        for (header, is_first, _), addresses in groups.items()
+    ]
     return reduce(DataFrame.unionByName, frames, _no_rows(spark, columns))
 
 
@@ -80,7 +84,11 @@ def find_columns(header: Sequence[str], columns: Sequence[str]) -> dict[str, int
 
 
 def _read(
-    spark: SparkSession, addresses: list[str], header: tuple[str, ...], columns: Sequence[str]
+    spark: SparkSession,
+    addresses: list[str],
+    header: tuple[str, ...],
+    columns: Sequence[str],
+    is_header_first: bool,
 ) -> DataFrame:
     names = [f"field_{index}" for index in range(len(header))]
     schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
@@ -98,6 +106,12 @@ def _read(
     # Spark rejects a query of nothing but _corrupt_record, so a field is read, too; its length is never negative.
     is_parsed = F.coalesce(F.length("field_0"), F.lit(0)) >= 0
     is_row = (F.col(_CORRUPT).isNull() | (F.col(_CORRUPT) != "")) & is_parsed
+    if (
+        not is_header_first
+    ):  # Spark takes the first line that ends with CR LF for the header, though it is empty
+        texts = [F.trim(F.col(field), F.lit(" \t\r")) for field in names]
+        is_header = [text.eqNullSafe(F.lit(name or None)) for text, name in zip(texts, header, strict=True)]
+        is_row &= ~reduce(and_, is_header)
     return rows.where(is_row).select(*values, _source_name().alias(SOURCE), is_record.alias("is_record"))
 
 

@@ -146,6 +146,7 @@ class Writer:
         pick, text = self._random, io.StringIO(newline="")
         end = pick.choice(["\n", "\r\n"])
         writer = csv.writer(text, pick.choice(["excel", "unix"]), lineterminator=end)
+        text.write(end * pick.choice([0] * 9 + [1]))
         for index, row in enumerate(rows):
             writer.writerow(row)
             if index and pick.random() < 0.05:

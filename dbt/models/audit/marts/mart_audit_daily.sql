@@ -88,6 +88,24 @@ counted as (
 
 ),
 
+with_records as (
+
+    -- Not `events`: it would be read once more.
+    select
+        load_date,
+        file_name
+    from counted
+    {% if is_incremental() %}
+    union all
+    select
+        load_date,
+        file_name
+    from {{ this }}
+    where nb_total > 0
+    {% endif %}
+
+),
+
 with_empty_files as (
 
     select
@@ -105,11 +123,11 @@ with_empty_files as (
         0 as nb_invalid,
         max(empty_files._ingested_at) as last_ingested_at
     from empty_files
-    left join events
+    left join with_records
         on
-            empty_files.load_date = events.load_date
-            and empty_files.file_name = events.file_name
-    where events.load_date is null
+            empty_files.load_date = with_records.load_date
+            and empty_files.file_name = with_records.file_name
+    where with_records.load_date is null
     group by empty_files.load_date, empty_files.file_name
 
 ),
