@@ -128,7 +128,8 @@ def build(console: Console) -> None:
     command += ["--select", "commerce", "--project-dir", "dbt", "--profiles-dir", "dbt"]
     target = OUT.absolute() / "dbt"
     environment = {**os.environ, "SLUICE_DBT_TARGET": "duckdb", "SLUICE_DUCKDB": str(WAREHOUSE.absolute())}
-    if subprocess.run([*command, "--target-path", str(target)], env=environment, check=False).returncode:
+    command += ["--target-path", str(target), "--log-path", str(target / "logs")]
+    if subprocess.run(command, env=environment, check=False).returncode:
         sys.exit("dbt: a model or a test failed")
     results = json.loads((target / "run_results.json").read_text())["results"]
     kinds = [result["unique_id"].split(".")[0] for result in results]

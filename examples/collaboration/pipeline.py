@@ -148,10 +148,13 @@ def build(warehouse: Warehouse, log: Path) -> None:
     command = [str(DBT), "--quiet", "--log-level-file=none", "build"]
     command += ["--selector", "collaboration"]
     command += ["--project-dir", str(ROOT / "dbt"), "--profiles-dir", str(ROOT / "dbt")]
-    command += ["--target-path", str(log / "dbt")]
+    # Without a path for its logs, dbt makes a folder in the project, which cannot be written to in a container.
+    command += ["--target-path", str(log / "dbt"), "--log-path", str(log / "dbt/logs")]
     environment = {**os.environ, "PYTHONPATH": "", **warehouse.dbt_environment}
-    if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode:
-        message = "dbt: a model or a test failed"
+    code = subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode
+    if code:
+        failed = "a model or a test failed" if code == 1 else f"expected that it runs, got exit code {code}"
+        message = f"dbt: {failed}"
         raise ConfigError(message)
 
 

@@ -165,7 +165,7 @@ class Audit:
         target = self.state / "dbt"
         command: list[str | Path] = [require_path("dbt/bin/dbt"), "--quiet", "--no-use-colors"]
         command += ["--log-level-file=none", "run", "--select", "audit", "--project-dir", "dbt"]
-        command += ["--profiles-dir", "dbt", "--target-path", target]
+        command += ["--profiles-dir", "dbt", "--target-path", target, "--log-path", target / "logs"]
         variables = {"SLUICE_DBT_TARGET": "duckdb", "SLUICE_DUCKDB": str(self._duckdb), "PYTHONPATH": ""}
         self._call("dbt", command, variables)
         self._export()

@@ -25,6 +25,12 @@ def test_service_has_no_rights_and_cannot_write_to_its_image(service: str) -> No
     assert settings.get("cap_add", []) == (["FOWNER"] if service == "out" else [])
 
 
+def test_pages_of_prefect_are_written_to_its_volume() -> None:
+    settings = SERVICES["prefect"]
+    (volume,) = (volume.partition(":")[2] for volume in settings["volumes"])
+    assert settings["environment"]["PREFECT_UI_STATIC_DIRECTORY"].startswith(f"{volume}/")
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_image_is_pinned_or_built_by_a_target_of_the_dockerfile(service: str) -> None:
     settings = SERVICES[service]
