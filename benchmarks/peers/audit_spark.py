@@ -1,6 +1,7 @@
 """The PySpark audit job with and without each of its optimisations: `audit_spark.py DATA OUT`.
 
-One session runs all. The job as it is runs twice: its first run compiles what the others use, too, and does not count.
+One session runs all. The job as it is runs once more, first: that run compiles what the others use, too, and does not
+count. The JVM goes on compiling, so all run in turn and then in the opposite turn: the run with less CPU time counts.
 OUT/figures.json has seconds, and CPU seconds of the JVM, by variant; OUT/VARIANT has tables and the plan of the counts.
 """
 
@@ -12,12 +13,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
+from pyspark.sql.classic.dataframe import DataFrame as ClassicDataFrame
 
 from spark import audit_job
 from spark.audit import cleaning, marts
@@ -38,7 +41,7 @@ def without(spark: SparkSession, variant: str) -> Iterator[None]:
     spark.conf.set("spark.sql.adaptive.enabled", str(variant != "adaptive").lower())
     replacements: dict[str, tuple[Any, str, Any]] = {
         "partial_aggregate": (cleaning, "take_latest", rank_latest),
-        "cache": (DataFrame, "cache", lambda frame: frame),
+        "cache": (ClassicDataFrame, "cache", lambda frame: frame),
     }
     if variant not in replacements:
         yield
@@ -79,7 +82,10 @@ def main() -> None:
     data, out = sys.argv[1], Path(sys.argv[2])
     spark = start_session()
     run(spark, "nothing", data, out / "first")
-    figures = {variant: run(spark, variant, data, out / variant) for variant in VARIANTS}
+    runs = {variant: [run(spark, variant, data, out / variant)] for variant in VARIANTS}
+    for variant in reversed(VARIANTS):
+        runs[variant].append(run(spark, variant, data, out / "again" / variant))
+    figures = {variant: min(both, key=itemgetter(1)) for variant, both in runs.items()}
     (out / "figures.json").write_text(json.dumps(figures) + "\n")
     spark.stop()
 
