@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.live.job_fixture import ROOT, figures, rows, run_job
+from devservers.tools import ROOT
+from tests.live.job_fixture import figures, rows, run_job
 
 
 def test_sales_files_give_the_expected_figures_and_rows_twice(tmp_path: Path) -> None:

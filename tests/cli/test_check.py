@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.end_to_end.replay_fixture import JOB, one_line, sluice
+from devservers.sluice_command import sluice
+from tests.end_to_end.replay_fixture import JOB, one_line
 
 
 def test_problems_are_printed(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from devservers.sluice_command import sluice
 from tests.cli.failures import failure
-from tests.end_to_end.replay_fixture import Replay, one_line, sluice
+from tests.end_to_end.replay_fixture import Replay, one_line
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ from sluice.cli.commands import COMMANDS, build_parser
 from sluice.cli.main import main
 from sluice.errors import ConfigError, SluiceError
 
+from devservers.sluice_command import sluice
 from devservers.sluice_process import SLUICE
 from devservers.tools import ROOT
-from tests.end_to_end.replay_fixture import Replay, sluice
+from tests.end_to_end.replay_fixture import Replay
 
 
 def test_help_shows_each_command_with_an_example() -> None:

@@ -26,6 +26,7 @@ from sluice.storage import open_store
 from sluice.warehouses import WAREHOUSES, open_warehouse, parse_warehouse
 
 from devservers.http_api import HttpRequest, HttpResponse, start
+from devservers.sluice_command import sluice
 from tests.cli.secret_places import (
     ADDRESSES,
     COMMAND_LINES,
@@ -38,7 +39,6 @@ from tests.cli.secret_places import (
     VARIABLE,
     job_file,
 )
-from tests.end_to_end.replay_fixture import sluice
 
 SCHEMES = [
     *((open_source, scheme) for scheme in (*SOURCES, "KAFKA", "ftp", "amqp") if scheme != "file"),

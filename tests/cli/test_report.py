@@ -10,9 +10,10 @@ from sluice.elements import StepCounts
 from sluice.graph.submission import Submission, write_submission
 from sluice.graph.totals import write_totals
 
+from devservers.sluice_command import sluice
 from devservers.tools import ROOT
 from tests.cli.failures import failure, history
-from tests.end_to_end.replay_fixture import Replay, one_line, sluice
+from tests.end_to_end.replay_fixture import Replay, one_line
 from tests.tooling.pages.html_page import Page
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import zstandard
 
-from tests.end_to_end.replay_fixture import sluice
+from devservers.sluice_command import sluice
 
 TEXT = 'é "}{" [\u2028,'
 """In every event: what looks like the border of two objects, and the end of a line to those who follow Unicode."""

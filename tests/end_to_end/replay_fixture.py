@@ -10,43 +10,19 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 
 from devservers.live_job import TABLES
-from devservers.sluice_process import EXIT_SECONDS, SLUICE, SluiceProcess
-from devservers.tools import ROOT
+from devservers.sluice_command import Finished, sluice
+from devservers.sluice_process import SLUICE, SluiceProcess
 
 JOB = "jobs/backend_events.yaml"
-AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else list[str]()
-"""With it, root too reads and writes only what the mode of a file allows."""
-
 _STORED = re.compile(
     r"(?:(order|inventory|user_activity)/)?(\d{4})/(\d\d)/(\d\d)/(\d\d)/(\d\d)/"
     r"(order|inventory|user_activity|dead_letter)_(\d{12})(\d{4,})\.json"
 )
-
-
-class Finished(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-def sluice(*arguments: str, environment: dict[str, str] | None = None) -> Finished:
-    """Run one command to its end."""
-    done = subprocess.run(
-        [*AS_A_USER, SLUICE, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        timeout=EXIT_SECONDS,
-        check=False,
-    )
-    return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 class Replay:

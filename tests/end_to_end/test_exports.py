@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.end_to_end.replay_fixture import sluice
+from devservers.sluice_command import sluice
 
 HEADER = "sale_id,product_id,user_id,quantity,amount,sale_date\n"
 

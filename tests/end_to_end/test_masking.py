@@ -41,7 +41,8 @@ from sluice.storage import open_store
 from sluice.validation.age_limits import AgeLimits
 from sluice.warehouses import open_warehouse
 
-from tests.end_to_end.replay_fixture import Finished, lines_of, one_line, sluice
+from devservers.sluice_command import Finished, sluice
+from tests.end_to_end.replay_fixture import lines_of, one_line
 
 KEY = "the-key-of-the-test-that-must-not-be-found"
 CONTRACT = """\

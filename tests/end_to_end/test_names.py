@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.end_to_end.replay_fixture import sluice
+from devservers.sluice_command import sluice
 
 CONTRACT = """\
 apiVersion: v3.2.0

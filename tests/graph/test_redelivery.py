@@ -12,7 +12,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.end_to_end.replay_fixture import Finished, lines_of, one_line, sluice
+from devservers.sluice_command import Finished, sluice
+from tests.end_to_end.replay_fixture import lines_of, one_line
 
 CONTRACT = """\
 apiVersion: v3.2.0

@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.live.job_fixture import ROOT
+from devservers.tools import ROOT
 
 SAMPLES = ROOT / "examples/commerce"
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-ROOT = Path(__file__).parents[2]
+from devservers.sluice_command import sluice
+from devservers.tools import ROOT
 
 
 def run_job(
@@ -24,21 +22,20 @@ def run_job(
     code: int = 0,
 ) -> dict[str, Any]:
     """Run a job of this repository into `folder`; return its report, or what it said on standard error."""
-    command = [sys.executable, "-m", "sluice", "run", f"jobs/{job}.yaml", f"--source={source}"]
-    command += [f"--files={folder}/files", f"--warehouse=duckdb:///{folder}/w.duckdb"]
-    command += [f"--dead-letters={folder}/dead_letters", f"--report={folder}/report.json", *flags]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+    done = sluice(
+        "run",
+        f"jobs/{job}.yaml",
+        f"--source={source}",
+        f"--files={folder}/files",
+        f"--warehouse=duckdb:///{folder}/w.duckdb",
+        f"--dead-letters={folder}/dead_letters",
+        f"--report={folder}/report.json",
+        *flags,
+        environment={**(environment or {}), "PYTHONPATH": str(ROOT)},
     )
-    assert done.returncode == code, done.stderr
+    assert done.code == code, done.err
     if code:
-        return {"error": done.stderr.strip()}
+        return {"error": done.err.strip()}
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return report
 

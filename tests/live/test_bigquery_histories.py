@@ -16,9 +16,9 @@ import pytest
 from google.cloud import bigquery
 from sluice.retry import wait_until
 
+from devservers.sluice_command import sluice
 from devservers.sluice_process import EXIT_SECONDS, SLUICE
 from devservers.tools import ROOT
-from tests.end_to_end.replay_fixture import sluice
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend, bigquery_client
 
 DAYS, MINUTES = 30, 4

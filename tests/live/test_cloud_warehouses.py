@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from devservers.sluice_command import sluice
 from devservers.tools import ROOT
-from tests.end_to_end.replay_fixture import sluice
 from tests.live.monitored import check_monitors
 from tests.warehouses.backends import BACKENDS, Backend
 

@@ -21,9 +21,9 @@ import yaml
 from devservers import bigquery as bigquery_emulator
 from devservers import postgres
 from devservers.process import PROGRAMS
-from devservers.tools import require_path
+from devservers.tools import ROOT, require_path
 from tests.live.expected_marts import SAMPLES, Backend, Shop, add_products, add_sales, read_log, samples
-from tests.live.job_fixture import ROOT, run_job
+from tests.live.job_fixture import run_job
 from tests.live.monitored import ask_monitor
 from tests.warehouses.backends import bigquery_client
 

@@ -13,8 +13,9 @@ from devservers.flink import FlinkCluster
 from devservers.kafka import KafkaBroker, KafkaTopic
 from devservers.live_job import LiveJob, wait_until
 from devservers.record_feed import BackgroundPublisher, RecordFeed
+from devservers.sluice_command import sluice
 from devservers.tools import ROOT
-from tests.end_to_end.replay_fixture import Replay, sluice
+from tests.end_to_end.replay_fixture import Replay
 from tests.live.live_fixture import assert_stored_exactly_once
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.live.job_fixture import ROOT
+from devservers.sluice_command import sluice
+from devservers.tools import ROOT
 from tests.live.test_dbt import DOMAINS, INK, ORDER, PEN, PLACES, Place, dbt, duckdb_place, ingest
 
 DAY = 86400
@@ -92,17 +91,9 @@ def lines(events: list[dict[str, Any]]) -> str:
 
 def command(place: Place, verb: str, job: str, *flags: str) -> None:
     """Run a command of the product that reads no source."""
-    arguments = [sys.executable, "-m", "sluice", verb, f"jobs/{job}.yaml", f"--warehouse={place.url}", *flags]
-    done = subprocess.run(
-        arguments,
-        cwd=ROOT,
-        env={**os.environ, **place.environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    environment = {**place.environment, "PYTHONPATH": str(ROOT)}
+    done = sluice(verb, f"jobs/{job}.yaml", f"--warehouse={place.url}", *flags, environment=environment)
+    assert done.code == 0, done.err
 
 
 def texts(place: Place, query: str) -> list[str]:

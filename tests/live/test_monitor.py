@@ -14,7 +14,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.live.job_fixture import ROOT, run_job
+from devservers.tools import ROOT
+from tests.live.job_fixture import run_job
 from tests.live.monitored import check_monitors
 from tests.live.test_dbt import Place, dbt
 from tests.tooling.monitors.simulated_series import Shape, simulate

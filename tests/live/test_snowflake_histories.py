@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.replay_fixture import sluice
+from devservers.sluice_command import sluice
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 
 DAYS, MINUTES = 10, 6

@@ -18,10 +18,11 @@ from sluice.errors import WarehouseError
 from sluice.warehouses import Warehouse, open_warehouse
 
 from devservers import tcp_proxy
+from devservers.sluice_command import sluice
 from devservers.tcp_proxy import Fault, Stage, after_bytes, containing
 from devservers.tools import ROOT
 from devservers.waiting import wait_until
-from tests.end_to_end.replay_fixture import JOB, sluice
+from tests.end_to_end.replay_fixture import JOB
 from tests.warehouses.backends import BACKENDS, Backend, MakeBackend
 from tests.warehouses.order_segments import (
     ORDER,

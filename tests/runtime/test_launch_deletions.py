@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from devservers.sluice_command import sluice
 from devservers.sluice_process import SluiceProcess
 from tests.cli.failures import history
-from tests.end_to_end.replay_fixture import JOB, sluice
+from tests.end_to_end.replay_fixture import JOB
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 

@@ -25,9 +25,9 @@ from sqlglot import exp
 
 from devservers import bigquery as bigquery_emulator
 from devservers import tcp_proxy
+from devservers.sluice_command import sluice
 from devservers.tcp_proxy import Fault, containing
 from devservers.tools import ROOT
-from tests.end_to_end.replay_fixture import sluice
 from tests.warehouses.backends import bigquery_client, fresh_name
 from tests.warehouses.order_segments import DEAD_LETTER, MINUTE, ORDER, load, order, segment
 from tests.warehouses.storage_write_server import losing_answers

@@ -1,0 +1,84 @@
+"""Runs `sluice` commands, each in a process that is forked from this one, which has imported what commands need.
+
+It is given the number of a socket. A request is a JSON object with the arguments, the environment and the working
+directory, and four descriptors: the command's standard streams, and where its process id and its exit code are written.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from typing import Any, NoReturn
+
+import duckdb  # noqa: F401  with the next ones, what most commands need
+from sluice.cli import commands  # noqa: F401  which main imports
+from sluice.cli.main import main
+
+_REQUEST_BYTES = 1 << 20
+_STREAMS = 3
+
+
+def serve(requests: socket.socket) -> None:
+    """Serve until whoever asks closes its end; return in the process of a command, which then has to run it."""
+    running: dict[int, tuple[int, int]] = {}
+    """By descriptor of the process: its id, and where its exit code goes."""
+    while True:
+        wanted: list[Any] = [requests, *running]
+        ready, _, _ = select.select(wanted, [], [])
+        for process in set(ready) & running.keys():
+            pid, reply = running.pop(process)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            os.write(reply, f"{code}\n".encode())
+            os.close(reply)
+            os.close(process)
+        if requests in ready:
+            data, descriptors, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, _STREAMS + 1)
+            if not data:
+                sys.exit(0)
+            *streams, reply = descriptors
+            pid = os.fork()
+            if pid == 0:
+                for descriptor in (reply, *running, *(other for _, other in running.values())):
+                    os.close(descriptor)
+                requests.close()
+                return become(json.loads(data), streams)
+            for stream in streams:
+                os.close(stream)
+            os.write(reply, f"{pid}\n".encode())
+            running[os.pidfd_open(pid)] = pid, reply
+
+
+def become(request: dict[str, Any], streams: list[int]) -> None:
+    """Make this process one of a command: its streams, its environment, its folder."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.path[1:1] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    os.chdir(request["folder"])
+    sys.argv = ["sluice", *request["arguments"]]
+
+
+def end(code: int) -> NoReturn:
+    """End this process as Python does, but for taking apart what it has imported: that takes longer than a command."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal, which pytest has too
+    serve(socket.socket(fileno=int(sys.argv[1])))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    end(main())
