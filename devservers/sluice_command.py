@@ -17,8 +17,10 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
+
+from sluice.config.urls import Url
+from sluice.runtime.beam_import import needs_cloud_packages
 
 from devservers.process import PROGRAMS
 from devservers.sluice_process import EXIT_SECONDS
@@ -26,6 +28,10 @@ from devservers.tools import ROOT
 
 AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else list[str]()
 """With it, root too reads and writes only what the mode of a file allows."""
+
+
+LOCAL, CLOUD = "history.json", "gs://bucket/history.json"
+"""Sources for which Beam is imported without its cloud packages, and with them."""
 
 
 class Finished(NamedTuple):
@@ -36,23 +42,17 @@ class Finished(NamedTuple):
     err: str
 
 
-def sluice(
-    *arguments: str,
-    environment: Mapping[str, str] | None = None,
-    folder: Path = ROOT,
-    seconds: float = EXIT_SECONDS,
-) -> Finished:
+def sluice(*arguments: str, environment: Mapping[str, str] | None = None) -> Finished:
     """Run one command to its end, in this process's environment and `environment`.
 
     Raises:
-        subprocess.TimeoutExpired: it takes longer than `seconds`; it was killed.
+        subprocess.TimeoutExpired: it takes longer than EXIT_SECONDS; it was killed.
 
     """
     reading, writing = os.pipe()
     request = {
         "arguments": arguments,
         "environment": {**os.environ, **(environment or {})},
-        "folder": str(folder),
     }
     with (
         open(os.devnull, "rb") as nothing,
@@ -62,13 +62,17 @@ def sluice(
     ):
         streams = [nothing.fileno(), out.fileno(), err.fileno()]
         try:
-            socket.send_fds(_server()[0], [json.dumps(request).encode()], [*streams, writing])
+            sources = [word.partition("=")[2] for word in arguments if word.startswith("--source=")]
+            cloud = any(needs_cloud_packages(Url(source), ()) for source in sources)
+            socket.send_fds(
+                _server(CLOUD if cloud else LOCAL)[0], [json.dumps(request).encode()], [*streams, writing]
+            )
         finally:
             os.close(writing)
         pid = int(reply.readline())
-        if not select.select([reply], [], [], seconds)[0]:
+        if not select.select([reply], [], [], EXIT_SECONDS)[0]:
             os.kill(pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(["sluice", *arguments], seconds)
+            raise subprocess.TimeoutExpired(["sluice", *arguments], EXIT_SECONDS)
         code = int(reply.readline())
         out.seek(0)
         err.seek(0)
@@ -76,11 +80,11 @@ def sluice(
 
 
 @cache
-def _server() -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """Return a socket that a server of this process listens to, and the server; both end with this process."""
+def _server(source: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Return a socket that the server for sources such as `source` listens to, and it; they end with this process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with closing(theirs):
-        command = [sys.executable, "-P", str(PROGRAMS / "command_server.py"), str(theirs.fileno())]
+        command = [sys.executable, "-P", str(PROGRAMS / "command_server.py"), str(theirs.fileno()), source]
         process = subprocess.Popen(
             [*AS_A_USER, *command],
             cwd=ROOT,

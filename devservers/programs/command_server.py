@@ -1,12 +1,14 @@
 """Runs `sluice` commands, each in a process that is forked from this one, which has imported what commands need.
 
-It is given the number of a socket. A request is a JSON object with the arguments, the environment and the working
-directory, and four descriptors: the command's standard streams, and where its process id and its exit code are written.
+It is given the number of a socket, and the address of a source: Beam is imported as runs that read it do. A request is
+a JSON object with the arguments and the environment, and four descriptors: the command's standard streams, and where
+its process id and its exit code are written.
 """
 
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import select
@@ -19,6 +21,8 @@ from typing import Any, NoReturn
 import duckdb  # noqa: F401  with the next ones, what most commands need
 from sluice.cli import commands  # noqa: F401  which main imports
 from sluice.cli.main import main
+from sluice.config.urls import Url
+from sluice.runtime.beam_import import import_beam
 
 _REQUEST_BYTES = 1 << 20
 _STREAMS = 3
@@ -55,14 +59,13 @@ def serve(requests: socket.socket) -> None:
 
 
 def become(request: dict[str, Any], streams: list[int]) -> None:
-    """Make this process one of a command: its streams, its environment, its folder."""
+    """Make this process one of a command: its streams, its environment, its arguments."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.path[1:1] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    os.chdir(request["folder"])
     sys.argv = ["sluice", *request["arguments"]]
 
 
@@ -79,6 +82,8 @@ def end(code: int) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal, which pytest has too
+    import_beam(Url(sys.argv[2]), [])
+    importlib.import_module("sluice.runtime.launch")
     serve(socket.socket(fileno=int(sys.argv[1])))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     end(main())
