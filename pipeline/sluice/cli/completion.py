@@ -39,7 +39,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 COMPLETION = Command(
     name="completion",
     summary="print the script with which bash, zsh or fish completes commands, options and paths",
-    example='eval "$(sluice completion bash)"',
+    example="sluice completion bash",
     add_options=_add_options,
     run=_completion,
 )
