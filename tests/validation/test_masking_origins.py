@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -118,7 +119,17 @@ def test_safe_attributes_are_kept_unless_they_hold_the_value() -> None:
     }
 
 
-@pytest.mark.parametrize("name", [PERSON, PERSON.lower(), quote(PERSON)])
+FOUND = [
+    PERSON,
+    PERSON.lower(),
+    unicodedata.normalize("NFD", PERSON),
+    *(ENCODINGS[name](PERSON) for name in ("percent", "percent twice", "base64", "base64 for URLs", "hex")),
+    f"id={quote(base64.b64encode(f'user:{PERSON.upper()}'.encode()).decode(), safe='')}",
+]
+"""What a file or a message may be named, so that the person can be read from it."""
+
+
+@pytest.mark.parametrize("name", FOUND)
 @pytest.mark.parametrize(
     ("prefix", "scheme"), [("/data/", "file"), ("s3://bucket/", "s3"), ("C:\\data\\", "file"), ("", "file")]
 )

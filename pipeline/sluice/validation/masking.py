@@ -10,7 +10,6 @@ import hmac
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import unquote
 
 from sluice.contracts import ITEM, Contract, Mask, Path, Property, ValuePath, parse_path, path_text, walk
 from sluice.contracts.names import fold_name, masked_names
@@ -25,6 +24,7 @@ from sluice.validation.mask_methods import (
     string_content,
 )
 from sluice.validation.record_masker import RecordMasker
+from sluice.validation.text_forms import plain, plain_forms
 
 MASKED_VALUE = "a protected value"
 """What a violation shows in place of a masked value; stored in dead letters."""
@@ -207,18 +207,18 @@ def _place(violation_path: str) -> ValuePath:
 class _RawTexts:
     """The raw texts of the masked values in one record, which other texts are searched for.
 
-    Upper and lower case are the same, and so is what is percent-encoded.
+    They are found in the forms of `sluice.validation.text_forms`.
     """
 
     def __init__(self, masked: MaskedValues) -> None:
-        self._texts = {text.casefold() for text in masked.raw_texts if len(text) >= _SHORTEST}
+        self._texts = {text for text in map(plain, masked.raw_texts) if len(text) >= _SHORTEST}
         self._lengths: dict[str, set[int]] = {}
         for text in self._texts:
             self._lengths.setdefault(text[:_SHORTEST], set()).add(len(text))
 
     def occur_in(self, text: str) -> bool:
         """Tell whether `text` contains one of them; does not look at each, since a record may have thousands."""
-        return self._occur_in(text.casefold()) or ("%" in text and self._occur_in(unquote(text).casefold()))
+        return any(map(self._occur_in, plain_forms(text)))
 
     def _occur_in(self, text: str) -> bool:
         return any(
