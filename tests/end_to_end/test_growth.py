@@ -22,7 +22,7 @@ from sluice.formats.compression import decompress, detect_codec
 from sluice.formats.csv_conversion import RowConverter
 from sluice.formats.csv_dialect import detect_layout
 from sluice.formats.joined_records import separate
-from sluice.provenance import FileProvenance
+from sluice.provenance import FileProvenance, PartitionProvenance
 from sluice.sources.files.listing import find_files
 from sluice.sources.files.source import plan_reading, read_item
 from sluice.storage import open_store
@@ -193,6 +193,26 @@ def test_time_of_a_rejected_record_is_linear_in_the_masked_properties_of_its_con
         assert {violation.got for violation in decoded.rejected[0].violations} == {"a protected value"}
 
     assert growth_of_cpu_time(run, 1_000) < LINEAR
+
+
+@pytest.mark.parametrize(
+    ("first", "repeated"), [("%", "25"), ("", "QUJD"), ("", "4142"), ("", "%2541"), ("", "/")]
+)
+def test_time_of_a_rejected_record_is_linear_in_its_attributes(first: str, repeated: str) -> None:
+    email = Property("email", "string", classification="restricted", mask="hash")
+    contracts = {"list": contract_of("list", email, Property("count", "integer"))}
+    ages = AgeLimits(600, 86400, NOW.timestamp())
+    decoder = RecordDecoder(contracts, None, ages, 1, b"k" * 32, safe_attributes=("link",))
+
+    def run(number: int) -> None:
+        attributes = {"link": first + repeated * number}
+        provenance = PartitionProvenance("topic", 0.0, 0, [7], [0.0], attributes=[attributes])
+        rejected = decoder.decode(
+            RecordBatch([b'{"email":"ann@example.com","count":"x"}'], provenance)
+        ).rejected
+        assert rejected[0].origin.attributes == attributes
+
+    assert growth_of_cpu_time(run, 2_000) < LINEAR
 
 
 DOCUMENTS = {

@@ -124,6 +124,8 @@ FOUND = [
     PERSON.lower(),
     unicodedata.normalize("NFD", PERSON),
     *(ENCODINGS[name](PERSON) for name in ("percent", "percent twice", "base64", "base64 for URLs", "hex")),
+    *(f"{ENCODINGS['base64 for URLs'](PERSON)}/{digits}" for digits in ("", "a", "ab", "abc")),
+    quote(quote(quote(quote(PERSON)))),
     f"id={quote(base64.b64encode(f'user:{PERSON.upper()}'.encode()).decode(), safe='')}",
 ]
 """What a file or a message may be named, so that the person can be read from it."""

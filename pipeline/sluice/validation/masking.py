@@ -218,7 +218,7 @@ class _RawTexts:
 
     def occur_in(self, text: str) -> bool:
         """Tell whether `text` contains one of them; does not look at each, since a record may have thousands."""
-        return any(map(self._occur_in, plain_forms(text)))
+        return bool(self._texts) and any(map(self._occur_in, plain_forms(text)))
 
     def _occur_in(self, text: str) -> bool:
         return any(

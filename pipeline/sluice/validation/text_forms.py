@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 _DEPTH = 2
-"""Encodings in one another that are undone, percent-encoding not counted."""
+"""Encodings in one another that are undone; percent-encoding in percent-encoding counts as one."""
 
-_ROUNDS = 4
-"""How often percent-encoding is undone: each round may take two characters from millions alone."""
+_NESTED = re.compile("%(?:25)+")
+"""A percent sign that was encoded any number of times."""
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{4,}")
 _HEX = re.compile(r"[0-9A-Fa-f]{6,}")
@@ -29,17 +29,10 @@ def plain_forms(text: str) -> Iterator[str]:
     """Yield `text` and what its encoded parts say, all plain: percent-encoding, base64 and hexadecimal digits."""
     forms = {text}
     for depth in range(_DEPTH + 1):
-        read = {form for encoded in forms for form in _percent_forms(encoded)}
-        yield from map(plain, read)
+        forms |= {unquote(_NESTED.sub("%", form)) for form in forms if "%" in form}
+        yield from map(plain, forms)
         if depth < _DEPTH:
-            forms = {decoded for form in read for decoded in _decoded(form)}
-
-
-def _percent_forms(text: str) -> Iterator[str]:
-    yield text
-    for _ in range(_ROUNDS):
-        if "%" in text:
-            yield (text := unquote(text))
+            forms = {decoded for form in forms for decoded in _decoded(form)}
 
 
 def _decoded(text: str) -> Iterator[str]:
@@ -47,9 +40,8 @@ def _decoded(text: str) -> Iterator[str]:
     for token in _BASE64.findall(text):
         digits = token.translate(_FROM_URLS)
         for start in range(4):
-            whole = digits[start:]
-            if len(whole) % 4 != 1:
-                yield base64.b64decode(whole + "=" * (-len(whole) % 4)).decode("utf-8", "replace")
+            whole = digits[start : len(digits) - ((len(digits) - start) % 4 == 1)]
+            yield base64.b64decode(whole + "=" * (-len(whole) % 4)).decode("utf-8", "replace")
     for token in _HEX.findall(text):
         for start in range(2):
             whole = token[start:]
