@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sluice.cli.main import main
 from sluice.config.job import option_keys
-from sluice.errors import ConfigError, SluiceError
+from sluice.errors import ConfigError, SluiceError, StorageError
 from sluice.storage import open_store
 
 DEFAULT_JOB = "jobs/backend_events.yaml"
@@ -42,11 +42,17 @@ def fetch_job(address: str, folder: Path) -> str:
     """Copy a job file and all YAML files below its folder, such as contracts, to `folder`; return the name of the job.
 
     Raises:
-        ConfigError: no such file is there.
-        StorageError: the bucket cannot be read.
+        ConfigError: no such file is there, or it lies beside all else that is in its bucket.
+        StorageError: the bucket cannot be read, or a file cannot be copied.
 
     """
     place, _, name = address.rpartition("/")
+    scheme, _, folders = place.partition("://")
+    if scheme != "file" and "/" not in folders.strip("/"):
+        message = (
+            f"--job: expected a job file in a folder of its own, such as {place}/job/{name}, got {address}"
+        )
+        raise ConfigError(message)
     store = open_store(place)
     paths = [path for path in store.walk() if path.endswith((".yaml", ".yml"))]
     if name not in paths:
@@ -55,8 +61,13 @@ def fetch_job(address: str, folder: Path) -> str:
         raise ConfigError(message)
     for path in paths:
         target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(store.read(path))
+        content = store.read(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        except OSError as error:  # as when a bucket has both a.yaml and a.yaml/b.yaml
+            message = f"{store.url(path)}: cannot copy the file: {error.strerror}"
+            raise StorageError(message) from error
     return name
 
 

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from typing import NamedTuple
@@ -62,11 +62,8 @@ def sluice(*arguments: str, environment: Mapping[str, str] | None = None) -> Fin
     ):
         streams = [nothing.fileno(), out.fileno(), err.fileno()]
         try:
-            sources = [word.partition("=")[2] for word in arguments if word.startswith("--source=")]
-            cloud = any(needs_cloud_packages(Url(source), ()) for source in sources)
-            socket.send_fds(
-                _server(CLOUD if cloud else LOCAL)[0], [json.dumps(request).encode()], [*streams, writing]
-            )
+            server = _server(_like(arguments))
+            socket.send_fds(server[0], [json.dumps(request).encode()], [*streams, writing])
         finally:
             os.close(writing)
         pid = int(reply.readline())
@@ -77,6 +74,14 @@ def sluice(*arguments: str, environment: Mapping[str, str] | None = None) -> Fin
         out.seek(0)
         err.seek(0)
         return Finished(code, out.read().decode(), err.read().decode())
+
+
+def _like(arguments: Sequence[str]) -> str:
+    """Return a source for which Beam is imported as it is for a command, CLOUD also if that has options of Beam."""
+    options = [word.partition("=") for word in arguments if word.startswith("--")]
+    sources = [Url(value) for name, _, value in options if name == "--source"]
+    beam_args = [name for name, _, _ in options if name == "--runner" or "_" in name]
+    return CLOUD if any(needs_cloud_packages(source, beam_args) for source in sources) else LOCAL
 
 
 @cache

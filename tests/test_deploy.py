@@ -99,6 +99,16 @@ class TestJobInABucket:
             f"file://{bucket}/release\n"
         )
 
+    @pytest.mark.parametrize("bucket", ["gs://bucket", "s3://bucket/"])
+    def test_job_beside_all_else_of_a_bucket_is_an_error(
+        self, bucket: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run([f"--job={bucket}/job.yaml"]) == ConfigError.exit_code
+        assert capsys.readouterr().err == (
+            "sluice: --job: expected a job file in a folder of its own, such as "
+            f"{bucket}/job/job.yaml, got {bucket}/job.yaml\n"
+        )
+
 
 class TestImage:
     def test_beam_version_is_the_locked_one(self) -> None:

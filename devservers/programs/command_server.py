@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import duckdb  # noqa: F401  with the next ones, what most commands need
@@ -38,7 +39,8 @@ def serve(requests: socket.socket) -> None:
         for process in set(ready) & running.keys():
             pid, reply = running.pop(process)
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            os.write(reply, f"{code}\n".encode())
+            with suppress(BrokenPipeError):  # who asked has killed it, and gone
+                os.write(reply, f"{code}\n".encode())
             os.close(reply)
             os.close(process)
         if requests in ready:
