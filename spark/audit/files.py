@@ -31,8 +31,8 @@ class DailyFile:
     name: str
     load_date: date
     columns: tuple[str, ...]
-    is_header_first: bool
-    """False if empty lines are before the header."""
+    is_header_taken: bool
+    """Whether Spark leaves the header out. It takes an empty line before it for the header, if that ends with CR LF."""
 
     @property
     def file_name(self) -> str:
@@ -50,8 +50,8 @@ def find_files(spark: SparkSession, folder: str, kind: str) -> list[DailyFile]:
         name = status.getPath().getName()
         day = load_date_of(name)
         if status.isFile() and day is not None and name.startswith(f"{kind}_"):
-            columns, is_first = _read_header(system, status) if status.getLen() else ((), True)
-            found.append(DailyFile(status.getPath().toString(), name, day, columns, is_first))
+            columns, is_taken = _read_header(system, status) if status.getLen() else ((), True)
+            found.append(DailyFile(status.getPath().toString(), name, day, columns, is_taken))
     return sorted(found, key=lambda file: file.name)
 
 
@@ -67,11 +67,11 @@ def _read_header(system: Any, status: Any) -> tuple[tuple[str, ...], bool]:
 
 
 def parse_header(head: bytes) -> tuple[tuple[str, ...], bool]:
-    """Return the names in the first row, other than empty ones, of a CSV file; and whether it is the first line.
+    """Return the names in the first row that is not empty of a CSV file, and whether Spark takes it for the header.
 
     The file begins with `head`.
     """
     text = head.decode("utf-8-sig", "replace")
     rows: Iterator[Sequence[str]] = csv.reader(io.StringIO(text, newline=""))
-    number, header = next(((number, row) for number, row in enumerate(rows) if row), (0, ()))
-    return tuple(name.strip() for name in header), number == 0
+    names = tuple(name.strip() for name in next((row for row in rows if row), []))
+    return names, "\r" not in text[: len(text) - len(text.lstrip("\r\n"))]

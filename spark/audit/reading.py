@@ -15,7 +15,7 @@ from operator import and_
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
-from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
@@ -28,6 +28,7 @@ SOURCE = "source_name"
 """Column with the name of the file that a row came in."""
 
 _CORRUPT = "_corrupt_record"
+_HEADER = "is_header"
 _WILDCARDS = frozenset("{}[]*?\\")
 
 
@@ -38,10 +39,10 @@ def read_rows(spark: SparkSession, files: Sequence[DailyFile], columns: Sequence
         if file.columns:
             # Beside a name that may be a pattern, Spark reads the other files of a list once more.
             alone = file.name if _WILDCARDS & set(file.name) else ""
-            groups[file.columns, file.is_header_first, alone].append(file.address)
+            groups[file.columns, file.is_header_taken, alone].append(file.address)
     frames = [
-        _read(spark, addresses, header, columns, is_first)
-        for (header, is_first, _), addresses in groups.items()
+        _read(spark, addresses, header, columns, is_taken)
+        for (header, is_taken, _), addresses in groups.items()
     ]
     return reduce(DataFrame.unionByName, frames, _no_rows(spark, columns))
 
@@ -88,7 +89,7 @@ def _read(
     addresses: list[str],
     header: tuple[str, ...],
     columns: Sequence[str],
-    is_header_first: bool,
+    is_header_taken: bool,
 ) -> DataFrame:
     names = [f"field_{index}" for index in range(len(header))]
     schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
@@ -106,13 +107,22 @@ def _read(
     # Spark rejects a query of nothing but _corrupt_record, so a field is read, too; its length is never negative.
     is_parsed = F.coalesce(F.length("field_0"), F.lit(0)) >= 0
     is_row = (F.col(_CORRUPT).isNull() | (F.col(_CORRUPT) != "")) & is_parsed
-    if (
-        not is_header_first
-    ):  # Spark takes the first line that ends with CR LF for the header, though it is empty
-        texts = [F.trim(F.col(field), F.lit(" \t\r")) for field in names]
-        is_header = [text.eqNullSafe(F.lit(name or None)) for text, name in zip(texts, header, strict=True)]
-        is_row &= ~reduce(and_, is_header)
-    return rows.where(is_row).select(*values, _source_name().alias(SOURCE), is_record.alias("is_record"))
+    texts = [F.trim(F.col(field), F.lit(" \t\r")) for field in names]
+    is_header = [text.eqNullSafe(F.lit(name or None)) for text, name in zip(texts, header, strict=True)]
+    read = rows.where(is_row).select(
+        *values,
+        _source_name().alias(SOURCE),
+        is_record.alias("is_record"),
+        (F.col(_CORRUPT).isNull() & reduce(and_, is_header)).alias(_HEADER),
+    )
+    return (read if is_header_taken else _without_header(read)).drop(_HEADER)
+
+
+def _without_header(read: DataFrame) -> DataFrame:
+    """Leave out one row of each file that is its header; a header that comes again is a record."""
+    of_file = Window.partitionBy(SOURCE, _HEADER).orderBy(F.lit(0))  # rows that are equal have no order
+    numbered = read.withColumn("number", F.row_number().over(of_file))
+    return numbered.where(~F.col(_HEADER) | (F.col("number") > 1)).drop("number")
 
 
 def _field(positions: dict[str, int], column: str) -> Column:
