@@ -239,6 +239,7 @@ def test_only_the_named_targets_are_written_and_nothing_else_is_touched(root: Pa
         "ddl/sqlite/_system.sql: written",
         "ddl/sqlite/clicks.sql: written",
         "ddl/sqlite/dead_letters.sql: written",
+        "ddl/sqlite/redeliveries.sql: written",
         "ddl/sqlite/source_files.sql: written",
         "docs/data-model.md: written",
         "schemas/shop/avro/click.avsc: written",
