@@ -12,7 +12,8 @@ import fastavro
 import jsonschema_rs
 import pytest
 import sqlglot
-from sluice.codegen.generate import BEGIN, DIAGRAM, check, domains, generate, run_generate, write
+from sluice.codegen.diagram import BEGIN
+from sluice.codegen.generate import DIAGRAM, check, domains, generate, run_generate, write
 from sluice.codegen.marked_blocks import END
 from sluice.errors import ConfigError, ContractError
 
@@ -84,6 +85,11 @@ def add(root: Path, domain: str, text: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "click.odcs.yaml").write_text(text)
     return folder / "click.odcs.yaml"
+
+
+def add_domain(root: Path, name: str) -> None:
+    text = YAML.replace("shop", name).replace("physicalName: clicks", f"physicalName: {name}_clicks")
+    add(root, name, text)
 
 
 def test_committed_files_are_up_to_date() -> None:
@@ -183,11 +189,7 @@ def test_only_the_block_of_the_diagram_is_replaced(root: Path) -> None:
 
 
 def test_two_domains_have_separate_files(root: Path) -> None:
-    add(
-        root,
-        "store",
-        YAML.replace("shop", "store").replace("physicalName: clicks", "physicalName: store_clicks"),
-    )
+    add_domain(root, "store")
     write(root)
     names = {path.name for path in (root / "ddl/bigquery").iterdir()}
     assert {"_shop.sql", "_store.sql", "clicks.sql", "store_clicks.sql"} <= names
@@ -263,6 +265,34 @@ def test_one_domain_removes_no_file_of_another(root: Path) -> None:
     (root / "ddl/duckdb/clicks.sql").rename(root / "ddl/duckdb/others.sql")
     assert run_generate(root / "schemas/shop", root) == ["ddl/duckdb/clicks.sql: written"]
     assert (root / "ddl/duckdb/others.sql").exists()
+
+
+@pytest.mark.parametrize("only", [(), ("diagram",)])
+def test_one_domain_leaves_the_diagrams_of_others(root: Path, only: tuple[str, ...]) -> None:
+    add_domain(root, "bar")
+    add_domain(root, "store")
+    write(root)
+    whole = (root / DIAGRAM).read_text()
+    assert [line for line in whole.splitlines() if line[:4] == "### "] == ["### bar", "### shop", "### store"]
+    assert run_generate(root / "schemas/shop", root, True, only) == []
+    add(root, "shop", YAML.replace("name: page", "name: site"))
+    stale = run_generate(root / "schemas/shop", root, True, only)
+    assert "docs/data-model.md: stale; run sluice generate" in stale
+    assert "docs/data-model.md: written" in run_generate(root / "schemas/shop", root, only=only)
+    [before, shop, after] = whole.split("### s")
+    assert (root / DIAGRAM).read_text() == "### s".join((before, shop.replace("page", "site"), after))
+    assert check(root, only=["diagram"]) == []
+
+
+def test_domain_that_is_added_alone_gets_its_place_among_the_diagrams(root: Path) -> None:
+    add_domain(root, "store")
+    write(root)
+    add_domain(root, "shop2")
+    run_generate(root / "schemas/shop2", root)
+    assert check(root) == []
+    shutil.rmtree(root / "schemas/shop2")
+    assert "docs/data-model.md: written" in run_generate(root / "schemas", root)
+    assert "shop2" not in (root / DIAGRAM).read_text()
 
 
 def test_unknown_target_is_rejected(root: Path) -> None:

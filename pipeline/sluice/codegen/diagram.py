@@ -1,14 +1,42 @@
-"""Contracts -> an entity-relationship diagram in Mermaid, which most Git hosts draw."""
+"""Contracts -> an entity-relationship diagram in Mermaid, which most Git hosts draw, and the page that shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from sluice.arrow.schema import table_columns
+from sluice.codegen.marked_blocks import END, MARK, replace_block
 from sluice.contracts import EVENT_ID_COLUMN, Contract, Property, innermost_items, walk
+
+BEGIN = f"<!-- {MARK} from schemas/: entity-relationship diagram; do not edit up to the end mark -->"
+
+_SECTION = re.compile(r"^### ([^\n]+)\n\n```mermaid\n.*?^```\n", re.DOTALL | re.MULTILINE)
 
 _KEYWORDS = frozenset({"pk", "fk", "uk"})
 """Words that Mermaid reads as keys anywhere in an entity."""
+
+
+def diagram_page(path: Path, domains: Mapping[str, Iterable[Contract]], *, every_domain: bool) -> str:
+    """Return the text of the page at `path` with a section for each of `domains` in its block, added if absent.
+
+    Unless these are `every_domain` that the page should have, the sections of others stay.
+
+    Raises:
+        ConfigError: the end mark of the block is missing.
+
+    """
+    text = path.read_text("utf-8") if path.exists() else "# Data model\n"
+    if BEGIN not in text:
+        text = f"{text.rstrip()}\n\n{BEGIN}{END}\n"
+    block = "" if every_domain else text.partition(BEGIN)[2].partition(END)[0]
+    old = {section[1]: section[0] for section in _SECTION.finditer(block)}
+    new = {name: f"### {name}\n\n```mermaid\n{mermaid(domains[name])}```\n" for name in domains}
+    sections = old | new
+    if old and len(sections) > len(old):
+        sections = dict(sorted(sections.items()))
+    return replace_block(text, BEGIN, "\n\n" + "\n".join(sections.values()) + "\n", path)
 
 
 def mermaid(contracts: Iterable[Contract]) -> str:

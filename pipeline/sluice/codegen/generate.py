@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -19,9 +19,9 @@ from sluice.codegen.avro import avro_schema
 from sluice.codegen.connector_docs import connector_pages
 from sluice.codegen.dbt import docs_markdown, select_macros, sources_yaml, word
 from sluice.codegen.dbt_latest import has_latest, latest_name, latest_sql, latest_yaml
-from sluice.codegen.diagram import mermaid
+from sluice.codegen.diagram import diagram_page
 from sluice.codegen.json_schema import json_schema
-from sluice.codegen.marked_blocks import END, MARK, replace_block
+from sluice.codegen.marked_blocks import MARK
 from sluice.codegen.model_names import model_name_problems
 from sluice.contracts import Contract, load_contract, load_contracts
 from sluice.elements import REDELIVERY
@@ -37,7 +37,6 @@ TABLE_JSON_MARK = '"generated_by": "sluice"'
 
 DIAGRAM_TARGET = "diagram"
 DIAGRAM = Path("docs/data-model.md")
-BEGIN = f"<!-- {MARK} from schemas/: entity-relationship diagram; do not edit up to the end mark -->"
 
 OwnContracts = tuple[Contract, ...]
 """Those of the tables that every job has: dead letters, redeliveries, and the manifest of sources."""
@@ -94,8 +93,9 @@ def generate(root: Path, schemas: Path | None = None, only: Collection[str] = ()
     made: Files = {}
     makers: dict[Path, str] = {}
     own = _own_contracts()
-    all_domains = _read_domains(root, schemas or root / "schemas")
-    for domain in all_domains:
+    schemas = schemas or root / "schemas"
+    read = _read_domains(root, schemas)
+    for domain in read:
         for target in (make for name, make in TARGETS.items() if not only or name in only):
             for path, text in target(domain, own).items():
                 maker = makers.setdefault(path, domain.source)
@@ -104,7 +104,8 @@ def generate(root: Path, schemas: Path | None = None, only: Collection[str] = ()
                     message = f"{path.as_posix()}: {by}; give one table another physicalName"
                     raise ConfigError(message)
     if not only or DIAGRAM_TARGET in only:
-        made[DIAGRAM] = _with_diagram(root / DIAGRAM, all_domains)
+        contracts = {domain.name: domain.contracts.values() for domain in read}
+        made[DIAGRAM] = diagram_page(root / DIAGRAM, contracts, every_domain=_has_all(root, schemas))
     if not only:
         made |= connector_pages(root)
     return dict(sorted(made.items()))
@@ -345,18 +346,6 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _with_diagram(path: Path, all_domains: Iterable[Domain]) -> str:
-    """Return the text of the file with the block between the marks replaced, or added at its end."""
-    sections = [
-        f"### {domain.name}\n\n```mermaid\n{mermaid(domain.contracts.values())}```\n"
-        for domain in all_domains
-    ]
-    text = path.read_text("utf-8") if path.exists() else "# Data model\n"
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}{END}\n"
-    return replace_block(text, BEGIN, "\n\n" + "\n".join(sections) + "\n", path)
-
-
 def _state(path: Path, text: str) -> str:
     """Return the state of a generated file: `stale`, `missing`, or '' if it is up to date."""
     try:
@@ -370,7 +359,7 @@ def _orphans(root: Path, schemas: Path, made: Files, only: Collection[str]) -> l
 
     If `schemas` may be but a part of the contracts for which files were made below `root`, there is none.
     """
-    if schemas.resolve() != (root / "schemas").resolve():
+    if not _has_all(root, schemas):
         return []
     places = [path for path in root.glob("ddl/*/*") if not only or path.parent.name in only]
     if not only or "dbt" in only:
@@ -381,6 +370,11 @@ def _orphans(root: Path, schemas: Path, made: Files, only: Collection[str]) -> l
     expected = {(root / path).resolve() for path in made}
     left = sorted(path for path in places if path.is_file() and path.resolve() not in expected)
     return [Path(os.path.relpath(path.resolve(), root.resolve())) for path in left if _is_generated(path)]
+
+
+def _has_all(root: Path, schemas: Path) -> bool:
+    """Tell whether `schemas` has all contracts for which files are made below `root`."""
+    return schemas.resolve() == (root / "schemas").resolve()
 
 
 def _is_generated(path: Path) -> bool:
