@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sqlite3
 from contextlib import closing
@@ -12,6 +13,7 @@ import fastavro
 import jsonschema_rs
 import pytest
 import sqlglot
+from sluice.cli.main import main
 from sluice.codegen.diagram import BEGIN
 from sluice.codegen.generate import DIAGRAM, check, domains, generate, run_generate, write
 from sluice.codegen.marked_blocks import END
@@ -293,6 +295,24 @@ def test_domain_that_is_added_alone_gets_its_place_among_the_diagrams(root: Path
     shutil.rmtree(root / "schemas/shop2")
     assert "docs/data-model.md: written" in run_generate(root / "schemas", root)
     assert "shop2" not in (root / DIAGRAM).read_text()
+
+
+def test_stale_file_is_named_with_the_command_that_writes_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(root)
+    for arguments in (
+        ["--only", "avro"],
+        ["schemas/shop", "--out", "my out", "--only", "avro, sqlite"],
+        [],
+    ):
+        command = shlex.join(["sluice", "generate", *arguments])
+        assert main(["generate", *arguments, "--check"]) == 1
+        lines = capsys.readouterr().out.splitlines()
+        assert {line.partition("; ")[2] for line in lines} == {f"run {command}"}
+        assert main(shlex.split(command)[1:]) == 0
+        assert main(["generate", *arguments, "--check"]) == 0
+        capsys.readouterr()
 
 
 def test_unknown_target_is_rejected(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from sluice.cli.command import Command, Options, print_problems
@@ -11,15 +12,25 @@ from sluice.config.options import local_path
 SCHEMAS = Path("schemas")
 """Where contracts lie unless somebody says otherwise, a folder for each domain."""
 
+_HERE = "."
+
 
 def _generate(options: Options, _: list[str]) -> int:
     from sluice.codegen.generate import run_generate
 
     only = [] if options.only is None else [name.strip() for name in options.only.split(",")]
     schemas, root = Path(local_path(options.path, "PATH")), Path(local_path(options.out, "--out"))
-    messages = run_generate(schemas, root, check_only=options.check, only=only)
+    messages = run_generate(schemas, root, check_only=options.check, only=only, command=_command(options))
     code = print_problems(messages, "all generated files are up to date")
     return code if options.check else 0
+
+
+def _command(options: Options) -> str:
+    """Return the command that writes what `--check` looks at."""
+    path = [] if options.path == str(SCHEMAS) else [options.path]
+    out = [] if options.out == _HERE else ["--out", options.out]
+    only = [] if options.only is None else ["--only", options.only]
+    return shlex.join(["sluice", "generate", *path, *out, *only])
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +41,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default=str(SCHEMAS),
         help="folder of contracts, or of a folder for each domain (default: schemas)",
     )
-    parser.add_argument("--out", metavar="FOLDER", default=".", help="write here (default: this folder)")
+    parser.add_argument("--out", metavar="FOLDER", default=_HERE, help="write here (default: this folder)")
     parser.add_argument(
         "--only",
         metavar="TARGETS",

@@ -111,18 +111,19 @@ def generate(root: Path, schemas: Path | None = None, only: Collection[str] = ()
     return dict(sorted(made.items()))
 
 
-def check(root: Path, schemas: Path | None = None, only: Collection[str] = ()) -> list[str]:
-    """Return a message for each file that is missing, stale or no longer made, in order of their paths."""
+def check(
+    root: Path, schemas: Path | None = None, only: Collection[str] = (), command: str = "sluice generate"
+) -> list[str]:
+    """Return a message for each file that is missing, stale or no longer made, in order of their paths.
+
+    Messages name `command`, which writes these files.
+    """
     schemas = schemas or root / "schemas"
     made = generate(root, schemas, only)
     messages = {path: _state(root / path, text) for path, text in made.items()}
     for path in _orphans(root, schemas, made, only):
         messages[path] = "orphan"
-    return [
-        f"{path.as_posix()}: {state}; run sluice generate"
-        for path, state in sorted(messages.items())
-        if state
-    ]
+    return [f"{path.as_posix()}: {state}; run {command}" for path, state in sorted(messages.items()) if state]
 
 
 def write(root: Path, schemas: Path | None = None, only: Collection[str] = ()) -> list[str]:
@@ -151,9 +152,15 @@ def write(root: Path, schemas: Path | None = None, only: Collection[str] = ()) -
 
 
 def run_generate(
-    schemas: Path, root: Path, check_only: bool = False, only: Collection[str] = ()
+    schemas: Path,
+    root: Path,
+    check_only: bool = False,
+    only: Collection[str] = (),
+    command: str = "sluice generate",
 ) -> list[str]:
     """Run `sluice generate [--check]`; return its messages. With `check_only`, none means that no file is stale.
+
+    Those of `check_only` name `command`, which writes the files.
 
     Raises:
         ConfigError: as of `generate` and `write`, or a target of `only` is unknown.
@@ -165,7 +172,7 @@ def run_generate(
                 f"--only: {quote(name)}: unknown target; {alternatives(name, [*TARGETS, DIAGRAM_TARGET])}"
             )
             raise ConfigError(message)
-    return check(root, schemas, only) if check_only else write(root, schemas, only)
+    return check(root, schemas, only, command) if check_only else write(root, schemas, only)
 
 
 def _duckdb(domain: Domain, own: OwnContracts) -> Files:
