@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import glob
+import os
 from pathlib import Path
 
 import pytest
 from sluice.config.job import Windows, load_job
 from sluice.config.urls import Url
 from sluice.errors import ConfigError
+from sluice.sources import parse_source
+from sluice.sources.dead_letters.connector import DeadLettersConnector
 
 CONTRACTS = str(Path(__file__).parents[2] / "schemas" / "backend_events")
 
@@ -265,6 +269,16 @@ def test_address_prints_without_its_secrets_and_knows_where_it_was_given(job_fil
         ("source", "${BUCKET}/a", "gs://b/a"),
         ("source", "file:///in/a", "file:///in/a"),
         ("source", "kafka://h:9092/t?group=g", "kafka://h:9092/t?group=g"),
+        ("source", "dead-letters:dead", "dead-letters:{folder}/dead"),
+        ("source", "dead-letters:../d%3F?code=enum", "dead-letters:{parent}/d%3F?code=enum"),
+        ("source", "dead-letters:/dead?job=a/b", "dead-letters:/dead?job=a/b"),
+        (
+            "source",
+            "dead-letters:gs://b/d?code=c&quarantine=q",
+            "dead-letters:gs://b/d?code=c&quarantine={folder}/q",
+        ),
+        ("source", "dead-letters:gs%3A%2F%2Fb/d?quarantine=/q", "dead-letters:gs%3A%2F%2Fb/d?quarantine=/q"),
+        ("source", "dead-letters:${BUCKET}/dead", "dead-letters:gs://b/dead"),
         ("files", "out", "{folder}/out"),
         ("warehouse", "duckdb:///out/w.duckdb", "duckdb:///{folder}/out/w.duckdb"),
         ("warehouse", "sqlite:////out/w.sqlite", "sqlite:////out/w.sqlite"),
@@ -283,6 +297,41 @@ def test_paths_may_be_relative_to_the_job_file(
     assert getattr(job, key).reveal() == read.format(folder=folder, parent=tmp_path)
     flagged = load_job(str(folder / "job.yaml"), {"dead_letters": "dead"})
     assert flagged.dead_letters.reveal() == "dead"
+
+
+@pytest.mark.parametrize("place", ["in/*.json", "in", "in/a.json", "in/[b].json", "in/none.json"])
+def test_folder_of_the_job_file_is_no_part_of_a_pattern(tmp_path: Path, place: str) -> None:
+    folder = tmp_path / "[j]ob*?%"
+    for name in (
+        f"{folder.name}/in/a.json",
+        f"{folder.name}/in/[b].json",
+        "job/in/a.json",
+        "job/in/none.json",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    lines = JOB.replace("in/*.json", f"'{place}'").replace("out/dead", "'dead[1]'")
+    (folder / "job.yaml").write_text(f"{lines}relative_to: job\n")
+    job = load_job(str(folder / "job.yaml"))
+    source = job.source.reveal()
+    files = {
+        "in/*.json": [folder / "in/[b].json", folder / "in/a.json"],
+        "in/none.json": [],
+    }
+    # What exists is taken by its name, anything else as a pattern.
+    found = [source] if os.path.exists(source) else sorted(glob.glob(source))
+    assert found == list(map(str, files.get(place, [folder / place])))
+    assert job.dead_letters.reveal() == f"{folder}/dead[1]"
+
+
+def test_folder_of_the_job_file_is_percent_encoded_in_the_address_of_dead_letters(tmp_path: Path) -> None:
+    folder = tmp_path / "50% #1?"
+    folder.mkdir()
+    lines = JOB.replace("in/*.json", "'dead-letters:a b?quarantine=q%26'")
+    (folder / "job.yaml").write_text(f"{lines}relative_to: job\n")
+    source = parse_source(load_job(str(folder / "job.yaml")).source)
+    assert isinstance(source, DeadLettersConnector)
+    assert (source.folder.reveal(), source.quarantine) == (f"{folder}/a b", Url(f"{folder}/q&"))
 
 
 def test_paths_are_relative_to_nothing_else(job_file: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote as percent_encode
+from urllib.parse import unquote
 
 from sluice.addresses import STANDARD_INPUT
 from sluice.config.durations import duration
@@ -29,6 +32,12 @@ _PLACES = ("contracts", "source", "files", "warehouse", "dead_letters", "quarant
 
 _LOCAL = re.compile(r"((?:duckdb|sqlite):///)?(.*)", re.DOTALL)
 """What stands before the path of a warehouse in a file, and a path."""
+
+_DEAD_LETTERS = re.compile(r"(dead-letters:)([^?#]*)(.*)", re.DOTALL)
+"""A source of dead letters: its scheme, its percent-encoded folder, and its options."""
+
+_QUARANTINE = re.compile(r"([?&]quarantine=)([^&#]*)")
+"""The option that has a folder, too."""
 
 _MAX_SHARDS = 64
 """More writers of one minute than this never help: NNNN is shared among them."""
@@ -243,23 +252,46 @@ def _parse(
             value, where = keys[name]
             parse = option_field.metadata["parse"]
             if name in relative:
-                parse = _below(relative[name], parse)
+                parse = _below(relative[name], name, parse)
             values[option_field.name] = _parse_expanded(parse, value, where, needed=name not in unused)
     return values
 
 
-def _below(folder: str, parse: Parser) -> Parser:
-    """Return a parser of addresses whose paths, if they are relative, are those of files below `folder`."""
+def _below(folder: str, name: str, parse: Parser) -> Parser:
+    """Return the parser of the key `name` whose paths, if they are relative, are those of files below `folder`."""
+    below = _source_below if name == "source" else _place_below
 
     def parse_below(value: Any, where: str) -> Any:
-        if not isinstance(value, str) or value in ("", STANDARD_INPUT):
-            return parse(value, where)
-        scheme, place = _LOCAL.match(value).groups(default="")  # type: ignore[union-attr]  # it matches any text
-        if ("://" in value and not scheme) or os.path.isabs(place):
-            return parse(value, where)
-        return parse(scheme + os.path.normpath(os.path.join(folder, place)), where)
+        return parse(below(folder, value) if isinstance(value, str) and value else value, where)
 
     return parse_below
+
+
+def _place_below(folder: str, value: str) -> str:
+    scheme, place = _LOCAL.match(value).groups(default="")  # type: ignore[union-attr]  # it matches any text
+    if ("://" in value and not scheme) or os.path.isabs(place):
+        return value
+    return str(scheme + os.path.normpath(os.path.join(folder, place)))
+
+
+def _source_below(folder: str, value: str) -> str:
+    if value == STANDARD_INPUT:
+        return value
+    if dead_letters := _DEAD_LETTERS.fullmatch(value):
+        scheme, place, options = dead_letters.groups()
+        options = _QUARANTINE.sub(lambda option: option[1] + _encoded_below(folder, option[2]), options)
+        return f"{scheme}{_encoded_below(folder, place)}{options}"
+    path = _place_below(folder, value)
+    if path == value or os.path.lexists(path):  # what exists is read by its name, not as a pattern
+        return path
+    return _place_below(glob.escape(folder), value)
+
+
+def _encoded_below(folder: str, place: str) -> str:
+    """Return a percent-encoded place, below `folder` if it is a relative path."""
+    decoded = unquote(place)
+    below = _place_below(folder, decoded) if decoded else decoded
+    return place if below == decoded else percent_encode(below)
 
 
 def _parse_expanded(parse: Parser, value: Any, where: str, *, needed: bool) -> Any:
