@@ -53,3 +53,29 @@ def test_dry_run_of_a_source_that_cannot_be_looked_at_is_rejected(
         "sluice: --source: expected files or a topic, of which some records can be looked at without a run, got "
         "http://127.0.0.1:9/\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "got"),
+    [
+        (
+            ["run", "--dry-run", "--json", "--quiet", "--metrics-port=0", "--runner=DirectRunner"],
+            "--report --html --quiet --metrics-port --runner",
+        ),
+        (["run", "--dry-run", "--verbose"], "--report --html --verbose"),
+        (["redeliver", "--dry-run", "--json", "--quiet"], "--report --html --json --quiet"),
+        (["load", "--backfill=price", "--json", "--verbose"], "--report --html --verbose"),
+    ],
+)
+def test_options_that_a_command_without_a_graph_would_ignore_are_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], got: str
+) -> None:
+    files = [f"--report={tmp_path}/new/r.json", f"--html={tmp_path}/new/r.html"]
+    flag = arguments[1].partition("=")[0]
+    line = [arguments[0], "jobs/backend_events.yaml", *arguments[1:], *files, *places(tmp_path / "out")]
+    assert main([*line, f"--source={tmp_path}"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"sluice: {flag}: expected no options for a run or for Beam, since it runs no graph, got {got}\n",
+    )
+    assert list(tmp_path.iterdir()) == []

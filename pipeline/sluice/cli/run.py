@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sluice.addresses import mask_flags
 from sluice.cli.command import Command, Options, positive
 from sluice.cli.dead_letters import add_selection_options
 from sluice.cli.job_options import add_job_options, read_job
@@ -27,8 +29,15 @@ if TYPE_CHECKING:
     from sluice.runtime.submit import Submitted
 
 
+_REPORTING = ("report", "html", "json", "quiet", "verbose", "metrics_port")
+"""Options that say how a run reports."""
+
+_TRIED = 1_000
+"""Records that a dry run looks at."""
+
+
 def _run(options: Options, beam_options: list[str]) -> int:
-    job = _read_job(options, beam_options)
+    job = _read_job(options, beam_options, "--dry-run" if options.dry_run else "", obeys=("json",))
     if options.dry_run:
         return _dry_run(job, options)
 
@@ -43,10 +52,6 @@ def _run(options: Options, beam_options: list[str]) -> int:
     with signals_ignored_after(observer.is_draining):
         outcome = run_job(job, beam_options, metrics=metrics, observer=observer, limit=options.limit)
         return _finish(outcome, job, options)
-
-
-_TRIED = 1_000
-"""Records that a dry run looks at."""
 
 
 def _dry_run(job: Job, options: Options) -> int:
@@ -64,9 +69,10 @@ def _dry_run(job: Job, options: Options) -> int:
 
 
 def _load(options: Options, beam_options: list[str]) -> int:
-    job = _read_job(options, beam_options)
+    instead = "--backfill" if options.backfill is not None else ""
+    job = _read_job(options, beam_options, instead, obeys=("json", "quiet"))
     if options.backfill is not None:
-        return _backfill(job, options, beam_options)
+        return _backfill(job, options)
 
     from sluice.cli.console import ConsoleObserver
     from sluice.runtime.launch import load_log
@@ -78,14 +84,9 @@ def _load(options: Options, beam_options: list[str]) -> int:
     )
 
 
-def _backfill(job: Job, options: Options, beam_options: list[str]) -> int:
+def _backfill(job: Job, options: Options) -> int:
     from sluice.runtime.backfill import backfill_column
 
-    given = [name for name in ("report", "html") if getattr(options, name) is not None]
-    if given or beam_options:
-        got = ", ".join([*(f"--{name}" for name in given), *map(quote, beam_options)])
-        message = f"--backfill: expected no report and no options of Beam, since it runs no graph, got {got}"
-        raise ConfigError(message)
     filled = backfill_column(job, options.backfill)
     if options.json:
         print_json([dataclasses.asdict(each) for each in filled])
@@ -101,7 +102,7 @@ def _backfill(job: Job, options: Options, beam_options: list[str]) -> int:
 
 
 def _redeliver(options: Options, beam_options: list[str]) -> int:
-    job = _read_job(options, beam_options)
+    job = _read_job(options, beam_options, "--dry-run" if options.dry_run else "")
 
     from sluice.cli.console import ConsoleObserver, print_plan
     from sluice.clock import system_clock
@@ -124,8 +125,13 @@ def _redeliver(options: Options, beam_options: list[str]) -> int:
     return _finish(outcome, job, options)
 
 
-def _read_job(options: Options, beam_options: list[str]) -> Job:
-    """Read the job, import Beam for it, and find out before the run what options and report file would end it with."""
+def _read_job(
+    options: Options, beam_options: list[str], instead: str = "", *, obeys: Collection[str] = ()
+) -> Job:
+    """Read the job, import Beam for it, and find out before the run what options and report file would end it with.
+
+    `instead` is the flag with which no graph is run; of the options of a run that command only `obeys` these.
+    """
     from sluice.runtime.beam_import import import_beam
 
     job = read_job(options)
@@ -134,6 +140,13 @@ def _read_job(options: Options, beam_options: list[str]) -> Job:
     from sluice.runtime.beam_options import check_beam_options
 
     check_beam_options(beam_options)
+    if instead:
+        names = [name for name in _REPORTING if name not in obeys and getattr(options, name, None)]
+        given = [*(f"--{name.replace('_', '-')}" for name in names), *beam_options]
+        if given:
+            expected = "expected no options for a run or for Beam, since it runs no graph"
+            message = f"{instead}: {expected}, got {mask_flags(given)}"
+            raise ConfigError(message)
     if options.report is not None:
         prepare_report_file(Path(local_path(options.report, "--report")))
     if options.html is not None:
