@@ -24,7 +24,7 @@ def write_history(path: Path) -> Path:
     return path
 
 
-def test_dry_run_gives_the_verdict_of_a_run_and_writes_nothing(
+def test_dry_run_gives_the_verdict_of_a_run_and_stores_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, out = write_history(tmp_path / "in.ndjson"), tmp_path / "out"
@@ -38,7 +38,7 @@ def test_dry_run_gives_the_verdict_of_a_run_and_writes_nothing(
     assert (found["bytes"], found["tables"]["inventory"]) == (source.stat().st_size, "inventory_events")
     assert main(line) == 0
     shown = capsys.readouterr().out
-    assert "backend_events: dry run; nothing is written" in shown
+    assert "backend_events: dry run; nothing is stored" in shown
     assert "verdict on 40 records" in shown
     assert "rejected: 4" in shown
     assert [path.name for path in tmp_path.iterdir()] == ["in.ndjson"]

@@ -13,7 +13,7 @@ def print_dry_run(found: DryRun) -> None:
     """Print what a run would read and write, and the verdict on the records that were looked at."""
     console = wide_console()
     size = "" if found.bytes is None else f", {decimal(found.bytes)}"
-    console.print(plain(f"{found.job}: dry run; nothing is written"))
+    console.print(plain(f"{found.job}: dry run; nothing is stored"))
     for name, place in found.places.items():
         console.print(
             plain(f"{name.replace('_', ' ')}: {place}{size if name == 'source' else ''}"), soft_wrap=True

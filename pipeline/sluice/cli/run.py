@@ -221,8 +221,9 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="write nothing: say what would be read and written, and what the contracts say of the first "
-        f"{_TRIED:,} records, or of as many as --limit says",
+        help="store nothing: say what would be read and written, and what the contracts say of the first "
+        f"{_TRIED:,} records, or of as many as --limit says; the subscription of a topic of Pub/Sub is created if it "
+        "does not exist",
     )
     parser.add_argument(
         "--limit",

@@ -1,4 +1,4 @@
-"""What a run of a job would read and write, and its verdict on the first records, without a run: nothing is written."""
+"""What a run of a job would read and write, and its verdict on the first records, without a run: nothing is stored."""
 
 from __future__ import annotations
 
