@@ -272,8 +272,8 @@ def test_sample_project_shows_a_duplicate_and_a_rejected_record(
         (["infer", "in.csv", "in.csv", "nothing.json"], "no file matches 'nothing.json'"),
         (["infer", "twice.csv"], "expected a header with one column of each name, got 'Sale ID' and 'sale_id'; rename "
          "one"),
-        (["infer", "http://127.0.0.1:9/x"], "SAMPLE: expected files or a topic of Kafka, got http://127.0.0.1:9/x; "
-         "save some records as a file"),
+        (["infer", "http://127.0.0.1:9/x"], "SAMPLE: expected files, a topic of Kafka, or a topic or "
+         "subscription of Pub/Sub, got http://127.0.0.1:9/x; save some records as a file"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line_and_write_nothing(

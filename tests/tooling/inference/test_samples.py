@@ -70,7 +70,9 @@ def test_stream_is_kept_whole_under_the_suffix_of_its_format(
     ("address", "secret"),
     [
         ("data/*.json", False),
+        ("file:///data/a.json", False),
         ("s3://bucket/a/*.json", False),
+        ("s3://bucket/a.json?X-Amz-Signature=secret", True),
         ("kafka://h:9092/t?group=g&start=earliest", False),
         ("mongodb://user:secret@host/shop.orders", True),
     ],

@@ -33,7 +33,10 @@ def sample_batches(addresses: Sequence[Url], number: int) -> Iterator[RecordBatc
     for index, address in enumerate(addresses):
         source = open_source(address)
         if not isinstance(source, Sampled):
-            message = f"{address.where}: expected files or a topic of Kafka, got {address}; save some records as a file"
+            message = (
+                f"{address.where}: expected files, a topic of Kafka, or a topic or subscription of Pub/Sub, "
+                f"got {address}; save some records as a file"
+            )
             raise ConfigError(message)
         for batch in source.sample(-(-number // (len(addresses) - index))):
             number -= len(batch.records)
@@ -42,7 +45,8 @@ def sample_batches(addresses: Sequence[Url], number: int) -> Iterator[RecordBatc
 
 def has_secret(address: Url) -> bool:
     """Tell whether an address has something that must not be written into a file, as its source declares it."""
-    return str(parse_source(address).url) != address.reveal()
+    text = address.reveal()
+    return str(parse_source(address).url) not in (text, text.removeprefix("file://"))
 
 
 def job_source(addresses: Sequence[Url]) -> str:
