@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import duckdb
 import pytest
 from sluice.cli.main import main
+from sluice.config.job import load_job
 from sluice.contracts import Contract, Property, load_contracts, path_text, walk
 
 from tests.cli.public_samples import (
@@ -250,6 +251,38 @@ def test_sample_project_shows_a_duplicate_and_a_rejected_record(
     with duckdb.connect(str(folder / "out/parcels/warehouse.duckdb"), read_only=True) as connection:
         (weight,) = connection.sql("select typeof(weight_kg) from parcels limit 1").fetchall()
     assert weight == ("DECIMAL(38,9)",)
+
+
+@pytest.mark.parametrize(
+    ("job", "samples", "asked"),
+    [
+        ("shop", ["a.ndjson"], "SLUICE_SHOP_SOURCE to the address of the sample"),
+        ("1shop", ["a.ndjson"], "SLUICE_1SHOP_SOURCE to the address of the sample"),
+        ("web-shop.eu", ["[ab].ndjson"], "SLUICE_WEB_SHOP_EU_SOURCE to the address of the sample"),
+        (
+            "shop",
+            ["a.ndjson", "b.ndjson"],
+            "SLUICE_SHOP_SOURCE to one address of all samples, such as a pattern",
+        ),
+    ],
+)
+def test_variable_stands_for_an_address_with_a_secret(
+    job: str,
+    samples: list[str],
+    asked: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for sample in ("a.ndjson", "b.ndjson"):
+        (folder / sample).write_text('{"n":1,"at":"2025-02-08T13:09:30Z"}\n')
+    # No address with a secret can be read without a server; test_samples.py says which have one.
+    monkeypatch.setattr("sluice.tooling.inference.from_samples.has_secret", lambda _: True)
+    assert main(["init", job, "--yes", "--from", *samples]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert f"set {asked}: it has a secret, which is in none of these files" in lines
+    monkeypatch.setenv(asked.partition(" ")[0], "s3://bucket/[ab].ndjson")
+    assert load_job(f"jobs/{job}.yaml").source.reveal() == "s3://bucket/[ab].ndjson"
 
 
 @pytest.mark.parametrize(

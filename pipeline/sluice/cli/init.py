@@ -40,9 +40,10 @@ def _init(options: Options, _: list[str]) -> int:
     for path in files:
         print_line(f"wrote {path}")
     if found.variable:
-        print_line(
-            f"set {found.variable} to the address of the sample: it has a secret, which is in none of these files"
-        )
+        address = "the address of the sample"
+        if len(options.samples) > 1:
+            address = "one address of all samples, such as a pattern"
+        print_line(f"set {found.variable} to {address}: it has a secret, which is in none of these files")
     print_line(f"now run: sluice run jobs/{options.name}.yaml")
     return 0
 

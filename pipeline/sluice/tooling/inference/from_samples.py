@@ -54,8 +54,13 @@ def infer_samples(name: str, samples: Sequence[str], number: int, wishes: Wishes
     found = replace(_infer(name, addresses, number, wishes, clock), source=job_source(addresses))
     if not any(map(has_secret, addresses)):
         return found
-    variable = re.sub(r"\W", "_", f"{name}_source".upper(), flags=re.ASCII)
+    variable = source_variable(name)
     return replace(found, source=f"${{{variable}}}", variable=variable)
+
+
+def source_variable(name: str) -> str:
+    """Return the environment variable for the source of a job; no shell sets one that begins with a digit."""
+    return re.sub(r"\W", "_", f"sluice_{name}_source".upper(), flags=re.ASCII)
 
 
 def infer_stream(name: str, stream: BinaryIO, number: int, wishes: Wishes, clock: Clock) -> Found:
