@@ -204,11 +204,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the run report on standard output as JSON, and nothing else there",
     )
-    told = parser.add_mutually_exclusive_group()
-    told.add_argument(
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument(
         "--quiet", action="store_true", help="print no progress and no report, but warnings and errors alone"
     )
-    told.add_argument(
+    output.add_argument(
         "--verbose",
         action="store_true",
         help="print on standard error what a batch job reads and writes, and each phase with its time",

@@ -94,7 +94,7 @@ def save_stream(stream: BinaryIO, folder: Path) -> Path:
 
 
 def _suffix(head: bytes) -> str:
-    """Return the suffix that a file needs, or else has: the format of all but CSV is told by what is in it."""
+    """Return the suffix that a file needs, or else has: all formats but CSV are detected by their content."""
     if typed := typed_format(head):
         return f".{typed.lower()}"
     is_json = head.removeprefix(BOM).lstrip().startswith(_JSON_STARTS)
