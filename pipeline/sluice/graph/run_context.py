@@ -57,9 +57,13 @@ class RunContext:
 
     @property
     def coalesced_loads(self) -> LoadCost | None:
-        """What one load uses, if the segments of a day are loaded together: the input ends, and the warehouse can."""
-        warehouse = self.warehouse
-        if self.event_windowing.live or not isinstance(warehouse, Coalescing) or not warehouse.coalesces:
+        """What one load uses, if the segments of a day are loaded together: the source ends, and the warehouse can.
+
+        Some records of a source without an end are loaded as its job loads them, which may do so at the same time: two
+        loads of a segment are told to be the same only if both are of that segment alone.
+        """
+        warehouse, source_ends = self.warehouse, self.ages.started is not None
+        if not source_ends or not isinstance(warehouse, Coalescing) or not warehouse.coalesces:
             return None
         return warehouse.load_cost
 

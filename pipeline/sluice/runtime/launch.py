@@ -70,6 +70,8 @@ class Launch:
     reads_source: bool = True
     keeps_manifest: bool = False
     """The run reads sources for the first time: a redelivery, or a load of the log, does not."""
+    of_stream: bool = False
+    """The run ends, but its records are some of a source that does not."""
     handle: RunHandle = field(default_factory=RunHandle)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     contexts: list[RunContext] = field(default_factory=list)
@@ -158,8 +160,9 @@ def run_job(
 
     """
     source = _open_source(job, beam_args, limit)
-    keeps_manifest = not isinstance(source, DeadLetterSource)
-    launch = Launch(job, beam_args, clock, observer, metrics, keeps_manifest=keeps_manifest)
+    is_first = not isinstance(source, DeadLetterSource)
+    of_stream = isinstance(source, LimitedSource) and source.of_stream
+    launch = Launch(job, beam_args, clock, observer, metrics, keeps_manifest=is_first, of_stream=of_stream)
     check_source = cache(source.check)  # once: a graph that replaces another one waits for its source
 
     def build_graph(pipeline: beam.Pipeline, open_context: Callable[[], RunContext]) -> int | None:
@@ -385,6 +388,8 @@ def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder,
 
 def _open(launch: Launch, folders: SharedFolders, started: float, *, live: bool) -> RunContext:
     context = open_run(launch.job, launch.handle, folders, started, launch.clock, live=live)
+    if launch.of_stream:  # what is too late for its job is too late here
+        context = replace(context, ages=replace(context.ages, started=None))
     launch.contexts.append(context)
     if launch.keeps_manifest:
         run = RunOfJob(launch.job.name, launch.run_id, started)

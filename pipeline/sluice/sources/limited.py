@@ -30,6 +30,11 @@ class LimitedSource(beam.PTransform):
         self._source = source
         self._number = number
 
+    @property
+    def of_stream(self) -> bool:
+        """The records come from a source that has no end, though there are only so many of them."""
+        return not self._source.bounded
+
     def check(self) -> None:
         """Check as the source does."""
         self._source.check()
