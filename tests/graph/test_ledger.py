@@ -332,6 +332,22 @@ def test_worker_compacts_once_an_hour_and_goes_on_if_that_fails(
     assert read_totals(str(tmp_path)) == StepCounts({("read", ""): 6})
 
 
+def test_worker_goes_on_if_a_part_cannot_be_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hour = 472_222 * 3600
+    damaged = tmp_path / f"{hour * 10**9:020d}-ab.json"
+    damaged.write_bytes(b"[[[")
+    one = StepCounts({("read", ""): 1})
+    pane = PaneInfo(True, False, PaneInfoTiming.EARLY, 0, 0)
+    writer = _WritePane(str(tmp_path), True, True, lambda: hour + 7200.0)
+    assert list(writer.process(one, pane)) == [one]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"the totals are compacted an hour later: {damaged}: expected a part of the totals of a run, got Input data "
+        "was truncated; the file was changed: restore it"
+    )
+    assert not (tmp_path / "compacted").exists()
+
+
 @pytest.mark.parametrize("parts", [[], [2.5], [0.25, 1.0, 7.125]])
 def test_report_of_a_submitted_job_lasts_until_its_last_part(tmp_path: Path, parts: list[float]) -> None:
     started = 1_700_000_000

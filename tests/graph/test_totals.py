@@ -136,8 +136,27 @@ def test_compacted_parts_are_not_read_again(tmp_path: Path) -> None:
     write_part(tmp_path, 2 * HOUR, 250, 7)  # one of the panes that are kept alone
     assert read_totals(str(tmp_path)) == StepCounts({("read", ""): 257})
     write_part(tmp_path, 2 * HOUR, 199, 7)  # one that is only in the sum: all parts are needed
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(StorageError) as caught:
         read_totals(str(tmp_path))
+    assert str(caught.value).startswith(f"{min(parts)}: expected a part of the totals of a run, got ")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not JSON", b"[1]", b'["\xff"]', b"[1,null,null,null,null,[],[],[[[],null,null,null]]]"]
+)
+def test_parts_are_read_where_what_was_compacted_cannot_be(tmp_path: Path, content: bytes) -> None:
+    for pane in range(3):
+        write_part(tmp_path, pane * HOUR, pane, 1)
+    compact_totals(str(tmp_path), START + 2 * HOUR)
+    (first,) = (tmp_path / "compacted").iterdir()
+    whole = first.read_bytes()
+    first.write_bytes(content)
+    assert read_totals(str(tmp_path)) == StepCounts({("read", ""): 3})
+    compact_totals(str(tmp_path), START + 4 * HOUR)  # ends that
+    for part in tmp_path.glob("*.json"):
+        part.write_bytes(b"not read")
+    assert read_totals(str(tmp_path)) == StepCounts({("read", ""): 3})
+    assert first.read_bytes() != whole
 
 
 def test_compacted_totals_have_all_that_parts_have(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sluice.errors import StorageError
 from sluice.storage import open_store
 
 SUBMISSION = "run.json"
@@ -42,4 +43,9 @@ def read_submission(url: str) -> Submission:
         StorageError: there is none, or it cannot be read.
 
     """
-    return msgspec.json.decode(open_store(url).read(SUBMISSION), type=Submission)
+    store = open_store(url)
+    try:
+        return msgspec.json.decode(store.read(SUBMISSION), type=Submission)
+    except (msgspec.DecodeError, ValueError) as error:
+        message = f"{store.url(SUBMISSION)}: expected what is known of a submitted run, got {error}"
+        raise StorageError(message) from error

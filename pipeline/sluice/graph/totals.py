@@ -82,6 +82,10 @@ class _ReplacedError(Exception):
     """A pane may be replaced that is only in a sum."""
 
 
+class _UnreadableError(Exception):
+    """Compacted totals are damaged, or of another version of Sluice; the parts have all that they have."""
+
+
 class _Totals:
     """What counts of the parts that were added so far.
 
@@ -128,6 +132,7 @@ class _Totals:
 
         Raises:
             _ReplacedError: it may replace panes in another way than its parts would, one after the other.
+            _UnreadableError: one of its panes has no number.
 
         """
         lowest = compacted.lowest
@@ -184,8 +189,7 @@ class _Totals:
 
 def _number(part: _Part) -> int:
     if part.pane is None:
-        message = "a compacted pane has no number"
-        raise ValueError(message)
+        raise _UnreadableError
     return part.pane
 
 
@@ -290,7 +294,7 @@ def _add_up(stores: Sequence[Store], until: str | None = None) -> _Totals:
     """Return the totals of all parts, or of those with names before `until`."""
     try:
         return _add_folders(stores, until, compacted=True)
-    except _ReplacedError:
+    except (_ReplacedError, _UnreadableError):
         return _add_folders(stores, until, compacted=False)
 
 
@@ -299,7 +303,7 @@ def _add_folders(stores: Sequence[Store], until: str | None, *, compacted: bool)
     for store in stores:
         after = ""
         if compacted and (newest := _newest(store)):
-            known = msgspec.json.decode(store.read(f"{_COMPACTED}/{newest}"), type=_Compacted)
+            known = _read_compacted(store, newest)
             totals.join(known)
             after = _name(known.until)
         for written, part in _read_parts(store, after, until):
@@ -312,12 +316,29 @@ def _newest(store: Store) -> str:
     return max(store.list(_COMPACTED), default="")
 
 
+def _read_compacted(store: Store, name: str) -> _Compacted:
+    try:
+        return msgspec.json.decode(store.read(f"{_COMPACTED}/{name}"), type=_Compacted)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise _UnreadableError from error
+
+
 def _read_parts(store: Store, after: str, until: str | None) -> Iterator[tuple[float, _Part]]:
     """Yield when each part was written, in epoch seconds, and the part; in the order of writing."""
     paths = _part_names(store, after, until)
     with ThreadPoolExecutor(_READERS) as readers:
         for path, content in zip(paths, readers.map(store.read, paths), strict=True):
-            yield int(path[:_NAME_DIGITS]) / 1e9, msgspec.json.decode(content, type=_Part)
+            yield int(path[:_NAME_DIGITS]) / 1e9, _decode_part(store.url(path), content)
+
+
+def _decode_part(url: str, content: bytes) -> _Part:
+    try:
+        return msgspec.json.decode(content, type=_Part)
+    except (msgspec.DecodeError, ValueError) as error:
+        message = (
+            f"{url}: expected a part of the totals of a run, got {error}; the file was changed: restore it"
+        )
+        raise StorageError(message) from error
 
 
 def _part_names(store: Store, after: str, until: str | None) -> list[str]:
