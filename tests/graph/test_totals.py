@@ -177,6 +177,18 @@ def test_compacted_totals_have_all_that_parts_have(tmp_path: Path) -> None:
     assert before.sources == {Source("a", 3): SourceTally(read=222, size=9)}
 
 
+def test_pane_zero_that_is_only_in_a_sum_is_replaced_as_any_other(tmp_path: Path) -> None:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for read, folder in enumerate(folders, 1):
+        (folder / "compacted").mkdir(parents=True)
+        write_part(folder, 0, 0, read)
+        until = (START + HOUR) * 10**9
+        settled = [[["read", "", read]], None, None, None]
+        sums = msgspec.json.encode([until, START, 0, 0, 0, [[], None, None, None], settled, []])
+        (folder / "compacted" / f"{until:020d}.json").write_bytes(sums)
+    assert read_folders(*map(str, folders))[0] == StepCounts({("read", ""): 2})
+
+
 PARTS = st.lists(st.tuples(st.none() | st.integers(0, 6), st.integers(1, 9)), max_size=12)
 
 

@@ -142,7 +142,8 @@ class _Totals:
                 raise _ReplacedError
             if lowest in self._panes:
                 self._drop(lowest)
-            if any(number > lowest for number in self._panes) or lowest <= (self._highest or -1):
+            settled = self._highest is not None and lowest <= self._highest
+            if settled or any(number > lowest for number in self._panes):
                 raise _ReplacedError
             if compacted.highest is not None:
                 self._settle(list(self._panes))
