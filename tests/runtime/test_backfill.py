@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import duckdb
 import pytest
 from sluice.cli.main import main
 from sluice.config.job import load_job
+from sluice.config.urls import Url
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.type_log import TypeLog
 from sluice.graph.segment_loader import SegmentLoader
@@ -48,14 +50,14 @@ class Shop:
     def write(self, contract: str) -> None:
         (self.folder / "click.odcs.yaml").write_text(contract)
 
-    def load(self, *lines: bytes) -> Path:
-        """Append lines to the log, and load them as a run does."""
-        job = load_job(str(self.folder / "job.yaml"))
+    def load(self, *lines: bytes, files: str = "files", minute: int = MINUTE) -> Path:
+        """Append lines to a log, and load them as a run does."""
+        job = replace(load_job(str(self.folder / "job.yaml")), files=Url(str(self.folder / files)))
         log = EventLog(open_store(job.files), {"click": TypeLog.of(job.contracts["click"])})
         warehouse = open_warehouse(job.warehouse)
         log.open()
         warehouse.prepare(contracts_of(job))
-        segment = log.append("click", MINUTE, 0, lines).segment
+        segment = log.append("click", minute, 0, lines).segment
         assert segment is not None
         loader = SegmentLoader(warehouse, job.contracts, log, job, lambda: MINUTE + 60.0, RetryPolicy(0))
         loader.compile()
@@ -102,6 +104,25 @@ def test_column_is_filled_from_extra_exactly_and_once(shop: Shop, capsys: pytest
     assert shop.sluice("load", "--backfill", "price") == 1
     assert capsys.readouterr().err.startswith(
         f"sluice: {path}: expected the file of segment {ids[0][0]}, got none"
+    )
+
+
+def test_rows_of_other_logs_are_left_to_their_jobs(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.load(LINES[0])
+    moved = shop.load(b'{"at":"2025-02-08T13:10:05Z","price":2}', files="before", minute=MINUTE + 60)
+    shop.load(b'{"at":"2025-02-08T13:09:06Z","price":3}', files="other")
+    new = shop.folder / "files" / moved.relative_to(shop.folder / "before")
+    new.parent.mkdir(parents=True)
+    moved.rename(new)
+    shop.write(CONTRACT + NEW)
+    assert shop.sluice("tables", "--apply") == 0
+    capsys.readouterr()
+    assert shop.sluice("load", "--backfill", "price", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == [{"table": "clicks", "column": "price", "rows": 2, "unfit": 0, "other_logs": 1}]
+    assert err.endswith(
+        f"clicks.price: 1 segments of other event logs than {shop.folder}/files stay as they were; run this with their "
+        "jobs as well\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
 from sluice.contracts import EXTRA_COLUMN, Contract
+from sluice.elements import Segment
 from sluice.errors import ConfigError, StorageError, quote
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.type_log import TypeLog
@@ -17,19 +19,25 @@ from sluice.storage import open_store
 from sluice.tooling.tables import fit_to_table
 from sluice.warehouses import Warehouse, open_warehouse
 from sluice.warehouses.segment_load import SegmentLoad
-from sluice.warehouses.segment_records import SegmentRecord, changed_segment
+from sluice.warehouses.segment_records import SegmentRecord, absolute, changed_segment
+
+_LOGGER = logging.getLogger("sluice")
 
 _SEGMENTS_AT_ONCE = 300
 
 
 @dataclass(slots=True)
 class FilledColumn:
-    """How many rows of a table were filled; `unfit` have a value in `_extra` that its column does not take."""
+    """How many rows of a table were filled; `unfit` have a value in `_extra` that its column does not take.
+
+    `other_logs` are segments that were loaded from the event logs of other jobs, whose rows stay as they are.
+    """
 
     table: str
     column: str
     rows: int = 0
     unfit: int = 0
+    other_logs: int = 0
 
 
 def backfill_column(job: Job, column: str, clock: Clock = system_clock) -> list[FilledColumn]:
@@ -99,9 +107,10 @@ def _fill(
     loads: list[SegmentLoad] = []
     size = 0
     for record in _loaded(warehouse, contract.event_type):
-        segment = log.read(_path_of(log, record))
-        if segment.id != record.id:
-            raise changed_segment(segment.path, record.id, segment.id)
+        segment = _segment_of(log, record)
+        if segment is None:
+            filled.other_logs += 1
+            continue
         now = datetime.fromtimestamp(clock(), UTC)
         load = converter.convert(segment, log.appended_at(segment.path), now).load
         filled.unfit += max(0, len(load.row_errors) - record.row_errors)
@@ -112,6 +121,14 @@ def _fill(
             loads, size = [], 0
     if loads:
         filled.rows += warehouse.fill_column(loads, column)
+    if filled.other_logs:
+        _LOGGER.warning(
+            "%s.%s: %d segments of other event logs than %s stay as they were; run this with their jobs as well",
+            filled.table,
+            column,
+            filled.other_logs,
+            log.store.url(""),
+        )
     return filled
 
 
@@ -120,9 +137,20 @@ def _loaded(warehouse: Warehouse, event_type: str) -> Iterator[SegmentRecord]:
         yield from (record for record in page if record.event_type == event_type)
 
 
-def _path_of(log: EventLog, record: SegmentRecord) -> str:
+def _segment_of(log: EventLog, record: SegmentRecord) -> Segment | None:
+    """Return a loaded segment, also of a log that was moved since; None if it is one of another log.
+
+    Raises:
+        StorageError: it was loaded from this log, which has it no longer, or another one in its place.
+
+    """
     path = log.find(record.event_type, record.path)
-    if path is None:
+    segment = None if path is None else log.read(path)
+    if segment is not None and segment.id == record.id:
+        return segment
+    if not absolute(record.path).startswith(absolute(log.store.url("")).rstrip("/") + "/"):
+        return None
+    if segment is None:
         message = f"{record.path}: expected the file of segment {record.id}, got none; restore it"
         raise StorageError(message)
-    return path
+    raise changed_segment(segment.path, record.id, segment.id)
