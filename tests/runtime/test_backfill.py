@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,25 @@ def test_column_is_filled_from_extra_exactly_and_once(shop: Shop, capsys: pytest
     assert capsys.readouterr().err.startswith(
         f"sluice: {path}: expected the file of segment {ids[0][0]}, got none"
     )
+
+
+def test_rows_that_were_never_loaded_are_none_that_do_not_fit(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = shop.folder / "job.yaml"
+    job.write_text(job.read_text().replace("duckdb:///", "sqlite:///"))
+    shop.load(b'{"at":"2025-02-08T13:08:00Z","page":"first"}', minute=MINUTE - 60)
+    with closing(sqlite3.connect(shop.folder / "w.duckdb")) as connection:
+        connection.execute("create unique index one_page on clicks (page)")
+    rejected = b'{"at":"2025-02-08T13:09:05Z","page":"first","price":5}'  # by the warehouse
+    unreadable = b'{"at":"no time","price":"cheap"}'  # never a row
+    shop.load(LINES[0], rejected, LINES[2], unreadable)
+    shop.write(CONTRACT + NEW)
+    assert shop.sluice("tables", "--apply") == 0
+    capsys.readouterr()
+    assert shop.sluice("load", "--backfill", "price", "--json") == 0
+    (filled,) = json.loads(capsys.readouterr().out)
+    assert (filled["rows"], filled["unfit"]) == (1, 1)
 
 
 def test_rows_of_other_logs_are_left_to_their_jobs(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

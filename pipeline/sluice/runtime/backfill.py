@@ -113,7 +113,7 @@ def _fill(
             continue
         now = datetime.fromtimestamp(clock(), UTC)
         load = converter.convert(segment, log.appended_at(segment.path), now).load
-        filled.unfit += max(0, len(load.row_errors) - record.row_errors)
+        filled.unfit += _unfit(warehouse, load, record)
         loads.append(load)
         size += segment.size
         if size >= DAY_LOAD_BYTES or len(loads) == _SEGMENTS_AT_ONCE:
@@ -130,6 +130,14 @@ def _fill(
             log.store.url(""),
         )
     return filled
+
+
+def _unfit(warehouse: Warehouse, load: SegmentLoad, record: SegmentRecord) -> int:
+    """Return how many lines of a segment are rows in the table that the contract does not take as they are now."""
+    lines = {line for line, _ in load.row_errors}
+    if lines and record.row_errors:
+        lines -= {line for line, _ in warehouse.row_errors(record.id, load.segment.minute) or ()}
+    return len(lines)
 
 
 def _loaded(warehouse: Warehouse, event_type: str) -> Iterator[SegmentRecord]:
