@@ -44,6 +44,19 @@ def test_what_is_appended_and_loaded_is_written_at_once(tmp_path: Path) -> None:
     assert progress.totals() == Totals(100, 10, 1, 6, 2, 4)
 
 
+def test_totals_are_replaced_as_a_whole(tmp_path: Path) -> None:
+    progress = Progress(str(tmp_path), lambda: 0.0)
+    progress.add(100, 10, 1)
+    (path,) = tmp_path.iterdir()
+    before = path.read_bytes()
+    (tmp_path / f".{path.name}").write_bytes(before[:9])  # of a worker that died
+    with path.open("rb") as reader:
+        progress.add_stored(StepCounts({("accepted", "order"): 4}))
+        assert reader.read() == before
+    assert progress.totals() == Totals(100, 10, 1, 4, 0, 0)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("totals", "apart", "phase"),
     [

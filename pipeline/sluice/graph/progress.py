@@ -19,6 +19,9 @@ from sluice.elements import INTERNAL_TYPES, StepCounts
 
 _TOTALS = struct.Struct("<qqqqqq")
 
+_UNFINISHED = "."
+"""Begins the name of a file that is being written."""
+
 _SECONDS = 0.2
 """Between two writes of a worker's totals while it reads: a person sees no more."""
 
@@ -109,14 +112,12 @@ class Progress:
 
     def totals(self) -> Totals:
         """Return the sum over all workers, as of their last writes."""
-        return sum((_read(path) for path in Path(self.folder).iterdir()), Totals())
+        files = (path for path in Path(self.folder).iterdir() if not path.name.startswith(_UNFINISHED))
+        return sum((Totals(*_TOTALS.unpack(path.read_bytes())) for path in files), Totals())
 
     def _write(self) -> None:
-        path = Path(self.folder) / f"{os.getpid()}-{threading.get_ident()}-{id(self)}"
-        path.write_bytes(_TOTALS.pack(*astuple(self._own)))
-
-
-def _read(path: Path) -> Totals:
-    """Return a worker's totals; a file that is just being written counts as nothing yet."""
-    packed = path.read_bytes()
-    return Totals(*_TOTALS.unpack(packed)) if len(packed) == _TOTALS.size else Totals()
+        """Replace the file as a whole: totals that are gone for a moment would look like an earlier phase."""
+        name = f"{os.getpid()}-{threading.get_ident()}-{id(self)}"
+        unfinished = Path(self.folder) / f"{_UNFINISHED}{name}"
+        unfinished.write_bytes(_TOTALS.pack(*astuple(self._own)))
+        unfinished.replace(unfinished.with_name(name))
