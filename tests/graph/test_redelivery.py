@@ -11,6 +11,8 @@ from typing import Any
 
 import duckdb
 import pytest
+from sluice.elements import StepCounts
+from sluice.graph.redelivery import _warn_of_rejected
 
 from devservers.sluice_command import Finished, sluice
 from tests.end_to_end.replay_fixture import lines_of, one_line
@@ -274,3 +276,27 @@ def test_since_selects_by_the_time_of_rejection(shop: Shop) -> None:
     shop.sluice("run", code=1)
     assert "1 dead letters" in shop.sluice("redeliver", "--since=1h", "--dry-run").out
     assert "no dead letters" in shop.sluice("redeliver", "--since=2999-01-01T00:00:00Z", "--dry-run").out
+
+
+@pytest.mark.parametrize(
+    ("counts", "warnings"),
+    [
+        ({("loaded", "redelivery"): 7, ("load_rejected", "dead_letter"): 2}, []),
+        (
+            {
+                ("loaded", "redelivery"): 7,
+                ("load_rejected", "redelivery"): 2,
+                ("backfill_rejected", "redelivery"): 3,
+            },
+            [
+                "redeliveries: expected all entries of this redelivery in the table, got 5 that the warehouse "
+                "rejected; they are in the redelivery log, and sluice load offers them to the table again"
+            ],
+        ),
+    ],
+)
+def test_entries_that_the_warehouse_rejected_are_a_warning(
+    caplog: pytest.LogCaptureFixture, counts: dict[tuple[str, str], int], warnings: list[str]
+) -> None:
+    _warn_of_rejected(StepCounts(counts), "redeliveries")
+    assert [record.getMessage() for record in caplog.records] == warnings

@@ -9,6 +9,7 @@ same log. The deduplication key of such an entry is the dead letter and the atte
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -44,7 +45,10 @@ from sluice.graph.load import LoadStep, with_windows
 from sluice.graph.run_context import RunContext
 from sluice.graph.segment_loader import SegmentLoader
 from sluice.graph.shuffle import pack, unpack
+from sluice.graph.step_counts import SumStepCounts
 from sluice.sources.dead_letters.source import RowsOfSegment
+
+_LOGGER = logging.getLogger("sluice")
 
 
 def build_redelivery(
@@ -80,7 +84,26 @@ def build_redelivery(
     appended = {"redelivery entries": entries} | "Append redelivery entries" >> AppendToLog(
         run.dead_letters, run.dead_letter_windowing, run.retry, run.spill
     )
-    _ = appended["load_requests"] | "Load redelivery entries" >> run.load_dead_letters(job)
+    rows_of_entries = appended["load_requests"] | "Load redelivery entries" >> run.load_dead_letters(job)
+    _ = (
+        rows_of_entries.step_counts
+        | "Window for all entries" >> run.dead_letter_windowing.overall()
+        | "Sum entries" >> beam.CombineGlobally(SumStepCounts()).without_defaults()
+        | "Warn of rejected entries" >> beam.Map(_warn_of_rejected, run.tables[REDELIVERY].table)
+    )
+
+
+def _warn_of_rejected(total: StepCounts, table: str) -> None:
+    """Warn of entries whose rows the warehouse rejected: the totals are written before, and do not count them."""
+    figures = ("load_rejected", "backfill_rejected")
+    rejected = sum(total.counts.get((figure, REDELIVERY), 0) for figure in figures)
+    if rejected:
+        _LOGGER.warning(
+            "%s: expected all entries of this redelivery in the table, got %d that the warehouse rejected; they are in "
+            "the redelivery log, and sluice load offers them to the table again",
+            table,
+            rejected,
+        )
 
 
 @with_output_types(StepCounts, rejected=list[Rejected])
