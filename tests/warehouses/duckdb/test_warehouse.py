@@ -16,7 +16,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sluice.arrow.from_json import to_table
+from sluice.contracts import Property
 from sluice.errors import ConfigError, WarehouseError
+from sluice.tooling.tables import apply_contracts
 from sluice.warehouses import SegmentLoad, open_warehouse
 from sluice.warehouses.duckdb.warehouse import LOCK_RETRY, DuckDBWarehouse, connect
 
@@ -102,6 +105,33 @@ def test_segment_of_rejected_lines_alone_is_loaded_without_rows(warehouse: DuckD
     assert warehouse.row_errors(order_segment.id, order_segment.minute) is not None
     assert query(warehouse, "SELECT events, refused FROM _segments") == [(0, 1)]
     assert query(warehouse, "SELECT * FROM event_counts") == []
+
+
+COLOUR = Property("colour", "string")
+
+
+def with_members(prop: Property) -> Property:
+    if prop.items is not None:
+        return replace(prop, items=with_members(prop.items))
+    if prop.type != "object":
+        return prop
+    return replace(
+        prop, properties=(Property("zip", "string"), *prop.properties, Property("size", "integer"))
+    )
+
+
+def test_column_is_filled_in_a_file_that_also_lacks_members_of_objects(warehouse: DuckDBWarehouse) -> None:
+    city = b'{"address":{"city":"Riga","zip":"LV"},"items":[{"price":1,"size":2}],"colour":"red",'
+    lines = [text.replace(b"{", city, 1) for text in (line(1), line(2))]
+    lines[1] = lines[1].replace(b'"colour":"red",', b"")
+    load(warehouse, ORDER, segment(1, *lines))
+    newer = replace(ORDER, properties=(*(with_members(prop) for prop in ORDER.properties), COLOUR))
+    assert apply_contracts(warehouse, [newer]).remaining == []
+    stored = segment(1, *lines)
+    rows, row_errors = to_table(newer, stored, [f"{n:032x}" for n in range(2)], NOW)
+    assert warehouse.fill_column([SegmentLoad(newer, stored, rows, row_errors, [], NOW)], "colour") == 1
+    sql = "SELECT colour, address.city, address.zip, items[1].size FROM order_events ORDER BY _event_id"
+    assert query(warehouse, sql) == [("red", "Riga", "LV", 2), (None, "Riga", None, None)]
 
 
 @pytest.mark.parametrize(
