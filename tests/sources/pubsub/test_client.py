@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import grpc
 import pytest
 from google.cloud.pubsub_v1 import types
 from sluice.errors import ConfigError, SourceError
 from sluice.sources import open_source
-from sluice.sources.pubsub.client import Address, retryable_ids, split_ack_ids
+from sluice.sources.pubsub.client import Address, pull_some, retryable_ids, split_ack_ids
 from sluice.sources.pubsub.connector import PubSubConnector
 
 from devservers import fake_pubsub
@@ -174,3 +175,46 @@ def test_other_error_of_the_service_is_reported_by_its_code(service: FakePubSub)
     with pytest.raises(SourceError) as caught:
         open_source("pubsub://projects/p/subscriptions/s").check()
     assert str(caught.value) == "pubsub://projects/p/subscriptions/s: refused: INVALID_ARGUMENT"
+
+
+class ExpiringPubSub(FakePubSub):
+    """Delivers messages by number, in these portions; the ack id counts the deliveries."""
+
+    portions: Sequence[Sequence[int]] = ((1, 2), (2, 3), (1, 4), (2, 4), (5,))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = iter(self.portions)
+        self.asked: list[int] = []
+
+    def _pull(self, request: Any) -> Any:
+        self.asked.append(request.max_messages)
+        response = types.PullResponse.pb()()
+        for number in next(self._left):
+            received = response.received_messages.add(ack_id=f"{number}-{len(self.asked)}")
+            received.message.message_id = str(number)
+        return response
+
+
+@pytest.mark.parametrize(
+    ("number", "portions", "asked", "given_up"),
+    [
+        (9, [["1", "2"], ["3"], ["4"]], [9, 7, 6, 5], ["1-3", "2-4", "3-2", "4-4"]),
+        (3, [["1", "2"], ["3"]], [3, 1], ["1-1", "2-2", "3-2"]),
+    ],
+)
+def test_message_that_is_looked_at_comes_once_though_its_lease_runs_out(
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    portions: list[list[str]],
+    asked: list[int],
+    given_up: list[str],
+) -> None:
+    service = ExpiringPubSub()
+    service.server.start()
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", service.host)
+    address = PubSubConnector.parse("pubsub://projects/p/subscriptions/s").address
+    pulled = [[message.message.message_id for message in portion] for portion in pull_some(address, number)]
+    service.server.stop(None).wait()
+    assert (pulled, service.asked) == (portions, asked)
+    assert (service.modified, service.acknowledged) == ([(given_up, 0)], [])

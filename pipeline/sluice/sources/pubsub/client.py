@@ -167,7 +167,9 @@ def _create(address: Address, client: Any) -> str | None:
 
 
 def pull_some(address: Address, number: int) -> Iterator[Sequence[Any]]:
-    """Yield at most `number` raw ReceivedMessages in portions, as long as some come, and give up their leases.
+    """Yield at most `number` raw ReceivedMessages in portions, as long as new ones come, and give up their leases.
+
+    For the service that is a failed delivery. A message whose lease runs out comes again, and is not yielded again.
 
     Raises:
         SourceError: none comes, or they cannot be pulled.
@@ -176,7 +178,7 @@ def pull_some(address: Address, number: int) -> Iterator[Sequence[Any]]:
     from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError
 
     name = address.subscription
-    ack_ids: list[str] = []
+    ack_ids: dict[str, str] = {}  # by message: the last one of each is valid
     with open_client() as client:
         try:
             while number > 0:
@@ -186,12 +188,13 @@ def pull_some(address: Address, number: int) -> Iterator[Sequence[Any]]:
                     received = client.pull(request=request, retry=None, timeout=wait)._pb.received_messages
                 except DeadlineExceeded:
                     received = ()
-                if not received:
+                new = [message for message in received if message.message.message_id not in ack_ids]
+                ack_ids.update((message.message.message_id, message.ack_id) for message in received)
+                if not new:
                     break
-                number -= len(received)
-                ack_ids += [message.ack_id for message in received]
-                yield received
-            for part in split_ack_ids(ack_ids):
+                number -= len(new)
+                yield new
+            for part in split_ack_ids(list(ack_ids.values())):
                 client.modify_ack_deadline(
                     subscription=name, ack_ids=part, ack_deadline_seconds=0, retry=None
                 )
