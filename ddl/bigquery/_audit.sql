@@ -166,18 +166,18 @@ OPTIONS (
   description = "What became of each dead letter: open, redelivered and rejected again, or resolved."
 ) AS
 SELECT DISTINCT
-    letter.letter_id,
-    letter.rejected_at,
-    letter.job,
-    letter.step,
-    letter.code,
-    letter.event_type,
+    dead_letter.letter_id,
+    dead_letter.rejected_at,
+    dead_letter.job,
+    dead_letter.step,
+    dead_letter.code,
+    dead_letter.event_type,
     CASE WHEN again.resolved_at IS NOT NULL THEN 'resolved' WHEN again.last_redelivered_at IS NOT NULL THEN 'redelivered' ELSE 'open' END
         AS status,
-    CASE WHEN again.attempts > COALESCE(letter.attempts, 1) THEN again.attempts ELSE COALESCE(letter.attempts, 1) END AS attempts,
+    CASE WHEN again.attempts > COALESCE(dead_letter.attempts, 1) THEN again.attempts ELSE COALESCE(dead_letter.attempts, 1) END AS attempts,
     again.last_redelivered_at AS last_redelivered_at,
     again.resolved_at AS resolved_at
-FROM `audit.dead_letters` AS letter
+FROM `audit.dead_letters` AS dead_letter
 LEFT JOIN (
     SELECT
         letter_id,
@@ -187,5 +187,5 @@ LEFT JOIN (
     FROM `audit.redeliveries`
     WHERE time >= TIMESTAMP '0001-01-01'
     GROUP BY letter_id
-) AS again ON again.letter_id = letter.letter_id
+) AS again ON again.letter_id = dead_letter.letter_id
 WHERE time >= TIMESTAMP '0001-01-01';

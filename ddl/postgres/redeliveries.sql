@@ -33,18 +33,18 @@ COMMENT ON COLUMN "redeliveries"."_ingested_at" IS 'When the event was loaded.';
 
 CREATE OR REPLACE VIEW dead_letter_status AS
 SELECT
-    letter.letter_id,
-    letter.rejected_at,
-    letter.job,
-    letter.step,
-    letter.code,
-    letter.event_type,
+    dead_letter.letter_id,
+    dead_letter.rejected_at,
+    dead_letter.job,
+    dead_letter.step,
+    dead_letter.code,
+    dead_letter.event_type,
     CASE WHEN again.resolved_at IS NOT NULL THEN 'resolved' WHEN again.last_redelivered_at IS NOT NULL THEN 'redelivered' ELSE 'open' END
         AS status,
-    CASE WHEN again.attempts > COALESCE(letter.attempts, 1) THEN again.attempts ELSE COALESCE(letter.attempts, 1) END AS attempts,
+    CASE WHEN again.attempts > COALESCE(dead_letter.attempts, 1) THEN again.attempts ELSE COALESCE(dead_letter.attempts, 1) END AS attempts,
     again.last_redelivered_at AS last_redelivered_at,
     again.resolved_at AS resolved_at
-FROM dead_letters AS letter
+FROM dead_letters AS dead_letter
 LEFT JOIN (
     SELECT
         letter_id,
@@ -53,5 +53,5 @@ LEFT JOIN (
         MIN(CASE WHEN outcome = 'accepted' THEN redelivered_at END) AS resolved_at
     FROM redeliveries
     GROUP BY letter_id
-) AS again ON again.letter_id = letter.letter_id;
+) AS again ON again.letter_id = dead_letter.letter_id;
 COMMENT ON VIEW dead_letter_status IS 'What became of each dead letter: open, redelivered and rejected again, or resolved.';

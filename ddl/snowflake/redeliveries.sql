@@ -22,18 +22,18 @@ CREATE VIEW IF NOT EXISTS "DEAD_LETTER_STATUS"
 COMMENT = 'What became of each dead letter: open, redelivered and rejected again, or resolved.'
 AS
 SELECT
-    letter."LETTER_ID",
-    letter."REJECTED_AT",
-    letter."JOB",
-    letter."STEP",
-    letter."CODE",
-    letter."EVENT_TYPE",
+    dead_letter."LETTER_ID",
+    dead_letter."REJECTED_AT",
+    dead_letter."JOB",
+    dead_letter."STEP",
+    dead_letter."CODE",
+    dead_letter."EVENT_TYPE",
     CASE WHEN again."RESOLVED_AT" IS NOT NULL THEN 'resolved' WHEN again."LAST_REDELIVERED_AT" IS NOT NULL THEN 'redelivered' ELSE 'open' END
         AS "STATUS",
-    CASE WHEN again."ATTEMPTS" > COALESCE(letter."ATTEMPTS", 1) THEN again."ATTEMPTS" ELSE COALESCE(letter."ATTEMPTS", 1) END AS "ATTEMPTS",
+    CASE WHEN again."ATTEMPTS" > COALESCE(dead_letter."ATTEMPTS", 1) THEN again."ATTEMPTS" ELSE COALESCE(dead_letter."ATTEMPTS", 1) END AS "ATTEMPTS",
     again."LAST_REDELIVERED_AT" AS "LAST_REDELIVERED_AT",
     again."RESOLVED_AT" AS "RESOLVED_AT"
-FROM "DEAD_LETTERS" AS letter
+FROM "DEAD_LETTERS" AS dead_letter
 LEFT JOIN (
     SELECT
         "LETTER_ID",
@@ -42,4 +42,4 @@ LEFT JOIN (
         MIN(CASE WHEN "OUTCOME" = 'accepted' THEN "REDELIVERED_AT" END) AS "RESOLVED_AT"
     FROM "REDELIVERIES"
     GROUP BY "LETTER_ID"
-) AS again ON again."LETTER_ID" = letter."LETTER_ID";
+) AS again ON again."LETTER_ID" = dead_letter."LETTER_ID";

@@ -26,7 +26,7 @@ _ROOM = 4096
 
 
 def table_line(line: bytes, max_bytes: int | None) -> bytes:
-    """Return the line of a dead letter's row: the same one, unless a table could refuse it.
+    """Return the line of a dead letter's row: the same one, unless a table could reject it.
 
     Args:
         line: of the dead-letter log.

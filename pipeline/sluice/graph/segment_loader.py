@@ -37,7 +37,7 @@ from sluice.warehouses import Coalescing, Doubling, RowError, RowLimited, Segmen
 from sluice.warehouses.segment_records import LoadedSegmentGuard
 
 _OF_DEAD_LETTERS = frozenset({DEAD_LETTER, REDELIVERY})
-"""Types whose rows quote records, so that a table may refuse them."""
+"""Types whose rows quote records, so that a table may reject them."""
 
 _NOT_COUNTED = frozenset({REDELIVERY, SOURCE_FILE})
 

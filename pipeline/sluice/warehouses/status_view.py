@@ -13,7 +13,7 @@ from sluice.warehouses.system_tables import unquoted
 
 STATUS_DESCRIPTION = "What became of each dead letter: open, redelivered and rejected again, or resolved."
 
-_OF_LETTER = ("letter_id", "rejected_at", "job", "step", "code", "event_type")
+_OF_DEAD_LETTER = ("letter_id", "rejected_at", "job", "step", "code", "event_type")
 
 
 def has_status(contracts: Iterable[Contract]) -> bool:
@@ -38,8 +38,8 @@ def status_query(
 
     """
     where = f"\n    WHERE {condition}" if condition else ""
-    columns = ",\n    ".join(f"letter.{quote(name)}" for name in _OF_LETTER)
-    first = f"COALESCE(letter.{quote('attempts')}, 1)"
+    columns = ",\n    ".join(f"dead_letter.{quote(name)}" for name in _OF_DEAD_LETTER)
+    first = f"COALESCE(dead_letter.{quote('attempts')}, 1)"
     last, accepted, latest = (
         f"again.{quote(name)}" for name in ("attempts", "resolved_at", "last_redelivered_at")
     )
@@ -51,7 +51,7 @@ def status_query(
     CASE WHEN {last} > {first} THEN {last} ELSE {first} END AS {quote("attempts")},
     {latest} AS {quote("last_redelivered_at")},
     {accepted} AS {quote("resolved_at")}
-FROM {table("dead_letters")} AS letter
+FROM {table("dead_letters")} AS dead_letter
 LEFT JOIN (
     SELECT
         {quote("letter_id")},
@@ -60,4 +60,4 @@ LEFT JOIN (
         MIN(CASE WHEN {quote("outcome")} = 'accepted' THEN {at} END) AS {quote("resolved_at")}
     FROM {table("redeliveries")}{where}
     GROUP BY {quote("letter_id")}
-) AS again ON again.{quote("letter_id")} = letter.{quote("letter_id")}{where.replace("    ", "")}"""
+) AS again ON again.{quote("letter_id")} = dead_letter.{quote("letter_id")}{where.replace("    ", "")}"""
