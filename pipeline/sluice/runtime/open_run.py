@@ -37,19 +37,11 @@ _STREAMING_RETRY_FOR = 600.0
 
 
 def open_run(
-    job: Job,
-    handle: RunHandle,
-    folders: SharedFolders,
-    started: float,
-    clock: Clock,
-    *,
-    live: bool,
-    of_stream: bool = False,
+    job: Job, handle: RunHandle, folders: SharedFolders, started: float, clock: Clock, *, live: bool
 ) -> RunContext:
     """Open the logs and the warehouse of `job`, so that a problem with them is reported before Beam starts.
 
-    `started` is in epoch seconds. With `of_stream`, the run ends, but its records are some of a `live` job: what is too
-    late for that job is too late here.
+    `started` is in epoch seconds.
 
     Raises:
         SluiceError: a log or the warehouse cannot be opened, or is not as the job says.
@@ -67,7 +59,7 @@ def open_run(
         dead_letters=dead_letters,
         warehouse=warehouse,
         tables={**job.contracts, **_own_contracts(), **tables},
-        ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live or of_stream else started),
+        ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live else started),
         event_windowing=Windowing(live, windows.flush, windows.allowed_lateness + MAX_BEHIND_WATERMARK),
         dead_letter_windowing=Windowing(live, windows.flush, _DEAD_LETTER_LATENESS),
         totals_url=folders.totals,
