@@ -14,7 +14,7 @@ ALLOWED = {
     "devservers": {"devservers"},
     "examples": {"devservers", "examples"},
     "benchmarks": {"benchmarks", "devservers"},
-    "tests": {"devservers", "examples", "tests"},
+    "tests": {"benchmarks", "devservers", "examples", "tests"},
 }
 """Folder -> the folders beside the product that its modules may import."""
 

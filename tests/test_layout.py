@@ -24,6 +24,7 @@ REPOSITORY_SUITES = {
     "test_mutation",
     "test_public_api",
     "test_run_state",
+    "test_scale",
     "test_schemas",
     "test_terraform",
 }
