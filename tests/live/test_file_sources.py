@@ -12,7 +12,7 @@ import apache_beam as beam
 import boto3
 import pytest
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.value_provider import RuntimeValueProvider
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from google.auth.credentials import AnonymousCredentials
@@ -46,7 +46,9 @@ def bucket(request: pytest.FixtureRequest) -> Iterator[str]:
     with SERVERS[request.param].start(BUCKET) as server, pytest.MonkeyPatch.context() as patch:
         for name, value in {**server.environment, "AWS_DEFAULT_REGION": "us-east-1"}.items():
             patch.setenv(name, value)
-        FileSystems.set_options(PipelineOptions([]))  # a launcher's Pipeline does
+        # Samples are read without a pipeline, whose options those of S3 would be.
+        patch.setattr(FileSystems, "_pipeline_options", None)
+        patch.setattr(RuntimeValueProvider, "runtime_options", None)
         store = open_store(f"{request.param}://{BUCKET}")
         for path, data in FILES.items():
             assert store.create(path, data)

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileSystem
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.value_provider import RuntimeValueProvider
 
 from sluice.addresses import mask, mask_path
 from sluice.clock import storable
@@ -106,7 +108,7 @@ def _found_local(path: str) -> FoundFile:
 
 def _find_remote(url: str) -> list[FoundFile]:
     _skip_credentials(url)
-    files = FileSystems.get_filesystem(url)
+    files = _file_system(url)
     scheme, _, place = url.partition("://")
     bucket, slash, key = place.partition("/")
     if key and not key.endswith("/") and files.exists(url):
@@ -115,6 +117,13 @@ def _find_remote(url: str) -> list[FoundFile]:
     return _list_remote(files, folder, "", "**") or _list_remote(
         files, f"{scheme}://{bucket}/{split_pattern(key)[0]}", *_start_and_pattern(key)
     )
+
+
+def _file_system(url: str) -> FileSystem:
+    """Return Beam's file system of an address. That of S3 needs options, which only a pipeline has set."""
+    if FileSystems._pipeline_options is None and RuntimeValueProvider.runtime_options is None:
+        FileSystems.set_options(PipelineOptions([]))
+    return FileSystems.get_filesystem(url)
 
 
 def _start_and_pattern(key: str) -> tuple[str, str]:
@@ -174,7 +183,7 @@ def check_unchanged(file: FoundFile, reader: BinaryIO) -> None:
         is_same = has_grown or now[1:3] == file[1:3]
     else:
         with reporting(file.uri, "read"):
-            now = find_object(FileSystems.get_filesystem(file.uri), file.uri)
+            now = find_object(_file_system(file.uri), file.uri)
         # Listings have fractions of a second, single objects have none.
         is_same = (now.etag, now.size) == (file.etag, file.size) and abs(now.modified - file.modified) < 1
     if not is_same:
