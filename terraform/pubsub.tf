@@ -1,9 +1,10 @@
 module "pubsub" {
   source = "./modules/pubsub"
 
-  project_id    = var.project_id
-  labels        = var.labels
-  service_agent = google_project_service_identity.pubsub.member
+  project_id          = var.project_id
+  labels              = var.labels
+  service_agent       = google_project_service_identity.pubsub.member
+  deletion_protection = var.deletion_protection
 
   topics = {
     for name, topic in var.topics : name => {

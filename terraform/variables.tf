@@ -47,7 +47,7 @@ variable "labels" {
 }
 
 variable "deletion_protection" {
-  description = "Whether tables, secrets and buckets with something in them refuse to be destroyed. Set it to false, and apply, before a teardown."
+  description = "Whether tables, secrets, topics, subscriptions and buckets with something in them refuse to be destroyed. Set it to false, and apply, before a teardown."
   type        = bool
   default     = true
   nullable    = false

@@ -267,8 +267,8 @@ class TestStyle:
     def test_versions_are_pinned(self, folder: Path) -> None:
         text = (folder / "versions.tf").read_text("utf-8")
         providers = re.findall(r"source\s+= \"hashicorp/([\w-]+)\"\s+version = \"([^\"]+)\"", text)
-        assert providers[0] == ("google", "~> 7.0")
-        assert set(providers) <= {("google", "~> 7.0"), ("google-beta", "~> 7.0")}
+        assert providers[0] == ("google", "~> 7.33")
+        assert set(providers) <= {("google", "~> 7.33"), ("google-beta", "~> 7.33")}
 
     @pytest.mark.parametrize("path", FILES, ids=named)
     def test_variables_and_outputs_are_described_and_typed(self, path: Path) -> None:

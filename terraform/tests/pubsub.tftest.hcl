@@ -87,6 +87,38 @@ run "topics" {
     )
     error_message = "Expected that Pub/Sub may forward to the dead-letter topic."
   }
+
+  assert {
+    condition = alltrue(concat(
+      [for each in google_pubsub_topic.this : each.deletion_policy == "PREVENT"],
+      [for each in google_pubsub_subscription.this : each.deletion_policy == "PREVENT"],
+      [for each in google_pubsub_topic.dead_letters : each.deletion_policy == "PREVENT"],
+      [for each in google_pubsub_subscription.dead_letters : each.deletion_policy == "PREVENT"],
+    ))
+    error_message = "Expected that nothing of Pub/Sub can be destroyed."
+  }
+}
+
+run "teardown" {
+  command = plan
+
+  module {
+    source = "./modules/pubsub"
+  }
+
+  variables {
+    deletion_protection = false
+  }
+
+  assert {
+    condition = alltrue(concat(
+      [for each in google_pubsub_topic.this : each.deletion_policy == "DELETE"],
+      [for each in google_pubsub_subscription.this : each.deletion_policy == "DELETE"],
+      [for each in google_pubsub_topic.dead_letters : each.deletion_policy == "DELETE"],
+      [for each in google_pubsub_subscription.dead_letters : each.deletion_policy == "DELETE"],
+    ))
+    error_message = "Expected that all of Pub/Sub can be destroyed."
+  }
 }
 
 run "retention_without_a_unit" {

@@ -10,6 +10,9 @@ locals {
   # failure is no failed delivery.
   forwarding         = { for name, subscription in local.subscriptions : name => subscription if !subscription.dataflow }
   dead_letter_topics = { for name, topic in var.topics : name => topic if anytrue([for each in topic.subscriptions : !each.dataflow]) }
+
+  # Google has no switch that protects a topic or a subscription. The provider has one, which also refuses to replace them.
+  deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
 }
 
 resource "google_pubsub_topic" "this" {
@@ -20,6 +23,7 @@ resource "google_pubsub_topic" "this" {
   labels                     = var.labels
   kms_key_name               = each.value.kms_key
   message_retention_duration = each.value.retention
+  deletion_policy            = local.deletion_policy
 
   dynamic "message_storage_policy" {
     for_each = length(each.value.regions) > 0 ? [each.value.regions] : []
@@ -41,6 +45,7 @@ resource "google_pubsub_subscription" "this" {
   retain_acked_messages      = each.value.retain_acked_messages
   filter                     = each.value.filter
   enable_message_ordering    = each.value.ordered
+  deletion_policy            = local.deletion_policy
 
   # A subscription of a job that is down for a month must still be there.
   expiration_policy {
@@ -72,6 +77,7 @@ resource "google_pubsub_topic" "dead_letters" {
   labels                     = var.labels
   kms_key_name               = each.value.kms_key
   message_retention_duration = "2678400s"
+  deletion_policy            = local.deletion_policy
 
   dynamic "message_storage_policy" {
     for_each = length(each.value.regions) > 0 ? [each.value.regions] : []
@@ -89,6 +95,7 @@ resource "google_pubsub_subscription" "dead_letters" {
   topic                      = google_pubsub_topic.dead_letters[each.key].id
   labels                     = var.labels
   message_retention_duration = "2678400s"
+  deletion_policy            = local.deletion_policy
 
   expiration_policy {
     ttl = ""

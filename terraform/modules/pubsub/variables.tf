@@ -17,6 +17,13 @@ variable "service_agent" {
   nullable    = false
 }
 
+variable "deletion_protection" {
+  description = "Whether topics and subscriptions cannot be destroyed or replaced by Terraform."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "topics" {
   description = <<-EOT
     Topics by name. `retention` lets a subscription seek back, also to before it existed; `regions` are where messages
