@@ -15,6 +15,12 @@ locals {
   subscriptions = flatten([for topic in var.topics : keys(topic.subscriptions)])
   repository    = "${var.region}-docker.pkg.dev/${var.project_id}/${var.name}"
 
+  # Name of an Avro schema, which is its full name in Avro => the generated schema.
+  schemas = {
+    for contract in distinct(compact([for topic in var.topics : try(topic.schema.contract, null)])) :
+    replace(contract, "/", ".") => jsonencode(jsondecode(file("${path.module}/../schemas/${replace(contract, "/", "/avro/")}.avsc")))
+  }
+
   job_places = {
     files        = "gs://${local.bucket_names["log"]}/output"
     dead_letters = "gs://${local.bucket_names["dead-letters"]}/dead_letters"

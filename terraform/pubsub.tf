@@ -5,12 +5,14 @@ module "pubsub" {
   labels              = var.labels
   service_agent       = google_project_service_identity.pubsub.member
   deletion_protection = var.deletion_protection
+  schemas             = local.schemas
 
   topics = {
     for name, topic in var.topics : name => {
       retention = topic.retention
       regions   = [var.region]
       kms_key   = var.kms_key
+      schema    = topic.schema == null ? null : { name = replace(topic.schema.contract, "/", "."), encoding = topic.schema.encoding }
       iam = {
         "roles/pubsub.publisher" = { for key in topic.publishers : key => local.members[key] }
         # Dataflow looks at the topic of a subscription that it reads.

@@ -61,10 +61,15 @@ variable "enable_apis" {
 }
 
 variable "topics" {
-  description = "Topics and their subscriptions: see modules/pubsub, but in `publishers`, and in a subscription's `subscribers`, members stand by their key: an account, or one of `members`."
+  description = <<-EOT
+    Topics and their subscriptions: see modules/pubsub, but in `publishers`, and in a subscription's `subscribers`, members
+    stand by their key: an account, or one of `members`. `schema` is for topics that no job reads: Pub/Sub rejects what is
+    not Avro of the `contract`, a domain and an event type such as backend_events/order, in its `encoding` JSON or BINARY.
+  EOT
   type = map(object({
     retention  = optional(string, "604800s")
     publishers = optional(list(string), ["publisher"])
+    schema     = optional(object({ contract = string, encoding = optional(string, "JSON") }))
     subscriptions = optional(map(object({
       dataflow              = optional(bool, true)
       ack_deadline_seconds  = optional(number, 60)
@@ -86,6 +91,29 @@ variable "topics" {
       flatten([for topic in var.topics : concat(topic.publishers, flatten([for each in topic.subscriptions : each.subscribers]))]), local.member_keys,
     )) == 0
     error_message = "Topics: expected publishers and subscribers that are keys of accounts or of members, got ${join(", ", setsubtract(flatten([for topic in var.topics : concat(topic.publishers, flatten([for each in topic.subscriptions : each.subscribers]))]), local.member_keys))}."
+  }
+
+  validation {
+    condition = alltrue([
+      for contract in compact([for topic in var.topics : try(topic.schema.contract, null)]) :
+      fileexists("${path.module}/../schemas/${replace(contract, "/", "/avro/")}.avsc")
+    ])
+    error_message = "Topics: expected the contract of a schema as <domain>/<event type>, of ${join(", ", [for file in fileset("${path.module}/../schemas", "*/avro/*.avsc") : replace(trimsuffix(file, ".avsc"), "//avro//", "/")])}; got ${join(", ", [for contract in compact([for topic in var.topics : try(topic.schema.contract, null)]) : contract if !fileexists("${path.module}/../schemas/${replace(contract, "/", "/avro/")}.avsc")])}."
+  }
+
+  validation {
+    condition     = alltrue([for topic in var.topics : contains(["JSON", "BINARY"], try(topic.schema.encoding, "JSON"))])
+    error_message = "Topics: expected a schema's encoding JSON or BINARY."
+  }
+
+  # Every contract has a timestamp. In JSON it is text, in Avro, also in Avro's JSON, a number; so what such a topic takes, a
+  # job rejects.
+  validation {
+    condition = length([
+      for name, topic in var.topics : name
+      if topic.schema != null && anytrue([for each in topic.subscriptions : contains(each.subscribers, "pipeline")])
+    ]) == 0
+    error_message = "Topics: expected no schema where the pipeline subscribes, since jobs read JSON, which is not Avro's JSON; got ${join(", ", [for name, topic in var.topics : name if topic.schema != null && anytrue([for each in topic.subscriptions : contains(each.subscribers, "pipeline")])])}."
   }
 }
 

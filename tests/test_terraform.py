@@ -51,7 +51,8 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Any:
     for name in ("variables.tf", "locals.tf"):
         shutil.copy(TERRAFORM / name, folder)
     shutil.copytree(TERRAFORM / "schemas", folder / "schemas")
-    (folder.parent / "ddl").symlink_to(ROOT / "ddl")
+    for name in ("ddl", "schemas"):
+        (folder.parent / name).symlink_to(ROOT / name)
 
     @cache
     def value(expression: str, *options: str) -> Any:
@@ -64,7 +65,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Any:
             check=False,
             timeout=60,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0 and "Invalid value for variable" not in done.stderr, done.stderr
         return json.loads(json.loads(done.stdout))
 
     return value
@@ -162,6 +163,29 @@ class TestTables:
             for field in table["schema"]["fields"]
         )
         assert path.stem not in generated()
+
+
+class TestSchemas:
+    AVRO = sorted((ROOT / "schemas").glob("*/avro/*.avsc"))
+
+    def test_schema_of_a_topic_is_the_generated_avro(self, console: Any) -> None:
+        topics = {
+            f"topic-{number}": {"schema": {"contract": f"{path.parts[-3]}/{path.stem}"}}
+            for number, path in enumerate(self.AVRO)
+        }
+        made = console("local.schemas", f"-var=topics={json.dumps(topics)}")
+        expected = [json.loads(path.read_text("utf-8")) for path in self.AVRO]
+        assert {name: json.loads(schema) for name, schema in made.items()} == {
+            f"{schema['namespace']}.{schema['name']}": schema for schema in expected
+        }
+
+    def test_no_topic_has_a_schema_by_default(self, evaluate: Any) -> None:
+        assert evaluate("local.schemas") == {}
+
+    def test_schema_where_a_job_reads_is_an_error(self, console: Any) -> None:
+        topics = '-var=topics={t01={schema={contract="backend_events/order"},subscriptions={s01={}}}}'
+        with pytest.raises(AssertionError, match="no schema where the pipeline subscribes"):
+            console("local.schemas", topics)
 
 
 class TestNames:

@@ -234,6 +234,42 @@ run "a_publisher_of_nothing" {
   expect_failures = [var.topics]
 }
 
+run "a_schema_of_no_contract" {
+  command = plan
+
+  variables {
+    topics = { clicks = { subscriptions = { clicks-sub = {} } }, orders = { schema = { contract = "backend_events/orders" } } }
+  }
+
+  expect_failures = [var.topics]
+}
+
+run "a_schema_where_a_job_reads" {
+  command = plan
+
+  variables {
+    topics = { clicks = { schema = { contract = "backend_events/order" }, subscriptions = { clicks-sub = {} } } }
+  }
+
+  expect_failures = [var.topics]
+}
+
+run "a_schema_for_others" {
+  command = plan
+
+  variables {
+    topics = {
+      clicks = { subscriptions = { clicks-sub = {} } }
+      orders = { schema = { contract = "backend_events/order" }, subscriptions = { analysts-sub = { dataflow = false, subscribers = ["analysts"] } } }
+    }
+  }
+
+  assert {
+    condition     = keys(local.schemas) == ["backend_events.order"] && jsondecode(local.schemas["backend_events.order"]).name == "order"
+    error_message = "Schemas: ${jsonencode(local.schemas)}"
+  }
+}
+
 run "a_user_of_nothing" {
   command = plan
 

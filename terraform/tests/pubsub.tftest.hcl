@@ -3,13 +3,15 @@ mock_provider "google" {}
 variables {
   project_id    = "shop-prod-1"
   service_agent = "serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"
+  schemas       = { "backend_events.order" = file("../schemas/backend_events/avro/order.avsc") }
   topics = {
     backend-events-topic = {
       regions       = ["europe-west1"]
       iam           = { "roles/pubsub.publisher" = { publisher = "serviceAccount:p@shop-prod-1.iam.gserviceaccount.com" } }
       subscriptions = { prism-sub = { dataflow = false, iam = { "roles/pubsub.subscriber" = { pipeline = "serviceAccount:s@shop-prod-1.iam.gserviceaccount.com" } } } }
     }
-    plain = { subscriptions = { dataflow-sub = { iam = { "roles/pubsub.subscriber" = { pipeline = "serviceAccount:s@shop-prod-1.iam.gserviceaccount.com" } } } } }
+    for-avro = { schema = { name = "backend_events.order", encoding = "BINARY" } }
+    plain    = { subscriptions = { dataflow-sub = { iam = { "roles/pubsub.subscriber" = { pipeline = "serviceAccount:s@shop-prod-1.iam.gserviceaccount.com" } } } } }
   }
 }
 
@@ -94,8 +96,26 @@ run "topics" {
       [for each in google_pubsub_subscription.this : each.deletion_policy == "PREVENT"],
       [for each in google_pubsub_topic.dead_letters : each.deletion_policy == "PREVENT"],
       [for each in google_pubsub_subscription.dead_letters : each.deletion_policy == "PREVENT"],
+      [for each in google_pubsub_schema.this : each.deletion_policy == "PREVENT"],
     ))
     error_message = "Expected that nothing of Pub/Sub can be destroyed."
+  }
+
+  assert {
+    condition = (
+      google_pubsub_schema.this["backend_events.order"].type == "AVRO" &&
+      google_pubsub_schema.this["backend_events.order"].definition == var.schemas["backend_events.order"]
+    )
+    error_message = "Expected the schema as it is given."
+  }
+
+  assert {
+    condition = (
+      google_pubsub_topic.this["for-avro"].schema_settings[0].schema == google_pubsub_schema.this["backend_events.order"].id &&
+      google_pubsub_topic.this["for-avro"].schema_settings[0].encoding == "BINARY" &&
+      length(google_pubsub_topic.this["plain"].schema_settings) == 0
+    )
+    error_message = "Expected a schema of the topic for-avro alone."
   }
 }
 
@@ -116,9 +136,53 @@ run "teardown" {
       [for each in google_pubsub_subscription.this : each.deletion_policy == "DELETE"],
       [for each in google_pubsub_topic.dead_letters : each.deletion_policy == "DELETE"],
       [for each in google_pubsub_subscription.dead_letters : each.deletion_policy == "DELETE"],
+      [for each in google_pubsub_schema.this : each.deletion_policy == "DELETE"],
     ))
     error_message = "Expected that all of Pub/Sub can be destroyed."
   }
+}
+
+run "a_schema_of_nobody" {
+  command = plan
+
+  module {
+    source = "./modules/pubsub"
+  }
+
+  variables {
+    topics = { t01 = { schema = { name = "order" } } }
+  }
+
+  expect_failures = [var.topics]
+}
+
+run "an_encoding_of_nobody" {
+  command = plan
+
+  module {
+    source = "./modules/pubsub"
+  }
+
+  variables {
+    topics = { t01 = { schema = { name = "backend_events.order", encoding = "XML" } } }
+  }
+
+  expect_failures = [var.topics]
+}
+
+run "a_schema_named_by_google" {
+  command = plan
+
+  module {
+    source = "./modules/pubsub"
+  }
+
+  variables {
+    schemas = { google-order = "{}" }
+    topics  = {}
+  }
+
+  expect_failures = [var.schemas]
 }
 
 run "retention_without_a_unit" {

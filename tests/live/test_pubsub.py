@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -9,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
+from google.api_core.exceptions import InvalidArgument
 from sluice import acknowledgements
 from sluice.elements import RecordBatch
 from sluice.errors import SourceError
@@ -30,6 +33,7 @@ from devservers.pubsub import PubSubEmulator, PubSubTopic
 from devservers.waiting import wait_until
 from tests.origins import message_ids_of
 
+ROOT = Path(__file__).parents[2]
 _NAMES = (f"topic-{number}" for number in count(1))
 
 pytestmark = pytest.mark.alone
@@ -361,6 +365,27 @@ def test_push_subscription_is_rejected(emulator: PubSubEmulator, topic: PubSubTo
     assert str(caught.value) == (
         f"{pushing.source}: {pushing.subscription} pushes its messages; expected one that is pulled from"
     )
+
+
+def test_schemas_of_generated_avro_take_no_event_that_jobs_read(emulator: PubSubEmulator) -> None:
+    """So Terraform makes none for their topics; the timestamp alone keeps those of `inventory` out."""
+    with emulator.client("SchemaService") as service:
+
+        def validate(avro: Path, event: Any) -> None:
+            schema = {"type_": "AVRO", "definition": avro.read_text("utf-8")}
+            message = {"schema": schema, "message": json.dumps(event).encode(), "encoding": "JSON"}
+            service.validate_message(request={"parent": "projects/sluice", **message})
+
+        for avro in sorted((ROOT / "schemas").glob("*/avro/*.avsc")):
+            examples = avro.parents[1] / f"examples/{avro.stem}.accepts.ndjson"
+            for line in examples.read_text("utf-8").splitlines():
+                with pytest.raises(InvalidArgument, match="Could not parse JSON Avro message"):
+                    validate(avro, json.loads(line))
+        inventory = ROOT / "schemas/backend_events/examples/inventory.accepts.ndjson"
+        event = json.loads(inventory.read_text("utf-8").splitlines()[0])
+        validate(
+            ROOT / "schemas/backend_events/avro/inventory.avsc", {**event, "timestamp": 1739020140250000}
+        )
 
 
 def test_error_names_the_emulator_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

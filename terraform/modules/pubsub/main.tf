@@ -15,6 +15,16 @@ locals {
   deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
 }
 
+resource "google_pubsub_schema" "this" {
+  for_each = var.schemas
+
+  project         = var.project_id
+  name            = each.key
+  type            = "AVRO"
+  definition      = each.value
+  deletion_policy = local.deletion_policy
+}
+
 resource "google_pubsub_topic" "this" {
   for_each = var.topics
 
@@ -29,6 +39,14 @@ resource "google_pubsub_topic" "this" {
     for_each = length(each.value.regions) > 0 ? [each.value.regions] : []
     content {
       allowed_persistence_regions = message_storage_policy.value
+    }
+  }
+
+  dynamic "schema_settings" {
+    for_each = each.value.schema == null ? [] : [each.value.schema]
+    content {
+      schema   = google_pubsub_schema.this[schema_settings.value.name].id
+      encoding = schema_settings.value.encoding
     }
   }
 }
