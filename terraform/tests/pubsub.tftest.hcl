@@ -6,8 +6,11 @@ variables {
   schemas       = { "backend_events.order" = file("../schemas/backend_events/avro/order.avsc") }
   topics = {
     backend-events-topic = {
-      regions       = ["europe-west1"]
-      iam           = { "roles/pubsub.publisher" = { publisher = "serviceAccount:p@shop-prod-1.iam.gserviceaccount.com" } }
+      regions = ["europe-west1"]
+      iam = {
+        "roles/pubsub.publisher" = { publisher = "serviceAccount:p@shop-prod-1.iam.gserviceaccount.com" }
+        "roles/pubsub.viewer"    = { pipeline = "serviceAccount:s@shop-prod-1.iam.gserviceaccount.com" }
+      }
       subscriptions = { prism-sub = { dataflow = false, iam = { "roles/pubsub.subscriber" = { pipeline = "serviceAccount:s@shop-prod-1.iam.gserviceaccount.com" } } } }
     }
     for-avro = { schema = { name = "backend_events.order", encoding = "BINARY" } }
@@ -73,12 +76,18 @@ run "topics" {
   }
 
   assert {
+    condition     = keys(google_pubsub_topic_iam_member.dead_letters) == ["backend-events-topic roles/pubsub.viewer pipeline"]
+    error_message = "Expected that the pipeline may look at the dead-letter topic."
+  }
+
+  assert {
     condition = {
       for key, grant in google_pubsub_topic_iam_member.this : key => grant.member
       } == {
       "backend-events-topic roles/pubsub.publisher publisher" = "serviceAccount:p@shop-prod-1.iam.gserviceaccount.com"
+      "backend-events-topic roles/pubsub.viewer pipeline"     = "serviceAccount:s@shop-prod-1.iam.gserviceaccount.com"
     }
-    error_message = "Expected one publisher."
+    error_message = "Expected one publisher and one viewer."
   }
 
   assert {

@@ -66,3 +66,16 @@ resource "google_pubsub_subscription_iam_member" "dead_letters" {
   role         = each.value.role
   member       = each.value.member
 }
+
+# Dataflow looks at the topic of a subscription that it reads, also on this way.
+resource "google_pubsub_topic_iam_member" "dead_letters" {
+  for_each = {
+    for key, grant in local.topic_iam : key => grant
+    if grant.role == "roles/pubsub.viewer" && contains(keys(local.dead_letter_topics), grant.topic)
+  }
+
+  project = var.project_id
+  topic   = google_pubsub_topic.dead_letters[each.value.topic].name
+  role    = each.value.role
+  member  = each.value.member
+}
