@@ -21,6 +21,9 @@ locals {
     replace(contract, "/", ".") => jsonencode(jsondecode(file("${path.module}/../schemas/${replace(contract, "/", "/avro/")}.avsc")))
   }
 
+  # Job files that the image has.
+  job_files = fileset("${path.module}/..", "jobs/**/*.{yaml,yml}")
+
   job_places = {
     files        = "gs://${local.bucket_names["log"]}/output"
     dead_letters = "gs://${local.bucket_names["dead-letters"]}/dead_letters"

@@ -374,6 +374,13 @@ variable "jobs" {
   }
 
   validation {
+    condition = length([
+      for job in var.jobs : job if !strcontains(lookup(job.parameters, "job", "://"), "://") && !contains(local.job_files, lookup(job.parameters, "job", ""))
+    ]) == 0
+    error_message = "Jobs: expected the parameter job to be an address such as gs://bucket/release/job.yaml, or one of ${join(", ", local.job_files)}; got ${join(", ", compact([for job in var.jobs : lookup(job.parameters, "job", "")]))}."
+  }
+
+  validation {
     condition     = length(setsubtract(compact([for job in var.jobs : job.dataset]), keys(var.datasets))) == 0
     error_message = "Jobs: expected datasets, ${join(", ", keys(var.datasets))}; got ${join(", ", setsubtract(compact([for job in var.jobs : job.dataset]), keys(var.datasets)))}."
   }
@@ -406,6 +413,13 @@ variable "replays" {
   validation {
     condition     = alltrue([for replay in var.replays : replay.dataset != null || contains(keys(replay.parameters), "warehouse")])
     error_message = "Replays: expected a dataset, or warehouse among the parameters."
+  }
+
+  validation {
+    condition = length([
+      for replay in var.replays : replay if !strcontains(lookup(replay.parameters, "job", "://"), "://") && !contains(local.job_files, lookup(replay.parameters, "job", ""))
+    ]) == 0
+    error_message = "Replays: expected the parameter job to be an address such as gs://bucket/release/job.yaml, or one of ${join(", ", local.job_files)}; got ${join(", ", compact([for replay in var.replays : lookup(replay.parameters, "job", "")]))}."
   }
 
   validation {

@@ -51,7 +51,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Any:
     for name in ("variables.tf", "locals.tf"):
         shutil.copy(TERRAFORM / name, folder)
     shutil.copytree(TERRAFORM / "schemas", folder / "schemas")
-    for name in ("ddl", "schemas"):
+    for name in ("ddl", "jobs", "schemas"):
         (folder.parent / name).symlink_to(ROOT / name)
 
     @cache

@@ -350,6 +350,40 @@ run "a_job_of_another_dataset" {
   expect_failures = [var.jobs]
 }
 
+run "a_job_file_that_no_image_has" {
+  command = plan
+
+  variables {
+    jobs = { j = { version = "1", subscription = "clicks-sub", dataset = "shop", parameters = { job = "jobs/backend_event.yaml" } } }
+  }
+
+  expect_failures = [var.jobs]
+}
+
+run "a_replay_of_a_job_file_that_no_image_has" {
+  command = plan
+
+  variables {
+    replays = { j = { version = "1", raw_files = "h/*", dataset = "shop", schedule = "0 3 * * *", parameters = { job = "backend_events.yaml" } } }
+  }
+
+  expect_failures = [var.replays]
+}
+
+run "job_files_of_the_image_and_of_a_bucket" {
+  command = plan
+
+  variables {
+    jobs    = { j = { version = "1", subscription = "clicks-sub", dataset = "shop", parameters = { job = "gs://other-project-events-raw/release/job.yaml" } } }
+    replays = { r = { version = "1", raw_files = "h/*", dataset = "shop", schedule = "0 3 * * *", parameters = { job = "jobs/backend_events.yaml" } } }
+  }
+
+  assert {
+    condition     = local.jobs["j"].parameters.job == "gs://other-project-events-raw/release/job.yaml" && local.replays["r"].parameters.job == "jobs/backend_events.yaml"
+    error_message = "Jobs: ${jsonencode(local.jobs)}, replays: ${jsonencode(local.replays)}"
+  }
+}
+
 run "a_replay_of_another_dataset" {
   command = plan
 
