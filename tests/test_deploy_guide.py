@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,3 +95,27 @@ class TestGuide:
     )
     def test_misspelt_option_is_found(self, call: list[str]) -> None:
         assert len(problems(call)) == 1
+
+
+class TestChecks:
+    def test_all_modules_are_validated_and_all_examples_planned(self, clouds: Clouds) -> None:
+        """scripts/terraform, with a Terraform that writes down its arguments."""
+        shutil.copy(ROOT / "scripts/terraform", clouds.root / "scripts")
+        for folder in ("modules", "examples"):
+            shutil.copytree(ROOT / "terraform" / folder, clouds.root / "terraform" / folder)
+        done = clouds.run("scripts/terraform")
+        assert (done.returncode, done.stderr) == (0, "")
+        called = clouds.called()
+        modules = sorted(path.name for path in (ROOT / "terraform/modules").iterdir())
+        assert [call[1] for call in called if call[-1] == "validate"] == [
+            "-chdir=.",
+            *(f"-chdir=modules/{module}" for module in modules),
+        ]
+        examples = sorted(path.name for path in (ROOT / "terraform/examples").iterdir())
+        assert [
+            [word for word in call if word.startswith("-var-file=")] for call in called if "plan" in call
+        ] == [
+            [],
+            *([f"-var-file=examples/{example}"] for example in examples),
+        ]
+        assert [call for call in called if call[1] == "test"] == [["terraform", "test"]]
