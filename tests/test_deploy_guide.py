@@ -84,6 +84,17 @@ class TestGuide:
         """A program of another version may take more; it still takes what is used here."""
         assert set(OPTIONS) == set(command_options.COMMANDS)
 
+    def test_diagram_and_its_text_show_what_is_listed(self) -> None:
+        text = (ROOT / "docs/how-to/deploy.md").read_text("utf-8")
+        ((shown, table),) = re.findall(
+            r"\n## What is created\n+(```mermaid.*?)\n(\| resource.*?)\n\n", text, re.DOTALL
+        )
+        listed = {
+            name for row in table.splitlines() for name in re.findall(r"`([\w-]+)`", row.split(" | ")[-1])
+        }
+        assert len(listed) > 15
+        assert listed - set(re.findall(r"[\w-]+", shown)) == set()
+
     @pytest.mark.parametrize(
         "call",
         [
