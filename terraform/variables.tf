@@ -121,7 +121,7 @@ variable "datasets" {
   description = <<-EOT
     Datasets by name. A dataset holds the tables of the contracts of its `domains`, with what Sluice keeps beside them,
     and those of schemas/ that it names in `tables`. `shared` are views over tables of its own, without the columns that
-    are listed; they lie in the dataset <name>_shared, whose readers may not read this one. Members stand by their key.
+    are listed; they lie in the dataset `<name>_shared`, whose readers may not read this one. Members stand by their key.
   EOT
   type = map(object({
     description               = optional(string)
@@ -196,7 +196,7 @@ variable "datasets" {
 
 variable "buckets" {
   description = <<-EOT
-    Names of the buckets, and how long what they hold is kept. A name that is not given is <project_id>-<name>-<key>.
+    Names of the buckets, and how long what they hold is kept. A name that is not given is `<project_id>-<name>-<key>`.
     `log` holds every event that was accepted; `dead-letters` what was refused; `quarantine` what was refused and could
     not even be read, so that nothing in it could be protected; `raw` files before their ingestion; `temp` what jobs
     need while they run, and templates. `readers`, and in `raw` `writers`, are keys of accounts or of `members`.
@@ -325,7 +325,7 @@ variable "github_repository" {
 }
 
 variable "privacy_secret" {
-  description = "Name of the secret that holds the key which protects restricted properties; null for <name>-privacy-key."
+  description = "Name of the secret that holds the key which protects restricted properties; null for `<name>-privacy-key`."
   type        = string
   default     = null
 }
@@ -388,7 +388,7 @@ variable "jobs" {
 
 variable "replays" {
   description = <<-EOT
-    Batch jobs on a schedule, as `jobs`, but with `raw_files`, a pattern of files in the bucket `raw` such as history/**,
+    Batch jobs on a schedule, as `jobs`, but with `raw_files`, a pattern of files in the bucket `raw` such as `history/**`,
     in place of a subscription. The rest as in modules/dataflow.
   EOT
   type = map(object({

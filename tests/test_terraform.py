@@ -287,6 +287,12 @@ class TestStyle:
         done = subprocess.run(command, cwd=TERRAFORM, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout) == (0, "")
 
+    def test_tables_of_the_readmes_are_up_to_date(self) -> None:
+        command = [require_program("terraform-docs"), "--output-check", "."]
+        done = subprocess.run(command, cwd=TERRAFORM, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, f"run: scripts/terraform docs\n{done.stdout}{done.stderr}"
+        assert done.stdout.count("is up to date") == 1 + len(MODULES)
+
     @pytest.mark.parametrize("folder", [TERRAFORM, *MODULES], ids=named)
     def test_versions_are_pinned(self, folder: Path) -> None:
         text = (folder / "versions.tf").read_text("utf-8")

@@ -18,7 +18,7 @@ variable "prefix" {
 
 variable "accounts" {
   description = <<-EOT
-    Service accounts by key; their id is <prefix>-<key>. `project_roles` are for permissions that only a project can
+    Service accounts by key; their id is `<prefix>-<key>`. `project_roles` are for permissions that only a project can
     grant; all else is granted at the resource, by its module. `users` (any key => member) may run work as the account,
     and so may `account_users`, keys of other accounts here.
     `workload_identities` (any key => principal:// or principalSet://) may act as it without a key.
