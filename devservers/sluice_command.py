@@ -6,6 +6,7 @@ has imported it. Where the start itself is tested, tests run `SLUICE` of `devser
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
@@ -97,4 +98,10 @@ def _server(source: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
         )
+    atexit.register(_end, ours, process)
     return ours, process
+
+
+def _end(requests: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    requests.close()
+    process.wait()

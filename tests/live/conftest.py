@@ -39,6 +39,7 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture
 def new_job(tmp_path: Path, scratch: Path) -> Iterator[MakeJob]:
+    require_program("prism")
     made: list[LiveJob] = []
 
     def make(topic: Topic) -> LiveJob:
