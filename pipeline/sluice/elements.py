@@ -23,7 +23,7 @@ DEAD_LETTER = "dead_letter"
 """Event type of dead letters, which have a log and a table of their own."""
 
 REDELIVERY = "redelivery"
-"""Event type of redelivery entries, which are in the log of the dead letters only."""
+"""Event type of redelivery entries, which are in the log of the dead letters, and have a table of their own."""
 
 QUARANTINE = "quarantine"
 """Event type of dead letters that cannot be searched for values to mask, which are in a log of their own only."""

@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,13 @@ from sluice.codegen.diagram import diagram_page
 from sluice.codegen.json_schema import json_schema
 from sluice.codegen.marked_blocks import MARK
 from sluice.codegen.model_names import model_name_problems
-from sluice.contracts import Contract, load_contract, load_contracts
+from sluice.contracts import Contract, load_contracts
 from sluice.elements import REDELIVERY
 from sluice.errors import ConfigError, ContractError, alternatives, quote
 from sluice.warehouses import sqlite_tables as sqlite
 from sluice.warehouses.bigquery import tables as bigquery
 from sluice.warehouses.duckdb import views as duckdb
+from sluice.warehouses.own_tables import own_contracts
 from sluice.warehouses.postgres import tables as postgres
 from sluice.warehouses.snowflake import tables as snowflake
 
@@ -40,13 +40,6 @@ DIAGRAM = Path("docs/data-model.md")
 
 OwnContracts = tuple[Contract, ...]
 """Those of the tables that every job has: dead letters, redeliveries, and the manifest of sources."""
-
-_OWN_CONTRACTS = (
-    ("sluice.dead_letters", "dead_letter.odcs.yaml"),
-    ("sluice.dead_letters", "redelivery.odcs.yaml"),
-    ("sluice.eventlog", "source_file.odcs.yaml"),
-)
-"""Package and file of each."""
 
 Files = dict[Path, str]
 """Path below the root (or beside it, if the schemas lie there) -> whole text."""
@@ -92,7 +85,7 @@ def generate(root: Path, schemas: Path | None = None, only: Collection[str] = ()
     """
     made: Files = {}
     makers: dict[Path, str] = {}
-    own = _own_contracts()
+    own = own_contracts()
     schemas = schemas or root / "schemas"
     read = _read_domains(root, schemas)
     for domain in read:
@@ -325,19 +318,9 @@ def _read_domains(root: Path, schemas: Path) -> list[Domain]:
     return read
 
 
-def _own_contracts() -> OwnContracts:
-    """Read them without `sluice.dead_letters.envelope` and its like, which import Beam for seconds."""
-    contracts = []
-    for package, name in _OWN_CONTRACTS:
-        with as_file(files(package) / name) as path:
-            contracts.append(load_contract(str(path), internal=True))
-    return tuple(contracts)
-
-
 def _source(domain: Domain, contract: Contract) -> str:
     if contract.event_type not in domain.contracts:
-        package = next(package for package, name in _OWN_CONTRACTS if name == Path(contract.path).name)
-        return f"pipeline/{package.replace('.', '/')}/{Path(contract.path).name}"
+        return Path("pipeline/sluice", *Path(contract.path).parts[-2:]).as_posix()
     return f"{domain.source}/{Path(contract.path).name}"
 
 

@@ -51,10 +51,13 @@ COUNTS_VIEW = "event_counts"
 STATUS_VIEW = "dead_letter_status"
 """View that says what became of each dead letter."""
 
+OWN_TABLES = ("dead_letters", "redeliveries", "source_files")
+"""Tables of what Sluice itself writes; `warehouses.own_tables` has their contracts."""
+
 RESERVED_TABLES = frozenset(
     {
         *("_event_counts", "_load_lock", "_refusals", "_segments"),
-        *("dead_letters", "redeliveries", "source_files", COUNTS_VIEW, STATUS_VIEW),
+        *(*OWN_TABLES, COUNTS_VIEW, STATUS_VIEW),
     }
 )
 """What no table of a contract can be called, in any case."""

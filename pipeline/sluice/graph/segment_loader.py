@@ -34,6 +34,7 @@ from sluice.sources import parse_source
 from sluice.validation.deduplication_keys import compile_deduplication_key
 from sluice.validation.explainer import read_event_time
 from sluice.warehouses import Coalescing, Doubling, RowError, RowLimited, SegmentLoad, Warehouse
+from sluice.warehouses.own_tables import LOADED_AS
 from sluice.warehouses.segment_records import LoadedSegmentGuard
 
 _OF_DEAD_LETTERS = frozenset({DEAD_LETTER, REDELIVERY})
@@ -131,9 +132,6 @@ class LoadedSegment:
         return LoadedSegment(self.event_type, StepCounts(counts), self.rejected, [])
 
 
-_LOADED_AS = {DEAD_LETTER: "dead_letters", REDELIVERY: "dead_letters", SOURCE_FILE: "sources"}
-"""Event type of Sluice itself -> what `load` of a job calls it."""
-
 DAY_LOAD_BYTES = 128 << 20
 """Bytes of lines that are loaded together; as rows and as Parquet they take some twice as much memory."""
 
@@ -167,7 +165,7 @@ class SegmentLoader:
         self._tables = {
             name: contract
             for name, contract in tables.items()
-            if name not in _LOADED_AS or _LOADED_AS[name] in job.load
+            if name not in LOADED_AS or LOADED_AS[name] in job.load
         }
         self._log = log
         self._job = job

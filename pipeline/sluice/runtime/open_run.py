@@ -6,12 +6,9 @@ from dataclasses import replace
 
 from sluice.clock import Clock
 from sluice.config.job import Job
-from sluice.contracts import Contract
-from sluice.dead_letters.envelope import dead_letter_contract, redelivery_contract
 from sluice.dead_letters.log import DeadLetterLog
-from sluice.elements import DEAD_LETTER, REDELIVERY, SOURCE_FILE
 from sluice.eventlog.log import EventLog
-from sluice.eventlog.source_manifest import SourceManifest, source_file_contract
+from sluice.eventlog.source_manifest import SourceManifest
 from sluice.eventlog.type_log import TypeLog
 from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.run_context import RunContext
@@ -25,6 +22,7 @@ from sluice.tooling.tables import contracts_of, fit_to_table
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.masking import is_masked
 from sluice.warehouses import open_warehouse
+from sluice.warehouses.own_tables import own_contracts
 from sluice.warehouses.segment_records import LoadedSegmentGuard
 
 _DEAD_LETTER_LATENESS = 10 * 365 * 86400.0
@@ -58,7 +56,8 @@ def open_run(
         log=log,
         dead_letters=dead_letters,
         warehouse=warehouse,
-        tables={**job.contracts, **_own_contracts(), **tables},
+        # The logs have what Sluice itself writes also where no table has its rows.
+        tables={**job.contracts, **{own.event_type: own for own in own_contracts()}, **tables},
         ages=AgeLimits(windows.max_skew, windows.allowed_lateness, None if live else started),
         event_windowing=Windowing(live, windows.flush, windows.allowed_lateness + MAX_BEHIND_WATERMARK),
         dead_letter_windowing=Windowing(live, windows.flush, _DEAD_LETTER_LATENESS),
@@ -71,15 +70,6 @@ def open_run(
         progress=folders.progress,
         spill=folders.spill,
     )
-
-
-def _own_contracts() -> dict[str, Contract]:
-    """Return the contracts of Sluice itself, which the logs have also where no table has their rows."""
-    return {
-        DEAD_LETTER: dead_letter_contract(),
-        REDELIVERY: redelivery_contract(),
-        SOURCE_FILE: source_file_contract(),
-    }
 
 
 def _open_logs(job: Job, guard: LoadedSegmentGuard) -> tuple[EventLog, DeadLetterLog, SourceManifest]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sluice.config.job import Job
 from sluice.config.urls import Url
+from sluice.contracts.reserved import OWN_TABLES
 from sluice.elements import DEAD_LETTER, QUARANTINE, REDELIVERY, SOURCE_FILE
 from sluice.eventlog.paths import segment_file
 from sluice.eventlog.source_manifest import FOLDER
@@ -77,7 +78,7 @@ def _outputs(job: Job) -> Iterator[_Output]:
         if "duckdb" in warehouse.schemes:
             tables = (
                 *(contract.table for contract in job.contracts.values()),
-                *("_segments", "dead_letters", "redeliveries", "source_files"),
+                *("_segments", *OWN_TABLES),
             )
             yield _Output(what, str(Path(path).absolute().with_suffix("")), (tables, _ANY, ("x.parquet",)))
 

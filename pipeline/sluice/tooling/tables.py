@@ -7,18 +7,16 @@ from dataclasses import dataclass
 
 from sluice.config.job import Job
 from sluice.contracts import Contract, path_text
-from sluice.dead_letters.envelope import dead_letter_contract, redelivery_contract
 from sluice.errors import ConfigError
-from sluice.eventlog.source_manifest import source_file_contract
 from sluice.warehouses import Warehouse
+from sluice.warehouses.own_tables import LOADED_AS, own_contracts
 from sluice.warehouses.schema_diff import Difference, missing_columns, without_columns
 
 
 def contracts_of(job: Job) -> list[Contract]:
     """Return the contracts whose tables the warehouse of `job` holds, those of Sluice itself last."""
     events = job.contracts.values() if "events" in job.load else ()
-    dead_letters = [dead_letter_contract(), redelivery_contract()] if "dead_letters" in job.load else []
-    return [*events, *dead_letters, *([source_file_contract()] if "sources" in job.load else [])]
+    return [*events, *(own for own in own_contracts() if LOADED_AS[own.event_type] in job.load)]
 
 
 def fit_to_table(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Contract]:
