@@ -87,17 +87,17 @@ def _load(options: Options, beam_options: list[str]) -> int:
 def _backfill(job: Job, options: Options) -> int:
     from sluice.runtime.backfill import backfill_column
 
-    filled = backfill_column(job, options.backfill)
+    fills = backfill_column(job, options.backfill)
     if options.json:
-        print_json([dataclasses.asdict(each) for each in filled])
+        print_json([dataclasses.asdict(fill) for fill in fills])
         return 0
-    for each in filled if not options.quiet else ():
+    for fill in fills if not options.quiet else ():
         unfit = (
-            f"; {each.unfit:,} stay as they were, since the column does not take their value"
-            if each.unfit
+            f"; {fill.unfit:,} stay as they were, since the column does not take their value"
+            if fill.unfit
             else ""
         )
-        print_line(f"{each.table}.{each.column}: {each.rows:,} rows filled{unfit}")
+        print_line(f"{fill.table}.{fill.column}: {fill.rows:,} rows filled{unfit}")
     return 0
 
 

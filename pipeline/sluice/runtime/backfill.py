@@ -11,7 +11,7 @@ from sluice.clock import Clock, system_clock
 from sluice.config.job import Job
 from sluice.contracts import EXTRA_COLUMN, Contract
 from sluice.elements import Segment
-from sluice.errors import ConfigError, StorageError, quote
+from sluice.errors import ConfigError, quote
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.type_log import TypeLog
 from sluice.graph.segment_loader import DAY_LOAD_BYTES, SegmentConverter
@@ -19,7 +19,13 @@ from sluice.storage import open_store
 from sluice.tooling.tables import fit_to_table
 from sluice.warehouses import Warehouse, open_warehouse
 from sluice.warehouses.segment_load import SegmentLoad
-from sluice.warehouses.segment_records import SegmentRecord, absolute, changed_segment
+from sluice.warehouses.segment_records import (
+    SegmentRecord,
+    absolute,
+    changed_segment,
+    is_below,
+    missing_segment,
+)
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -58,17 +64,17 @@ def backfill_column(job: Job, column: str, clock: Clock = system_clock) -> list[
     log = EventLog(
         open_store(job.files), {name: TypeLog.of(contract) for name, contract in job.contracts.items()}
     )
-    filled = [
+    fills = [
         _fill(warehouse, log, job, contract, column, clock) for contract in fit_to_table(warehouse, contracts)
     ]
-    if not any(each.rows or each.unfit for each in filled):
-        tables = ", ".join(each.table for each in filled)
+    if not any(fill.rows or fill.unfit for fill in fills):
+        tables = ", ".join(fill.table for fill in fills)
         message = (
             f"--backfill: expected rows of {tables} that lack {column} and have it in {EXTRA_COLUMN}, got none: there "
             "is nothing to fill"
         )
         raise ConfigError(message)
-    return filled
+    return fills
 
 
 def _contracts_with(job: Job, column: str) -> list[Contract]:
@@ -156,9 +162,8 @@ def _segment_of(log: EventLog, record: SegmentRecord) -> Segment | None:
     segment = None if path is None else log.read(path)
     if segment is not None and segment.id == record.id:
         return segment
-    if not absolute(record.path).startswith(absolute(log.store.url("")).rstrip("/") + "/"):
+    if not is_below(absolute(record.path), absolute(log.store.url(""))):
         return None
     if segment is None:
-        message = f"{record.path}: expected the file of segment {record.id}, got none; restore it"
-        raise StorageError(message)
+        raise missing_segment(record.path, record.id)
     raise changed_segment(segment.path, record.id, segment.id)

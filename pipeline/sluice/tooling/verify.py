@@ -25,7 +25,7 @@ from sluice.eventlog.verification import verify_type_log
 from sluice.storage import open_store
 from sluice.tooling.tables import contracts_of
 from sluice.warehouses import Warehouse, open_warehouse
-from sluice.warehouses.segment_records import absolute, changed_segment
+from sluice.warehouses.segment_records import absolute, changed_segment, is_below, missing_segment
 
 _TABLES = """
 CREATE TABLE files (event_type TEXT, id TEXT, path TEXT, place TEXT, lines INTEGER);
@@ -195,7 +195,7 @@ class Verification:
         return loaded
 
     def _read_records(self, warehouse: Warehouse, compared: sqlite3.Connection) -> None:
-        folders = {name: f"{folder.rstrip('/')}/" for name, folder in self._loaded_types().items()}
+        folders = self._loaded_types()
         for name in folders.keys() & self.totals.keys():
             self.totals[name].loaded = 0
         for page in warehouse.segment_records():
@@ -204,7 +204,7 @@ class Verification:
                 if record.event_type not in folders:
                     continue
                 place = absolute(record.path)
-                if not place.startswith(folders[record.event_type]):
+                if not is_below(place, folders[record.event_type]):
                     place, self.other_logs = "", self.other_logs + 1
                 totals = self.totals.setdefault(record.event_type, TypeTotals())
                 totals.loaded = (totals.loaded or 0) + 1
@@ -230,7 +230,7 @@ class Verification:
             yield event_type, message
         for event_type, path, loaded, stored, is_loaded in compared.execute(_WITHOUT_FILE):
             if stored is None:
-                yield event_type, f"{path}: expected the file of segment {loaded}, got none; restore it"
+                yield event_type, str(missing_segment(path, loaded))
             elif is_loaded:
                 message = (
                     f"{path}: expected segment {stored} alone, got segment {loaded} of this file as well; "

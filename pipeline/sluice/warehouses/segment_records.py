@@ -13,7 +13,7 @@ import xxhash
 
 from sluice.contracts import SEGMENT_ID_COLUMN
 from sluice.elements import Segment, StoredSegment
-from sluice.errors import LogChangedError
+from sluice.errors import LogChangedError, StorageError
 from sluice.warehouses.system_tables import SEGMENTS
 
 PAGE = 50_000
@@ -86,6 +86,17 @@ def _pages(query: Query, sql: str, values: Sequence[Any]) -> Iterator[list[tuple
 def absolute(path: str) -> str:
     """Return the address of a file as one that does not depend on the working directory."""
     return path if "://" in path else os.path.abspath(path)
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Tell whether a file is below a folder; both are as `absolute` returns them."""
+    return path.startswith(f"{folder.rstrip('/')}/")
+
+
+def missing_segment(path: str, loaded: str) -> StorageError:
+    """Return the error that a file is gone whose segment the warehouse has loaded."""
+    message = f"{path}: expected the file of segment {loaded}, got none; restore it"
+    return StorageError(message)
 
 
 def changed_segment(path: str, loaded: str, stored: str) -> LogChangedError:
