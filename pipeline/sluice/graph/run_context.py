@@ -60,7 +60,7 @@ class RunContext:
         """What one load uses, if the segments of a day are loaded together: the source ends, and the warehouse can.
 
         Some records of a source without an end are loaded as its job loads them, which may do so at the same time: two
-        loads of a segment are told to be the same only if both are of that segment alone.
+        loads of a segment are recognized as the same only if both are of that segment alone.
         """
         warehouse, source_ends = self.warehouse, self.ages.started is not None
         if not source_ends or not isinstance(warehouse, Coalescing) or not warehouse.coalesces:

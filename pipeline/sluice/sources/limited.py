@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import apache_beam as beam
 
 from sluice.elements import RecordBatch
@@ -48,9 +46,5 @@ class LimitedSource(beam.PTransform):
         return (
             begin
             | "Begin" >> beam.Create([self._number])
-            | "Read some" >> beam.FlatMap(_sample, self._source).with_output_types(RecordBatch)
+            | "Read some" >> beam.FlatMap(self._source.sample).with_output_types(RecordBatch)
         )
-
-
-def _sample(number: int, source: Sampled) -> Iterator[RecordBatch]:
-    return source.sample(number)
