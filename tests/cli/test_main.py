@@ -114,10 +114,10 @@ finally:
 @pytest.mark.parametrize(
     ("arguments", "modules"),
     [
-        (["--help"], "apache_beam pydantic"),
-        (["--version"], "apache_beam pydantic"),
-        (["run", "--help"], "apache_beam pydantic"),
-        (["check"], "apache_beam"),
+        (["--help"], "apache_beam pyarrow"),
+        (["--version"], "apache_beam pyarrow"),
+        (["run", "--help"], "apache_beam pyarrow"),
+        (["check"], "apache_beam duckdb open_data_contract_standard pydantic"),
         (["generate", "--check"], "apache_beam"),
     ],
 )

@@ -100,6 +100,25 @@ def test_other_versions_of_the_standard_are_refused(tmp_path: Path, version: str
         ("name: due, ", "name: due, tags: [[x]], ", "expected a text, got ['x']"),
         ("name: due, ", "name: due, primaryKeyPosition: first, ", "expected an integer, got 'first'"),
         ("name: due, ", "name: due, logicalTypeOptions: 1, ", "expected keys and values, got 1"),
+        ("name: due, ", "name: due, primaryKeyPosition: 1.5, ", "expected an integer, got 1.5"),
+        ("name: due, ", "name: due, unique: 2, ", "expected true or false, got 2"),
+        (
+            "name: due, ",
+            "name: due, enum: [a], ",
+            "schema[0].properties[7].enum[0]: expected keys and values, got 'a'",
+        ),
+        ("name: due, ", "name: due, map: [], ", "expected keys and values, got []"),
+        (
+            "name: due, ",
+            "name: due, tags: [~], ",
+            "schema[0].properties[7].tags[0]: expected a text, got nothing",
+        ),
+        ("to: products.id", "to: 5", "schema[0].properties[13].relationships[0].to: expected a text, got 5"),
+        (
+            "to: products.id",
+            "to: [5]",
+            "schema[0].properties[13].relationships[0].to[0]: expected a text, got 5",
+        ),
     ],
 )
 def test_wrong_kind_of_value_is_reported_in_our_own_words(
@@ -109,6 +128,12 @@ def test_wrong_kind_of_value_is_reported_in_our_own_words(
     with pytest.raises(ContractError) as raised:
         load_contract(path)
     assert str(raised.value).endswith(f": {problem}")
+
+
+def test_booleans_and_integers_may_be_texts_as_other_tools_write_them(tmp_path: Path) -> None:
+    text = YAML.replace("name: due, ", "name: due, required: 'True', primaryKeyPosition: '-1', ", 1)
+    due = next(prop for prop in load_contract(write(tmp_path, text)).properties if prop.name == "due")
+    assert due.required
 
 
 def test_keys_that_have_no_effect_are_noted_once_each(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from open_data_contract_standard.model import SchemaProperty
 from sluice.contracts.odcs import KeyPath
+from sluice.contracts.odcs_document import SchemaProperty
 from sluice.contracts.patterns import check_pattern, compile_pattern
 from sluice.contracts.type_options import TIME_PATTERN, supported_options
 from sluice.contracts.value_types import ValueType

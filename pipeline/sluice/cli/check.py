@@ -13,7 +13,6 @@ _FOLDERS, _IF_THERE = ("schemas", "jobs"), ("monitors",)
 
 
 def _check(options: Options, _: list[str]) -> int:
-    from sluice.tooling.compatibility import breaking_changes_against
     from sluice.tooling.lint import check_files
 
     paths = options.paths or [*_FOLDERS, *(folder for folder in _IF_THERE if Path(folder).is_dir())]
@@ -22,6 +21,8 @@ def _check(options: Options, _: list[str]) -> int:
     for note in notes:
         print_line(f"note: {note}")
     if options.against is not None and not problems:
+        from sluice.tooling.compatibility import breaking_changes_against
+
         problems = [str(change) for change in breaking_changes_against(options.against, SCHEMAS)]
     return print_problems(problems, f"{', '.join(paths)}: no problems found")
 

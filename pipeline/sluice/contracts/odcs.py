@@ -6,16 +6,17 @@ A key that the standard knows and Sluice does nothing with is noted, so that nob
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
+import msgspec
+
+from sluice.contracts.odcs_document import CustomProperty, DataContract
 from sluice.contracts.yaml_reading import read_yaml
 from sluice.errors import ContractError, alternatives, quote, similar_name
-
-if TYPE_CHECKING:  # slow to import, and a command without contracts, or a worker, needs neither
-    from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard
-    from pydantic import BaseModel
 
 API_VERSION = "v3.2.0"
 """What contracts of Sluice are written in."""
@@ -77,48 +78,26 @@ class KeyPath:
         raise ContractError(message)
 
 
-def parse_odcs(root: KeyPath) -> OpenDataContractStandard:
+Object = TypeVar("Object", bound=msgspec.Struct)
+
+
+def parse_odcs(root: KeyPath) -> DataContract:
     """Read the file at `root`, and note what of it is not used.
 
     Raises:
         ContractError: naming file, key path (or line) and fix.
 
     """
-    from open_data_contract_standard.model import OpenDataContractStandard
-    from pydantic import ValidationError
-
     raw = _load_yaml(root)
     if not isinstance(raw, dict):
         root.fail(f"expected a data contract (ODCS {API_VERSION}), got {show(raw)}")
     version = raw.get("apiVersion")
     if not isinstance(version, str) or not _API_VERSIONS.fullmatch(version):
         root.key("apiVersion").fail(f"expected v3.0, v3.1 or v3.2, as in {API_VERSION}, got {show(version)}")
-    _check_keys(root, OpenDataContractStandard, raw)
-    try:
-        document = OpenDataContractStandard.model_validate(_used(raw))
-    except ValidationError as error:
-        # Where a value may be of several kinds, the one that fits best fails furthest inside.
-        first = max(error.errors(), key=lambda problem: len(problem["loc"]))
-        place = _place(root, raw, first["loc"])
-        place.fail(f"expected {_EXPECTED.get(first['type'], 'another value')}, got {show(first['input'])}")
+    document = _object(root, raw, DataContract)
     for key, place in _not_checked(root, raw).items():
         place.note(f"{key} is not used by Sluice")
     return document
-
-
-_EXPECTED = {
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "dict_type": "keys and values",
-    "int_from_float": "an integer",
-    "int_parsing": "an integer",
-    "int_type": "an integer",
-    "list_type": "a list",
-    "model_type": "keys and values",
-    "missing": "a value",
-    "string_type": "a text",
-}
-"""Kind of error of the ODCS model -> what it wants."""
 
 
 def _load_yaml(root: KeyPath) -> Any:
@@ -128,14 +107,71 @@ def _load_yaml(root: KeyPath) -> Any:
         root.fail(f"expected a contract, got: {error.strerror}")
 
 
-def _place(place: KeyPath, value: Any, location: Sequence[int | str]) -> KeyPath:
-    """Return the place in the file that pydantic means, which adds names of its own types to the keys."""
-    for part in location:
-        if isinstance(value, dict) and part in value:
-            place, value = place.key(str(part)), value[part]
-        elif isinstance(value, list) and isinstance(part, int):
-            place, value = place.item(part), value[part]
-    return place
+def _object(place: KeyPath, raw: Any, model: type[Object]) -> Object:
+    """Return the object at `place`, which has no key but those of `model`."""
+    if not isinstance(raw, dict):
+        place.fail(f"expected keys and values, got {show(raw)}")
+    fields = _fields(model)
+    members = {}
+    for key, value in raw.items():
+        here = place.key(key)
+        if key not in fields:
+            here.fail(f"unknown key; {alternatives(key, sorted(fields))}")
+        name, annotation = fields[key]
+        members[name] = None if value is None else _value(here, value, annotation)
+    return model(**members)
+
+
+@cache
+def _fields(model: type[msgspec.Struct]) -> Mapping[str, tuple[str, Any]]:
+    """Return the keys of an object, with the name and the type of the field of each."""
+    return {field.encode_name: (field.name, field.type) for field in msgspec.structs.fields(model)}
+
+
+def _value(place: KeyPath, value: Any, annotation: Any) -> Any:
+    """Return a value of one of the types of `odcs_document`."""
+    if annotation is Any:
+        return value
+    if isinstance(annotation, UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        fitting = [kind for kind in kinds if isinstance(value, get_origin(kind) or kind)]
+        return _value(place, value, (fitting or kinds)[0])
+    if get_origin(annotation) is list:
+        if not isinstance(value, list):
+            place.fail(f"expected a list, got {show(value)}")
+        (item_type,) = get_args(annotation)
+        return [_value(place.item(index), item, item_type) for index, item in enumerate(value)]
+    if get_origin(annotation) is dict:
+        if not isinstance(value, dict):
+            place.fail(f"expected keys and values, got {show(value)}")
+        return value
+    return _scalar(place, value, annotation) if annotation in _SCALARS else _object(place, value, annotation)
+
+
+_SCALARS: Mapping[Any, str] = {bool: "true or false", int: "an integer", str: "a text"}
+
+
+def _scalar(place: KeyPath, value: Any, expected: type) -> Any:
+    """Return a scalar; other tools write booleans and integers as texts, too."""
+    if type(value) is expected:
+        return value
+    read = value.lower() if isinstance(value, str) else value
+    if expected is bool and read in _BOOLEANS:
+        return _BOOLEANS[read]
+    if expected is int and _INTEGER.fullmatch(str(value)):
+        return int(str(value).removesuffix(".0"))
+    place.fail(f"expected {_SCALARS[expected]}, got {show(value)}")
+
+
+_BOOLEANS: Mapping[Any, bool] = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+_INTEGER = re.compile(r"[+-]?[0-9]+(\.0)?")
 
 
 def _not_checked(place: KeyPath, value: Any) -> dict[str, KeyPath]:
@@ -157,40 +193,6 @@ def _not_checked(place: KeyPath, value: Any) -> dict[str, KeyPath]:
 def show(value: object) -> str:
     """Return how messages quote a value: 'nothing' for None, else Python's literal, cut to 100 characters."""
     return "nothing" if value is None else quote(value)
-
-
-def _check_keys(place: KeyPath, model: type[BaseModel], raw: Mapping[Any, Any]) -> None:
-    """Refuse unknown keys at any depth: the ODCS model itself ignores them in nested objects."""
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
-    for key, value in raw.items():
-        here = place.key(key)
-        if key not in fields:
-            here.fail(f"unknown key; {alternatives(key, sorted(fields))}")
-        if key in _DESCRIBING:
-            continue
-        inner = list(_models(fields[key].annotation))
-        if isinstance(value, dict) and inner:
-            _check_keys(here, inner[0], value)
-        elif isinstance(value, list) and inner:
-            for index, item in enumerate(value):
-                if isinstance(item, dict):
-                    _check_keys(here.item(index), inner[-1], item)
-
-
-def _used(value: Any) -> Any:
-    """Return a document without what only describes the data."""
-    if isinstance(value, dict):
-        return {key: _used(member) for key, member in value.items() if key not in _DESCRIBING}
-    return list(map(_used, value)) if isinstance(value, list) else value
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    from pydantic import BaseModel
-
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models(argument)
 
 
 def custom_properties(

@@ -6,11 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
+
+import msgspec
 
 from sluice.contracts.model import FromSource, Mask, Property, Scalar
 from sluice.contracts.names import check_property_name, fold_name
 from sluice.contracts.odcs import KeyPath, choice, custom_properties, names, show
+from sluice.contracts.odcs_document import SchemaProperty
 from sluice.contracts.patterns import check_pattern, compile_repair_pattern
 from sluice.contracts.physical_types import logical_type, number_type
 from sluice.contracts.reserved import SOURCE_PROPERTY
@@ -22,9 +25,6 @@ from sluice.contracts.value_types import (
     ValueType,
 )
 from sluice.errors import alternatives
-
-if TYPE_CHECKING:
-    from open_data_contract_standard.model import SchemaProperty
 
 _LOGICAL_TYPES = (
     "string",
@@ -125,13 +125,13 @@ def _with_type(place: KeyPath, prop: SchemaProperty) -> SchemaProperty:
     """Return a property with what other tools leave out: the logical type, and the items of an array."""
     if prop.logicalType is None and (derived := logical_type(prop.physicalType)) is not None:
         place.note(f"has no logicalType: it is read as {derived}, as its physicalType says")
-        prop = prop.model_copy(update={"logicalType": derived})
+        prop = msgspec.structs.replace(prop, logicalType=derived)
     if prop.logicalType not in _LOGICAL_TYPES:
         expected = f"expected one of {', '.join(_LOGICAL_TYPES)}"
         place.key("logicalType").fail(f"{expected}, got {show(prop.logicalType)}")
     if prop.logicalType == "array" and prop.items is None:
         place.key("items").note("is missing: the items are read as strings")
-        prop = prop.model_copy(update={"items": type(prop)(logicalType="string")})
+        prop = msgspec.structs.replace(prop, items=SchemaProperty(logicalType="string"))
     return prop
 
 

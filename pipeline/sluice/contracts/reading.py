@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from sluice.contracts.model import REPAIR_RULES, Contract, Identity, LogPartition, OnConflict, Property
 from sluice.contracts.names import (
@@ -24,15 +24,13 @@ from sluice.contracts.odcs import (
     parse_odcs,
     show,
 )
+from sluice.contracts.odcs_document import DataContract, SchemaObject
 from sluice.contracts.patterns import compile_repair_pattern
 from sluice.contracts.property_reading import read_properties
 from sluice.contracts.reserved import COUNTS_VIEW, ONCE_SUFFIX, SOURCE_PROPERTY
 from sluice.contracts.value_types import CLUSTERABLE_TYPES
 from sluice.elements import DEAD_LETTER
 from sluice.errors import ContractError
-
-if TYPE_CHECKING:
-    from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject
 
 _CUSTOM = (
     "eventTime",
@@ -153,7 +151,7 @@ def _table(place: KeyPath, schema: SchemaObject) -> str | None:
 
 def _contract(
     place: KeyPath,
-    document: OpenDataContractStandard,
+    document: DataContract,
     schema: SchemaObject,
     consumers: tuple[str, ...],
     *,

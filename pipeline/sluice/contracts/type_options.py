@@ -11,15 +11,13 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from sluice.contracts.odcs import KeyPath, show
+from sluice.contracts.odcs_document import SchemaProperty
 from sluice.contracts.value_types import DECIMAL_SCALE, INT64_MAX, INT64_MIN, ValueType
-
-if TYPE_CHECKING:
-    from open_data_contract_standard.model import SchemaProperty
 
 TIME_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?$"
 """A time of the day as RFC 3339 writes it, with or without an offset."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from sluice.config.job import load_job, option_fields
 from sluice.errors import ConfigError
-from sluice.tooling.alerts import read_alerts
 from sluice.tooling.monitors.reading import expand, load_monitor
 from sluice.warehouses import parse_warehouse
 
@@ -16,6 +15,8 @@ def monitor_problems(path: Path) -> list[str]:
 
     Environment variables need not be set: their names stand in for them.
     """
+    from sluice.tooling.alerts import read_alerts  # with the clients of mail and HTTP
+
     try:
         monitor = load_monitor(str(path))
         if monitor.warehouse is not None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from sluice.arrow.schema import table_columns
 from sluice.contracts import (
@@ -26,6 +24,9 @@ from sluice.warehouses.dialect import Dialect, double_quoted, matching, single_q
 from sluice.warehouses.schema_diff import Column, Difference, TableSchema, columns_and_members, compare
 from sluice.warehouses.status_view import has_status, status_query
 from sluice.warehouses.system_tables import SEGMENTS
+
+if TYPE_CHECKING:
+    import duckdb
 
 EVENT_DATE = Property("event_date", "date", required=True, description="UTC day of the event, the partition.")
 

@@ -19,9 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -48,6 +47,9 @@ from sluice.warehouses.segment_load import SegmentLoad
 from sluice.warehouses.segment_records import RowCounts, SegmentRecord, SegmentRecords
 from sluice.warehouses.status_view import has_status
 from sluice.warehouses.system_tables import SEGMENTS
+
+if TYPE_CHECKING:
+    import duckdb
 
 LOCK_SECONDS = 10.0
 """How long a DuckDB file that another process has open is waited for."""
@@ -257,6 +259,8 @@ FROM read_parquet(?, hive_partitioning = false) GROUP BY {SEGMENT_ID_COLUMN}"""
 
     def _query_days(self, table: str, pattern: str, sql: str) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of a query on the files of each day of a table; their list is its parameter."""
+        import duckdb
+
         folder = self.folder / table
         with _duckdb_errors(folder), duckdb.connect() as connection:
             if not folder.exists():
@@ -320,6 +324,8 @@ def connect(file: str, lock_retry: RetryPolicy = LOCK_RETRY) -> duckdb.DuckDBPyC
 
 
 def _connect(file: str, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
     try:
         return duckdb.connect(file, read_only=read_only)
     except duckdb.Error as error:
@@ -338,6 +344,8 @@ def _locked(file: str, text: str) -> str:
 @contextmanager
 def _duckdb_errors(path: str | Path) -> Iterator[None]:
     """Raise what disks, DuckDB and Parquet raise as WarehouseError that names the file."""
+    import duckdb
+
     database_errors = (duckdb.Error, pa.ArrowException)
     with file_errors(path), client_errors(str(path), "a sound warehouse", database_errors):
         yield
