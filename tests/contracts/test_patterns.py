@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sluice.contracts.patterns import (
     check_pattern,
+    compile_mismatches,
     compile_pattern,
-    compile_pattern_of_all,
     compile_repair_pattern,
 )
 
@@ -52,19 +52,19 @@ from tests.growth import LINEAR, growth_of_cpu_time
 )
 def test_pattern_means_what_ecmascript_says(pattern: str, text: str, matches: bool) -> None:
     assert compile_pattern(pattern)(text) is matches
-    match_all = compile_pattern_of_all(pattern)
-    assert match_all([text]) is matches
-    assert match_all([text, text]) is matches
+    find_mismatches = compile_mismatches(pattern)
+    assert find_mismatches([text]) == ([] if matches else [0])
+    assert find_mismatches([text, text]) == ([] if matches else [0, 1])
 
 
 def test_texts_that_match_only_together_do_not_match() -> None:
-    assert not compile_pattern_of_all(r"^\D{3}$")(["a", "b"])
-    assert not compile_pattern_of_all(r"^[\D]{3}$")(["a", "b"])
-    assert not compile_pattern_of_all("^[^x]{3}$")(["a", "b"])
-    assert not compile_pattern_of_all(r"^a\nb$")(["a", "b"])
-    assert not compile_pattern_of_all("^a\nb$")(["a", "b"])
-    assert not compile_pattern_of_all(r"^a[\t-\r]b$")(["a", "b"])
-    assert compile_pattern_of_all("^a[\n]b$")(["a\nb", "a\nb"])
+    assert compile_mismatches(r"^\D{3}$")(["a", "b"]) == [0, 1]
+    assert compile_mismatches(r"^[\D]{3}$")(["a", "b"]) == [0, 1]
+    assert compile_mismatches("^[^x]{3}$")(["a", "b"]) == [0, 1]
+    assert compile_mismatches(r"^a\nb$")(["a", "b"]) == [0, 1]
+    assert compile_mismatches("^a\nb$")(["a", "b"]) == [0, 1]
+    assert compile_mismatches(r"^a[\t-\r]b$")(["a", "b"]) == [0, 1]
+    assert compile_mismatches("^a[\n]b$")(["a\nb", "a\nb"]) == []
 
 
 LOOK_AROUND = "write (?:…) for a group, and all that a text may be in place of look-around"
@@ -147,9 +147,9 @@ def test_pattern_gives_the_verdict_of_json_schema_alone_and_in_lines(pattern: st
     )
     verdicts = [matches(text) for text in texts]
     assert verdicts == [schema.is_valid(text) for text in texts], json.dumps([pattern, texts])
-    match_all = compile_pattern_of_all(pattern)
-    assert [match_all([text]) for text in texts] == verdicts
-    assert match_all(texts) == all(verdicts)
+    assert compile_mismatches(pattern)(texts) == [
+        place for place, is_match in enumerate(verdicts) if not is_match
+    ]
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_pattern_gives_the_verdict_of_json_schema_alone_and_in_lines(pattern: st
     ],
 )
 def test_time_of_a_pattern_is_linear_in_the_text(pattern: str, repeated: str, end: str) -> None:
-    matches, match_all = compile_pattern(pattern), compile_pattern_of_all(pattern)
+    matches, find_mismatches = compile_pattern(pattern), compile_mismatches(pattern)
     repair = compile_repair_pattern(pattern)
 
     def match(times: int) -> None:
         text = repeated * times + end
         assert not matches(text)
-        assert not match_all([text])
+        assert find_mismatches([text]) == [0]
         assert repair.search(text) is None
 
     assert growth_of_cpu_time(match, 400_000 // len(repeated)) < LINEAR

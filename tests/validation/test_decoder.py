@@ -3,9 +3,12 @@ from __future__ import annotations
 import gc
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sluice.contracts import Contract, Identity, Property, load_contracts
 from sluice.errors import ContractError
 from sluice.validation.decoder import compile_decoder, compile_struct, too_deep
@@ -185,6 +188,42 @@ def test_suspects_are_found_anywhere_among_many_events() -> None:
     find_odd = decoder.suspects[type(events[0])]
     assert find_odd(events) == list(suspects)
     assert find_odd(events[1:15]) == find_odd([]) == []
+
+
+MANY = contract(
+    Property("box", "object", properties=(Property("fee", "decimal", required=True),)),
+    Property("list", "array", items=Property("i", "array", items=Property("j", "decimal", minimum=-2))),
+    Property("at", "timestamp", required=True, latest=datetime(2026, 1, 1, tzinfo=UTC)),
+    Property("id", "uuid"),
+    Property("code", "string", pattern="^[A-Z]{2}$"),
+    Property("tags", "array", items=Property("t", "string"), unique_items=True),
+)
+UUID_TEXT = "00000001-0000-4000-8000-000000000001"
+SOME_DECIMALS = st.sampled_from([b"0", b"-1.5", b"1e2", b"-3", b'"1"', b"[1,\n2]", b"null"]).map(msgspec.Raw)
+SOME_RECORDS = st.fixed_dictionaries(
+    {
+        "at": st.sampled_from(
+            ["2025-02-08T13:09:00Z", "2025-02-08T13:09:00", "2026-03-01T00:00:00Z", "9999-12-31T00:00:00Z"]
+        )
+    },
+    optional={
+        "box": st.fixed_dictionaries({"fee": SOME_DECIMALS}),
+        "list": st.lists(st.none() | st.lists(SOME_DECIMALS, max_size=3), max_size=3),
+        "id": st.sampled_from(
+            [UUID_TEXT, UUID_TEXT[:-1], f"{UUID_TEXT[:-1]}g", "é", f"{UUID_TEXT}\n{UUID_TEXT}", ""]
+        ),
+        "code": st.sampled_from(["AB", "ab", "A", "AB\nAB", "", None]),
+        "tags": st.lists(st.sampled_from(["a", "b"]), max_size=3),
+    },
+)
+
+
+@given(st.lists(SOME_RECORDS, min_size=1, max_size=50))
+def test_event_is_a_suspect_among_others_if_it_is_one_alone(records: list[dict[str, Any]]) -> None:
+    decoder = compile_decoder({"sale": MANY}, None)
+    events = [decoder.decode(msgspec.json.encode(record)) for record in records]
+    find_odd = decoder.suspects[type(events[0])]
+    assert find_odd(events) == [index for index, event in enumerate(events) if find_odd([event])]
 
 
 def test_contract_without_uuids_decimals_or_timestamps_has_no_suspects() -> None:

@@ -78,29 +78,47 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     return lambda text: search(text.encode()) is not None
 
 
-def compile_pattern_of_all(pattern: str) -> Callable[[Sequence[str]], bool]:
-    """Compile a pattern of a contract: texts -> whether all of them match, in a fraction of the time of single tests.
+def compile_mismatches(pattern: str) -> Callable[[Sequence[str]], list[int]]:
+    """Compile a pattern of a contract: texts -> the indexes of those that do not match, in order.
 
-    The texts are joined by line feeds and matched at once, unless a text has a line feed, or the pattern can match
-    one.
+    The texts are joined by line feeds and matched as one, in a fraction of the time of single tests, unless a text has
+    a line feed, or the pattern can match one.
 
     Raises:
         ValueError: as `check_pattern` does.
 
     """
     matches = compile_pattern(pattern)
+
+    def find_singly(texts: Sequence[str]) -> list[int]:
+        return [index for index, text in enumerate(texts) if not matches(text)]
+
     if any(_takes_line_feed(part) for part in _PART.findall(pattern)):
-        return lambda texts: all(map(matches, texts))
+        return find_singly
     line = _translate(pattern, in_lines=True)
-    match_lines = _compile(rf"(?m)(?:[^\n]*(?:{line})[^\n]*\n)*".encode()).fullmatch
+    match_lines = _compile(rf"(?m)(?:[^\n]*(?:{line})[^\n]*\n)*".encode()).match
 
-    def match_all(texts: Sequence[str]) -> bool:
-        lines = "\n".join([*texts, ""])
-        if lines.count("\n") == len(texts):
-            return match_lines(lines.encode()) is not None
-        return all(map(matches, texts))
+    def find(texts: Sequence[str]) -> list[int]:
+        lines = "\n".join([*texts, ""]).encode()
+        if lines.count(b"\n") != len(texts):
+            return find_singly(texts)
+        return indexes_of_misfits(match_lines, lines)
 
-    return match_all
+    return find
+
+
+def indexes_of_misfits(match_lines: Callable[[bytes, int], Any], lines: bytes) -> list[int]:
+    """Return the indexes of the lines that do not match, in order; each line is matched once.
+
+    `match_lines` matches from a position as many whole lines as it can, also none; every line ends with a line feed.
+    """
+    misfits: list[int] = []
+    index = start = 0
+    while (end := match_lines(lines, start).end()) < len(lines):
+        index += lines.count(b"\n", start, end)
+        misfits.append(index)
+        index, start = index + 1, lines.index(b"\n", end) + 1
+    return misfits
 
 
 def compile_repair_pattern(pattern: str) -> Any:

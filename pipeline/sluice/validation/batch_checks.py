@@ -12,19 +12,23 @@ import keyword
 import operator
 import re
 import string
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from decimal import Decimal
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from sluice.contracts import Property
-from sluice.contracts.patterns import DECIMAL_PATTERN, UNSIGNED_DECIMAL_PATTERN, compile_pattern_of_all
+from sluice.contracts.patterns import (
+    DECIMAL_PATTERN,
+    UNSIGNED_DECIMAL_PATTERN,
+    compile_mismatches,
+    indexes_of_misfits,
+)
 from sluice.validation.exact_values import is_multiple
 
 FindSuspects = Callable[[Sequence[Any]], list[int]]
@@ -33,8 +37,8 @@ FindSuspects = Callable[[Sequence[Any]], list[int]]
 _Reach = Callable[[Iterable[Any]], Iterable[Any]]
 """Events -> all values of one property in them, without those that are absent."""
 
-_Test = Callable[[Sequence[Any]], bool]
-"""Values -> whether all of them have the usual spelling."""
+_Test = Callable[[Sequence[Any]], Sequence[int]]
+"""Values, at least one -> the indexes of those that do not have the usual spelling, in order."""
 
 
 def attribute_names(properties: Iterable[Property]) -> dict[str, str]:
@@ -52,35 +56,51 @@ def compile_suspects(properties: Iterable[Property], names: Mapping[str, str]) -
 
     Members of objects have the attributes of `attribute_names`.
     """
-    columns: dict[_Rule, list[_Reach]] = defaultdict(list)
-    for rule, reach in _columns(properties, names, iter):
-        columns[rule].append(reach)
-    tests = [(_test(rule), reaches) for rule, reaches in columns.items()]
-    return partial(_suspects, tests) if tests else None
+    columns = [_Column(_TESTS[rule.name](rule), reach) for rule, reach in _columns(properties, names, iter)]
+    return partial(_suspects, columns) if columns else None
 
 
-_Tests = Sequence[tuple[_Test, Sequence[_Reach]]]
+class _Column(NamedTuple):
+    """The values of one property in many events, and their test."""
+
+    test: _Test
+    reach: _Reach
 
 
-def _suspects(tests: _Tests, events: Sequence[Any]) -> list[int]:
-    """Test all events at once; where that fails, groups of a few, and each event of the groups that fail."""
-    failed = [test for test in tests if not _pass([test], events)]
-    if not failed:
-        return []
-    groups = (range(start, min(start + _FEW, len(events))) for start in range(0, len(events), _FEW))
-    suspected = (group for group in groups if not _pass(failed, events[group.start : group.stop]))
-    return [index for group in suspected for index in group if not _pass(failed, [events[index]])]
+def _suspects(columns: Sequence[_Column], events: Sequence[Any]) -> list[int]:
+    """Test each column as a whole; only where a value fails, look for its event."""
+    suspects: set[int] = set()
+    for test, reach in columns:
+        values = list(reach(events))
+        if values and (failed := test(values)):
+            suspects.update(_owners(events, reach, failed))
+    return sorted(suspects)
 
 
 _FEW = 16
-"""Halving instead costs more where one event in a hundred is a suspect, and no less where one in a thousand is."""
+"""Events whose values are counted together, to find those that have a value."""
 
 
-def _pass(tests: _Tests, events: Sequence[Any]) -> bool:
-    columns = (
-        (test, list(chain.from_iterable(reach(events) for reach in reaches))) for test, reaches in tests
-    )
-    return all(not values or test(values) for test, values in columns)
+def _owners(events: Sequence[Any], reach: _Reach, places: Sequence[int]) -> Iterator[int]:
+    """Yield the indexes of the events that have the values at `places` of what `reach` finds; in order."""
+    wanted = iter(places)
+    place = next(wanted, None)
+    reached = 0
+    for start in range(0, len(events), _FEW):
+        if place is None:
+            return
+        group = range(start, min(start + _FEW, len(events)))
+        end = reached + _number(reach(events[group.start : group.stop]))
+        for index in group if place < end else ():
+            reached += _number(reach((events[index],)))
+            while place is not None and place < reached:
+                yield index
+                place = next(wanted, None)
+        reached = end
+
+
+def _number(values: Iterable[Any]) -> int:
+    return len(list(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,21 +167,45 @@ def _present(prop: Property, reach: _Reach) -> _Reach:
     return lambda events: [value for value in reach(events) if value is not None]
 
 
-def _test(rule: _Rule) -> _Test:
-    if rule.name != "decimal":
-        return _TESTS[rule.name](rule)
+def _single(test: Callable[[Any], bool]) -> _Test:
+    """Return what tests one value after the other."""
+    return lambda values: [index for index, value in enumerate(values) if not test(value)]
+
+
+def _decimals(rule: _Rule) -> _Test:
     # The usual bounds of a price need no arithmetic.
     unsigned = rule.minimum == 0 and rule.maximum is None
     number = UNSIGNED_DECIMAL_PATTERN if unsigned else DECIMAL_PATTERN
-    value = f"(?:null|{number})" if rule.null else number
-    match = re.compile(f"(?:{value}\n)*+{value}".encode()).fullmatch
+    spelling = f"(?:null|{number})" if rule.null else number
+    find = _find_misspelt(spelling)
     if rule.multiple_of is None and (unsigned or (rule.minimum is None and rule.maximum is None)):
-        return lambda values: match(b"\n".join(values)) is not None
+        return find
     low, high = (None if bound is None else Decimal(str(bound)) for bound in (rule.minimum, rule.maximum))
-    return lambda values: (
-        match(b"\n".join(values)) is not None
-        and all(_within(value, low, high, rule.multiple_of) for value in values)
-    )
+
+    def find_unusual(values: Sequence[msgspec.Raw]) -> Sequence[int]:
+        misspelt = frozenset(find(values))
+        return [
+            index
+            for index, value in enumerate(values)
+            if index in misspelt or not _within(value, low, high, rule.multiple_of)
+        ]
+
+    return find_unusual
+
+
+def _find_misspelt(spelling: str) -> _Test:
+    """Return what finds the values of another spelling."""
+    match_one = re.compile(spelling.encode()).fullmatch
+    match_lines = re.compile(f"(?:{spelling}\n)*+".encode()).match
+
+    def find(values: Sequence[msgspec.Raw]) -> Sequence[int]:
+        lines = b"\n".join([*values, b""])
+        if lines.count(b"\n") == len(values):
+            return indexes_of_misfits(match_lines, lines)
+        # Some value is an array or an object with line feeds.
+        return [index for index, value in enumerate(values) if match_one(value) is None]
+
+    return find
 
 
 def _within(value: msgspec.Raw, low: Decimal | None, high: Decimal | None, of: Decimal | None) -> bool:
@@ -174,9 +218,20 @@ def _within(value: msgspec.Raw, low: Decimal | None, high: Decimal | None, of: D
     return is_within and is_multiple(number, of)
 
 
-def _are_uuids(texts: Sequence[str]) -> bool:
+def _find_no_uuids(texts: Sequence[str]) -> Sequence[int]:
     joined = "\n".join(texts)
-    return joined.isascii() and joined.encode().translate(_UUID_SHAPE) == b"\n".join([_UUID] * len(texts))
+    if joined.isascii():
+        shape = joined.encode().translate(_UUID_SHAPE)
+        if shape == b"\n".join([_UUID] * len(texts)):
+            return ()
+        shapes = shape.split(b"\n")
+        if len(shapes) == len(texts):
+            return [index for index, shape in enumerate(shapes) if shape != _UUID]
+    return [
+        index
+        for index, text in enumerate(texts)
+        if not text.isascii() or text.encode().translate(_UUID_SHAPE) != _UUID
+    ]
 
 
 _UUID = b"00000000-0000-0000-0000-000000000000"
@@ -186,43 +241,48 @@ _UUID_SHAPE = bytes(
 """Translates every hexadecimal digit to the character 0, and what no UUID contains to a byte of value 0."""
 
 
-def _are_instants(times: Sequence[datetime]) -> bool:
-    years = [time.year for time in times]
-    return min(years) > MINYEAR and max(years) < MAXYEAR
-
-
 def _times(rule: _Rule) -> _Test:
     low, high = rule.minimum, rule.maximum
     if low is None and high is None:
-        return _are_instants
-    return lambda times: (
-        _are_instants(times)
-        and all(
-            (low is None or time >= low) and (high is None or time <= high)
-            for time in (time if time.tzinfo else time.replace(tzinfo=UTC) for time in times)
-        )
-    )
+        return _find_edges
+    is_within = _is_time_within(low, high)
+    return lambda times: sorted({*_find_edges(times), *is_within(times)})
+
+
+def _find_edges(times: Sequence[datetime]) -> Sequence[int]:
+    """Return the indexes of times in the first and the last year."""
+    years = [time.year for time in times]
+    if min(years) > MINYEAR and max(years) < MAXYEAR:
+        return ()
+    return [index for index, year in enumerate(years) if not MINYEAR < year < MAXYEAR]
+
+
+def _is_time_within(low: datetime | None, high: datetime | None) -> _Test:
+    def test(time: datetime) -> bool:
+        instant = time if time.tzinfo else time.replace(tzinfo=UTC)
+        return (low is None or instant >= low) and (high is None or instant <= high)
+
+    return _single(test)
 
 
 def _dates(rule: _Rule) -> _Test:
     low, high = rule.minimum, rule.maximum
-    return lambda days: (low is None or min(days) >= low) and (high is None or max(days) <= high)
+    return _single(lambda day: (low is None or day >= low) and (high is None or day <= high))
 
 
 def _have_members(names: frozenset[str]) -> _Test:
-    return lambda objects: all(value.keys() >= names for value in objects)
+    return _single(lambda value: value.keys() >= names)
 
 
 _TESTS: Mapping[str, Callable[[_Rule], _Test]] = {
-    "uuid": lambda _: _are_uuids,
+    "decimal": _decimals,
+    "uuid": lambda _: _find_no_uuids,
     "timestamp": _times,
     "date": _dates,
-    "integer": lambda rule: (
-        lambda values: all(is_multiple(Decimal(value), rule.multiple_of) for value in values)
-    ),
-    "pattern": lambda rule: compile_pattern_of_all(rule.pattern),
+    "integer": lambda rule: _single(lambda value: is_multiple(Decimal(value), rule.multiple_of)),
+    "pattern": lambda rule: compile_mismatches(rule.pattern),
     "members": lambda rule: _have_members(frozenset(rule.members)),
-    "unique": lambda _: lambda arrays: all(len(items) == len(set(items)) for items in arrays),
-    "single": lambda _: lambda arrays: all(len(items) <= 1 for items in arrays),
+    "unique": lambda _: _single(lambda items: len(items) == len(set(items))),
+    "single": lambda _: _single(lambda items: len(items) <= 1),
 }
 """Rule -> what tests its values; decimals are tested as texts."""
