@@ -6,10 +6,15 @@ import argparse
 from pathlib import Path
 
 from sluice.cli.command import Command, Options
+from sluice.cli.job_options import add_key_options, read_job
 from sluice.cli.output import print_json
 from sluice.cli.report_file import add_html_option, prepare_report_file, read_report_file, write_report_page
+from sluice.clock import system_clock
 from sluice.config.options import local_path
-from sluice.errors import UnreconciledError
+from sluice.errors import ConfigError, UnreconciledError
+
+_KEYS = ("contracts", "files", "dead_letters", "warehouse", "load")
+"""Keys of the job file that say where its manifest is and goes."""
 
 
 def _report(options: Options, _: list[str]) -> int:
@@ -22,7 +27,16 @@ def _report(options: Options, _: list[str]) -> int:
         prepare_report_file(Path(local_path(options.html, "--html")))
     places = options.report
     if len(places) > 1 or "://" in places[0] or Path(places[0]).is_dir():
-        report = judge_submitted(read_report(*places), read_submission(places[0]))
+        submission = read_submission(places[0])
+        report = judge_submitted(read_report(*places), submission)
+        if options.job is not None:
+            from sluice.runtime.submitted_manifest import write_submitted_manifest
+
+            job = read_job(options, unused=("source",))
+            write_submitted_manifest(job, submission, places, report, system_clock)
+    elif options.job is not None:
+        message = f"--manifest: expected the totals folder of a submitted job, got the file {places[0]}"
+        raise ConfigError(message)
     else:
         report = read_report_file(Path(places[0]))
     if options.json:
@@ -41,6 +55,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="report file, in JSON, or the totals folder of a submitted job; those of a job that was updated in place",
     )
+    parser.add_argument(
+        "--manifest",
+        dest="job",
+        metavar="JOB",
+        help="job file of a submitted job: add what it has read since the last time to its manifest of sources",
+    )
+    add_key_options(parser.add_argument_group("keys of the job file of --manifest"), _KEYS)
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
     add_html_option(parser)
 

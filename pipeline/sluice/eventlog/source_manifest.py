@@ -143,6 +143,20 @@ class SourceManifest:
             for segment in pool.map(self.log.read, paths):
                 yield from (entry for entry in _decode(segment) if entry.job == job)
 
+    def entries_of_run(self, run: RunOfJob) -> Iterator[tuple[str, ManifestEntry]]:
+        """Yield the entries of one run, in the order in which they were appended, with the addresses of their segments.
+
+        Raises:
+            StorageError: the log cannot be read, or a line is no entry.
+
+        """
+        first = int(run.started) // 60 * 60
+        for path in self.log.segments():
+            if self.log.locate(path)[1] >= first:
+                for entry in _decode(self.log.read(path)):
+                    if (entry.job, entry.run_id) == (run.job, run.run_id):
+                        yield path, entry
+
 
 def make_entries(
     run: RunOfJob, tallies: Mapping[Source, SourceTally], earlier: Mapping[Source, ManifestEntry]

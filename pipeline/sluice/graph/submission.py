@@ -29,6 +29,8 @@ class Submission(msgspec.Struct):
     """Of Sluice; this and the following are as in its report."""
     contracts: dict[str, str] = {}
     places: dict[str, str] = {}
+    keeps_manifest: bool = True
+    """It reads sources for the first time, so its totals become entries of the manifest when somebody asks."""
 
 
 def write_submission(url: str, submission: Submission) -> None:

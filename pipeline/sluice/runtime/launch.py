@@ -382,6 +382,7 @@ def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder,
         version=VERSION,
         contracts=contract_labels(job),
         places=places_of(job),
+        keeps_manifest=launch.keeps_manifest,
     )
     return submit(submission, options, attach)
 

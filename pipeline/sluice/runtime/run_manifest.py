@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from types import MappingProxyType
 
 from sluice.clock import Clock
 from sluice.config.job import Job
@@ -45,12 +46,14 @@ Tallies = Mapping[Source, SourceTally]
 class RunManifest:
     """What is written of the sources of one run; one thread at a time writes."""
 
-    def __init__(self, context: RunContext, job: Job, run: RunOfJob) -> None:
-        """Nothing is read or written yet."""
+    def __init__(
+        self, context: RunContext, job: Job, run: RunOfJob, written: Tallies = MappingProxyType({})
+    ) -> None:
+        """Nothing is read or written yet, but for what earlier parts have `written`."""
         self._context = context
         self._job = job
         self._run = run
-        self._written: dict[Source, SourceTally] = {}
+        self._written: dict[Source, SourceTally] = dict(written)
         self._pending: list[ManifestEntry] = []
 
     def write_part(self, sources: Tallies, now: float) -> None:
