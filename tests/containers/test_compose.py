@@ -31,6 +31,17 @@ def test_pages_of_prefect_are_written_to_its_volume() -> None:
     assert settings["environment"]["PREFECT_UI_STATIC_DIRECTORY"].startswith(f"{volume}/")
 
 
+def test_leases_of_slots_outlive_the_server_of_prefect() -> None:
+    name, module = (
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE",
+        "prefect.server.concurrency.lease_storage.filesystem",
+    )
+    assert SERVICES["prefect"]["environment"][name] == module
+    assert f"export {name}={module}\n" in (ROOT / "scripts/prefect").read_text("utf-8")
+    assert re.search(r"PREFECT_HOME=/sluice/out/prefect ", DOCKERFILE)
+    assert "prefect:/sluice/out/prefect" in SERVICES["prefect"]["volumes"]
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_image_is_pinned_or_built_by_a_target_of_the_dockerfile(service: str) -> None:
     settings = SERVICES[service]
