@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import repeat
 from typing import NamedTuple
 
+import msgspec
+
 KAFKA_KEY = "kafka.key"
 ORDERING_KEY = "orderingKey"
 """Attributes that hold the key of a Kafka record, and the ordering key of a Pub/Sub message."""
@@ -41,8 +43,7 @@ class RedeliveryOrigin:
     quarantined: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where one record came from: enough to find it again, and part of a dead letter's deduplication key.
 
     `offset` is the byte offset of the record in a file (decompressed), or its Kafka offset; `line` is 1-based
@@ -58,7 +59,7 @@ class Origin:
     offset: int | None = None
     line: int | None = None
     message_id: str | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = msgspec.field(default_factory=dict)
     redelivery: RedeliveryOrigin | None = None
     timed: bool = True
     place: int = 0

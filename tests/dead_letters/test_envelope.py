@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 import xxhash
+from msgspec import structs
 from sluice.dead_letters.envelope import (
     DeadLetter,
     Reason,
@@ -72,9 +73,9 @@ def test_payload_is_text_if_every_warehouse_can_store_it(record: bytes, text: bo
 
 def test_same_failure_is_the_same_dead_letter_at_any_time() -> None:
     first = make_dead_letter(REJECTED, "shop", 1.0)
-    again = make_dead_letter(replace(REJECTED, origin=replace(ORIGIN, arrival=2000.0)), "other", 2.0)
+    again = make_dead_letter(replace(REJECTED, origin=structs.replace(ORIGIN, arrival=2000.0)), "other", 2.0)
     assert (first.letter_id, first.time) == (again.letter_id, again.time)
-    elsewhere = make_dead_letter(replace(REJECTED, origin=replace(ORIGIN, offset=78)), "shop", 1.0)
+    elsewhere = make_dead_letter(replace(REJECTED, origin=structs.replace(ORIGIN, offset=78)), "shop", 1.0)
     other = make_dead_letter(replace(REJECTED, record=b'{"a":2}'), "shop", 1.0)
     assert len({first.letter_id, elsewhere.letter_id, other.letter_id}) == 3
 
@@ -142,14 +143,16 @@ def test_dead_letter_of_a_record_without_type_or_attributes_leaves_them_out() ->
 def test_arrival_that_changes_when_it_is_read_again_places_no_dead_letter(
     event_time: datetime | None, time: datetime
 ) -> None:
-    untimed = replace(REJECTED, origin=replace(ORIGIN, timed=False), event_time=event_time)
+    untimed = replace(REJECTED, origin=structs.replace(ORIGIN, timed=False), event_time=event_time)
     dead_letter = make_dead_letter(untimed, "shop", 0.0)
     assert (dead_letter.time, dead_letter.arrived_at) == (time, datetime(1970, 1, 1, 0, 16, 40, tzinfo=UTC))
 
 
 def test_redelivered_record_keeps_its_dead_letter() -> None:
     first = RedeliveryOrigin("0123", 3, NOW, run_started=60.0)
-    again = make_dead_letter(replace(REJECTED, origin=replace(ORIGIN, redelivery=first)), "shop", 0.0, 120.0)
+    again = make_dead_letter(
+        replace(REJECTED, origin=structs.replace(ORIGIN, redelivery=first)), "shop", 0.0, 120.0
+    )
     assert (again.letter_id, again.attempts, again.time) == ("0123", 3, NOW)
     assert again.run_started_at == datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
 
@@ -184,7 +187,7 @@ def test_dead_letter_of_a_row_has_its_dialect_and_what_is_masked_in_it() -> None
 
 
 def test_text_that_is_not_unicode_is_stored_as_its_escape() -> None:
-    origin = replace(ORIGIN, uri="\udcff/é", message_id="\ud800", attributes={"\udcfe": "ü\udcfd"})
+    origin = structs.replace(ORIGIN, uri="\udcff/é", message_id="\ud800", attributes={"\udcfe": "ü\udcfd"})
     violations = [Violation("enum", "\udcfc", "ß", "\udcfb")]
     strange = replace(REJECTED, origin=origin, violations=violations, event_type="\udcfa", contract="é@1")
     dead_letter = msgspec.json.decode(

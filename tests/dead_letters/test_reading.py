@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 from sluice.dead_letters.envelope import DeadLetter, make_dead_letter, make_redelivery_entry, minute_of
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.dead_letters.reading import (
@@ -60,7 +61,7 @@ def test_redelivered_record_keeps_its_first_origin(tmp_path: Path) -> None:
         "in/a.csv": b"x;y",
         "pubsub://s": click(),
     }
-    assert {uri: replace(origin, redelivery=None) for uri, (_, origin, *_) in records.items()} == {
+    assert {uri: structs.replace(origin, redelivery=None) for uri, (_, origin, *_) in records.items()} == {
         "kafka://b/t": KAFKA,
         "in/a.csv": file,
         "pubsub://s": sent,
@@ -70,7 +71,7 @@ def test_redelivered_record_keeps_its_first_origin(tmp_path: Path) -> None:
         for n, record in enumerate(batch.records):
             again = make_dead_letter(rejected_click(record, batch.origin(n)), "job", ARRIVAL + 99)
             first = make_dead_letter(
-                rejected_click(record, replace(batch.origin(n), redelivery=None)), "job", ARRIVAL + 1
+                rejected_click(record, structs.replace(batch.origin(n), redelivery=None)), "job", ARRIVAL + 1
             )
             assert (again.letter_id, again.time, again.attempts) == (first.letter_id, first.time, 2)
 
@@ -94,7 +95,7 @@ def decode(batch: RecordBatch, **limits: float) -> list[str]:
 
 def test_age_of_a_live_record_counts_from_its_first_arrival(tmp_path: Path) -> None:
     records = [click(ARRIVAL - 3600), click(ARRIVAL - 3601), click(ARRIVAL + 600), click(ARRIVAL + 601)]
-    origins = [replace(KAFKA, offset=n) for n in range(4)]
+    origins = [structs.replace(KAFKA, offset=n) for n in range(4)]
     (batch,) = read(store(tmp_path, *map(rejected_click, records, origins)))
     assert decode(batch) == ["too_late", "in_future"]
     assert decode(batch, allowed_lateness=3601.0, max_skew=601.0) == []
@@ -103,7 +104,7 @@ def test_age_of_a_live_record_counts_from_its_first_arrival(tmp_path: Path) -> N
 def test_age_of_a_record_of_a_bounded_run_counts_from_the_start_of_that_run(tmp_path: Path) -> None:
     started = ARRIVAL + 86400.5
     records = [click(ARRIVAL - 10 * 86400), click(started + 600), click(started + 601)]
-    origins = [replace(KAFKA, offset=n) for n in range(3)]
+    origins = [structs.replace(KAFKA, offset=n) for n in range(3)]
     (batch,) = read(store(tmp_path, *map(rejected_click, records, origins), started=started))
     assert decode(batch) == ["in_future"]
 
@@ -116,7 +117,7 @@ def test_delivery_key_of_a_redelivered_record_is_its_first(tmp_path: Path) -> No
 
 
 def test_redelivery_entries_close_dead_letters_and_count_attempts(tmp_path: Path) -> None:
-    log = store(tmp_path, *(rejected_click(click(), replace(KAFKA, offset=n)) for n in range(3)))
+    log = store(tmp_path, *(rejected_click(click(), structs.replace(KAFKA, offset=n)) for n in range(3)))
     (minute,) = find_minutes(log)
     dead_letters = [record.dead_letter for record in read_minute(minute, log, Selection()).open]
     assert [record.attempt for record in read_minute(minute, log, Selection()).open] == [2, 2, 2]
@@ -192,7 +193,7 @@ def test_dead_letter_without_arrival_arrives_at_its_time(tmp_path: Path) -> None
 
 
 def test_minutes_are_those_with_dead_letters_in_order(tmp_path: Path) -> None:
-    later, earlier = replace(KAFKA, arrival=ARRIVAL + 60), replace(KAFKA, offset=42)
+    later, earlier = structs.replace(KAFKA, arrival=ARRIVAL + 60), structs.replace(KAFKA, offset=42)
     log = store(
         tmp_path,
         rejected_click(click(), later),
@@ -221,7 +222,7 @@ def test_minutes_are_those_with_dead_letters_in_order(tmp_path: Path) -> None:
 
 
 def masked_click(offset: int, *violations: Violation) -> Rejected:
-    return replace(rejected_click(click(), replace(KAFKA, offset=offset)), violations=violations)
+    return replace(rejected_click(click(), structs.replace(KAFKA, offset=offset)), violations=violations)
 
 
 def test_dead_letter_that_is_not_open_is_counted_by_its_reason(tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ def test_attempt_counts_on_from_the_last_delivery_that_is_known(tmp_path: Path) 
     redelivered = RedeliveryOrigin(
         "ab", 5, datetime.fromtimestamp(ARRIVAL, UTC)
     )  # its first dead letter is lost
-    log = store(tmp_path, rejected_click(click(), replace(KAFKA, redelivery=redelivered)))
+    log = store(tmp_path, rejected_click(click(), structs.replace(KAFKA, redelivery=redelivered)))
     (minute,) = find_minutes(log)
     assert [letter.attempt for letter in read_minute(minute, log, Selection()).open] == [6]
     letter = read_minute(minute, log, Selection()).open[0].dead_letter
@@ -296,7 +297,8 @@ def test_batch_ends_with_the_record_that_brings_it_to_half_a_mebibyte(
     tmp_path: Path, sizes: list[int], batches: list[list[int]]
 ) -> None:
     log = store(
-        tmp_path, *(rejected_click(b"x" * size, replace(KAFKA, offset=n)) for n, size in enumerate(sizes))
+        tmp_path,
+        *(rejected_click(b"x" * size, structs.replace(KAFKA, offset=n)) for n, size in enumerate(sizes)),
     )
     assert [[len(record) for record in batch.records] for batch in read(log)] == batches
 
@@ -313,7 +315,7 @@ def test_records_of_a_batch_are_alike(tmp_path: Path) -> None:
         replace(rejected_click(b"3;4"), dialect=replace(points, delimiter=";")),
         replace(rejected_click(click()), masked=frozenset({"mail", "box.mail"})),
     ]
-    twice = [replace(kind, origin=replace(KAFKA, offset=n)) for n, kind in enumerate(kinds * 2)]
+    twice = [replace(kind, origin=structs.replace(KAFKA, offset=n)) for n, kind in enumerate(kinds * 2)]
     batches = read(store(tmp_path, *twice))
     assert [[origin.offset for origin in origins_of(batch)] for batch in batches] == [
         [0, 4],
@@ -333,7 +335,7 @@ def test_records_of_a_batch_are_alike(tmp_path: Path) -> None:
 
 def test_records_of_runs_that_began_at_other_times_are_apart(tmp_path: Path) -> None:
     for offset, started in enumerate((None, 0.0, 60.5)):
-        log = store(tmp_path, rejected_click(click(), replace(KAFKA, offset=offset)), started=started)
+        log = store(tmp_path, rejected_click(click(), structs.replace(KAFKA, offset=offset)), started=started)
     batches = read(log)
     assert [provenance.run_started for provenance in provenances(batches)] == [None, 0.0, 60.5]
     redeliveries = [batch.origin(0).redelivery for batch in batches]

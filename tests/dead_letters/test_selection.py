@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from sluice.dead_letters.reading import find_minutes, read_minute
 from sluice.dead_letters.selection import make_selection
 
@@ -27,9 +28,9 @@ def test_selection_needs_every_field_and_any_of_its_values(
 ) -> None:
     log = store(
         tmp_path,
-        rejected_click(click(), replace(KAFKA, offset=1)),
-        replace(rejected_click(click(), replace(KAFKA, offset=2)), event_type="view"),
-        rejected_click(click(), replace(KAFKA, offset=3), code="range"),
+        rejected_click(click(), structs.replace(KAFKA, offset=1)),
+        replace(rejected_click(click(), structs.replace(KAFKA, offset=2)), event_type="view"),
+        rejected_click(click(), structs.replace(KAFKA, offset=3), code="range"),
     )
     selection = make_selection(conditions, "test")
     selected = [read_minute(minute, log, selection).open for minute in find_minutes(log)]

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from sluice.contracts import ITEM, Contract, Mask, Path, Property, ValuePath, parse_path, path_text, walk
 from sluice.contracts.names import fold_name, masked_names
 from sluice.elements import Rejected, Violation
@@ -139,7 +141,7 @@ class Masking:
             uri = f"{scheme if separator else 'file'}://{self._hashed(uri)}"
         if message_id is not None and raw_texts.occur_in(message_id):
             message_id = self._hashed(message_id)
-        return replace(origin, attributes=attributes, uri=uri, message_id=message_id)
+        return structs.replace(origin, attributes=attributes, uri=uri, message_id=message_id)
 
     def _hashed(self, value: str) -> str:
         return str(string_content(self._hash(encode(value), (), MaskedValues()) or b'""'))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from apache_beam.internal import pickler
 from apache_beam.io.gcp.pubsub import PubsubMessage
+from msgspec import structs
 from sluice.dead_letters.envelope import make_dead_letter
 from sluice.elements import Rejected, Violation
 from sluice.provenance import Origin
@@ -92,7 +92,10 @@ def test_redelivered_message_is_the_same_dead_letter() -> None:
     assert dead_letters[0].time == dead_letters[1].time
     other = make_dead_letter(
         Rejected(
-            b"2", replace(first.origin(1), message_id="id-3"), "decode", [Violation("not_json", "", "", "")]
+            b"2",
+            structs.replace(first.origin(1), message_id="id-3"),
+            "decode",
+            [Violation("not_json", "", "", "")],
         ),
         "job",
         PUBLISHED,
