@@ -135,6 +135,8 @@ class Segment:
     path: str
     minute: int
     lines: Sequence[bytes]
+    keys: Sequence[bytes] = field(default=(), compare=False, repr=False)
+    """Deduplication keys of the lines, if this run has accepted them; none of a segment that was read from the log."""
 
     @property
     def size(self) -> int:

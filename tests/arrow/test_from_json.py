@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sluice.arrow import from_json
-from sluice.arrow.from_json import find_unknown, read_lines, read_with_unknown, rewrite_lines, to_table
+from sluice.arrow.from_json import (
+    find_unknown,
+    read_accepted,
+    read_lines,
+    read_with_unknown,
+    rewrite_lines,
+    to_table,
+)
 from sluice.arrow.schema import arrow_schema
 from sluice.contracts import Contract, Identity, Property, ValueType
 from sluice.elements import Segment
@@ -307,12 +314,55 @@ def rows(columns: list[pa.Array]) -> list[list[Any]]:
 @given(st.lists(events(), min_size=1, max_size=5))
 def test_all_ways_of_reading_give_the_same_rows(lines: list[bytes]) -> None:
     read = read_lines(ORDER, lines)
+    accepted = read_accepted(ORDER, lines)
     separated, extras, _ = read_with_unknown(ORDER, [line[:-1] + b',"x":{"y":[0]}}' for line in lines])
     rewritten, extra, row_errors = rewrite_lines(ORDER, find_unknown(ORDER, lines))
     assert (row_errors, extra.null_count) == ([], len(lines))
     assert read is not None
     assert rows(read) == rows(rewritten) == rows(separated)
+    assert accepted is None or rows(accepted) == rows(read)
     assert extras.to_pylist() == ['{"x":{"y":[0]}}'] * len(lines)
+
+
+PLAIN = (
+    START
+    + b',"items":[{"product_id":"a","price":1.5}],"address":{"city":"R\\"\\\\iga"},"count":3,"day":"2025-02-09"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_read"),
+    [
+        (PLAIN, True),
+        (PLAIN.replace(b'"count":3', b'"count":9223372036854775807'), True),
+        (PLAIN.replace(b'"count":3', b'"count":-9223372036854775808'), True),
+        (PLAIN.replace(b'"count":3', b'"count":null'), False),  # not told from an unknown member
+        (PLAIN.replace(b'"count":3', b'"count":2,"count":3'), False),
+        (PLAIN.replace(b'"count":3', b'"count":3,"x":1'), False),
+        (PLAIN.replace(b'"city"', b'"x":null,"city"'), False),
+        (PLAIN.replace(b'"price"', b'"x":[],"price"'), False),
+        (PLAIN.replace(b'"price"', b'"price":2,"price"'), False),
+        (PLAIN.replace(b'"count":3', b'"":3'), False),
+        (PLAIN.replace(b'"count"', b'"c\\u006funt"'), True),
+        (PLAIN.replace(b"13:09:00Z", b"13:09:00.1234567Z"), False),
+        (PLAIN.replace(b"13:09:00Z", b"13:09:00.123456Z"), True),
+        (PLAIN.replace(b"13:09:00Z", b"13:09:00+02:00"), True),
+        (PLAIN.replace(b"13:09:00Z", b"13:09:00"), False),
+        (PLAIN.replace(b"iga", b"i\\u0067a"), True),
+        (PLAIN.replace(b"iga", b"\\ud840\\udc00"), False),  # arrow-rs reads U+10000
+        (PLAIN.replace(b"iga", b"\\uD83D\\uDE00"), False),
+        (PLAIN.replace(b"iga", "\U00020000".encode()), True),
+    ],
+)
+def test_accepted_lines_are_read_at_once_only_if_nothing_is_misread(line: bytes, is_read: bool) -> None:
+    columns = read_accepted(ORDER, [PLAIN, line])
+    assert (columns is not None) is is_read
+    if columns is not None:
+        rewritten, _, _ = rewrite_lines(ORDER, find_unknown(ORDER, [PLAIN, line]))
+        assert rows(columns) == rows(rewritten)
+    stored = segment(PLAIN, line)
+    at_once = to_table(ORDER, replace(stored, keys=[b"0", b"1"]), ["0", "1"], NOW)
+    assert at_once == to_table(ORDER, stored, ["0", "1"], NOW)
 
 
 @settings(deadline=None)

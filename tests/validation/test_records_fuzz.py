@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -110,6 +111,9 @@ def decode_and_convert(records: Sequence[bytes], shards: int = 1) -> tuple[list[
         table, load_rejected = to_table(contract, segment, ids, datetime(2026, 1, 1, tzinfo=UTC))
         assert load_rejected == []
         assert table.num_rows == len(lines)
+        just_accepted = replace(segment, keys=[bytes.fromhex(id_) for id_ in ids])
+        at_once, _ = to_table(contract, just_accepted, ids, datetime(2026, 1, 1, tzinfo=UTC))
+        assert at_once.equals(table)
         times = table.column(contract.event_time).cast("int64").to_pylist()
         assert {time // 60_000_000 * 60 for time in times} == {key.minute}
         accepted += lines

@@ -1,11 +1,13 @@
 """Accepted lines of a segment -> one Arrow table, the form in which every warehouse loads them.
 
-Three ways lead to the table, from fast to slow, and all end in pyarrow's JSON reader, so they cannot differ in a value:
+Four ways lead to the table, from fast to slow; the last three end in pyarrow's JSON reader, so they cannot differ in a
+value:
 
-1. The reader takes the whole segment with the contract's schema. It rejects what it does not know (a member outside
+1. Lines that the contract's decoder has just accepted are read by `plain_lines`, if they have no other member.
+2. The reader takes the whole segment with the contract's schema. It rejects what it does not know (a member outside
    the contract, a repeated key, a seventh decimal of a second) rather than misread it.
-2. Members outside the contract are collected line by line, and the reader ignores them.
-3. Each line is rewritten in the canonical form that the reader takes.
+3. Members outside the contract are collected line by line, and the reader ignores them.
+4. Each line is rewritten in the canonical form that the reader takes.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import pyarrow.json
 
 from sluice.arrow.canonicalizer import Canonicalizer
 from sluice.arrow.json_structs import UnconvertibleLine, record_object
+from sluice.arrow.plain_lines import PlainReader
 from sluice.arrow.schema import (
     DECIMAL,
     TIMESTAMP,
@@ -61,7 +64,7 @@ def to_table(
 
     Args:
         contract: whose decoder accepted the lines.
-        segment: the lines.
+        segment: the lines; with their keys, if this run has accepted them, which makes the same table in less time.
         event_ids: deduplication key of each line, for `_event_id`.
         appended_at: when the segment was created, with an offset. A row's `_ingested_at` is as many microseconds
             later as there are lines before its own, so that rows sorted by it are in the order of the log.
@@ -70,7 +73,7 @@ def to_table(
         The table of the rows that could be made, and the other lines in order, each with one sentence.
 
     """
-    columns = read_lines(contract, segment.lines) if _reader(contract).takes_lines else None
+    columns = _read_known(contract, segment)
     rows: Sequence[int] = range(len(segment.lines))
     extra, errors = pa.nulls(len(segment.lines), pa.string()), list[RowError]()
     if columns is None:
@@ -106,6 +109,20 @@ def _sources(lines: Sequence[bytes], rows: Sequence[int]) -> list[pa.Array]:
     ]
 
 
+def _read_known(contract: Contract, segment: Segment) -> list[pa.Array] | None:
+    """Return the contract's properties of lines that have no others; None: read them in other ways."""
+    if not _reader(contract).takes_lines:
+        return None
+    accepted = read_accepted(contract, segment.lines) if segment.keys else None
+    return read_lines(contract, segment.lines) if accepted is None else accepted
+
+
+def read_accepted(contract: Contract, lines: Sequence[bytes]) -> list[pa.Array] | None:
+    """Return the contract's properties of lines that its decoder has accepted; None if they have others."""
+    columns = _reader(contract).plain.read(lines) if lines else None
+    return None if columns is None else _typed(columns, event_fields(contract))
+
+
 def read_lines(
     contract: Contract, lines: Sequence[bytes], *, ignore_unknown: bool = False
 ) -> list[pa.Array] | None:
@@ -127,9 +144,17 @@ def read_lines(
         )
         if table.num_rows != len(lines):
             return None
-        columns = [column.combine_chunks() for column in table.columns[: len(target)]]
-        if holds_forbidden_null(columns, target):
-            return None
+    except pa.ArrowInvalid:
+        return None
+    return _typed([column.combine_chunks() for column in table.columns], target)
+
+
+def _typed(columns: Sequence[pa.Array], target: Sequence[pa.Field]) -> list[pa.Array] | None:
+    """Return the first of `columns` as the fields of `target`; None if a value is none of its field's."""
+    columns = columns[: len(target)]
+    if holds_forbidden_null(columns, target):
+        return None
+    try:
         return [retype(column, field.type) for column, field in zip(columns, target, strict=True)]
     except pa.ArrowInvalid:
         return None
@@ -227,6 +252,7 @@ class _LineReader:
         no_origin: _OriginMember = ((), None)
         origin, self.as_received = _ORIGINS.get(contract.identity, no_origin)
         self.line_schema = pa.schema([*fields, *origin])
+        self.plain = PlainReader(self.line_schema)
         self.unknown = UnknownMembers(root)
         self.canonicalizer = Canonicalizer(root)
         # Of a value of type `json` the reader would take only a string, and that for the JSON text.

@@ -155,7 +155,7 @@ class EventLog:
             if new:
                 self._check_before_append(folder)
             while new and segment is None:
-                segment = self._create(folder.file(number), log_key, list(new.values()))
+                segment = self._create(folder.file(number), log_key, new)
                 if segment is not None:
                     folder.add(number, segment, new)
                     finder.compare_new(segment, new)
@@ -287,13 +287,14 @@ class EventLog:
             raise LogChangedError(message)
         return self._segment(path, log_key, data, data[:-1].split(b"\n"))
 
-    def _create(self, path: str, log_key: LogKey, lines: list[bytes]) -> Segment | None:
-        """Create a segment; None if another writer took its number."""
+    def _create(self, path: str, log_key: LogKey, new: Mapping[bytes, bytes]) -> Segment | None:
+        """Create a segment of lines by their keys; None if another writer took its number."""
+        lines = list(new.values())
         data = b"\n".join([*lines, b""])
         if data.count(b"\n") != len(lines):
             message = f"{self.store.url(path)}: expected lines without line feeds"
             raise ValueError(message)
-        segment = self._segment(path, log_key, data, lines)
+        segment = self._segment(path, log_key, data, lines, list(new))
         try:
             if self.guard is not None:
                 self.guard(segment)
@@ -321,9 +322,12 @@ class EventLog:
             folder.clear()
             raise
 
-    def _segment(self, path: str, log_key: LogKey, data: bytes, lines: list[bytes]) -> Segment:
+    def _segment(
+        self, path: str, log_key: LogKey, data: bytes, lines: list[bytes], keys: Sequence[bytes] = ()
+    ) -> Segment:
         event_type, minute, _ = log_key
-        return Segment(segment_id(event_type, minute, data), event_type, self.store.url(path), minute, lines)
+        id_ = segment_id(event_type, minute, data)
+        return Segment(id_, event_type, self.store.url(path), minute, lines, keys)
 
 
 def _first_by_key(keys: Sequence[bytes], lines: Sequence[bytes]) -> dict[bytes, bytes]:

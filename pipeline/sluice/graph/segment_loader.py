@@ -80,8 +80,9 @@ class SegmentConverter:
 
         `appended_at` is when it was created in the event log, the same in every warehouse; `ingested_at` is now.
         """
-        contract, key_of = self._tables[segment.event_type], self._keys[segment.event_type]
-        event_ids = [key_of(line).hex() for line in segment.lines]
+        contract = self._tables[segment.event_type]
+        keys = segment.keys or map(self._keys[segment.event_type], segment.lines)
+        event_ids = [key.hex() for key in keys]
         rows_of = segment
         if segment.event_type in _OF_DEAD_LETTERS:
             rows_of = replace(
