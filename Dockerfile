@@ -105,6 +105,8 @@ COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/d
 WORKDIR /template
 COPY schemas schemas
 COPY jobs jobs
+# A deployment sends events of this contract through the job that it started.
+COPY deploy/canary.odcs.yaml schemas/backend_events/
 COPY deploy/launch.py deploy/launch.py
 # Workers have nothing to install, so they need no environment of their own beside the one of the image.
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/deploy/launch.py RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1

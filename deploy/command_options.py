@@ -28,6 +28,7 @@ COMMANDS = (
     "gcloud dataflow jobs describe",
     "gcloud dataflow jobs drain",
     "gcloud dataflow jobs list",
+    "gcloud pubsub subscriptions describe",
     "gcloud pubsub subscriptions seek",
     "gcloud pubsub topics publish",
     "gcloud run jobs execute",

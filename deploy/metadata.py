@@ -1,4 +1,8 @@
-"""Writes deploy/metadata.json: the parameters of the Flex Template, from the keys of the job file and their help."""
+"""Writes what the deployment needs of the product, as files that are committed.
+
+deploy/metadata.json has the parameters of the Flex Template, from the keys of the job file and their help.
+terraform/schemas/canary_events.json is the table of deploy/canary.odcs.yaml, which Terraform makes.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sluice.config.job import option_keys
+from sluice.contracts import load_contracts
+from sluice.warehouses.bigquery import tables
 
 FILE = Path(__file__).parent / "metadata.json"
+CANARY_FILE = Path(__file__).parents[1] / "terraform/schemas/canary_events.json"
 
 PLACES = {
     "source": r"^[a-z]+[a-z0-9+.-]*://.+$",
@@ -62,6 +69,12 @@ def metadata() -> dict[str, Any]:
     }
 
 
+def canary_table() -> dict[str, Any]:
+    """Return the table of the canary as BigQuery's table resource."""
+    (contract,) = load_contracts(str(Path(__file__).parent / "canary.odcs.yaml")).values()
+    return tables.table_json(contract)
+
+
 def _parameter(key: dataclasses.Field[Any], name: str) -> dict[str, Any]:
     text = str(key.metadata["help"])
     if key.metadata.get("example"):
@@ -79,4 +92,5 @@ def _parameter(key: dataclasses.Field[Any], name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(metadata(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    for file, content in ((FILE, metadata()), (CANARY_FILE, canary_table())):
+        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

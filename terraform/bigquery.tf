@@ -14,6 +14,11 @@ module "bigquery" {
   views                     = local.views[each.key]
   partition_expiration_days = each.value.partition_expiration_days
 
+  # A release looks for its canary, and reads nothing else of the dataset.
+  table_iam = contains(each.value.tables, "canary_events") ? {
+    canary_events = { "roles/bigquery.dataViewer" = { deployer = local.members["deployer"] } }
+  } : {}
+
   iam = {
     "roles/bigquery.dataEditor" = { for key in each.value.editors : key => local.members[key] }
     "roles/bigquery.dataViewer" = { for key in each.value.readers : key => local.members[key] }

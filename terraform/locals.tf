@@ -13,6 +13,7 @@ locals {
   # What variables can name by its key. It must not depend on variables whose validation names it.
   member_keys   = concat(local.account_keys, keys(var.members))
   subscriptions = flatten([for topic in var.topics : keys(topic.subscriptions)])
+  read_topics   = [for name, topic in var.topics : name if anytrue([for each in topic.subscriptions : each.dataflow && contains(each.subscribers, "pipeline")])]
   repository    = "${var.region}-docker.pkg.dev/${var.project_id}/${var.name}"
 
   # Name of an Avro schema, which is its full name in Avro => the generated schema.

@@ -62,7 +62,7 @@ module "iam" {
       workload_identities = lookup(var.workload_identities, "publisher", {})
     }
     deployer = {
-      description         = "Pushes images, writes templates, starts and updates jobs, looks for the canary of a release."
+      description         = "Pushes images, writes templates, starts and updates jobs, sends the canary of a release and looks for it."
       project_roles       = ["roles/dataflow.developer", "roles/bigquery.jobUser"]
       workload_identities = lookup(var.workload_identities, "deployer", {})
     }

@@ -14,7 +14,10 @@ module "pubsub" {
       kms_key   = var.kms_key
       schema    = topic.schema == null ? null : { name = replace(topic.schema.contract, "/", "."), encoding = topic.schema.encoding }
       iam = {
-        "roles/pubsub.publisher" = { for key in topic.publishers : key => local.members[key] }
+        # A release sends its canary where a job reads.
+        "roles/pubsub.publisher" = {
+          for key in distinct(concat(topic.publishers, contains(local.read_topics, name) ? ["deployer"] : [])) : key => local.members[key]
+        }
         # Dataflow looks at the topic of a subscription that it reads.
         "roles/pubsub.viewer" = { pipeline = local.members["pipeline"] }
       }
@@ -27,7 +30,10 @@ module "pubsub" {
           max_delivery_attempts = settings.max_delivery_attempts
           iam = {
             "roles/pubsub.subscriber" = { for key in settings.subscribers : key => local.members[key] }
-            "roles/pubsub.viewer"     = { for key in settings.subscribers : key => local.members[key] }
+            # A release finds the topic of the job that it started by its subscription.
+            "roles/pubsub.viewer" = {
+              for key in distinct(concat(settings.subscribers, settings.dataflow && contains(settings.subscribers, "pipeline") ? ["deployer"] : [])) : key => local.members[key]
+            }
           }
         }
       }

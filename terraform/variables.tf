@@ -120,7 +120,7 @@ variable "topics" {
 variable "datasets" {
   description = <<-EOT
     Datasets by name. A dataset holds the tables of the contracts of its `domains`, with what Sluice keeps beside them,
-    and those of schemas/ that it names in `tables`. `shared` are views over tables of its own, without the columns that
+    and those of schemas/ that it names in `tables`; the deployer reads `canary_events`, where releases look for what they sent. `shared` are views over tables of its own, without the columns that
     are listed; they lie in the dataset `<name>_shared`, whose readers may not read this one. Members stand by their key.
   EOT
   type = map(object({
@@ -138,6 +138,7 @@ variable "datasets" {
     backend_events = {
       description = "Trusted events of the shop's backend."
       domains     = ["backend_events"]
+      tables      = ["canary_events"]
       shared = {
         order_events         = ["shipping_address"]
         inventory_events     = []

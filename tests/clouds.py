@@ -41,7 +41,10 @@ class Clouds:
         self.jobs("JOB_TYPE_STREAMING,JOB_STATE_RUNNING")
 
     def jobs(self, *states: str, more: str = "") -> None:
-        """Make a gcloud whose jobs are in these states, one look after the other; the last one stays."""
+        """Make a gcloud whose jobs are in these states, one look after the other; the last one stays.
+
+        `fail` is a look that fails.
+        """
         looks = self.calls.parent / "looks"
         shown = " ".join(states)
         self.program(
@@ -56,6 +59,7 @@ case "$*" in
     echo look >>{looks}
     look=$(wc -l <{looks})
     [ "$look" -gt ${{#states[@]}} ] && look=${{#states[@]}}
+    [ "${{states[look - 1]}}" = fail ] && {{ echo "gcloud: no connection" >&2; exit 1; }}
     echo "${{states[look - 1]}}" ;;
 esac""",
         )

@@ -16,7 +16,7 @@ from sluice.config.job import option_keys
 from sluice.errors import ConfigError
 
 from deploy.launch import fetch_job, keys, run
-from deploy.metadata import FILE, PLACES, metadata
+from deploy.metadata import CANARY_FILE, FILE, PLACES, canary_table, metadata
 from devservers.tools import require_path, require_program
 
 ROOT = Path(__file__).parents[1]
@@ -25,8 +25,9 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
 
 
 class TestMetadata:
-    def test_metadata_is_up_to_date(self) -> None:
-        assert json.loads(FILE.read_text("utf-8")) == metadata(), "run: .venv/bin/python deploy/metadata.py"
+    @pytest.mark.parametrize(("file", "content"), [(FILE, metadata()), (CANARY_FILE, canary_table())])
+    def test_metadata_is_up_to_date(self, file: Path, content: dict[str, Any]) -> None:
+        assert json.loads(file.read_text("utf-8")) == content, "run: .venv/bin/python deploy/metadata.py"
 
     def test_metadata_has_every_job_key_with_its_help(self) -> None:
         parameters = {

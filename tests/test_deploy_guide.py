@@ -61,7 +61,9 @@ class TestGuide:
         drained = clouds.calls.parent / "drained"
         answers = [
             f'*" drain "*) touch "{drained}" ;;',
-            f'*" jobs describe "*) rm "{drained}" 2>&- && echo x,JOB_STATE_DRAINED || echo x,JOB_STATE_RUNNING ;;',
+            f'*" jobs describe "*) state=RUNNING; rm "{drained}" 2>&- && state=DRAINED',
+            'echo "JOB_TYPE_STREAMING,JOB_STATE_$state" ;;',
+            '*"subscriptions describe"*) echo projects/shop-prod-1/topics/backend-events-topic ;;',
             '*"storage cp -"* | *"versions add"*) cat >/dev/null ;;',
         ]
         clouds.jobs("", more="\n".join(answers))

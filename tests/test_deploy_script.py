@@ -21,7 +21,8 @@ def clouds(tmp_path: Path) -> Clouds:
 class TestScript:
     def test_run_passes_parameters_and_limits_to_the_template(self, clouds: Clouds) -> None:
         source = "source=pubsub://projects/shop-prod-1/subscriptions/backend-events-topic-sub"
-        done = clouds.deploy("run", "sluice-live", source, "warehouse=bigquery://shop-prod-1/backend_events")
+        warehouse = "warehouse=bigquery://shop-prod-1/backend_events"
+        done = clouds.deploy("run", "sluice-live", source, warehouse, CANARY="none")
         assert (done.returncode, done.stderr) == (0, "")
         assert clouds.called() == [
             [

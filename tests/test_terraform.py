@@ -259,7 +259,7 @@ class TestNames:
         said = set(re.findall(r'"([A-Z_]+)=\$', (TERRAFORM / "outputs.tf").read_text("utf-8")))
         script = (ROOT / "scripts/deploy").read_text("utf-8")
         used = set(re.findall(r"\$\{?([A-Z][A-Z_]+)\b", script)) - {"VERSION", "TERRAFORM", "DEPLOY_ENV"}
-        optional = {"MAX_WORKERS", "MACHINE_TYPE", "POLL_SECONDS"}
+        optional = {"MAX_WORKERS", "MACHINE_TYPE", "POLL_SECONDS", "WAIT_SECONDS", "SECONDS", "CANARY"}
         assert used - optional <= said
         assert said - used == {"RAW"}  # for people: where histories are copied to
 

@@ -7,6 +7,7 @@ datasets = {
   backend_events = {
     description    = "Trusted events of the shop's backend."
     domains        = ["backend_events"]
+    tables         = ["canary_events"]
     shared         = { order_events = ["shipping_address"], inventory_events = [], user_activity_events = ["ip_address", "user_agent"] }
     shared_readers = ["analysts"]
     # Events are kept for ever, dead letters for a year.

@@ -15,6 +15,7 @@ variables {
   views                     = { orders = { query = "SELECT 1 AS n" } }
   authorized_by             = { other = "other_dataset" }
   iam                       = { "roles/bigquery.dataViewer" = { dbt = "serviceAccount:dbt@shop-prod-1.iam.gserviceaccount.com" } }
+  table_iam                 = { _segments = { "roles/bigquery.dataViewer" = { deployer = "serviceAccount:d@shop-prod-1.iam.gserviceaccount.com" } } }
 }
 
 run "dataset" {
@@ -69,6 +70,15 @@ run "dataset" {
   assert {
     condition     = length(google_bigquery_table.this["unpartitioned"].time_partitioning) == 0
     error_message = "unpartitioned: expected no partitions."
+  }
+
+  assert {
+    condition = (
+      length(google_bigquery_table_iam_member.this) == 1 &&
+      google_bigquery_table_iam_member.this["_segments roles/bigquery.dataViewer deployer"].table_id == "_segments" &&
+      google_bigquery_table_iam_member.this["_segments roles/bigquery.dataViewer deployer"].member == "serviceAccount:d@shop-prod-1.iam.gserviceaccount.com"
+    )
+    error_message = "Expected the deployer to read _segments alone."
   }
 
   assert {
@@ -130,4 +140,18 @@ run "a_time_travel_that_bigquery_has_not" {
   }
 
   expect_failures = [var.time_travel_hours]
+}
+
+run "access_to_a_table_that_is_not_there" {
+  command = plan
+
+  module {
+    source = "./modules/bigquery"
+  }
+
+  variables {
+    table_iam = { canary_events = { "roles/bigquery.dataViewer" = { deployer = "serviceAccount:d@shop-prod-1.iam.gserviceaccount.com" } } }
+  }
+
+  expect_failures = [var.table_iam]
 }

@@ -13,6 +13,22 @@ resource "google_bigquery_dataset_iam_member" "this" {
   member     = each.value.member
 }
 
+resource "google_bigquery_table_iam_member" "this" {
+  for_each = merge(flatten([
+    for table, roles in var.table_iam : [
+      for role, members in roles : {
+        for key, member in members : "${table} ${role} ${key}" => { table = table, role = role, member = member }
+      }
+    ]
+  ])...)
+
+  project    = var.project_id
+  dataset_id = google_bigquery_dataset.this.dataset_id
+  table_id   = google_bigquery_table.this[each.value.table].table_id
+  role       = each.value.role
+  member     = each.value.member
+}
+
 resource "google_bigquery_dataset_access" "views" {
   for_each = merge([
     for key, dataset in var.authorized_by : {

@@ -123,3 +123,20 @@ variable "iam" {
     error_message = "Expected roles such as roles/bigquery.dataViewer and dataEditor; owner, editor and admin are refused."
   }
 }
+
+variable "table_iam" {
+  description = "Who may do what in a single table: table of `tables` => role => {any key => member}."
+  type        = map(map(map(string)))
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.table_iam), keys(var.tables))) == 0
+    error_message = "Table access: expected tables of the dataset, got ${join(", ", setsubtract(keys(var.table_iam), keys(var.tables)))}."
+  }
+
+  validation {
+    condition     = alltrue([for role in flatten([for roles in var.table_iam : keys(roles)]) : !can(regex("(?i)admin|roles/owner|roles/editor", role))])
+    error_message = "Table access: expected roles such as roles/bigquery.dataViewer; owner, editor and admin are refused."
+  }
+}
