@@ -4,6 +4,7 @@
 locals {
   location       = coalesce(var.location, var.region)
   privacy_secret = coalesce(var.privacy_secret, "${var.name}-privacy-key")
+  secrets        = distinct(concat([local.privacy_secret], var.secrets))
 
   # Accounts that this configuration makes; the last one only if something has a schedule.
   account_keys = ["pipeline", "dbt", "publisher", "deployer", "scheduler"]
@@ -24,6 +25,17 @@ locals {
 
   # Job files that the image has.
   job_files = fileset("${path.module}/..", "jobs/**/*.{yaml,yml}")
+
+  # Files that the image cli has, and that its commands are given.
+  cli_files = setunion(local.job_files, fileset("${path.module}/..", "{monitors,schemas}/**/*.{yaml,yml}"))
+
+  # Secret => keys of the accounts that may read it: those of the jobs that are given its value.
+  secret_readers = {
+    for secret in local.secrets : secret => distinct(concat(
+      secret == local.privacy_secret ? ["pipeline"] : [],
+      [for job in var.cloud_run_jobs : job.account if contains(values(job.secrets), secret)],
+    ))
+  }
 
   job_places = {
     files        = "gs://${local.bucket_names["log"]}/output"

@@ -94,10 +94,10 @@ module "secret" {
   kms_key    = var.kms_key
 
   secrets = {
-    (local.privacy_secret) = {
+    for name, readers in local.secret_readers : name => {
       deletion_protection = var.deletion_protection
       iam = {
-        "roles/secretmanager.secretAccessor" = { pipeline = local.members["pipeline"] }
+        "roles/secretmanager.secretAccessor" = { for key in readers : key => local.members[key] }
       }
     }
   }

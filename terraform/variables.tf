@@ -331,6 +331,18 @@ variable "privacy_secret" {
   default     = null
 }
 
+variable "secrets" {
+  description = "Names of further secrets, which are made without values, such as slack-token. The accounts of those `cloud_run_jobs` that name one may read it."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for name in var.secrets : can(regex("^[A-Za-z0-9_-]{1,255}$", name))])
+    error_message = "Secrets: expected names of letters, digits, - and _."
+  }
+}
+
 variable "subnetwork" {
   description = "Existing subnetwork with Private Google Access for the workers, as regions/R/subnetworks/S; null makes one."
   type        = string
@@ -433,7 +445,8 @@ variable "cloud_run_jobs" {
   description = <<-EOT
     Commands that run to their end in the image of a `target` (cli: `sluice`; dbt: `dbt`) and a `version`, which
     `scripts/deploy image` pushed: `args` are the command's. `account` is the key of an account. The rest as in
-    modules/cloud_run. PROJECT and GOOGLE_CLOUD_PROJECT are the project, SLUICE_BIGQUERY_LOCATION is `location`.
+    modules/cloud_run. `secrets` are names of `secrets` here, or addresses such as projects/P/secrets/S of secrets that are made
+    elsewhere, and that the account may read. PROJECT and GOOGLE_CLOUD_PROJECT are the project, SLUICE_BIGQUERY_LOCATION is `location`.
   EOT
   type = map(object({
     target          = optional(string, "cli")
@@ -461,6 +474,20 @@ variable "cloud_run_jobs" {
   validation {
     condition     = alltrue([for job in var.cloud_run_jobs : contains(["pipeline", "dbt", "publisher", "deployer"], job.account)])
     error_message = "Cloud Run jobs: expected account pipeline, dbt, publisher or deployer."
+  }
+
+  validation {
+    condition = length(setsubtract(
+      flatten([for job in var.cloud_run_jobs : [for each in values(job.secrets) : each if !can(regex("^projects/[^/]+/secrets/[^/]+$", each))]]), local.secrets,
+    )) == 0
+    error_message = "Cloud Run jobs: expected secrets of this configuration, ${join(", ", local.secrets)}, or addresses such as projects/P/secrets/S; got ${join(", ", setsubtract(flatten([for job in var.cloud_run_jobs : [for each in values(job.secrets) : each if !can(regex("^projects/[^/]+/secrets/[^/]+$", each))]]), local.secrets))}."
+  }
+
+  validation {
+    condition = length(setsubtract(
+      flatten([for job in var.cloud_run_jobs : [for each in job.args : each if job.target == "cli" && can(regex("^[^-].*[.]ya?ml$", each)) && !strcontains(each, "://")]]), local.cli_files,
+    )) == 0
+    error_message = "Cloud Run jobs: expected job files, monitors and contracts that the image has, such as ${join(", ", local.job_files)}; got ${join(", ", setsubtract(flatten([for job in var.cloud_run_jobs : [for each in job.args : each if job.target == "cli" && can(regex("^[^-].*[.]ya?ml$", each)) && !strcontains(each, "://")]]), local.cli_files))}."
   }
 }
 

@@ -56,6 +56,8 @@ class TestGuide:
         """The guide is followed in its order, from an empty project, with programs that write down their arguments."""
         (clouds.root / "out/deploy.env").unlink()
         (clouds.root / "schemas").symlink_to(ROOT / "schemas")
+        shutil.copy(ROOT / "deploy/canary.odcs.yaml", clouds.root / "deploy")
+        (clouds.root / "release/contracts").mkdir(parents=True)
         clouds.program("terraform", f'case "$*" in *" output "*) printf %s {shlex.quote(SETTINGS)} ;; esac')
         clouds.program("bq", "echo 10")
         drained = clouds.calls.parent / "drained"
@@ -64,7 +66,7 @@ class TestGuide:
             f'*" jobs describe "*) state=RUNNING; rm "{drained}" 2>&- && state=DRAINED',
             'echo "JOB_TYPE_STREAMING,JOB_STATE_$state" ;;',
             '*"subscriptions describe"*) echo projects/shop-prod-1/topics/backend-events-topic ;;',
-            '*"storage cp -"* | *"versions add"*) cat >/dev/null ;;',
+            '*"storage cp -"* | *"--data-file=-"*) cat >/dev/null ;;',
         ]
         clouds.jobs("", more="\n".join(answers))
         for name in ("sluice", "git"):

@@ -51,13 +51,13 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Any:
     for name in ("variables.tf", "locals.tf"):
         shutil.copy(TERRAFORM / name, folder)
     shutil.copytree(TERRAFORM / "schemas", folder / "schemas")
-    for name in ("ddl", "jobs", "schemas"):
+    for name in ("ddl", "jobs", "monitors", "schemas"):
         (folder.parent / name).symlink_to(ROOT / name)
 
     @cache
     def value(expression: str, *options: str) -> Any:
         done = subprocess.run(
-            [terraform, "console", f"-var=project_id={PROJECT}", *options],
+            [terraform, "console", "-no-color", f"-var=project_id={PROJECT}", *options],
             cwd=folder,
             input=f"jsonencode({expression})\n",
             capture_output=True,
@@ -234,6 +234,44 @@ class TestNames:
             for job in console(jobs, f"-var-file={example}").values():
                 assert set(job["parameters"]) <= {"job", *keys()}
                 assert {"source", "warehouse", "files", "dead_letters"} <= set(job["parameters"])
+
+    @pytest.mark.parametrize(
+        ("job", "said"),
+        [
+            ({"args": ["load", "jobs/backend.yaml"]}, "got jobs/backend.yaml."),
+            ({"args": ["monitor", "monitors/shop.yml", "--as-of=yesterday"]}, "got monitors/shop.yml."),
+            ({"args": ["load"], "secrets": {"TOKEN": "slack-tokn"}}, "got slack-tokn."),
+            (
+                {"args": ["load"], "secrets": {"TOKEN": "projects/p/slack-token"}},
+                "got projects/p/slack-token.",
+            ),
+        ],
+    )
+    def test_cloud_run_job_that_names_nothing_is_an_error(
+        self, console: Any, job: dict[str, Any], said: str
+    ) -> None:
+        jobs = json.dumps({"sluice-job": {"version": "v1", **job}})
+        with pytest.raises(AssertionError) as raised:
+            console("var.cloud_run_jobs", f"-var=cloud_run_jobs={jobs}", '-var=secrets=["slack-token"]')
+        assert said in " ".join(str(raised.value).replace("│", " ").split())
+
+    def test_accounts_read_the_secrets_of_their_jobs(self, console: Any) -> None:
+        token = {"SLACK_TOKEN": "slack-token", "KEY": "projects/keys/secrets/key"}
+        job = {"version": "v1", "args": ["monitor", "monitors/backend_events.yaml"], "secrets": token}
+        load = {"version": "v1", "args": ["load", "gs://b/release/job.yaml", "--contracts=my.yaml"]}
+        dbt = {"version": "v1", "target": "dbt", "args": ["build", "x.yml"], "account": "dbt"}
+        jobs = {
+            "one": job,
+            "two": job,
+            "three": {**dbt, "secrets": {"P": "sluice-privacy-key"}},
+            "four": load,
+        }
+        options = (f"-var=cloud_run_jobs={json.dumps(jobs)}", '-var=secrets=["slack-token", "unused"]')
+        assert console("local.secret_readers", *options) == {
+            "sluice-privacy-key": ["pipeline", "dbt"],
+            "slack-token": ["pipeline"],
+            "unused": [],
+        }
 
     def test_guide_lists_every_resource(self, evaluate: Any) -> None:
         guide = (ROOT / "docs/how-to/deploy.md").read_text("utf-8")

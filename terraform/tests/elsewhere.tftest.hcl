@@ -170,6 +170,26 @@ run "a_job_of_nobody" {
   expect_failures = [var.cloud_run_jobs]
 }
 
+run "a_secret_that_is_not_made" {
+  command = plan
+
+  variables {
+    cloud_run_jobs = { j = { version = "1", args = ["load"], secrets = { TOKEN = "slack-token" } } }
+  }
+
+  expect_failures = [var.cloud_run_jobs]
+}
+
+run "a_job_file_that_the_image_lacks" {
+  command = plan
+
+  variables {
+    cloud_run_jobs = { j = { version = "1", args = ["load", "jobs/shop.yaml"] } }
+  }
+
+  expect_failures = [var.cloud_run_jobs]
+}
+
 run "a_domain_without_contracts" {
   command = plan
 
