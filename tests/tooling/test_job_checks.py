@@ -338,3 +338,31 @@ def test_masked_routing_property_is_a_problem(folder: Path) -> None:
     assert problem.startswith(
         "schemas/shop/order.odcs.yaml: property kind: events are routed by it, so it cannot"
     )
+
+
+@pytest.mark.parametrize("source", ["pubsub://projects/p/subscriptions/s", "kafka://b:9092/t?group=g"])
+def test_limited_run_of_a_stream_does_not_append(folder: Path, source: str) -> None:
+    """The streaming job may append the same segment at the same time."""
+    warehouse = "bigquery://p/d?method=storage_write"
+    Path("job.yaml").write_text(JOB)
+    job = load_job("job.yaml", {"source": source, "warehouse": warehouse})
+    check_job(job)
+    with pytest.raises(ConfigError) as raised:
+        run_job(job, limit=10)
+    assert str(raised.value) == (
+        f"--limit: expected a warehouse that has each row once when the streaming job of {job.source} loads it as "
+        f"well, got {job.warehouse}; load another one, such as --warehouse=duckdb:///out/tried.duckdb"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "warehouse"),
+    [
+        ("in/*", "bigquery://p/d?method=storage_write"),
+        ("pubsub://projects/p/subscriptions/s", "bigquery://p/d"),
+        ("pubsub://projects/p/subscriptions/s", "duckdb:///out/w.duckdb"),
+    ],
+)
+def test_limited_run_that_loads_once_is_checked(folder: Path, source: str, warehouse: str) -> None:
+    Path("job.yaml").write_text(JOB)
+    check_job(load_job("job.yaml", {"source": source, "warehouse": warehouse}), limited=True)

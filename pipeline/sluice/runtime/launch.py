@@ -184,7 +184,7 @@ def run_job(
 
 def _open_source(job: Job, beam_args: Sequence[str], limit: int | None) -> Source:
     """Check `job` and open its source; reject a stream of this machine where another one would read it."""
-    check_job(job)  # a mistake is reported before anything starts
+    check_job(job, limited=limit is not None)  # a mistake is reported before anything starts
     read_privacy_key(job.contracts.values(), job.privacy_key)
     source = open_source(job.source)
     if isinstance(source, StreamSource):

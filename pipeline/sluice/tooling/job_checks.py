@@ -15,15 +15,17 @@ from sluice.tooling.own_outputs import find_own_output
 from sluice.tooling.tables import contracts_of
 from sluice.validation.decoder import compile_decoder
 from sluice.validation.masking import compile_masking
-from sluice.warehouses import LimitedInTime, parse_warehouse
+from sluice.warehouses import Doubling, LimitedInTime, parse_warehouse
 
 _OF_EVENT_TIME = ("counts", "allowed_lateness", "max_skew")
 """Keys of `windows` that say something of the time at which events happened."""
 
 
-def check_job(job: Job) -> None:
-    """Raise ConfigError with the first problem of `job` for which it cannot run."""
+def check_job(job: Job, *, limited: bool = False) -> None:
+    """Raise ConfigError with the first problem of `job` for which it cannot run, as a `limited` run or a whole one."""
     for problem in _errors(job):
+        raise ConfigError(problem)
+    for problem in _limit_problems(job) if limited else ():
         raise ConfigError(problem)
 
 
@@ -82,6 +84,17 @@ def _warehouse_problems(job: Job) -> Iterator[str]:
         types, windows = len(job.contracts), job.windows
         yield from _problem_of(partial(warehouse.check_rate, types, windows.shards, windows.flush))
         yield from _problem_of(partial(warehouse.check_age, windows.allowed_lateness))
+
+
+def _limit_problems(job: Job) -> Iterator[str]:
+    """Yield a problem if a limited run and the streaming job of its source could load the same segment at once."""
+    warehouse = parse_warehouse(job.warehouse).open()
+    doubles = isinstance(warehouse, Doubling) and warehouse.doubles(bounded=True)
+    if doubles and not parse_source(job.source).bounded:
+        yield (
+            f"--limit: expected a warehouse that has each row once when the streaming job of {job.source} loads it as "
+            f"well, got {job.warehouse}; load another one, such as --warehouse=duckdb:///out/tried.duckdb"
+        )
 
 
 def _source_problems(job: Job) -> Iterator[str]:
