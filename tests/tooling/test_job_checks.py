@@ -365,4 +365,6 @@ def test_limited_run_of_a_stream_does_not_append(folder: Path, source: str) -> N
 )
 def test_limited_run_that_loads_once_is_checked(folder: Path, source: str, warehouse: str) -> None:
     Path("job.yaml").write_text(JOB)
-    check_job(load_job("job.yaml", {"source": source, "warehouse": warehouse}), limited=True)
+    job = load_job("job.yaml", {"source": source, "warehouse": warehouse})
+    assert job_problems(job) == []
+    check_job(job, limited=True)
