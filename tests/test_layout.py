@@ -22,6 +22,7 @@ REPOSITORY_SUITES = {
     "test_layers",
     "test_layout",
     "test_mutation",
+    "test_package_page",
     "test_public_api",
     "test_run_state",
     "test_scale",

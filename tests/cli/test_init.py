@@ -305,8 +305,8 @@ def test_variable_stands_for_an_address_with_a_secret(
         (["infer", "in.csv", "in.csv", "nothing.json"], "no file matches 'nothing.json'"),
         (["infer", "twice.csv"], "expected a header with one column of each name, got 'Sale ID' and 'sale_id'; rename "
          "one"),
-        (["infer", "http://127.0.0.1:9/x"], "SAMPLE: expected files, a topic of Kafka, or a topic or "
-         "subscription of Pub/Sub, got http://127.0.0.1:9/x; save some records as a file"),
+        (["infer", "dead-letters:/x"], "SAMPLE: expected files, a topic or subscription, an API or a collection, got "
+         "dead-letters:/x, which has records that contracts have rejected"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line_and_write_nothing(

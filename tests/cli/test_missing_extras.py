@@ -16,6 +16,7 @@ from sluice.warehouses import WAREHOUSES
 from devservers.tools import ROOT
 
 MODULES = {
+    "alerts": ("apprise",),
     "aws": ("boto3", "botocore", "obstore"),
     "api": ("httpx",),
     "gcp": ("google.cloud", "google.api_core", "google.auth", "apitools"),
@@ -114,7 +115,8 @@ def command_lines(extra: str) -> list[list[str]]:
 
 def test_every_extra_and_connector_is_tried() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {*MODULES} == {*ADDRESSES} == {*declared} - {"alerts", "dev"}
+    assert {*MODULES} == {*declared} - {"dev"}
+    assert {*ADDRESSES} == {*MODULES} - {"alerts"}
     tried = {
         address.partition(":")[0]
         for keys in ADDRESSES.values()
@@ -127,7 +129,37 @@ def test_every_extra_and_connector_is_tried() -> None:
     assert needed <= tried
 
 
-@pytest.mark.parametrize("extra", MODULES)
+MONITOR = """\
+name: m
+tables: {days: days.csv}
+checks:
+  - {name: age, type: freshness, query: select max(day) as newest from days, max_age: 1d, where: days.csv}
+alerts: {channels: [{type: apprise, url: "${APPRISE_URL}"}]}
+"""
+
+
+def test_monitor_without_the_extra_of_a_channel_names_it_and_prints_what_it_found(tmp_path: Path) -> None:
+    (tmp_path / "monitor.yaml").write_text(MONITOR)
+    (tmp_path / "days.csv").write_text("day\n2025-01-01 00:00:00\n")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ALL],
+        cwd=tmp_path,
+        env={**os.environ, "APPRISE_URL": "json://127.0.0.1:9"},
+        input=json.dumps([MODULES["alerts"], [["monitor", "monitor.yaml"]]]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (_, code, out, err) = json.loads(done.stdout)
+    assert code == 1
+    assert out.endswith("m: 1 found in 1 verdicts\n")
+    assert err == (
+        "sluice: apprise: did not send 1 alert and 0 resolved, the next run tries again: apprise: its client is not "
+        "installed: pip install 'sluice-beam[alerts]'\n"
+    )
+
+
+@pytest.mark.parametrize("extra", ADDRESSES)
 def test_command_without_its_extra_is_one_line_that_names_it(extra: str, tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(JOB)
     contract = (ROOT / "schemas/backend_events/user_activity.odcs.yaml").read_text("utf-8")

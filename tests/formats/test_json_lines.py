@@ -25,7 +25,7 @@ def flat(blocks: Iterator[Records]) -> list[tuple[int, bytes]]:
 def expected(data: bytes) -> list[tuple[int, bytes]]:
     records, at = [], 0
     for line in data.split(b"\n"):
-        if line.strip(b" \t\r\x1e") not in (b"", BOM):
+        if line.strip(b"\r\x1e") not in (b"", BOM):
             records.append((at, line))
         at += len(line) + 1
     return records
@@ -43,6 +43,9 @@ def expected(data: bytes) -> list[tuple[int, bytes]]:
         (b"\r\r\n\r", []),
         (b" \t\r\n\x1e\r\na\n\x00", [(0, b" \t\r"), (7, b"a"), (9, b"\x00")]),
         (b"\xef\xbb\xbf\r\na\n\xef\xbb\xbf\nb\n", [(5, b"a"), (11, b"b")]),
+        (b"a\n\xef\xbb\xbf\r\r\n", [(0, b"a")]),
+        (b"\xef\xbb\xbf\x1e\r\na\n\r\xef\xbb\xbf\n", [(6, b"a")]),
+        (b"\xef\xbb\xbf \r\n", [(0, b"\xef\xbb\xbf \r")]),
         (b" a\n \n\tb \n", [(0, b" a"), (3, b" "), (5, b"\tb ")]),
         (b"a\x0bb\x0cc\x85d\xe2\x80\xa8e\n", [(0, b"a\x0bb\x0cc\x85d\xe2\x80\xa8e")]),
     ],
@@ -68,7 +71,7 @@ def test_splits_at_any_boundaries_give_every_line_once(size: int) -> None:
 
 @given(
     data=st.lists(
-        st.sampled_from([b"\n", b"\r", b"a", b"{}", b"\xff", b"\x00", b"long line", BOM + b"\n"])
+        st.sampled_from([b"\n", b"\r", b"\x1e", b" ", b"a", b"{}", b"\xff", b"\x00", b"long line", BOM])
     ).map(b"".join)
     | st.binary(),
     split=st.integers(1, 40),

@@ -149,6 +149,9 @@ def test_new_enum_value_is_redelivered_after_its_contract_is_widened(shop: Shop)
     everything = shop.files("files", "dead")
     again = shop.sluice("redeliver", "--where", "code=enum").out
     assert again.startswith("shop: no dead letters to redeliver\n1,000 were accepted before")
+    assert shop.figures("redeliver", "--where", "code=enum") == (0, 0, 0, 0, 0)
+    printed = json.loads(shop.sluice("redeliver", "--where", "code=enum", "--json").out)
+    assert (printed["job"], printed["read"], printed["reconciled"]) == ("shop", 0, True)
     assert shop.figures("run") == (1501, 0, 1500, 1, 0)
     assert shop.files("files", "dead") == everything
     assert shop.sql("select count(*) from order_events") == [(1500,)]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import threading
+from typing import Any
 
 import pytest
 from grpc import RpcError
@@ -39,6 +41,19 @@ def test_hook_of_threads_is_as_before_once_all_connections_are_closed() -> None:
     before = threading.excepthook
     with broken_connections_ignored():
         assert threading.excepthook is not before
+    assert threading.excepthook is before
+
+
+def test_runs_that_overlap_without_end_leave_no_hook_of_those_that_have_ended() -> None:
+    before = threading.excepthook
+    runs = [broken_connections_ignored() for _ in range(4)]
+    runs[0].__enter__()
+    for ended, begun in itertools.pairwise(runs):
+        begun.__enter__()
+        ended.__exit__(None, None, None)
+        hook: Any = threading.excepthook
+        assert hook.before is before
+    runs[-1].__exit__(None, None, None)
     assert threading.excepthook is before
 
 

@@ -33,8 +33,8 @@ def test_limited_source_reads_some_records_of_each_file(tmp_path: Path) -> None:
 
 def test_source_whose_records_cannot_be_read_alone_takes_no_limit() -> None:
     with pytest.raises(ConfigError) as caught:
-        LimitedSource(open_source("http://127.0.0.1:9/"), 3, "http://127.0.0.1:9/")
-    assert str(caught.value) == "--limit: expected files or a topic as the source, got http://127.0.0.1:9/"
+        LimitedSource(open_source("dead-letters:dead"), 3, "dead-letters:dead")
+    assert str(caught.value) == "--limit: expected a source other than dead letters, got dead-letters:dead"
 
 
 CLICKS = "pubsub://projects/p/subscriptions/clicks"

@@ -47,11 +47,11 @@ def test_dry_run_gives_the_verdict_of_a_run_and_stores_nothing(
 def test_dry_run_of_a_source_that_cannot_be_looked_at_is_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["run", "jobs/backend_events.yaml", "--source=http://127.0.0.1:9/", "--dry-run", *places(tmp_path)]
+    line = ["run", "jobs/backend_events.yaml", "--source=dead-letters:/dead", "--dry-run", *places(tmp_path)]
     assert main(line) == 2
     assert capsys.readouterr().err == (
-        "sluice: --source: expected files or a topic, of which some records can be looked at without a run, got "
-        "http://127.0.0.1:9/\n"
+        "sluice: --source: expected a source other than dead letters, got dead-letters:/dead; sluice redeliver "
+        "--dry-run lists them\n"
     )
 
 

@@ -117,7 +117,8 @@ def _redeliver(options: Options, beam_options: list[str]) -> int:
     plan = plan_redelivery(source)
     if options.dry_run or not (options.quiet or options.json):
         print_plan(plan, job, source.url)
-    if options.dry_run or not plan.open:
+    wants_report = options.report is not None or options.html is not None or options.json
+    if options.dry_run or not (plan.open or wants_report):
         return 0
     outcome = redeliver_dead_letters(
         job, source, beam_options, observer=ConsoleObserver(quiet=options.quiet, verbose=options.verbose)

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from apache_beam.runners.worker import sdk_worker
@@ -86,17 +86,13 @@ def broken_connections_ignored() -> Iterator[None]:
     If such a thread has not noticed when the context ends, that holds until it has. Threads of an earlier run do not
     count.
     """
-    before, earlier = threading.excepthook, stream_readers()
-
-    def hook(failed: threading.ExceptHookArgs) -> None:
-        if not issubclass(failed.exc_type, RpcError):
-            before(failed)
+    earlier = stream_readers()
+    hook = _BrokenConnectionsHook(threading.excepthook)
 
     def restore(readers: list[threading.Thread]) -> None:
         for reader in readers:
             reader.join()
-        if threading.excepthook is hook:
-            threading.excepthook = before
+        hook.remove()
 
     threading.excepthook = hook
     try:
@@ -107,6 +103,27 @@ def broken_connections_ignored() -> Iterator[None]:
             threading.Thread(target=restore, args=(readers,), name="restore_hook", daemon=True).start()
         else:
             restore([])
+
+
+class _BrokenConnectionsHook:
+    """Passes on why a thread failed, unless its gRPC connection broke. Runs may overlap, and end in any order."""
+
+    def __init__(self, before: Callable[[threading.ExceptHookArgs], object]) -> None:
+        self.before = before
+
+    def __call__(self, failed: threading.ExceptHookArgs) -> None:
+        if not issubclass(failed.exc_type, RpcError):
+            self.before(failed)
+
+    def remove(self) -> None:
+        """Take the hook out of the chain that begins at `threading.excepthook`."""
+        if threading.excepthook is self:
+            threading.excepthook = self.before
+        later: object = threading.excepthook
+        while isinstance(later, _BrokenConnectionsHook):
+            if later.before is self:
+                later.before = self.before
+            later = later.before
 
 
 _STREAM_READERS = ("run_worker_", "read_grpc_client_inputs", "read_state")

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
 import apache_beam as beam
 
 from sluice.elements import RecordBatch
 from sluice.errors import ConfigError
 from sluice.sources.source import Sampled, Source
+
+
+def first_records(batches: Iterator[RecordBatch], number: int) -> Iterator[RecordBatch]:
+    """Yield at most `number` records of a generator of batches, and close it."""
+    with closing(batches):  # type: ignore[type-var]  # a generator
+        for batch in batches:
+            yield replace(batch, records=batch.records[:number])
+            number -= len(batch.records)
+            if number <= 0:
+                return
 
 
 class LimitedSource(beam.PTransform):
@@ -23,7 +37,7 @@ class LimitedSource(beam.PTransform):
         """
         super().__init__()
         if not isinstance(source, Sampled):
-            message = f"--limit: expected files or a topic as the source, got {label}"
+            message = f"--limit: expected a source other than dead letters, got {label}"
             raise ConfigError(message)
         self._source = source
         self._number = number

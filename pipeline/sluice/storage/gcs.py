@@ -13,6 +13,16 @@ from sluice.storage.objects import CONTENT_TYPE, CREATED_AT, WRITER, ObjectStore
 
 CLIENT = Client("google.cloud.storage", "gcp")
 
+RETRY_SECONDS = 60.0
+"""How long a request is repeated; the client's default of two minutes hides that there is no network."""
+
+
+def bounded_retry() -> Any:
+    """Return the client's own retry of requests, which ends after `RETRY_SECONDS`."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(RETRY_SECONDS)
+
 
 class GcsStore(ObjectStore):
     """A prefix of a Google Cloud Storage bucket; `STORAGE_EMULATOR_HOST` leads to an emulator."""
@@ -42,13 +52,13 @@ class GcsStore(ObjectStore):
         fields = "items(name),nextPageToken"
         start = prefix + after if after else None
         listed = self._bucket.list_blobs(
-            prefix=prefix, delimiter=delimiter, fields=fields, start_offset=start
+            prefix=prefix, delimiter=delimiter, fields=fields, start_offset=start, retry=bounded_retry()
         )
         for blob in listed:
             yield blob.name.removeprefix(prefix)
 
     def _get(self, key: str) -> bytes:
-        data: bytes = self._bucket.blob(key).download_as_bytes()
+        data: bytes = self._bucket.blob(key).download_as_bytes(retry=bounded_retry())
         return data
 
     def _put(self, key: str, data: bytes, token: str) -> bool:
@@ -57,18 +67,20 @@ class GcsStore(ObjectStore):
         blob = self._bucket.blob(key)
         blob.metadata = metadata_of(token)
         try:
-            blob.upload_from_string(data, content_type=CONTENT_TYPE, if_generation_match=0)
+            blob.upload_from_string(
+                data, content_type=CONTENT_TYPE, if_generation_match=0, retry=bounded_retry()
+            )
         except PreconditionFailed:
             return False
         return True
 
     def _created_at(self, key: str) -> datetime:
         blob = self._bucket.blob(key)
-        blob.reload()
+        blob.reload(retry=bounded_retry())
         text = (blob.metadata or {}).get(CREATED_AT)
         time: datetime = datetime.fromisoformat(text) if text else blob.time_created
         return time
 
     def _writer(self, key: str) -> str | None:
-        blob = self._bucket.get_blob(key)
+        blob = self._bucket.get_blob(key, retry=bounded_retry())
         return None if blob is None else (blob.metadata or {}).get(WRITER, "")

@@ -49,8 +49,8 @@ def dry_run(job: Job, number: int, clock: Clock) -> DryRun:
     source = open_source(job.source)
     if not isinstance(source, Sampled):
         message = (
-            f"{job.source.prefix}expected files or a topic, of which some records can be looked at without a run, got "
-            f"{job.source}"
+            f"{job.source.prefix}expected a source other than dead letters, got {job.source}; sluice redeliver "
+            "--dry-run lists them"
         )
         raise ConfigError(message)
     windows = job.windows

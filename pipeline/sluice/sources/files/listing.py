@@ -19,7 +19,7 @@ from sluice.addresses import mask, mask_path
 from sluice.clock import storable
 from sluice.errors import SourceError
 from sluice.sources.files.found_file import FoundFile
-from sluice.sources.files.objects import find_object, list_objects
+from sluice.sources.files.objects import find_object, list_objects, object_exists
 from sluice.sources.files.patterns import Pattern, States, literal_start, scheme_of, split_pattern
 from sluice.storage.base import printable
 
@@ -111,7 +111,7 @@ def _find_remote(url: str) -> list[FoundFile]:
     files = _file_system(url)
     scheme, _, place = url.partition("://")
     bucket, slash, key = place.partition("/")
-    if key and not key.endswith("/") and files.exists(url):
+    if key and not key.endswith("/") and object_exists(files, url):
         return [find_object(files, url)]
     folder = f"{scheme}://{bucket}/{key}{'/' if key and not key.endswith('/') else ''}"
     return _list_remote(files, folder, "", "**") or _list_remote(

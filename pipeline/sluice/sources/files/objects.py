@@ -9,6 +9,7 @@ from apache_beam.io.filesystem import FileSystem
 
 from sluice.clock import storable
 from sluice.sources.files.found_file import FoundFile
+from sluice.storage.gcs import RETRY_SECONDS
 
 
 def list_objects(files: FileSystem, prefix: str) -> Iterator[FoundFile]:
@@ -21,6 +22,18 @@ def list_objects(files: FileSystem, prefix: str) -> Iterator[FoundFile]:
     scheme, _, place = prefix.partition("://")
     bucket, _, key = place.partition("/")
     yield from _LISTINGS[scheme](files, bucket, key)
+
+
+def object_exists(files: FileSystem, uri: str) -> bool:
+    """Tell whether there is an object.
+
+    Raises:
+        S3ClientError, GoogleAPIError and what else the client of the store raises: it cannot be looked for.
+
+    """
+    client = _gcs_client(files) if uri.startswith("gs://") else files
+    found: bool = client.exists(uri)
+    return found
 
 
 def find_object(files: FileSystem, uri: str) -> FoundFile:
@@ -75,13 +88,19 @@ def _s3_client(files: Any) -> Any:
 
 
 def _list_gcs(files: Any, bucket: str, prefix: str) -> Iterator[FoundFile]:
-    client = files._gcsIO()
+    client = _gcs_client(files)
     blobs = client.client.list_blobs(bucket, prefix=prefix, retry=client._storage_client_retry)
     return (_of_gcs(bucket, blob) for blob in blobs)
 
 
 def _find_gcs(files: Any, bucket: str, key: str) -> FoundFile:
-    return _of_gcs(bucket, files._gcsIO()._gcs_object(f"gs://{bucket}/{key}"))
+    return _of_gcs(bucket, _gcs_client(files)._gcs_object(f"gs://{bucket}/{key}"))
+
+
+def _gcs_client(files: Any) -> Any:
+    client = files._gcsIO()
+    client._storage_client_retry = client._storage_client_retry.with_timeout(RETRY_SECONDS)
+    return client
 
 
 def _of_gcs(bucket: str, blob: Any) -> FoundFile:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import replace
 from typing import BinaryIO
 
 import apache_beam as beam
@@ -29,6 +27,7 @@ from sluice.sources.files.listing import check_unchanged, find_files, open_file
 from sluice.sources.files.patterns import scheme_of
 from sluice.sources.files.pieces import COMPRESSED_SUFFIXES, PACKED_SUFFIXES, Piece, batches_of, read_chunks
 from sluice.sources.files.typed_files import read_typed, read_typed_part, typed_parts
+from sluice.sources.limited import first_records
 
 _MAX_SPLIT_BYTES = 64 << 20
 _MIN_SPLIT_BYTES = {"file": 4 << 20, "gs": 32 << 20, "s3": 32 << 20}
@@ -96,13 +95,9 @@ def sample_files(files: Sequence[FoundFile], number: int) -> Iterator[RecordBatc
     """Yield at most `number` records, about as many of each file."""
     for index, file in enumerate(files):
         share = -(-number // (len(files) - index))
-        with closing(read_item((Piece(file, 0, file.size),))) as batches:
-            for batch in batches:
-                yield replace(batch, records=batch.records[:share])
-                number -= min(share, len(batch.records))
-                share -= len(batch.records)
-                if share <= 0:
-                    break
+        for batch in first_records(read_item((Piece(file, 0, file.size),)), share):
+            number -= len(batch.records)
+            yield batch
 
 
 def read_plan() -> beam.PTransform:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 import xxhash
@@ -22,6 +22,7 @@ from sluice.sources.http_api.history import History
 from sluice.sources.http_api.links import parse_url, query_of, with_param
 from sluice.sources.http_api.page_cache import PageCache, StoredPage
 from sluice.sources.http_api.pages import Page, Rules
+from sluice.sources.limited import first_records
 from sluice.storage import open_store
 
 _BATCH_RECORDS = 10_000
@@ -82,6 +83,11 @@ class HttpSource(beam.PTransform):
     def size(self) -> int | None:
         """Return None: an API does not report its size."""
         return None
+
+    def sample(self, number: int) -> Iterator[RecordBatch]:
+        """Yield at most `number` records of the first pages; pages are neither kept nor taken from those that are."""
+        self.check()
+        return first_records(read_api(replace(self.api, keep=None), self._clock()), number)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Read on one worker: each page names the next."""

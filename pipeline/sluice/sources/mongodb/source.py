@@ -74,6 +74,11 @@ class MongoSource(beam.PTransform):
         """Return None: a collection's bytes are those of BSON."""
         return None
 
+    def sample(self, number: int) -> Iterator[RecordBatch]:
+        """Yield at most `number` documents, those with the least `_id`."""
+        self.check()
+        return read_collection(self._collection, floor_to(self._clock(), self._collection.snapshot), number)
+
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Read with one cursor."""
         arrival = floor_to(self._clock(), self._collection.snapshot)
@@ -84,8 +89,8 @@ class MongoSource(beam.PTransform):
         )
 
 
-def read_collection(collection: Collection, arrival: float) -> Iterator[RecordBatch]:
-    """Yield the documents of a collection; all arrive at `arrival`.
+def read_collection(collection: Collection, arrival: float, most: int = 0) -> Iterator[RecordBatch]:
+    """Yield the documents of a collection, or at most so many of them; all arrive at `arrival`.
 
     Raises:
         SourceError: the server cannot be reached, rejects the read, or fails.
@@ -93,7 +98,7 @@ def read_collection(collection: Collection, arrival: float) -> Iterator[RecordBa
     """
     with _connect(collection.url) as client:
         documents = client[collection.database][collection.name]
-        for raw in documents.find_raw_batches({}, batch_size=_BATCH_DOCUMENTS).sort("_id", 1):
+        for raw in documents.find_raw_batches({}, batch_size=_BATCH_DOCUMENTS).sort("_id", 1).limit(most):
             records, ids = to_json(raw)
             if records:
                 yield RecordBatch(

@@ -17,6 +17,7 @@ from sluice.config.job import Windows
 from sluice.config.urls import Url
 from sluice.contracts.names import check_domain, check_event_type
 from sluice.contracts.odcs import KeyPath
+from sluice.sources import parse_source
 from sluice.tooling.inference.infer import Inference, Wishes, infer
 from sluice.tooling.inference.records import Sample, read_sample
 from sluice.tooling.inference.samples import has_secret, job_source, sample_batches, save_stream
@@ -87,7 +88,8 @@ def _infer(name: str, addresses: Sequence[Url], number: int, wishes: Wishes, clo
     inference = infer(name, sample, datetime.fromtimestamp(now + windows.max_skew, UTC), wishes)
     contracts = {inferred.contract.event_type: inferred.contract for inferred in inference.contracts}
     route = None if inference.route is None else inference.route.name
-    ages = AgeLimits(windows.max_skew, windows.allowed_lateness, now)
+    ends = all(parse_source(address).bounded for address in addresses)
+    ages = AgeLimits(windows.max_skew, windows.allowed_lateness, now if ends else None)
     return Found(sample, inference, try_records(contracts, route, batches, ages))
 
 

@@ -34,8 +34,8 @@ def sample_batches(addresses: Sequence[Url], number: int) -> Iterator[RecordBatc
         source = open_source(address)
         if not isinstance(source, Sampled):
             message = (
-                f"{address.where}: expected files, a topic of Kafka, or a topic or subscription of Pub/Sub, "
-                f"got {address}; save some records as a file"
+                f"{address.where}: expected files, a topic or subscription, an API or a collection, got {address}, "
+                "which has records that contracts have rejected"
             )
             raise ConfigError(message)
         for batch in source.sample(-(-number // (len(addresses) - index))):
