@@ -13,6 +13,7 @@ from devservers import postgres
 from devservers.tools import require_path
 from examples.collaboration.pipeline import EXPORTS, LOGS
 from examples.collaboration.warehouse import open_warehouse
+from spark.audit.export import TABLES
 from tests.orchestration.airflow_fixture import Airflow
 
 FIGURES = {"read": 3398, "accepted": 3302, "repeated": 56, "rejected": 40}
@@ -69,16 +70,24 @@ def assert_secret_is_nowhere(secret: str, printed: str, home: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_audit_dag_compares_both_sides(migrated: Path, tmp_path: Path) -> None:
+def test_second_run_of_the_audit_dag_changes_nothing(migrated: Path, tmp_path: Path) -> None:
     for tool in ("dbt/bin/dbt", "spark/bin/python"):
         require_path(tool)
     airflow, out = Airflow(tmp_path / "airflow", {}), tmp_path / "out"
     airflow.start_from(migrated)
-    printed = airflow.call("dags", "test", "audit", "--conf", json.dumps({"out": str(out)}))
-    assert "spark and dbt are equal; read 1340, rejected 2; report: " in printed
-    report = json.loads((out / "report.json").read_text())
-    assert (report["read"], report["rejected"], report["equal"]) == (1340, 2, True)
-    assert sorted(report["seconds"]) == ["dbt", "ingest", "spark"]
+    results = []
+    for accepted, duplicates in ((1338, 0), (0, 1338)):
+        printed = airflow.call("dags", "test", "audit", "--conf", json.dumps({"out": str(out)}))
+        assert "spark and dbt are equal; read 1340, rejected 2; report: " in printed
+        report = json.loads((out / "report.json").read_text())
+        assert (report["read"], report["rejected"], report["equal"]) == (1340, 2, True)
+        assert (report["accepted"], report["duplicates"]) == (accepted, duplicates)
+        assert sorted(report["seconds"]) == ["dbt", "ingest", "spark"]
+        results.append({str(path.relative_to(out)): path.read_bytes() for path in out.glob("*/*.csv")})
+    assert sorted(results[0]) == [
+        f"{side}/{name}.csv" for side in ("dbt", "spark") for name in sorted(TABLES)
+    ]
+    assert results[0] == results[1]
 
 
 @pytest.mark.long
