@@ -136,7 +136,9 @@ class Segment:
     minute: int
     lines: Sequence[bytes]
     keys: Sequence[bytes] = field(default=(), compare=False, repr=False)
-    """Deduplication keys of the lines, if this run has accepted them; none of a segment that was read from the log."""
+    """Deduplication keys of the lines, if this process has just appended them."""
+    plain: bool = field(default=False, compare=False, repr=False)
+    """Whether all of its lines are, see `OrderedLines`."""
 
     @property
     def size(self) -> int:
@@ -188,6 +190,8 @@ class OrderedLines:
     """When the export that they are from arrived, in epoch seconds: exports are put in order by it first."""
     partition: int | None = None
     """Of the topic at `uri`."""
+    plain: bool = False
+    """Whether the decoder of this run has accepted the lines, and no value in them has an unusual spelling."""
 
     @property
     def source(self) -> Source:
@@ -210,6 +214,11 @@ class EventBatch:
     def size(self) -> int:
         """Bytes of all lines, without line feeds."""
         return sum(group.size for group in self.ordered_lines)
+
+    @property
+    def plain(self) -> bool:
+        """Whether all lines are, see `OrderedLines`."""
+        return all(group.plain for group in self.ordered_lines)
 
 
 @dataclass(frozen=True, slots=True)

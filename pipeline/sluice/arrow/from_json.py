@@ -3,7 +3,8 @@
 Four ways lead to the table, from fast to slow; the last three end in pyarrow's JSON reader, so they cannot differ in a
 value:
 
-1. Lines that the contract's decoder has just accepted are read by `plain_lines`, if they have no other member.
+1. Lines that the decoder of this run has accepted, without unusual values, are read by `plain_lines`, if they have no
+   other member.
 2. The reader takes the whole segment with the contract's schema. It rejects what it does not know (a member outside
    the contract, a repeated key, a seventh decimal of a second) rather than misread it.
 3. Members outside the contract are collected line by line, and the reader ignores them.
@@ -64,7 +65,7 @@ def to_table(
 
     Args:
         contract: whose decoder accepted the lines.
-        segment: the lines; with their keys, if this run has accepted them, which makes the same table in less time.
+        segment: the lines. The same table is made in less time if they are plain.
         event_ids: deduplication key of each line, for `_event_id`.
         appended_at: when the segment was created, with an offset. A row's `_ingested_at` is as many microseconds
             later as there are lines before its own, so that rows sorted by it are in the order of the log.
@@ -113,12 +114,12 @@ def _read_known(contract: Contract, segment: Segment) -> list[pa.Array] | None:
     """Return the contract's properties of lines that have no others; None: read them in other ways."""
     if not _reader(contract).takes_lines:
         return None
-    accepted = read_accepted(contract, segment.lines) if segment.keys else None
-    return read_lines(contract, segment.lines) if accepted is None else accepted
+    plain = read_plain(contract, segment.lines) if segment.plain else None
+    return read_lines(contract, segment.lines) if plain is None else plain
 
 
-def read_accepted(contract: Contract, lines: Sequence[bytes]) -> list[pa.Array] | None:
-    """Return the contract's properties of lines that its decoder has accepted; None if they have others."""
+def read_plain(contract: Contract, lines: Sequence[bytes]) -> list[pa.Array] | None:
+    """Return the contract's properties of plain lines, see `OrderedLines`; None if they may have others."""
     columns = _reader(contract).plain.read(lines) if lines else None
     return None if columns is None else _typed(columns, event_fields(contract))
 

@@ -1,9 +1,9 @@
-"""Lines that this run has accepted -> Arrow columns by arrow-rs, in about half of the time of pyarrow's JSON reader.
+"""Lines without unusual values -> Arrow columns by arrow-rs, in about half of the time of pyarrow's JSON reader.
 
 arrow-rs reads more than it should: it skips members outside the schema, takes the last value of a repeated key, rounds
-numbers, and takes some pairs of escaped surrogates for other characters. So it reads only what the decoder of the
-contract has just accepted, whose numbers are exact, and what it returns counts only if it has read every text of the
-lines: see `_texts`. Everything else is left to `from_json`.
+numbers, and takes some pairs of escaped surrogates for other characters. So it reads only what the decoder of this
+run has accepted, with numbers in their usual spelling (`batch_checks`), and what it returns counts only if it has read
+every text of the lines: see `_texts`. Everything else is left to `from_json`.
 """
 
 from __future__ import annotations

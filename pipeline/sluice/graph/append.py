@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -82,8 +82,7 @@ class AppendToLog(beam.PTransform):
 def _pack(keyed: tuple[LogKey, EventBatch], spill: Spill | None) -> tuple[tuple[str, int, int], bytes]:
     """Return what is shuffled; the key as a tuple, which has a deterministic coder on every runner."""
     key, batch = keyed
-    packed = pack(batch)
-    return (key.event_type, key.minute, key.shard), packed if spill is None else spill.put(packed)
+    return (key.event_type, key.minute, key.shard), pack(batch) if spill is None else spill.put(batch)
 
 
 @with_output_types(LoadRequest, step_counts=StepCounts, conflicts=list[ConflictingLine])
@@ -122,8 +121,8 @@ class AppendPane(beam.DoFn):
     def process(self, pane: tuple[tuple[str, int, int], Iterable[bytes]]) -> Iterator[Any]:
         """Append one pane."""
         (event_type, minute, shard), shuffled = pane
-        packed = shuffled if self._spill is None else map(self._spill.get, shuffled)
-        groups = [group for batch in map(unpack, packed) for group in batch.ordered_lines]
+        batches = map(unpack if self._spill is None else self._spill.get, shuffled)
+        groups = [group for batch in batches for group in batch.ordered_lines]
         groups.sort(key=lambda group: (group.export_time, group.uri, group.offset))
         lines = [line for group in groups for line in group.lines]
         appended = self._append(pane[0], lambda: self._log.append(event_type, minute, shard, lines))
@@ -136,7 +135,7 @@ class AppendPane(beam.DoFn):
         if appended.segment is not None:
             counts["accepted", event_type] = len(appended.segment.lines)
             counts["segments", event_type] = 1
-            segments.append(appended.segment)
+            segments.append(replace(appended.segment, plain=all(group.plain for group in groups)))
         sources = {}
         if event_type not in INTERNAL_TYPES:
             stored = appended.segment.lines if appended.segment is not None else ()

@@ -82,6 +82,7 @@ class DecodeRecords(beam.DoFn):
                 acks,
                 provenance.export_time,
                 provenance.source.partition,
+                plain=key.event_type not in decoded.unusual,
             )
             self._buffer.add(key, key.minute, ordered)
         if decoded.rejected:

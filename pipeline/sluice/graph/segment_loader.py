@@ -81,7 +81,7 @@ class SegmentConverter:
         `appended_at` is when it was created in the event log, the same in every warehouse; `ingested_at` is now.
         """
         contract = self._tables[segment.event_type]
-        keys = segment.keys or map(self._keys[segment.event_type], segment.lines)
+        keys = segment.keys if segment.plain else map(self._keys[segment.event_type], segment.lines)
         event_ids = [key.hex() for key in keys]
         rows_of = segment
         if segment.event_type in _OF_DEAD_LETTERS:

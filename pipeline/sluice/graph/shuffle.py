@@ -70,8 +70,8 @@ def pack(batch: EventBatch) -> bytes:
     return msgspec.msgpack.encode((heads, zstandard.ZstdCompressor(level=_LEVEL).compress(body)))
 
 
-def unpack(packed: bytes) -> EventBatch:
-    """Return the batch that `pack` was given."""
+def unpack(packed: bytes, *, plain: bool = False) -> EventBatch:
+    """Return the batch that `pack` was given; whether it is `plain`, only the caller can know."""
     heads, body = msgspec.msgpack.decode(
         packed, type=tuple[list[tuple[str, int, int, dict[int, int], float, int | None]], bytes]
     )
@@ -79,33 +79,39 @@ def unpack(packed: bytes) -> EventBatch:
     ends = accumulate(count for _, _, count, *_ in heads)
     return EventBatch(
         [
-            OrderedLines(uri, offset, lines[end - count : end], acks, export_time, partition)
+            OrderedLines(uri, offset, lines[end - count : end], acks, export_time, partition, plain)
             for (uri, offset, count, acks, export_time, partition), end in zip(heads, ends, strict=True)
         ]
     )
 
 
 class SpillReference(NamedTuple):
-    """Where spilled bytes are: the name of a file in the spill's folder, the first byte, and how many there are."""
+    """Where a spilled batch is: the name of a file in the spill's folder, the first byte, and how many there are.
+
+    `plain` is that of the batch. On a cluster nobody knows: what an older version of a job has accepted waits there for
+    the workers of a newer one.
+    """
 
     file: str
     start: int
     size: int
+    plain: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Spill:
-    """Bytes in files below `folder`, one file for each worker thread, as long as the run lasts."""
+    """Packed batches in files below `folder`, one file for each worker thread, as long as the run lasts."""
 
     folder: str
 
-    def put(self, data: bytes) -> bytes:
-        """Store `data`; return its packed SpillReference, which `get` takes in any process.
+    def put(self, batch: EventBatch) -> bytes:
+        """Store `batch`; return its packed SpillReference, which `get` takes in any process.
 
         Raises:
             StorageError: it cannot be written; the disk may be full.
 
         """
+        data = pack(batch)
         path = Path(self.folder) / f"{os.getpid()}-{threading.get_ident()}.spill"
         try:
             with path.open("ab") as file:
@@ -114,11 +120,11 @@ class Spill:
         except OSError as error:
             message = f"{self.folder}: cannot spill {len(data)} bytes: {error.strerror}; TMPDIR chooses another disk"
             raise StorageError(message) from error
-        return msgspec.msgpack.encode(SpillReference(path.name, start, len(data)))
+        return msgspec.msgpack.encode(SpillReference(path.name, start, len(data), batch.plain))
 
-    def get(self, reference: bytes) -> bytes:
-        """Return the bytes for which `put` returned `reference`."""
-        name, start, size = msgspec.msgpack.decode(reference, type=SpillReference)
+    def get(self, reference: bytes) -> EventBatch:
+        """Return the batch for which `put` returned `reference`."""
+        name, start, size, plain = msgspec.msgpack.decode(reference, type=SpillReference)
         with (Path(self.folder) / name).open("rb") as file:
             file.seek(start)
-            return file.read(size)
+            return unpack(file.read(size), plain=plain)

@@ -47,6 +47,8 @@ class Decoded:
     first: float = float("inf")
     last: float = float("-inf")
     """Earliest and latest event time of accepted events, in epoch seconds."""
+    unusual: set[str] = field(default_factory=set)
+    """Event types of accepted events of which a value has an unusual spelling, such as the decimal `1e2`."""
     separated: int = 0
     """Records that the batch has more than its source counted, because some stood on one line."""
 
@@ -149,6 +151,8 @@ class RecordDecoder:
                 kept = [place for place, index in enumerate(indexes) if index not in rejected]
                 indexes = [indexes[place] for place in kept]
                 times, numbers = [times[place] for place in kept], [numbers[place] for place in kept]
+            if read.suspects and not read.suspects.isdisjoint(indexes):
+                result.unusual.add(facts.contract.event_type)
             if indexes:
                 result.first, result.last = min(result.first, *times), max(result.last, *times)
                 self._accept(read, facts, indexes, numbers, result)
