@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from apache_beam.utils import retry
 from sluice.errors import SourceError
 from sluice.sources import open_source
 from sluice.sources.files.found_file import FoundFile
 from sluice.sources.files.listing import find_files
 from sluice.sources.files.source import plan_reading, read_item
+from sluice.storage.gcs import RETRY_SECONDS
 
 from tests.growth import LINEAR, growth_of_cpu_time
 from tests.sources.files.file_fixture import MODIFIED, error_of, write
@@ -275,3 +277,19 @@ def test_folder_without_permission_is_an_error(public: Path) -> None:
     with unprivileged():
         assert error_of(public / "in") == f"{public}/in: cannot list: Permission denied"
     (public / "in").chmod(0o700)
+
+
+def test_bucket_where_nobody_answers_is_asked_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "ENDPOINT_URL": "http://127.0.0.1:9",
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    delays: list[float] = []
+    monkeypatch.setattr(retry.Clock, "sleep", lambda _, seconds: delays.append(seconds))
+    for address in ("s3://bucket/one.json", "s3://bucket/*.json"):
+        delays.clear()
+        with pytest.raises(SourceError, match="Could not connect"):
+            find_files(address)
+        assert 0 < sum(delays) <= RETRY_SECONDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from apache_beam.io.filesystem import FileSystem
@@ -31,9 +31,15 @@ def object_exists(files: FileSystem, uri: str) -> bool:
         S3ClientError, GoogleAPIError and what else the client of the store raises: it cannot be looked for.
 
     """
-    client = _gcs_client(files) if uri.startswith("gs://") else files
-    found: bool = client.exists(uri)
-    return found
+    if uri.startswith("gs://"):
+        return bool(_gcs_client(files).exists(uri))
+    try:
+        find_object(files, uri)
+    except Exception as error:
+        if getattr(error, "code", None) == _NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 def find_object(files: FileSystem, uri: str) -> FoundFile:
@@ -50,11 +56,8 @@ def find_object(files: FileSystem, uri: str) -> FoundFile:
 
 def _list_s3(files: Any, bucket: str, prefix: str) -> Iterator[FoundFile]:
     from apache_beam.io.aws.clients.s3.messages import ListRequest, S3ClientError
-    from apache_beam.utils import retry
 
-    list_page = retry.with_exponential_backoff(retry_filter=retry.retry_on_server_errors_and_timeout_filter)(
-        _s3_client(files).list
-    )
+    list_page = _retried(_s3_client(files).list)
     request = ListRequest(bucket=bucket, prefix=prefix)
     while True:
         try:
@@ -73,7 +76,19 @@ def _list_s3(files: Any, bucket: str, prefix: str) -> Iterator[FoundFile]:
 def _find_s3(files: Any, bucket: str, key: str) -> FoundFile:
     from apache_beam.io.aws.clients.s3.messages import GetRequest
 
-    return _of_s3(bucket, _s3_client(files).get_object_metadata(GetRequest(bucket=bucket, object=key)))
+    find = _retried(_s3_client(files).get_object_metadata)
+    return _of_s3(bucket, find(GetRequest(bucket=bucket, object=key)))
+
+
+def _retried(request: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a request that is repeated as Beam does, but for `RETRY_SECONDS` and not for minutes."""
+    from apache_beam.utils import retry
+
+    again = retry.with_exponential_backoff(
+        retry_filter=retry.retry_on_server_errors_and_timeout_filter, stop_after_secs=RETRY_SECONDS
+    )
+    retried: Callable[[Any], Any] = again(request)
+    return retried
 
 
 def _of_s3(bucket: str, item: Any) -> FoundFile:
