@@ -46,6 +46,7 @@ COMMANDS = (
     "terraform destroy",
     "terraform init",
     "terraform output",
+    "terraform providers lock",
 )
 
 

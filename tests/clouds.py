@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
+from deploy import command_options
+
 ROOT = Path(__file__).parents[1]
+OPTIONS = json.loads(command_options.FILE.read_text("utf-8"))
+"""Command -> the options that its program takes."""
 
 SETTINGS = """\
 PROJECT=shop-prod-1
@@ -96,3 +103,15 @@ esac""",
     def called(self) -> list[list[str]]:
         """Return the calls, each with its arguments."""
         return [call.split("\n") for call in self.calls.read_text().removesuffix("\n\n").split("\n\n")]
+
+
+def problems(call: Sequence[str]) -> list[str]:
+    """Return what the program of a command line would not take, by its own list of options."""
+    known = [command for command in OPTIONS if call[: len(command.split())] == command.split()]
+    words = [word for word in call if not word.startswith("-")]
+    known += [command for command in OPTIONS if words[: len(command.split())] == command.split()]
+    if not known:
+        return [f"{shlex.join(call)}: not in deploy/command_options.json"]
+    dashes = "-" if call[0] == "terraform" else "--"
+    given = {word.partition("=")[0] for word in call if word.startswith(dashes) and word != "-"}
+    return [f"{known[0]}: {option}" for option in sorted(given - set(OPTIONS[known[0]]))]

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from deploy import command_options
-from tests.clouds import ROOT, SETTINGS, Clouds
+from tests.clouds import OPTIONS, ROOT, SETTINGS, Clouds, problems
 
 
 @pytest.fixture
 def clouds(tmp_path: Path) -> Clouds:
     return Clouds(tmp_path)
-
-
-OPTIONS = json.loads(command_options.FILE.read_text("utf-8"))
-
-
-def problems(call: Sequence[str]) -> list[str]:
-    """Return what the program of a command line would not take, by its own list of options."""
-    known = [command for command in OPTIONS if call[: len(command.split())] == command.split()]
-    words = [word for word in call if not word.startswith("-")]
-    known += [command for command in OPTIONS if words[: len(command.split())] == command.split()]
-    if not known:
-        return [f"{shlex.join(call)}: not in deploy/command_options.json"]
-    dashes = "-" if call[0] == "terraform" else "--"
-    given = {word.partition("=")[0] for word in call if word.startswith(dashes) and word != "-"}
-    return [f"{known[0]}: {option}" for option in sorted(given - set(OPTIONS[known[0]]))]
 
 
 def guide() -> list[tuple[str, str]]:
