@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from apache_beam.runners.worker import sdk_worker
 from grpc import RpcError
-from sluice.runtime.process_settings import broken_connections_ignored, stream_readers
+from sluice.runtime.process_settings import (
+    broken_connections_ignored,
+    bundle_tracebacks_discarded,
+    bundles_are_processed,
+    stream_readers,
+)
 
 from devservers.waiting import wait_until
 
@@ -68,3 +76,43 @@ def test_connection_of_an_earlier_run_leaves_the_hook_as_it_was() -> None:
     finally:
         over.set()
         earlier.join()
+
+
+@pytest.mark.parametrize("ending", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_tracebacks_of_bundles_are_discarded_until_the_last_of_runs_that_overlap_has_ended(
+    ending: tuple[int, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [bundle_tracebacks_discarded() for _ in ending]
+    for run in runs:
+        run.__enter__()
+    for ended in ending:
+        sdk_worker.print("a traceback")
+        runs[ended].__exit__(None, None, None)
+    assert capsys.readouterr() == ("", "")
+    assert "print" not in vars(sdk_worker)
+
+
+def test_traceback_of_a_bundle_that_fails_after_its_run_is_discarded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    over, responses = threading.Event(), queue.SimpleQueue[Any]()
+
+    def process() -> None:
+        over.wait()
+        message = "the store does not answer"
+        raise TimeoutError(message)
+
+    bundle = threading.Thread(
+        target=sdk_worker.SdkHarness._execute,
+        args=(SimpleNamespace(_responses=responses), process, SimpleNamespace(instruction_id="bundle_1")),
+    )
+    with bundle_tracebacks_discarded():
+        bundle.start()
+        wait_until(bundles_are_processed, "the bundle is processed")
+    over.set()
+    bundle.join()
+    assert "the store does not answer" in responses.get().error
+    assert capsys.readouterr() == ("", "")
+    with bundle_tracebacks_discarded():
+        pass
+    assert "print" not in vars(sdk_worker)

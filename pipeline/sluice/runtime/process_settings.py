@@ -139,14 +139,31 @@ def stream_readers() -> list[threading.Thread]:
 def bundle_tracebacks_discarded() -> Iterator[None]:
     """Print no traceback of a failed bundle: it comes as an exception as well.
 
-    A bundle of a graph that has ended may still wait for a store or a warehouse; then that holds for good.
+    If a bundle of a graph that has ended still waits for a store or a warehouse, that holds until a later run ends.
     """
-    sdk_worker.print = discard
+    run = object()
+    names = vars(sdk_worker)
+    stand_in = names.setdefault("print", _DiscardingPrint())
+    stand_in.runs.add(run)
     try:
         yield
     finally:
-        if not bundles_are_processed():
-            del sdk_worker.print
+        stand_in.runs.remove(run)
+        if not stand_in.runs and not bundles_are_processed() and names.get("print") is stand_in:
+            del names["print"]
+
+
+class _DiscardingPrint:
+    """Stands in for the `print` of Beam's worker, which on a full disk fails, and hangs the run.
+
+    Runs may overlap, and end in any order: it stays until the last of them has ended.
+    """
+
+    def __init__(self) -> None:
+        self.runs = set[object]()
+
+    def __call__(self, *_: object, **__: object) -> None:
+        """Print nothing."""
 
 
 def bundles_are_processed() -> bool:
@@ -157,7 +174,3 @@ def bundles_are_processed() -> bool:
         for top in sys._current_frames().values()
         for frame, _ in traceback.walk_stack(top)
     )
-
-
-def discard(*_: object, **__: object) -> None:
-    """Stand in for `print` where a library prints. On a full disk that would fail, and hang the run."""
