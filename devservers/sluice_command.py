@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from sluice.config.urls import Url
@@ -43,8 +44,8 @@ class Finished(NamedTuple):
     err: str
 
 
-def sluice(*arguments: str, environment: Mapping[str, str] | None = None) -> Finished:
-    """Run one command to its end, in this process's environment and `environment`.
+def sluice(*arguments: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT) -> Finished:
+    """Run one command to its end in `folder`, in this process's environment and `environment`.
 
     Raises:
         subprocess.TimeoutExpired: it takes longer than EXIT_SECONDS; it was killed.
@@ -54,6 +55,7 @@ def sluice(*arguments: str, environment: Mapping[str, str] | None = None) -> Fin
     request = {
         "arguments": arguments,
         "environment": {**os.environ, **(environment or {})},
+        "folder": str(folder),
     }
     with (
         open(os.devnull, "rb") as nothing,

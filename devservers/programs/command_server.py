@@ -1,8 +1,8 @@
 """Runs `sluice` commands, each in a process that is forked from this one, which has imported what commands need.
 
 It is given the number of a socket, and the address of a source: Beam is imported as runs that read it do. A request is
-a JSON object with the arguments and the environment, and four descriptors: the command's standard streams, and where
-its process id and its exit code are written.
+a JSON object with the arguments, the environment and the folder, and four descriptors: the command's standard streams,
+and where its process id and its exit code are written.
 """
 
 from __future__ import annotations
@@ -61,12 +61,13 @@ def serve(requests: socket.socket) -> None:
 
 
 def become(request: dict[str, Any], streams: list[int]) -> None:
-    """Make this process one of a command: its streams, its environment, its arguments."""
+    """Make this process one of a command: its streams, its environment, its folder, its arguments."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     os.environ.clear()
     os.environ.update(request["environment"])
+    os.chdir(request["folder"])
     sys.path[1:1] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.argv = ["sluice", *request["arguments"]]
 

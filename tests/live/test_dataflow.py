@@ -16,13 +16,11 @@ import sysconfig
 import venv
 from pathlib import Path
 
-import duckdb
 import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from deploy.launch import arguments
 from devservers import pubsub
-from tests.cli.public_samples import avro_export, german_csv
 from tests.live.dataflow_fixture import (
     ACCOUNT,
     BUCKET,
@@ -39,6 +37,7 @@ from tests.live.dataflow_fixture import (
     staging,
     step_names,
 )
+from tests.own_files import ADDED, OWN_FILES, OwnFile, table
 
 STEPS = [
     "Read",
@@ -235,23 +234,13 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "venv/bin"
 
 
-@pytest.mark.parametrize(
-    ("name", "file", "content", "columns"),
-    [
-        ("sales", "verkauf.csv", german_csv(), {"plz": "VARCHAR", "gebucht_am": "TIMESTAMP WITH TIME ZONE"}),
-        (
-            "stock",
-            "stock.avro",
-            avro_export(),
-            {"stock_id": "UUID", "changed_at": "TIMESTAMP WITH TIME ZONE"},
-        ),
-    ],
-)
-def test_wheel_makes_a_table_of_a_file_of_ones_own(
-    elsewhere: Path, tmp_path: Path, name: str, file: str, content: bytes, columns: dict[str, str]
-) -> None:
-    (tmp_path / file).write_bytes(content)
-    for line in (["init", name, "--from", file, "--yes"], ["run", f"jobs/{name}.yaml", "--json"]):
+@pytest.mark.parametrize("own", OWN_FILES, ids=lambda own: own.name)
+def test_wheel_makes_a_table_of_a_file_of_ones_own(elsewhere: Path, tmp_path: Path, own: OwnFile) -> None:
+    (tmp_path / own.file).write_bytes(own.content)
+    for line in (
+        ["init", own.name, "--from", own.file, "--yes"],
+        ["run", f"jobs/{own.name}.yaml", "--quiet"],
+    ):
         done = subprocess.run(
             [str(elsewhere / "python"), "-m", "sluice", *line],
             env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
@@ -262,12 +251,7 @@ def test_wheel_makes_a_table_of_a_file_of_ones_own(
             timeout=240,
         )
         assert done.stderr == ""
-    report = json.loads(done.stdout)
-    with duckdb.connect(str(tmp_path / f"out/{name}/warehouse.duckdb"), read_only=True) as connection:
-        types = {row[0]: row[1] for row in connection.sql(f"describe {name}").fetchall()}
-        rows = connection.sql(f"select count(*) from {name}").fetchall()
-    assert {column: types.get(column) for column in columns} == columns
-    assert rows == [(report["accepted"],)] == [(report["read"],)]
+    assert table(tmp_path, own.name) == (own.columns | ADDED, own.rows)
 
 
 def test_wheel_replays_history_outside_the_checkout(elsewhere: Path, tmp_path: Path) -> None:
