@@ -269,6 +269,17 @@ def test_time_of_a_csv_field_is_linear_in_its_length(column: str, field: str) ->
     assert growth_of_cpu_time(convert, 200_000) < LINEAR
 
 
+@pytest.mark.parametrize("group", ["1", "1.000", ".000", ",000", "1,000.0", " "])
+def test_time_to_find_decimal_commas_is_linear_in_the_length_of_a_field(group: str) -> None:
+    def detect(times: int) -> None:
+        row = f"1,5\t{group * times}x\n"
+        layout = detect_layout(f"a\tb\n{row}".encode(), whole=True)
+        assert layout is not None
+        assert layout.dialect.decimal_commas == ("a",)
+
+    assert growth_of_cpu_time(detect, 20_000) < LINEAR
+
+
 def test_time_of_csv_is_linear_in_the_columns() -> None:
     def convert(columns: int) -> None:
         row = b",".join([b"1"] * columns)

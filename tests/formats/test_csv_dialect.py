@@ -68,6 +68,14 @@ def test_syntax_is_detected_from_the_head_of_a_file(head: bytes, syntax: RowSynt
         (b"1,234;1,234.50\n", ()),
         (b'1;"2,5"\n', ("b",)),
         (b"1;x1,5\n", ()),
+        (b"1;1.234\n", ()),
+        (b"1,5;1.234\n", ("a", "b")),
+        (b"1.234;1.234.567\n", ("a", "b")),
+        (b"1,5;1.234\n1,5;12.5\n", ("a",)),
+        (b"1,5;1.234\n1,5;0.125\n", ("a",)),
+        (b"1,5;1.234\n1,5;1,234.50\n", ("a",)),
+        (b"1,5;31.12.2025\n", ("a",)),
+        (b"1,5;12\n", ("a",)),
     ],
 )
 def test_decimal_commas_are_detected_by_column(rows: bytes, columns: tuple[str, ...]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sluice.formats.csv_rows import RowJoiner, RowSyntax
 from sluice.formats.json_lines import BOM
-from sluice.formats.text_coercion import has_decimal_comma
+from sluice.formats.text_coercion import decimal_mark
 from sluice.provenance import CsvDialect
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -113,16 +114,23 @@ def count_characters(text: bytes) -> tuple[int, int]:
 
 
 def _decimal_commas(rows: Iterable[bytes], columns: Sequence[str], delimiter: str) -> tuple[str, ...]:
-    """Return the columns with a number that has a decimal comma."""
+    """Return the columns with a number that has a decimal comma.
+
+    If there are any, the points of other columns may stand between thousands, too, unless one is certainly decimal.
+    """
     texts = b"\n".join(rows)
     if _maybe_decimal_comma[delimiter == ","](texts) is None:
         return ()
     width = len(columns)
-    found = set[int]()
+    marked: defaultdict[str, set[int]] = defaultdict(set)
     for row in rows:
         fields = _fields(row.decode("latin-1"), delimiter)
         if len(fields) == width:
-            found.update(index for index, field in enumerate(fields) if has_decimal_comma(field))
+            for index, field in enumerate(fields):
+                marked[decimal_mark(field)].add(index)
+    found = marked[","]
+    if found:
+        found |= marked["?"] - marked["."]
     return tuple(columns[index] for index in sorted(found))
 
 

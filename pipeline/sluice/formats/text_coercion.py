@@ -231,10 +231,17 @@ def encode_text(value_type: ValueType, text: str) -> str:
     return _ENCODERS[value_type](text)
 
 
-def has_decimal_comma(text: str) -> bool:
-    """Tell whether a text is certainly a number with a decimal comma, or with points between its thousands."""
+def decimal_mark(text: str) -> str:
+    """Return the decimal mark of a number, `,` or `.`; `?` if it may be either of two numbers; else nothing."""
+    if "," not in text and "." not in text:
+        return ""
     bare = text.strip()
-    return bool(_comma_decimal(bare) or _point_groups(bare))
+    if _comma_decimal(bare) or _point_groups(bare):
+        return ","
+    if _group(bare):
+        return "?"
+    match = _number(bare.replace(",", "") if _comma_groups(bare) else bare)
+    return "." if match is not None and match[3] else ""
 
 
 def _string(text: str) -> str:

@@ -58,6 +58,13 @@ def test_a_type_suits_the_texts_of_all_files() -> None:
     assert [(prop.name, prop.type) for prop in columns.properties] == [("a", "decimal"), ("b", "string")]
 
 
+def test_points_between_digits_may_be_between_thousands_in_a_file_with_decimal_commas() -> None:
+    for row, expected in (("12,50;1.234", "string"), ("12,50;1.2", "decimal"), ("12.50;1.234", "decimal")):
+        columns = infer_columns([batch("price;stock", row)])
+        assert columns is not None
+        assert [prop.type for prop in columns.properties] == ["decimal", expected]
+
+
 def test_records_that_are_no_rows_have_no_columns() -> None:
     assert infer_columns([]) is None
 
