@@ -25,7 +25,7 @@ def observe(*values: str, name: str = "x") -> Observed:
     ("values", "expected", "comment"),
     [
         (["1", "-2"], {"type": "integer"}, "2 integers, -2 to 1; in all 2"),
-        (["1", "1.0"], {"type": "decimal"}, "2 numbers, exact, with at most 1 digits after the point; in all 2"),
+        (["1", "1.0"], {"type": "decimal"}, "2 numbers, exact, with at most 1 digit after the point; in all 2"),
         (["19.90"], {"type": "decimal"}, "1 number, exact, with at most 2 digits after the point; in all 1"),
         (["9223372036854775808"], {"type": "decimal"}, "1 number, exact, with at most 0 digits after the "
          "point; in all 1"),

@@ -173,9 +173,8 @@ def _number(name: str, observed: Observed, _path: Path, bounds: bool) -> _Type:
         prop = Property(name, "decimal")
         if bounds and low is not None and high is not None:
             prop = replace(prop, minimum=_bound(low, math.floor), maximum=_bound(high, math.ceil))
-        return _Type(
-            prop, f"{_counted(count, 'number')}, exact, with at most {numbers.scale} digits after the point"
-        )
+        digits = _counted(numbers.scale, "digit")
+        return _Type(prop, f"{_counted(count, 'number')}, exact, with at most {digits} after the point")
     reason = f"{_counted(count, 'number')}, some with an exponent or more than {DECIMAL_SCALE} digits after the point"
     return _Type(Property(name, "float"), reason)
 
