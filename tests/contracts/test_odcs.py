@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from sluice.contracts import load_contract, load_contracts
+from sluice.contracts.odcs_document import SchemaProperty
 from sluice.errors import ContractError
 
-from tests.contracts.sale import HEAD, YAML, write
+from tests.contracts.sale import HEAD, YAML, P, write
 
 MISTAKES = [
     ("DataContract", "Contract", "kind: expected DataContract, got 'Contract'"),
@@ -128,6 +130,32 @@ def test_wrong_kind_of_value_is_reported_in_our_own_words(
     with pytest.raises(ContractError) as raised:
         load_contract(path)
     assert str(raised.value).endswith(f": {problem}")
+
+
+BOOLEANS = [field.name for field in msgspec.structs.fields(SchemaProperty) if field.type == bool | None]
+
+
+@pytest.mark.parametrize("key", BOOLEANS)
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        ("[true]", "[True]"),
+        ("{a: 1}", "a mapping"),
+        ("1", "1"),
+        ("0.0", "0.0"),
+        ("'y'", "'y'"),
+        ("'1'", "'1'"),
+    ],
+)
+def test_where_a_boolean_belongs_nothing_else_is_taken(
+    key: str, value: str, got: str, tmp_path: Path
+) -> None:
+    assert "required" in BOOLEANS
+    value = "{name: due, logicalType: date, %s: %s}" % (key, value)
+    path = write(tmp_path, YAML.replace("{name: due, logicalType: date}", value, 1))
+    with pytest.raises(ContractError) as raised:
+        load_contract(path)
+    assert str(raised.value) == f"{path}: {P}[7].{key}: expected true or false, got {got}"
 
 
 def test_booleans_and_integers_may_be_texts_as_other_tools_write_them(tmp_path: Path) -> None:

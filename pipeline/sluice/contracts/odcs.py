@@ -155,15 +155,14 @@ def _scalar(place: KeyPath, value: Any, expected: type) -> Any:
     """Return a scalar; other tools write booleans and integers as texts, too."""
     if type(value) is expected:
         return value
-    read = value.lower() if isinstance(value, str) else value
-    if expected is bool and read in _BOOLEANS:
-        return _BOOLEANS[read]
+    if expected is bool and isinstance(value, str) and value.lower() in _BOOLEANS:
+        return _BOOLEANS[value.lower()]
     if expected is int and _INTEGER.fullmatch(str(value)):
         return int(str(value).removesuffix(".0"))
     place.fail(f"expected {_SCALARS[expected]}, got {show(value)}")
 
 
-_BOOLEANS: Mapping[Any, bool] = {
+_BOOLEANS: Mapping[str, bool] = {
     "true": True,
     "yes": True,
     "on": True,
