@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sluice.contracts import Property, load_contract, load_contracts
 from sluice.contracts.model import FromSource
+from sluice.contracts.odcs import KeyPath
+from sluice.contracts.odcs_document import CustomProperty, EnumValue, SchemaProperty
+from sluice.contracts.property_reading import read_properties
 from sluice.errors import ContractError
 
 from tests.contracts.sale import YAML, P, write
@@ -35,6 +42,49 @@ def test_property_of_every_type_is_read(tmp_path: Path) -> None:
     assert (contract.domain, contract.description) == ("shop", "Something was sold.")
     assert (contract.event_time, contract.identity) == ("at", "properties")
     assert (contract.cluster_by, contract.consumers, contract.path) == (("shop", "id"), ("finance",), path)
+
+
+ANY_VALUE = st.sampled_from(
+    [
+        *([True], [], {"a": 1}, True, False, -1, 0, 1, 1.5, 2.0, 5e-324, 1e308, 10**90, float("nan")),
+        *("", "x", "uuid", "email", "u8", "double", "dd.MM.yyyy", "UTC", "00:00:00", "9999-12-31", "^a"),
+        *(date(1, 1, 1), date(2025, 1, 1), datetime(2025, 1, 1, tzinfo=UTC)),
+    ]
+)
+OPTIONS = (
+    "format minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength pattern minItems maxItems"
+    " uniqueItems minProperties maxProperties required timezone defaultTimezone"
+).split()
+TYPES = "string integer number boolean timestamp date time object array map".split()
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    logical=st.sampled_from(TYPES),
+    physical=st.sampled_from([None, "DECIMAL(38,9)", "double"]),
+    options=st.dictionaries(st.sampled_from(OPTIONS), ANY_VALUE, max_size=3),
+    enum=st.lists(ANY_VALUE, max_size=2),
+    custom=st.dictionaries(
+        st.sampled_from(["mask", "fromSource", "aliases", "nullable"]), ANY_VALUE, max_size=1
+    ),
+)
+def test_any_values_of_options_are_read_or_refused(
+    logical: str, physical: str | None, options: dict[str, Any], enum: list[Any], custom: dict[str, Any]
+) -> None:
+    prop = SchemaProperty(
+        name="x",
+        logicalType=logical,
+        physicalType=physical,
+        logicalTypeOptions=options,
+        enum=[EnumValue(value=value) for value in enum] or None,
+        customProperties=[CustomProperty(property=name, value=value) for name, value in custom.items()],
+    )
+    try:
+        (found,) = read_properties(KeyPath("f"), [prop])
+    except ContractError as error:
+        assert str(error).startswith("f: [0]")
+    else:
+        assert found.name == "x"
 
 
 def filled(value: str) -> tuple[str, str]:
@@ -132,6 +182,26 @@ MISTAKES = [
         "minLength: 1",
         "minLength: -1",
         f"{P}[2].logicalTypeOptions.minLength: expected an integer of at least 0, got -1",
+    ),
+    (
+        "minLength: 1",
+        "minLength: 2025-01-10",
+        f"{P}[2].logicalTypeOptions.minLength: expected an integer of at least 0, got datetime.date(2025, 1, 10)",
+    ),
+    (
+        "minimum: 1,",
+        "minimum: 2025-01-10,",
+        f"{P}[3].logicalTypeOptions.minimum: expected an integer of 64 bits, got datetime.date(2025, 1, 10)",
+    ),
+    (
+        "minimum: 1,",
+        "minimum: one, exclusiveMinimum: 0,",
+        f"{P}[3].logicalTypeOptions.minimum: expected an integer of 64 bits, got 'one'",
+    ),
+    (
+        "minimum: 1,",
+        "format: u8, minimum: [1],",
+        f"{P}[3].logicalTypeOptions.minimum: expected an integer of 64 bits, got [1]",
     ),
     (
         "minimum: 1,",

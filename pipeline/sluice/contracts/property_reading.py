@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
-from decimal import Decimal
 from typing import Any, get_args
 
 import msgspec
@@ -246,7 +244,7 @@ def _limits(
 
 def _limit(place: KeyPath, key: str, value: Any, value_type: ValueType) -> Any:
     integral = isinstance(value, int) and not isinstance(value, bool)
-    if isinstance(value, date | Decimal):  # `supported_options` has read it
+    if key == "multipleOf" or value_type in ("date", "timestamp"):  # `supported_options` has read it
         return value
     if key == "required":
         return names(place, value)

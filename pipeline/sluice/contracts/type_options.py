@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -97,7 +97,8 @@ def supported_options(place: KeyPath, prop: SchemaProperty, value_type: ValueTyp
     """
     logical = "timestamp" if value_type == "timestamp" else str(prop.logicalType)
     options = {key: value for key, value in (prop.logicalTypeOptions or {}).items() if value is not None}
-    for key, value in list(options.items()):
+    # Inclusive bounds first: the others are compared with them.
+    for key, value in sorted(options.items(), key=lambda item: item[0] not in ("minimum", "maximum")):
         here = place.key(key)
         if key == "format":
             _read_format(here, logical, value, options)
@@ -127,6 +128,8 @@ def supported_options(place: KeyPath, prop: SchemaProperty, value_type: ValueTyp
 
 
 def _read_format(place: KeyPath, logical: str, value: Any, options: dict[str, Any]) -> None:
+    if not isinstance(value, str):
+        place.fail(f"expected a text, got {show(value)}")
     if logical == "string":
         _read_string_format(place, value, options)
         return
@@ -139,7 +142,7 @@ def _read_format(place: KeyPath, logical: str, value: Any, options: dict[str, An
         _bound(options, 0, 2 ** _UNSIGNED_BITS[value] - 1)
     elif logical == "number" and value in ("f32", "float"):
         place.note(f"{value} is not checked: the numbers are stored with 64 bits")
-    elif logical == "timestamp" and _TIMESTAMP_FORMAT.fullmatch(str(value)):
+    elif logical == "timestamp" and _TIMESTAMP_FORMAT.fullmatch(value):
         pass
     elif value not in _FORMATS.get(logical, ()):
         supported = [*_FORMATS.get(logical, ()), *((_BITS | _UNSIGNED_BITS) if logical == "integer" else ())]
@@ -148,7 +151,7 @@ def _read_format(place: KeyPath, logical: str, value: Any, options: dict[str, An
         place.fail(f"{expected}, got {show(value)}, which is not supported by Sluice for {logical}")
 
 
-def _read_string_format(place: KeyPath, value: Any, options: dict[str, Any]) -> None:
+def _read_string_format(place: KeyPath, value: str, options: dict[str, Any]) -> None:
     if value == "uuid":
         return
     del options["format"]
@@ -170,20 +173,22 @@ def _read_string_format(place: KeyPath, value: Any, options: dict[str, Any]) -> 
 def _bound(options: dict[str, Any], low: int, high: int) -> None:
     """Tighten the bounds of an integer, unless they are those of 64 bits, which all integers have."""
     if low > INT64_MIN:
-        options["minimum"] = max(options.get("minimum", low), low)
+        _tighten(options, "minimum", low)
     if high < INT64_MAX:
-        options["maximum"] = min(options.get("maximum", high), high)
+        _tighten(options, "maximum", high)
 
 
-def _tighten(options: dict[str, Any], name: str, bound: Any) -> None:
-    """Set an inclusive bound, unless there is a tighter one."""
-    tighter = max if name == "minimum" else min
-    options[name] = tighter(options.get(name, bound), bound)
+def _tighten(options: dict[str, Any], name: str, bound: date | float) -> None:
+    """Set an inclusive bound, unless there is a tighter one; one that is no number stays, to be refused as a limit."""
+    tighter: Callable[[Any, Any], Any] = max if name == "minimum" else min
+    given = options.get(name, bound)
+    if isinstance(bound, date) or isinstance(given, int | float):
+        options[name] = tighter(given, bound)
 
 
 def _inclusive(place: KeyPath, key: str, value: Any, value_type: ValueType) -> int | float:
     """Return an exclusive bound as an inclusive one: the next value that the type has."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) != math.inf
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
     if not is_number or (value_type == "integer" and value != int(value)):
         place.fail(f"expected {'an integer' if value_type == 'integer' else 'a number'}, got {show(value)}")
     bound = _next(value, value_type, up=key == "exclusiveMinimum")
