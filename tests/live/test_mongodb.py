@@ -50,9 +50,9 @@ def shop(server: str) -> Iterator[Any]:
         yield shop
 
 
-def read(server: str, collection: str = "products") -> list[Any]:
+def read(server: str, collection: str = "products", most: int | None = None) -> list[Any]:
     return list(
-        read_collection(Collection(Url(f"{server}/shop.{collection}"), "shop", collection, 86400), DAY)
+        read_collection(Collection(Url(f"{server}/shop.{collection}"), "shop", collection, 86400), DAY, most)
     )
 
 
@@ -96,6 +96,14 @@ def test_ids_of_mixed_types_are_read_in_one_order(shop: Any, server: str) -> Non
     shop.products.insert_many([{"_id": key} for key in ("b", 7, ObjectId("507f1f77bcf86cd799439011"), "a")])
     [batch] = read(server)
     assert message_ids_of(batch) == ["7", "a", "b", "507f1f77bcf86cd799439011"]
+
+
+@pytest.mark.parametrize(("most", "ids"), [(None, "abc"), (4, "abc"), (2, "ab"), (0, "")])
+def test_documents_with_the_least_ids_are_read_if_not_all_are(
+    shop: Any, server: str, most: int | None, ids: str
+) -> None:
+    shop.products.insert_many([{"_id": key} for key in "cab"])
+    assert [key for batch in read(server, most=most) for key in message_ids_of(batch)] == list(ids)
 
 
 def test_malformed_document_is_read_unchanged() -> None:

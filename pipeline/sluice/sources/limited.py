@@ -14,9 +14,9 @@ from sluice.sources.source import Sampled, Source
 
 
 def first_records(batches: Iterator[RecordBatch], number: int) -> Iterator[RecordBatch]:
-    """Yield at most `number` records of a generator of batches, and close it."""
+    """Yield at most `number` records of a generator of batches, and close it; none is asked for if `number` is 0."""
     with closing(batches):  # type: ignore[type-var]  # a generator
-        for batch in batches:
+        for batch in batches if number > 0 else ():
             yield replace(batch, records=batch.records[:number])
             number -= len(batch.records)
             if number <= 0:
@@ -32,7 +32,7 @@ class LimitedSource(beam.PTransform):
         """Read `number` records of `source`; `label` is how a message names it.
 
         Raises:
-            ConfigError: the source has no end, and records of it cannot be read alone.
+            ConfigError: records of the source cannot be looked at without a run; only dead letters cannot.
 
         """
         super().__init__()

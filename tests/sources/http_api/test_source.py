@@ -141,6 +141,58 @@ def test_stored_pages_are_not_requested_again(tmp_path: Path) -> None:
             read(f"{server.url}?limit=1#keep={tmp_path}/pages")
 
 
+CONTRACT = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: shop-visit
+version: 1.0.0
+domain: shop
+schema:
+  - name: visit
+    physicalName: visits
+    properties:
+      - {name: user_id, logicalType: string, required: true}
+"""
+
+
+def test_some_records_of_an_api_are_those_that_a_run_would_read(tmp_path: Path) -> None:
+    """Its pages were kept on an earlier day, by a run that ended in the middle; the records have no event time."""
+    pages, folder = tmp_path / "pages", tmp_path / "run"
+    contract = tmp_path / "visit.odcs.yaml"
+    contract.write_text(CONTRACT)
+    folder.mkdir()
+
+    def broken(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(500) if request.query.get("cursor") == "20" else by_cursor(request)
+
+    with serve(broken) as server:
+        url = f"{server.url}#keep={pages}&retry_for=0s"
+        with pytest.raises(SourceError, match="cursor=20: expected status 200, got 500"):
+            read(url)
+        kept = {path.name: path.read_bytes() for path in pages.iterdir()}
+        server.respond = by_cursor
+        flags = [f"--contracts={contract}"]
+        some = run_job("commerce_logs", url, folder, flags=[*flags, "--limit=15"])
+        assert {path.name: path.read_bytes() for path in pages.iterdir()} == kept
+        whole = run_job("commerce_logs", url, folder, flags=flags)
+    assert figures(some) == (15, 15, 0, 0, True)
+    assert figures(whole) == (25, 10, 15, 0, True)
+    assert rows(folder, "select count(*), count(distinct user_id) from visits") == [(25, 25)]
+
+
+def test_no_page_is_requested_for_no_records() -> None:
+    with serve(by_cursor) as server:
+        assert list(HttpConnector.parse(server.url).open().sample(0)) == []
+    assert server.requests == []
+
+
+def test_new_page_of_a_sample_is_not_kept(tmp_path: Path) -> None:
+    with serve(by_cursor) as server:
+        batches = list(HttpConnector.parse(f"{server.url}#keep={tmp_path}").open().sample(12))
+    assert users(batches) == USERS[:12]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_records_have_their_place_in_the_reading_and_the_same_id_in_each(tmp_path: Path) -> None:
     def answer(request: HttpRequest) -> HttpResponse:
         pages = [["a", "b"], [], ["a"], ["c", "d", "a"]]

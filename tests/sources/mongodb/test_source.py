@@ -15,7 +15,7 @@ from bson.binary import Binary, UuidRepresentation
 from bson.datetime_ms import DatetimeMS
 from sluice.config.urls import Url
 from sluice.errors import ConfigError
-from sluice.sources.mongodb.source import _connect, to_json
+from sluice.sources.mongodb.source import Collection, _connect, read_collection, to_json
 
 KNOWN = ObjectId("507f1f77bcf86cd799439011")
 QUIET_NAN_WITH_PAYLOAD = struct.unpack("<d", b"\x01\x00\x00\x00\x00\x00\xf8\xff")[0]
@@ -129,3 +129,8 @@ def test_connection_string_that_the_driver_does_not_take_is_one_error(address: s
         pass
     assert f"expected a connection string of MongoDB: {reason}" in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_no_documents_are_read_without_a_request() -> None:
+    url = Url("mongodb://127.0.0.1:1/shop.orders")
+    assert list(read_collection(Collection(url, "shop", "orders", 86400), 0.0, 0)) == []

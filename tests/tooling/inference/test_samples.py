@@ -48,6 +48,29 @@ def test_each_file_has_its_share_of_the_records(folder: Path, number: int, share
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "a/x2.json",
+        "http://127.0.0.1:1/x",
+        "kafka://127.0.0.1:1/t?group=g",
+        "mongodb://127.0.0.1:1/shop.orders",
+    ],
+)
+def test_source_without_a_share_of_the_records_is_not_asked(folder: Path, address: str) -> None:
+    (folder / "a/x2.json").unlink()
+    batches = list(sample_batches(urls("a/x1.json", address), 1))
+    assert [batch.records for batch in batches] == [[b'{"n":0}']]
+
+
+def test_file_without_a_share_of_the_records_is_not_opened(folder: Path) -> None:
+    """Nor counted as one that has none, as in the manifest of a run with `--limit`."""
+    batches = list(sample_batches(urls("a/*.json"), 1))
+    assert [(batch.provenance.uri, batch.records) for batch in batches] == [
+        (str(folder / "a/x1.json"), [b'{"n":0}'])
+    ]
+
+
+@pytest.mark.parametrize(
     ("content", "suffix"),
     [
         (b' \n[{"a":1}]', ".ndjson"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import apache_beam as beam
 import xxhash
@@ -85,9 +85,9 @@ class HttpSource(beam.PTransform):
         return None
 
     def sample(self, number: int) -> Iterator[RecordBatch]:
-        """Yield at most `number` records of the first pages; pages are neither kept nor taken from those that are."""
+        """Yield at most `number` records of the first pages, as a run would read them now; no page is kept."""
         self.check()
-        return first_records(read_api(replace(self.api, keep=None), self._clock()), number)
+        return first_records(read_api(self.api, self._clock(), keeps=False), number)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[RecordBatch]:
         """Read on one worker: each page names the next."""
@@ -98,8 +98,12 @@ class HttpSource(beam.PTransform):
         )
 
 
-def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sleep) -> Iterator[RecordBatch]:
+def read_api(
+    api: Api, started: float, sleep: Callable[[float], None] = time.sleep, *, keeps: bool = True
+) -> Iterator[RecordBatch]:
     """Yield the records of all pages; `started` is when the run began, `sleep` waits between attempts.
+
+    Pages that earlier runs have kept are read first, with their arrival; new ones are kept if `keeps`.
 
     Raises:
         SourceError: the API failed for `retry_for`, rejected a request, its pages form a loop, it hints at more
@@ -125,7 +129,7 @@ def read_api(api: Api, started: float, sleep: Callable[[float], None] = time.sle
             if cache is not None and number == 0 and not is_new and not cache.is_last(0):
                 _check_first(client, history, stored.page, str(api.keep))
             following = history.next_url()
-            if cache is not None and is_new and (records or following is not None):
+            if cache is not None and keeps and is_new and (records or following is not None):
                 cache.add(stored)
             yield from _batches(api, stored.page, records, stored.arrival, place)
             place += len(records)

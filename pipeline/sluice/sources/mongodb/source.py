@@ -89,16 +89,19 @@ class MongoSource(beam.PTransform):
         )
 
 
-def read_collection(collection: Collection, arrival: float, most: int = 0) -> Iterator[RecordBatch]:
-    """Yield the documents of a collection, or at most so many of them; all arrive at `arrival`.
+def read_collection(collection: Collection, arrival: float, most: int | None = None) -> Iterator[RecordBatch]:
+    """Yield the documents of a collection, or at most `most` of them; all arrive at `arrival`.
 
     Raises:
         SourceError: the server cannot be reached, rejects the read, or fails.
 
     """
+    if most == 0:  # for MongoDB, a limit of 0 is none
+        return
     with _connect(collection.url) as client:
         documents = client[collection.database][collection.name]
-        for raw in documents.find_raw_batches({}, batch_size=_BATCH_DOCUMENTS).sort("_id", 1).limit(most):
+        found = documents.find_raw_batches({}, batch_size=_BATCH_DOCUMENTS).sort("_id", 1).limit(most or 0)
+        for raw in found:
             records, ids = to_json(raw)
             if records:
                 yield RecordBatch(

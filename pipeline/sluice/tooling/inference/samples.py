@@ -38,7 +38,8 @@ def sample_batches(addresses: Sequence[Url], number: int) -> Iterator[RecordBatc
                 "which has records that contracts have rejected"
             )
             raise ConfigError(message)
-        for batch in source.sample(-(-number // (len(addresses) - index))):
+        share = -(-number // (len(addresses) - index))
+        for batch in source.sample(share) if share else ():
             number -= len(batch.records)
             yield batch
 
