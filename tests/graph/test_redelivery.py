@@ -274,6 +274,24 @@ def test_redelivery_without_dead_letters_does_nothing(shop: Shop) -> None:
     assert one_line(shop.sluice("redeliver", code=1)) == line
 
 
+def test_report_of_nothing_opens_nothing(shop: Shop, tmp_path: Path) -> None:
+    shop.send(order(1), order(2, "gifted"))
+    shop.sluice("run")
+    warehouse, page, report = tmp_path / "new.db", tmp_path / "report.html", tmp_path / "report.json"
+    flags = ["--where=code=not_json", f"--warehouse=sqlite:///{warehouse}", "--runner=FlinkRunner"]
+    done = shop.sluice("redeliver", *flags, f"--html={page}", f"--report={report}", "--json")
+    assert json.loads(done.out) == (made := json.loads(report.read_bytes()))
+    assert (made["job"], made["read"], made["reconciled"]) == ("shop", 0, True)
+    assert (made["warnings"], made["failure"]) == ([], None)
+    assert made["places"]["warehouse"] == f"sqlite:///{warehouse}"
+    assert list(made["contracts"]) == ["order"]
+    assert "shop" in page.read_text("utf-8")
+    assert not warehouse.exists()
+    assert not (tmp_path / "dead/redelivery").exists()
+    assert shop.sluice("redeliver", *flags, f"--report={report}", "--quiet").out == ""
+    assert json.loads(report.read_bytes())["read"] == 0
+
+
 def test_since_selects_by_the_time_of_rejection(shop: Shop) -> None:
     shop.send(order(1, "gifted"))
     shop.sluice("run", code=1)

@@ -23,9 +23,9 @@ from sluice.eventlog.source_manifest import RunOfJob
 from sluice.graph.acknowledge import CompleteAcks
 from sluice.graph.attempts import add_attempts, not_read_again
 from sluice.graph.build import build, build_load
-from sluice.graph.ledger import Report, agree, make_report
+from sluice.graph.ledger import Report, agree
 from sluice.graph.load_days import describe_history, describe_loads
-from sluice.graph.outcome import judge, warnings_of
+from sluice.graph.outcome import judge, report_of_job, warnings_of
 from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
 from sluice.graph.submission import Submission
@@ -123,17 +123,7 @@ class Launch:
 
     def make_report(self, total: StepCounts, started: float) -> Report:
         """Return the report of the run from the sum of its step counts."""
-        report = make_report(
-            total,
-            job=self.job.name,
-            run_id=self.run_id,
-            started=started,
-            seconds=self.clock() - started,
-        )
-        report.version = VERSION
-        report.contracts = contract_labels(self.job)
-        report.places = places_of(self.job)
-        return report
+        return report_of_job(total, self.job, self.run_id, started, self.clock())
 
 
 GraphBuilder = Callable[[beam.Pipeline, Callable[[], RunContext]], int | None]
