@@ -303,6 +303,8 @@ def test_variable_stands_for_an_address_with_a_secret(
         (["infer", "in.csv", "--identity", "no"], "--identity: expected a property with another value in each record, "
          "got 'no'; no property is one"),
         (["infer", "in.csv", "in.csv", "nothing.json"], "no file matches 'nothing.json'"),
+        (["infer", "in.csv", "mongodb://u:secret@127.0.0.1:1/shop.orders"], "SAMPLE: expected files, of which there "
+         "may be several, or one source, got mongodb://127.0.0.1:1/shop.orders"),
         (["infer", "twice.csv"], "expected a header with one column of each name, got 'Sale ID' and 'sale_id'; rename "
          "one"),
         (["infer", "dead-letters:/x"], "SAMPLE: expected files, a topic or subscription, an API or a collection, got "

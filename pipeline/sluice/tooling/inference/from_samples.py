@@ -52,7 +52,8 @@ def infer_samples(name: str, samples: Sequence[str], number: int, wishes: Wishes
 
     """
     addresses = [Url(text, where="SAMPLE") for text in samples]
-    found = replace(_infer(name, addresses, number, wishes, clock), source=job_source(addresses))
+    source = job_source(addresses)  # a mistake in them is found before anything is read
+    found = replace(_infer(name, addresses, number, wishes, clock), source=source)
     if not any(map(has_secret, addresses)):
         return found
     variable = source_variable(name)

@@ -15,8 +15,10 @@ from sluice.errors import ConfigError, SourceError
 from sluice.formats.content import typed_format
 from sluice.formats.json_lines import BOM
 from sluice.sources import Sampled, open_source, parse_source
+from sluice.sources.files.connector import GcsFilesConnector, LocalFilesConnector, S3FilesConnector
 from sluice.sources.files.listing import find_files
 
+_FILES = (GcsFilesConnector, LocalFilesConnector, S3FilesConnector)
 _JSON_STARTS = (b"{", b"[")
 _is_binary = re.compile(rb"[\x00-\x08\x0e-\x1f]").search
 _HEAD_BYTES = 4096
@@ -59,6 +61,10 @@ def job_source(addresses: Sequence[Url]) -> str:
     """
     if len(addresses) == 1:
         return addresses[0].reveal()
+    for address in addresses:
+        if not isinstance(parse_source(address), _FILES):
+            message = f"{address.where}: expected files, of which there may be several, or one source, got {address}"
+            raise ConfigError(message)
     paths = [address.reveal() for address in addresses]
     folder = os.path.commonpath(paths) if len({os.path.isabs(path) for path in paths}) == 1 else ""
     suffix = os.path.commonprefix([os.path.basename(path)[::-1] for path in paths])[::-1]
