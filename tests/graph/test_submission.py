@@ -12,7 +12,7 @@ from sluice.graph.submission import Submission, read_submission
 def test_submission_of_an_earlier_version_is_of_a_bounded_job_that_is_judged(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_bytes(b'{"job":"shop","run_id":"r","started":1.5}')
     assert read_submission(str(tmp_path)) == Submission(
-        "shop", "r", 1.5, live=False, judged=True, max_rejected=None, dead_letters=""
+        "shop", "r", 1.5, live=False, judged=True, max_rejected=None, dead_letters="", keeps_manifest=False
     )
 
 

@@ -13,8 +13,11 @@ from sluice.clock import system_clock
 from sluice.config.options import local_path
 from sluice.errors import ConfigError, UnreconciledError
 
-_KEYS = ("contracts", "files", "dead_letters", "warehouse", "load")
-"""Keys of the job file that say where its manifest is and goes."""
+_USED = ("name", "contracts", "route_by", "files", "warehouse", "load")
+"""Keys of the job file that say which run it is, and where its manifest is and goes."""
+
+_UNUSED = ("source", "dead_letters")
+"""Keys that every job has, too: a job that is not here may have been submitted with flags for all of them."""
 
 
 def _report(options: Options, _: list[str]) -> int:
@@ -32,8 +35,8 @@ def _report(options: Options, _: list[str]) -> int:
         if options.job is not None:
             from sluice.runtime.submitted_manifest import write_submitted_manifest
 
-            job = read_job(options, unused=("source",))
-            write_submitted_manifest(job, submission, places, report, system_clock)
+            job = read_job(options, unused=(*_UNUSED, "quarantine", "privacy_key"))
+            write_submitted_manifest(job, places, report, system_clock)
     elif options.job is not None:
         message = f"--manifest: expected the totals folder of a submitted job, got the file {places[0]}"
         raise ConfigError(message)
@@ -61,7 +64,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="JOB",
         help="job file of a submitted job: add what it has read since the last time to its manifest of sources",
     )
-    add_key_options(parser.add_argument_group("keys of the job file of --manifest"), _KEYS)
+    add_key_options(parser.add_argument_group("keys of the job file of --manifest"), (*_USED, *_UNUSED))
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
     add_html_option(parser)
 

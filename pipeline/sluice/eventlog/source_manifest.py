@@ -143,8 +143,8 @@ class SourceManifest:
             for segment in pool.map(self.log.read, paths):
                 yield from (entry for entry in _decode(segment) if entry.job == job)
 
-    def entries_of_run(self, run: RunOfJob) -> Iterator[tuple[str, ManifestEntry]]:
-        """Yield the entries of one run, in the order in which they were appended, with the addresses of their segments.
+    def entries_of_run(self, run: RunOfJob) -> Iterator[ManifestEntry]:
+        """Yield the entries of one run, the earliest first; `run` is its first part.
 
         Raises:
             StorageError: the log cannot be read, or a line is no entry.
@@ -155,7 +155,7 @@ class SourceManifest:
             if self.log.locate(path)[1] >= first:
                 for entry in _decode(self.log.read(path)):
                     if (entry.job, entry.run_id) == (run.job, run.run_id):
-                        yield path, entry
+                        yield entry
 
 
 def make_entries(

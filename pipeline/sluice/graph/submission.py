@@ -29,8 +29,11 @@ class Submission(msgspec.Struct):
     """Of Sluice; this and the following are as in its report."""
     contracts: dict[str, str] = {}
     places: dict[str, str] = {}
-    keeps_manifest: bool = True
-    """It reads sources for the first time, so its totals become entries of the manifest when somebody asks."""
+    keeps_manifest: bool = False
+    """It reads sources for the first time, so its totals become entries of the manifest when somebody asks.
+
+    Earlier versions do not say so, of redeliveries and loads neither.
+    """
 
 
 def write_submission(url: str, submission: Submission) -> None:

@@ -51,7 +51,6 @@ def open_run(
     warehouse.prepare(contracts)
     tables = {contract.event_type: contract for contract in fit_to_table(warehouse, contracts)}
     windows = job.windows
-    retry_for = job.retry_for if job.retry_for is not None else (_STREAMING_RETRY_FOR if live else 0.0)
     return RunContext(
         log=log,
         dead_letters=dead_letters,
@@ -63,13 +62,19 @@ def open_run(
         dead_letter_windowing=Windowing(live, windows.flush, _DEAD_LETTER_LATENESS),
         totals_url=folders.totals,
         clock=clock,
-        retry=RetryPolicy(retry_for, 0.0 if job.retry_for is not None else _RATE_LIMIT_RETRY_FOR),
+        retry=retry_policy(job, live=live),
         handle=handle,
         acknowledge=CompleteAcks(handle),
         manifest=manifest,
         progress=folders.progress,
         spill=folders.spill,
     )
+
+
+def retry_policy(job: Job, *, live: bool) -> RetryPolicy:
+    """Return how failures of the stores and the warehouse of `job` are retried."""
+    retry_for = job.retry_for if job.retry_for is not None else (_STREAMING_RETRY_FOR if live else 0.0)
+    return RetryPolicy(retry_for, 0.0 if job.retry_for is not None else _RATE_LIMIT_RETRY_FOR)
 
 
 def _open_logs(job: Job, guard: LoadedSegmentGuard) -> tuple[EventLog, DeadLetterLog, SourceManifest]:

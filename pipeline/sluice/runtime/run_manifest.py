@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
+from typing import Protocol
 
 from sluice.clock import Clock
 from sluice.config.job import Job
@@ -26,9 +27,9 @@ from sluice.eventlog.source_manifest import (
     make_entries,
 )
 from sluice.graph.ledger import Report
-from sluice.graph.run_context import RunContext
 from sluice.graph.segment_loader import SegmentLoader
 from sluice.provenance import Source
+from sluice.retry import RetryPolicy
 from sluice.runtime.background import in_background
 from sluice.source_tallies import SourceTally, settled_tally, subtract_tally
 
@@ -43,11 +44,26 @@ _NAMED = 3
 Tallies = Mapping[Source, SourceTally]
 
 
+class ManifestContext(Protocol):
+    """What a manifest is written with; the context of a run is one."""
+
+    @property
+    def manifest(self) -> SourceManifest:
+        """Its log, opened."""
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """For how long a failing log is tried again."""
+
+    def manifest_loader(self, job: Job) -> SegmentLoader:
+        """Return what loads its segments; asked for if `job` loads them."""
+
+
 class RunManifest:
     """What is written of the sources of one run; one thread at a time writes."""
 
     def __init__(
-        self, context: RunContext, job: Job, run: RunOfJob, written: Tallies = MappingProxyType({})
+        self, context: ManifestContext, job: Job, run: RunOfJob, written: Tallies = MappingProxyType({})
     ) -> None:
         """Nothing is read or written yet, but for what earlier parts have `written`."""
         self._context = context
@@ -74,7 +90,11 @@ class RunManifest:
         self._flush()
 
     def write_rest(self, sources: Tallies, report: Report) -> None:
-        """Write the rest of a run that has ended; each source has an entry then. `report` tells of changed files.
+        """Write the rest of a run that has ended, as `append_rest` does; `report` tells of changed files."""
+        report_changes(self.append_rest(sources), report, self._job.path)
+
+    def append_rest(self, sources: Tallies) -> Sequence[ManifestEntry]:
+        """Write the rest of a run that has ended; each source has an entry then. Return the new ones.
 
         Raises:
             SluiceError: the log or the warehouse failed; what is written stays, and `sluice load` loads the rest.
@@ -86,10 +106,7 @@ class RunManifest:
         earlier = latest_entries(self._context.manifest, self._job.name) if _has_files(rest) else {}
         entries = self._pending = make_entries(self._run, rest, earlier)
         self._flush()
-        changed = [entry for entry in entries if entry.changed]
-        report.changed_sources = len(changed)
-        if changed:
-            report.warnings.append(_changes(changed, self._job.path))
+        return entries
 
     def _news(self, sources: Tallies) -> dict[Source, SourceTally]:
         return {
@@ -129,6 +146,14 @@ def written_in_parts(manifest: RunManifest, sources: Callable[[], Tallies], cloc
 
     with in_background("manifest", write):
         yield
+
+
+def report_changes(entries: Iterable[ManifestEntry], report: Report, job: str) -> None:
+    """Say in the report of a run which files have changed, by all its entries; `job` is the path of its job file."""
+    changed = [entry for entry in entries if entry.changed]
+    report.changed_sources = len(changed)
+    if changed:
+        report.warnings.append(_changes(changed, job))
 
 
 def latest_entries(manifest: SourceManifest, job: str) -> Mapping[Source, ManifestEntry]:
