@@ -23,7 +23,7 @@ locals {
     replace(contract, "/", ".") => jsonencode(jsondecode(file("${path.module}/../schemas/${replace(contract, "/", "/avro/")}.avsc")))
   }
 
-  # Job files that the image has.
+  # Job files that images of this checkout have; those of other versions may have others.
   job_files = fileset("${path.module}/..", "jobs/**/*.{yaml,yml}")
 
   # Files that the image cli has, and that its commands are given.

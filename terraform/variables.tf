@@ -390,7 +390,7 @@ variable "jobs" {
     condition = length([
       for job in var.jobs : job if !strcontains(lookup(job.parameters, "job", "://"), "://") && !contains(local.job_files, lookup(job.parameters, "job", ""))
     ]) == 0
-    error_message = "Jobs: expected the parameter job to be an address such as gs://bucket/release/job.yaml, or one of ${join(", ", local.job_files)}; got ${join(", ", compact([for job in var.jobs : lookup(job.parameters, "job", "")]))}."
+    error_message = "Jobs: expected the parameter job to be an address such as gs://bucket/release/job.yaml, or one of this checkout, ${join(", ", local.job_files)}; got ${join(", ", compact([for job in var.jobs : lookup(job.parameters, "job", "")]))}."
   }
 
   validation {
@@ -432,7 +432,7 @@ variable "replays" {
     condition = length([
       for replay in var.replays : replay if !strcontains(lookup(replay.parameters, "job", "://"), "://") && !contains(local.job_files, lookup(replay.parameters, "job", ""))
     ]) == 0
-    error_message = "Replays: expected the parameter job to be an address such as gs://bucket/release/job.yaml, or one of ${join(", ", local.job_files)}; got ${join(", ", compact([for replay in var.replays : lookup(replay.parameters, "job", "")]))}."
+    error_message = "Replays: expected the parameter job to be an address such as gs://bucket/release/job.yaml, or one of this checkout, ${join(", ", local.job_files)}; got ${join(", ", compact([for replay in var.replays : lookup(replay.parameters, "job", "")]))}."
   }
 
   validation {
@@ -487,7 +487,7 @@ variable "cloud_run_jobs" {
     condition = length(setsubtract(
       flatten([for job in var.cloud_run_jobs : [for each in job.args : each if job.target == "cli" && can(regex("^[^-].*[.]ya?ml$", each)) && !strcontains(each, "://")]]), local.cli_files,
     )) == 0
-    error_message = "Cloud Run jobs: expected job files, monitors and contracts that the image has, such as ${join(", ", local.job_files)}; got ${join(", ", setsubtract(flatten([for job in var.cloud_run_jobs : [for each in job.args : each if job.target == "cli" && can(regex("^[^-].*[.]ya?ml$", each)) && !strcontains(each, "://")]]), local.cli_files))}."
+    error_message = "Cloud Run jobs: expected job files, monitors and contracts that the images of this checkout have, such as ${join(", ", local.job_files)}; got ${join(", ", setsubtract(flatten([for job in var.cloud_run_jobs : [for each in job.args : each if job.target == "cli" && can(regex("^[^-].*[.]ya?ml$", each)) && !strcontains(each, "://")]]), local.cli_files))}."
   }
 }
 

@@ -236,6 +236,7 @@ class TestNames:
         ("job", "said"),
         [
             ({"args": ["load", "jobs/backend.yaml"]}, "got jobs/backend.yaml."),
+            ({"args": ["load", "jobs/backend.yaml"]}, "that the images of this checkout have, such as jobs/"),
             ({"args": ["monitor", "monitors/shop.yml", "--as-of=yesterday"]}, "got monitors/shop.yml."),
             ({"args": ["load"], "secrets": {"TOKEN": "slack-tokn"}}, "got slack-tokn."),
             (
