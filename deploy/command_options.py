@@ -44,6 +44,7 @@ COMMANDS = (
     "gcloud transfer jobs create",
     "terraform apply",
     "terraform destroy",
+    "terraform import",
     "terraform init",
     "terraform output",
     "terraform providers lock",

@@ -24,10 +24,18 @@ WAREHOUSE = "warehouse=bigquery://shop-prod-1/backend_events"
 RUNNING = "JOB_TYPE_STREAMING,JOB_STATE_RUNNING"
 
 
+def listing(answer: str) -> str:
+    """Return what gcloud does when it is asked what a bucket has."""
+    return f'*"storage ls "*) {answer} ;;'
+
+
+NOTHING = 'echo "ERROR: (gcloud.storage.ls) One or more URLs matched no objects." >&2; exit 1'
+
+
 @pytest.fixture
 def clouds(tmp_path: Path) -> Clouds:
     clouds = Clouds(tmp_path)
-    clouds.jobs(RUNNING, more=f'*"subscriptions describe"*) echo {TOPIC} ;;')
+    clouds.jobs(RUNNING, more=f'*"subscriptions describe"*) echo {TOPIC} ;;\n{listing("echo $3")}')
     clouds.program("bq", "echo f0_; echo 10")
     return clouds
 
@@ -59,13 +67,14 @@ class TestCanary:
         assert version == "1.2.3"
         assert int(before) <= datetime.fromisoformat(sent).timestamp() <= system_clock()
         names = [" ".join(call[1:4]) for call in clouds.called()]
-        assert names[:3] == [
+        assert names[:4] == [
             "dataflow flex-template run",
             "dataflow jobs describe",
+            "storage ls gs://shop-prod-1-sluice-temp/templates/1.2.3.canary.odcs.yaml",
             "pubsub subscriptions describe",
         ]
-        assert clouds.called()[2][4:] == [SUBSCRIPTION, "--format=value(topic)"]
-        assert f"--attribute=canary={canary_id}" in clouds.called()[3]
+        assert clouds.called()[3][4:] == [SUBSCRIPTION, "--format=value(topic)"]
+        assert f"--attribute=canary={canary_id}" in clouds.called()[4]
         assert clouds.called()[-1] == [
             "bq",
             "--project_id=shop-prod-1",
@@ -144,6 +153,45 @@ class TestCanary:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.endswith(f"JOB_STATE_RUNNING\n{said}")
         assert published(clouds) == []
+
+    @pytest.mark.parametrize(
+        ("job", "answer", "place"),
+        [
+            ((), NOTHING, "gs://shop-prod-1-sluice-temp/templates/1.2.3.canary.odcs.yaml"),
+            (
+                ("job=jobs/live.yaml",),
+                NOTHING,
+                "gs://shop-prod-1-sluice-temp/templates/1.2.3.canary.odcs.yaml",
+            ),
+            (("job=gs://raw/release/job.yaml",), "echo gs://raw/release/job.yaml", "gs://raw/release/**"),
+        ],
+    )
+    def test_job_whose_contracts_lack_the_type_gets_none(
+        self, clouds: Clouds, job: tuple[str, ...], answer: str, place: str
+    ) -> None:
+        """As after a roll back to a version from before the canary, or with contracts of a bucket."""
+        clouds.jobs(RUNNING, more=listing(answer))
+        done = clouds.deploy("update", "sluice-live", *job, SOURCE, WAREHOUSE)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith(
+            "deploy: sluice-live: no canary, since the contracts of the job do not have it: no canary.odcs.yaml in "
+            f"{place}\n"
+        )
+        assert published(clouds) == []
+
+    def test_contracts_of_a_bucket_can_have_the_type(self, clouds: Clouds) -> None:
+        answer = "echo gs://raw/release/job.yaml; echo gs://raw/release/contracts/canary.odcs.yaml"
+        clouds.jobs(RUNNING, more=f'*"subscriptions describe"*) echo {TOPIC} ;;\n{listing(answer)}')
+        done = clouds.deploy("run", "sluice-live", "job=gs://raw/release/job.yaml", SOURCE, WAREHOUSE)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(published(clouds)) == 10
+
+    def test_canary_is_sent_if_nobody_can_tell_whether_contracts_have_it(self, clouds: Clouds) -> None:
+        answer = 'echo "ERROR: (gcloud.storage.ls) HTTPError 403" >&2; exit 1'
+        clouds.jobs(RUNNING, more=f'*"subscriptions describe"*) echo {TOPIC} ;;\n{listing(answer)}')
+        done = clouds.deploy("run", "sluice-live", SOURCE, WAREHOUSE)
+        assert (done.returncode, done.stderr) == (0, "ERROR: (gcloud.storage.ls) HTTPError 403\n")
+        assert len(published(clouds)) == 10
 
     def test_replay_gets_no_canary(self, clouds: Clouds) -> None:
         clouds.jobs("JOB_TYPE_BATCH,JOB_STATE_DONE")

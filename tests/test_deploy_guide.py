@@ -49,6 +49,7 @@ class TestGuide:
             f'*" jobs describe "*) state=RUNNING; rm "{drained}" 2>&- && state=DRAINED',
             'echo "JOB_TYPE_STREAMING,JOB_STATE_$state" ;;',
             '*"subscriptions describe"*) echo projects/shop-prod-1/topics/backend-events-topic ;;',
+            '*"storage ls "*) echo "$3" ;;',
             '*"storage cp -"* | *"--data-file=-"*) cat >/dev/null ;;',
         ]
         clouds.jobs("", more="\n".join(answers))

@@ -158,6 +158,29 @@ class TestScript:
             in done.stderr
         )
 
+    def test_canary_that_cannot_be_looked_for_says_why(self, clouds: Clouds) -> None:
+        """bq says so on its standard output."""
+        (clouds.root / "schemas/backend_events").mkdir(parents=True)
+        (clouds.root / "schemas/backend_events/examples").symlink_to(ROOT / "schemas/backend_events/examples")
+        clouds.jobs("JOB_TYPE_BATCH,JOB_STATE_DONE", more='*"storage cp"*) cat >/dev/null ;;')
+        clouds.program("bq", 'echo "Access Denied: Table shop-prod-1:d.order_events"; exit 1')
+        done = clouds.deploy("canary", "d")
+        assert done.returncode == 1
+        assert done.stderr.startswith(
+            "deploy: canary: expected 10 rows in d.order_events, got Access Denied: Table shop-prod-1:d.order_events; "
+        )
+
+    @pytest.mark.parametrize("given", ["1h", "-1", "1.5", "08", " 5"])
+    def test_wait_that_is_no_number_is_an_error_before_anything_is_done(
+        self, clouds: Clouds, given: str
+    ) -> None:
+        done = clouds.deploy("drain", "sluice-live", WAIT_SECONDS=given)
+        assert (done.returncode, done.stderr) == (
+            1,
+            f"deploy: WAIT_SECONDS: expected a whole number, such as 900, got {given}\n",
+        )
+        assert not clouds.calls.exists()
+
     def test_replace_drains_first(self, clouds: Clouds) -> None:
         drained = ["DRAINING", "DRAINING", "DRAINED", "RUNNING"]
         clouds.jobs(*(f"JOB_TYPE_STREAMING,JOB_STATE_{state}" for state in drained))
@@ -204,6 +227,14 @@ class TestScript:
         assert clouds.called() == [
             ["gcloud", "auth", "configure-docker", "europe-west1-docker.pkg.dev", "--quiet"],
             *pushed,
+            [
+                "gcloud",
+                "storage",
+                "cp",
+                "deploy/canary.odcs.yaml",
+                "gs://shop-prod-1-sluice-temp/templates/1.2.3.canary.odcs.yaml",
+                "--project=shop-prod-1",
+            ],
             [
                 "gcloud",
                 "dataflow",
