@@ -100,8 +100,8 @@ def test_batch_job_gets_a_row_for_each_source_once(shop: Path) -> None:
 
 
 def test_file_that_has_changed_since_an_earlier_run_is_reported(shop: Path) -> None:
-    for run_id, size in (("r1", 9), ("r2", 10)):
-        submit(run_id)
+    for run_id, started, size in (("r1", STARTED, 9), ("r2", STARTED + 60, 10)):
+        submit(run_id, started)
         count(run_id, 0, {FILE: SourceTally(1, 1, size=size, modified=1.0)})
     assert collect("r1")["changed_sources"] == 0
     for _ in range(2):
