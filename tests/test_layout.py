@@ -19,6 +19,7 @@ REPOSITORY_SUITES = {
     "test_deploy_script",
     "test_devservers",
     "test_docs",
+    "test_image_script",
     "test_layers",
     "test_layout",
     "test_mutation",
