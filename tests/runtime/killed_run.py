@@ -36,7 +36,7 @@ IN_LAUNCHER: dict[str, tuple[Any, str]] = {
     "submit": (FnApiRunner, "run_pipeline"),
     "submit_streaming": (PrismRunner, "run_pipeline"),
     "start": (local_workers._Worker, "start"),
-    "report": (launch, "make_report"),
+    "report": (launch, "report_of_job"),
     "end": (local_workers._Worker, "end"),
     "clean_up": (TemporaryDirectory, "cleanup"),
 }
