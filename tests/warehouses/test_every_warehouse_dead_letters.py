@@ -154,7 +154,7 @@ def test_view_says_what_became_of_each_dead_letter(backend: Backend, job: Job) -
     for _ in range(2):  # what is there stays
         warehouse.prepare(list(contracts.values()))
     converter = SegmentConverter(job, contracts)
-    again = replace(rejected(b"4").origin, redelivery=RedeliveryOrigin("again", 4, NOW))
+    again = msgspec.structs.replace(rejected(b"4").origin, redelivery=RedeliveryOrigin("again", 4, NOW))
     records = {
         "open": rejected(b"1"),
         "redelivered": rejected(b"2", text="a\0b"),
