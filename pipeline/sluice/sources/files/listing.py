@@ -19,7 +19,7 @@ from sluice.addresses import mask, mask_path
 from sluice.clock import storable
 from sluice.errors import SourceError
 from sluice.sources.files.found_file import FoundFile
-from sluice.sources.files.objects import find_object, list_objects, object_exists
+from sluice.sources.files.objects import NOT_FOUND, find_object, list_objects
 from sluice.sources.files.patterns import Pattern, States, literal_start, scheme_of, split_pattern
 from sluice.storage.base import printable
 
@@ -111,8 +111,12 @@ def _find_remote(url: str) -> list[FoundFile]:
     files = _file_system(url)
     scheme, _, place = url.partition("://")
     bucket, slash, key = place.partition("/")
-    if key and not key.endswith("/") and object_exists(files, url):
-        return [find_object(files, url)]
+    if key and not key.endswith("/"):
+        try:
+            return [find_object(files, url)]
+        except _failures(scheme) as error:
+            if getattr(error, "code", None) != NOT_FOUND:
+                raise
     folder = f"{scheme}://{bucket}/{key}{'/' if key and not key.endswith('/') else ''}"
     return _list_remote(files, folder, "", "**") or _list_remote(
         files, f"{scheme}://{bucket}/{split_pattern(key)[0]}", *_start_and_pattern(key)

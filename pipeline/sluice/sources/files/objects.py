@@ -24,29 +24,12 @@ def list_objects(files: FileSystem, prefix: str) -> Iterator[FoundFile]:
     yield from _LISTINGS[scheme](files, bucket, key)
 
 
-def object_exists(files: FileSystem, uri: str) -> bool:
-    """Tell whether there is an object.
-
-    Raises:
-        S3ClientError, GoogleAPIError and what else the client of the store raises: it cannot be looked for.
-
-    """
-    if uri.startswith("gs://"):
-        return bool(_gcs_client(files).exists(uri))
-    try:
-        find_object(files, uri)
-    except Exception as error:
-        if getattr(error, "code", None) == _NOT_FOUND:
-            return False
-        raise
-    return True
-
-
 def find_object(files: FileSystem, uri: str) -> FoundFile:
     """Return one object.
 
     Raises:
-        S3ClientError, GoogleAPIError and what else the client of the store raises: it is not there, or cannot be read.
+        S3ClientError, GoogleAPIError and what else the client of the store raises: it is not there, with the code
+            `NOT_FOUND`, or cannot be read.
 
     """
     scheme, _, place = uri.partition("://")
@@ -63,7 +46,7 @@ def _list_s3(files: Any, bucket: str, prefix: str) -> Iterator[FoundFile]:
         try:
             page = list_page(request)
         except S3ClientError as error:
-            if error.code == _NOT_FOUND:  # so the client says that there is none
+            if error.code == NOT_FOUND:  # so the client says that there is none
                 return
             raise
         for item in page.items:
@@ -124,6 +107,6 @@ def _of_gcs(bucket: str, blob: Any) -> FoundFile:
     )
 
 
-_NOT_FOUND = 404
+NOT_FOUND = 404
 _LISTINGS = {"s3": _list_s3, "gs": _list_gcs}
 _OBJECTS = {"s3": _find_s3, "gs": _find_gcs}
