@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import re2
 
@@ -24,6 +24,9 @@ UNSIGNED_DECIMAL_PATTERN = (
 
 DECIMAL_PATTERN = f"-?{UNSIGNED_DECIMAL_PATTERN}"
 """The usual spelling of a decimal. Numbers with other spellings, such as 1e2, may be valid decimals, too."""
+
+
+Value = TypeVar("Value")
 
 
 def check_pattern(pattern: str) -> None:
@@ -89,36 +92,38 @@ def compile_mismatches(pattern: str) -> Callable[[Sequence[str]], list[int]]:
 
     """
     matches = compile_pattern(pattern)
-
-    def find_singly(texts: Sequence[str]) -> list[int]:
-        return [index for index, text in enumerate(texts) if not matches(text)]
-
     if any(_takes_line_feed(part) for part in _PART.findall(pattern)):
-        return find_singly
+        return lambda texts: misfits(texts, matches)
     line = _translate(pattern, in_lines=True)
     match_lines = _compile(rf"(?m)(?:[^\n]*(?:{line})[^\n]*\n)*".encode()).match
-
-    def find(texts: Sequence[str]) -> list[int]:
-        lines = "\n".join([*texts, ""]).encode()
-        if lines.count(b"\n") != len(texts):
-            return find_singly(texts)
-        return indexes_of_misfits(match_lines, lines)
-
-    return find
+    return lambda texts: misfits_in_lines(texts, "\n".join([*texts, ""]).encode(), match_lines, matches)
 
 
-def indexes_of_misfits(match_lines: Callable[[bytes, int], Any], lines: bytes) -> list[int]:
-    """Return the indexes of the lines that do not match, in order; each line is matched once.
+def misfits(values: Sequence[Value], fits: Callable[[Value], object]) -> list[int]:
+    """Return the indexes of the values that do not fit, in order."""
+    return [index for index, value in enumerate(values) if not fits(value)]
 
-    `match_lines` matches from a position as many whole lines as it can, also none; every line ends with a line feed.
+
+def misfits_in_lines(
+    values: Sequence[Value],
+    lines: bytes,
+    match_lines: Callable[[bytes, int], Any],
+    fits: Callable[[Value], object],
+) -> list[int]:
+    """Return what `misfits` does, in less time: `lines` are the values, each with a line feed behind it.
+
+    `match_lines` matches from a position as many lines of values that fit as it can, also none. Values that have line
+    feeds of their own are tested one by one.
     """
-    misfits: list[int] = []
+    if lines.count(b"\n") != len(values):
+        return misfits(values, fits)
+    found: list[int] = []
     index = start = 0
     while (end := match_lines(lines, start).end()) < len(lines):
         index += lines.count(b"\n", start, end)
-        misfits.append(index)
+        found.append(index)
         index, start = index + 1, lines.index(b"\n", end) + 1
-    return misfits
+    return found
 
 
 def compile_repair_pattern(pattern: str) -> Any:

@@ -27,7 +27,8 @@ from sluice.contracts.patterns import (
     DECIMAL_PATTERN,
     UNSIGNED_DECIMAL_PATTERN,
     compile_mismatches,
-    indexes_of_misfits,
+    misfits,
+    misfits_in_lines,
 )
 from sluice.validation.exact_values import is_multiple
 
@@ -169,7 +170,7 @@ def _present(prop: Property, reach: _Reach) -> _Reach:
 
 def _single(test: Callable[[Any], bool]) -> _Test:
     """Return what tests one value after the other."""
-    return lambda values: [index for index, value in enumerate(values) if not test(value)]
+    return lambda values: misfits(values, test)
 
 
 def _decimals(rule: _Rule) -> _Test:
@@ -197,15 +198,7 @@ def _find_misspelt(spelling: str) -> _Test:
     """Return what finds the values of another spelling."""
     match_one = re.compile(spelling.encode()).fullmatch
     match_lines = re.compile(f"(?:{spelling}\n)*+".encode()).match
-
-    def find(values: Sequence[msgspec.Raw]) -> Sequence[int]:
-        lines = b"\n".join([*values, b""])
-        if lines.count(b"\n") == len(values):
-            return indexes_of_misfits(match_lines, lines)
-        # Some value is an array or an object with line feeds.
-        return [index for index, value in enumerate(values) if match_one(value) is None]
-
-    return find
+    return lambda values: misfits_in_lines(values, b"\n".join([*values, b""]), match_lines, match_one)
 
 
 def _within(value: msgspec.Raw, low: Decimal | None, high: Decimal | None, of: Decimal | None) -> bool:
