@@ -83,7 +83,7 @@ class RunManifest:
         """
         self._flush()
         settled = {source: settled_tally(tally) for source, tally in sources.items()}
-        news = {source: tally for source, tally in self._news(settled).items() if tally.read}
+        news = news_of(settled, self._written, live=True)
         self._pending = make_entries(self._run, news, {})
         self._written.update((source, settled[source]) for source in news)
         self._run = replace(self._run, started=now, part=self._run.part + 1)
@@ -101,18 +101,11 @@ class RunManifest:
 
         """
         self._flush()
-        news = self._news(sources)
-        rest = {source: news[source] for source in news if news[source].read or source not in self._written}
+        rest = news_of(sources, self._written, live=False)
         earlier = latest_entries(self._context.manifest, self._job.name) if _has_files(rest) else {}
         entries = self._pending = make_entries(self._run, rest, earlier)
         self._flush()
         return entries
-
-    def _news(self, sources: Tallies) -> dict[Source, SourceTally]:
-        return {
-            source: subtract_tally(tally, self._written[source]) if source in self._written else tally
-            for source, tally in sources.items()
-        }
 
     @cached_property
     def _loader(self) -> SegmentLoader:
@@ -146,6 +139,18 @@ def written_in_parts(manifest: RunManifest, sources: Callable[[], Tallies], cloc
 
     with in_background("manifest", write):
         yield
+
+
+def news_of(sources: Tallies, written: Tallies, *, live: bool) -> dict[Source, SourceTally]:
+    """Return what is not `written` yet of each source that needs an entry for it.
+
+    A run that goes on, `live`, has entries of sources with new records; one that has ended has one of each source.
+    """
+    news = {
+        source: subtract_tally(tally, written[source]) if source in written else tally
+        for source, tally in sources.items()
+    }
+    return {source: tally for source, tally in news.items() if tally.read or not (live or source in written)}
 
 
 def report_changes(entries: Iterable[ManifestEntry], report: Report, job: str) -> None:

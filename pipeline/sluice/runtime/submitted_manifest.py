@@ -23,7 +23,7 @@ from sluice.provenance import Source
 from sluice.retry import RetryPolicy
 from sluice.runtime.manifest_parts import ManifestParts, Part, claim_totals
 from sluice.runtime.open_run import retry_policy
-from sluice.runtime.run_manifest import RunManifest, report_changes
+from sluice.runtime.run_manifest import RunManifest, news_of, report_changes
 from sluice.source_tallies import SourceTally, settled_tally
 from sluice.tooling.job_facts import places_of
 from sluice.tooling.tables import fit_to_table
@@ -101,18 +101,11 @@ class _SubmittedManifest:
         sources = read_folders(*totals)[0].sources
         if self._live:
             sources = {source: settled_tally(tally) for source, tally in sources.items()}
-        news = {
-            source: tally for source, tally in sources.items() if self._is_new(tally, written.get(source))
-        }
+        news = news_of(sources, written, live=self._live)
         if news:
-            self._parts.create(number, Part.of({**written, **news}, max(clock(), run.started)))
+            now = {source: sources[source] for source in news}
+            self._parts.create(number, Part.of({**written, **now}, max(clock(), run.started)))
             self._append(number)
-
-    def _is_new(self, tally: SourceTally, written: SourceTally | None) -> bool:
-        """Tell whether a source needs an entry: that of a batch job has one also without records."""
-        if written is None:
-            return tally.read != 0 or not self._live
-        return tally.read != written.read
 
     def _before(self, number: int) -> tuple[RunOfJob, dict[Source, SourceTally]]:
         """Return a part, which begins when the one before it ended, and what is written before it."""
@@ -128,9 +121,8 @@ class _SubmittedManifest:
         if self._live:
             manifest.write_part(part.sources, part.ended)
         else:
-            manifest.append_rest(
-                part.sources
-            )  # an entry that is there stays, with whether its file had changed
+            # An entry that is there stays, with whether its file had changed.
+            manifest.append_rest(part.sources)
 
 
 def _check(job: Job, totals: Sequence[str], submissions: Sequence[Submission]) -> None:
