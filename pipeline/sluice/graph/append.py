@@ -121,7 +121,7 @@ class AppendPane(beam.DoFn):
     def process(self, pane: tuple[tuple[str, int, int], Iterable[bytes]]) -> Iterator[Any]:
         """Append one pane."""
         (event_type, minute, shard), shuffled = pane
-        batches = map(unpack if self._spill is None else self._spill.get, shuffled)
+        batches = list(map(unpack if self._spill is None else self._spill.get, shuffled))
         groups = [group for batch in batches for group in batch.ordered_lines]
         groups.sort(key=lambda group: (group.export_time, group.uri, group.offset))
         lines = [line for group in groups for line in group.lines]
@@ -135,7 +135,7 @@ class AppendPane(beam.DoFn):
         if appended.segment is not None:
             counts["accepted", event_type] = len(appended.segment.lines)
             counts["segments", event_type] = 1
-            segments.append(replace(appended.segment, plain=all(group.plain for group in groups)))
+            segments.append(replace(appended.segment, plain=all(batch.plain for batch in batches)))
         sources = {}
         if event_type not in INTERNAL_TYPES:
             stored = appended.segment.lines if appended.segment is not None else ()
