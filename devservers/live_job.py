@@ -62,8 +62,19 @@ class EmbeddedWarehouse:
 class LiveJob:
     """The job `backend_events` on one topic; everything that it writes lies in `folder`."""
 
-    def __init__(self, folder: Path, scratch: Path, topic: Topic) -> None:
-        """`scratch` is a short path for temporary files of runs; the warehouse is the embedded one."""
+    def __init__(
+        self, folder: Path, scratch: Path, topic: Topic, process: type[SluiceProcess] = SluiceProcess
+    ) -> None:
+        """Make a job that loads the embedded warehouse.
+
+        Args:
+            folder: where everything is written that lasts.
+            scratch: a short path for temporary files of runs.
+            topic: what is read.
+            process: how runs are started.
+
+        """
+        self.process = process
         self.folder = folder
         self.scratch = scratch
         self.topic = topic
@@ -81,13 +92,13 @@ class LiveJob:
         """Start `sluice run` on the runner of the flags, which may show metrics of its own."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
-            SLUICE, "run", "jobs/backend_events.yaml", "--source", self.topic.source,
+            SLUICE, "run", "jobs/backend_events.yaml", f"--source={self.topic.source}",
             "--files", str(self.files), "--dead-letters", str(self.dead_letters),
             "--warehouse", self.warehouse.url, "--windows.flush", "2s",
             "--report", str(self.report_path), *flags,
         ]  # fmt: skip
         environment = {**os.environ, **self.topic.environment, "TMPDIR": str(self.scratch)}
-        run = SluiceProcess(command, environment, self.folder / f"run{len(self._runs) + 1}.log")
+        run = self.process(command, environment, self.folder / f"run{len(self._runs) + 1}.log")
         self._runs.append(run)
         return run
 

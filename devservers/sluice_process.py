@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, Protocol
 
 from devservers.tools import ROOT
 from devservers.waiting import wait_until
@@ -34,6 +34,21 @@ class Process(NamedTuple):
     role: str
 
 
+class RunningProcess(Protocol):
+    """What tests ask of the first process of a command, as `subprocess.Popen` answers it."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return the exit code; None: it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code when it has ended; raise `subprocess.TimeoutExpired` after so many seconds."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+
 class SluiceProcess:
     """A command that runs; what it prints goes to the file `output`."""
 
@@ -41,9 +56,14 @@ class SluiceProcess:
         """Start it."""
         self._output = output
         with output.open("wb") as file:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True
-            )
+            self.process = self._start(command, environment, file)
+
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes]
+    ) -> RunningProcess:
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
 
     def processes(self) -> list[Process]:
         """Return the living processes of the session."""

@@ -1,8 +1,9 @@
 """Runs `sluice` commands, each in a process that is forked from this one, which has imported what commands need.
 
 It is given the number of a socket, and the address of a source: Beam is imported as runs that read it do. A request is
-a JSON object with the arguments, the environment and the folder, and four descriptors: the command's standard streams,
-and where its process id and its exit code are written.
+a JSON object with a module that runs `sluice`, if one does, the arguments, the environment, the folder, and whether the
+process begins a session, and four descriptors: the command's standard streams, and where its process id and its exit
+code are written.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import atexit
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -29,8 +31,8 @@ _REQUEST_BYTES = 1 << 20
 _STREAMS = 3
 
 
-def serve(requests: socket.socket) -> None:
-    """Serve until whoever asks closes its end; return in the process of a command, which then has to run it."""
+def serve(requests: socket.socket) -> str | None:
+    """Serve until whoever asks closes its end; return in the process of a command the module that runs it, if any."""
     running: dict[int, tuple[int, int]] = {}
     """By descriptor of the process: its id, and where its exit code goes."""
     while True:
@@ -60,8 +62,10 @@ def serve(requests: socket.socket) -> None:
             running[os.pidfd_open(pid)] = pid, reply
 
 
-def become(request: dict[str, Any], streams: list[int]) -> None:
-    """Make this process one of a command: its streams, its environment, its folder, its arguments."""
+def become(request: dict[str, Any], streams: list[int]) -> str | None:
+    """Make this process one of a command: its streams, environment, folder, arguments; return its module."""
+    if request["session"]:
+        os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -70,6 +74,21 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
     os.chdir(request["folder"])
     sys.path[1:1] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.argv = ["sluice", *request["arguments"]]
+    module: str | None = request["module"]
+    if module is not None:
+        sys.path.insert(0, request["folder"])  # as `python -m` does
+    return module
+
+
+def run(module: str | None) -> int:
+    """Run `sluice`, or a module; return the exit code."""
+    if module is None:
+        return main()
+    try:
+        runpy.run_module(module, run_name="__main__")
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
 
 
 def end(code: int) -> NoReturn:
@@ -87,6 +106,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal, which pytest has too
     import_beam(Url(sys.argv[2]), [])
     importlib.import_module("sluice.runtime.launch")
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    wanted = serve(socket.socket(fileno=int(sys.argv[1])))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    end(main())
+    end(run(wanted))

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from devservers.live_job import TABLES
-from devservers.sluice_command import Finished, sluice
+from devservers.sluice_command import Finished, ForkedSluiceProcess, sluice
 from devservers.sluice_process import SLUICE, SluiceProcess
 
 JOB = "jobs/backend_events.yaml"
@@ -55,7 +55,7 @@ class Replay:
 
     def start(self, source: object, *flags: str) -> SluiceProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
-        return SluiceProcess(
+        return ForkedSluiceProcess(
             [SLUICE, *self.arguments(source, *flags)],
             {**os.environ, "TMPDIR": str(self.scratch)},
             self.folder / "printed.txt",

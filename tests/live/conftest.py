@@ -11,6 +11,7 @@ import pytest
 from devservers import kafka
 from devservers.kafka import KafkaBroker, KafkaTopic
 from devservers.live_job import LiveJob
+from devservers.sluice_command import ForkedSluiceProcess
 from devservers.tools import require_program
 from devservers.topic import Topic
 from tests.live.live_fixture import MakeJob
@@ -19,10 +20,15 @@ from tests.warehouses.backend_fixture import backend, make_backend
 __all__ = ["backend", "make_backend"]
 
 
-@pytest.fixture(scope="module")
+BROKER_SECONDS = 2 * 3600.0
+"""Longer than all tests of a process take."""
+
+
+@pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A broker for all tests, which have topics of their own; a test that disturbs one starts its own."""
     require_program("prism")
-    with kafka.start(tmp_path_factory.mktemp("kafka")) as running:
+    with kafka.start(tmp_path_factory.mktemp("kafka"), BROKER_SECONDS) as running:
         yield running
 
 
@@ -43,7 +49,7 @@ def new_job(tmp_path: Path, scratch: Path) -> Iterator[MakeJob]:
     made: list[LiveJob] = []
 
     def make(topic: Topic) -> LiveJob:
-        made.append(LiveJob(tmp_path / f"job{len(made)}", scratch, topic))
+        made.append(LiveJob(tmp_path / f"job{len(made)}", scratch, topic, ForkedSluiceProcess))
         return made[-1]
 
     yield make

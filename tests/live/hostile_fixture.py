@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from devservers.live_job import EmbeddedWarehouse, wait_until
-from devservers.sluice_process import SLUICE, SluiceProcess
+from devservers.sluice_command import ForkedSluiceProcess
+from devservers.sluice_process import SLUICE
 
 IDENTITIES = ("content", "properties", "delivery")
 
@@ -93,8 +94,8 @@ class Sent(NamedTuple):
 def run_and_check(folder: Path, source: str, sent: Sent, environment: dict[str, str]) -> dict[str, Any]:
     """Run the job until it has stored what was sent, drain it, and check every figure; return its report."""
     job, report = write_job(folder), folder / "report.json"
-    command = [SLUICE, "run", str(job), "--source", source, "--report", str(report)]
-    run = SluiceProcess(command, {**os.environ, **environment}, folder / "run.log")
+    command = [SLUICE, "run", str(job), f"--source={source}", "--report", str(report)]
+    run = ForkedSluiceProcess(command, {**os.environ, **environment}, folder / "run.log")
     events = sent.events * len(IDENTITIES)
     try:
         wait_until(

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from devservers.sluice_process import SluiceProcess
+from devservers.sluice_command import ForkedSluiceProcess
 from devservers.tools import ROOT
 from tests.end_to_end.replay_fixture import Replay, lines_of
 
@@ -74,9 +74,9 @@ def history(tmp_path: Path) -> Path:
 
 def kill(replay: Replay, history: Path, contract: str, moment: str, victim: str) -> int:
     """Run until a process is killed, and return the exit code; 0: the run had nothing left to do then."""
-    program = [sys.executable, "-m", "tests.runtime.killed_run", moment, victim, "SIGKILL"]
+    program = ["tests.runtime.killed_run", moment, victim, "SIGKILL"]
     replay.folder.mkdir(parents=True, exist_ok=True)
-    run = SluiceProcess(
+    run = ForkedSluiceProcess(
         [*program, *replay.arguments(history, contract)],
         {**os.environ, "TMPDIR": str(replay.scratch)},
         replay.folder / "printed.txt",

@@ -19,6 +19,7 @@ from sluice.sources.kafka.identity import TopicIdentity
 
 from devservers.kafka import KafkaBroker
 from devservers.live_job import EmbeddedWarehouse
+from devservers.sluice_command import ForkedSluiceProcess
 from devservers.sluice_process import SLUICE, SluiceProcess
 from devservers.waiting import wait_until
 from tests.live.kafka_fixture import TIMEOUT_SECONDS, OwnTopic, commit, numbered, reading
@@ -154,12 +155,12 @@ class Clicks:
     def start(self) -> SluiceProcess:
         self.runs += 1
         command = [
-            SLUICE, "run", "jobs/clickstream.yaml", "--source", self.topic.url(), "--load", "events",
+            SLUICE, "run", "jobs/clickstream.yaml", f"--source={self.topic.url()}", "--load", "events",
             "--files", str(self.folder / "files"), "--dead-letters", str(self.folder / "dead"),
             "--warehouse", self.warehouse.url, "--windows.flush", "2s",
             "--report", str(self.folder / f"report{self.runs}.json"),
         ]  # fmt: skip
-        return SluiceProcess(command, os.environ, self.folder / f"run{self.runs}.log")
+        return ForkedSluiceProcess(command, os.environ, self.folder / f"run{self.runs}.log")
 
     def stored(self) -> int:
         files = (self.folder / "files" / "user_activity").rglob("user_activity_*.json")

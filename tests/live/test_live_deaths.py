@@ -16,6 +16,7 @@ import pytest
 from devservers.kafka import KafkaTopic
 from devservers.live_job import answer
 from devservers.ports import free_port
+from devservers.sluice_command import ForkedSluiceProcess
 from devservers.sluice_process import SluiceProcess
 
 pytestmark = [
@@ -35,12 +36,12 @@ RESTARTED = (
 
 def start(topic: KafkaTopic, folder: Path, moment: str, victim: str, how: str, *flags: str) -> SluiceProcess:
     command = [
-        sys.executable, "-m", "tests.runtime.killed_run", moment, victim, how, "run", "jobs/backend_events.yaml",
+        "tests.runtime.killed_run", moment, victim, how, "run", "jobs/backend_events.yaml",
         f"--source={topic.source}", f"--files={folder}/files", f"--warehouse=duckdb:///{folder}/w.duckdb",
         f"--dead-letters={folder}/dead", *flags,
     ]  # fmt: skip
     environment = {**os.environ, **topic.environment, "TMPDIR": str(folder)}
-    return SluiceProcess(command, environment, folder / "run.log")
+    return ForkedSluiceProcess(command, environment, folder / "run.log")
 
 
 @pytest.mark.parametrize(

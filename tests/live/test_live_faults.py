@@ -232,9 +232,12 @@ def test_pubsub_job_continues_after_its_subscription_is_recreated(
 
 @pytest.mark.long
 def test_source_outage_of_a_minute_loses_no_record(
-    new_job: MakeJob, broker: KafkaBroker, emulator: PubSubEmulator, tmp_path: Path
+    new_job: MakeJob, emulator: PubSubEmulator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with kafka.start(tmp_path) as other:
+    with (
+        kafka.start(tmp_path_factory.mktemp("killed")) as broker,
+        kafka.start(tmp_path_factory.mktemp("frozen")) as other,
+    ):
         topics: list[Topic] = [
             KafkaTopic(broker),
             KafkaTopic(other),

@@ -80,6 +80,7 @@ def test_burst_in_a_drain_ends_the_run_with_one_line_and_the_next_completes_it(
 
 @pytest.mark.parametrize("moment", ["at once", "modules", "metrics"])
 def test_burst_at_the_start_ends_the_run_with_one_line(job: LiveJob, moment: str) -> None:
+    job.process = SluiceProcess  # with the start of Python, and the import of what a forked process has
     running = job.start()
     if moment == "modules":  # the handlers are there, and the product's modules are being imported
         wait_until(lambda: _handles(running, TERM), running)

@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from devservers.sluice_process import SluiceProcess
+from devservers.sluice_command import ForkedSluiceProcess
+from devservers.sluice_process import SLUICE, SluiceProcess
 from tests.end_to_end.replay_fixture import Replay
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
@@ -214,9 +215,8 @@ def test_killed_one_of_two_concurrent_runs_loses_nothing(
 
 
 def start_beside(other: Replay, history: Path) -> SluiceProcess:
-    command = other.arguments(history)
-    return SluiceProcess(
-        [str(Path(sys.executable).with_name("sluice")), *command],
+    return ForkedSluiceProcess(
+        [SLUICE, *other.arguments(history)],
         {**os.environ, "TMPDIR": str(other.scratch)},
         other.folder / "printed_beside.txt",
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from devservers.sluice_command import ForkedSluiceProcess
 from devservers.sluice_process import SluiceProcess
 from tests.cli.failures import history
 from tests.end_to_end.replay_fixture import JOB
@@ -32,14 +33,18 @@ INTERRUPTED = "sluice: interrupted; what was written stays valid, and the next r
 def run_to_death(
     folder: Path, moment: str, victim: str, how: str, prefix: Sequence[str] = ()
 ) -> tuple[int, str]:
-    """Run; return exit code and output. That nothing is left of the run is checked."""
+    """Run, by a program `prefix` if there is one; return exit code and output. Nothing may be left of the run."""
     command = [
-        *prefix,
-        sys.executable, "-m", "tests.runtime.killed_run", moment, victim, how, "run", JOB,
+        "tests.runtime.killed_run", moment, victim, how, "run", JOB,
         f"--source={history(folder / 'history.json', 60, 6)}", f"--files={folder}/files",
         f"--warehouse=duckdb:///{folder}/w.duckdb", f"--dead-letters={folder}/dead",
     ]  # fmt: skip
-    run = SluiceProcess(command, {**os.environ, "TMPDIR": str(folder)}, folder / "run.log")
+    environment, output = {**os.environ, "TMPDIR": str(folder)}, folder / "run.log"
+    run = (
+        SluiceProcess([*prefix, sys.executable, "-m", *command], environment, output)
+        if prefix
+        else ForkedSluiceProcess(command, environment, output)
+    )
     code = run.finish()
     return code, run.output()
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devservers.sluice_command import sluice
-from devservers.sluice_process import SluiceProcess
+from devservers.sluice_command import ForkedSluiceProcess, sluice
 from tests.cli.failures import history
 from tests.end_to_end.replay_fixture import JOB
 
@@ -38,10 +37,10 @@ class DeletedRun:
         source = history(self.folder / "history.json", 60, 6)
         with source.open("a") as file:
             file.write('{"event_type":"inventory"}\n' * 3)
-        program = [sys.executable, "-m", "tests.runtime.killed_run", moment, "worker"]
+        program = ["tests.runtime.killed_run", moment, "worker"]
         arguments = [f"delete:{self.folder / deleted}", *self.arguments("run"), f"--source={source}"]
         environment = {**os.environ, "TMPDIR": str(self.scratch)}
-        run = SluiceProcess([*program, *arguments], environment, self.folder / "run.log")
+        run = ForkedSluiceProcess([*program, *arguments], environment, self.folder / "run.log")
         code = run.finish()
         assert (self.folder / f"{deleted}.deleted").exists()
         return code, run.output()
