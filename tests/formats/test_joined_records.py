@@ -93,6 +93,32 @@ def test_joined_objects_are_those_that_were_joined(
         assert [record for _, record in separate(separator.join(records))] == records
 
 
+PARTS = [
+    *SEPARATORS,
+    b"{",
+    b"}",
+    b'"',
+    b":",
+    b"[",
+    b"]",
+    b"\\",
+    b"x",
+    b"{}",
+    b'{"a":1}',
+    b'"b":',
+    b'"}"',
+    b"[{}]",
+]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=12).map(b"".join))
+def test_line_that_begins_with_its_brace_is_separated_like_one_behind_a_blank(rest: bytes) -> None:
+    line = b"{" + rest
+    behind = separate(b" " + line)
+    is_whole = behind == [(0, b" " + line)]
+    assert separate(line) == ([(0, line)] if is_whole else [(at - 1, record) for at, record in behind])
+
+
 def test_batch_of_a_file_has_the_offset_of_each_record() -> None:
     batch = RecordBatch([b"1", b'{"a":1}{"b":2}', b"oops"], FileProvenance("x", 0.0, [5, 10, 30]))
     separated = separate_records(batch, [1, 2])

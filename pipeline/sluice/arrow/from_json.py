@@ -4,7 +4,7 @@ Four ways lead to the table, from fast to slow; the last three end in pyarrow's 
 value:
 
 1. Lines that the decoder of this run has accepted, without unusual values, are read by `plain_lines`, if they have no
-   other member.
+   other member. The note on a repaired line is put into `_extra` before this way and the next.
 2. The reader takes the whole segment with the contract's schema. It rejects what it does not know (a member outside
    the contract, a repeated key, a seventh decimal of a second) rather than misread it.
 3. Members outside the contract are collected line by line, and the reader ignores them.
@@ -25,6 +25,7 @@ import pyarrow.json
 from sluice.arrow.canonicalizer import Canonicalizer
 from sluice.arrow.json_structs import UnconvertibleLine, record_object
 from sluice.arrow.plain_lines import PlainReader
+from sluice.arrow.repaired_lines import split_notes
 from sluice.arrow.schema import (
     DECIMAL,
     TIMESTAMP,
@@ -74,9 +75,10 @@ def to_table(
         The table of the rows that could be made, and the other lines in order, each with one sentence.
 
     """
-    columns = _read_known(contract, segment)
+    lines, extra = _without_notes(contract, segment.lines)
+    columns = _read_known(contract, lines, plain=segment.plain)
     rows: Sequence[int] = range(len(segment.lines))
-    extra, errors = pa.nulls(len(segment.lines), pa.string()), list[RowError]()
+    errors: list[RowError] = []
     if columns is None:
         columns, extra, errors = read_with_unknown(contract, segment.lines)
         unconvertible = {index for index, _ in errors}
@@ -110,12 +112,21 @@ def _sources(lines: Sequence[bytes], rows: Sequence[int]) -> list[pa.Array]:
     ]
 
 
-def _read_known(contract: Contract, segment: Segment) -> list[pa.Array] | None:
+def _without_notes(contract: Contract, lines: Sequence[bytes]) -> tuple[Sequence[bytes], pa.Array]:
+    """Return lines without the notes of those that were repaired, and `_extra`, which has the notes."""
+    reader = _reader(contract)
+    split = split_notes(lines) if contract.repair and reader.takes_lines and not reader.as_received else None
+    if split is None:
+        return lines, pa.nulls(len(lines), pa.string())
+    return split[0], pa.array(split[1], pa.string())
+
+
+def _read_known(contract: Contract, lines: Sequence[bytes], *, plain: bool) -> list[pa.Array] | None:
     """Return the contract's properties of lines that have no others; None: read them in other ways."""
     if not _reader(contract).takes_lines:
         return None
-    plain = read_plain(contract, segment.lines) if segment.plain else None
-    return read_lines(contract, segment.lines) if plain is None else plain
+    columns = read_plain(contract, lines) if plain else None
+    return read_lines(contract, lines) if columns is None else columns
 
 
 def read_plain(contract: Contract, lines: Sequence[bytes]) -> list[pa.Array] | None:

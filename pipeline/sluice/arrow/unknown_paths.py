@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from sluice.arrow.repaired_lines import is_note
 from sluice.contracts import EXTRA_COLUMN, REPAIRED_KEY, Contract, Property
 
 _MAX_PATH = 100
@@ -28,6 +29,8 @@ def count_unknown_paths(contract: Contract, rows: pa.Table) -> Counter[str]:
         return paths
     root = Property("", "object", properties=contract.properties)
     for text in column.drop_null().to_pylist():
+        if is_note(text):
+            continue
         members = {name: value for name, value in _read(text).items() if name != REPAIRED_KEY}
         paths.update(set(_paths(root, members, "")))
     return paths

@@ -126,8 +126,10 @@ def misfits_in_lines(
     return found
 
 
-def compile_repair_pattern(pattern: str) -> Any:
+def compile_repair_pattern(pattern: str | bytes) -> Any:
     """Compile the pattern of a repair rule, in the syntax of RE2; the result is used as a pattern of `re`.
+
+    That of a pattern in bytes searches bytes, which are UTF-8.
 
     Raises:
         ValueError: RE2 does not take it; says why.

@@ -7,14 +7,18 @@ no JSON object, so ordinary lines cost nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sluice.elements import RecordBatch
 from sluice.formats.json_array import read_document
-from sluice.formats.json_recovery import BETWEEN, BLANK
+from sluice.formats.json_recovery import BETWEEN, BLANK, MAX_ELEMENT_BYTES
 from sluice.formats.json_syntax import is_json
 from sluice.provenance import FileProvenance
+
+_separated_braces = re.compile(rb'\}[^{}":]*+\{').search
+"""A brace that closes an object, and one that opens another, with no more than separators or stray text in between."""
 
 
 def separate(record: bytes) -> Sequence[tuple[int, bytes]]:
@@ -24,6 +28,8 @@ def separate(record: bytes) -> Sequence[tuple[int, bytes]]:
     text that begins like an object, or one JSON object and separators other than NUL, which a crash may have left.
     """
     whole = [(0, record)]
+    if _is_single(record):
+        return whole
     if record.lstrip(BETWEEN)[:1] not in (b"{", b"["):
         return whole
     if record.lstrip(BLANK)[:1] in (b"{", b"[") and is_json(record):
@@ -36,6 +42,18 @@ def separate(record: bytes) -> Sequence[tuple[int, bytes]]:
     return parts if objects > 1 or (objects and similar and b"\0" not in record) else whole
 
 
+def _is_single(record: bytes) -> bool:
+    """Tell of most malformed lines, by what no two objects can do without, that they are one record as they are."""
+    return (
+        record.startswith(b"{")
+        and record[-1] not in BETWEEN
+        and b"[" not in record
+        and b"\n" not in record
+        and len(record) <= MAX_ELEMENT_BYTES
+        and not _separated_braces(record)
+    )
+
+
 def separate_records(batch: RecordBatch, indexes: Iterable[int]) -> RecordBatch | None:
     """Return the batch with the records at `indexes` separated; None if they are single records already.
 
@@ -44,8 +62,12 @@ def separate_records(batch: RecordBatch, indexes: Iterable[int]) -> RecordBatch 
     provenance = batch.provenance
     if type(provenance) is not FileProvenance:
         return None
-    parts = {index: separate(batch.records[index]) for index in indexes}
-    if all(len(part) == 1 and part[0][1] == batch.records[index] for index, part in parts.items()):
+    parts = {
+        index: found
+        for index in indexes
+        if len(found := separate(batch.records[index])) > 1 or found[0][1] != batch.records[index]
+    }
+    if not parts:
         return None
     records: list[bytes] = []
     offsets: list[int] = []

@@ -15,6 +15,7 @@ import msgspec
 from sluice.contracts import Contract
 from sluice.elements import RecordBatch, Violation
 from sluice.formats.csv_conversion import RowConverter
+from sluice.formats.json_recovery import BLANK
 from sluice.formats.json_syntax import NOT_JSON
 from sluice.formats.repair import LineRepairer
 from sluice.formats.source_values import SourceValues
@@ -61,11 +62,12 @@ class Normalizer:
         if not self._can_repair or _is_object(batch.records[index]):
             return None
         line = self._repair(batch.records[index])
-        if line is None:
-            return None
+        if line is None or (self._source_values is None and self._default_time_key is None):
+            return line
+        origin = batch.origin(index)
         if self._source_values is not None:
-            line = self._source_values.fill_line(line, batch.origin(index).uri)
-        return self.with_event_time(line, batch.origin(index).arrival)
+            line = self._source_values.fill_line(line, origin.uri)
+        return self.with_event_time(line, origin.arrival)
 
     def with_event_time(self, line: bytes, arrival: float) -> bytes:
         """Return an object with `arrival` (epoch seconds) as its event time, if it needs one and has none."""
@@ -89,6 +91,9 @@ class Normalizer:
 
 
 def _is_object(record: bytes) -> bool:
+    text = record.strip(BLANK)
+    if not (text.startswith(b"{") and text.endswith(b"}")):
+        return False
     try:
         _decode_object(record)
     except NOT_JSON:

@@ -82,13 +82,11 @@ class _LineWriter:
         self.columns = Columns(contract)
         self._allowed = {name for name, _ in contract.repair}
         self._patterns = [
-            (name, compile_repair_pattern(pattern))
+            _OwnPattern(name, pattern, self.columns)
             for name, pattern in contract.repair
             if pattern is not None
         ]
-        self._pattern_keys = {
-            self.columns.find(group)[0] for _, pattern in self._patterns for group in pattern.groupindex
-        }
+        self._pattern_keys = {path[0] for pattern in self._patterns for path, _ in pattern.columns}
         """The members that the patterns can add, or add to."""
         self._columns_by_key: dict[str, tuple[Path, Encode]] = {}
         self._columns_by_keys: dict[tuple[str, ...], _Columns] = {}
@@ -187,16 +185,35 @@ class _LineWriter:
     def _fill(self, values: dict[Path, str], before: str) -> set[str]:
         """Add the missing values that the contract's own patterns find in `before`; return the rules that did."""
         rules = set()
-        for name, pattern in self._patterns:
-            matches = list(islice(pattern.finditer(before), 2))
-            if len(matches) != 1:  # which of two would be a guess
-                continue
-            for group, text in matches[0].groupdict().items():
-                path = self.columns.find(group)
+        for pattern in self._patterns:
+            for (path, encode), text in zip(pattern.columns, pattern.find(before), strict=False):
                 if text and path not in values and path[:1] not in values:
-                    values[path] = self.columns.encoder(path)(text)
-                    rules.add(name)
+                    values[path] = encode(text)
+                    rules.add(pattern.name)
         return rules
+
+
+class _OwnPattern:
+    """A contract's own pattern, and the columns that its groups fill."""
+
+    def __init__(self, name: str, pattern: str, columns: Columns) -> None:
+        self.name = name
+        compiled = compile_repair_pattern(pattern)
+        self._search = compiled.finditer
+        self._search_bytes = compile_repair_pattern(pattern.encode()).finditer
+        self._numbers = list(compiled.groupindex.values())
+        paths = map(columns.find, compiled.groupindex)
+        self.columns = [(path, columns.encoder(path)) for path in paths]
+        """Path of a group's column, and what converts its text."""
+
+    def find(self, text: str) -> list[str]:
+        """Return the text of each group, '' if it has none; nothing unless the pattern matches exactly once."""
+        # Of bytes, the binding of RE2 counts no characters; where all are ASCII, they have the same places.
+        search, searched = (self._search_bytes, text.encode()) if text.isascii() else (self._search, text)
+        matches = list(islice(search(searched), 2))
+        if len(matches) != 1:  # which of two would be a guess
+            return []
+        return [text[start:end] for start, end in map(matches[0].span, self._numbers)]
 
 
 def _are_separate(paths: Collection[Path]) -> bool:
