@@ -1,36 +1,63 @@
-"""`scripts/containers airflow`: what it bears while the scheduler starts, with a Docker that answers for Airflow."""
+"""`scripts/containers` without containers: which images it builds, and what it bears while a scheduler starts."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from devservers.tools import ROOT
 
 
-class Scheduler:
-    """A checkout with scripts/containers alone, and a `docker` that does one thing after the other."""
+class Checkout:
+    """A checkout with scripts/containers, in which all other programs do what a test says."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("scripts", "tools/base_images", "bin", "state"):
-            (folder / name).mkdir(parents=True)
-        shutil.copy(ROOT / "scripts/containers", folder / "scripts")
-        shutil.copy(ROOT / "tools/base_images/engine.sh", folder / "tools/base_images")
-        self._program("scripts/tools", "")
-        self._program("bin/sleep", "")
+        (folder / "state").mkdir()
+        for name in ("scripts/containers", "tools/base_images/engine.sh", "Dockerfile"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        self.program("scripts/tools", "")
+        self.program("bin/sleep", "")
+
+    def program(self, name: str, commands: str) -> None:
+        """Make an executable file of shell commands."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/usr/bin/env bash\nstate={self.folder}/state\n{commands}\n")
+        path.chmod(0o755)
+
+    def start(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the script to its end."""
+        return subprocess.run(
+            ["bash", str(self.folder / "scripts/containers"), *arguments],
+            env={"PATH": f"{self.folder}/bin{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def lines(self, name: str) -> list[str]:
+        """Return what programs have written to a file of the state."""
+        return (self.folder / "state" / name).read_text().splitlines()
+
+
+class Scheduler(Checkout):
+    """One whose `docker` does one thing after the other."""
 
     def answers(self, trigger: str, looks: list[str]) -> None:
         """Make the Docker: it does `trigger` for a run, and gives one of `looks` each time that runs are listed."""
         shown = " ".join(f"'{look}'" for look in looks)
-        self._program(
+        self.program(
             "bin/docker",
-            f"""state={self.folder}/state
-case "$*" in
+            f"""case "$*" in
   *"dags trigger"*) echo x >>"$state/tries"; run="${{@: -1}}"; {trigger} ;;
   *"dags list-runs"*)
     looks=({shown})
@@ -46,24 +73,6 @@ case "$*" in
 esac""",
         )
 
-    def start(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", str(self.folder / "scripts/containers"), "airflow"],
-            env={"PATH": f"{self.folder}/bin{os.pathsep}{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    def count(self, what: str) -> int:
-        return len((self.folder / "state" / what).read_text().splitlines())
-
-    def _program(self, name: str, commands: str) -> None:
-        path = self.folder / name
-        path.write_text(f"#!/usr/bin/env bash\n{commands}\n")
-        path.chmod(0o755)
-
 
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Scheduler:
@@ -72,30 +81,63 @@ def scheduler(tmp_path: Path) -> Scheduler:
 
 def test_look_that_fails_is_no_news_of_the_run(scheduler: Scheduler) -> None:
     scheduler.answers('echo "$run" >"$state/run"', ["queued", "fail", "running", "success"])
-    done = scheduler.start()
-    assert (done.returncode, done.stderr, scheduler.count("looks")) == (0, "", 4)
+    done = scheduler.start("airflow")
+    assert (done.returncode, done.stderr, len(scheduler.lines("looks"))) == (0, "", 4)
 
 
 def test_run_that_was_triggered_by_a_try_that_failed_is_waited_for(scheduler: Scheduler) -> None:
     """The first try makes the run and fails; each further one would say that it is there already."""
     trigger = '[ -f "$state/run" ] && echo "already exists" >&2; echo "$run" >"$state/run"; exit 1'
     scheduler.answers(trigger, ["fail", "queued", "success"])
-    done = scheduler.start()
+    done = scheduler.start("airflow")
     assert (done.returncode, done.stderr) == (0, "")
-    assert (scheduler.count("tries"), scheduler.count("looks")) == (2, 3)
+    assert (len(scheduler.lines("tries")), len(scheduler.lines("looks"))) == (2, 3)
 
 
 def test_run_that_cannot_be_triggered_ends_with_what_airflow_says(scheduler: Scheduler) -> None:
     scheduler.answers('echo "no such DAG" >&2; exit 1', ["none"])
-    done = scheduler.start()
-    assert (done.returncode, done.stderr, scheduler.count("tries")) == (1, "no such DAG\n", 61)
+    done = scheduler.start("airflow")
+    assert (done.returncode, done.stderr, len(scheduler.lines("tries"))) == (1, "no such DAG\n", 61)
 
 
 def test_run_that_failed_is_said(scheduler: Scheduler) -> None:
     scheduler.answers('echo "$run" >"$state/run"', ["running", "failed"])
-    done = scheduler.start()
+    done = scheduler.start("airflow")
     assert done.returncode == 1
-    run = (scheduler.folder / "state/run").read_text().strip()
+    run = scheduler.lines("run")[0]
     assert (
         done.stderr == f"containers: airflow: expected the run {run} to succeed, got failed after 2 looks\n"
     )
+
+
+PODMAN = """case "$*" in
+  *"dags trigger"*) echo "${@: -1}" >"$state/run" ;;
+  *"dags list-runs"*) echo "collaboration $(cat "$state/run") success" ;;
+  *psql*) echo "order 1" ;;
+  ps*) echo container-7 ;;
+  wait*) echo 0 ;;
+  build*) echo "$@" >>"$state/commands" ;;
+esac"""
+
+
+@pytest.mark.parametrize("profile", [(), ("live",), ("airflow",), ("prefect",)], ids=str)
+def test_podman_has_the_image_of_each_service_that_it_starts(
+    profile: tuple[str, ...], tmp_path: Path
+) -> None:
+    checkout = Checkout(tmp_path)
+    checkout.program("bin/docker", "exit 1  # no daemon")
+    checkout.program("bin/podman", PODMAN)
+    checkout.program(".tools/containers/bin/python", 'echo "up of ${@: -1}" >>"$state/commands"')
+    checkout.program("tools/base_images/live/make.sh", "")
+    done = checkout.start(*profile)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+    built, started = set(), []
+    for command in checkout.lines("commands"):
+        if tag := re.search(r"--tag=localhost/(\S+)", command):
+            built.add(tag[1])
+            continue
+        service = command.removeprefix("up of ")
+        started.append(service)
+        assert "build" not in services[service] or services[service]["image"] in built, command
+    assert len(started) > 2
