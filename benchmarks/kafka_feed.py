@@ -1,6 +1,7 @@
 """Fills topics: with the backlog of a history, or with events of now at a steady rate.
 
-`python -m benchmarks.kafka_feed BROKER TOPIC RATE SECONDS` publishes at a steady rate, from a process of its own.
+`python -m benchmarks.kafka_feed BROKER TOPIC RATE SECONDS CONTRACTS LATE` publishes at a steady rate, from a process of
+its own, events of a folder of contracts; their times are at most LATE seconds ago.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from sluice.tooling.fake_events import fake_events
 
 PARTITIONS = 2
 _TIME = re.compile(rb'"(?:order_date|timestamp)": ?"([^"]+)"')
+SENT_AT = "sent_at"
+"""The last property of contracts whose events are late: when an event was published."""
 _BLOCK = 500
 """Records that go to one partition before the next."""
 _HOUR = 3_600_000
@@ -66,12 +69,11 @@ def _send(sender: Producer, topic: str, record: bytes, number: int, at: int) -> 
         sender.poll(0)
 
 
-def publish(broker: str, topic: str, rate: int, seconds: float) -> None:
-    """Publish events of now, 2% of them broken and 5% repeated, `rate` a second."""
+def publish(broker: str, topic: str, rate: int, seconds: float, contracts: str, late: float) -> None:
+    """Publish events of `contracts`, 2% of them broken and 5% repeated, `rate` a second, at most `late` seconds old."""
     chance = random.Random(1)
-    made = fake_events(load_contracts("schemas/backend_events"), "event_type", lambda: 0.5, 1)
-    zero = b"1970-01-01T00:00:00.500000Z"
-    templates = [next(made).split(zero) for _ in range(_TEMPLATES)]
+    made = fake_events(load_contracts(contracts), "event_type", lambda: 0.5, 1)
+    templates = [_Template(next(made)) for _ in range(_TEMPLATES)]
     sender, last = producer(broker), b""
     begun, sent = time.monotonic(), 0
     while (spent := time.monotonic() - begun) < seconds:
@@ -82,10 +84,7 @@ def publish(broker: str, topic: str, rate: int, seconds: float) -> None:
             elif share < _BROKEN + _REPEATED and last:
                 record = last
             else:
-                text = (
-                    datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-                )
-                record = last = text.encode().join(templates[number % _TEMPLATES])
+                record = last = templates[number % _TEMPLATES].at(now - late * chance.random(), now)
             _send(sender, topic, record, number, int(now * 1000))
             sent = number
         sender.poll(0)
@@ -93,5 +92,26 @@ def publish(broker: str, topic: str, rate: int, seconds: float) -> None:
     sender.flush()
 
 
+class _Template:
+    """An event without its times."""
+
+    def __init__(self, event: bytes) -> None:
+        """Cut the times, all those of the clock at 0.5, out of `event`."""
+        zero = b"1970-01-01T00:00:00.500000Z"
+        before, self._key, after = event.partition(b'"%s":"' % SENT_AT.encode())
+        self._parts = before.split(zero)
+        self._end = after.removeprefix(zero)
+
+    def at(self, event_time: float, sent_at: float) -> bytes:
+        """Return the event of a time, with the time at which it is published if it has a place for that."""
+        event = _timestamp(event_time).join(self._parts)
+        return event + self._key + _timestamp(sent_at) + self._end if self._key else event
+
+
+def _timestamp(seconds: float) -> bytes:
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z").encode()
+
+
 if __name__ == "__main__":
-    publish(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    publish(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5], float(sys.argv[6]))

@@ -27,10 +27,10 @@ from sluice.graph.ledger import read_report
 from benchmarks import kafka_feed
 from benchmarks.measurement import latency
 from benchmarks.measurement.processes import ResourceSampler, children
-from benchmarks.peers import sluice
+from benchmarks.peers import benthos_live, sluice
 from benchmarks.replay import difference, expected_of, history_of, make_environment
 from benchmarks.report import live_page, page
-from benchmarks.report.live_page import Drained, Loaded, Remembered
+from benchmarks.report.live_page import WARM_SECONDS, Drained, Loaded, Remembered
 from devservers import flink, kafka
 from devservers.kafka import KafkaBroker, KafkaTopic
 from devservers.live_job import LiveJob, wait_until
@@ -40,8 +40,7 @@ DATA_FOLDER = ROOT / "out" / "bench"
 BENCH_PYTHON = ROOT / ".tools" / "bench-live-venv" / "bin" / "python"
 REQUIREMENTS = ROOT / "benchmarks" / "requirements-live.txt"
 FLINK_OPTIONS = ("--streaming", "--checkpointing_interval=5000", "--max_bundle_size=1")
-WARM_SECONDS = 20.0
-"""A job under steady load is measured after so long."""
+CONTRACTS = ROOT / "schemas" / "backend_events"
 LIFETIME = 4 * 3600.0
 TIMEOUT = 1800.0
 """Seconds that one competitor may take."""
@@ -52,6 +51,8 @@ def main() -> int:
     options = _options()
     if {"quix", "bytewax"} & set(options.peers):
         make_environment(BENCH_PYTHON, REQUIREMENTS)
+    if "benthos" in options.peers:
+        benthos_live.install()
     shutil.rmtree(options.data / "live", ignore_errors=True)
     out = options.data / "live"
     out.mkdir(parents=True)
@@ -214,7 +215,7 @@ class LiveBenchmark:
         if code:
             drained.wrong.append(f"it failed, see {log}")
             return drained, {}
-        if python == "own":
+        if name == "limit":
             return drained, {}
         command[command.index("run")] = "tally"
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True)
@@ -222,7 +223,7 @@ class LiveBenchmark:
 
     def load(self, rate: int) -> Loaded:
         """Run a job under a steady load, and measure the latency of each event."""
-        with self._under_load(f"load-{rate}", rate, WARM_SECONDS + self._options.seconds) as (job, sampler):
+        with self.under_load(f"load-{rate}", rate, WARM_SECONDS + self._options.seconds) as (job, sampler):
             begin = time.time() + WARM_SECONDS
             time.sleep(WARM_SECONDS)
             started = sampler.sample()
@@ -237,24 +238,30 @@ class LiveBenchmark:
     def watch_memory(self) -> Remembered:
         """Run a job at 5,000 events a second for many minutes, and watch its memory."""
         seconds, begun = self._options.minutes * 60, time.time()
-        with self._under_load("memory", 5_000, seconds) as (_, sampler):
+        with self.under_load("memory", 5_000, seconds) as (_, sampler):
             time.sleep(seconds)
         return Remembered(
             self._options.minutes, [(sample.at - begun, sample.memory) for sample in sampler.samples]
         )
 
     @contextmanager
-    def _under_load(self, name: str, rate: int, seconds: float) -> Iterator[tuple[LiveJob, ResourceSampler]]:
-        """Yield a job that reads a steady load, once its first record has come; it drains when the block ends."""
+    def under_load(
+        self, name: str, rate: int, seconds: float, *, contracts: Path = CONTRACTS, late: float = 0.0
+    ) -> Iterator[tuple[LiveJob, ResourceSampler]]:
+        """Yield a job that reads a steady load, once its first record has come; it drains when the block ends.
+
+        The events are those of `contracts`, and at most `late` seconds old when they are published.
+        """
         topic = KafkaTopic(self._broker, kafka_feed.PARTITIONS)
         job = LiveJob(self._out / name, self._scratch, topic)
-        running = job.start(f"--windows.flush={self._options.flush}s")
+        running = job.start(f"--windows.flush={self._options.flush}s", f"--contracts={contracts}")
         sampler = ResourceSampler({running.process.pid})
         topic.publish([b"first"])
         wait_until(lambda: job.read() > 0, running, seconds=TIMEOUT)
         command = [sys.executable, "-m", "benchmarks.kafka_feed", self._broker.bootstrap, topic.name]
+        load = [str(rate), str(seconds + 5), str(contracts), str(late)]
         publishing = subprocess.Popen(
-            [*command, str(rate), str(seconds + 5)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            [*command, *load], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
         try:
             yield job, sampler

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-_TIME = re.compile(rb'"(?:order_date|timestamp)":"([^"]+)"')
+EVENT_TIME = re.compile(rb'"(?:order_date|timestamp)":"([^"]+)"')
 SHARES = (0.5, 0.95, 0.99, 1.0)
 
 
@@ -26,8 +26,11 @@ class Latencies(NamedTuple):
     windows: Sequence[float]
 
 
-def measure(warehouse: Path, begin: float, end: float) -> Latencies:
-    """Return what events, and windows, of the time from `begin` to `end` took, in epoch seconds."""
+def measure(warehouse: Path, begin: float, end: float, time_of: re.Pattern[bytes] = EVENT_TIME) -> Latencies:
+    """Return what events, and windows, of the time from `begin` to `end` took, in epoch seconds.
+
+    `time_of` finds the time of each line from which its event is measured.
+    """
     log: list[float] = []
     loaded: list[float] = []
     final: dict[tuple[str, float], float] = {}
@@ -38,7 +41,7 @@ def measure(warehouse: Path, begin: float, end: float) -> Latencies:
         marked = mark.stat().st_ctime
         path = Path(rows[0]["path"].removeprefix("file://"))
         named = path.stat().st_ctime
-        for time in map(float, _times(path)):
+        for time in _times(path, time_of):
             if begin <= time < end:
                 log.append(named - time)
                 loaded.append(marked - time)
@@ -50,8 +53,8 @@ def measure(warehouse: Path, begin: float, end: float) -> Latencies:
     return Latencies(sorted(log), sorted(loaded), sorted(windows))
 
 
-def _times(path: Path) -> Sequence[float]:
-    return [datetime.fromisoformat(text.decode()).timestamp() for text in _TIME.findall(path.read_bytes())]
+def _times(path: Path, time_of: re.Pattern[bytes]) -> Sequence[float]:
+    return [datetime.fromisoformat(text.decode()).timestamp() for text in time_of.findall(path.read_bytes())]
 
 
 def percentiles(values: Sequence[float]) -> list[str]:

@@ -13,7 +13,9 @@ from bytewax.dataflow import Dataflow  # type: ignore[import-not-found]  # in th
 from bytewax.outputs import DynamicSink, StatelessSinkPartition  # type: ignore[import-not-found]  # in the environment of the peers
 from bytewax.testing import run_main  # type: ignore[import-not-found]  # in the environment of the peers
 
-from benchmarks.peers.live_store import Checked, Store
+from benchmarks.peers.live_store import Checked, Store, tally
+
+__all__ = ["run", "tally"]
 
 _MOST = 200_000
 """Records of a batch."""

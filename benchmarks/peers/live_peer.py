@@ -11,13 +11,11 @@ from pathlib import Path
 def main() -> None:
     """Do what the command line asks."""
     name, verb, broker, topic, records, flush, out = sys.argv[1:]
+    module = importlib.import_module(f"benchmarks.peers.{name}")
     if verb == "run":
-        module = importlib.import_module(f"benchmarks.peers.{name}")
         module.run(broker, topic, int(records), float(flush), Path(out))
     else:
-        from benchmarks.peers.live_store import tally
-
-        print(json.dumps(tally(Path(out))))
+        print(json.dumps(module.tally(Path(out))))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from pathlib import Path
 from quixstreams import Application  # type: ignore[import-not-found]  # in the environment of the peers
 from quixstreams.sinks import BatchingSink, SinkBatch  # type: ignore[import-not-found]  # in the environment of the peers
 
-from benchmarks.peers.live_store import Checked, Store
+from benchmarks.peers.live_store import Checked, Store, tally
+
+__all__ = ["run", "tally"]
 
 
 class StoreSink(BatchingSink):

@@ -14,6 +14,8 @@ BEST_PUBLISHED = 4_600
 DRAINED = 40_000
 """Events/s that a backlog is to be drained with, on two cores."""
 TIMES = 10
+WARM_SECONDS = 20.0
+"""A job under steady load is measured after so long."""
 LATE = 5.0
 """Seconds beyond `flush` within which events, and counts, are to be there."""
 
@@ -36,6 +38,12 @@ PEERS: dict[str, Peer] = {
     "flink": Peer("Sluice on Flink, parallelism 2", ("", "")),
     "quix": Peer("quixstreams", ("bench", "quix_live"), _LACKS),
     "bytewax": Peer("bytewax", ("bench", "bytewax_live"), _LACKS),
+    "benthos": Peer(
+        "Benthos 4.27",
+        ("own", "benthos_live"),
+        "tables in a warehouse; safe append and repeats beyond its process's life; what is written twice after a "
+        "crash; unknown properties; codes of reasons",
+    ),
     "limit": Peer(
         "confluent-kafka alone", ("own", "consumer_limit"), "everything: the limit, not a competitor"
     ),
@@ -93,7 +101,8 @@ def block(
     remembered: Remembered | None,
 ) -> str:
     """Return the whole block of the page."""
-    parts = [_machine(options)]
+    turns = f"median of {options.runs} run{'s' if options.runs > 1 else ''}"
+    parts = [f"{_machine(options)}; drained: {turns}."]
     if drained:
         parts.append(_drained(drained))
     if loaded:
@@ -108,10 +117,7 @@ def block(
 
 def _machine(options: argparse.Namespace) -> str:
     packages = ("apache-beam", "confluent-kafka", "msgspec", "pyarrow", "duckdb")
-    turns = f"median of {options.runs} run{'s' if options.runs > 1 else ''}"
-    return (
-        f"{environment(*packages)}; the broker shares the cores; `flush` {options.flush} s; drained: {turns}."
-    )
+    return f"{environment(*packages)}; the broker shares the cores; `flush` {options.flush} s"
 
 
 def _drained(drained: Mapping[str, Drained]) -> str:
@@ -149,26 +155,41 @@ def _drained(drained: Mapping[str, Drained]) -> str:
 
 
 def _latencies(loaded: Sequence[Loaded]) -> str:
-    rows: list[tuple[str, ...]] = [
-        ("events/s", "seconds to", "p50", "p95", "p99", "highest", "of", "cores", "peak MB"),
-        ("---:", "---", *["---:"] * 7),
-    ]
+    rows: list[tuple[str, ...]] = [_latency_head("events/s"), _RULE]
     for load in loaded:
         for name, values in zip(
             ("the log", "the warehouse", "the last count of a window"), load.latencies, strict=True
         ):
-            number = f"{len(values):,} {'windows' if 'window' in name else 'events'}"
-            rows.append(
-                (
-                    f"{load.rate:,}",
-                    name,
-                    *percentiles(values),
-                    number,
-                    f"{load.cores:.2f}",
-                    f"{load.peak / 1e6:,.0f}",
-                )
-            )
+            rows.append(_latency_row(f"{load.rate:,}", name, values, load))
     return markdown(rows)
+
+
+_RULE = ("---:", "---", *["---:"] * 7)
+
+
+def _latency_head(of: str) -> tuple[str, ...]:
+    return (of, "seconds to", "p50", "p95", "p99", "highest", "of", "cores", "peak MB")
+
+
+def _latency_row(of: str, name: str, values: Sequence[float], load: Loaded) -> tuple[str, ...]:
+    number = f"{len(values):,} {'windows' if 'window' in name else 'events'}"
+    return (of, name, *percentiles(values), number, f"{load.cores:.2f}", f"{load.peak / 1e6:,.0f}")
+
+
+def types_block(options: argparse.Namespace, loaded: Mapping[int, Loaded]) -> str:
+    """Return the block of jobs with more and fewer event types, whose events are late."""
+    load = (
+        f"{options.rate:,} events/s, at most {options.hours:g} hours late, for {options.seconds} s after "
+        f"{WARM_SECONDS:g} s; one run."
+    )
+    rows: list[tuple[str, ...]] = [_latency_head("event types"), _RULE]
+    for types, result in loaded.items():
+        for name, values in (
+            ("the log", result.latencies.log),
+            ("the warehouse", result.latencies.warehouse),
+        ):
+            rows.append(_latency_row(str(types), name, values, result))
+    return "\n\n".join([f"{_machine(options)}; {load}", markdown(rows)])
 
 
 def _memory(remembered: Remembered) -> str:
