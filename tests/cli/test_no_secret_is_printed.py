@@ -10,6 +10,7 @@ import pickle
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sluice.cli.output import logging_to_standard_error, print_traceback
 from sluice.config.urls import Url
 from sluice.errors import SluiceError
 from sluice.sources import SOURCES, open_source, parse_source
-from sluice.storage import open_store
+from sluice.storage import open_store, s3
 from sluice.warehouses import WAREHOUSES, open_warehouse, parse_warehouse
 
 from devservers.http_api import HttpRequest, HttpResponse, start
@@ -72,6 +73,7 @@ PLACES_OF_A_JOB = ("source", "files", "warehouse", "dead_letters", "quarantine")
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(s3, "RETRY_TIMEOUT", timedelta(seconds=1))
 
 
 def printed(*arguments: str) -> str:
