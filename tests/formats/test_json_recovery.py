@@ -31,6 +31,8 @@ def read(data: bytes, size: int = 1 << 20) -> list[tuple[int, bytes]]:
         (b'{"a":{}},"b":{"c":1}}', [b'{"a":{}}', b'"b":{"c":1}}']),
         (b'{"a":[}\n{"b":2}\n{"c":3}\n', [b'{"a":[}', b'{"b":2}', b'{"c":3}']),
         (b'\x1e{"a":[}\n\x1e{"b":2}\n\x1e{"c":3}\n', [b'{"a":[}', b'{"b":2}', b'{"c":3}']),
+        (b'[{"a":1}]\noops\n{"b":2}\n"x"\n{"c":3}\n', [b'{"a":1}', b"oops", b'{"b":2}', b'"x"', b'{"c":3}']),
+        (b'[\n{"a":[},\n{"b":2},\n"x",\n{"c":3}\n]', [b'{"a":[}', b'{"b":2}', b'"x",', b'{"c":3}']),
         (b'[\n{"a":1},\n{"b":"x},\n{"c":3}\n]\n', [b'{"a":1}', b'{"b":"x}', b'{"c":3}']),
         (b'[\n{"a":1},\n{"b":{},\n{"c":3},\n', [b'{"a":1}', b'{"b":{}', b'{"c":3}', b"["]),
         (
@@ -55,6 +57,8 @@ def read(data: bytes, size: int = 1 << 20) -> list[tuple[int, bytes]]:
         "object closed too early",
         "lines",
         "JSON text sequence",
+        "string on a line",
+        "string in an array",
         "array of lines",
         "array of lines that is cut",
         "pretty-printed array",
@@ -82,10 +86,38 @@ def test_objects_on_lines_behind_a_broken_one_are_read(
     assert found[-len(after) :] == lines[-len(after) :]
 
 
+garbage = st.sampled_from([b"oops", b"}", b'"text"', b"[1]", b"null", b'{"a":1} "b"', b"\xff", b"{'a':1}"])
+"""None opens a bracket or a string: what it opens may be closed by a later line, and all between is one value then."""
+
+
+@given(
+    lines=st.lists(objects.map(lambda value: json.dumps(value).encode()) | garbage, min_size=1, max_size=9)
+)
+def test_no_object_on_a_line_is_lost_among_broken_lines(lines: list[bytes]) -> None:
+    found = [record for _, record in read(b"\n".join((b'[{"first":1}]', *lines)))]
+    whole = [line for line in lines if is_object(line)]
+    assert [record for record in found if record in whole] == whole
+
+
+def is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
 @pytest.mark.parametrize(
     "unit",
-    [b'{"a":{"b":1}', b'{"a":"}{"', b'{"a":[}\n', b'[{"a":1,\n', b"} {", b'  {\n    "a": [\n'],
-    ids=["cut object", "cut string", "lines", "arrays", "borders", "pretty"],
+    [
+        b'{"a":{"b":1}',
+        b'{"a":"}{"',
+        b'{"a":[}\n',
+        b'[{"a":1,\n',
+        b"} {",
+        b'  {\n    "a": [\n',
+        b'{"a":1}\n"b\n',
+    ],
+    ids=["cut object", "cut string", "lines", "arrays", "borders", "pretty", "cut strings"],
 )
 def test_recovery_costs_linear_time(unit: bytes) -> None:
     assert growth_of_cpu_time(lambda size: read(unit * size, 1 << 16), 20_000) < LINEAR

@@ -20,7 +20,7 @@ from sluice.formats.json_recovery import (
     read_at_least,
     recover,
 )
-from sluice.formats.json_syntax import is_json
+from sluice.formats.json_syntax import STRING, end_of_brackets, is_json
 
 _DEPTH = 16
 """Nesting that the fast pattern follows; deeper elements are found by counting brackets, half as fast."""
@@ -29,19 +29,17 @@ _SPACE = rb"[ \t\n\r]*+"
 _BETWEEN = rb"[ \t\n\r,\x00\x1e]*+(?:\xef\xbb\xbf[ \t\n\r,\x00\x1e]*+)*+"
 """What separates documents: blanks, commas, NUL, the record separator of RFC 7464, byte order marks of joined files."""
 
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
-
 
 def _bracketed(depth: int) -> bytes:
-    """Return a pattern for a balanced object or array; possessive, so a failure costs one pass, too."""
+    """Return a pattern for a balanced object or array; possessive, as that of strings."""
     plain = rb'[^"{}\[\]]*+'
     pattern = rb"(?!)"
     for _ in range(depth):
-        pattern = rb"[{\[]" + plain + rb"(?:(?:" + _STRING + rb"|" + pattern + rb")" + plain + rb")*+[}\]]"
+        pattern = rb"[{\[]" + plain + rb"(?:(?:" + STRING + rb"|" + pattern + rb")" + plain + rb")*+[}\]]"
     return pattern
 
 
-_VALUE = rb"(" + _bracketed(_DEPTH) + rb"|" + _STRING + rb'|[^ \t\n\r,\[\]{}"]++)'
+_VALUE = rb"(" + _bracketed(_DEPTH) + rb"|" + STRING + rb'|[^ \t\n\r,\[\]{}"]++)'
 _SEPARATOR = rb"(?:,|(?=\]))"
 _spaces = re.compile(_SPACE)
 _between = re.compile(_BETWEEN)
@@ -52,7 +50,6 @@ _separator = re.compile(_SPACE + _SEPARATOR)
 _next_object = re.compile(_SPACE + rb"(?=\{)")
 _opening = re.compile(_BETWEEN + rb"\[")
 _closing = re.compile(_SPACE + rb"\]")
-_tokens = re.compile(_STRING + rb'|[{}\[\]"]', re.DOTALL)
 _only_opens = re.compile(rb"\{|\[[ \t]*\{?")
 _array_of_objects = re.compile(rb"\[[ \t\r]*\{")
 _followed = re.compile(_BETWEEN + rb"[\[{]")
@@ -125,15 +122,7 @@ def _end_of_value(buffer: bytes, at: int, inside: bool) -> int | None:
         if match is None and inside and buffer[at] == ord('"'):
             return None
         return at if match is None else match.end()
-    depth = 0
-    for token in _tokens.finditer(buffer, at):
-        character = buffer[token.start()]
-        if character == ord('"') and token.end() == token.start() + 1:
-            return None  # a string that does not end
-        depth += (character in b"{[") - (character in b"}]")
-        if depth == 0:
-            return token.end()
-    return None
+    return end_of_brackets(buffer, at)
 
 
 def read_document(chunks: Iterable[bytes], start: int = 0, stop: int | None = None) -> Iterator[Records]:

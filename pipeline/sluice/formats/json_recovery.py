@@ -3,6 +3,7 @@
 Brackets no longer show where one value ends and the next begins, but what JSON excludes does:
 
 - a line that begins exactly as the broken value's line began, with `{` behind the same indentation, is the next value;
+- an object that ends with its line, and is JSON, is whole, whatever follows;
 - outside an array, `}` and `{` with neither a comma, a colon nor a quote between them is the border of two objects,
   since neither an object nor an array may contain that outside a string. A part that is no JSON is joined to its
   neighbours that are none either, for such a border within a string is none.
@@ -16,7 +17,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from sluice.formats.json_lines import Records
-from sluice.formats.json_syntax import is_json
+from sluice.formats.json_syntax import end_of_brackets, is_json
 
 MAX_ELEMENT_BYTES = 64 << 20
 """An element that has not ended after this many bytes counts as broken, since it has to fit into memory."""
@@ -106,6 +107,28 @@ def _next_value(rest: bytes, base: int, inside: bool) -> re.Pattern[bytes] | Non
 
 def _values(piece: bytes, inside: bool) -> Iterator[_Trimmed]:
     """Yield the values between two lines that begin values."""
+    end = _end_of_whole_object(piece, inside)
+    if end:
+        yield _trim(piece[:end], inside)
+    for part in _parts(piece[end:], inside):
+        yield _at(end, part)
+
+
+def _end_of_whole_object(piece: bytes, inside: bool) -> int:
+    """Return where the lines of the first object end if it is JSON, and more than the array's end follows; else 0."""
+    begin = len(piece) - len(piece.lstrip(BETWEEN))
+    end = end_of_brackets(piece, begin) if piece[begin : begin + 1] == b"{" else None
+    if end is None:
+        return 0
+    blanks, line_feed, rest = piece[end:].partition(b"\n")
+    rest = rest.strip(BETWEEN)
+    is_last = not rest or (inside and rest.startswith(b"]"))
+    is_whole = line_feed and not is_last and not blanks.strip(BETWEEN) and is_json(piece[begin:end])
+    return end + len(blanks) + 1 if is_whole else 0
+
+
+def _parts(piece: bytes, inside: bool) -> Iterator[_Trimmed]:
+    """Yield what the borders of objects separate."""
     matches = [] if inside else list(_border.finditer(piece))
     borders = [at for match in matches for at in (match.end(1), match.end())]
     begin: int | None = None  # of neighbouring parts that are no JSON
