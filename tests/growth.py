@@ -9,7 +9,8 @@ from collections.abc import Callable
 LINEAR = 2.6
 """The largest growth for twice the input: 2 for linear work, 4 for quadratic; between them lies the noise."""
 
-_MOST_TURNS = 15
+_MOST_TURNS = 50
+"""On a machine whose processors are shared, work takes its least time in few turns."""
 _SHORTEST_SECONDS = 0.05
 """A shorter time is noise. Quadratic work at the sizes of these tests takes seconds."""
 
