@@ -34,6 +34,7 @@ _LEAD = re.compile(rb"(?:[ \t\n\r,\x00\x1e]|\xef\xbb\xbf)*+(?=\{)")
 _OPENS_OBJECT = rb'(?=\{[ \t]*+(?:["}]|\r?\n[ \t]))'
 """Not a brace that stands alone without an indented line below: with all lines at the margin, it may be nested."""
 
+_ends_line = re.compile(rb"\}[ \t\r,\x00\x1e\xef\xbb\xbf]*+\n")
 _border = re.compile(rb'(\}|\A)[^{}\[\]":,]*+(?=\{|\Z)')
 
 
@@ -117,7 +118,8 @@ def _values(piece: bytes, inside: bool) -> Iterator[_Trimmed]:
 def _end_of_whole_object(piece: bytes, inside: bool) -> int:
     """Return where the lines of the first object end if it is JSON, and more than the array's end follows; else 0."""
     begin = len(piece) - len(piece.lstrip(BETWEEN))
-    end = end_of_brackets(piece, begin) if piece[begin : begin + 1] == b"{" else None
+    may_end = piece[begin : begin + 1] == b"{" and _ends_line.search(piece)
+    end = end_of_brackets(piece, begin) if may_end else None
     if end is None:
         return 0
     blanks, line_feed, rest = piece[end:].partition(b"\n")
