@@ -106,6 +106,7 @@ EVENTS = 2 * SEGMENTS
 DONE = (EVENTS, EVENTS, EVENTS, SEGMENTS + 1, SEGMENTS + 1, 1)
 
 
+@pytest.mark.timeout(900)
 def test_history_of_30_days_is_one_load_a_day(backend: Backend, tmp_path: Path) -> None:
     report, said = run(backend, tmp_path)
     assert (report["loaded"], report["segments"], report["rejected"]) == (EVENTS, SEGMENTS, 1)
@@ -126,6 +127,7 @@ def _has_loads(backend: Backend, loads: int) -> bool:
     return len(load_jobs(backend)) >= loads
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.long
 def test_history_that_is_killed_in_the_midst_of_its_loads_is_completed(
     backend: Backend, tmp_path: Path

@@ -169,7 +169,7 @@ def dbt(folder: Path, place: Place, *arguments: str, code: int = 0) -> str:
         env={**os.environ, "PYTHONPATH": "", **place.environment},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=800,
         check=False,
     )
     assert done.returncode == code, done.stdout[-6000:] + done.stderr
@@ -352,7 +352,7 @@ def test_compiled_sql_parses_in_every_dialect(dialect: str, tmp_path: Path) -> N
         env={**os.environ, "PYTHONPATH": "", **NOWHERE[dialect]},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr

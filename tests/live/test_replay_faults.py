@@ -223,6 +223,7 @@ def start_beside(other: Replay, history: Path) -> SluiceProcess:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(2))
 def test_ten_kills_of_a_replay_lose_nothing(
     replay: Replay, history: Path, clean: tuple[object, ...], seed: int
