@@ -12,7 +12,6 @@ import re
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,9 +19,8 @@ import yaml
 
 from benchmarks import kafka_feed
 from benchmarks.live import DATA_FOLDER, LIFETIME, LiveBenchmark, page_path
-from benchmarks.measurement import latency
 from benchmarks.report import live_page, page
-from benchmarks.report.live_page import WARM_SECONDS, Loaded
+from benchmarks.report.live_page import Loaded
 from devservers import kafka
 
 _CONTRACTS = Path(__file__).resolve().parent.parent / "schemas" / "backend_events"
@@ -72,20 +70,8 @@ def _options() -> argparse.Namespace:
 def _load(benchmark: LiveBenchmark, out: Path, options: argparse.Namespace, types: int) -> Loaded:
     contracts = out / f"contracts-{types}"
     write_contracts(contracts, types)
-    seconds = WARM_SECONDS + options.seconds
     late = options.hours * _HOUR
-    load = benchmark.under_load(f"types-{types}", options.rate, seconds, contracts=contracts, late=late)
-    with load as (job, sampler):
-        begin = time.time() + WARM_SECONDS
-        time.sleep(WARM_SECONDS)
-        started = sampler.sample()
-        time.sleep(options.seconds)
-        ended = sampler.sample()
-        end = time.time() - options.flush
-    cores = (ended.cpu - started.cpu) / (ended.at - started.at)
-    latencies = latency.measure(job.folder / "w", begin, end, _SENT)
-    print(f"{types:>4} types: {cores:.2f} cores, {sampler.peak / 1e6:,.0f} MB", flush=True)
-    return Loaded(options.rate, len(latencies.log), cores, sampler.peak, latencies)
+    return benchmark.load(f"types-{types}", options.rate, contracts=contracts, late=late, time_of=_SENT)
 
 
 def write_contracts(folder: Path, number: int) -> None:

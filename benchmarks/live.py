@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -65,7 +66,7 @@ def main() -> int:
         for turn in range(options.runs):
             for name, results in turns.items():
                 results.append(benchmark.drain(name, turn))
-        loaded = [benchmark.load(rate) for rate in options.rates]
+        loaded = [benchmark.load(f"load-{rate}", rate) for rate in options.rates]
         remembered = benchmark.watch_memory() if options.minutes else None
     drained = {name: live_page.median(results) for name, results in turns.items()}
     block = live_page.block(options, drained, loaded, remembered)
@@ -221,9 +222,21 @@ class LiveBenchmark:
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True)
         return drained, json.loads(done.stdout)
 
-    def load(self, rate: int) -> Loaded:
-        """Run a job under a steady load, and measure the latency of each event."""
-        with self.under_load(f"load-{rate}", rate, WARM_SECONDS + self._options.seconds) as (job, sampler):
+    def load(
+        self,
+        name: str,
+        rate: int,
+        *,
+        contracts: Path = CONTRACTS,
+        late: float = 0.0,
+        time_of: re.Pattern[bytes] = latency.EVENT_TIME,
+    ) -> Loaded:
+        """Run a job under a steady load, and measure the latency of each event from the time that `time_of` finds.
+
+        The events are those of `contracts`, and at most `late` seconds old when they are published.
+        """
+        seconds = WARM_SECONDS + self._options.seconds
+        with self._under_load(name, rate, seconds, contracts, late) as (job, sampler):
             begin = time.time() + WARM_SECONDS
             time.sleep(WARM_SECONDS)
             started = sampler.sample()
@@ -231,27 +244,24 @@ class LiveBenchmark:
             ended = sampler.sample()
             end = time.time() - self._options.flush
         cores = (ended.cpu - started.cpu) / (ended.at - started.at)
-        latencies = latency.measure(job.folder / "w", begin, end)
-        print(f"{rate:>8,} events/s: {cores:.2f} cores", flush=True)
+        latencies = latency.measure(job.folder / "w", begin, end, time_of)
+        print(f"{name:>12}: {cores:.2f} cores, {sampler.peak / 1e6:,.0f} MB", flush=True)
         return Loaded(rate, len(latencies.log), cores, sampler.peak, latencies)
 
     def watch_memory(self) -> Remembered:
         """Run a job at 5,000 events a second for many minutes, and watch its memory."""
         seconds, begun = self._options.minutes * 60, time.time()
-        with self.under_load("memory", 5_000, seconds) as (_, sampler):
+        with self._under_load("memory", 5_000, seconds) as (_, sampler):
             time.sleep(seconds)
         return Remembered(
             self._options.minutes, [(sample.at - begun, sample.memory) for sample in sampler.samples]
         )
 
     @contextmanager
-    def under_load(
-        self, name: str, rate: int, seconds: float, *, contracts: Path = CONTRACTS, late: float = 0.0
+    def _under_load(
+        self, name: str, rate: int, seconds: float, contracts: Path = CONTRACTS, late: float = 0.0
     ) -> Iterator[tuple[LiveJob, ResourceSampler]]:
-        """Yield a job that reads a steady load, once its first record has come; it drains when the block ends.
-
-        The events are those of `contracts`, and at most `late` seconds old when they are published.
-        """
+        """Yield a job that reads a steady load, once its first record has come; it drains when the block ends."""
         topic = KafkaTopic(self._broker, kafka_feed.PARTITIONS)
         job = LiveJob(self._out / name, self._scratch, topic)
         running = job.start(f"--windows.flush={self._options.flush}s", f"--contracts={contracts}")
