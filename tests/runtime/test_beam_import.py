@@ -45,3 +45,39 @@ def test_cloud_packages_are_needed_where_beam_could_use_them(
     source: str, beam_args: list[str], needed: bool
 ) -> None:
     assert needs_cloud_packages(Url(source), beam_args) == needed
+
+
+_FUNCTIONS = """\
+import inspect
+from sluice.config.urls import Url
+from sluice.runtime.beam_import import import_beam
+import apache_beam as beam
+from apache_beam.transforms import core
+before = core.get_function_args_defaults
+import_beam(Url("history/*.json"), [])
+import_beam(Url("history/*.json"), [])
+after = core.get_function_args_defaults
+assert after is not before and inspect.unwrap(after) is before
+
+class Step(beam.DoFn):
+    def process(self, element, window=beam.DoFn.WindowParam, *, only_by_name=1):
+        yield element
+
+class Other(Step):
+    def start_bundle(self, more=2):
+        pass
+
+for step in (Step(), Step(), Other(), beam.Map(len).dofn):
+    for name in dir(step):
+        value = getattr(step, name)
+        if inspect.isroutine(value) and not name.startswith("__"):
+            assert after(value) == before(value), (step, name)
+names, defaults = after(Step().process)
+names.append("mine")
+assert after(Step().process) == (["element", "window"], [beam.DoFn.WindowParam])
+"""
+
+
+def test_arguments_of_each_function_are_looked_at_once_and_are_those_that_beam_finds() -> None:
+    done = subprocess.run([sys.executable, "-c", _FUNCTIONS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -46,7 +46,7 @@ def test_new_optional_property_is_in_extra_until_its_column_is_added(backend: Ba
     (as_it_is,) = fit_to_table(warehouse, [NEWER])
     assert as_it_is.properties == ORDER.properties
     load(warehouse, as_it_is, segment(2, order(**NEW_LINE), order()))
-    differences = warehouse.differences(NEWER)
+    differences = warehouse.differences([NEWER])[0]
     assert differences is not None
     assert [(column.path, column.effect) for column in differences] == [
         ((column.name,), "addable") for column in NEW
@@ -98,7 +98,7 @@ def test_new_member_of_an_object_is_not_lost(backend: Backend) -> None:
         ]
         assert [row["_extra"] for row in read_back(backend)] == [extra] * 3
         return
-    assert (left, warehouse.differences(newer)) == ([], [])
+    assert (left, warehouse.differences([newer])[0]) == ([], [])
     last = read_back(backend, newer)[-1]
     assert (last["deep"]["new"], last["items"][0]["new"], last["_extra"]) == (Decimal("1.1"), "x", None)
     assert read_back(backend, newer)[0]["_extra"] == extra
@@ -124,7 +124,7 @@ def test_change_that_is_no_addition_is_rejected_and_changes_no_table(backend: Ba
     changed = replace(
         ORDER, properties=(*NEW[:1], Property("number", "string"), *other), path="order.odcs.yaml"
     )
-    differences = warehouse.differences(changed)
+    differences = warehouse.differences([changed])[0]
     assert differences is not None
     assert [(difference.path, difference.effect) for difference in differences] == [
         (("colour",), "addable"),
@@ -151,4 +151,4 @@ def test_change_that_is_no_addition_is_rejected_and_changes_no_table(backend: Ba
     assert compare_tables(warehouse, [changed]).remaining == before
     required = replace(ORDER, properties=(Property("colour", "string", required=True), *ORDER.properties))
     effect = "addable" if backend.url.startswith("duckdb:") else "incompatible"  # a view requires nothing
-    assert [difference.effect for difference in warehouse.differences(required) or []] == [effect]
+    assert [difference.effect for difference in warehouse.differences([required])[0] or []] == [effect]

@@ -94,7 +94,7 @@ def _contracts_with(job: Job, column: str) -> list[Contract]:
 
 
 def _check_column(warehouse: Warehouse, contract: Contract, column: str, job: Job) -> None:
-    differences = warehouse.differences(contract)
+    (differences,) = warehouse.differences([contract])
     if differences is None or any(
         difference.path == (column,) and difference.effect == "addable" for difference in differences
     ):

@@ -31,7 +31,7 @@ from sluice.graph.run_context import RunContext
 from sluice.graph.submission import Submission
 from sluice.graph.totals import check_totals, open_totals, read_totals
 from sluice.run_state import RunHandle
-from sluice.runtime.beam_options import makes_template, runner_chosen
+from sluice.runtime.beam_options import JobOptions, makes_template, runner_chosen
 from sluice.runtime.listen_address import ListenAddress
 from sluice.runtime.metrics_server import metrics_server
 from sluice.runtime.observers import RunObserver, SilentObserver
@@ -178,7 +178,7 @@ def _open_source(job: Job, beam_args: Sequence[str], limit: int | None) -> Sourc
     read_privacy_key(job.contracts.values(), job.privacy_key)
     source = open_source(job.source)
     if isinstance(source, StreamSource):
-        options = PipelineOptions(list(beam_args))
+        options = JobOptions(list(beam_args))
         if runner_chosen(options) or makes_template(options):
             message = (
                 f"{job.source.prefix}expected a source that all workers reach, since a runner is given, got "
@@ -253,7 +253,7 @@ def redeliver_dead_letters(
 def _run_batch(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:
     """Run a graph to its end, and report; or hand it over, where it is made into a template."""
     started = launch.clock()
-    options = PipelineOptions(list(launch.beam_args))
+    options = JobOptions(list(launch.beam_args))
     if makes_template(options):
         return _submit(launch, options, build_graph, live=False)
     with run_folder() as folder, batch_runner(options) as runner:
@@ -277,7 +277,7 @@ def _run_batch(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:
 def _run_streaming(launch: Launch, source: StreamingSource, build_graph: GraphBuilder) -> Report | Submitted:
     """Run a graph until it is drained, and report; or submit it to the runner that was chosen."""
     started = launch.clock()
-    options = PipelineOptions(list(launch.beam_args), streaming=True)
+    options = JobOptions(list(launch.beam_args), streaming=True)
     if not acknowledges_in_process(options):
         source.handle = launch.handle
         _check_metrics(launch, "another runner, which shows metrics of its own")
@@ -292,7 +292,7 @@ def _run_streaming(launch: Launch, source: StreamingSource, build_graph: GraphBu
         numbers = count(1)
         run = StreamingRun(
             state,
-            lambda: PipelineOptions(list(launch.beam_args), streaming=True),
+            lambda: JobOptions(list(launch.beam_args), streaming=True),
             build_again,
             lambda: new_totals(folder, next(numbers)),
         )

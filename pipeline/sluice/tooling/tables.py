@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sluice.config.job import Job
@@ -30,8 +30,8 @@ def fit_to_table(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Co
 
     """
     fitted = []
-    for contract in contracts:
-        differences = warehouse.differences(contract) or []
+    for contract, found in _compared(warehouse, contracts):
+        differences = found or []
         incompatible = [difference for difference in differences if difference.effect == "incompatible"]
         if incompatible:
             where = contract.path or contract.label
@@ -44,6 +44,12 @@ def fit_to_table(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Co
     return fitted
 
 
+def _compared(
+    warehouse: Warehouse, contracts: Sequence[Contract]
+) -> Iterable[tuple[Contract, list[Difference] | None]]:
+    return zip(contracts, warehouse.differences(contracts), strict=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What was done to the tables of a job, and how they still differ."""
@@ -54,7 +60,7 @@ class Changes:
 
 def create_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
     """Create the tables that are missing; others stay as they are."""
-    missing = [contract for contract in contracts if warehouse.differences(contract) is None]
+    missing = [contract for contract, differences in _compared(warehouse, contracts) if differences is None]
     warehouse.prepare(contracts)
     return Changes([f"{contract.table}: created" for contract in missing], [])
 
@@ -62,8 +68,7 @@ def create_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Change
 def compare_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
     """Change nothing; tell how the tables differ."""
     remaining: list[str] = []
-    for contract in contracts:
-        differences = warehouse.differences(contract)
+    for contract, differences in _compared(warehouse, contracts):
         remaining += [f"{contract.table}: no such table"] if differences is None else map(str, differences)
     return Changes([], remaining)
 
@@ -75,12 +80,12 @@ def apply_contracts(warehouse: Warehouse, contracts: Sequence[Contract]) -> Chan
     """
     applied = list(create_tables(warehouse, contracts).applied)
     remaining: list[str] = []
-    for contract in contracts:
-        differences = warehouse.differences(contract) or []
+    for contract, found in _compared(warehouse, contracts):
+        differences = found or []
         usable = all(difference.effect != "incompatible" for difference in differences)
         if usable and (paths := missing_columns(differences)):
             warehouse.add_columns(contract, paths)
-            differences = warehouse.differences(contract) or []
+            differences = warehouse.differences([contract])[0] or []
             added = set(paths) - set(missing_columns(differences))
             applied += [f"{contract.table}.{path_text(path)}: added" for path in paths if path in added]
         remaining += [

@@ -134,7 +134,8 @@ class Verification:
             if table.event_type not in (SOURCE_FILE, REDELIVERY) or table.event_type in self.totals
         ]
         warehouse = open_warehouse(self.job.warehouse)
-        missing = [table for table in tables if warehouse.differences(table) is None]
+        differences = zip(tables, warehouse.differences(tables), strict=True)
+        missing = [table for table, difference in differences if difference is None]
         for table in missing:
             yield table.event_type, f"{table.table}: expected a table, got none; run sluice load"
         if not missing or len(missing) < len(tables):

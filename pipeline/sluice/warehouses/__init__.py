@@ -126,8 +126,8 @@ class Warehouse(Protocol):
         """
         ...
 
-    def differences(self, contract: Contract) -> list[Difference] | None:
-        """Return how the contract's table differs from what `prepare` would make; None if there is no table.
+    def differences(self, contracts: Sequence[Contract]) -> list[list[Difference] | None]:
+        """Return for each contract how its table differs from what `prepare` would make; None if there is no table.
 
         Raises:
             WarehouseError: it cannot be reached.

@@ -137,10 +137,10 @@ class SQLiteWarehouse(LogsByDay):
         """Yield the ids of segments and how many rows of each the contract's table has, in pages."""
         return read_row_counts(self._query, DIALECT.quote_name(contract.table))
 
-    def differences(self, contract: Contract) -> list[Difference] | None:
-        """Return how the contract's table differs from what `prepare` would make; None if there is no table."""
+    def differences(self, contracts: Sequence[Contract]) -> list[list[Difference] | None]:
+        """Return for each contract how its table differs from what `prepare` would make; None if there is no table."""
         with self._connection() as connection:
-            return _differences(connection, contract)
+            return [_differences(connection, contract) for contract in contracts]
 
     def add_columns(self, contract: Contract, paths: Collection[PropertyPath]) -> None:
         """Add the columns at `paths`, which may be null."""

@@ -25,8 +25,8 @@ def judge_drift(job: Job | None, tables: Tables) -> list[Result]:
         raise ConfigError(message)
     warehouse = cast(Warehouse, tables)
     results = []
-    for contract in contracts_of(job):
-        differences = warehouse.differences(contract)
+    contracts = contracts_of(job)
+    for contract, differences in zip(contracts, warehouse.differences(contracts), strict=True):
         said = ["there is no such table"] if differences is None else [str(each) for each in differences]
         results += [_drifted(contract.table, text) for text in said]
         if not said:

@@ -278,8 +278,11 @@ WHERE `{contract.event_time or INGESTED_AT_COLUMN}` >= @first GROUP BY {SEGMENT_
             for page in self.jobs.pages(sql, first=datetime.min.replace(tzinfo=UTC)):
                 yield [tuple(row.values()) for row in page]
 
-    def differences(self, contract: Contract) -> list[Difference] | None:
-        """Return how the contract's table differs from what `prepare` would make; None if there is no table."""
+    def differences(self, contracts: Sequence[Contract]) -> list[list[Difference] | None]:
+        """Return for each contract how its table differs from what `prepare` would make; None if there is no table."""
+        return [self._differences(contract) for contract in contracts]
+
+    def _differences(self, contract: Contract) -> list[Difference] | None:
         from google.api_core.exceptions import NotFound
 
         with self.jobs.errors():

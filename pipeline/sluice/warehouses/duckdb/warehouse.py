@@ -270,12 +270,12 @@ FROM read_parquet(?, hive_partitioning = false) GROUP BY {SEGMENT_ID_COLUMN}"""
                 if files := [str(file) for file in day.glob("*.parquet")]:
                     yield connection.execute(sql, [files]).fetchall()
 
-    def differences(self, contract: Contract) -> list[Difference] | None:
-        """Return how the contract's view differs from what `prepare` would make; None if there is no view."""
+    def differences(self, contracts: Sequence[Contract]) -> list[list[Difference] | None]:
+        """Return for each contract how its view differs from what `prepare` would make; None if there is no view."""
         if not Path(self.file).exists():
-            return None
+            return [None] * len(contracts)
         with connect(self.file, self.lock_retry) as connection, _duckdb_errors(self.file):
-            return view_differences(connection, contract)
+            return [view_differences(connection, contract) for contract in contracts]
 
     def add_columns(self, contract: Contract, paths: Collection[PropertyPath]) -> None:
         """Add to the contract's view the columns, or members of columns, at `paths`."""

@@ -192,11 +192,14 @@ class SnowflakeWarehouse:
         """Yield the ids of segments and how many rows of each the contract's table has, in pages."""
         return read_row_counts(self._query, DIALECT.quote_name(contract.table))
 
-    def differences(self, contract: Contract) -> list[Difference] | None:
-        """Return how the contract's table differs from what `prepare` would make; None if there is no table.
+    def differences(self, contracts: Sequence[Contract]) -> list[list[Difference] | None]:
+        """Return for each contract how its table differs from what `prepare` would make; None if there is no table.
 
         How it is clustered is left out.
         """
+        return [self._differences(contract) for contract in contracts]
+
+    def _differences(self, contract: Contract) -> list[Difference] | None:
         schema = str(self.options["schema"]).upper()
         rows = self._use(lambda connection: connection.execute(_COLUMNS, [schema, contract.table.upper()]))
         if not rows:
