@@ -30,7 +30,7 @@ def fit_to_table(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Co
 
     """
     fitted = []
-    for contract, found in _compared(warehouse, contracts):
+    for contract, found in with_differences(warehouse, contracts):
         differences = found or []
         incompatible = [difference for difference in differences if difference.effect == "incompatible"]
         if incompatible:
@@ -44,9 +44,15 @@ def fit_to_table(warehouse: Warehouse, contracts: Sequence[Contract]) -> list[Co
     return fitted
 
 
-def _compared(
+def with_differences(
     warehouse: Warehouse, contracts: Sequence[Contract]
 ) -> Iterable[tuple[Contract, list[Difference] | None]]:
+    """Return each contract with how its table differs, see `Warehouse.differences`; None if there is no table.
+
+    Raises:
+        WarehouseError: the warehouse cannot be reached.
+
+    """
     return zip(contracts, warehouse.differences(contracts), strict=True)
 
 
@@ -60,7 +66,9 @@ class Changes:
 
 def create_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
     """Create the tables that are missing; others stay as they are."""
-    missing = [contract for contract, differences in _compared(warehouse, contracts) if differences is None]
+    missing = [
+        contract for contract, differences in with_differences(warehouse, contracts) if differences is None
+    ]
     warehouse.prepare(contracts)
     return Changes([f"{contract.table}: created" for contract in missing], [])
 
@@ -68,7 +76,7 @@ def create_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Change
 def compare_tables(warehouse: Warehouse, contracts: Sequence[Contract]) -> Changes:
     """Change nothing; tell how the tables differ."""
     remaining: list[str] = []
-    for contract, differences in _compared(warehouse, contracts):
+    for contract, differences in with_differences(warehouse, contracts):
         remaining += [f"{contract.table}: no such table"] if differences is None else map(str, differences)
     return Changes([], remaining)
 
@@ -80,7 +88,7 @@ def apply_contracts(warehouse: Warehouse, contracts: Sequence[Contract]) -> Chan
     """
     applied = list(create_tables(warehouse, contracts).applied)
     remaining: list[str] = []
-    for contract, found in _compared(warehouse, contracts):
+    for contract, found in with_differences(warehouse, contracts):
         differences = found or []
         usable = all(difference.effect != "incompatible" for difference in differences)
         if usable and (paths := missing_columns(differences)):

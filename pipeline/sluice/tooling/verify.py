@@ -23,7 +23,7 @@ from sluice.eventlog.source_manifest import FOLDER, SourceManifest, source_file_
 from sluice.eventlog.type_log import LOG_FILE, TypeLog
 from sluice.eventlog.verification import verify_type_log
 from sluice.storage import open_store
-from sluice.tooling.tables import contracts_of
+from sluice.tooling.tables import contracts_of, with_differences
 from sluice.warehouses import Warehouse, open_warehouse
 from sluice.warehouses.segment_records import absolute, changed_segment, is_below, missing_segment
 
@@ -134,8 +134,7 @@ class Verification:
             if table.event_type not in (SOURCE_FILE, REDELIVERY) or table.event_type in self.totals
         ]
         warehouse = open_warehouse(self.job.warehouse)
-        differences = zip(tables, warehouse.differences(tables), strict=True)
-        missing = [table for table, difference in differences if difference is None]
+        missing = [table for table, differences in with_differences(warehouse, tables) if differences is None]
         for table in missing:
             yield table.event_type, f"{table.table}: expected a table, got none; run sluice load"
         if not missing or len(missing) < len(tables):

@@ -8,7 +8,7 @@ from sluice.config.job import Job
 from sluice.errors import ConfigError
 from sluice.tooling.monitors.results import Result
 from sluice.tooling.monitors.tables import Tables
-from sluice.tooling.tables import contracts_of
+from sluice.tooling.tables import contracts_of, with_differences
 from sluice.warehouses import Warehouse
 
 
@@ -25,8 +25,7 @@ def judge_drift(job: Job | None, tables: Tables) -> list[Result]:
         raise ConfigError(message)
     warehouse = cast(Warehouse, tables)
     results = []
-    contracts = contracts_of(job)
-    for contract, differences in zip(contracts, warehouse.differences(contracts), strict=True):
+    for contract, differences in with_differences(warehouse, contracts_of(job)):
         said = ["there is no such table"] if differences is None else [str(each) for each in differences]
         results += [_drifted(contract.table, text) for text in said]
         if not said:
