@@ -24,6 +24,9 @@ from spark.audit.files import DailyFile, find_files
 from spark.audit.reading import EVENT_COLUMNS, TRANSACTION_COLUMNS, count_rows, read_rows, take_records
 from spark.audit.session import start_session
 
+ROWS_A_TASK = 100_000
+"""Of the counts: a task works on as many."""
+
 
 def run_audit(spark: SparkSession, data: str, state: str) -> tuple[dict[str, DataFrame], dict[str, Any]]:
     """Compute the audit of the files in `data`, and append to the central table in `state`.
@@ -41,11 +44,12 @@ def run_audit(spark: SparkSession, data: str, state: str) -> tuple[dict[str, Dat
     seen = {kind: Observation() for kind in rows}
     events, transactions = (take_records(rows[kind], seen[kind]) for kind in rows)
     counts = marts.count_daily(clean_events(events), clean_transactions(transactions)).cache()
-    counts.count()  # all other tables are computed from these few rows
+    # All other tables are computed from these few rows, in few tasks: to start 16 takes longer than their work.
+    tasks = 1 + counts.count() // ROWS_A_TASK
     figures = {kind: count_rows(rows[kind], seen[kind]) for kind in rows}
     empty = _empty_files(spark, event_files, set(figures["events"].pop("sources")))
     figures["transactions"].pop("sources")
-    daily = marts.audit_daily(marts.add_empty_files(counts, empty)).cache()
+    daily = marts.audit_daily(marts.add_empty_files(counts, empty)).coalesce(tasks).cache()
     top3 = marts.audit_top3(daily)
     days = marts.summarize_days(daily, top3)
     tables = {

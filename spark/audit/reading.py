@@ -1,15 +1,16 @@
 """Daily CSV files -> rows as texts, by the names in each file's header; rows that are no records are marked.
 
-Spark binds a schema to the columns of a CSV file by position, so files with the same header are read together, with a
-schema made from that header. A row with more or fewer fields than its header shows only in `_corrupt_record`, and only
-if no column is pruned while the file is parsed.
+Spark binds a schema to the columns of a CSV file by position, so files with as many columns are read together, and the
+name of a row's file says which of its fields is which column: to plan a scan for each header takes Spark longer than to
+read small files. A row with more or fewer fields than its header shows only in `_corrupt_record`, and only if no column
+is pruned while the file is parsed.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -34,17 +35,16 @@ _WILDCARDS = frozenset("{}[]*?\\")
 
 def read_rows(spark: SparkSession, files: Sequence[DailyFile], columns: Sequence[str]) -> DataFrame:
     """Return every row of `files`: `columns` and SOURCE as texts, and `is_record`."""
-    groups: dict[tuple[tuple[str, ...], bool, str], list[str]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[DailyFile]] = defaultdict(list)
     for file in files:
         if file.columns:
             # Beside a name that may be a pattern, Spark reads the other files of a list once more.
             alone = file.name if _WILDCARDS & set(file.name) else ""
-            groups[file.columns, file.is_header_taken, alone].append(file.address)
-    frames = [
-        _read(spark, addresses, header, columns, is_taken)
-        for (header, is_taken, _), addresses in groups.items()
-    ]
-    return reduce(DataFrame.unionByName, frames, _no_rows(spark, columns))
+            # What Spark does not take for the header is found by its content.
+            header = len(file.columns) if file.is_header_taken else file.columns
+            groups[header, alone].append(file)
+    frames = [_read(spark, group, columns) for group in groups.values()]
+    return reduce(DataFrame.unionByName, frames) if frames else _no_rows(spark, columns)
 
 
 def take_records(rows: DataFrame, observation: Observation) -> DataFrame:
@@ -84,38 +84,41 @@ def find_columns(header: Sequence[str], columns: Sequence[str]) -> dict[str, int
     return {column: keys.index(column) for column in columns if column in counts}
 
 
-def _read(
-    spark: SparkSession,
-    addresses: list[str],
-    header: tuple[str, ...],
-    columns: Sequence[str],
-    is_header_taken: bool,
-) -> DataFrame:
+def _read(spark: SparkSession, files: Sequence[DailyFile], columns: Sequence[str]) -> DataFrame:
+    """Read files with as many columns; if Spark does not take their header out, they have the same one."""
+    header = files[0].columns
     names = [f"field_{index}" for index in range(len(header))]
     schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
-    positions = find_columns(header, columns)
     rows = (
         spark.read.schema(schema)
         .options(header=True, multiLine=True, lineSep="\n", quote='"', escape='"', encoding="UTF-8")
         .options(mode="PERMISSIVE", columnNameOfCorruptRecord=_CORRUPT, columnPruning=False)
         .option("__globPaths__", "false")  # a name may have what would be a wildcard
-        .csv(addresses)
+        .csv([file.address for file in files])
     )
-    is_record = F.lit(positions is not None) & F.col(_CORRUPT).isNull()
-    values = [_field(positions or {}, column).alias(column) for column in columns]
+    positions = {file.name: find_columns(file.columns, columns) for file in files}
+    unknown = [name for name, found in positions.items() if found is None]
+    values = {
+        column: _field({name: (found or {}).get(column) for name, found in positions.items()})
+        for column in columns
+    }
     # With a line feed as the line's end, an empty line that ends with CR LF is a row with nothing in it.
     # Spark rejects a query of nothing but _corrupt_record, so a field is read, too; its length is never negative.
     is_parsed = F.coalesce(F.length("field_0"), F.lit(0)) >= 0
     is_row = (F.col(_CORRUPT).isNull() | (F.col(_CORRUPT) != "")) & is_parsed
     texts = [F.trim(F.col(field), F.lit(" \t\r")) for field in names]
     is_header = [text.eqNullSafe(F.lit(name or None)) for text, name in zip(texts, header, strict=True)]
-    read = rows.where(is_row).select(
-        *values,
-        _source_name().alias(SOURCE),
-        is_record.alias("is_record"),
-        (F.col(_CORRUPT).isNull() & reduce(and_, is_header)).alias(_HEADER),
+    read = (
+        rows.where(is_row)
+        .withColumn(SOURCE, _source_name())
+        .select(
+            *(value.alias(column) for column, value in values.items()),
+            SOURCE,
+            (~F.col(SOURCE).isin(unknown) & F.col(_CORRUPT).isNull()).alias("is_record"),
+            (F.col(_CORRUPT).isNull() & reduce(and_, is_header)).alias(_HEADER),
+        )
     )
-    return (read if is_header_taken else _without_header(read)).drop(_HEADER)
+    return (read if files[0].is_header_taken else _without_header(read)).drop(_HEADER)
 
 
 def _without_header(read: DataFrame) -> DataFrame:
@@ -125,10 +128,19 @@ def _without_header(read: DataFrame) -> DataFrame:
     return numbered.where(~F.col(_HEADER) | (F.col("number") > 1)).drop("number")
 
 
-def _field(positions: dict[str, int], column: str) -> Column:
-    if column not in positions:
-        return F.lit(None).cast("string")
-    return F.col(f"field_{positions[column]}")
+def _field(positions: Mapping[str, int | None]) -> Column:
+    """Return the field at the position that the row's file has in `positions`; NULL at none."""
+    names = defaultdict(list)
+    for name, position in positions.items():
+        names[position].append(name)
+    (_, field), *others = ((names[position], _field_at(position)) for position in names)
+    for of_position, other in others:
+        field = F.when(F.col(SOURCE).isin(of_position), other).otherwise(field)
+    return field
+
+
+def _field_at(position: int | None) -> Column:
+    return F.lit(None).cast("string") if position is None else F.col(f"field_{position}")
 
 
 def _source_name() -> Column:
