@@ -12,7 +12,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from devservers.ports import free_port
-from devservers.process import LIFETIME, PROGRAMS, ServerProcess, serving
+from devservers.process import JAVA, LIFETIME, PROGRAMS, ServerProcess, serving
 from devservers.tools import require_path, require_program
 from devservers.waiting import wait_until
 
@@ -46,9 +46,6 @@ handlers = java.util.logging.FileHandler
 java.util.logging.FileHandler.pattern = {folder}/logs/jobserver.log
 java.util.logging.FileHandler.formatter = java.util.logging.SimpleFormatter
 """
-
-_JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-"""Starts quickly on few cores."""
 
 _SETTINGS = {
     "jobmanager.rpc.address": "127.0.0.1",
@@ -111,7 +108,7 @@ class FlinkCluster:
             self.start_task_manager()
         jar = require_path("flink-job-server/target/job-server.jar")
         job_server = [
-            *(*_JAVA, "-Xmx384m", f"-Djava.util.logging.config.file={self.folder}/logging.properties"),
+            *(*JAVA, "-Xmx384m", f"-Djava.util.logging.config.file={self.folder}/logging.properties"),
             *("-jar", str(jar), f"--flink-master=http://127.0.0.1:{self._rest}"),
             *("--job-host=127.0.0.1", f"--job-port={self._job_service}", "--artifact-port=0"),
             *("--expansion-port=0", f"--artifacts-dir={self.folder}/artifacts"),
@@ -202,7 +199,7 @@ class FlinkCluster:
             f"-Dlog.file={self.folder}/logs/{name}.log",
             f"-Dlog4j.configurationFile=file:{self.folder}/log4j.properties",
         ]
-        java = [*_JAVA, f"-Xmx{megabytes}m", *opens, *logging, "-cp", f"{jars}/*", main]
+        java = [*JAVA, f"-Xmx{megabytes}m", *opens, *logging, "-cp", f"{jars}/*", main]
         return [*java, "--configDir", str(self.folder), *arguments]
 
 

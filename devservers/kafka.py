@@ -17,7 +17,7 @@ from sluice.tooling.publishers import KafkaPublisher
 
 from devservers.errors import MissingTool
 from devservers.ports import restart_port
-from devservers.process import LIFETIME, START_TIMEOUT, ServerProcess
+from devservers.process import JAVA, LIFETIME, START_TIMEOUT, ServerProcess
 from devservers.tools import TOOLS, require_path, require_program
 from devservers.waiting import wait_until
 
@@ -190,7 +190,7 @@ def _make_certificate(certificate: Path) -> Path:
 
 
 def _java(megabytes: int) -> list[str]:
-    return ["java", f"-Xmx{megabytes}m", "-cp", f"{_JARS}/*"]
+    return [*JAVA, f"-Xmx{megabytes}m", "-cp", f"{_JARS}/*"]
 
 
 def _require() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from devservers.errors import MissingTool
 from devservers.ports import restart_port
-from devservers.process import ServerProcess
+from devservers.process import JAVA, ServerProcess
 from devservers.tools import require_program
 
 
@@ -21,7 +21,8 @@ class PubSubEmulator:
         """Take a port."""
         port = restart_port()
         self.host = f"127.0.0.1:{port}"
-        java = [require_program("java"), "-Xmx512m", "-jar", str(_require_jar())]
+        require_program("java")
+        java = [*JAVA, "-Xmx512m", "-jar", str(_require_jar())]
         self._process = ServerProcess([*java, "--host=127.0.0.1", f"--port={port}"], port)
 
     @property

@@ -83,10 +83,12 @@ def test_last_commit_is_retried_until_the_broker_answers(
     reader.offsets.add(10)()
     readers.commits.request(0, 3)
     broker.freeze()
-    closing = Thread(target=readers.close)
-    closing.start()
-    wait_until(lambda: bool(caplog.messages), "a warning is logged")
-    broker.thaw()
+    try:
+        closing = Thread(target=readers.close)
+        closing.start()
+        wait_until(lambda: bool(caplog.messages), "a warning is logged")
+    finally:
+        broker.thaw()  # other tests have it, too
     closing.join()
     assert caplog.messages == [
         f"kafka://{topic.name}: cannot commit the offsets of the group g: Failed while waiting for response from "
