@@ -31,14 +31,14 @@ def main(run: Callable[[Path, Path], None], tally: Callable[[Path], Mapping[str,
 def files_outcome(root: Path, name: re.Pattern[str]) -> Outcome:
     """Count lines and bytes of the files under `root` whose path matches `name`, groups `type` and `minute`.
 
-    Whatever is not a digit is taken out of the minute.
+    Whatever is not a digit is taken out of the minute. A type with `_` before it is no type of events.
     """
     lines: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     minutes: Counter[str] = Counter()
     for path in root.rglob("*"):
         match = name.search(path.relative_to(root).as_posix())
-        if match is None or not path.is_file():
+        if match is None or match["type"].startswith("_") or not path.is_file():
             continue
         data = path.read_bytes()
         number = data.count(b"\n")
