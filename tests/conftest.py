@@ -6,8 +6,13 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from devservers.errors import MissingTool
+
+# A slow machine is no failure.
+settings.register_profile("sluice", settings.default, deadline=None)
+settings.load_profile("sluice")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

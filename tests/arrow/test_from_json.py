@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sluice.arrow import from_json
 from sluice.arrow.from_json import (
@@ -274,7 +274,6 @@ def events(draw: st.DrawFn) -> bytes:
     ).encode()
 
 
-@settings(deadline=None)
 @given(st.lists(events(), min_size=1, max_size=5))
 def test_all_ways_of_reading_give_the_same_rows(lines: list[bytes]) -> None:
     read = read_lines(ORDER, lines)
@@ -294,7 +293,6 @@ def test_all_ways_of_reading_give_the_same_rows(lines: list[bytes]) -> None:
     assert extras.to_pylist() == ['{"x":{"y":[0]}}'] * len(lines)
 
 
-@settings(deadline=None)
 @given(
     events(),
     st.sampled_from([b'"x":0', b'"count":7', b'"total":0e400', b'"at":"2025-02-08t13:09:00.1234567z"']),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sluice.arrow.from_json import to_table
 from sluice.arrow.repaired_lines import is_note, split_notes
@@ -64,7 +64,6 @@ LINES = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(LINES), max_size=4), st.booleans())
 def test_table_is_the_same_as_when_each_line_is_searched(lines: list[bytes], is_plain: bool) -> None:
     stored, ids = replace(segment(*lines), plain=is_plain), [str(index) for index in range(len(lines))]

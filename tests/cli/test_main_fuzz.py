@@ -23,7 +23,6 @@ from tests.cli.odd_input import CONTRACTS, JOBS, command_lines, files_like
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 FUZZ = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 JOB = f"""\

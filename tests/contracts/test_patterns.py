@@ -134,7 +134,7 @@ PATTERNS = st.recursive(
 TEXTS = st.text(st.sampled_from("ab-0\néß"), max_size=5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PATTERNS, st.lists(TEXTS, min_size=1, max_size=4))
 def test_pattern_gives_the_verdict_of_json_schema_alone_and_in_lines(pattern: str, texts: list[str]) -> None:
     try:

@@ -58,7 +58,7 @@ OPTIONS = (
 TYPES = "string integer number boolean timestamp date time object array map".split()
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(
     logical=st.sampled_from(TYPES),
     physical=st.sampled_from([None, "DECIMAL(38,9)", "double"]),

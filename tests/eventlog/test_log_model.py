@@ -252,4 +252,4 @@ class LogMachine(RuleBasedStateMachine):
 
 
 TestLog = LogMachine.TestCase
-TestLog.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestLog.settings = settings(max_examples=200, stateful_step_count=40)

@@ -95,7 +95,7 @@ def as_written(line: bytes) -> dict[str, Any]:
     return row
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.lists(
         st.fixed_dictionaries(
@@ -225,7 +225,7 @@ def test_file_that_is_cut_off_anywhere_is_an_error_or_ends_with_a_block() -> Non
             assert "the file is cut off in" in error_of(BLOCKS[:size])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(at=st.integers(0, len(BLOCKS) - 1), byte=st.integers(1, 255))
 def test_any_damage_is_one_line_or_other_values(at: int, byte: int) -> None:
     data = BLOCKS[:at] + bytes([BLOCKS[at] ^ byte]) + BLOCKS[at + 1 :]

@@ -139,7 +139,7 @@ def normal(name: str, value: Any) -> Any:
     return value if isinstance(value, str | float) else value.isoformat()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     rows=ROWS, groups=st.sampled_from([1, 3, 100]), codec=st.sampled_from(["none", "snappy", "zstd", "gzip"])
 )
@@ -193,7 +193,7 @@ def test_file_that_is_cut_off_is_an_error(size: int) -> None:
     assert error_of(MANY[:size]).startswith("x: cannot read Parquet: ")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(at=st.integers(4, len(MANY) - 1), byte=st.integers(1, 255))
 def test_any_damage_is_one_line_or_other_values(at: int, byte: int) -> None:
     data = MANY[:at] + bytes([MANY[at] ^ byte]) + MANY[at + 1 :]

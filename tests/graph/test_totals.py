@@ -192,7 +192,7 @@ def test_pane_zero_that_is_only_in_a_sum_is_replaced_as_any_other(tmp_path: Path
 PARTS = st.lists(st.tuples(st.none() | st.integers(0, 6), st.integers(1, 9)), max_size=12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(first=PARTS, second=PARTS, hours=st.sets(st.integers(1, 24)))
 def test_compaction_never_changes_a_sum(
     tmp_path_factory: pytest.TempPathFactory,

@@ -236,7 +236,7 @@ def called(value: Any, names: set[str], wanted: bool = False) -> bool:
     return wanted and value == "ann@example.com"
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(NAMES, VALUES, max_size=5), st.sampled_from(["signup", "oops"]))
 def test_no_value_of_a_masked_name_is_left_in_any_record(members: dict[str, Any], kind: str) -> None:
     result = rejected(msgspec.json.encode({**members, "type": kind, "at": "never"}))

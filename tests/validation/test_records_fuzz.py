@@ -187,7 +187,7 @@ def separated(records: list[bytes]) -> Counter[bytes]:
     return Counter(part for record in records for _, part in separate(record))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(mutated() | valued() | st.binary(min_size=1), min_size=1, max_size=5), st.sampled_from((1, 3))
 )
@@ -202,7 +202,7 @@ def test_random_bytes_never_raise_and_accepted_records_become_rows(records: list
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@settings(max_examples=8_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8_000, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(mutated() | valued() | st.binary(min_size=1), min_size=1, max_size=5), st.sampled_from((1, 3))
 )

@@ -111,14 +111,14 @@ def read_once(way: Way, pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("way", FULL)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=6))
 def test_pages_are_read_once(way: str, sizes: list[int]) -> None:
     read_once(FULL[way], split(sizes))
 
 
 @pytest.mark.parametrize("way", SPARSE)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(sizes=st.lists(st.integers(0, 5), min_size=1, max_size=6))
 def test_pages_of_which_some_are_empty_are_read_once(way: str, sizes: list[int]) -> None:
     read_once(SPARSE[way], split(sizes))

@@ -94,9 +94,7 @@ def members_in_order(prop: Property) -> Property:
     return replace(prop, properties=in_order(prop.properties), items=items)
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(contracts(), st.integers(1, 60), st.integers(0, 2**32), st.booleans())
 def test_inferred_contract_accepts_what_it_was_inferred_from(
     contract: Contract, number: int, seed: int, bounds: bool

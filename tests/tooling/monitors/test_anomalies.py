@@ -223,7 +223,7 @@ def series(draw: st.DrawFn) -> list[float | None]:
     return whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(series(), st.integers(1, 60), st.booleans())
 def test_verdicts_do_not_change_when_later_days_arrive(
     values: list[float | None], later: int, is_count: bool
