@@ -50,7 +50,7 @@ parts = st.none() | st.fixed_dictionaries(
 
 
 @given(st.lists(st.none() | st.lists(parts, max_size=3), max_size=3))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 def test_json_text_is_parsed_to_the_same_values(values: list[Any]) -> None:
     array = pa.array(values, arrow_field(LIST, where="test").type)
     made = json_text(array, LIST).to_pylist()

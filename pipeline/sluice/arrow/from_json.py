@@ -1,14 +1,16 @@
 """Accepted lines of a segment -> one Arrow table, the form in which every warehouse loads them.
 
-Four ways lead to the table, from fast to slow; the last three end in pyarrow's JSON reader, so they cannot differ in a
+Five ways lead to the table, from fast to slow; the last three end in pyarrow's JSON reader, so they cannot differ in a
 value:
 
-1. Lines that the decoder of this run has accepted, without unusual values, are read by `plain_lines`, if they have no
+1. Plain lines are read by the native core, if it is installed, also if they have members outside the contract that are
+   scalars.
+2. Lines that the decoder of this run has accepted, without unusual values, are read by `plain_lines`, if they have no
    other member. The note on a repaired line is put into `_extra` before this way and the next.
-2. The reader takes the whole segment with the contract's schema. It rejects what it does not know (a member outside
+3. The reader takes the whole segment with the contract's schema. It rejects what it does not know (a member outside
    the contract, a repeated key, a seventh decimal of a second) rather than misread it.
-3. Members outside the contract are collected line by line, and the reader ignores them.
-4. Each line is rewritten in the canonical form that the reader takes.
+4. Members outside the contract are collected line by line, and the reader ignores them.
+5. Each line is rewritten in the canonical form that the reader takes.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import pyarrow.json
 
 from sluice.arrow.canonicalizer import Canonicalizer
 from sluice.arrow.json_structs import UnconvertibleLine, record_object
+from sluice.arrow.native_lines import NativeReader, NativeRows
 from sluice.arrow.plain_lines import PlainReader
 from sluice.arrow.repaired_lines import split_notes
 from sluice.arrow.schema import (
@@ -75,21 +78,20 @@ def to_table(
         The table of the rows that could be made, and the other lines in order, each with one sentence.
 
     """
-    lines, extra = _without_notes(contract, segment.lines)
-    columns = _read_known(contract, lines, plain=segment.plain)
+    columns, extra, sources, errors = _read(contract, segment)
     rows: Sequence[int] = range(len(segment.lines))
-    errors: list[RowError] = []
-    if columns is None:
-        columns, extra, errors = read_with_unknown(contract, segment.lines)
+    if errors:
         unconvertible = {index for index, _ in errors}
         rows = [index for index in rows if index not in unconvertible]
+    if contract.identity == "export" and not sources:
+        sources = _sources(segment.lines, rows)
     ids = event_ids if not errors else [event_ids[index] for index in rows]
     added = [
         extra,
         pa.array(ids, pa.string()),
         pa.repeat(pa.scalar(segment.id, pa.string()), len(rows)),
         _ingestion_times(appended_at, len(segment.lines), rows),
-        *(_sources(segment.lines, rows) if contract.identity == "export" else ()),
+        *sources,
     ]
     table = pa.Table.from_arrays([*flatten(contract, columns), *added], schema=arrow_schema(contract))
     return table, errors
@@ -119,6 +121,28 @@ def _without_notes(contract: Contract, lines: Sequence[bytes]) -> tuple[Sequence
     if split is None:
         return lines, pa.nulls(len(lines), pa.string())
     return split[0], pa.array(split[1], pa.string())
+
+
+def _read(
+    contract: Contract, segment: Segment
+) -> tuple[list[pa.Array], pa.Array, list[pa.Array], list[RowError]]:
+    """Return the contract's properties, `_extra`, the columns of `SOURCE` or none, and the lines that have no row."""
+    lines, notes = _without_notes(contract, segment.lines)
+    native = _read_native(contract, lines, notes)
+    if native is not None:
+        return *native, []
+    columns = _read_known(contract, lines, plain=segment.plain)
+    if columns is not None:
+        return columns, notes, [], []
+    columns, extra, errors = read_with_unknown(contract, segment.lines)
+    return columns, extra, [], errors
+
+
+def _read_native(contract: Contract, lines: Sequence[bytes], notes: pa.Array) -> NativeRows | None:
+    """Return the columns of lines, none of which has a note; None: read them in other ways."""
+    read = _reader(contract).native.read(lines) if notes.null_count == len(lines) else None
+    columns = None if read is None else _typed(read.properties, event_fields(contract))
+    return None if read is None or columns is None else read._replace(properties=columns)
 
 
 def _read_known(contract: Contract, lines: Sequence[bytes], *, plain: bool) -> list[pa.Array] | None:
@@ -265,6 +289,7 @@ class _LineReader:
         origin, self.as_received = _ORIGINS.get(contract.identity, no_origin)
         self.line_schema = pa.schema([*fields, *origin])
         self.plain = PlainReader(self.line_schema)
+        self.native = NativeReader(contract)
         self.unknown = UnknownMembers(root)
         self.canonicalizer = Canonicalizer(root)
         # Of a value of type `json` the reader would take only a string, and that for the JSON text.

@@ -19,7 +19,7 @@ from sluice.cli.report import REPORT
 from sluice.cli.run import LOAD, REDELIVER, RUN
 from sluice.cli.tables import TABLES
 from sluice.cli.verify import VERIFY
-from sluice.version import VERSION
+from sluice.native_core import running_version
 
 COMMANDS: Sequence[Command] = (
     INIT,
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.set_defaults(parser=parser)
-    parser.add_argument("--version", action="version", version=f"sluice {VERSION}")
+    parser.add_argument("--version", action="version", version=f"sluice {running_version()}")
     parser.add_argument("--debug", action="store_true", help=DEBUG_HELP)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:

@@ -12,6 +12,7 @@ from sluice.contracts import Contract, Path
 from sluice.elements import Violation
 from sluice.formats.csv_dialect import WINDOWS, count_characters
 from sluice.formats.csv_rows import MAX_ROW_BYTES
+from sluice.formats.plain_rows import PlainRows, parts_of
 from sluice.formats.text_coercion import Columns, fold_column, nested
 from sluice.provenance import CsvDialect
 
@@ -34,9 +35,21 @@ class RowConverter:
         self._writers = {name: _RowWriter(dialect, contract) for name, contract in contracts.items()}
         only = next(iter(contracts.values())) if len(contracts) == 1 else None
         self._writer = _RowWriter(dialect, only)
+        writers = {"": self._writer} if self._route is None else self._writers
+        layouts = [(name, writer.parts) for name, writer in writers.items() if writer.parts is not None]
+        self._plain = PlainRows(dialect.delimiter, self._width, self._route, layouts)
 
     def convert(self, records: Sequence[bytes]) -> tuple[list[bytes], dict[int, Violation]]:
         """Return a line for each row, and by index what is wrong with broken rows; their lines are empty."""
+        lines, others = self._plain.lines(records)
+        if not others:
+            return lines, {}
+        converted, violations = self._convert([records[index] for index in others])
+        for index, line in zip(others, converted, strict=True):
+            lines[index] = line
+        return lines, {others[place]: violation for place, violation in violations.items()}
+
+    def _convert(self, records: Sequence[bytes]) -> tuple[list[bytes], dict[int, Violation]]:
         violations: dict[int, Violation] = {}
         rows = list(self._rows(records, 0, violations))
         if self._route is None and not violations:
@@ -157,6 +170,7 @@ class _RowWriter:
     """Writes rows as the JSON of one contract; without a contract every value is a string.
 
     `fault` is what was expected of the header and what it has, if two columns belong in one place.
+    `parts` are what the native core puts a line together from; None if it cannot.
     """
 
     def __init__(self, dialect: CsvDialect, contract: Contract | None) -> None:
@@ -173,6 +187,11 @@ class _RowWriter:
             for path, name in zip(paths, header, strict=True)
         ]
         skeleton = nested({path: f"\0{index}\0" for index, path in enumerate(paths)})
+        types = [
+            columns.plain_type(path, decimal_comma=name in dialect.decimal_commas)
+            for path, name in zip(paths, header, strict=True)
+        ]
+        self.parts = None if self.fault is not None else parts_of(_SLOT.split(skeleton), types)
         self._skeleton = skeleton.replace("%", "%%")
         self._order = [int(index) for index in _SLOT.findall(self._skeleton)]
         self._templates: dict[tuple[bool, ...], str] = {}

@@ -6,9 +6,12 @@ documents of MongoDB do: it stays where it is, and is a property outside the con
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from sluice.contracts import DELIVERY_KEY
+from sluice.provenance import Origin, Provenance
 
 _KEY = b'"%b":' % DELIVERY_KEY.encode()
 _BEGIN = _KEY + b'"'
@@ -22,6 +25,21 @@ def with_delivery(line: bytes, delivery: str) -> bytes:
     body = line.rstrip()[:-1].rstrip()
     comma = b"" if body.endswith(b"{") else b","
     return body + comma + _KEY + msgspec.json.encode(delivery) + b"}"
+
+
+def with_deliveries(lines: Iterable[bytes], provenance: Provenance, indexes: Iterable[int]) -> list[bytes]:
+    """Return each line with where its record, which has the index beside it, was delivered."""
+    return [
+        with_delivery(line, _delivery(provenance.origin(index)))
+        for line, index in zip(lines, indexes, strict=True)
+    ]
+
+
+def _delivery(origin: Origin) -> str:
+    if origin.message_id is not None:
+        return origin.message_id
+    coordinates = (origin.uri, origin.partition, origin.offset)
+    return "/".join(str(part) for part in coordinates if part is not None)
 
 
 def delivery_of(line: bytes) -> str:

@@ -8,13 +8,14 @@ contract like any other.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import msgspec
 
 from sluice.contracts import SOURCE_KEY
-from sluice.provenance import Origin
+from sluice.provenance import FileProvenance, Origin, Provenance
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEGIN = b'"%b":{"uri":"' % SOURCE_KEY.encode()
@@ -39,15 +40,24 @@ def with_source(line: bytes, origin: Origin) -> bytes:
 
     A record whose source gave no time has arrived in 1970: when it was read is another time when it is read again.
     """
-    body = line.rstrip()[:-1].rstrip()
-    comma = b"" if body.endswith(b"{") else b","
     uri = origin.uri if origin.partition is None else f"{origin.uri}/{origin.partition}"
-    return b"%b%b%b%d}}" % (
-        body,
-        comma,
-        _export(uri, origin.arrival if origin.timed else 0.0),
-        origin.place if origin.offset is None else origin.offset,
-    )
+    export = _export(uri, origin.arrival if origin.timed else 0.0)
+    return _with_member(line, export, origin.place if origin.offset is None else origin.offset)
+
+
+def with_sources(lines: Iterable[bytes], provenance: Provenance, indexes: Iterable[int]) -> list[bytes]:
+    """Return `with_source` of each line, whose record has the index beside it; in less time for those of a file."""
+    if not isinstance(provenance, FileProvenance):
+        return [
+            with_source(line, provenance.origin(index)) for line, index in zip(lines, indexes, strict=True)
+        ]
+    export, offsets = _export(provenance.uri, provenance.arrival), provenance.offsets
+    return [_with_member(line, export, offsets[index]) for line, index in zip(lines, indexes, strict=True)]
+
+
+def _with_member(line: bytes, export: bytes, position: int) -> bytes:
+    body = line.rstrip()[:-1].rstrip()
+    return b"%b%b%b%d}}" % (body, b"" if body.endswith(b"{") else b",", export, position)
 
 
 @lru_cache(maxsize=1024)

@@ -123,6 +123,13 @@ class Columns:
             return partial(_encode_distinct, self.encoder(path))
         return partial(_encode_column, value_type)
 
+    def plain_type(self, path: Path, *, decimal_comma: bool = False) -> ValueType | None:
+        """Return the type whose texts the native core converts as `column_encoder` does; None if it does not."""
+        value_type = self._types.get(path, "string")
+        if path in self._day_first or value_type in ("object", "array", "json"):
+            return None
+        return None if decimal_comma and value_type in ("float", "decimal") else value_type
+
     def place(self, names: Sequence[str]) -> list[Path]:
         """Return the path of each column of a header. A name takes precedence over an alias, in any order.
 

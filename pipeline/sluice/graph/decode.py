@@ -26,8 +26,9 @@ from sluice.graph.shuffle import BundleBuffer
 from sluice.provenance import Provenance, RedeliveryProvenance
 from sluice.source_tallies import SourceTally
 from sluice.validation.age_limits import AgeLimits
+from sluice.validation.decoded_counts import count_decoded
 from sluice.validation.masking_key import read_privacy_key
-from sluice.validation.records import Decoded, RecordDecoder, count_decoded
+from sluice.validation.records import Decoded, RecordDecoder
 
 
 @with_output_types(tuple[LogKey, EventBatch], rejected=list[Rejected], step_counts=StepCounts)

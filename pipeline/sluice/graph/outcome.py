@@ -11,10 +11,10 @@ from sluice.contracts import EXTRA_COLUMN
 from sluice.elements import StepCounts
 from sluice.graph.ledger import Report, make_report
 from sluice.graph.submission import Submission
+from sluice.native_core import running_version
 from sluice.run_state import RunState
 from sluice.telemetry import figure_sums
 from sluice.tooling.job_facts import contract_labels, places_of
-from sluice.version import VERSION
 
 _LOGGER = logging.getLogger("sluice")
 
@@ -22,7 +22,7 @@ _LOGGER = logging.getLogger("sluice")
 def report_of_job(total: StepCounts, job: Job, run_id: str, started: float, ended: float) -> Report:
     """Return the report of a run of `job` from the sum of its step counts, with what the job reads and writes."""
     report = make_report(total, job=job.name, run_id=run_id, started=started, seconds=ended - started)
-    report.version = VERSION
+    report.version = running_version()
     report.contracts = contract_labels(job)
     report.places = places_of(job)
     return report

@@ -30,6 +30,7 @@ from sluice.graph.redelivery import build_redelivery
 from sluice.graph.run_context import RunContext
 from sluice.graph.submission import Submission
 from sluice.graph.totals import check_totals, open_totals, read_totals
+from sluice.native_core import running_version
 from sluice.run_state import RunHandle
 from sluice.runtime.beam_options import JobOptions, makes_template, runner_chosen
 from sluice.runtime.listen_address import ListenAddress
@@ -52,7 +53,6 @@ from sluice.sources.streaming import StreamingSource, acknowledges_in_process
 from sluice.tooling.job_checks import check_job
 from sluice.tooling.job_facts import contract_labels, places_of
 from sluice.validation.masking_key import read_privacy_key
-from sluice.version import VERSION
 from sluice.warehouses.file_presence import FilePresence
 
 SILENT = SilentObserver()
@@ -369,7 +369,7 @@ def _submit(launch: Launch, options: PipelineOptions, build_graph: GraphBuilder,
         judged=launch.reads_source,
         max_rejected=None if job.max_rejected is None else str(job.max_rejected),
         dead_letters=str(job.dead_letters),
-        version=VERSION,
+        version=running_version(),
         contracts=contract_labels(job),
         places=places_of(job),
         keeps_manifest=launch.keeps_manifest,

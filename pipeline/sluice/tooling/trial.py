@@ -10,7 +10,8 @@ from typing import NamedTuple
 from sluice.contracts import Contract
 from sluice.elements import RecordBatch, Rejected
 from sluice.validation.age_limits import AgeLimits
-from sluice.validation.records import RecordDecoder, reasons_of
+from sluice.validation.decoded_counts import reasons_of
+from sluice.validation.records import RecordDecoder
 
 
 class Reason(NamedTuple):

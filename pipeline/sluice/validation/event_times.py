@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -31,3 +32,13 @@ def times_and_partitions(events: Sequence[Any], seconds: int) -> tuple[list[floa
         time // seconds if -_EXACT < time < _EXACT else (instant - _EPOCH) // timedelta(seconds=seconds)
         for time, instant in zip(times, instants, strict=True)
     ]
+
+
+def lines_by_number(numbers: Sequence[float], lines: list[bytes]) -> dict[float, list[bytes]]:
+    """Return the lines by their numbers, each in order."""
+    if len(set(numbers)) == 1:  # as those of most batches, whose events are in the order of time
+        return {numbers[0]: lines}
+    by_number: dict[float, list[bytes]] = defaultdict(list)
+    for number, line in zip(numbers, lines, strict=True):
+        by_number[number].append(line)
+    return dict(by_number)

@@ -1,14 +1,14 @@
 """Record + contract -> event or rejection.
 
-The hot path is msgspec, which decodes and validates a record at once, and checks over all events of a batch for what
-msgspec cannot express. Only a record that msgspec rejects, or that such a check suspects, is validated a second time
-by the explainer, which names every violation.
+The native core, if it is installed, takes the lines that are plain. All others msgspec decodes and validates at once,
+and checks over all events of a batch find what msgspec cannot express. Only a record that msgspec rejects, or that such
+a check suspects, is validated a second time by the explainer, which names every violation.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,19 +16,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sluice.contracts import ITEM, Contract, Identity, parse_path, path_text
-from sluice.elements import LogKey, RecordBatch, Rejected, StepCounts, Violation, bound_names
-from sluice.formats.delivery import with_delivery
+from sluice.contracts import Contract, Identity, parse_path
+from sluice.elements import LogKey, RecordBatch, Rejected, Violation
+from sluice.formats.delivery import with_deliveries
 from sluice.formats.joined_records import separate_records
 from sluice.formats.normalize import Normalizer
-from sluice.formats.source_member import with_source
-from sluice.provenance import Origin
+from sluice.formats.source_member import with_sources
+from sluice.provenance import Provenance
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.decoder import MAX_DEPTH, compile_decoder, too_deep
 from sluice.validation.deduplication_keys import compile_deduplication_key, shard_of
-from sluice.validation.event_times import times_and_partitions
-from sluice.validation.explainer import Explanation, compile_explainer, violation_code
+from sluice.validation.event_times import lines_by_number, times_and_partitions
+from sluice.validation.explainer import Explanation, compile_explainer
 from sluice.validation.masking import compile_masking, without_limits
+from sluice.validation.plain_events import Plain, PlainFinder, in_order
 
 _MAY_BE_DEEP = 2 * MAX_DEPTH
 """Only a record longer than this can nest deeper than MAX_DEPTH."""
@@ -70,8 +71,10 @@ class _Lines(NamedTuple):
     batch: RecordBatch
     """Its records do not share lines."""
     lines: Sequence[bytes]
+    plain: Plain | None
+    """What the native core has taken of the lines; all that follows is of the others."""
     events: Sequence[Any]
-    """The struct of each line, or the Explanation of why it has none."""
+    """The struct of each line, or the Explanation of why it has none; None for one that the core has taken."""
     places: Mapping[type, Sequence[int]]
     """Struct of a contract, or Explanation -> the indexes of the events of this class, in order."""
     repaired: Mapping[int, bytes]
@@ -119,58 +122,80 @@ class RecordDecoder:
         compiled = compile_decoder(contracts, route_by)
         self._decode = compiled.decode
         self._find_suspects = compiled.suspects
-        self._facts = {
-            struct: _ContractFacts(
-                contract,
-                has_time=contract.event_time is not None,
-                rewritten=contract.identity in _ADD_ORIGIN or contract.event_type in self._mask,
-                seconds=60 * PARTITION_MINUTES[contract.log_partition],
-            )
-            for struct, contract in compiled.contract_of.items()
-        }
+        self._facts = {struct: self._facts_of(contract) for struct, contract in compiled.contract_of.items()}
+        self._plain = self._find_plain(route_by)
         self._explain = compile_explainer(contracts, route_by).explain
         self._normalizer = Normalizer(contracts, route_by)
         self._ages = ages
         self._shards = shards
         self._keys = {name: compile_deduplication_key(contract) for name, contract in contracts.items()}
 
+    def _facts_of(self, contract: Contract) -> _ContractFacts:
+        return _ContractFacts(
+            contract,
+            has_time=contract.event_time is not None,
+            rewritten=contract.identity in _ADD_ORIGINS or contract.event_type in self._mask,
+            seconds=60 * PARTITION_MINUTES[contract.log_partition],
+        )
+
+    def _find_plain(self, route_by: str | None) -> PlainFinder:
+        """Return what finds the plain events of contracts whose lines do not depend on single messages or values."""
+        plain = {
+            facts.contract.event_type: facts
+            for facts in self._facts.values()
+            if facts.contract.event_type not in self._mask and facts.contract.identity != "delivery"
+        }
+        contracts = {name: facts.contract for name, facts in plain.items()}
+        return PlainFinder(contracts, route_by, {name: facts.seconds for name, facts in plain.items()})
+
     def decode(self, batch: RecordBatch) -> Decoded:
         """Return the events and the rejections of `batch`, each in the order of its records."""
         result, rejections = Decoded(separated=-len(batch.records)), dict[int, Explanation]()
         read = self._read(batch)
-        result.separated += len(read.batch.records)
         references = list(islice(self._ages.references(read.batch), len(read.lines)))
+        if read.plain is not None and not self._in_time(read, references, read.plain.first, read.plain.last):
+            read = self._read(batch, find_plain=False)  # some may be too old, or too new
+        result.separated += len(read.batch.records)
         for struct, facts in self._facts.items():
-            indexes = read.places.get(struct, ())
-            if not indexes:
-                continue
-            times, numbers = _placed(read, facts, indexes)
-            rejected = self._recheck(read, facts.contract, indexes, times, references)
-            if rejected:
-                rejections |= rejected
-                kept = [place for place, index in enumerate(indexes) if index not in rejected]
-                indexes = [indexes[place] for place in kept]
-                times, numbers = [times[place] for place in kept], [numbers[place] for place in kept]
-            if read.suspects and not read.suspects.isdisjoint(indexes):
-                result.unusual.add(facts.contract.event_type)
+            indexes: Sequence[int] = read.places.get(struct, ())
+            numbers: Sequence[float] = ()
             if indexes:
-                result.first, result.last = min(result.first, *times), max(result.last, *times)
-                self._accept(read, facts, indexes, numbers, result)
+                times, numbers = _placed(read, facts, indexes)
+                rejected = self._recheck(read, facts.contract, indexes, times, references)
+                if rejected:
+                    rejections |= rejected
+                    kept = [place for place, index in enumerate(indexes) if index not in rejected]
+                    indexes = [indexes[place] for place in kept]
+                    times, numbers = [times[place] for place in kept], [numbers[place] for place in kept]
+                if read.suspects and not read.suspects.isdisjoint(indexes):
+                    result.unusual.add(facts.contract.event_type)
+                if indexes:
+                    result.first, result.last = min(result.first, *times), max(result.last, *times)
+            self._accept(read, facts, indexes, numbers, result)
+        if read.plain is not None:
+            result.first, result.last = min(result.first, read.plain.first), max(result.last, read.plain.last)
         rejections |= {index: read.events[index] for index in read.places.get(Explanation, ())}
         result.rejected = [
             self._rejected(read.batch, index, rejections[index]) for index in sorted(rejections)
         ]
         return result
 
-    def _read(self, batch: RecordBatch, *, separate: bool = True) -> _Lines:
+    def _read(self, batch: RecordBatch, *, separate: bool = True, find_plain: bool = True) -> _Lines:
         lines, csv_violations = self._normalizer.lines(batch)
-        whole = b"".join(lines)  # what is rare is searched in all lines at once, in a tenth of the time
-        events = self._events(lines, is_ascii=whole.isascii())
-        undecodable = [index for index, event in enumerate(events) if event is None]
+        plain = self._plain.find(lines) if find_plain else None
+        others = range(len(lines)) if plain is None else plain.others
+        rest = lines if plain is None else [lines[index] for index in others]
+        whole = b"".join(rest)  # what is rare is searched in all lines at once, in a tenth of the time
+        events: list[Any] = [None] * len(lines)
+        undecodable = []
+        for index, event in zip(others, self._events(rest, is_ascii=whole.isascii()), strict=True):
+            events[index] = event
+            if event is None:
+                undecodable.append(index)
         if undecodable and separate:
             separated = separate_records(batch, undecodable)
             if separated is not None:
-                return self._read(separated, separate=False)
+                return self._read(separated, separate=False, find_plain=find_plain)
         repaired: dict[int, bytes] = {}
         for index in undecodable:
             event = self._repair(batch, index, csv_violations.get(index), lines[index])
@@ -178,9 +203,10 @@ class RecordDecoder:
                 repaired[index], event = event
             events[index] = event
         places: dict[type, list[int]] = defaultdict(list)
-        for index, event in enumerate(events):
-            places[type(event)].append(index)
-        return _Lines(batch, lines, events, places, repaired, self._suspects(events, places), b"\n" in whole)
+        for index in others:
+            places[type(events[index])].append(index)
+        suspects = self._suspects(events, places)
+        return _Lines(batch, lines, plain, events, places, repaired, suspects, b"\n" in whole)
 
     def _events(self, lines: Sequence[bytes], *, is_ascii: bool) -> list[Any]:
         """Return the event of each line; None if it cannot be decoded."""
@@ -212,13 +238,15 @@ class RecordDecoder:
         rejected = _make_rejected(batch, index, explanation, self._masked)
         return rejected if self._masking is None else self._masking.rejected(rejected)
 
-    def _stored(self, record: bytes, contract: Contract, batch: RecordBatch, index: int) -> bytes:
-        """Return the line of the log: without line feeds, values masked, its origin added if its key has it."""
-        line = record if b"\n" not in record else msgspec.json.format(record, indent=-1)
+    def _stored(
+        self, lines: Sequence[bytes], contract: Contract, batch: RecordBatch, indexes: Sequence[int]
+    ) -> list[bytes]:
+        """Return lines of the log: without line feeds, values masked, their origins added if their keys have them."""
+        stored = [line if b"\n" not in line else msgspec.json.format(line, indent=-1) for line in lines]
         if contract.event_type in self._mask:
-            line = self._mask[contract.event_type](line)
-        add_origin = _ADD_ORIGIN.get(contract.identity)
-        return line if add_origin is None else add_origin(line, batch.origin(index))
+            stored = list(map(self._mask[contract.event_type], stored))
+        add_origins = _ADD_ORIGINS.get(contract.identity)
+        return stored if add_origins is None else add_origins(stored, batch.provenance, indexes)
 
     def _repair(
         self, batch: RecordBatch, index: int, csv_violation: Violation | None, line: bytes
@@ -241,6 +269,11 @@ class RecordDecoder:
             return explanation
         return replace(explanation, violations=(*self._explain(record).violations, *explanation.violations))
 
+    def _in_time(self, read: _Lines, references: Sequence[float], first: float, last: float) -> bool:
+        """Tell whether events from `first` to `last` are within the age limits, whichever reference each has."""
+        early, late = min(references) + self._ages.max_skew, max(references) - self._ages.lateness(read.batch)
+        return late <= first and last <= early
+
     def _recheck(
         self,
         read: _Lines,
@@ -255,8 +288,7 @@ class RecordDecoder:
         """
         max_skew, lateness = self._ages.max_skew, self._ages.lateness(read.batch)
         # Most batches are within the limits as a whole.
-        early, late = min(references) + max_skew, max(references) - lateness
-        if late <= min(times) and max(times) <= early and read.suspects.isdisjoint(indexes):
+        if self._in_time(read, references, min(times), max(times)) and read.suspects.isdisjoint(indexes):
             return {}
         rejected: dict[int, Explanation] = {}
         for index, time in zip(indexes, times, strict=True):
@@ -280,18 +312,20 @@ class RecordDecoder:
         numbers: Sequence[float],
         result: Decoded,
     ) -> None:
-        """Put the lines at `indexes`, events of one contract, under their log keys: `numbers` are their partitions."""
+        """Put the lines at `indexes`, events of one contract, and its plain ones under their log keys.
+
+        `numbers` are the partitions of those at `indexes`.
+        """
         contract, lines = facts.contract, [read.lines[index] for index in indexes]
         if read.repaired:
             lines = [read.line(index) for index in indexes]
             if repaired := sum(index in read.repaired for index in indexes):
                 result.repaired[contract.event_type] += repaired
         if facts.rewritten or read.has_breaks:
-            lines = [
-                self._stored(line, contract, read.batch, index) if facts.rewritten or b"\n" in line else line
-                for line, index in zip(lines, indexes, strict=True)
-            ]
-        for number, partition in _by_number(numbers, lines).items():
+            lines = self._stored(lines, contract, read.batch, indexes)
+        by_number = lines_by_number(numbers, lines)
+        self._add_plain(read, facts, indexes, numbers, by_number)
+        for number, partition in by_number.items():
             minute = int(number) * facts.seconds
             if self._shards == 1:
                 result.events[LogKey(contract.event_type, minute, 0)] = partition
@@ -300,6 +334,28 @@ class RecordDecoder:
             for line in partition:
                 shard = shard_of(key_of(line), self._shards)
                 result.events[LogKey(contract.event_type, minute, shard)].append(line)
+
+    def _add_plain(
+        self,
+        read: _Lines,
+        facts: _ContractFacts,
+        indexes: Sequence[int],
+        numbers: Sequence[float],
+        by_number: dict[float, list[bytes]],
+    ) -> None:
+        """Add the plain events of a contract to its others, which are at `indexes`, in the order of their records."""
+        for events in read.plain.events if read.plain is not None else ():
+            if events.contract.event_type != facts.contract.event_type:
+                continue
+            lines, others = events.lines, by_number.get(events.partition)
+            if facts.rewritten:
+                lines = self._stored(lines, facts.contract, read.batch, events.indexes)
+            if others is not None:
+                places = [
+                    index for index, other in zip(indexes, numbers, strict=True) if other == events.partition
+                ]
+                lines = in_order([*events.indexes, *places], [*lines, *others])
+            by_number[events.partition] = lines
 
 
 def _placed(
@@ -310,16 +366,6 @@ def _placed(
         return times_and_partitions([read.events[index] for index in indexes], facts.seconds)
     times = [read.batch.origin(index).arrival for index in indexes]
     return times, [time // facts.seconds for time in times]
-
-
-def _by_number(numbers: Sequence[float], lines: list[bytes]) -> Mapping[float, list[bytes]]:
-    """Return the lines by their numbers, each in order."""
-    if len(set(numbers)) == 1:  # as those of most batches, whose events are in the order of time
-        return {numbers[0]: lines}
-    by_number: dict[float, list[bytes]] = defaultdict(list)
-    for number, line in zip(numbers, lines, strict=True):
-        by_number[number].append(line)
-    return by_number
 
 
 def _make_rejected(
@@ -341,53 +387,6 @@ def _make_rejected(
     )
 
 
-def _with_delivery(line: bytes, origin: Origin) -> bytes:
-    """Return the line with where it was delivered, from which its deduplication key is computed."""
-    if origin.message_id is not None:
-        delivery = origin.message_id
-    else:
-        coordinates = (origin.uri, origin.partition, origin.offset)
-        delivery = "/".join(str(part) for part in coordinates if part is not None)
-    return with_delivery(line, delivery)
-
-
-_ADD_ORIGIN: Mapping[Identity, Callable[[bytes, Origin], bytes]] = {
-    "delivery": _with_delivery,
-    "export": with_source,
-}
-"""Identity -> what adds the origin that the deduplication key is computed from to a line."""
-
-
-def count_decoded(decoded: Decoded) -> StepCounts:
-    """Return what decode did with one batch; see `DecodeRecords`."""
-    counts: Counter[tuple[str, str]] = Counter()
-    if decoded.separated:
-        counts["read", ""] += decoded.separated
-    for key, lines in decoded.events.items():
-        counts["routed", key.event_type] += len(lines)
-    for event_type, number in decoded.repaired.items():
-        counts["repaired", event_type] += number
-    for rejected in decoded.rejected:
-        event_type = rejected.event_type or "unknown"
-        counts["routed", event_type] += 1
-        counts["rejected", event_type] += 1
-        code = violation_code(rejected.violations)
-        counts["code", code] += 1
-        counts.update(("reason", reason) for reason in reasons_of(rejected))
-        if code == "unknown_type":
-            counts["unknown_type", rejected.violations[0].got] += 1
-    bound_names(counts)
-    if not decoded.events:
-        return StepCounts(counts)
-    return StepCounts(counts, decoded.first, decoded.last)
-
-
-def reasons_of(rejected: Rejected) -> dict[str, Violation]:
-    """Return each property with the code of its violation, such as `order.items[].price: range`, and the first one."""
-    reasons: dict[str, Violation] = {}
-    for violation in rejected.violations:
-        parts = parse_path(violation.path) if violation.path else ()
-        path = path_text(tuple(ITEM if isinstance(part, int) else part for part in parts))
-        name = f"{rejected.event_type or 'unknown'}{path and '.'}{path}: {violation.code}"
-        reasons.setdefault(name, violation)
-    return reasons
+_AddOrigins = Callable[[Iterable[bytes], Provenance, Iterable[int]], list[bytes]]
+_ADD_ORIGINS: Mapping[Identity, _AddOrigins] = {"delivery": with_deliveries, "export": with_sources}
+"""Identity -> what adds the origins that keys are computed from to lines, by the indexes of their records."""

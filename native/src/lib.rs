@@ -1,0 +1,170 @@
+//! Lines that are plain events of a contract: their partitions, times and columns. It decides against no line: what it
+//! does not take is left to Python, which defines what is right. See docs/adr/0133.
+
+mod columns;
+mod contract;
+mod rows;
+mod scan;
+
+use memchr::{memchr_iter, memmem};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+
+use columns::Column;
+use contract::Contract;
+use scan::Scanner;
+
+/// Of what is below; Sluice uses a core of the number that it expects, and no other.
+const INTERFACE: u32 = 2;
+
+/// The contracts of a job.
+#[pyclass(frozen, module = "sluice_native")]
+struct Core {
+    contracts: Vec<Contract>,
+    /// `"event_type"`, if records are routed by that property.
+    route: Option<Vec<u8>>,
+}
+
+/// Lines of one partition of one contract, and the index of each.
+struct Group<'py> {
+    contract: usize,
+    partition: i64,
+    lines: Bound<'py, PyList>,
+    indexes: Vec<u8>,
+}
+
+#[pymethods]
+impl Core {
+    /// Each contract is (event type, seconds of a partition, name of the event time, properties).
+    #[new]
+    #[pyo3(signature = (contracts, route_by))]
+    fn new(contracts: Vec<(String, i64, String, Bound<'_, PyAny>)>, route_by: Option<&str>) -> PyResult<Core> {
+        let contracts = contracts
+            .iter()
+            .map(|(event_type, seconds, time, properties)| Contract::read(event_type, *seconds, time, properties))
+            .collect::<PyResult<_>>()?;
+        Ok(Core { contracts, route: route_by.map(|name| format!("\"{name}\"").into_bytes()) })
+    }
+
+    /// Lines -> (groups, indexes of unusual lines, first event time, last event time).
+    ///
+    /// A group is (index of the contract, number of the partition, its lines in order, their indexes); groups come in
+    /// the order of their first lines. Indexes are 32-bit integers of the machine, as bytes. Times are microseconds
+    /// since 1970, and None without a group.
+    fn decode<'py>(&self, py: Python<'py>, lines: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyTuple>> {
+        let finder = self.route.as_ref().map(memmem::Finder::new);
+        let mut groups: Vec<Group<'py>> = Vec::new();
+        let mut unusual: Vec<u8> = Vec::new();
+        let mut span: Option<(i64, i64)> = None;
+        let mut open: Vec<Option<usize>> = vec![None; self.contracts.len()];
+        for (index, item) in lines.iter().enumerate() {
+            let place = (index as u32).to_ne_bytes();
+            let Some((contract, time)) = self.event(item.cast::<PyBytes>()?.as_bytes(), finder.as_ref()) else {
+                unusual.extend_from_slice(&place);
+                continue;
+            };
+            span = Some(span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
+            let partition = time.div_euclid(self.contracts[contract].partition);
+            let is_its = |group: &Group<'py>| group.contract == contract && group.partition == partition;
+            // Most events follow one of the same partition.
+            let at = match open[contract].filter(|at| is_its(&groups[*at])) {
+                Some(at) => at,
+                None => groups.iter().position(is_its).unwrap_or_else(|| {
+                    groups.push(Group { contract, partition, lines: PyList::empty(py), indexes: Vec::new() });
+                    groups.len() - 1
+                }),
+            };
+            open[contract] = Some(at);
+            groups[at].lines.append(item)?;
+            groups[at].indexes.extend_from_slice(&place);
+        }
+        let groups = groups
+            .into_iter()
+            .map(|group| (group.contract, group.partition, group.lines, PyBytes::new(py, &group.indexes)))
+            .collect::<Vec<_>>();
+        (groups, PyBytes::new(py, &unusual), span.map(|span| span.0), span.map(|span| span.1)).into_pyobject(py)
+    }
+
+    /// Lines of one contract, each with a line feed behind it -> columns of its properties, in order, and of a text: its
+    /// members outside the contract as compact JSON. None if a line is unusual. `with_source`: each line ends with the
+    /// origin of its record, see `sluice.formats.source_member`, and columns of its time, URI and position follow.
+    fn columns<'py>(
+        &self,
+        py: Python<'py>,
+        contract: usize,
+        lines: &[u8],
+        with_source: bool,
+    ) -> PyResult<Option<Vec<Bound<'py, PyTuple>>>> {
+        let contract = &self.contracts[contract];
+        if std::str::from_utf8(lines).is_err() {
+            return Ok(None);
+        }
+        let mut columns: Vec<Column> = contract.properties.iter().map(Column::of).collect();
+        let mut extra = Column::texts();
+        let mut sources = [Column::numbers(), Column::texts(), Column::numbers()];
+        let mut object = Vec::new();
+        let mut start = 0;
+        for end in memchr_iter(b'\n', lines) {
+            let mut scanner = Scanner::new(&lines[start..end]);
+            if with_source && !scanner.expect_source() || scanner.event(contract, Some(&mut columns)).is_err() {
+                return Ok(None);
+            }
+            if with_source {
+                let [times, uris, positions] = &mut sources;
+                times.i64(scanner.source.arrived_at);
+                uris.text(&scanner.source.uri);
+                positions.i64(scanner.source.position);
+            }
+            start = end + 1;
+            if scanner.unknown.is_empty() {
+                extra.null();
+                continue;
+            }
+            object.clear();
+            for (name, value) in &scanner.unknown {
+                object.extend_from_slice(if object.is_empty() { b"{\"" } else { b",\"" });
+                object.extend_from_slice(name);
+                object.extend_from_slice(b"\":");
+                object.extend_from_slice(value);
+            }
+            object.push(b'}');
+            extra.text(&object);
+        }
+        columns.push(extra);
+        if with_source {
+            columns.extend(sources);
+        }
+        columns.into_iter().map(|column| column.buffers(py)).collect::<PyResult<_>>().map(Some)
+    }
+}
+
+impl Core {
+    /// The contract of a plain line, and its event time.
+    fn event(&self, line: &[u8], finder: Option<&memmem::Finder>) -> Option<(usize, i64)> {
+        std::str::from_utf8(line).ok()?;
+        let index = match finder {
+            None => 0,
+            Some(finder) => self.routed(line, finder)?,
+        };
+        let mut scanner = Scanner::new(line);
+        scanner.event(&self.contracts[index], None).ok()?;
+        Some((index, scanner.time))
+    }
+
+    /// The contract whose event type seems to stand in a line; its scan finds out whether it does.
+    fn routed(&self, line: &[u8], finder: &memmem::Finder) -> Option<usize> {
+        let behind = finder.find(line)? + finder.needle().len();
+        let value = line[behind..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+        let is_its = |contract: &Contract| {
+            value.strip_prefix(&contract.event_type[..]).is_some_and(|rest| rest.first() == Some(&b'"'))
+        };
+        self.contracts.iter().position(is_its)
+    }
+}
+
+#[pymodule]
+fn sluice_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("INTERFACE", INTERFACE)?;
+    module.add_class::<rows::Rows>()?;
+    module.add_class::<Core>()
+}

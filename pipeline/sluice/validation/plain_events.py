@@ -1,0 +1,70 @@
+"""Which lines of a batch the native core takes as plain events; see `sluice.native_core`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sluice.contracts import Contract
+from sluice.contracts.native_rules import describe
+from sluice.native_core import native_core
+
+
+@dataclass(frozen=True, slots=True)
+class PlainEvents:
+    """Plain events of one contract in one partition of its log, in the order of their records."""
+
+    contract: Contract
+    partition: int
+    """Number of the partition: event time over its length, rounded down."""
+    lines: list[bytes]
+    indexes: Sequence[int]
+
+
+class Plain(NamedTuple):
+    """What the core has found among lines."""
+
+    events: Sequence[PlainEvents]
+    others: Sequence[int]
+    """Indexes of the lines that it has not taken, in order."""
+    first: float
+    last: float
+    """Earliest and latest event time of those that it has taken, in epoch seconds."""
+
+
+class PlainFinder:
+    """Finds plain events of some contracts."""
+
+    def __init__(
+        self, contracts: Mapping[str, Contract], route_by: str | None, seconds: Mapping[str, int]
+    ) -> None:
+        """Describe `contracts` to the core; `seconds` are the lengths of the partitions of their logs."""
+        described = {
+            name: description for name, contract in contracts.items() if (description := describe(contract))
+        }
+        self._contracts = [contracts[name] for name in described]
+        given = [
+            (name, seconds[name], contracts[name].event_time, rules) for name, rules in described.items()
+        ]
+        core = native_core()
+        self._find = core.Core(given, route_by).decode if core is not None and given else None
+
+    def find(self, lines: Sequence[bytes]) -> Plain | None:
+        """Return the plain events among `lines`; None if there is no core, or it has taken none."""
+        if self._find is None:
+            return None
+        groups, others, first, last = self._find(list(lines))
+        if first is None:
+            return None
+        events = [
+            PlainEvents(self._contracts[contract], partition, taken, memoryview(indexes).cast("I"))
+            for contract, partition, taken, indexes in groups
+        ]
+        # As a datetime's own: the nearest float.
+        return Plain(events, memoryview(others).cast("I"), first / 10**6, last / 10**6)
+
+
+def in_order(indexes: Sequence[int], lines: Sequence[bytes]) -> list[bytes]:
+    """Return lines in the order of the indexes of their records."""
+    return [line for _, line in sorted(zip(indexes, lines, strict=True))]
