@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from devservers import postgres
+from devservers.dbt_command import dbt as run_dbt
 from devservers.tools import ROOT, require_path
 from examples.collaboration import diagram, generate
 from examples.collaboration.warehouse import Postgres, open_warehouse
@@ -161,14 +162,13 @@ def check_constraints(url: str, folder: Path) -> None:
 
 
 def dbt(url: str, folder: Path, *arguments: str) -> None:
-    """Run dbt as a user does."""
+    """Run dbt where the pipeline does."""
     warehouse = open_warehouse(url, folder)
     assert isinstance(warehouse, Postgres)
-    command = [str(require_path("dbt/bin/dbt")), "--quiet", "--log-level-file=none", *arguments]
-    command += ["--project-dir", "dbt", "--profiles-dir", "dbt", "--target-path", str(folder / "target")]
+    command = ["--quiet", "--log-level-file=none", *arguments, "--target-path", str(folder / "target")]
     environment = {**os.environ, "PYTHONPATH": "", **warehouse.dbt_environment}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    done = run_dbt(command, environment, ROOT / "dbt")
+    assert done.code == 0, done.out
 
 
 def test_mistakes_end_in_one_line(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import yaml
 
 from devservers import bigquery as bigquery_emulator
 from devservers import postgres
-from devservers.process import PROGRAMS
+from devservers.dbt_command import dbt as run_dbt
 from devservers.tools import ROOT, require_path
 from tests.live.expected_marts import SAMPLES, Backend, Shop, add_products, add_sales, read_log, samples
 from tests.live.job_fixture import run_job
@@ -86,8 +86,6 @@ class Place:
     url: str
     environment: dict[str, str]
     query: Callable[[str], list[tuple[Any, ...]]]
-    dbt: tuple[str, ...] = ("dbt/bin/dbt",)
-    """The tool, and its first arguments."""
     profiles: Path = ROOT / "dbt"
 
 
@@ -139,8 +137,7 @@ def bigquery_place(folder: Path) -> Iterator[Place]:
             "SLUICE_DBT_TARGET": "bigquery",
             "GOOGLE_CLOUD_PROJECT": "emulator",
         }
-        tool = ("dbt/bin/python", str(PROGRAMS / "dbt_on_emulator.py"))
-        yield Place("bigquery://emulator/commerce", environment, query, tool, folder / "profiles")
+        yield Place("bigquery://emulator/commerce", environment, query, folder / "profiles")
 
 
 PLACES = {"duckdb": duckdb_place, "postgres": postgres_place, "bigquery": bigquery_place}
@@ -153,27 +150,17 @@ LEFT_OUT = {"duckdb": [], "postgres": _ONCE, "bigquery": _ONCE}
 
 def dbt(folder: Path, place: Place, *arguments: str, code: int = 0) -> str:
     """Run dbt with this repository's project; return what it said."""
-    tool, *first = place.dbt
-    command: list[str | Path] = [
-        require_path(tool),
-        *first,
+    command = [
         "--no-use-colors",
         "--log-level-file=none",
         *arguments,
+        "--target-path",
+        str(folder / "target"),
     ]
-    command += ["--project-dir", "dbt", "--profiles-dir", place.profiles]
-    command += ["--target-path", folder / "target"]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": "", **place.environment},
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout[-6000:] + done.stderr
-    return done.stdout
+    environment = {**os.environ, "PYTHONPATH": "", **place.environment}
+    done = run_dbt(command, environment, place.profiles)
+    assert done.code == code, done.out[-6000:] + done.err
+    return done.out
 
 
 def ingest(place: Place, folder: Path, job: str, source: object) -> dict[str, Any]:
