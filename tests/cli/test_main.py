@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
@@ -98,7 +99,8 @@ def test_example_of_a_command_parses(command: Command) -> None:
 
 
 def test_version_is_printed() -> None:
-    assert sluice("--version") == (0, f"sluice {__version__}\n", "")
+    native = "" if importlib.util.find_spec("sluice_native") is None else "+native"
+    assert sluice("--version") == (0, f"sluice {__version__}{native}\n", "")
 
 
 _WITHOUT_MODULES = """\
