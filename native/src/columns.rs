@@ -29,7 +29,7 @@ pub struct Column {
 impl Column {
     pub fn of(property: &Property) -> Column {
         let data = match &property.value {
-            Value::Text { .. } | Value::OneOf(_) | Value::Uuid => Data::Text(vec![0], Vec::new()),
+            Value::Text { .. } | Value::OneOf(_) | Value::Uuid | Value::Unchecked => Data::Text(vec![0], Vec::new()),
             Value::Integer { .. } | Value::Timestamp => Data::I64(Vec::new()),
             Value::Float { .. } => Data::F64(Vec::new()),
             Value::Decimal { .. } => Data::I128(Vec::new()),

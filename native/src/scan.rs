@@ -17,6 +17,7 @@ const MOST_DIGITS_OF_INTEGER: usize = 18;
 const MOST_WHOLE_DIGITS: usize = 29;
 const SCALE: usize = 9;
 const MOST_DIGITS_OF_SECOND: usize = 6;
+const MOST_UNKNOWN: usize = 64;
 
 /// The origin of a record, which a stored line may end with.
 #[derive(Default)]
@@ -148,7 +149,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn unknown_member(&mut self, name: &'a [u8], allowed: bool) -> Taken<()> {
-        if !allowed || self.unknown.iter().any(|(other, _)| *other == name) {
+        // Each is compared with those before it.
+        if !allowed || self.unknown.len() == MOST_UNKNOWN || self.unknown.iter().any(|(other, _)| *other == name) {
             return Err(Unusual);
         }
         self.blanks();
@@ -271,6 +273,7 @@ impl<'a> Scanner<'a> {
                 _ => self.object(members, None, None)?,
             },
             Value::Array { item, least, most } => self.array(item, *least, *most, column)?,
+            Value::Unchecked => return Err(Unusual),
         }
         Ok(())
     }

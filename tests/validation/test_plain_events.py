@@ -297,3 +297,43 @@ TIMED = Contract("random", "random", "random", "1", "test", "", (TIME,), "when")
 def test_contract_without_an_event_time_is_not_given_to_the_core() -> None:
     assert describe(TIMED) is not None
     assert describe(replace(TIMED, event_time=None)) is None
+    assert describe(replace(TIMED, properties=(Property("when", "date", required=True),))) is None
+    assert describe(replace(TIMED, properties=(Property("when", "timestamp"),))) is None
+
+
+def flat(number: int) -> tuple[Property, ...]:
+    return tuple(Property(f"p{index}", "integer") for index in range(number))
+
+
+@pytest.mark.parametrize(
+    ("properties", "given"),
+    [
+        ((TIME, *flat(63)), True),
+        ((TIME, *flat(64)), False),
+        ((TIME, Property("o", "object", properties=flat(64))), True),
+        ((TIME, Property("o", "object", properties=flat(65))), False),
+        ((TIME, Property("a", "array", items=Property("i", "object", properties=flat(65)))), False),
+    ],
+)
+def test_contract_with_many_properties_is_not_given_to_the_core(
+    properties: tuple[Property, ...], given: bool
+) -> None:
+    contract = replace(TIMED, properties=properties)
+    assert (describe(contract) is not None) == given
+    lines = [b'{"when":"2025-01-08T10:00:00Z"}']
+    native, python = decoders({"random": contract}, None)
+    check_equal(native.decode(batch(lines)), python.decode(batch(lines)))
+    assert check_columns(contract, lines) == given
+
+
+def test_pattern_that_is_too_large_for_the_core_is_left_to_python() -> None:
+    prop = Property("a", "string", pattern=r"^(\w{500}){500}$")
+    contract = replace(TIMED, properties=(TIME, prop))
+    assert not check_columns(contract, [b'{"when":"2025-01-08T10:00:00Z","a":"b"}'])
+    assert check_columns(contract, [b'{"when":"2025-01-08T10:00:00Z"}'])
+
+
+@pytest.mark.parametrize(("number", "taken"), [(64, True), (65, False)])
+def test_line_with_many_unknown_members_is_left_to_python(number: int, taken: bool) -> None:
+    members = b"".join(b',"x%d":%d' % (index, index) for index in range(number))
+    assert check_columns(TIMED, [b'{"when":"2025-01-08T10:00:00Z"%b}' % members]) == taken

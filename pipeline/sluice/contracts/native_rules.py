@@ -5,7 +5,7 @@ A rule that is not known here makes a contract unknown to the core: so a new rul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -16,10 +16,13 @@ from sluice.contracts.value_types import DECIMAL_SCALE
 
 def describe(contract: Contract) -> list[dict[str, Any]] | None:
     """Return the properties of a contract for the core; None if it does not know all rules of the contract."""
-    if contract.event_time is None:
+    if not any(
+        prop.name == contract.event_time and prop.type == "timestamp" and prop.required
+        for prop in contract.properties
+    ):
         return None
     try:
-        return [_describe(prop) for prop in contract.properties]
+        return _describe_all(contract.properties)
     except _UnknownRuleError:
         return None
 
@@ -45,6 +48,16 @@ _BOUNDED = ("integer", "float", "decimal")
 _BARE = ("uuid", "boolean", "timestamp", "date", *_BOUNDED)
 
 
+_MOST_PROPERTIES = 64
+"""Of one object."""
+
+
+def _describe_all(properties: Sequence[Property]) -> list[dict[str, Any]]:
+    if len(properties) > _MOST_PROPERTIES:
+        raise _UnknownRuleError
+    return [_describe(prop) for prop in properties]
+
+
 def _describe(prop: Property) -> dict[str, Any]:
     known: dict[str, Any] = {}
     described: dict[str, Any] = dict.fromkeys(("minimum", "maximum", "lengths", "pattern", "values"))
@@ -61,7 +74,7 @@ def _describe(prop: Property) -> dict[str, Any]:
         described |= {name: _bound(prop, getattr(prop, name)) for name in known}
     elif prop.type == "object":
         known = {"properties": ()}
-        described["members"] = [_describe(member) for member in prop.properties]
+        described["members"] = _describe_all(prop.properties)
     elif prop.type == "array" and prop.items is not None:
         known = {"items": None, "min_length": None, "max_length": None}
         described |= {"members": [_describe(prop.items)], "lengths": _lengths(prop)}
