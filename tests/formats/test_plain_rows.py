@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from sluice.contracts import Contract, Property, ValueType
 from sluice.formats import plain_rows
 from sluice.formats.csv_conversion import RowConverter
-from sluice.native_core import native_core
 from sluice.provenance import CsvDialect
 
-from devservers.errors import MissingTool
+from tests.native import require_native_core
 
 TYPES: tuple[ValueType, ...] = (
     "string",
@@ -82,9 +81,7 @@ TEXTS = (
 
 @pytest.fixture(autouse=True)
 def _core() -> None:
-    if native_core() is None:
-        message = "the native core is not installed; scripts/setup builds it where cargo is on PATH"
-        raise MissingTool(message)
+    require_native_core()
 
 
 def check(dialect: CsvDialect, contracts: Sequence[Contract], records: Sequence[bytes]) -> list[Any]:

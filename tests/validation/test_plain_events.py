@@ -20,14 +20,13 @@ from sluice.contracts.model import FromSource, Identity
 from sluice.contracts.native_rules import describe
 from sluice.elements import RecordBatch
 from sluice.formats.source_member import source_of, with_sources
-from sluice.native_core import native_core
 from sluice.provenance import FileProvenance, PartitionProvenance
 from sluice.validation import plain_events
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.records import Decoded, RecordDecoder
 
 from benchmarks.generate_events import write_events
-from devservers.errors import MissingTool
+from tests.native import require_native_core
 from tests.validation.test_agreement import EVENTS, EVERYTHING, JUNK, QUICK, object_text, properties_of
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -37,9 +36,7 @@ TIME = Property("when", "timestamp", required=True)
 
 @pytest.fixture(autouse=True)
 def _core() -> None:
-    if native_core() is None:
-        message = "the native core is not installed; scripts/setup builds it where cargo is on PATH"
-        raise MissingTool(message)
+    require_native_core()
 
 
 def decoders(
@@ -299,6 +296,25 @@ def test_contract_without_an_event_time_is_not_given_to_the_core() -> None:
     assert describe(replace(TIMED, event_time=None)) is None
     assert describe(replace(TIMED, properties=(Property("when", "date", required=True),))) is None
     assert describe(replace(TIMED, properties=(Property("when", "timestamp"),))) is None
+
+
+def test_member_that_routes_is_the_one_at_the_top() -> None:
+    inner = Property("inner", "object", properties=(Property("kind", "string"),))
+    names = ("a", "b")
+    undeclared = {name: replace(TIMED, event_type=name, properties=(TIME, inner)) for name in names}
+    declared = {
+        name: replace(
+            contract,
+            properties=(*contract.properties, Property("kind", "string", required=True, enum=(name,))),
+        )
+        for name, contract in undeclared.items()
+    }
+    line = b'{"when":"2025-01-08T10:00:00Z","inner":{"kind":"a"},"kind":"b"}'
+    for contracts in (undeclared, declared):
+        native, python = decoders(contracts, "kind")
+        expected = python.decode(batch([line]))
+        assert [key.event_type for key in expected.events] == ["b"]
+        check_equal(native.decode(batch([line])), expected)
 
 
 def flat(number: int) -> tuple[Property, ...]:

@@ -120,6 +120,11 @@ def routed_properties(contract: Contract, route_by: str | None) -> tuple[Propert
     return tuple(prop for prop in contract.properties if prop.name != route_by)
 
 
+def routing_property(contract: Contract, route_by: str) -> Property:
+    """Return the property by which events are routed to `contract`, whether or not it declares the property."""
+    return Property(route_by, "string", required=True, enum=(contract.event_type,))
+
+
 def _event_struct(contract: Contract, route_by: str | None, *, tagged: bool) -> type[msgspec.Struct]:
     properties = routed_properties(contract, route_by)
     if route_by is None:
@@ -127,7 +132,7 @@ def _event_struct(contract: Contract, route_by: str | None, *, tagged: bool) -> 
     if tagged:
         return compile_struct(contract.event_type, properties, contract.event_time, route_by)
     # A lone tagged struct would let an event without its tag pass.
-    tag = Property(route_by, "string", required=True, enum=(contract.event_type,))
+    tag = routing_property(contract, route_by)
     return compile_struct(contract.event_type, (tag, *properties), contract.event_time)
 
 

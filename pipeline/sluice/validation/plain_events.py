@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sluice.contracts import Contract
 from sluice.contracts.native_rules import describe
 from sluice.native_core import native_core
+from sluice.validation.decoder import routing_property
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class PlainFinder:
     ) -> None:
         """Describe `contracts` to the core; `seconds` are the lengths of the partitions of their logs."""
         described = {
-            name: description for name, contract in contracts.items() if (description := describe(contract))
+            name: description
+            for name, contract in contracts.items()
+            if (description := describe(_with_route(contract, route_by)))
         }
         self._contracts = [contracts[name] for name in described]
         given = [
@@ -63,6 +66,13 @@ class PlainFinder:
         ]
         # As a datetime's own: the nearest float.
         return Plain(events, memoryview(others).cast("I"), first / 10**6, last / 10**6)
+
+
+def _with_route(contract: Contract, route_by: str | None) -> Contract:
+    """Return a contract that declares the property that routes: so only one at the top of a line counts."""
+    if route_by is None or any(prop.name == route_by for prop in contract.properties):
+        return contract
+    return replace(contract, properties=(*contract.properties, routing_property(contract, route_by)))
 
 
 def in_order(indexes: Sequence[int], lines: Sequence[bytes]) -> list[bytes]:
