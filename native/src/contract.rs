@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use regex::bytes::Regex;
 
-/// One property, as `sluice.validation.native.describe` writes it.
+/// One property, as `sluice.contracts.native_rules.describe` writes it.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Description {

@@ -41,7 +41,10 @@ class RowConverter:
 
     def convert(self, records: Sequence[bytes]) -> tuple[list[bytes], dict[int, Violation]]:
         """Return a line for each row, and by index what is wrong with broken rows; their lines are empty."""
-        lines, others = self._plain.lines(records)
+        plain = self._plain.lines(records)
+        if plain is None:
+            return self._convert(records)
+        lines, others = plain
         if not others:
             return lines, {}
         converted, violations = self._convert([records[index] for index in others])
@@ -182,15 +185,10 @@ class _RowWriter:
         shared = [path for path, number in columns_of.items() if number > 1 or path in parents]
         if shared:
             self.fault = _shared_column(shared[0], paths, header)
-        self._encoders = [
-            columns.column_encoder(path, decimal_comma=name in dialect.decimal_commas)
-            for path, name in zip(paths, header, strict=True)
-        ]
+        places = [(path, name in dialect.decimal_commas) for path, name in zip(paths, header, strict=True)]
+        self._encoders = [columns.column_encoder(path, decimal_comma=comma) for path, comma in places]
         skeleton = nested({path: f"\0{index}\0" for index, path in enumerate(paths)})
-        types = [
-            columns.plain_type(path, decimal_comma=name in dialect.decimal_commas)
-            for path, name in zip(paths, header, strict=True)
-        ]
+        types = [columns.plain_type(path, decimal_comma=comma) for path, comma in places]
         self.parts = None if self.fault is not None else parts_of(_SLOT.split(skeleton), types)
         self._skeleton = skeleton.replace("%", "%%")
         self._order = [int(index) for index in _SLOT.findall(self._skeleton)]

@@ -48,9 +48,9 @@ class PlainRows:
         if core is not None and layouts and delimiter.isascii():
             self._rows = core.Rows(ord(delimiter), width, route, layouts)
 
-    def lines(self, rows: Sequence[bytes]) -> tuple[list[Any], Sequence[int]]:
-        """Return the line of each row, None for one that is not plain, and the indexes of those."""
+    def lines(self, rows: Sequence[bytes]) -> tuple[list[Any], Sequence[int]] | None:
+        """Return a line for each row, None if it is not plain, and the indexes of such rows; None without the core."""
         if self._rows is None:
-            return [None] * len(rows), range(len(rows))
+            return None
         lines, others = self._rows.lines(list(rows))
         return lines, others
