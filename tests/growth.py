@@ -6,8 +6,8 @@ import gc
 import time
 from collections.abc import Callable
 
-LINEAR = 3.2
-"""The largest growth for twice the input: 2 for linear work, on a busy machine up to 2.9, and 4 for quadratic work."""
+LINEAR = 2.6
+"""The largest growth for twice the input: 2 for linear work, 4 for quadratic; between them lies the noise."""
 
 _MOST_TURNS = 50
 """On a machine whose processors are shared, work takes its least time in few turns."""

@@ -323,11 +323,12 @@ def test_time_of_a_folder_is_linear_in_its_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, zstandard.compress])
 def test_time_of_compressed_content_is_linear_in_the_unpacked_bytes(pack: Callable[[bytes], bytes]) -> None:
-    packed = {size: pack(bytes(size << 20)) for size in (16, 32)}
+    # From 32 MiB on, the allocator asks the kernel for each block, which takes longer than to unpack zeros.
+    packed = {size: pack(bytes(size << 20)) for size in (64, 128)}
 
     def run(size: int) -> None:
         codec = detect_codec(packed[size])
         assert codec is not None
         assert sum(map(len, decompress([packed[size]], codec, "x"))) == size << 20
 
-    assert growth_of_cpu_time(run, 16) < LINEAR
+    assert growth_of_cpu_time(run, 64) < LINEAR
