@@ -94,7 +94,7 @@ def test_progress_shows_the_name_of_a_job_as_text(tmp_path: Path, monkeypatch: p
 
 def test_each_phase_of_a_run_has_a_line_with_the_time_until_its_end(tmp_path: Path) -> None:
     now = [0.0]
-    progress = Progress(str(tmp_path), lambda: now[0])
+    progress = Progress(str(tmp_path))
     columns = (TextColumn("{task.description}"), console._DoneColumn(), console._RemainingColumn())
     bar = Bar(*columns, console=Console(width=200), get_time=lambda: now[0])
     lines = console._PhaseLines(bar, "sluice shop", 1000, progress)
@@ -120,7 +120,7 @@ def test_verbose_run_prints_lines_also_where_there_is_no_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = load_job("jobs/backend_events.yaml", {"source": "in"})
-    progress = Progress(str(tmp_path), lambda: 0.0)
+    progress = Progress(str(tmp_path))
     with console.progress_lines(job, 500, progress):
         pass
     with console.ConsoleObserver(verbose=True).watch_batch(job, None, None):

@@ -1,4 +1,4 @@
-"""Progress on one machine: each worker keeps its running totals in a small file of its own.
+"""Progress on one machine: each step of each worker keeps its running totals in a small file of its own.
 
 Runners on one machine report nothing before they end, so the launcher reads these files while it waits.
 Progress is only shown; the report's figures come from the graph.
@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import astuple, dataclass
+import tempfile
+import weakref
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from sluice.elements import INTERNAL_TYPES, StepCounts
 
 _TOTALS = struct.Struct("<qqqqqq")
-
-_UNFINISHED = "."
-"""Begins the name of a file that is being written."""
-
-_SECONDS = 0.2
-"""Between two writes of a worker's totals while it reads: a person sees no more."""
 
 _APPENDED = frozenset({"accepted", "duplicates"})
 _LOADED = frozenset({"loaded", "load_rejected", "backfilled", "backfill_rejected"})
@@ -44,7 +38,10 @@ class Totals:
 
     def __add__(self, other: Totals) -> Totals:
         """Return the sum."""
-        return Totals(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
+        return Totals(*map(int.__add__, _numbers(self), _numbers(other)))
+
+
+_numbers = attrgetter(*(field.name for field in fields(Totals)))
 
 
 class Phase(NamedTuple):
@@ -75,16 +72,15 @@ def phase_of(totals: Totals, size: int | None, *, loads_apart: bool) -> Phase:
 
 
 class Progress:
-    """Running totals of all workers of a run, in `folder`, one file a worker."""
+    """Running totals of all workers of a run, in `folder`, one file for each instance that counts something."""
 
-    def __init__(self, folder: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """`monotonic` tells seconds, for how long ago the last write is."""
+    def __init__(self, folder: str) -> None:
+        """Begin with nothing counted, and no file."""
         self.folder = folder
         self.loads_apart = False
         """Segments are loaded when all are appended; for who shows the progress."""
-        self._monotonic = monotonic
         self._own = Totals()
-        self._written = float("-inf")
+        self._file: int | None = None
 
     def __reduce__(self) -> tuple[type[Progress], tuple[str]]:
         """Leave the totals behind: each worker counts its own."""
@@ -92,14 +88,10 @@ class Progress:
 
     def add(self, size: int, records: int, rejected: int) -> None:
         """Add what one batch held to this worker's totals."""
-        self._own += Totals(size, records, rejected)
-        now = self._monotonic()
-        if now - self._written >= _SECONDS:
-            self._written = now
-            self._write()
+        self._add(Totals(size, records, rejected))
 
     def add_stored(self, step_counts: StepCounts) -> None:
-        """Add what a step appended or loaded. It is written at once: the last of it tells that a phase has ended."""
+        """Add what a step appended or loaded."""
         appended = duplicates = loaded = 0
         for (figure, event_type), number in step_counts.counts.items():
             if event_type not in INTERNAL_TYPES:
@@ -107,17 +99,18 @@ class Progress:
                 duplicates += number if figure == "duplicates" else 0
                 loaded += number if figure in _LOADED else 0
         if appended or loaded:
-            self._own += Totals(appended=appended, duplicates=duplicates, loaded=loaded)
-            self._write()
+            self._add(Totals(appended=appended, duplicates=duplicates, loaded=loaded))
 
     def totals(self) -> Totals:
-        """Return the sum over all workers, as of their last writes."""
-        files = (path for path in Path(self.folder).iterdir() if not path.name.startswith(_UNFINISHED))
-        return sum((Totals(*_TOTALS.unpack(path.read_bytes())) for path in files), Totals())
+        """Return the sum over all workers, as of now."""
+        written = (path.read_bytes() for path in Path(self.folder).iterdir())
+        # A file that was made just now is empty.
+        return sum((Totals(*_TOTALS.unpack(data)) for data in written if data), Totals())
 
-    def _write(self) -> None:
-        """Replace the file as a whole: totals that are gone for a moment would look like an earlier phase."""
-        name = f"{os.getpid()}-{threading.get_ident()}-{id(self)}"
-        unfinished = Path(self.folder) / f"{_UNFINISHED}{name}"
-        unfinished.write_bytes(_TOTALS.pack(*astuple(self._own)))
-        unfinished.replace(unfinished.with_name(name))
+    def _add(self, more: Totals) -> None:
+        self._own += more
+        if self._file is None:
+            self._file, _ = tempfile.mkstemp(dir=self.folder)
+            weakref.finalize(self, os.close, self._file)
+        # In place, which takes microseconds. Each number only grows, so a reader between two of them is not misled.
+        os.pwrite(self._file, _TOTALS.pack(*_numbers(self._own)), 0)
