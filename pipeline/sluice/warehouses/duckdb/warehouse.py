@@ -18,13 +18,14 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.arrow.schema import TIMESTAMP, arrow_schema
+from sluice.arrow.schema import arrow_schema
 from sluice.contracts import EVENT_ID_COLUMN, SEGMENT_ID_COLUMN, Contract
 from sluice.contracts import Path as PropertyPath
 from sluice.contracts.reserved import COUNTS_VIEW, STATUS_VIEW
@@ -33,6 +34,7 @@ from sluice.retry import RetryPolicy
 from sluice.warehouses.client_errors import client_errors, file_errors, first_line
 from sluice.warehouses.column_fill import rows_of_keys, rows_with_value, with_rows_replaced
 from sluice.warehouses.dialect import Dialect
+from sluice.warehouses.duckdb.markers import MARKER, marker_rows
 from sluice.warehouses.duckdb.parquet_files import parquet, write_atomically
 from sluice.warehouses.duckdb.views import (
     DIALECT,
@@ -56,22 +58,6 @@ LOCK_SECONDS = 10.0
 
 EMPTY = "_empty.parquet"
 """A file without rows in each table's folder: a view over no files at all would be an error."""
-
-MARKER = pa.schema(
-    {
-        "segment_id": pa.string(),
-        "event_type": pa.string(),
-        "path": pa.string(),
-        "minute": TIMESTAMP,
-        "ingested_at": TIMESTAMP,
-        "window_start": TIMESTAMP,
-        "window_end": TIMESTAMP,
-        "events": pa.int64(),
-        "counted_as": pa.string(),
-        "refused": pa.list_(pa.struct({"line": pa.int64(), "reason": pa.string()})),
-    }
-)
-"""A marker: one row for each window of the segment, or one without a window. `refused` is in the first."""
 
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>\S+) \(PID (?P<pid>\d+)\)")
 
@@ -238,7 +224,7 @@ class DuckDBWarehouse:
         with _duckdb_errors(data):
             if load.rows.num_rows:
                 write_atomically(data, parquet(load.rows))
-            write_atomically(self._marker(segment.id, segment.minute), parquet(_marker_rows(load)))
+            write_atomically(self._marker(segment.id, segment.minute), parquet(marker_rows(load)))
         return list(load.row_errors)
 
     def segment_records(self, day: date | None = None) -> SegmentRecords:
@@ -262,12 +248,16 @@ FROM read_parquet(?, hive_partitioning = false) GROUP BY {SEGMENT_ID_COLUMN}"""
         import duckdb
 
         folder = self.folder / table
-        with _duckdb_errors(folder), duckdb.connect() as connection:
+        with _duckdb_errors(folder):
             if not folder.exists():
                 message = f"{folder}: expected a folder of Parquet files, got none; run sluice load"
                 raise WarehouseError(message)
-            for day in sorted(folder.glob(pattern)):
-                if files := [str(file) for file in day.glob("*.parquet")]:
+            days = ([str(file) for file in day.glob("*.parquet")] for day in sorted(folder.glob(pattern)))
+            with_files = filter(None, days)
+            if (first := next(with_files, None)) is None:
+                return  # as for each worker of a first run; connecting takes some 40 ms
+            with duckdb.connect() as connection:
+                for files in chain([first], with_files):
                     yield connection.execute(sql, [files]).fetchall()
 
     def differences(self, contracts: Sequence[Contract]) -> list[list[Difference] | None]:
@@ -367,28 +357,6 @@ def _partition(minute: int) -> str:
 
 def _date_folder(day: date) -> str:
     return f"event_date={day}"
-
-
-def _marker_rows(load: SegmentLoad) -> pa.Table:
-    segment = load.segment
-    common = {
-        "segment_id": segment.id,
-        "event_type": segment.event_type,
-        "path": segment.path,
-        "minute": load.minute,
-        "ingested_at": load.ingested_at,
-    }
-    counts: list[dict[str, object]] = [
-        {
-            "window_start": count.window_start,
-            "window_end": count.window_end,
-            "events": count.events,
-            "counted_as": count.event_type or segment.event_type,
-        }
-        for count in load.window_counts
-    ] or [{"events": load.events}]
-    counts[0]["refused"] = [{"line": line, "reason": reason} for line, reason in load.row_errors]
-    return pa.Table.from_pylist([common | count for count in counts], MARKER)
 
 
 def _write_empty(folder: Path, schema: pa.Schema, *, overwrite: bool) -> None:
