@@ -25,6 +25,39 @@ def test_beam_is_imported_without_its_cloud_packages_which_can_be_imported_later
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n[]\n[] 0\n", "")
 
 
+_LATER = """\
+import sys
+from sluice.config.urls import Url
+from sluice.runtime.beam_import import import_beam
+import_beam(Url("history/*.json"), [])
+from apache_beam.internal import http_client
+from apache_beam.io.gcp import gce_metadata_util
+from apache_beam.typehints import typehints
+packages = {"beartype", "beartype.door", "beartype.roar", "httplib2", "requests"}
+print(sorted(packages & {*sys.modules}))
+
+class Base: pass
+class Derived(Base): pass
+hints = [(3, Base), (Derived, Base), (Base, Derived)]
+found = [typehints.is_consistent_with(*pair) for pair in hints]
+import beartype.door, beartype.roar
+assert typehints.is_subhint is beartype.door.is_subhint
+assert typehints.BeartypeDoorException is beartype.roar.BeartypeDoorException
+assert found == [typehints.is_consistent_with(*pair) for pair in hints]
+print(found)
+import httplib2, requests
+assert isinstance(http_client.get_new_http(), httplib2.Http)
+assert gce_metadata_util.requests.exceptions.RequestException is requests.exceptions.RequestException
+print(sorted(packages - {*sys.modules}))
+"""
+
+
+def test_packages_that_beam_seldom_needs_are_imported_when_it_does() -> None:
+    done = subprocess.run([sys.executable, "-c", _LATER], capture_output=True, text=True, check=False)
+    expected = "[]\n[False, True, False]\n[]\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+
+
 @pytest.mark.parametrize(
     ("source", "beam_args", "needed"),
     [

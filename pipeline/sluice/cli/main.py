@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from sluice.runtime.garbage_collection import STARTING, rare_collections
+
 _FAILED = 1
 _BY_SIGNAL = 128
 """A shell's exit code of what a signal ended is this, plus the number of the signal."""
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     """
     signals = _Signals()
-    with signals.handled(ends_process=arguments is None):
+    with signals.handled(ends_process=arguments is None), rare_collections(STARTING):
         code = _run(arguments, signals)
         signals.over = True
     return code

@@ -1,7 +1,8 @@
 """Imports Beam for a run on this machine, so that it starts in half of the time.
 
 `import apache_beam` imports the clients of Google Cloud, AWS and MongoDB if they are there, whatever the run does; that
-takes as long as all the rest of it. Beam works without them, as where its extras are not installed.
+takes as long as all the rest of it. Beam works without them, as where its extras are not installed. Three other
+packages, a fifth of the rest, it needs in a few functions only; they are imported when such a function is called.
 
 To a DoFn Beam asks several times, when a graph is built and in each worker, what the arguments of all its methods are.
 Most of these methods are Beam's own, the same for all DoFns, so each function is looked at once.
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from sluice.config.urls import Url
@@ -34,6 +35,8 @@ _CLOUD_PACKAGES = (
 )
 """What Beam imports of its extras `gcp`, `aws` and `mongodb`, and does without if it is missing, each with a point."""
 
+_NEEDED_LATER = ("beartype", "beartype.door", "beartype.roar", "httplib2", "requests")
+"""What Beam imports to compare unusual type hints, for its stager, and to ask where it runs on Google Cloud."""
 
 _LOCAL = frozenset({"file", "http", "https"})
 """Schemes of sources that Sluice reads without Beam's file systems and without a cloud's clients."""
@@ -49,7 +52,7 @@ def import_beam(source: Url, beam_args: Sequence[str]) -> None:
     if needs_cloud_packages(source, beam_args):
         importlib.import_module("apache_beam")
     elif "apache_beam" not in sys.modules:
-        with _cloud_packages_missing():
+        with _cloud_packages_missing(), _imported_later():
             importlib.import_module("apache_beam")
     _look_at_functions_once()
 
@@ -81,6 +84,39 @@ def _look_at_functions_once() -> None:
         return list(names), list(defaults)
 
     vars(core)["get_function_args_defaults"] = arguments_of
+
+
+class _Later(ModuleType):
+    """Stands for a module that is imported when something in it is first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked by Python while the stand-in is imported
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def _imported_later() -> Iterator[None]:
+    """Let what is imported have stand-ins for packages that are not there yet; nothing else ever gets them."""
+    stand_ins = {name: _Later(name) for name in _NEEDED_LATER if name not in sys.modules}
+    if "beartype.door" in stand_ins and "beartype.roar" in stand_ins:
+        vars(stand_ins["beartype.door"])["is_subhint"] = _is_subhint
+        vars(stand_ins["beartype.roar"])["BeartypeDoorException"] = Exception
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
+
+
+def _is_subhint(sub: Any, base: Any) -> bool:
+    """Do what beartype's function of this name does, and leave it to it from now on."""
+    typehints = vars(importlib.import_module("apache_beam.typehints.typehints"))
+    typehints["BeartypeDoorException"] = importlib.import_module("beartype.roar").BeartypeDoorException
+    typehints["is_subhint"] = importlib.import_module("beartype.door").is_subhint
+    is_subhint: bool = typehints["is_subhint"](sub, base)
+    return is_subhint
 
 
 class _Missing:

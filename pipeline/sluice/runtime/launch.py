@@ -33,11 +33,12 @@ from sluice.graph.totals import check_totals, open_totals, read_totals
 from sluice.native_core import running_version
 from sluice.run_state import RunHandle
 from sluice.runtime.beam_options import JobOptions, makes_template, runner_chosen
+from sluice.runtime.garbage_collection import WORKING, heap_frozen, rare_collections
 from sluice.runtime.listen_address import ListenAddress
 from sluice.runtime.metrics_server import metrics_server
 from sluice.runtime.observers import RunObserver, SilentObserver
 from sluice.runtime.open_run import open_run, with_redeliveries
-from sluice.runtime.process_settings import rare_collections, root_handlers_restored
+from sluice.runtime.process_settings import root_handlers_restored
 from sluice.runtime.run_folder import SharedFolders, keep_totals, new_totals, run_folder
 from sluice.runtime.run_manifest import RunManifest, Tallies, written_in_parts
 from sluice.runtime.runners import batch_runner, beam_silenced
@@ -269,7 +270,11 @@ def _run_batch(launch: Launch, build_graph: GraphBuilder) -> Report | Submitted:
             folders.progress.loads_apart = any(
                 context.coalesced_loads is not None for context in launch.contexts
             )
-        with launch.observer.watch_batch(launch.job, size, folders.progress), worker_errors():
+        with (
+            launch.observer.watch_batch(launch.job, size, folders.progress),
+            worker_errors(),
+            rare_collections(WORKING),
+        ):
             pipeline.run().wait_until_finish()
         return launch.report(folders, started)
 
@@ -303,7 +308,8 @@ def _run_streaming(launch: Launch, source: StreamingSource, build_graph: GraphBu
             metrics_server(launch.metrics, state, launch.job, launch.clock),
             launch.observer.watch_streaming(launch.job, state, launch.clock),
             _manifest_in_parts(launch, run),
-            rare_collections(),
+            rare_collections(WORKING),
+            heap_frozen(),
         ):
             try:
                 run.run(ends, launch.job.windows.flush)

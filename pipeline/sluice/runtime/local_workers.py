@@ -34,7 +34,8 @@ from apache_beam.transforms.environments import Environment, python_sdk_capabili
 from grpc import RpcError
 
 from sluice.errors import WorkerError
-from sluice.runtime.process_settings import broken_connections_ignored, heap_frozen
+from sluice.runtime.garbage_collection import WORKING, heap_frozen, rare_collections
+from sluice.runtime.process_settings import broken_connections_ignored
 
 _URN = "sluice:env:local_worker:v1"
 
@@ -210,7 +211,8 @@ def local_workers(count: int, options: PipelineOptions) -> Iterator[Environment]
     workers: list[_Worker] = []
     finished = False
     try:
-        with heap_frozen():  # collecting what is imported again and again costs workers a tenth of their time
+        # Collecting what is imported again and again costs workers a tenth of their time.
+        with heap_frozen(), rare_collections(WORKING):
             for _ in range(count):
                 workers.append(make([worker.connection for worker in workers]))
         _hand_out(workers, settings, lost)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 import threading
@@ -12,9 +11,6 @@ from contextlib import contextmanager
 
 from apache_beam.runners.worker import sdk_worker
 from grpc import RpcError
-
-_NEW_OBJECTS = 50_000
-"""Until Python looks for cycles among them."""
 
 
 @contextmanager
@@ -49,34 +45,6 @@ def root_handlers_restored() -> Iterator[None]:
         yield
     finally:
         root.handlers[:] = before
-
-
-@contextmanager
-def heap_frozen() -> Iterator[None]:
-    """Have Python look for no cycles among the objects that exist now, unless the program does so already."""
-    freeze = gc.get_freeze_count() == 0  # who has frozen objects before would find them unfrozen
-    if freeze:
-        gc.freeze()
-    try:
-        yield
-    finally:
-        if freeze:
-            gc.unfreeze()
-
-
-@contextmanager
-def rare_collections() -> Iterator[None]:
-    """Have Python look for cycles among many new objects at once.
-
-    By itself it looks after every 700, and a batch of Kafka's messages are 20,000 that are all alive.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(_NEW_OBJECTS, *before[1:])
-    try:
-        with heap_frozen():
-            yield
-    finally:
-        gc.set_threshold(*before)
 
 
 @contextmanager
