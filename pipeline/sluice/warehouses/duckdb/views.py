@@ -53,14 +53,21 @@ DIALECT = Dialect(
     own_columns=(EVENT_DATE.name,),
 )
 
-_COLUMNS = """SELECT column_name, data_type FROM duckdb_columns()
-WHERE table_name = ? AND schema_name = 'main' AND database_name = current_database() ORDER BY column_index"""
+_COLUMNS = """SELECT table_name, column_name, data_type FROM duckdb_columns()
+WHERE list_contains(?, table_name) AND schema_name = 'main' AND database_name = current_database()
+ORDER BY column_index"""
 
 
-def view_differences(connection: duckdb.DuckDBPyConnection, contract: Contract) -> list[Difference] | None:
-    """Return how the view of a contract differs from the contract; None if there is no view."""
-    actual = actual_schema(connection, contract.table)
-    return None if actual is None else compare(contract.table, expected_schema(contract), actual)
+def view_differences(
+    connection: duckdb.DuckDBPyConnection, contracts: Sequence[Contract]
+) -> list[list[Difference] | None]:
+    """Return for each contract how its view differs from the contract; None if there is no view."""
+    columns = view_columns(connection, [contract.table for contract in contracts])
+    schemas = [actual_schema(connection, columns[contract.table]) for contract in contracts]
+    return [
+        None if actual is None else compare(contract.table, expected_schema(contract), actual)
+        for contract, actual in zip(contracts, schemas, strict=True)
+    ]
 
 
 STATUS_VIEW_SQL = f"CREATE OR REPLACE VIEW {STATUS_VIEW} AS\n{status_query()};\n"
@@ -193,19 +200,28 @@ def expected_schema(contract: Contract) -> TableSchema:
     return TableSchema([Column(column.path, column.type) for column in columns])
 
 
-def view_columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
-    """Return the columns of a view, name -> type as SQL; none if there is no such view."""
-    return dict(connection.execute(_COLUMNS, [table]).fetchall())
+def view_columns(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the columns of views, by view: name -> type as SQL; none of a view that is not there."""
+    found: dict[str, dict[str, str]] = {table: {} for table in tables}
+    # DuckDB binds all views anew for each query, so all are asked for at once.
+    for table, name, sql_type in connection.execute(_COLUMNS, [list(tables)]).fetchall():
+        found[table][name] = sql_type
+    return found
 
 
-def actual_schema(connection: duckdb.DuckDBPyConnection, table: str) -> TableSchema | None:
-    """Return the view as it is; None if there is none."""
-    columns: list[Column] = []
-    for name, text in view_columns(connection, table).items():
-        # DuckDB itself reads the type that it has written.
-        (duckdb_type,) = connection.sql(f"SELECT CAST(NULL AS {text})").types
-        columns += _column_and_members((name,), duckdb_type)
-    return TableSchema(columns) if columns else None
+def actual_schema(connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str]) -> TableSchema | None:
+    """Return a view with these columns as a schema; None of a view that is not there."""
+    if not columns:
+        return None
+    # DuckDB itself reads the types that it has written.
+    types = connection.sql(f"SELECT {', '.join(f'CAST(NULL AS {text})' for text in columns.values())}").types
+    return TableSchema(
+        [
+            column
+            for name, duckdb_type in zip(columns, types, strict=True)
+            for column in _column_and_members((name,), duckdb_type)
+        ]
+    )
 
 
 def _column_and_members(path: PropertyPath, duckdb_type: Any) -> Iterator[Column]:

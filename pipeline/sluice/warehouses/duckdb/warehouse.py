@@ -105,9 +105,8 @@ class DuckDBWarehouse:
             _write_empty(self.folder / SEGMENTS.name, MARKER, overwrite=False)
         with connect(self.file, self.lock_retry) as connection:
             with _duckdb_errors(self.file):
-                differences = {
-                    contract.table: view_differences(connection, contract) for contract in contracts
-                }
+                tables = [contract.table for contract in contracts]
+                differences = dict(zip(tables, view_differences(connection, contracts), strict=True))
             self._create_views(
                 connection,
                 [
@@ -136,7 +135,7 @@ class DuckDBWarehouse:
                 is_new = bool(changed or contract.table in new)
                 _write_empty(self.folder / contract.table, arrow_schema(contract), overwrite=is_new)
         with _duckdb_errors(self.file):
-            existing = {contract.table: view_columns(connection, contract.table) for contract in contracts}
+            existing = view_columns(connection, [contract.table for contract in contracts])
         folded = {DIALECT.fold_name(name) for name in changed}
         unchanged = {
             table: {
@@ -265,13 +264,13 @@ FROM read_parquet(?, hive_partitioning = false) GROUP BY {SEGMENT_ID_COLUMN}"""
         if not Path(self.file).exists():
             return [None] * len(contracts)
         with connect(self.file, self.lock_retry) as connection, _duckdb_errors(self.file):
-            return [view_differences(connection, contract) for contract in contracts]
+            return view_differences(connection, contracts)
 
     def add_columns(self, contract: Contract, paths: Collection[PropertyPath]) -> None:
         """Add to the contract's view the columns, or members of columns, at `paths`."""
         with connect(self.file, self.lock_retry) as connection:
             with _duckdb_errors(self.file):
-                missing = missing_columns(view_differences(connection, contract) or [])
+                missing = missing_columns(view_differences(connection, [contract])[0] or [])
             widened = without_columns(contract, [path for path in missing if path not in paths])
             changed = {path[0] for path in paths}
             self._create_views(connection, [widened], changed=changed)
