@@ -74,7 +74,10 @@ def read_profile(folded: str, events: int, cpu: float) -> Profile:
     steps: Counter[str] = Counter()
     functions: Counter[str] = Counter()
     for stack, samples in _STACK.findall(folded):
-        step, function = _place(stack.split(";"))
+        _, *frames = stack.split(";")
+        if not frames:  # the memory of a running process changed while py-spy read it
+            continue
+        step, function = _place(frames)
         steps[step] += int(samples)
         functions[function] += int(samples)
     unit = cpu * 1e6 / events / steps.total()
