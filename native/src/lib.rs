@@ -6,7 +6,7 @@ mod contract;
 mod rows;
 mod scan;
 
-use memchr::{memchr_iter, memmem};
+use memchr::memmem;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
@@ -15,7 +15,7 @@ use contract::Contract;
 use scan::Scanner;
 
 /// Of what is below; Sluice uses a core of the number that it expects, and no other.
-const INTERFACE: u32 = 2;
+const INTERFACE: u32 = 3;
 
 /// The contracts of a job.
 #[pyclass(frozen, module = "sluice_native")]
@@ -85,28 +85,28 @@ impl Core {
         (groups, PyBytes::new(py, &unusual), span.map(|span| span.0), span.map(|span| span.1)).into_pyobject(py)
     }
 
-    /// Lines of one contract, each with a line feed behind it -> columns of its properties, in order, and of a text: its
-    /// members outside the contract as compact JSON. None if a line is unusual. `with_source`: each line ends with the
-    /// origin of its record, see `sluice.formats.source_member`, and columns of its time, URI and position follow.
+    /// Lines of one contract -> columns of its properties, in order, and of a text: its members outside the contract as
+    /// compact JSON. None if a line is unusual. `with_source`: each line ends with the origin of its record, see
+    /// `sluice.formats.source_member`, and columns of its time, URI and position follow.
     fn columns<'py>(
         &self,
         py: Python<'py>,
         contract: usize,
-        lines: &[u8],
+        lines: &Bound<'py, PyList>,
         with_source: bool,
     ) -> PyResult<Option<Vec<Bound<'py, PyTuple>>>> {
         let contract = &self.contracts[contract];
-        if std::str::from_utf8(lines).is_err() {
-            return Ok(None);
-        }
         let mut columns: Vec<Column> = contract.properties.iter().map(Column::of).collect();
         let mut extra = Column::texts();
         let mut sources = [Column::numbers(), Column::texts(), Column::numbers()];
         let mut object = Vec::new();
-        let mut start = 0;
-        for end in memchr_iter(b'\n', lines) {
-            let mut scanner = Scanner::new(&lines[start..end]);
-            if with_source && !scanner.expect_source() || scanner.event(contract, Some(&mut columns)).is_err() {
+        for item in lines {
+            let line = item.cast::<PyBytes>()?.as_bytes();
+            let mut scanner = Scanner::new(line);
+            let is_plain = std::str::from_utf8(line).is_ok()
+                && (!with_source || scanner.expect_source())
+                && scanner.event(contract, Some(&mut columns)).is_ok();
+            if !is_plain {
                 return Ok(None);
             }
             if with_source {
@@ -115,7 +115,6 @@ impl Core {
                 uris.text(&scanner.source.uri);
                 positions.i64(scanner.source.position);
             }
-            start = end + 1;
             if scanner.unknown.is_empty() {
                 extra.null();
                 continue;

@@ -12,7 +12,7 @@ from typing import Any
 
 from sluice.version import VERSION
 
-_INTERFACE = 2
+_INTERFACE = 3
 """What this version of Sluice expects of a core."""
 
 

@@ -15,11 +15,12 @@ value:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.json
@@ -54,12 +55,21 @@ from sluice.elements import Segment
 from sluice.formats.delivery import without_delivery
 from sluice.formats.source_member import source_of, without_source
 
+_DIGITS_OF_KEY = 32
+
 RowError = tuple[int, str]
 """Index of a line in its segment, and why it cannot become a row."""
 
 
+def event_ids_of(keys: Iterable[bytes]) -> pa.StringArray:
+    """Return deduplication keys, of 16 bytes each, as `_event_id` has them: in hexadecimal digits."""
+    digits = b"".join(keys).hex().encode()
+    offsets = np.arange(0, len(digits) + 1, _DIGITS_OF_KEY, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(digits))
+
+
 def to_table(
-    contract: Contract, segment: Segment, event_ids: Sequence[str], appended_at: datetime
+    contract: Contract, segment: Segment, event_ids: Sequence[str] | pa.StringArray, appended_at: datetime
 ) -> tuple[pa.Table, list[RowError]]:
     """Return the rows of `segment` in the order of its lines, with the schema `arrow_schema(contract)`.
 
@@ -85,10 +95,10 @@ def to_table(
         rows = [index for index in rows if index not in unconvertible]
     if contract.identity == "export" and not sources:
         sources = _sources(segment.lines, rows)
-    ids = event_ids if not errors else [event_ids[index] for index in rows]
+    ids = pa.array(event_ids, pa.string())
     added = [
         extra,
-        pa.array(ids, pa.string()),
+        ids if not errors else ids.take(pa.array(rows, pa.int64())),
         pa.repeat(pa.scalar(segment.id, pa.string()), len(rows)),
         _ingestion_times(appended_at, len(segment.lines), rows),
         *sources,

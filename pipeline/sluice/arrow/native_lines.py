@@ -47,7 +47,7 @@ class NativeReader:
         """Return the columns of `lines`; None if the core does not take all of them."""
         if self._read is None:
             return None
-        columns = self._read(0, b"\n".join([*lines, b""]), self._with_source)
+        columns = self._read(0, list(lines), self._with_source)
         if columns is None:
             return None
         arrays = [_array(arrow_type, column) for arrow_type, column in zip(self._types, columns, strict=True)]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from sluice.arrow.from_json import to_table
+from sluice.arrow.from_json import event_ids_of, to_table
 from sluice.arrow.unknown_paths import count_unknown_paths
 from sluice.arrow.window_counts import WindowCount, count_events
 from sluice.clock import Clock
@@ -82,7 +82,7 @@ class SegmentConverter:
         """
         contract = self._tables[segment.event_type]
         keys = segment.keys if segment.plain else map(self._keys[segment.event_type], segment.lines)
-        event_ids = [key.hex() for key in keys]
+        event_ids = event_ids_of(keys)
         rows_of = segment
         if segment.event_type in _OF_DEAD_LETTERS:
             rows_of = replace(
