@@ -64,7 +64,7 @@ pub enum Value {
         least: usize,
         most: usize,
     },
-    /// No value is plain.
+    /// No value is plain, only its absence.
     Unchecked,
 }
 
@@ -131,6 +131,7 @@ fn read_property(description: &Bound<'_, PyAny>) -> PyResult<Property> {
         ("boolean", None) => Value::Boolean,
         ("timestamp", None) => Value::Timestamp,
         ("date", None) => Value::Date,
+        ("json", None) => Value::Unchecked,
         ("object", None) => Value::Object(read_properties(&members)?),
         ("array", None) if members.len() == 1 => {
             Value::Array { item: Box::new(read_property(&members[0])?), least, most }

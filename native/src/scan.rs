@@ -173,7 +173,7 @@ impl<'a> Scanner<'a> {
 
     fn value(&mut self, property: &Property, column: Option<&mut Column>) -> Taken<()> {
         if self.peek() == b'n' {
-            if property.required || !property.nullable {
+            if property.required || !property.nullable || matches!(property.value, Value::Unchecked) {
                 return Err(Unusual);
             }
             self.word(b"null")?;

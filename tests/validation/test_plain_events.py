@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from sluice.arrow.native_lines import NativeReader
 from sluice.contracts import Contract, Property
 from sluice.contracts.model import FromSource, Identity
 from sluice.contracts.native_rules import describe
+from sluice.dead_letters.envelope import make_dead_letter
 from sluice.elements import RecordBatch
 from sluice.formats.source_member import source_of, with_sources
 from sluice.provenance import FileProvenance, PartitionProvenance
@@ -27,11 +29,20 @@ from sluice.validation.records import Decoded, RecordDecoder
 
 from benchmarks.generate_events import write_events
 from tests.native import require_native_core
-from tests.validation.test_agreement import EVENTS, EVERYTHING, JUNK, QUICK, object_text, properties_of
+from tests.validation.test_agreement import (
+    DEAD_LETTER,
+    EVENTS,
+    EVERYTHING,
+    JUNK,
+    QUICK,
+    object_text,
+    properties_of,
+)
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 ALWAYS = AgeLimits(max_skew=1e12, allowed_lateness=1e12, started=STARTED)
 TIME = Property("when", "timestamp", required=True)
+FREE = Property("item", "json")
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +197,36 @@ def test_all_valid_events_of_the_benchmark_are_taken(tmp_path: Path) -> None:
         assert check_columns(EVENTS[key.event_type], taken)
 
 
+def test_dead_letters_of_the_benchmark_are_taken(tmp_path: Path) -> None:
+    rejected = decoders(EVENTS, "event_type")[1].decode(batch(benchmark_lines(tmp_path))).rejected
+    lines = [msgspec.json.encode(make_dead_letter(record, "job", STARTED, STARTED)) for record in rejected]
+    assert len(lines) > 20
+    assert check_columns(DEAD_LETTER, lines)
+    origin = msgspec.structs.replace(rejected[0].origin, attributes={"key": "value"})
+    with_attributes = make_dead_letter(replace(rejected[0], origin=origin), "job", STARTED)
+    assert not check_columns(DEAD_LETTER, [*lines, msgspec.json.encode(with_attributes)])
+
+
+@pytest.mark.parametrize(
+    ("end", "taken"),
+    [
+        ("", True),
+        (',"free":null', False),
+        (',"free":{}', False),
+        (',"free":"1"', False),
+        (',"list":[]', True),
+    ],
+)
+@pytest.mark.parametrize("required", [False, True])
+def test_line_is_plain_if_it_has_no_value_of_any_shape(end: str, taken: bool, required: bool) -> None:
+    properties = (TIME, Property("free", "json", required=required), Property("list", "array", items=FREE))
+    contract = replace(TIMED, properties=properties)
+    line = f'{{"when":"2025-01-08T10:00:00Z"{end}}}'.encode()
+    assert check_columns(contract, [line]) == (taken and not required)
+    native, python = decoders({"random": contract}, None)
+    check_equal(native.decode(batch([line])), python.decode(batch([line])))
+
+
 @pytest.mark.parametrize("arrivals", ["in time", "some late"])
 def test_age_limits_hold_for_each_plain_event(arrivals: str, tmp_path: Path) -> None:
     lines = benchmark_lines(tmp_path)[:500]
@@ -245,7 +286,7 @@ def changed(prop: Property) -> Iterator[tuple[str, Property]]:
         "aliases": ("a",),
         "day_first": True,
         "name": "b",
-        "type": "json",
+        "type": "of a later version",
     }
     assert values.keys() == {each.name for each in fields(Property)}, "does the core know it?"
     for name, value in values.items():
@@ -276,6 +317,7 @@ NO_RULE |= {"day_first", "name"}
         (Property("a", "boolean"), set()),
         (Property("a", "timestamp"), set()),
         (Property("a", "date"), set()),
+        (Property("a", "json"), set()),
         (Property("a", "object", properties=(TIME,)), {"properties"}),
         (Property("a", "array", items=TIME), {"items", "min_length", "max_length"}),
     ],

@@ -45,7 +45,8 @@ _NO_RULES: Mapping[str, Any] = {
 """What is described to the core apart, or is no rule for a value of a record."""
 
 _BOUNDED = ("integer", "float", "decimal")
-_BARE = ("uuid", "boolean", "timestamp", "date", *_BOUNDED)
+_BARE = ("uuid", "boolean", "timestamp", "date", "json", *_BOUNDED)
+"""Types without rules. Of type `json` the core takes no value: it takes lines that have none."""
 
 
 _MOST_PROPERTIES = 64
