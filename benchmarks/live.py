@@ -162,7 +162,7 @@ class LiveBenchmark:
         with flink.start(_make_folder(job.folder / "cluster"), LIFETIME) as cluster:
             begun = time.time()
             sampler = ResourceSampler(children(os.getpid()) - before)
-            submission = job.start(
+            submission = job.submit(
                 f"--windows.flush={self._options.flush}s", *cluster.options(), *FLINK_OPTIONS
             )
             if submission.finish():
