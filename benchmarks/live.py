@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA_FOLDER = ROOT / "out" / "bench"
 BENCH_PYTHON = ROOT / ".tools" / "bench-live-venv" / "bin" / "python"
 REQUIREMENTS = ROOT / "benchmarks" / "requirements-live.txt"
-FLINK_OPTIONS = ("--streaming", "--checkpointing_interval=5000", "--max_bundle_size=1")
+FLINK_OPTIONS = ("--streaming", "--checkpointing_interval=5000", "--max_bundle_time_mills=100")
 CONTRACTS = ROOT / "schemas" / "backend_events"
 LIFETIME = 4 * 3600.0
 TIMEOUT = 1800.0

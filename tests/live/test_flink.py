@@ -20,7 +20,7 @@ from tests.live.live_fixture import assert_stored_exactly_once
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
-LIVE = ("--streaming", "--checkpointing_interval=3000", "--max_bundle_size=1")
+LIVE = ("--streaming", "--checkpointing_interval=3000", "--max_bundle_time_mills=100")
 RATE = 200
 AHEAD = 300.0
 """Seconds by which events are ahead, so that their windows do not end, and hand them on, while the test runs."""

@@ -51,6 +51,8 @@ class FlinkOptions(PipelineOptions):
     def _add_argparse_args(cls, parser: Any) -> None:
         parser.add_argument("--checkpointing_interval", type=int, help="Milliseconds between checkpoints.")
         parser.add_argument("--max_bundle_size", type=int, help="Elements of a bundle, at most.")
+        # Beam's own spelling.
+        parser.add_argument("--max_bundle_time_mills", type=int, help="Milliseconds of a bundle, at most.")
 
 
 Options = TypeVar("Options", bound=PipelineOptions)
