@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     TypeOptions,
 )
-from sluice.runtime.beam_options import JobOptions
+from sluice.runtime.beam_options import JobOptions, check_beam_options
 
 FLAGS = ["--runner=PrismRunner", "--experiments=a", "--temp_location=/tmp/x"]
 
@@ -43,6 +43,13 @@ def test_what_is_set_through_a_view_is_seen_in_all_and_not_in_a_copy() -> None:
     assert copied.view_as(StandardOptions).runner == "PrismRunner"
     copied.view_as(StandardOptions).streaming = True
     assert not options.view_as(StandardOptions).streaming
+
+
+def test_options_of_the_job_server_of_flink_are_passed_on() -> None:
+    given = {"checkpointing_interval": 3000, "max_bundle_size": 7, "max_bundle_time_mills": 100}
+    arguments = [f"--{name}={value}" for name, value in given.items()]
+    check_beam_options(arguments)
+    assert JobOptions(arguments).get_all_options(drop_default=True) == given
 
 
 def test_account_that_only_the_launcher_uses_is_not_stored() -> None:
