@@ -158,7 +158,10 @@ impl<'a> Scanner<'a> {
         match self.peek() {
             b'"' => {
                 self.at += 1;
-                self.text_without_escapes()?;
+                let (text, has_escapes) = self.text()?;
+                if has_escapes {
+                    unescape(text)?;
+                }
             }
             b't' => self.word(b"true")?,
             b'f' => self.word(b"false")?,

@@ -43,6 +43,7 @@ STARTED = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 ALWAYS = AgeLimits(max_skew=1e12, allowed_lateness=1e12, started=STARTED)
 TIME = Property("when", "timestamp", required=True)
 FREE = Property("item", "json")
+OTHER = b'{"when":"2025-01-08T10:00:00Z","other":%b}'
 
 
 @pytest.fixture(autouse=True)
@@ -256,6 +257,24 @@ def test_lines_with_a_source_are_read(end: bytes, taken: bool) -> None:
     lines = with_sources([line, line], FileProvenance('a "b"/c.csv', 1.5, [0, 70]), [0, 1])
     assert check_columns(contract, lines) == taken
     assert not check_columns(contract, [lines[0], lines[0].replace(b'"position":0', b'"position":0.5')])
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        (rb'"a \"b\", \\ \/ \b\f\n\r\t"', True),
+        (rb'"\u00e9 \u0022 \u0000"', True),
+        (rb'"\ud83d\ude00"', False),
+        (rb'"\ud83d"', False),
+        (rb'"\x"', False),
+        (rb'"\u00g9"', False),
+    ],
+)
+def test_member_outside_the_contract_may_have_escapes(value: bytes, taken: bool) -> None:
+    line = OTHER % value
+    native, python = decoders({"random": TIMED}, None)
+    check_equal(native.decode(batch([line])), python.decode(batch([line])))
+    assert check_columns(TIMED, [line]) == taken
 
 
 def changed(prop: Property) -> Iterator[tuple[str, Property]]:

@@ -51,8 +51,18 @@ def with_sources(lines: Iterable[bytes], provenance: Provenance, indexes: Iterab
         return [
             with_source(line, provenance.origin(index)) for line, index in zip(lines, indexes, strict=True)
         ]
-    export, offsets = _export(provenance.uri, provenance.arrival), provenance.offsets
-    return [_with_member(line, export, offsets[index]) for line, index in zip(lines, indexes, strict=True)]
+    export, offsets = _export(provenance.uri, provenance.arrival), provenance.offsets[:]
+    behind_value = b"," + export
+    return [
+        b"%b%b%d}}" % (line[:-1], behind_value, offsets[index])
+        if line[-2:] in _ENDS
+        else _with_member(line, export, offsets[index])
+        for line, index in zip(lines, indexes, strict=True)
+    ]
+
+
+_ENDS = frozenset(b"%c}" % end for end in b'"]}el0123456789')
+"""How an object ends that has a member, without blanks: most lines do."""
 
 
 def _with_member(line: bytes, export: bytes, position: int) -> bytes:
