@@ -13,8 +13,8 @@ from benchmarks.report.page import environment, markdown, met
 TARGETS = (
     ("duckdb_sql", 1_000_000, 1.0),
     ("duckdb_sql", 10_000_000, 1.5),
-    ("textbook_beam", 1_000_000, 10.0),
-    ("pyspark", 1_000_000, 5.0),
+    ("textbook_beam", 1_000_000, 12.0),
+    ("pyspark", 1_000_000, 8.0),
     ("dlt", 1_000_000, 50.0),
     ("decode_limit", 1_000_000, 0.5),
     ("decode_limit", 10_000_000, 0.5),
