@@ -28,11 +28,13 @@ def count_unknown_paths(contract: Contract, rows: pa.Table) -> Counter[str]:
     if column.null_count == len(column):
         return paths
     root = Property("", "object", properties=contract.properties)
-    for text in column.drop_null().to_pylist():
-        if is_note(text):
+    texts, numbers = column.value_counts().flatten()  # producers repeat themselves
+    for text, number in zip(texts.to_pylist(), numbers.to_pylist(), strict=True):
+        if text is None or is_note(text):
             continue
         members = {name: value for name, value in _read(text).items() if name != REPAIRED_KEY}
-        paths.update(set(_paths(root, members, "")))
+        for path in set(_paths(root, members, "")):
+            paths[path] += number
     return paths
 
 
