@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,14 +54,14 @@ def count_windows(
         message = f"expected a window of at least 1 s, got {window_seconds} s"
         raise ValueError(message)
     width = round(window_seconds * MICROSECONDS)
-    epoch = times.cast(pa.int64())
-    toward_zero = pc.divide(epoch, width)
-    # Arrow's division truncates; times before 1970 that are not on a boundary belong one window lower.
-    above = pc.greater(pc.multiply(toward_zero, width), epoch)
-    window = pc.subtract(toward_zero, above.cast(pa.int64()))
+    if times.null_count:
+        types = None if types is None else types.filter(times.is_valid())
+        times = times.drop_null()
+    # NumPy rounds down, also before 1970, where Arrow's division would truncate.
+    numbers = times.cast(pa.int64()).to_numpy() // width
     counted = (
         WindowCount(number * width, (number + 1) * width, events, event_type)
-        for number, event_type, events in _values(window, types)
+        for number, event_type, events in _values(numbers, types)
     )
     return sorted(counted, key=lambda window: (window.window_start, window.event_type or ""))
 
@@ -85,12 +88,14 @@ def events_in(rows: int, windows: Sequence[WindowCount]) -> int:
 
 
 def _values(
-    windows: pa.Array | pa.ChunkedArray, types: pa.Array | pa.ChunkedArray | None
+    windows: npt.NDArray[np.int64], types: pa.Array | pa.ChunkedArray | None
 ) -> Iterator[tuple[int, str | None, int]]:
     """Distinct window numbers with the types in each, and how often each occurs."""
-    if types is None:
-        types = pa.nulls(len(windows), pa.string())
-    table = pa.table({"window": windows, "type": types}).filter(pc.is_valid(windows))
+    if types is None:  # in a tenth of the time that groups take, which counts for a segment of few events
+        numbers, counts = np.unique(windows, return_counts=True)
+        yield from zip(numbers.tolist(), repeat(None), counts.tolist(), strict=False)
+        return
+    table = pa.table({"window": windows, "type": types})
     groups = table.group_by(["window", "type"]).aggregate([([], "count_all")])
     columns = (groups.column(name).to_pylist() for name in ("window", "type", "count_all"))
     yield from zip(*columns, strict=True)
