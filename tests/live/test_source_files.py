@@ -37,8 +37,10 @@ def check_manifest(job: LiveJob, feed: RecordFeed) -> None:
 
 def test_manifest_has_the_offsets_of_each_partition(job: LiveJob, topic: KafkaTopic) -> None:
     check_manifest(job, RecordFeed(41))
-    rows = job.sql("select partition_number, offset_from, offset_to - rows_read from source_files order by 1")
-    assert rows == [(number, 0, 0) for number in range(len(rows))]
+    rows = job.sql("select partition_number, offset_from, offset_to - rows_read from source_files")
+    # All records may have gone to one partition, and then to either.
+    assert {tuple(offsets) for _, *offsets in rows} == {(0, 0)}
+    assert 0 < len({number for number, _, _ in rows}) == len(rows)
     assert {uri for (uri,) in job.sql("select uri from source_files")} == {f"kafka://{topic.name}"}
 
 
