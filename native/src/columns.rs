@@ -64,6 +64,28 @@ impl Column {
         }
     }
 
+    /// Forgets what came behind the first values, also the half of a value.
+    pub fn truncate(&mut self, length: usize) {
+        self.nulls -= self.valid.iter().skip(length).filter(|valid| **valid == 0).count();
+        self.valid.truncate(length);
+        match &mut self.data {
+            Data::Text(offsets, texts) => {
+                offsets.truncate(length + 1);
+                texts.truncate(offsets[length] as usize);
+            }
+            Data::I64(values) => values.truncate(length),
+            Data::F64(values) => values.truncate(length),
+            Data::I128(values) => values.truncate(length),
+            Data::I32(values) => values.truncate(length),
+            Data::Boolean(values) => values.truncate(length),
+            Data::Struct(members) => members.iter_mut().for_each(|member| member.truncate(length)),
+            Data::List(offsets, items) => {
+                offsets.truncate(length + 1);
+                items.truncate(offsets[length] as usize);
+            }
+        }
+    }
+
     pub fn text(&mut self, text: &[u8]) {
         self.valid.push(1);
         if let Data::Text(offsets, texts) = &mut self.data {

@@ -15,7 +15,7 @@ use contract::Contract;
 use scan::Scanner;
 
 /// Of what is below; Sluice uses a core of the number that it expects, and no other.
-const INTERFACE: u32 = 3;
+const INTERFACE: u32 = 4;
 
 /// The contracts of a job.
 #[pyclass(frozen, module = "sluice_native")]
@@ -85,30 +85,37 @@ impl Core {
         (groups, PyBytes::new(py, &unusual), span.map(|span| span.0), span.map(|span| span.1)).into_pyobject(py)
     }
 
-    /// Lines of one contract -> columns of its properties, in order, and of a text: its members outside the contract as
-    /// compact JSON. None if a line is unusual. `with_source`: each line ends with the origin of its record, see
-    /// `sluice.formats.source_member`, and columns of its time, URI and position follow.
+    /// Lines of one contract -> (columns, indexes of unusual lines).
+    ///
+    /// The columns have the plain lines: the properties, in order, and a text, the members outside the contract as compact
+    /// JSON. `with_source`: each line ends with the origin of its record, see `sluice.formats.source_member`, and columns of
+    /// its time, URI and position follow. Indexes are as those of `decode`.
     fn columns<'py>(
         &self,
         py: Python<'py>,
         contract: usize,
         lines: &Bound<'py, PyList>,
         with_source: bool,
-    ) -> PyResult<Option<Vec<Bound<'py, PyTuple>>>> {
+    ) -> PyResult<(Vec<Bound<'py, PyTuple>>, Bound<'py, PyBytes>)> {
         let contract = &self.contracts[contract];
         let mut columns: Vec<Column> = contract.properties.iter().map(Column::of).collect();
         let mut extra = Column::texts();
         let mut sources = [Column::numbers(), Column::texts(), Column::numbers()];
         let mut object = Vec::new();
-        for item in lines {
+        let mut unusual: Vec<u8> = Vec::new();
+        let mut plain = 0;
+        for (index, item) in lines.iter().enumerate() {
             let line = item.cast::<PyBytes>()?.as_bytes();
             let mut scanner = Scanner::new(line);
             let is_plain = std::str::from_utf8(line).is_ok()
                 && (!with_source || scanner.expect_source())
                 && scanner.event(contract, Some(&mut columns)).is_ok();
             if !is_plain {
-                return Ok(None);
+                unusual.extend_from_slice(&(index as u32).to_ne_bytes());
+                columns.iter_mut().for_each(|column| column.truncate(plain));
+                continue;
             }
+            plain += 1;
             if with_source {
                 let [times, uris, positions] = &mut sources;
                 times.i64(scanner.source.arrived_at);
@@ -133,7 +140,8 @@ impl Core {
         if with_source {
             columns.extend(sources);
         }
-        columns.into_iter().map(|column| column.buffers(py)).collect::<PyResult<_>>().map(Some)
+        let columns = columns.into_iter().map(|column| column.buffers(py)).collect::<PyResult<_>>()?;
+        Ok((columns, PyBytes::new(py, &unusual)))
     }
 }
 

@@ -4,7 +4,7 @@ Five ways lead to the table, from fast to slow; the last three end in pyarrow's 
 value:
 
 1. Plain lines are read by the native core, if it is installed, also if they have members outside the contract that are
-   scalars.
+   scalars. What it does not take goes the other ways.
 2. Lines that the decoder of this run has accepted, without unusual values, are read by `plain_lines`, if they have no
    other member. The note on a repaired line is put into `_extra` before this way and the next.
 3. The reader takes the whole segment with the contract's schema. It rejects what it does not know (a member outside
@@ -140,19 +140,49 @@ def _read(
     lines, notes = _without_notes(contract, segment.lines)
     native = _read_native(contract, lines, notes)
     if native is not None:
-        return *native, []
-    columns = _read_known(contract, lines, plain=segment.plain)
-    if columns is not None:
-        return columns, notes, [], []
-    columns, extra, errors = read_with_unknown(contract, segment.lines)
+        return _with_others(contract, segment, native)
+    columns, extra, errors = _read_otherwise(contract, segment.lines, lines, notes, plain=segment.plain)
     return columns, extra, [], errors
 
 
+def _read_otherwise(
+    contract: Contract, lines: Sequence[bytes], bare: Sequence[bytes], notes: pa.Array, *, plain: bool
+) -> tuple[list[pa.Array], pa.Array, list[RowError]]:
+    """Return the contract's properties, `_extra` and the errors of lines, without the core.
+
+    `bare` and `notes` are of `_without_notes`.
+    """
+    columns = _read_known(contract, bare, plain=plain)
+    return read_with_unknown(contract, lines) if columns is None else (columns, notes, [])
+
+
 def _read_native(contract: Contract, lines: Sequence[bytes], notes: pa.Array) -> NativeRows | None:
-    """Return the columns of lines, none of which has a note; None: read them in other ways."""
+    """Return the columns of plain lines, if none has a note; None: read all in other ways."""
     read = _reader(contract).native.read(lines) if notes.null_count == len(lines) else None
     columns = None if read is None else _typed(read.properties, event_fields(contract))
     return None if read is None or columns is None else read._replace(properties=columns)
+
+
+def _with_others(
+    contract: Contract, segment: Segment, native: NativeRows
+) -> tuple[list[pa.Array], pa.Array, list[pa.Array], list[RowError]]:
+    """Return what `_read` does: the rows of plain lines, and among them those of the others, read in other ways."""
+    if not native.others:
+        return native.properties, native.extra, native.sources, []
+    lines = segment.lines
+    rest = [lines[index] for index in native.others]
+    notes = pa.nulls(len(rest), pa.string())  # the core was given no line with a note
+    columns, extra, errors = _read_otherwise(contract, rest, rest, notes, plain=segment.plain)
+    failed = {place for place, _ in errors}
+    read = [index for place, index in enumerate(native.others) if place not in failed]
+    plain = np.delete(np.arange(len(lines)), native.others)
+    order = pa.array(np.argsort(np.concatenate([plain, np.array(read, np.int64)]), kind="stable"))
+    mine = [*native.properties, native.extra, *native.sources]
+    others = [*columns, extra, *(_sources(lines, read) if native.sources else ())]
+    merged = [pa.concat_arrays(pair).take(order) for pair in zip(mine, others, strict=True)]
+    known = len(native.properties)
+    indexed = [(native.others[place], reason) for place, reason in errors]
+    return merged[:known], merged[known], merged[known + 1 :], indexed
 
 
 def _read_known(contract: Contract, lines: Sequence[bytes], *, plain: bool) -> list[pa.Array] | None:

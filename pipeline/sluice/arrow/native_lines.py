@@ -17,13 +17,15 @@ _UTC_PARTITION = 60
 
 
 class NativeRows(NamedTuple):
-    """The columns of some lines."""
+    """The columns of plain lines."""
 
     properties: list[pa.Array]
     """Those of the contract."""
     extra: pa.Array
     sources: list[pa.Array]
     """The columns of `sluice.arrow.schema.SOURCE`, if the identity of the contract is `export`; else none."""
+    others: Sequence[int]
+    """Indexes of the lines that are not plain, in order."""
 
 
 class NativeReader:
@@ -44,15 +46,16 @@ class NativeReader:
             self._read = core.Core([given], None).columns
 
     def read(self, lines: Sequence[bytes]) -> NativeRows | None:
-        """Return the columns of `lines`; None if the core does not take all of them."""
+        """Return the columns of the plain ones of `lines`; None if there is no core, or it takes none."""
         if self._read is None:
             return None
-        columns = self._read(0, list(lines), self._with_source)
-        if columns is None:
+        columns, unusual = self._read(0, list(lines), self._with_source)
+        others = memoryview(unusual).cast("I")
+        if len(others) == len(lines):
             return None
         arrays = [_array(arrow_type, column) for arrow_type, column in zip(self._types, columns, strict=True)]
         known = self._properties
-        return NativeRows(arrays[:known], arrays[known], arrays[known + 1 :])
+        return NativeRows(arrays[:known], arrays[known], arrays[known + 1 :], others)
 
 
 def _array(
