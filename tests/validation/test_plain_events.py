@@ -9,18 +9,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
-from sluice.arrow.from_json import read_with_unknown, to_table
+from sluice.arrow.from_json import read_with_unknown
 from sluice.arrow.native_lines import NativeReader
 from sluice.contracts import Contract, Property
 from sluice.contracts.model import FromSource, Identity
 from sluice.contracts.native_rules import describe
-from sluice.dead_letters.envelope import make_dead_letter
-from sluice.elements import RecordBatch, Segment
+from sluice.elements import RecordBatch
 from sluice.formats.source_member import source_of, with_sources
 from sluice.provenance import FileProvenance, PartitionProvenance
 from sluice.validation import plain_events
@@ -30,7 +28,6 @@ from sluice.validation.records import Decoded, RecordDecoder
 from benchmarks.generate_events import write_events
 from tests.native import require_native_core
 from tests.validation.test_agreement import (
-    DEAD_LETTER,
     EVENTS,
     EVERYTHING,
     JUNK,
@@ -180,32 +177,6 @@ def test_lines_of_any_contract_are_read_as_without_the_core(
         check_columns(contract, taken)
 
 
-@pytest.mark.parametrize("identity", ["content", "export"])
-@QUICK
-@given(contract=timed_contracts(), data=st.data(), wild=st.integers(0, 1))
-@example(replace(EVERYTHING, properties=(TIME, FREE), event_time="when"), None, 0)
-def test_rows_of_any_lines_are_those_that_python_makes(
-    identity: Identity, contract: Contract, data: st.DataObject | None, wild: int
-) -> None:
-    contract = replace(contract, identity=identity)
-    lines = [
-        b'{"when":"2025-01-08T10:00:00Z"%b}' % end for end in (b"", b',"item":[1]', b"", b',"x":[1]', b"")
-    ]
-    if data is not None:
-        lines = [data.draw(object_text(contract.properties, wild)).encode() for _ in range(4)]
-    native, python = decoders({contract.event_type: contract}, None)
-    for taken in python.decode(batch(lines)).events.values():
-        stored = Segment("id", contract.event_type, "path", 0, taken)
-        ids = [f"{index:032x}" for index in range(len(taken))]
-        with pytest.MonkeyPatch.context() as patch:
-            rows = to_table(contract, stored, ids, datetime(2026, 1, 1, tzinfo=UTC))
-            patch.setattr(NativeReader, "read", lambda *_: None)
-            expected = to_table(contract, stored, ids, datetime(2026, 1, 1, tzinfo=UTC))
-        rows[0].validate(full=True)
-        assert rows[0].to_pylist() == expected[0].to_pylist()
-        assert (rows[0].schema, rows[1]) == (expected[0].schema, expected[1])
-
-
 def benchmark_lines(folder: Path) -> list[bytes]:
     write_events(3_000, folder / "events.ndjson")
     return (folder / "events.ndjson").read_bytes().splitlines()
@@ -224,36 +195,6 @@ def test_all_valid_events_of_the_benchmark_are_taken(tmp_path: Path) -> None:
     assert len(plain.others) == len(expected.rejected) == len(lines) - accepted > 0
     for key, taken in expected.events.items():
         assert check_columns(EVENTS[key.event_type], taken)
-
-
-def test_dead_letters_of_the_benchmark_are_taken(tmp_path: Path) -> None:
-    rejected = decoders(EVENTS, "event_type")[1].decode(batch(benchmark_lines(tmp_path))).rejected
-    lines = [msgspec.json.encode(make_dead_letter(record, "job", STARTED, STARTED)) for record in rejected]
-    assert len(lines) > 20
-    assert check_columns(DEAD_LETTER, lines)
-    origin = msgspec.structs.replace(rejected[0].origin, attributes={"key": "value"})
-    with_attributes = make_dead_letter(replace(rejected[0], origin=origin), "job", STARTED)
-    assert not check_columns(DEAD_LETTER, [*lines, msgspec.json.encode(with_attributes)])
-
-
-@pytest.mark.parametrize(
-    ("end", "taken"),
-    [
-        ("", True),
-        (',"free":null', False),
-        (',"free":{}', False),
-        (',"free":"1"', False),
-        (',"list":[]', True),
-    ],
-)
-@pytest.mark.parametrize("required", [False, True])
-def test_line_is_plain_if_it_has_no_value_of_any_shape(end: str, taken: bool, required: bool) -> None:
-    properties = (TIME, Property("free", "json", required=required), Property("list", "array", items=FREE))
-    contract = replace(TIMED, properties=properties)
-    line = f'{{"when":"2025-01-08T10:00:00Z"{end}}}'.encode()
-    assert check_columns(contract, [line]) == (taken and not required)
-    native, python = decoders({"random": contract}, None)
-    check_equal(native.decode(batch([line])), python.decode(batch([line])))
 
 
 @pytest.mark.parametrize("arrivals", ["in time", "some late"])
