@@ -28,9 +28,9 @@ def count_unknown_paths(contract: Contract, rows: pa.Table) -> Counter[str]:
     if column.null_count == len(column):
         return paths
     root = Property("", "object", properties=contract.properties)
-    texts, numbers = column.value_counts().flatten()  # producers repeat themselves
+    texts, numbers = column.drop_null().value_counts().flatten()  # producers repeat themselves
     for text, number in zip(texts.to_pylist(), numbers.to_pylist(), strict=True):
-        if text is None or is_note(text):
+        if is_note(text):
             continue
         members = {name: value for name, value in _read(text).items() if name != REPAIRED_KEY}
         for path in set(_paths(root, members, "")):

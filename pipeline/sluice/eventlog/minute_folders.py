@@ -58,12 +58,8 @@ class MinuteFolder:
 
     def add(self, number: int, segment: Segment, keys: Iterable[bytes]) -> None:
         """Remember a segment that is in the store, and the deduplication keys of its lines."""
-        numbers = dict.fromkeys(keys, number)
-        if not self.numbers.keys().isdisjoint(
-            numbers
-        ):  # the first segment that has an event stays its segment
-            numbers = {key: number for key in numbers if key not in self.numbers}
-        self.numbers.update(numbers)
+        # The first segment that has an event stays its segment.
+        self.numbers |= {key: number for key in keys if key not in self.numbers}
         self.segments[number] = StoredSegment(segment.event_type, segment.path, segment.minute, segment.id)
 
     def new_lines(self, lines: dict[bytes, bytes]) -> dict[bytes, bytes]:

@@ -51,7 +51,8 @@ def with_sources(lines: Iterable[bytes], provenance: Provenance, indexes: Iterab
         return [
             with_source(line, provenance.origin(index)) for line, index in zip(lines, indexes, strict=True)
         ]
-    export, offsets = _export(provenance.uri, provenance.arrival), provenance.offsets[:]
+    export = _export(provenance.uri, provenance.arrival)
+    offsets = provenance.offsets[:]  # a list, where each would be computed on demand
     behind_value = b"," + export
     return [
         b"%b%b%d}}" % (line[:-1], behind_value, offsets[index])

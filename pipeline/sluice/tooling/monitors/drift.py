@@ -26,7 +26,7 @@ def judge_drift(job: Job | None, tables: Tables) -> list[Result]:
     warehouse = cast(Warehouse, tables)
     results = []
     for contract, differences in with_differences(warehouse, contracts_of(job)):
-        said = ["there is no such table"] if differences is None else [str(each) for each in differences]
+        said = ["there is no such table"] if differences is None else list(map(str, differences))
         results += [_drifted(contract.table, text) for text in said]
         if not said:
             results.append(Result(metric=contract.table, day=None, kind=None))
