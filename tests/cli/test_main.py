@@ -296,3 +296,38 @@ def test_second_signal_ends_the_process_at_once_with_one_line() -> None:
         143,
         "sluice: interrupted; what was written stays valid, and the next run completes it\n",
     )
+
+
+_AT_THE_END = """\
+import atexit, sys
+from sluice.cli import commands
+from sluice.cli.main import main
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+def run(arguments):
+    atexit.register(print, "called")
+    return 3
+
+kept = Kept()
+commands.run_command = run
+sys.exit(main())
+"""
+
+
+def test_process_ends_with_what_is_registered_for_it_but_is_not_taken_apart() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _AT_THE_END], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, "called\n", "")
+
+
+def test_process_that_cannot_print_at_its_end_says_so_by_its_code() -> None:
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", _AT_THE_END], cwd=ROOT, env=buffered, stdout=full, check=False
+        )
+    assert done.returncode == 120  # Python's code for it

@@ -6,6 +6,7 @@ the same way.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -33,11 +34,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 1 failed, 2 a mistake of the user, 130 interrupted by Ctrl-C, 143 ended by SIGTERM, 129 by SIGHUP.
 
     """
-    signals = _Signals()
+    signals, end = _Signals(), _ProcessEnd()
+    if arguments is None:
+        atexit.register(end.end)  # before all others, so that it is called after them
     with signals.handled(ends_process=arguments is None), rare_collections(STARTING):
         code = _run(arguments, signals)
         signals.over = True
+    end.code = code
     return code
+
+
+class _ProcessEnd:
+    """Ends the process once Python has called all that is to be called at its end.
+
+    Python then would take all modules and objects apart, one by one, which takes a run 0.8 s.
+    """
+
+    code: int | None = None
+    """Of the command; None: it has not ended, and Python says why."""
+
+    def end(self) -> None:
+        if self.code is None:
+            return
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:  # closed when the process was started
+                    stream.flush()
+            except (OSError, ValueError):
+                return  # Python finds that too, and ends with its own code for it
+        os._exit(self.code)
 
 
 def _run(arguments: Sequence[str] | None, signals: _Signals) -> int:
