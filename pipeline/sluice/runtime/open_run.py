@@ -8,6 +8,7 @@ from sluice.clock import Clock
 from sluice.config.job import Job
 from sluice.dead_letters.log import DeadLetterLog
 from sluice.eventlog.log import EventLog
+from sluice.eventlog.minute_folders import MAX_CACHED_KEYS
 from sluice.eventlog.source_manifest import SourceManifest
 from sluice.eventlog.type_log import TypeLog
 from sluice.graph.acknowledge import CompleteAcks
@@ -46,7 +47,9 @@ def open_run(
 
     """
     warehouse = open_warehouse(job.warehouse)
-    log, dead_letters, manifest = _open_logs(job, LoadedSegmentGuard(warehouse))
+    log, dead_letters, manifest = _open_logs(
+        job, LoadedSegmentGuard(warehouse), MAX_CACHED_KEYS if live else 0
+    )
     contracts = contracts_of(job)
     warehouse.prepare(contracts)
     tables = {contract.event_type: contract for contract in fit_to_table(warehouse, contracts)}
@@ -77,10 +80,15 @@ def retry_policy(job: Job, *, live: bool) -> RetryPolicy:
     return RetryPolicy(retry_for, 0.0 if job.retry_for is not None else _RATE_LIMIT_RETRY_FOR)
 
 
-def _open_logs(job: Job, guard: LoadedSegmentGuard) -> tuple[EventLog, DeadLetterLog, SourceManifest]:
-    """Open the event log, the dead letters and the manifest; `guard` watches over what the warehouse has of them."""
+def _open_logs(
+    job: Job, guard: LoadedSegmentGuard, max_cached_keys: int
+) -> tuple[EventLog, DeadLetterLog, SourceManifest]:
+    """Open the event log, the dead letters and the manifest; `guard` watches over what the warehouse has of them.
+
+    A process keeps `max_cached_keys` of events between appends. A run that ends appends to a minute once, so none.
+    """
     type_logs = {name: TypeLog.of(contract) for name, contract in job.contracts.items()}
-    log = EventLog(open_store(job.files), type_logs, job.windows.shards, guard=guard)
+    log = EventLog(open_store(job.files), type_logs, job.windows.shards, max_cached_keys, guard)
     dead_letters = DeadLetterLog.at(job.dead_letters, job.quarantine)
     if "dead_letters" in job.load:
         dead_letters.guard = guard
