@@ -78,6 +78,8 @@ class Loaded:
     cores: float
     peak: int
     latencies: Latencies
+    behind: int = 0
+    """Records that were published and not yet acknowledged, if they are more than a job that keeps up ever has."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ def _latency_head(of: str) -> tuple[str, ...]:
 
 def _latency_row(of: str, name: str, values: Sequence[float], load: Loaded) -> tuple[str, ...]:
     number = f"{len(values):,} {'windows' if 'window' in name else 'events'}"
+    if load.behind:
+        number += f", and {load.behind:,} records **not reached**"
     return (of, name, *percentiles(values), number, f"{load.cores:.2f}", f"{load.peak / 1e6:,.0f}")
 
 
