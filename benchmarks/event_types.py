@@ -14,8 +14,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import yaml
+from sluice.contracts import LogPartition
 
 from benchmarks import kafka_feed
 from benchmarks.live import DATA_FOLDER, LIFETIME, LiveBenchmark, page_path
@@ -56,6 +58,12 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--rate", type=int, default=200, metavar="N", help="events a second")
     parser.add_argument("--hours", type=float, default=10, metavar="N", help="that events are late, at most")
+    parser.add_argument(
+        "--log-partition",
+        default="minute",
+        choices=get_args(LogPartition),
+        help="event time in one folder of the event log, as contracts have it; default: minute",
+    )
     parser.add_argument("--seconds", type=int, default=300, metavar="N", help="of each load")
     parser.add_argument("--flush", type=int, default=10, metavar="N", help="seconds")
     parser.add_argument("--data", type=Path, default=DATA_FOLDER, metavar="DIR", help="where all files go")
@@ -69,12 +77,12 @@ def _options() -> argparse.Namespace:
 
 def _load(benchmark: LiveBenchmark, out: Path, options: argparse.Namespace, types: int) -> Loaded:
     contracts = out / f"contracts-{types}"
-    write_contracts(contracts, types)
+    write_contracts(contracts, types, options.log_partition)
     late = options.hours * _HOUR
     return benchmark.load(f"types-{types}", options.rate, contracts=contracts, late=late, time_of=_SENT)
 
 
-def write_contracts(folder: Path, number: int) -> None:
+def write_contracts(folder: Path, number: int, log_partition: LogPartition) -> None:
     """Write contracts of `number` event types into `folder`: those of the backend in turn, each with `sent_at`."""
     folder.mkdir(parents=True)
     models = [path.read_text() for path in sorted(_CONTRACTS.glob("*.odcs.yaml"))]
@@ -82,13 +90,14 @@ def write_contracts(folder: Path, number: int) -> None:
         contract = yaml.safe_load(models[index % len(models)])
         name = f"{contract['schema'][0]['name']}_{index + 1:02}"
         contract["id"] = f"benchmark-{name}"
-        contract["schema"] = [_schema(contract["schema"][0], name)]
+        contract["schema"] = [_schema(contract["schema"][0], name, log_partition)]
         (folder / f"{name}.odcs.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
 
 
-def _schema(schema: dict[str, object], name: str) -> dict[str, object]:
-    properties = schema["properties"]
+def _schema(schema: dict[str, object], name: str, log_partition: LogPartition) -> dict[str, object]:
+    properties, custom = schema["properties"], schema["customProperties"]
     assert isinstance(properties, Sequence)
+    assert isinstance(custom, Sequence)
     sent_at = {
         "name": kafka_feed.SENT_AT,
         "logicalType": "timestamp",
@@ -100,6 +109,7 @@ def _schema(schema: dict[str, object], name: str) -> dict[str, object]:
         **schema,
         "name": name,
         "physicalName": f"{name}_events",
+        "customProperties": [*custom, {"property": "logPartition", "value": log_partition}],
         "properties": [event_type, *properties[1:], sent_at],
     }
 

@@ -184,7 +184,7 @@ def types_block(options: argparse.Namespace, loaded: Mapping[int, Loaded]) -> st
     """Return the block of jobs with more and fewer event types, whose events are late."""
     load = (
         f"{options.rate:,} events/s, at most {options.hours:g} hours late, for {options.seconds} s after "
-        f"{WARM_SECONDS:g} s; one run."
+        f"{WARM_SECONDS:g} s; one run, with `logPartition: {options.log_partition}`."
     )
     rows: list[tuple[str, ...]] = [_latency_head("event types"), _RULE]
     for types, result in loaded.items():
