@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,16 @@ TIMEOUT = 1800.0
 """Seconds that one competitor may take."""
 _FLUSHES_BEHIND = 3
 """A job that keeps up has acknowledged all that is older than so many flushes."""
+
+
+@dataclass
+class _Load:
+    """A job under a steady load."""
+
+    job: LiveJob
+    sampler: ResourceSampler
+    behind: int = 0
+    """As in `Loaded`; known when the load has ended."""
 
 
 def main() -> int:
@@ -238,39 +249,41 @@ class LiveBenchmark:
         The events are those of `contracts`, and at most `late` seconds old when they are published.
         """
         seconds = WARM_SECONDS + self._options.seconds
-        with self._under_load(name, rate, seconds, contracts, late) as (job, sampler):
+        with self._under_load(name, rate, seconds, contracts, late) as load:
             begin = time.time() + WARM_SECONDS
             time.sleep(WARM_SECONDS)
-            started = sampler.sample()
+            started = load.sampler.sample()
             time.sleep(self._options.seconds)
-            ended = sampler.sample()
+            ended = load.sampler.sample()
             end = time.time() - self._options.flush
-            behind = self._behind(job, rate)
         cores = (ended.cpu - started.cpu) / (ended.at - started.at)
-        latencies = latency.measure(job.folder / "w", begin, end, time_of)
-        state = f", {behind:,} records behind" if behind else ""
-        print(f"{name:>12}: {cores:.2f} cores, {sampler.peak / 1e6:,.0f} MB{state}", flush=True)
-        return Loaded(rate, len(latencies.log), cores, sampler.peak, latencies, behind)
-
-    def _behind(self, job: LiveJob, rate: int) -> int:
-        """Return how many records a job has yet to acknowledge; 0 if they are those of a few flushes."""
-        behind = job.topic.unacknowledged()
-        return behind if behind > rate * _FLUSHES_BEHIND * self._options.flush else 0
+        latencies = latency.measure(load.job.folder / "w", begin, end, time_of)
+        state = f", {load.behind:,} records behind" if load.behind else ""
+        print(f"{name:>12}: {cores:.2f} cores, {load.sampler.peak / 1e6:,.0f} MB{state}", flush=True)
+        return Loaded(rate, len(latencies.log), cores, load.sampler.peak, latencies, load.behind)
 
     def watch_memory(self) -> Remembered:
         """Run a job at 5,000 events a second for many minutes, and watch its memory."""
         seconds, begun = self._options.minutes * 60, time.time()
-        with self._under_load("memory", 5_000, seconds) as (_, sampler):
+        with self._under_load("memory", 5_000, seconds) as load:
             time.sleep(seconds)
+        if load.behind:
+            message = (
+                f"expected a job that keeps up with 5,000 events/s, got one {load.behind:,} records behind"
+            )
+            raise RuntimeError(message)
         return Remembered(
-            self._options.minutes, [(sample.at - begun, sample.memory) for sample in sampler.samples]
+            self._options.minutes, [(sample.at - begun, sample.memory) for sample in load.sampler.samples]
         )
 
     @contextmanager
     def _under_load(
         self, name: str, rate: int, seconds: float, contracts: Path = CONTRACTS, late: float = 0.0
-    ) -> Iterator[tuple[LiveJob, ResourceSampler]]:
-        """Yield a job that reads a steady load, once its first record has come; it drains when the block ends."""
+    ) -> Iterator[_Load]:
+        """Yield a job that reads a steady load, once its first record has come; it drains when the block ends.
+
+        One that does not keep up is killed: its drain would take longer than the load.
+        """
         topic = KafkaTopic(self._broker, kafka_feed.PARTITIONS)
         job = LiveJob(self._out / name, self._scratch, topic)
         running = job.start(f"--windows.flush={self._options.flush}s", f"--contracts={contracts}")
@@ -278,17 +291,19 @@ class LiveBenchmark:
         topic.publish([b"first"])
         wait_until(lambda: job.read() > 0, running, seconds=TIMEOUT)
         command = [sys.executable, "-m", "benchmarks.kafka_feed", self._broker.bootstrap, topic.name]
-        load = [str(rate), str(seconds + 5), str(contracts), str(late)]
-        publishing = subprocess.Popen(
-            [*command, *load], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
+        command += [str(rate), str(seconds + 5), str(contracts), str(late)]
+        publishing = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
         try:
-            yield job, sampler
+            load = _Load(job, sampler)
+            yield load
             if publishing.wait():
                 message = f"expected {rate} events/s to be published, got exit code {publishing.returncode}"
                 raise RuntimeError(message)
             sampler.stop()
-            if not self._behind(job, rate):  # else the drain would take longer than the load
+            behind = topic.unacknowledged()
+            if behind > rate * _FLUSHES_BEHIND * self._options.flush:
+                load.behind = behind
+            else:
                 job.drain(running)
         finally:
             publishing.kill()

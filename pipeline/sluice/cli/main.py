@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class _ProcessEnd:
     """Ends the process once Python has called all that is to be called at its end.
 
-    Python then would take all modules and objects apart, one by one, which takes a run 0.8 s.
+    Python then would take all modules and objects apart, one by one, which takes a run 0.6 s.
     """
 
     code: int | None = None
