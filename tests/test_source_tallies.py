@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,27 +82,15 @@ def test_batch_is_tallied_as_its_provenance_says(
 
 @given(st.lists(st.lists(st.booleans(), max_size=5), max_size=6))
 def test_each_line_is_stored_or_a_duplicate_of_its_own_source(groups: list[list[bool]]) -> None:
-    """A flag says whether a line is stored; those that are not have the content of others, as duplicates do."""
-    flags = [flag for group in groups for flag in group]
-    lines = [b"{%d}" % (number if flag else number // 2) for number, flag in enumerate(flags)]
-    stored, seen = [], set()
-    is_stored = []
-    for line, flag in zip(lines, flags, strict=True):
-        is_stored.append(flag and line not in seen)
-        seen.add(line)
-        if is_stored[-1]:
-            stored.append(line)
-    ends = list(accumulate(map(len, groups)))
+    """A flag says whether a line is stored."""
     sources = [Source(f"file {number % 3}") for number in range(len(groups))]
-    given_lines = [
-        (source, lines[end - len(group) : end])
-        for source, group, end in zip(sources, groups, ends, strict=True)
-    ]
-    expected = SourceTallies()
-    for source, group, end in zip(sources, groups, ends, strict=True):
-        accepted = sum(is_stored[end - len(group) : end])
-        expected.add(source, SourceTally(accepted=accepted, duplicates=len(group) - accepted))
-    assert tally_stored(given_lines, stored) == expected.by_source
+    lines = [(source, len(group)) for source, group in zip(sources, groups, strict=True)]
+    expected, complete = SourceTallies(), SourceTallies()
+    for source, group in zip(sources, groups, strict=True):
+        expected.add(source, SourceTally(accepted=sum(group), duplicates=len(group) - sum(group)))
+        complete.add(source, SourceTally(accepted=len(group)))
+    assert tally_stored(lines, bytes(flag for group in groups for flag in group)) == expected.by_source
+    assert tally_stored(lines, None) == complete.by_source
 
 
 def test_source_that_is_not_balanced_is_found() -> None:

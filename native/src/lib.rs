@@ -1,6 +1,7 @@
 //! Lines that are plain events of a contract: their partitions, times and columns. It decides against no line: what it
 //! does not take is left to Python, which defines what is right. See docs/adr/0133.
 
+mod blocks;
 mod columns;
 mod contract;
 mod rows;
@@ -15,7 +16,7 @@ use contract::Contract;
 use scan::Scanner;
 
 /// Of what is below; Sluice uses a core of the number that it expects, and no other.
-const INTERFACE: u32 = 4;
+const INTERFACE: u32 = 5;
 
 /// The contracts of a job.
 #[pyclass(frozen, module = "sluice_native")]
@@ -85,7 +86,7 @@ impl Core {
         (groups, PyBytes::new(py, &unusual), span.map(|span| span.0), span.map(|span| span.1)).into_pyobject(py)
     }
 
-    /// Lines of one contract -> (columns, indexes of unusual lines).
+    /// Block of lines of one contract -> (columns, indexes of unusual lines).
     ///
     /// The columns have the plain lines: the properties, in order, and a text, the members outside the contract as compact
     /// JSON. `with_source`: each line ends with the origin of its record, see `sluice.formats.source_member`, and columns of
@@ -94,7 +95,7 @@ impl Core {
         &self,
         py: Python<'py>,
         contract: usize,
-        lines: &Bound<'py, PyList>,
+        block: &[u8],
         with_source: bool,
     ) -> PyResult<(Vec<Bound<'py, PyTuple>>, Bound<'py, PyBytes>)> {
         let contract = &self.contracts[contract];
@@ -104,8 +105,7 @@ impl Core {
         let mut object = Vec::new();
         let mut unusual: Vec<u8> = Vec::new();
         let mut plain = 0;
-        for (index, item) in lines.iter().enumerate() {
-            let line = item.cast::<PyBytes>()?.as_bytes();
+        for (index, line) in blocks::lines(block)?.enumerate() {
             let mut scanner = Scanner::new(line);
             let is_plain = std::str::from_utf8(line).is_ok()
                 && (!with_source || scanner.expect_source())
@@ -172,6 +172,7 @@ impl Core {
 #[pymodule]
 fn sluice_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("INTERFACE", INTERFACE)?;
+    module.add_function(wrap_pyfunction!(blocks::distinct, module)?)?;
     module.add_class::<rows::Rows>()?;
     module.add_class::<Core>()
 }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from sluice.line_block import size_of
 from sluice.provenance import CsvDialect, CsvProvenance, Origin, Provenance, RedeliveryProvenance, Source
 from sluice.source_tallies import SourceTallies, SourceTally
 from sluice.timeline import LatestWindows, Timeline, WindowEvents
@@ -135,15 +136,15 @@ class Segment:
     path: str
     minute: int
     lines: Sequence[bytes]
-    keys: Sequence[bytes] = field(default=(), compare=False, repr=False)
-    """Deduplication keys of the lines, if this process has just appended them."""
+    keys: bytes = field(default=b"", compare=False, repr=False)
+    """Deduplication keys of the lines, 16 bytes each, if this process has just appended them."""
     plain: bool = field(default=False, compare=False, repr=False)
     """Whether all of its lines are, see `OrderedLines`."""
 
     @property
     def size(self) -> int:
         """Bytes of all lines, without line feeds."""
-        return sum(map(len, self.lines))
+        return size_of(self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ class OrderedLines:
 
     uri: str
     offset: int
-    lines: list[bytes]
+    lines: Sequence[bytes]
     acks: Acks = field(default_factory=dict)
     """Due once the lines are stored."""
     export_time: float = 0.0
@@ -201,7 +202,7 @@ class OrderedLines:
     @property
     def size(self) -> int:
         """Bytes of all lines, without line feeds."""
-        return sum(map(len, self.lines))
+        return size_of(self.lines)
 
 
 @dataclass(frozen=True, slots=True)

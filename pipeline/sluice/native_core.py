@@ -12,7 +12,7 @@ from typing import Any
 
 from sluice.version import VERSION
 
-_INTERFACE = 4
+_INTERFACE = 5
 """What this version of Sluice expects of a core."""
 
 

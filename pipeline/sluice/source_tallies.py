@@ -118,26 +118,19 @@ def tally_read(provenance: Provenance, records: int, span: tuple[int, int] | Non
     return SourceTally(read=records)
 
 
-def tally_stored(
-    groups: Iterable[tuple[Source, Sequence[bytes]]], stored: Sequence[bytes]
-) -> dict[Source, SourceTally]:
+def tally_stored(groups: Iterable[tuple[Source, int]], kept: bytes | None) -> dict[Source, SourceTally]:
     """Return how many lines of each source were stored, and how many are duplicates.
 
     Args:
-        groups: the lines that were appended together, in order, with the source of each group.
-        stored: the lines of them that were stored, the same objects in the same order.
+        groups: how many lines were appended together, in order, with the source of each group.
+        kept: 1 for each of these lines that was stored, and 0 for each other; None if all were.
 
     """
-    tallies = SourceTallies()
-    left, at = len(stored), 0
+    tallies, at = SourceTallies(), 0
     for source, lines in groups:
-        # As long as all lines were stored, or none is left, nothing is compared.
-        accepted = len(lines) if stored[at : at + len(lines)] == lines else 0
-        if not accepted and at < left:
-            for line in lines:
-                accepted += at + accepted < left and line is stored[at + accepted]
-        at += accepted
-        tallies.add(source, SourceTally(accepted=accepted, duplicates=len(lines) - accepted))
+        accepted = lines if kept is None else kept.count(1, at, at + lines)
+        at += lines
+        tallies.add(source, SourceTally(accepted=accepted, duplicates=lines - accepted))
     return tallies.by_source
 
 

@@ -235,29 +235,6 @@ def test_segment_is_reported_again_when_its_events_are_appended_again(tmp_path: 
     assert results == [(first,), (), (first, third)]
 
 
-def test_number_that_another_writer_took_is_read_and_the_next_is_tried(tmp_path: Path) -> None:
-    store = Recording(open_store(str(tmp_path)))
-    rival = make_log(tmp_path)
-
-    def overtake() -> None:
-        rival.append("order", MINUTE, 0, [b"1", b"9"])
-        rival.append("order", MINUTE, 0, [b"8"])
-
-    store.before_create = overtake
-    result = make_log(store).append("order", MINUTE, 0, [b"1", b"2"])
-    assert store.calls == [
-        "list",
-        "create order_2026081314070001.json",
-        "read order_2026081314070001.json",
-        "create order_2026081314070002.json",
-        "read order_2026081314070002.json",
-        "create order_2026081314070003.json",
-    ]
-    assert result.segment is not None
-    assert (result.segment.lines, result.appended, result.duplicates) == ([b"2"], 1, 1)
-    assert result.unloaded == (stored(tmp_path, 1, b"1\n9\n"), stored(tmp_path, 2, b"8\n"))
-
-
 def test_listing_with_a_gap_is_repeated(tmp_path: Path) -> None:
     rival = make_log(tmp_path)
     names = ["order_2026081314070001.json", "order_2026081314070002.json", "order_2026081314070003.json"]

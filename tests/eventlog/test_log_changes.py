@@ -15,7 +15,7 @@ from sluice.eventlog.log import EventLog, SegmentGuard
 from sluice.storage import Names, Store, open_store
 from sluice.storage.local import LocalStore
 
-from tests.eventlog.test_log import FOLDER, KEYED, MINUTE, ORDER, Recording, content, contents, stored
+from tests.eventlog.test_log import FOLDER, KEYED, MINUTE, ORDER, Recording, content, contents
 
 
 class CountedListings(LocalStore):
@@ -171,23 +171,6 @@ def test_guard_travels_with_the_log(tmp_path: Path) -> None:
     copy = pickle.loads(pickle.dumps(make_log(tmp_path, guard=Refusing(b"1"))))
     with pytest.raises(StorageError, match="refused"):
         copy.check_segments("order")
-
-
-@pytest.mark.parametrize("shard", [0, 1, 2])
-def test_rival_of_a_shard_moves_its_number_on_by_the_number_of_shards(tmp_path: Path, shard: int) -> None:
-    store = Recording(open_store(str(tmp_path)))
-    rival, log = (EventLog(place, {"order": ORDER}, shards=3) for place in (open_store(str(tmp_path)), store))
-    rival.append("order", MINUTE, (shard + 1) % 3, [b"8"])  # another shard's, and none of its business
-    store.before_create = lambda: rival.append("order", MINUTE, shard, [b"9"])
-    result = log.append("order", MINUTE, shard, [b"1", b"9"])
-    assert store.calls == [
-        "list",
-        f"create order_202608131407{shard + 1:04d}.json",
-        f"read order_202608131407{shard + 1:04d}.json",
-        f"create order_202608131407{shard + 4:04d}.json",
-    ]
-    assert (result.appended, result.duplicates) == (1, 1)
-    assert result.unloaded == (stored(tmp_path, shard + 1, b"9\n"),)
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3])

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import xxhash
@@ -51,7 +52,15 @@ def content() -> Callable[[bytes], bytes]:
     return xxhash.xxh3_128_digest
 
 
-TYPE_LOGS = {name: TypeLog(name, name, "content", content) for name in TYPES}
+def content_by_python() -> Callable[[bytes], bytes]:
+    """Return the same keys by a function that the native core does not stand in for."""
+    return partial(xxhash.xxh3_128_digest)
+
+
+TYPE_LOGS = {
+    "order": TypeLog("order", "order", "content", content),
+    "user": TypeLog("user", "user", "content", content_by_python),
+}
 
 
 class CrashError(BaseException):
@@ -214,6 +223,10 @@ class LogMachine(RuleBasedStateMachine):
         (event_type, minute, shard), lines = pane
         result = worker.log.append(event_type, minute, shard, list(lines))
         assert result.appended + result.duplicates == len(lines)
+        kept = [True] * len(lines) if result.kept is None else list(map(bool, result.kept))
+        assert list(compress(lines, kept)) == (list(result.segment.lines) if result.segment else [])
+        first = [line not in lines[:index] for index, line in enumerate(lines)]
+        assert all(is_first for is_first, is_kept in zip(first, kept, strict=True) if is_kept)
         assert result.appended == (len(result.segment.lines) if result.segment else 0)
         reported = [worker.log.read(reference.path) for reference in result.unloaded]
         assert [(segment.id, segment.path, segment.minute) for segment in reported] == [

@@ -85,7 +85,7 @@ def test_segment_is_plain_if_this_run_has_accepted_its_lines_without_unusual_val
     assert (segment.plain, list(segment.lines)) == (plain, [sale(price) for price in prices])
     convert = SegmentConverter(JOB, {"sale": SALE}).convert
     rows = convert(segment, NOW, NOW).load.rows
-    assert rows == convert(replace(segment, keys=(), plain=False), NOW, NOW).load.rows
+    assert rows == convert(replace(segment, keys=b"", plain=False), NOW, NOW).load.rows
     ids = list(map(compile_deduplication_key(SALE), segment.lines))
     assert rows["_event_id"].to_pylist() == [id_.hex() for id_ in ids]
 
@@ -94,6 +94,6 @@ def test_redelivery_has_the_same_id_in_its_table_whoever_loads_it() -> None:
     line = b'{"letter_id":"ab","attempt":2,"redelivered_at":"2025-02-08T13:09:00Z","status":"accepted","job":"test"}'
     contract = redelivery_contract()
     stored = Segment("s", REDELIVERY, "p", 0, [line])
-    new = replace(stored, keys=[b"another key, that of the log"])
+    new = replace(stored, keys=b"another key, that of the log")
     convert = SegmentConverter(JOB, {REDELIVERY: contract}).convert
     assert convert(new, NOW, NOW).load.rows == convert(stored, NOW, NOW).load.rows

@@ -15,7 +15,7 @@ value:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from sluice.arrow.canonicalizer import Canonicalizer
 from sluice.arrow.json_structs import UnconvertibleLine, record_object
 from sluice.arrow.native_lines import NativeReader, NativeRows
 from sluice.arrow.plain_lines import PlainReader
-from sluice.arrow.repaired_lines import split_notes
+from sluice.arrow.repaired_lines import may_have_notes, split_notes
 from sluice.arrow.schema import (
     DECIMAL,
     TIMESTAMP,
@@ -61,9 +61,9 @@ RowError = tuple[int, str]
 """Index of a line in its segment, and why it cannot become a row."""
 
 
-def event_ids_of(keys: Iterable[bytes]) -> pa.StringArray:
+def event_ids_of(keys: bytes) -> pa.StringArray:
     """Return deduplication keys, of 16 bytes each, as `_event_id` has them: in hexadecimal digits."""
-    digits = b"".join(keys).hex().encode()
+    digits = keys.hex().encode()
     offsets = np.arange(0, len(digits) + 1, _DIGITS_OF_KEY, dtype=np.int32)
     return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(digits))
 
@@ -127,7 +127,8 @@ def _sources(lines: Sequence[bytes], rows: Sequence[int]) -> list[pa.Array]:
 def _without_notes(contract: Contract, lines: Sequence[bytes]) -> tuple[Sequence[bytes], pa.Array]:
     """Return lines without the notes of those that were repaired, and `_extra`, which has the notes."""
     reader = _reader(contract)
-    split = split_notes(lines) if contract.repair and reader.takes_lines and not reader.as_received else None
+    noted = contract.repair and reader.takes_lines and not reader.as_received and may_have_notes(lines)
+    split = split_notes(lines) if noted else None
     if split is None:
         return lines, pa.nulls(len(lines), pa.string())
     return split[0], pa.array(split[1], pa.string())

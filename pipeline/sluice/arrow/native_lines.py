@@ -10,6 +10,7 @@ import pyarrow as pa
 from sluice.arrow.schema import SOURCE, arrow_field, event_fields
 from sluice.contracts import Contract
 from sluice.contracts.native_rules import describe
+from sluice.line_block import LineBlock
 from sluice.native_core import native_core
 
 _UTC_PARTITION = 60
@@ -49,7 +50,10 @@ class NativeReader:
         """Return the columns of the plain ones of `lines`; None if there is no core, or it takes none."""
         if self._read is None:
             return None
-        columns, unusual = self._read(0, list(lines), self._with_source)
+        block = LineBlock.of(lines)
+        if block is not lines and block.data.count(b"\n") != len(lines):
+            return None  # a line that is not from a log may have a line feed, between two members
+        columns, unusual = self._read(0, block.data, self._with_source)
         others = memoryview(unusual).cast("I")
         if len(others) == len(lines):
             return None

@@ -8,6 +8,7 @@ import msgspec
 
 from sluice.contracts import REPAIRED_KEY
 from sluice.formats.json_syntax import NOT_JSON
+from sluice.line_block import LineBlock
 
 _NOTE = f',"{REPAIRED_KEY}":'.encode()
 """How the note begins. A string cannot contain it: within one, quotation marks are escaped."""
@@ -15,6 +16,11 @@ _ONLY_NOTE = f'{{"{REPAIRED_KEY}":'
 _decode_note = msgspec.json.Decoder(
     msgspec.defstruct("_Note", [(REPAIRED_KEY, msgspec.Raw)], forbid_unknown_fields=True)
 ).decode
+
+
+def may_have_notes(lines: Sequence[bytes]) -> bool:
+    """Tell whether one of `lines` may have a note."""
+    return not isinstance(lines, LineBlock) or _NOTE in lines.data
 
 
 def split_notes(lines: Sequence[bytes]) -> tuple[list[bytes], list[str | None]] | None:

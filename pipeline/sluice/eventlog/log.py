@@ -19,7 +19,7 @@ it has read every earlier number of that sequence. So no segment repeats an even
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,9 +33,11 @@ from sluice.eventlog.conflicts import Conflict, ConflictFinder
 from sluice.eventlog.minute_folders import MAX_CACHED_KEYS, FolderCache, MinuteFolder
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_id, segment_number, segment_path
 from sluice.eventlog.type_log import SettingsPresence, TypeLog, open_type_log
+from sluice.line_block import LineBlock
+from sluice.native_core import native_core
 from sluice.storage import Store
 from sluice.validation.content import ContentFunction
-from sluice.validation.deduplication_keys import KeyFunction
+from sluice.validation.deduplication_keys import KEY_BYTES, KeyFunction, key_of_content
 
 _LINE_FEED = ord("\n")
 
@@ -59,6 +61,8 @@ class AppendResult:
     duplicates: int
     conflicts: tuple[Conflict, ...] = ()
     """Duplicates whose content differs from that of the stored event; nothing of them is in the log."""
+    kept: bytes | None = None
+    """1 for each given line that was appended, 0 for each duplicate; None if all were appended."""
 
 
 class EventLog:
@@ -145,29 +149,61 @@ class EventLog:
         if not 0 <= shard < self.shards:
             message = f"shard: expected 0 to {self.shards - 1}, got {shard}"
             raise ValueError(message)
-        keys = list(map(self._key_function(event_type), lines))
-        first = _first_by_key(keys, lines)
-        finder = ConflictFinder(keys, lines, first, self._content_function(event_type))
         log_key = LogKey(event_type, minute, shard)
         with self._folders.use(log_key, lambda: self._new_folder(log_key)) as folder:
-            self._read_new_segments(folder, log_key, finder)
-            self._compare(folder, log_key, finder)  # before the creation, after which no read may fail
-            new = folder.new_lines(first)
-            number = max(folder.segments, default=shard + 1 - self.shards) + self.shards
-            segment = None
-            if new:
-                self._check_before_append(folder)
-            while new and segment is None:
-                segment = self._create(folder.file(number), log_key, new)
-                if segment is not None:
-                    folder.add(number, segment, new)
-                    finder.compare_new(segment, new)
-                else:
-                    self._read_into(folder, number, log_key, finder)
-                    new = folder.new_lines(new)
-                    number += self.shards
-            duplicates = len(lines) - len(new)
-            return AppendResult(segment, folder.report(), len(new), duplicates, finder.conflicts())
+            known = self._listed(folder, shard)
+            if not known and not folder.segments and lines and self._has_native_keys(event_type):
+                if result := self._append_first(folder, log_key, LineBlock.of(lines)):
+                    return result
+                known = self._listed(folder, shard)
+            return self._append_to(folder, log_key, lines, known)
+
+    def _has_native_keys(self, event_type: str) -> bool:
+        """Tell whether the native core computes the keys of this type, for all lines of a block at once."""
+        return native_core() is not None and self._key_function(event_type) is key_of_content
+
+    def _append_first(self, folder: MinuteFolder, log_key: LogKey, lines: LineBlock) -> AppendResult | None:
+        """Append to a folder without segments; None if another writer has done so meanwhile."""
+        block, kept = lines, None
+        keys, repeated = native_core().distinct(lines.data)
+        if repeated is not None:
+            data, kept = repeated
+            block = LineBlock(data, len(lines) - kept.count(0))
+        self._check_before_append(folder)
+        number = log_key.shard + 1
+        segment = self._create(folder.file(number), log_key, block, keys)
+        if segment is None:
+            return None
+        if self._folders.max_keys:
+            folder.add(number, segment, (keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)))
+        return AppendResult(segment, (), len(block), len(lines) - len(block), (), kept)
+
+    def _append_to(
+        self, folder: MinuteFolder, log_key: LogKey, lines: Sequence[bytes], known: set[int]
+    ) -> AppendResult:
+        """Append to a folder that has the segments of the `known` numbers, and perhaps later ones."""
+        keys = list(map(self._key_function(log_key.event_type), lines))
+        first = _first_by_key(keys, lines)
+        finder = ConflictFinder(keys, lines, first, self._content_function(log_key.event_type))
+        self._read_new_segments(folder, log_key, known, finder)
+        self._compare(folder, log_key, finder)  # before the creation, after which no read may fail
+        new = folder.new_lines(first)
+        number = max(folder.segments, default=log_key.shard + 1 - self.shards) + self.shards
+        segment = None
+        if new:
+            self._check_before_append(folder)
+        while new and segment is None:
+            block = LineBlock.of(list(new.values()))
+            segment = self._create(folder.file(number), log_key, block, b"".join(new))
+            if segment is not None:
+                folder.add(number, segment, new)
+                finder.compare_new(segment, new)
+            else:
+                self._read_into(folder, number, log_key, finder)
+                new = folder.new_lines(new)
+                number += self.shards
+        duplicates, kept = len(lines) - len(new), _kept(keys, new)
+        return AppendResult(segment, folder.report(), len(new), duplicates, finder.conflicts(), kept)
 
     def check_segments(self, event_type: str) -> None:
         """Read all segments of a type and show each to the guard; nothing without a guard.
@@ -233,9 +269,10 @@ class EventLog:
         path, stem = minute_prefix(type_log.name, log_key.minute, type_log.folder)
         return MinuteFolder(path, stem, log_key.event_type)
 
-    def _read_new_segments(self, folder: MinuteFolder, log_key: LogKey, finder: ConflictFinder) -> None:
-        """Read the segments of the shard that the cache has not seen; raise StorageError if one was deleted."""
-        listed = self._listed(folder, log_key.shard)
+    def _read_new_segments(
+        self, folder: MinuteFolder, log_key: LogKey, listed: set[int], finder: ConflictFinder
+    ) -> None:
+        """Read the `listed` segments that the cache has not seen; raise StorageError if one was deleted."""
         last = max(listed, default=0)
         if len(listed) < len(range(log_key.shard + 1, last + 1, self.shards)):
             # A listing is no snapshot: of 2 and 3, created while it runs, it may have 3 alone. A listing that starts
@@ -288,17 +325,15 @@ class EventLog:
                 "bytes without the last one; the file is damaged: restore it, or move it away"
             )
             raise LogChangedError(message)
-        return self._segment(path, log_key, data, data[:-1].split(b"\n"))
+        return self._segment(path, log_key, LineBlock(data))
 
-    def _create(self, path: str, log_key: LogKey, new: Mapping[bytes, bytes]) -> Segment | None:
-        """Create a segment of lines by their keys; None if another writer took its number."""
-        lines = list(new.values())
-        data = b"\n".join([*lines, b""])
+    def _create(self, path: str, log_key: LogKey, lines: LineBlock, keys: bytes) -> Segment | None:
+        """Create a segment of lines, and the keys of them; None if another writer took its number."""
         # NumPy counts in a tenth of the time of bytes.count.
-        if np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_FEED) != len(lines):
+        if np.count_nonzero(np.frombuffer(lines.data, np.uint8) == _LINE_FEED) != len(lines):
             message = f"{self.store.url(path)}: expected lines without line feeds"
             raise ValueError(message)
-        segment = self._segment(path, log_key, data, lines, list(new))
+        segment = self._segment(path, log_key, lines, keys)
         try:
             if self.guard is not None:
                 self.guard(segment)
@@ -307,7 +342,7 @@ class EventLog:
             if self._is_listed(path):
                 return None
             raise
-        return segment if self.store.create(path, data) else None
+        return segment if self.store.create(path, lines.data) else None
 
     def _is_listed(self, path: str) -> bool:
         folder, _, file = path.rpartition("/")
@@ -326,11 +361,9 @@ class EventLog:
             folder.clear()
             raise
 
-    def _segment(
-        self, path: str, log_key: LogKey, data: bytes, lines: list[bytes], keys: Sequence[bytes] = ()
-    ) -> Segment:
+    def _segment(self, path: str, log_key: LogKey, lines: LineBlock, keys: bytes = b"") -> Segment:
         event_type, minute, _ = log_key
-        id_ = segment_id(event_type, minute, data)
+        id_ = segment_id(event_type, minute, lines.data)
         return Segment(id_, event_type, self.store.url(path), minute, lines, keys)
 
 
@@ -340,3 +373,15 @@ def _first_by_key(keys: Sequence[bytes], lines: Sequence[bytes]) -> dict[bytes, 
     if len(first) < len(keys):  # seldom, so the fast way is tried first
         first.update(zip(reversed(keys), reversed(lines), strict=True))
     return first
+
+
+def _kept(keys: Sequence[bytes], new: Collection[bytes]) -> bytes | None:
+    """Return which of some lines, by their keys, are the first with one of the `new` keys; see `AppendResult.kept`."""
+    if len(new) == len(keys):
+        return None
+    kept, left = bytearray(len(keys)), set(new)
+    for index, key in enumerate(keys):
+        if key in left:
+            left.remove(key)
+            kept[index] = 1
+    return bytes(kept)

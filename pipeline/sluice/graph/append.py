@@ -32,6 +32,7 @@ from sluice.eventlog.conflicts import Conflict
 from sluice.eventlog.log import AppendResult, EventLog
 from sluice.graph.shuffle import Spill, pack, unpack
 from sluice.graph.windowing import Windowing
+from sluice.line_block import LineBlock
 from sluice.retry import RetryPolicy
 from sluice.run_state import RunHandle
 from sluice.source_tallies import tally_stored
@@ -124,7 +125,7 @@ class AppendPane(beam.DoFn):
         batches = list(map(unpack if self._spill is None else self._spill.get, shuffled))
         groups = [group for batch in batches for group in batch.ordered_lines]
         groups.sort(key=lambda group: (group.export_time, group.uri, group.offset))
-        lines = [line for group in groups for line in group.lines]
+        lines = LineBlock.joined(group.lines for group in groups)
         appended = self._append(pane[0], lambda: self._log.append(event_type, minute, shard, lines))
         counts = {("duplicates", event_type): appended.duplicates}
         conflicting = _conflicting_lines(LogKey(event_type, minute, shard), groups, appended.conflicts)
@@ -138,8 +139,7 @@ class AppendPane(beam.DoFn):
             segments.append(replace(appended.segment, plain=all(batch.plain for batch in batches)))
         sources = {}
         if event_type not in INTERNAL_TYPES:
-            stored = appended.segment.lines if appended.segment is not None else ()
-            sources = tally_stored([(group.source, group.lines) for group in groups], stored)
+            sources = tally_stored([(group.source, len(group.lines)) for group in groups], appended.kept)
         yield pvalue.TaggedOutput(self.STEP_COUNTS, StepCounts(counts, sources=sources))
         acks = add_acks(group.acks for group in groups)
         yield LoadRequest(segments, _without(acks, conflicting) if conflicting else acks)

@@ -81,8 +81,8 @@ class SegmentConverter:
         `appended_at` is when it was created in the event log, the same in every warehouse; `ingested_at` is now.
         """
         contract = self._tables[segment.event_type]
-        keys = segment.keys if segment.plain else map(self._keys[segment.event_type], segment.lines)
-        event_ids = event_ids_of(keys)
+        key_of = self._keys[segment.event_type]
+        event_ids = event_ids_of(segment.keys if segment.plain else b"".join(map(key_of, segment.lines)))
         rows_of = segment
         if segment.event_type in _OF_DEAD_LETTERS:
             rows_of = replace(

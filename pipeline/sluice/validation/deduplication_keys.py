@@ -23,7 +23,12 @@ from sluice.validation.content import compile_content
 from sluice.validation.decoder import compile_struct
 
 KeyFunction = Callable[[bytes], bytes]
-"""A line of the event log -> its deduplication key, 16 bytes."""
+"""A line of the event log -> its deduplication key, of KEY_BYTES."""
+
+KEY_BYTES = 16
+
+key_of_content: KeyFunction = xxhash.xxh3_128_digest
+"""The function for contracts whose identity is `content`: the whole line counts."""
 
 _DECIMAL_DIGITS = Context(prec=DECIMAL_PRECISION)
 _DECIMAL_UNIT = Decimal(1).scaleb(-DECIMAL_SCALE)
@@ -39,8 +44,7 @@ def compile_deduplication_key(contract: Contract) -> KeyFunction:
     the line without its position, so with the address and the arrival of its export, which must be there, too.
     """
     if contract.identity == "content":
-        digest: KeyFunction = xxhash.xxh3_128_digest
-        return digest
+        return key_of_content
     if contract.identity == "delivery":
         return lambda line: xxhash.xxh3_128_digest(delivery_of(line).encode())
     if contract.identity == "export":

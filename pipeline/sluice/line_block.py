@@ -1,0 +1,84 @@
+"""Lines in one piece of memory: an object for each line costs more than most of what is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
+
+
+class LineBlock(Sequence[bytes]):
+    """Lines as a file of them has them; they are cut into objects once someone asks for one.
+
+    It equals any sequence of the same lines.
+    """
+
+    __slots__ = ("_count", "_cut", "data")
+    __hash__ = None  # type: ignore[assignment]  # as a list
+
+    def __init__(self, data: bytes, count: int | None = None) -> None:
+        """Take lines that each have a line feed behind them; `count` is how many they are, if that is known."""
+        self.data = data
+        self._count = data.count(b"\n") if count is None else count
+        self._cut: list[bytes] | None = None
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes]) -> LineBlock:
+        """Return `lines`, which have no line feed, as a block; a block itself."""
+        return lines if isinstance(lines, LineBlock) else cls(b"\n".join([*lines, b""]), len(lines))
+
+    @classmethod
+    def joined(cls, parts: Iterable[Sequence[bytes]]) -> LineBlock:
+        """Return the lines of all parts, in order, as one block."""
+        blocks = list(map(cls.of, parts))
+        if len(blocks) == 1:
+            return blocks[0]
+        return cls(b"".join([block.data for block in blocks]), sum(map(len, blocks)))
+
+    def __reduce__(self) -> tuple[type[LineBlock], tuple[bytes, int]]:
+        """Leave the objects behind."""
+        return type(self), (self.data, self._count)
+
+    def __len__(self) -> int:
+        """Return the number of lines."""
+        return self._count
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the lines."""
+        return iter(self._lines())
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        """Return line `index`, or a list of some."""
+        return self._lines()[index]
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the other sequence has the same lines."""
+        if isinstance(other, LineBlock):
+            return self.data == other.data
+        return self._lines() == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __repr__(self) -> str:
+        """Return the call that makes this block."""
+        return f"{type(self).__name__}({self.data!r})"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all lines, without line feeds."""
+        return len(self.data) - self._count
+
+    def _lines(self) -> list[bytes]:
+        if self._cut is None:
+            self._cut = self.data[:-1].split(b"\n") if self.data else []
+            if len(self._cut) != self._count:
+                message = f"expected {self._count} lines without line feeds, got {len(self._cut)}"
+                raise ValueError(message)
+        return self._cut
+
+
+def size_of(lines: Sequence[bytes]) -> int:
+    """Return how many bytes lines have, without line feeds."""
+    return lines.size if isinstance(lines, LineBlock) else sum(map(len, lines))
