@@ -187,7 +187,7 @@ _ESCAPE = re.compile(
 _QUANTIFIER = re.compile(r"[*+?]|\{.*\}")
 _OPENINGS = ("[", "[^")
 _UNPORTABLE = frozenset("{}]")
-_PART = re.compile(r"\[(?:\\.|[^\\\]])++\]|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|\\.|\(\?:|.", re.DOTALL)
+_PART = re.compile(r"\[(?>(?:\\.|[^\\\]])+)\]|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|\\.|\(\?:|.", re.DOTALL)
 """A whole class, or a token outside of classes."""
 _UNICODE = re.compile(r"\\u([0-9a-fA-F]{4})|\\.", re.DOTALL)
 _ENDS_IN_HYPHEN = re.compile(r"(?<!\\)(?:\\\\)*-\Z")

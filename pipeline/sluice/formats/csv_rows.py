@@ -134,10 +134,10 @@ class RowJoiner:
         """Compile what a line can be, between rows and within one."""
         self._line_end, self._header = syntax.line_end, syntax.header
         separator = re.escape(syntax.delimiter.encode())
-        text = rb'(?:[^"]|"")*+'
+        text = rb'(?>(?:[^"]|"")*)'
         field = rb'(?:"' + text + rb'"(?=' + separator + rb'|\r?\Z)|(?!")[^' + separator + rb"]*+)"
-        more = rb"(?:" + separator + field + rb")*+"
-        opened = rb"(?:" + field + separator + rb')*+"' + text + rb"\Z"
+        more = rb"(?>(?:" + separator + field + rb")*)"
+        opened = rb"(?>(?:" + field + separator + rb')*)"' + text + rb"\Z"
         self._complete = re.compile(field + more + rb"\r?\Z").match
         self._opens = re.compile(opened).match
         self._continues = re.compile(text + rb'(?:"' + separator + opened + rb"|\Z)").match

@@ -26,7 +26,7 @@ _DEPTH = 16
 """Nesting that the fast pattern follows; deeper elements are found by counting brackets, half as fast."""
 
 _SPACE = rb"[ \t\n\r]*+"
-_BETWEEN = rb"[ \t\n\r,\x00\x1e]*+(?:\xef\xbb\xbf[ \t\n\r,\x00\x1e]*+)*+"
+_BETWEEN = rb"[ \t\n\r,\x00\x1e]*+(?>(?:\xef\xbb\xbf[ \t\n\r,\x00\x1e]*+)*)"
 """What separates documents: blanks, commas, NUL, the record separator of RFC 7464, byte order marks of joined files."""
 
 
@@ -35,7 +35,7 @@ def _bracketed(depth: int) -> bytes:
     plain = rb'[^"{}\[\]]*+'
     pattern = rb"(?!)"
     for _ in range(depth):
-        pattern = rb"[{\[]" + plain + rb"(?:(?:" + STRING + rb"|" + pattern + rb")" + plain + rb")*+[}\]]"
+        pattern = rb"[{\[]" + plain + rb"(?>(?:(?:" + STRING + rb"|" + pattern + rb")" + plain + rb")*)[}\]]"
     return pattern
 
 

@@ -29,8 +29,8 @@ BETWEEN = BLANK + b",\x00\x1e\xef\xbb\xbf"
 NOT_CLOSED = b"["
 """The record that reports an array which the end of the file cut between two elements: its opening bracket."""
 
-_LINE = rb"\n(?:[\x00\x1e]|\xef\xbb\xbf)*+"
-_LEAD = re.compile(rb"(?:[ \t\n\r,\x00\x1e]|\xef\xbb\xbf)*+(?=\{)")
+_LINE = rb"\n(?>(?:[\x00\x1e]|\xef\xbb\xbf)*)"
+_LEAD = re.compile(rb"(?>(?:[ \t\n\r,\x00\x1e]|\xef\xbb\xbf)*)(?=\{)")
 _OPENS_OBJECT = rb'(?=\{[ \t]*+(?:["}]|\r?\n[ \t]))'
 """Not a brace that stands alone without an indented line below: with all lines at the margin, it may be nested."""
 

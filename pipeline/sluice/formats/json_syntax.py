@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-STRING = rb'"(?:[^"\\]++|\\.)*+"'
+STRING = rb'"(?>(?:[^"\\]++|\\.)*)"'
 """A pattern of a string; possessive, so a failure costs one pass, too."""
 
 _tokens = re.compile(STRING + rb'|[{}\[\]"]', re.DOTALL)

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 _END = r"(?=[\s,;|&}\])]|\Z)"
-_JSON_STRING = r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
+_JSON_STRING = r'"[^"\\\x00-\x1f]*+(?>(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*)"'
 _JSON_WORD = rf"(?:-?(?:0|[1-9]\d*+)(?:\.\d++)?(?:[eE][+-]?\d++)?|true|false|null){_END}"
 _JSON_SCALAR = rf"{_JSON_STRING}|{_JSON_WORD}"
-_RAW_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_RAW_STRING = r'"[^"\\]*+(?>(?:\\.[^"\\]*+)*)"'
 _CURLY = r"[\u2018\u2019][^\u2018\u2019]*+[\u2018\u2019]|[\u201c\u201d][^\u201c\u201d]*+[\u201c\u201d]"
-_SINGLE = rf"'[^'\\]*+(?:\\.[^'\\]*+)*+'|{_CURLY}"
+_SINGLE = rf"'[^'\\]*+(?>(?:\\.[^'\\]*+)*)'|{_CURLY}"
 _TIME = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
 KEY = r"[A-Za-z_@$][\w.@$-]*+"
 _LITERAL = "True|False|None|NaN|nan|undefined"
@@ -59,7 +59,7 @@ match_unfinished = re.compile(
 
 _PLAIN_KEY = r'"([^"\\\x00-\x1f]*+)"\s*+:\s*+'
 _PAIR = rf"{KEY}=(?!(?:{_LITERAL}){_END})[^{_NOT_BARE}]++"
-match_pairs = re.compile(rf"{_PAIR}(?:(?:\s++|\s*+[,;|&]\s*+){_PAIR})*+\s*+\Z", re.ASCII).match
+match_pairs = re.compile(rf"{_PAIR}(?>(?:(?:\s++|\s*+[,;|&]\s*+){_PAIR})*)\s*+\Z", re.ASCII).match
 """The rest of a line that is key=value throughout."""
 find_pairs = re.compile(rf"({KEY})=([^{_NOT_BARE}]++)", re.ASCII).findall
 match_json_word = re.compile(_JSON_WORD, re.ASCII).fullmatch
@@ -82,8 +82,8 @@ def _run(member: str, gap: str, rule: str | None = None) -> _Run:
     return _Run(
         member[0],
         rule,
-        re.compile(rf"\s*+{member}(?:{gap}{member})*+", re.ASCII).match,
-        re.compile(rf"(?:{gap}{member})++", re.ASCII).match,
+        re.compile(rf"\s*+{member}(?>(?:{gap}{member})*)", re.ASCII).match,
+        re.compile(rf"(?>(?:{gap}{member})+)", re.ASCII).match,
         re.compile(member, re.ASCII).findall,
     )
 

@@ -182,7 +182,7 @@ class _Canonical(NamedTuple):
 
 
 def _canonical(pattern: str, *, unquoted: bool) -> _Canonical:
-    return _Canonical(re.compile(rf"(?:{pattern}\n)*+{pattern}").fullmatch, unquoted)
+    return _Canonical(re.compile(rf"(?>(?:{pattern}\n)*){pattern}").fullmatch, unquoted)
 
 
 def _encode_column(value_type: ValueType, texts: Sequence[str]) -> Column:

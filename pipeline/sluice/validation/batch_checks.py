@@ -197,7 +197,7 @@ def _decimals(rule: _Rule) -> _Test:
 def _find_misspelt(spelling: str) -> _Test:
     """Return what finds the values of another spelling."""
     match_one = re.compile(spelling.encode()).fullmatch
-    match_lines = re.compile(f"(?:{spelling}\n)*+".encode()).match
+    match_lines = re.compile(f"(?>(?:{spelling}\n)*)".encode()).match
     return lambda values: misfits_in_lines(values, b"\n".join([*values, b""]), match_lines, match_one)
 
 

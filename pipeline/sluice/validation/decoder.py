@@ -102,7 +102,7 @@ def too_deep(record: bytes) -> bool:
     return max(accumulate(_STEP[bracket] for bracket in brackets), default=0) > MAX_DEPTH
 
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING = re.compile(rb'"(?>(?:[^"\\]|\\.)*)"', re.DOTALL)
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEP)
 
