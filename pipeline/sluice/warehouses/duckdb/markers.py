@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from sluice.arrow.schema import TIMESTAMP
 from sluice.warehouses.segment_load import SegmentLoad
+from sluice.warehouses.segment_records import SegmentRecord
 
 MARKER = pa.schema(
     {
@@ -22,6 +23,10 @@ MARKER = pa.schema(
     }
 )
 """A marker: one row for each window of the segment, or one without a window. `refused` is in the first."""
+
+
+RECORDED = ("segment_id", "event_type", "path", "events", "refused")
+"""Columns of a marker that a SegmentRecord is made of."""
 
 
 def marker_rows(load: SegmentLoad) -> pa.Table:
@@ -45,3 +50,12 @@ def marker_rows(load: SegmentLoad) -> pa.Table:
     ] or [{"events": load.events}]
     counts[0]["refused"] = [{"line": line, "reason": reason} for line, reason in load.row_errors]
     return pa.Table.from_pylist([common | count for count in counts], MARKER)
+
+
+def segment_record(rows: pa.Table) -> SegmentRecord | None:
+    """Return what a marker says of its segment, from its RECORDED columns; None if it has no rows."""
+    if not rows.num_rows:
+        return None
+    segment_id, event_type, path = (rows[name][0].as_py() for name in RECORDED[:3])
+    refused = sum(len(lists.flatten()) for lists in rows["refused"].chunks)
+    return SegmentRecord(segment_id, event_type, path, sum(rows["events"].to_pylist()), refused)

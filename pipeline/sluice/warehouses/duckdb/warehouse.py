@@ -15,10 +15,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,7 @@ from sluice.retry import RetryPolicy
 from sluice.warehouses.client_errors import client_errors, file_errors, first_line
 from sluice.warehouses.column_fill import rows_of_keys, rows_with_value, with_rows_replaced
 from sluice.warehouses.dialect import Dialect
-from sluice.warehouses.duckdb.markers import MARKER, marker_rows
+from sluice.warehouses.duckdb.markers import MARKER, RECORDED, marker_rows, segment_record
 from sluice.warehouses.duckdb.parquet_files import parquet, write_atomically
 from sluice.warehouses.duckdb.views import (
     DIALECT,
@@ -169,7 +168,7 @@ class DuckDBWarehouse:
     def row_errors(self, segment_id: str, minute: int) -> list[RowError] | None:
         """Return the lines that were rejected when the segment was loaded; None if it is not loaded."""
         marker = self._marker(segment_id, minute)
-        with _duckdb_errors(marker):
+        with _parquet_errors(marker):
             if not marker.exists():
                 return None
             rows = pq.ParquetFile(marker).read(columns=["refused"]).column("refused").to_pylist()
@@ -205,7 +204,7 @@ class DuckDBWarehouse:
 
     def _fill_column(self, load: SegmentLoad, column: str) -> int:
         data = self._data(load)
-        with _duckdb_errors(data):
+        with _parquet_errors(data):
             stored = pq.ParquetFile(data).read() if data.exists() else load.rows.slice(0, 0)
             lacking = stored.filter(stored[column].is_null()) if column in stored.column_names else stored
             rows = rows_of_keys(rows_with_value(load, column), set(lacking[EVENT_ID_COLUMN].to_pylist()))
@@ -220,7 +219,7 @@ class DuckDBWarehouse:
     def _write(self, load: SegmentLoad) -> list[RowError]:
         segment = load.segment
         data = self._data(load)
-        with _duckdb_errors(data):
+        with _parquet_errors(data):
             if load.rows.num_rows:
                 write_atomically(data, parquet(load.rows))
             write_atomically(self._marker(segment.id, segment.minute), parquet(marker_rows(load)))
@@ -228,36 +227,29 @@ class DuckDBWarehouse:
 
     def segment_records(self, day: date | None = None) -> SegmentRecords:
         """Yield the loaded segments, or those of a UTC day, in pages of a day."""
-        pattern = "event_date=*" if day is None else _date_folder(day)
-        sql = """SELECT segment_id, event_type, path, CAST(sum(events) AS BIGINT),
-    CAST(sum(coalesce(len(refused), 0)) AS BIGINT)
-FROM read_parquet(?, hive_partitioning = false) GROUP BY segment_id, event_type, path"""
-        for page in self._query_days(SEGMENTS.name, pattern, sql):
-            yield [SegmentRecord(*row) for row in page]
+        for files in self._days(SEGMENTS.name, "event_date=*" if day is None else _date_folder(day)):
+            yield list(filter(None, map(_record_of, files)))
 
     def row_counts(self, contract: Contract) -> RowCounts:
         """Yield the ids of segments and how many rows of each the contract's table has, in pages of a day."""
-        sql = f"""SELECT {SEGMENT_ID_COLUMN}, count(*)
-FROM read_parquet(?, hive_partitioning = false) GROUP BY {SEGMENT_ID_COLUMN}"""
-        for page in self._query_days(contract.table, "event_date=*", sql):
-            yield [(segment_id, rows) for segment_id, rows in page]
-
-    def _query_days(self, table: str, pattern: str, sql: str) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows of a query on the files of each day of a table; their list is its parameter."""
         import duckdb
 
+        sql = f"""SELECT {SEGMENT_ID_COLUMN}, count(*)
+FROM read_parquet(?, hive_partitioning = false) GROUP BY {SEGMENT_ID_COLUMN}"""
+        with _duckdb_errors(self.folder / contract.table), duckdb.connect() as connection:
+            for files in self._days(contract.table, "event_date=*"):
+                rows = connection.execute(sql, [list(map(str, files))]).fetchall()
+                yield [(segment_id, number) for segment_id, number in rows]
+
+    def _days(self, table: str, pattern: str) -> Iterator[list[Path]]:
+        """Yield the files of each day of a table."""
         folder = self.folder / table
-        with _duckdb_errors(folder):
+        with file_errors(folder):
             if not folder.exists():
                 message = f"{folder}: expected a folder of Parquet files, got none; run sluice load"
                 raise WarehouseError(message)
-            days = ([str(file) for file in day.glob("*.parquet")] for day in sorted(folder.glob(pattern)))
-            with_files = filter(None, days)
-            if (first := next(with_files, None)) is None:
-                return  # as for each worker of a first run; connecting takes some 40 ms
-            with duckdb.connect() as connection:
-                for files in chain([first], with_files):
-                    yield connection.execute(sql, [files]).fetchall()
+            days = (list(day.glob("*.parquet")) for day in sorted(folder.glob(pattern)))
+            yield from filter(None, days)
 
     def differences(self, contracts: Sequence[Contract]) -> list[list[Difference] | None]:
         """Return for each contract how its view differs from what `prepare` would make; None if there is no view."""
@@ -330,14 +322,24 @@ def _locked(file: str, text: str) -> str:
     return f"{file}: expected to open the warehouse, but it is locked by {by}; close it there and run again"
 
 
-@contextmanager
-def _duckdb_errors(path: str | Path) -> Iterator[None]:
+def _duckdb_errors(path: str | Path) -> AbstractContextManager[None]:
     """Raise what disks, DuckDB and Parquet raise as WarehouseError that names the file."""
     import duckdb
 
-    database_errors = (duckdb.Error, pa.ArrowException)
-    with file_errors(path), client_errors(str(path), "a sound warehouse", database_errors):
+    return _parquet_errors(path, duckdb.Error)
+
+
+@contextmanager
+def _parquet_errors(path: str | Path, *types: type[Exception]) -> Iterator[None]:
+    """Raise what disks and Parquet raise, and these types, as WarehouseError; workers of a run need no DuckDB."""
+    with file_errors(path), client_errors(str(path), "a sound warehouse", (pa.ArrowException, *types)):
         yield
+
+
+def _record_of(marker: Path) -> SegmentRecord | None:
+    """Return what a marker says; None of the one without rows. Markers are small, so DuckDB takes longer for them."""
+    with _parquet_errors(marker):
+        return segment_record(pq.ParquetFile(marker).read(columns=list(RECORDED), use_threads=False))
 
 
 def _views(connection: duckdb.DuckDBPyConnection) -> set[str]:
