@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sluice.config.job import load_job
 from sluice.contracts import load_contracts
 from sluice.contracts.yaml_reading import read_yaml
@@ -126,3 +129,33 @@ def test_file_without_end_is_not_read_to_its_end() -> None:
 def test_name_that_no_file_can_have_is_no_file() -> None:
     with pytest.raises(OSError, match="Invalid argument"):
         read_yaml("a\0b", ConfigError)
+
+
+PIECES = (
+    *"ab:  \n\n-'\"[]{},#&*!|>%@`?1.0~\t",
+    *("\n  ", "- ", ": ", "a: ", "null", "1e3", "0x1f", "2020-01-01", "<<: ", "\\n", "\\u12", "é"),
+    *("\x85", "\u2028", "\ufeff", "---\n", "...\n", "%YAML 1.1\n", "\r\n", "|\n  ", ">-\n  "),
+)
+CONTRACT = Path(__file__).parents[2] / "schemas" / "backend_events" / "order.odcs.yaml"
+
+
+def outcome(path: str) -> object:
+    try:
+        return repr(read_yaml(path, ConfigError))  # of values, so that 1 is not True
+    except ConfigError as error:
+        return error.args
+
+
+@given(
+    pieces=st.lists(st.sampled_from(PIECES), max_size=14),
+    at=st.integers(0, CONTRACT.stat().st_size),
+    length=st.integers(0, 600),
+)
+def test_libyaml_reads_what_pyyaml_reads(pieces: list[str], at: int, length: int) -> None:
+    text = CONTRACT.read_text("utf-8")[:length]
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder), text[:at] + "".join(pieces) + text[at:], "x.yaml")
+        fast = outcome(path)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("yaml.__with_libyaml__", False)
+            assert outcome(path) == fast
