@@ -3,11 +3,16 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList};
 use xxhash_rust::xxh3::xxh3_128;
+
+use crate::scan::BEFORE_URI;
+
+/// What stands before the position, in the member of a line that says where its record came from.
+const BEFORE_POSITION: &[u8] = b",\"position\":";
 
 /// The lines of a block, without their line feeds.
 pub struct Lines<'a> {
@@ -50,17 +55,48 @@ impl Hasher for Hashed {
     }
 }
 
-/// Block -> (keys of the lines that are kept, None if these are all).
-///
-/// A key is the 128-bit XXH3 of a line, in 16 bytes, the highest first. Of equal lines the first is kept. If others are
-/// not, the second is (block of the lines that are kept, one byte for each given line: 1 if it is kept).
+/// What of a line makes two of them the same event: all of it, or, `by_export`, what is before its position; None if it
+/// has no position.
+fn identity(line: &[u8], by_export: bool) -> Option<&[u8]> {
+    if !by_export {
+        return Some(line);
+    }
+    memmem::rfind(line, BEFORE_URI).filter(|_| line.ends_with(b"}}"))?;
+    memmem::rfind(line, BEFORE_POSITION).map(|end| &line[..end])
+}
+
+/// Lines -> their keys; None if a line has none. A key is the 128-bit XXH3 of the `identity`, in 16 bytes, the highest
+/// first.
 #[pyfunction]
-pub fn distinct<'py>(py: Python<'py>, block: &[u8]) -> PyResult<(Bound<'py, PyBytes>, Option<Kept<'py>>)> {
+pub fn keys<'py>(
+    py: Python<'py>,
+    lines: &Bound<'py, PyList>,
+    by_export: bool,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let mut keys: Vec<u8> = Vec::with_capacity(16 * lines.len());
+    for item in lines.iter() {
+        match identity(item.cast::<PyBytes>()?.as_bytes(), by_export) {
+            Some(identity) => keys.extend_from_slice(&xxh3_128(identity).to_be_bytes()),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(PyBytes::new(py, &keys)))
+}
+
+/// Block -> (keys of the lines that are kept, None if these are all); None if a line has no key. See `keys`.
+///
+/// Of the lines of a key the first is kept. If others are not, the second is (block of the lines that are kept, one byte
+/// for each given line: 1 if it is kept).
+#[pyfunction]
+pub fn distinct<'py>(py: Python<'py>, block: &[u8], by_export: bool) -> PyResult<Option<Distinct<'py>>> {
     let mut keys: Vec<u8> = Vec::new();
     let mut known: HashSet<u128, BuildHasherDefault<Hashed>> = HashSet::default();
     let mut kept: Vec<u8> = Vec::new();
     for line in lines(block)? {
-        let key = xxh3_128(line);
+        let Some(identity) = identity(line, by_export) else {
+            return Ok(None);
+        };
+        let key = xxh3_128(identity);
         let is_first = known.insert(key);
         if is_first {
             keys.extend_from_slice(&key.to_be_bytes());
@@ -69,14 +105,14 @@ pub fn distinct<'py>(py: Python<'py>, block: &[u8]) -> PyResult<(Bound<'py, PyBy
     }
     let keys = PyBytes::new(py, &keys);
     if known.len() == kept.len() {
-        return Ok((keys, None));
+        return Ok(Some((keys, None)));
     }
     let mut first: Vec<u8> = Vec::with_capacity(block.len());
     for (line, _) in lines(block)?.zip(&kept).filter(|(_, kept)| **kept == 1) {
         first.extend_from_slice(line);
         first.push(b'\n');
     }
-    Ok((keys, Some((PyBytes::new(py, &first), PyBytes::new(py, &kept)))))
+    Ok(Some((keys, Some((PyBytes::new(py, &first), PyBytes::new(py, &kept))))))
 }
 
-type Kept<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+type Distinct<'py> = (Bound<'py, PyBytes>, Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>);

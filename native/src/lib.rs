@@ -172,6 +172,7 @@ impl Core {
 #[pymodule]
 fn sluice_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("INTERFACE", INTERFACE)?;
+    module.add_function(wrap_pyfunction!(blocks::keys, module)?)?;
     module.add_function(wrap_pyfunction!(blocks::distinct, module)?)?;
     module.add_class::<rows::Rows>()?;
     module.add_class::<Core>()

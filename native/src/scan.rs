@@ -28,7 +28,7 @@ pub struct Source<'a> {
     pub position: i64,
 }
 
-const BEFORE_URI: &[u8] = b"\"_source\":{\"uri\":\"";
+pub const BEFORE_URI: &[u8] = b"\"_source\":{\"uri\":\"";
 
 pub struct Scanner<'a> {
     line: &'a [u8],

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import compress
 
 import msgspec
 import pytest
 import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
 from sluice.contracts import Contract, Identity, Property
 from sluice.formats.source_member import with_source
 from sluice.provenance import Origin
-from sluice.validation.deduplication_keys import compile_deduplication_key, shard_of
+from sluice.validation.deduplication_keys import (
+    compile_deduplication_key,
+    find_distinct,
+    shard_of,
+    shards_of,
+)
+
+from tests.native import require_native_core
 
 
 def contract(*properties: Property, identity: Identity = "content") -> Contract:
@@ -92,3 +102,54 @@ def test_delivery_key_is_the_hash_of_the_lines_id() -> None:
 
 def test_shard_is_the_first_half_of_the_key_modulo_the_shards() -> None:
     assert [shard_of((7).to_bytes(8, "big") + b"x" * 8, shards) for shards in (1, 2, 5, 7)] == [0, 1, 2, 0]
+
+
+STORED = st.builds(
+    lambda record, place: with_source(record, Origin("sales.csv", 1.5, offset=place)),
+    st.sampled_from([b'{"a":1}', b"{}", b'{"a":"_source"}', b'{"_source":{"uri":"","position":1}}']),
+    st.integers(0, 3),
+)
+CHANGED = st.sampled_from([b"{}", b'{"_source":{"uri":"a"}}', b'x"_source":{"uri":",}}', b"", b"}}"])
+LINES = st.binary(max_size=300).map(lambda line: line.replace(b"\n", b""))
+
+
+@given(
+    st.one_of(
+        st.tuples(st.just("content"), st.lists(st.one_of(STORED, LINES))),
+        st.tuples(st.just("export"), st.lists(STORED)),
+    ),
+    st.integers(1, 5),
+)
+def test_native_keys_are_those_of_python(stored: tuple[Identity, list[bytes]], shards: int) -> None:
+    require_native_core()
+    identity, lines = stored
+    key_of = compile_deduplication_key(contract(identity=identity))
+    keys = list(map(key_of, lines))
+    assert shards_of(key_of, lines, shards) == [shard_of(key, shards) for key in keys]
+    distinct = find_distinct(key_of, lines)
+    assert distinct is not None
+    first = [key not in keys[:index] for index, key in enumerate(keys)]
+    assert distinct.lines == list(compress(lines, first))
+    assert distinct.keys == b"".join(dict.fromkeys(keys))
+    assert distinct.kept == (None if all(first) else bytes(first))
+
+
+@given(st.lists(STORED), CHANGED, st.lists(STORED))
+def test_lines_without_a_source_are_left_to_python(
+    before: list[bytes], changed: bytes, behind: list[bytes]
+) -> None:
+    key_of = compile_deduplication_key(contract(identity="export"))
+    lines = [*before, changed, *behind]
+    assert find_distinct(key_of, lines) is None
+    with pytest.raises(msgspec.DecodeError, match="expected _source as the last member of the line"):
+        shards_of(key_of, lines, 2)
+
+
+@pytest.mark.parametrize("identity", ["properties", "delivery"])
+def test_keys_that_the_core_does_not_know_are_left_to_python(identity: Identity) -> None:
+    key_of = compile_deduplication_key(contract(*UNIQUE[:1], identity=identity))
+    lines = [
+        b'{"id":"00000001-0000-4000-8000-00000000000%d","_id":"%d"}' % (number, number) for number in range(9)
+    ]
+    assert find_distinct(key_of, lines) is None
+    assert shards_of(key_of, lines, 3) == [shard_of(key_of(line), 3) for line in lines]

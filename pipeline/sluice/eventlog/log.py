@@ -34,10 +34,9 @@ from sluice.eventlog.minute_folders import MAX_CACHED_KEYS, FolderCache, MinuteF
 from sluice.eventlog.paths import minute_prefix, parse_segment_path, segment_id, segment_number, segment_path
 from sluice.eventlog.type_log import SettingsPresence, TypeLog, open_type_log
 from sluice.line_block import LineBlock
-from sluice.native_core import native_core
 from sluice.storage import Store
 from sluice.validation.content import ContentFunction
-from sluice.validation.deduplication_keys import KEY_BYTES, KeyFunction, key_of_content
+from sluice.validation.deduplication_keys import KEY_BYTES, Distinct, KeyFunction, find_distinct
 
 _LINE_FEED = ord("\n")
 
@@ -152,31 +151,30 @@ class EventLog:
         log_key = LogKey(event_type, minute, shard)
         with self._folders.use(log_key, lambda: self._new_folder(log_key)) as folder:
             known = self._listed(folder, shard)
-            if not known and not folder.segments and lines and self._has_native_keys(event_type):
-                if result := self._append_first(folder, log_key, LineBlock.of(lines)):
-                    return result
-                known = self._listed(folder, shard)
+            if not known and not folder.segments and lines:
+                distinct = find_distinct(self._key_function(event_type), lines)
+                if distinct is not None:
+                    if result := self._append_first(folder, log_key, distinct, len(lines)):
+                        return result
+                    known = self._listed(folder, shard)
             return self._append_to(folder, log_key, lines, known)
 
-    def _has_native_keys(self, event_type: str) -> bool:
-        """Tell whether the native core computes the keys of this type, for all lines of a block at once."""
-        return native_core() is not None and self._key_function(event_type) is key_of_content
+    def _append_first(
+        self, folder: MinuteFolder, log_key: LogKey, distinct: Distinct, given: int
+    ) -> AppendResult | None:
+        """Append to a folder without segments; None if another writer has done so meanwhile.
 
-    def _append_first(self, folder: MinuteFolder, log_key: LogKey, lines: LineBlock) -> AppendResult | None:
-        """Append to a folder without segments; None if another writer has done so meanwhile."""
-        block, kept = lines, None
-        keys, repeated = native_core().distinct(lines.data)
-        if repeated is not None:
-            data, kept = repeated
-            block = LineBlock(data, len(lines) - kept.count(0))
+        `distinct` are those of the `given` lines that differ in their keys.
+        """
+        lines, keys, kept = distinct
         self._check_before_append(folder)
         number = log_key.shard + 1
-        segment = self._create(folder.file(number), log_key, block, keys)
+        segment = self._create(folder.file(number), log_key, lines, keys)
         if segment is None:
             return None
         if self._folders.max_keys:
             folder.add(number, segment, (keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)))
-        return AppendResult(segment, (), len(block), len(lines) - len(block), (), kept)
+        return AppendResult(segment, (), len(lines), given - len(lines), (), kept)
 
     def _append_to(
         self, folder: MinuteFolder, log_key: LogKey, lines: Sequence[bytes], known: set[int]

@@ -96,10 +96,11 @@ def without_position(line: bytes) -> bytes:
         msgspec.DecodeError: its last member is no source, as somebody has changed the line.
 
     """
-    if line.rfind(_BEGIN) < 0 or not line.endswith(b"}}"):
+    at = line.rfind(_POSITION)
+    if at < 0 or line.rfind(_BEGIN) < 0 or not line.endswith(b"}}"):
         message = f"expected {SOURCE_KEY} as the last member of the line"
         raise msgspec.DecodeError(message)
-    return line[: line.rfind(_POSITION)]
+    return line[:at]
 
 
 def without_source(line: bytes) -> bytes:

@@ -7,17 +7,20 @@ alone, so the event log needs no index beside its files.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from decimal import Context, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import xxhash
 
 from sluice.contracts import DECIMAL_PRECISION, DECIMAL_SCALE, Contract, ValueType
 from sluice.formats.delivery import delivery_of
 from sluice.formats.source_member import without_position
+from sluice.line_block import LineBlock
+from sluice.native_core import native_core
 from sluice.validation.batch_checks import attribute_names
 from sluice.validation.content import compile_content
 from sluice.validation.decoder import compile_struct
@@ -27,8 +30,16 @@ KeyFunction = Callable[[bytes], bytes]
 
 KEY_BYTES = 16
 
-key_of_content: KeyFunction = xxhash.xxh3_128_digest
-"""The function for contracts whose identity is `content`: the whole line counts."""
+_key_of_content: KeyFunction = xxhash.xxh3_128_digest
+"""For contracts whose identity is `content`."""
+
+
+def _key_of_export(line: bytes) -> bytes:
+    return xxhash.xxh3_128_digest(without_position(line))
+
+
+_BY_EXPORT: Mapping[KeyFunction, bool] = {_key_of_content: False, _key_of_export: True}
+"""The key functions that the native core knows -> whether a line counts up to its position."""
 
 _DECIMAL_DIGITS = Context(prec=DECIMAL_PRECISION)
 _DECIMAL_UNIT = Decimal(1).scaleb(-DECIMAL_SCALE)
@@ -44,11 +55,11 @@ def compile_deduplication_key(contract: Contract) -> KeyFunction:
     the line without its position, so with the address and the arrival of its export, which must be there, too.
     """
     if contract.identity == "content":
-        return key_of_content
+        return _key_of_content
     if contract.identity == "delivery":
         return lambda line: xxhash.xxh3_128_digest(delivery_of(line).encode())
     if contract.identity == "export":
-        return lambda line: xxhash.xxh3_128_digest(without_position(line))
+        return _key_of_export
     key_of = _key_of_properties(contract)
     if contract.on_conflict == "keep_first":
         return key_of
@@ -84,6 +95,43 @@ def _canonical(value: Any, value_type: ValueType) -> Any:
         exact = Decimal(bytes(value).decode()).quantize(_DECIMAL_UNIT, context=_DECIMAL_DIGITS)
         return format(exact or abs(exact), "f")  # -0 is 0
     return value
+
+
+class Distinct(NamedTuple):
+    """The first lines of each key among some lines."""
+
+    lines: LineBlock
+    keys: bytes
+    """KEY_BYTES for each of them."""
+    kept: bytes | None
+    """1 for each given line that is one of them, 0 for each other; None if all are."""
+
+
+def find_distinct(key_of: KeyFunction, lines: Sequence[bytes]) -> Distinct | None:
+    """Return the first lines of each key; None if the native core does not know the keys of all `lines`."""
+    core = native_core()
+    if core is None or key_of not in _BY_EXPORT:
+        return None
+    block = LineBlock.of(lines)
+    found = core.distinct(block.data, _BY_EXPORT[key_of])
+    if found is None:
+        return None
+    keys, repeated = found
+    if repeated is None:
+        return Distinct(block, keys, None)
+    data, kept = repeated
+    return Distinct(LineBlock(data, len(block) - kept.count(0)), keys, kept)
+
+
+def shards_of(key_of: KeyFunction, lines: list[bytes], shards: int) -> list[int]:
+    """Return the shard of each line; see `shard_of`."""
+    core, keys = native_core(), None
+    if core is not None and key_of in _BY_EXPORT:
+        keys = core.keys(lines, _BY_EXPORT[key_of])
+    if keys is None:
+        keys = b"".join(map(key_of, lines))
+    numbers: list[int] = (np.frombuffer(keys, ">u8")[::2] % shards).tolist()
+    return numbers
 
 
 def shard_of(key: bytes, shards: int) -> int:

@@ -25,7 +25,7 @@ from sluice.formats.source_member import with_sources
 from sluice.provenance import Provenance
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.decoder import MAX_DEPTH, compile_decoder, too_deep
-from sluice.validation.deduplication_keys import compile_deduplication_key, shard_of
+from sluice.validation.deduplication_keys import compile_deduplication_key, shards_of
 from sluice.validation.event_times import lines_by_number, times_and_partitions
 from sluice.validation.explainer import Explanation, compile_explainer
 from sluice.validation.masking import compile_masking, without_limits
@@ -330,10 +330,10 @@ class RecordDecoder:
             if self._shards == 1:
                 result.events[LogKey(contract.event_type, minute, 0)] = partition
                 continue
-            key_of = self._keys[contract.event_type]
-            for line in partition:
-                shard = shard_of(key_of(line), self._shards)
-                result.events[LogKey(contract.event_type, minute, shard)].append(line)
+            shards = shards_of(self._keys[contract.event_type], partition, self._shards)
+            for shard in set(shards):
+                lines = [line for line, its in zip(partition, shards, strict=True) if its == shard]
+                result.events[LogKey(contract.event_type, minute, shard)] = lines
 
     def _add_plain(
         self,
