@@ -92,6 +92,7 @@ pub fn distinct<'py>(py: Python<'py>, block: &[u8], by_export: bool) -> PyResult
     let mut keys: Vec<u8> = Vec::new();
     let mut known: HashSet<u128, BuildHasherDefault<Hashed>> = HashSet::default();
     let mut kept: Vec<u8> = Vec::new();
+    let mut size = 0;
     for line in lines(block)? {
         let Some(identity) = identity(line, by_export) else {
             return Ok(None);
@@ -99,6 +100,7 @@ pub fn distinct<'py>(py: Python<'py>, block: &[u8], by_export: bool) -> PyResult
         let key = xxh3_128(identity);
         let is_first = known.insert(key);
         if is_first {
+            size += line.len() + 1;
             keys.extend_from_slice(&key.to_be_bytes());
         }
         kept.push(u8::from(is_first));
@@ -107,12 +109,16 @@ pub fn distinct<'py>(py: Python<'py>, block: &[u8], by_export: bool) -> PyResult
     if known.len() == kept.len() {
         return Ok(Some((keys, None)));
     }
-    let mut first: Vec<u8> = Vec::with_capacity(block.len());
-    for (line, _) in lines(block)?.zip(&kept).filter(|(_, kept)| **kept == 1) {
-        first.extend_from_slice(line);
-        first.push(b'\n');
-    }
-    Ok(Some((keys, Some((PyBytes::new(py, &first), PyBytes::new(py, &kept))))))
+    let first = PyBytes::new_with(py, size, |mut first| {
+        for (line, _) in lines(block)?.zip(&kept).filter(|(_, kept)| **kept == 1) {
+            let (place, rest) = first.split_at_mut(line.len() + 1);
+            place[..line.len()].copy_from_slice(line);
+            place[line.len()] = b'\n';
+            first = rest;
+        }
+        Ok(())
+    })?;
+    Ok(Some((keys, Some((first, PyBytes::new(py, &kept))))))
 }
 
 type Distinct<'py> = (Bound<'py, PyBytes>, Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>);

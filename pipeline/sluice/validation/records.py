@@ -89,6 +89,7 @@ class _Lines(NamedTuple):
         return self.repaired.get(index, self.lines[index])
 
 
+_LINE_FEED = ord("\n")
 PARTITION_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 """`logPartition` of a contract -> minutes in one folder of its log."""
 
@@ -242,7 +243,7 @@ class RecordDecoder:
         self, lines: Sequence[bytes], contract: Contract, batch: RecordBatch, indexes: Sequence[int]
     ) -> list[bytes]:
         """Return lines of the log: without line feeds, values masked, their origins added if their keys have them."""
-        stored = [line if b"\n" not in line else msgspec.json.format(line, indent=-1) for line in lines]
+        stored = [line if _LINE_FEED not in line else msgspec.json.format(line, indent=-1) for line in lines]
         if contract.event_type in self._mask:
             stored = list(map(self._mask[contract.event_type], stored))
         add_origins = _ADD_ORIGINS.get(contract.identity)
