@@ -5,11 +5,37 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sluice.line_block import LineBlock, size_of
 
+from tests.native import require_native_core
+
 LINES = st.lists(st.binary().map(lambda line: line.replace(b"\n", b"")))
+
+
+@pytest.fixture(params=["native core", "Python"])
+def core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "Python":
+        monkeypatch.setattr("sluice.line_block.native_core", lambda: None)
+    else:
+        require_native_core()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("core")
+@given(LINES)
+def test_lines_are_found_one_by_one(lines: list[bytes]) -> None:
+    data = LineBlock.of(lines).data
+    assert LineBlock(data).starts.tolist() == [
+        len(LineBlock.of(lines[:index]).data) for index in range(len(lines))
+    ]
+    block = LineBlock(data)
+    assert len(block) == len(lines)
+    assert [block[index] for index in range(-len(lines), len(lines))] == lines * 2
+    for index in (len(lines), -len(lines) - 1):
+        with pytest.raises(IndexError):
+            block[index]
 
 
 @given(LINES, st.data())
@@ -33,6 +59,8 @@ def test_line_with_a_line_feed_is_told_once_the_lines_are_cut() -> None:
     assert len(block) == 2
     with pytest.raises(ValueError, match="expected 2 lines without line feeds, got 3"):
         list(block)
+    with pytest.raises(ValueError, match="expected 2 lines without line feeds, got 3"):
+        LineBlock.of([b"1", b"2\n3"])[0]
 
 
 def test_block_equals_nothing_but_sequences() -> None:

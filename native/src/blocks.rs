@@ -55,6 +55,32 @@ impl Hasher for Hashed {
     }
 }
 
+/// Block -> where each line begins, as 64-bit integers of the machine.
+#[pyfunction]
+pub fn line_starts<'py>(py: Python<'py>, block: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let mut starts: Vec<u8> = Vec::new();
+    let mut at: u64 = 0;
+    for line in lines(block)? {
+        starts.extend_from_slice(&at.to_ne_bytes());
+        at += line.len() as u64 + 1;
+    }
+    Ok(PyBytes::new(py, &starts))
+}
+
+/// Lines -> a block of them.
+pub fn joined<'py>(py: Python<'py>, lines: &[&[u8]]) -> PyResult<Bound<'py, PyBytes>> {
+    let size = lines.iter().map(|line| line.len() + 1).sum();
+    PyBytes::new_with(py, size, |mut block| {
+        for line in lines {
+            let (place, rest) = block.split_at_mut(line.len() + 1);
+            place[..line.len()].copy_from_slice(line);
+            place[line.len()] = b'\n';
+            block = rest;
+        }
+        Ok(())
+    })
+}
+
 /// What of a line makes two of them the same event: all of it, or, `by_export`, what is before its position; None if it
 /// has no position.
 fn identity(line: &[u8], by_export: bool) -> Option<&[u8]> {
@@ -92,7 +118,7 @@ pub fn distinct<'py>(py: Python<'py>, block: &[u8], by_export: bool) -> PyResult
     let mut keys: Vec<u8> = Vec::new();
     let mut known: HashSet<u128, BuildHasherDefault<Hashed>> = HashSet::default();
     let mut kept: Vec<u8> = Vec::new();
-    let mut size = 0;
+    let mut first: Vec<&[u8]> = Vec::new();
     for line in lines(block)? {
         let Some(identity) = identity(line, by_export) else {
             return Ok(None);
@@ -100,7 +126,7 @@ pub fn distinct<'py>(py: Python<'py>, block: &[u8], by_export: bool) -> PyResult
         let key = xxh3_128(identity);
         let is_first = known.insert(key);
         if is_first {
-            size += line.len() + 1;
+            first.push(line);
             keys.extend_from_slice(&key.to_be_bytes());
         }
         kept.push(u8::from(is_first));
@@ -109,16 +135,7 @@ pub fn distinct<'py>(py: Python<'py>, block: &[u8], by_export: bool) -> PyResult
     if known.len() == kept.len() {
         return Ok(Some((keys, None)));
     }
-    let first = PyBytes::new_with(py, size, |mut first| {
-        for (line, _) in lines(block)?.zip(&kept).filter(|(_, kept)| **kept == 1) {
-            let (place, rest) = first.split_at_mut(line.len() + 1);
-            place[..line.len()].copy_from_slice(line);
-            place[line.len()] = b'\n';
-            first = rest;
-        }
-        Ok(())
-    })?;
-    Ok(Some((keys, Some((first, PyBytes::new(py, &kept))))))
+    Ok(Some((keys, Some((joined(py, &first)?, PyBytes::new(py, &kept))))))
 }
 
 type Distinct<'py> = (Bound<'py, PyBytes>, Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>);

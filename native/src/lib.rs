@@ -26,13 +26,24 @@ struct Core {
     route: Option<Vec<u8>>,
 }
 
-/// Lines of one partition of one contract, and the index of each.
-struct Group<'py> {
+/// The indexes of the lines of one partition of one contract.
+struct Group {
     contract: usize,
     partition: i64,
-    lines: Bound<'py, PyList>,
-    indexes: Vec<u8>,
+    indexes: Vec<u32>,
 }
+
+/// What was found among lines; see `Core::decode`.
+#[derive(Default)]
+struct Found {
+    groups: Vec<Group>,
+    unusual: Vec<u32>,
+    span: Option<(i64, i64)>,
+}
+
+/// Lines as they were given: objects, or one block.
+type Decoded<'py> =
+    (Vec<(usize, i64, Bound<'py, PyAny>, Bound<'py, PyBytes>)>, Bound<'py, PyBytes>, Option<(i64, i64)>);
 
 #[pymethods]
 impl Core {
@@ -47,43 +58,25 @@ impl Core {
         Ok(Core { contracts, route: route_by.map(|name| format!("\"{name}\"").into_bytes()) })
     }
 
-    /// Lines -> (groups, indexes of unusual lines, first event time, last event time).
+    /// Lines -> (groups, indexes of unusual lines, first and last event time).
     ///
     /// A group is (index of the contract, number of the partition, its lines in order, their indexes); groups come in
     /// the order of their first lines. Indexes are 32-bit integers of the machine, as bytes. Times are microseconds
     /// since 1970, and None without a group.
-    fn decode<'py>(&self, py: Python<'py>, lines: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyTuple>> {
-        let finder = self.route.as_ref().map(memmem::Finder::new);
-        let mut groups: Vec<Group<'py>> = Vec::new();
-        let mut unusual: Vec<u8> = Vec::new();
-        let mut span: Option<(i64, i64)> = None;
-        let mut open: Vec<Option<usize>> = vec![None; self.contracts.len()];
-        for (index, item) in lines.iter().enumerate() {
-            let place = (index as u32).to_ne_bytes();
-            let Some((contract, time)) = self.event(item.cast::<PyBytes>()?.as_bytes(), finder.as_ref()) else {
-                unusual.extend_from_slice(&place);
-                continue;
-            };
-            span = Some(span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
-            let partition = time.div_euclid(self.contracts[contract].partition);
-            let is_its = |group: &Group<'py>| group.contract == contract && group.partition == partition;
-            // Most events follow one of the same partition.
-            let at = match open[contract].filter(|at| is_its(&groups[*at])) {
-                Some(at) => at,
-                None => groups.iter().position(is_its).unwrap_or_else(|| {
-                    groups.push(Group { contract, partition, lines: PyList::empty(py), indexes: Vec::new() });
-                    groups.len() - 1
-                }),
-            };
-            open[contract] = Some(at);
-            groups[at].lines.append(item)?;
-            groups[at].indexes.extend_from_slice(&place);
-        }
-        let groups = groups
-            .into_iter()
-            .map(|group| (group.contract, group.partition, group.lines, PyBytes::new(py, &group.indexes)))
-            .collect::<Vec<_>>();
-        (groups, PyBytes::new(py, &unusual), span.map(|span| span.0), span.map(|span| span.1)).into_pyobject(py)
+    fn decode<'py>(&self, py: Python<'py>, lines: &Bound<'py, PyList>) -> PyResult<Decoded<'py>> {
+        let items = lines.iter().map(|item| Ok(item.cast_into::<PyBytes>()?)).collect::<PyResult<Vec<_>>>()?;
+        let found = self.find(items.iter().map(|item| item.as_bytes()));
+        told(py, found, |indexes| Ok(PyList::new(py, indexes.iter().map(|index| &items[*index as usize]))?.into_any()))
+    }
+
+    /// Block of lines -> what `decode` returns, but the lines of a group are a block.
+    fn decode_block<'py>(&self, py: Python<'py>, block: &[u8]) -> PyResult<Decoded<'py>> {
+        let lines = blocks::lines(block)?.collect::<Vec<_>>();
+        let found = self.find(lines.iter().copied());
+        told(py, found, |indexes| {
+            let its = indexes.iter().map(|index| lines[*index as usize]).collect::<Vec<_>>();
+            Ok(blocks::joined(py, &its)?.into_any())
+        })
     }
 
     /// Block of lines of one contract -> (columns, indexes of unusual lines).
@@ -145,7 +138,50 @@ impl Core {
     }
 }
 
+/// Returns what was found, as Python takes it; `take` returns the lines at some indexes.
+fn told<'py>(
+    py: Python<'py>,
+    found: Found,
+    take: impl Fn(&[u32]) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Decoded<'py>> {
+    let told =
+        |indexes: &[u32]| PyBytes::new(py, &indexes.iter().flat_map(|index| index.to_ne_bytes()).collect::<Vec<_>>());
+    let groups = found
+        .groups
+        .iter()
+        .map(|group| Ok((group.contract, group.partition, take(&group.indexes)?, told(&group.indexes))))
+        .collect::<PyResult<_>>()?;
+    Ok((groups, told(&found.unusual), found.span))
+}
+
 impl Core {
+    fn find<'a>(&self, lines: impl Iterator<Item = &'a [u8]>) -> Found {
+        let finder = self.route.as_ref().map(memmem::Finder::new);
+        let mut found = Found::default();
+        let mut open: Vec<Option<usize>> = vec![None; self.contracts.len()];
+        for (index, line) in lines.enumerate() {
+            let Some((contract, time)) = self.event(line, finder.as_ref()) else {
+                found.unusual.push(index as u32);
+                continue;
+            };
+            found.span = Some(found.span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
+            let partition = time.div_euclid(self.contracts[contract].partition);
+            let is_its = |group: &Group| group.contract == contract && group.partition == partition;
+            let groups = &mut found.groups;
+            // Most events follow one of the same partition.
+            let at = match open[contract].filter(|at| is_its(&groups[*at])) {
+                Some(at) => at,
+                None => groups.iter().position(is_its).unwrap_or_else(|| {
+                    groups.push(Group { contract, partition, indexes: Vec::new() });
+                    groups.len() - 1
+                }),
+            };
+            open[contract] = Some(at);
+            groups[at].indexes.push(index as u32);
+        }
+        found
+    }
+
     /// The contract of a plain line, and its event time.
     fn event(&self, line: &[u8], finder: Option<&memmem::Finder>) -> Option<(usize, i64)> {
         std::str::from_utf8(line).ok()?;
@@ -172,6 +208,7 @@ impl Core {
 #[pymodule]
 fn sluice_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("INTERFACE", INTERFACE)?;
+    module.add_function(wrap_pyfunction!(blocks::line_starts, module)?)?;
     module.add_function(wrap_pyfunction!(blocks::keys, module)?)?;
     module.add_function(wrap_pyfunction!(blocks::distinct, module)?)?;
     module.add_class::<rows::Rows>()?;

@@ -79,7 +79,7 @@ class RecordBatch:
     @property
     def size(self) -> int:
         """Bytes of all records."""
-        return sum(map(len, self.records))
+        return size_of(self.records)
 
     @property
     def footprint(self) -> int:

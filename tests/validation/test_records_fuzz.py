@@ -17,6 +17,7 @@ from sluice.config.job import load_job
 from sluice.dead_letters.envelope import DeadLetter, make_dead_letter
 from sluice.elements import RecordBatch, Segment
 from sluice.formats.joined_records import separate
+from sluice.line_block import LineBlock
 from sluice.provenance import FileProvenance
 from sluice.validation.age_limits import AgeLimits
 from sluice.validation.deduplication_keys import compile_deduplication_key
@@ -96,9 +97,11 @@ _PIECES = (
 
 def decode_and_convert(records: Sequence[bytes], shards: int = 1) -> tuple[list[bytes], list[bytes]]:
     """Return accepted and rejected lines, after all that a run asks of them but the writing."""
-    decoded = _DECODERS[shards].decode(
-        RecordBatch(records, FileProvenance("u", _STARTED, range(len(records))))
-    )
+    provenance = FileProvenance("u", _STARTED, range(len(records)))
+    decoded = _DECODERS[shards].decode(RecordBatch(records, provenance))
+    if not any(b"\n" in record for record in records):
+        as_block = RecordBatch(LineBlock.of(records), provenance)
+        assert _DECODERS[shards].decode(as_block) == decoded
     accepted: list[bytes] = []
     for key, lines in decoded.events.items():
         assert key.minute % 60 == 0

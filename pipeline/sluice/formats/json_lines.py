@@ -6,12 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, compress, repeat
 from typing import NamedTuple, overload
 
+import numpy as np
+
+from sluice.line_block import LineBlock
+
 BOM = b"\xef\xbb\xbf"
 """The byte order mark of UTF-8."""
 
 _SEPARATORS = b"\r\x1e"
-_AFTER_SEPARATORS = b"\x1f"
-"""No line that begins with a separator, and so no line without a record, is as great as this one."""
+_AFTER_SEPARATORS = 0x1F
+"""Greater than all separators, and than line feeds."""
 
 
 MAX_LINE_BYTES = 64 << 20
@@ -28,7 +32,7 @@ class Records(NamedTuple):
 class LineOffsets(Sequence[int]):
     """Offset of each line that is a record, computed on demand: valid input needs one offset a block."""
 
-    __slots__ = ("_lines", "_known", "_size", "_start")
+    __slots__ = ("_known", "_lines", "_size", "_start")
 
     def __init__(self, start: int, lines: Sequence[bytes], size: int) -> None:
         """Take consecutive lines from offset `start`; `size` of them are records."""
@@ -51,6 +55,9 @@ class LineOffsets(Sequence[int]):
         every = self._size == len(self._lines)
         if index == 0 and (every or _is_record(self._lines[0])):
             return self._start
+        if every and isinstance(self._lines, LineBlock):
+            offsets: int | list[int] = (self._lines.starts[index] + self._start).tolist()
+            return offsets
         if self._known is None:
             starts = accumulate((len(line) + 1 for line in self._lines), initial=self._start)
             records = repeat(True, self._size) if every else map(_is_record, self._lines)
@@ -72,10 +79,12 @@ def read_lines(chunks: Iterable[bytes], start: int = 0, stop: int | None = None)
         stop: offset at which the split ends; None is the end of the file.
 
     """
-    for offset, lines in line_blocks(chunks, start, stop):
-        # Scans in C cost a tenth of what it costs to copy the list, and few blocks have a line without a record: it
-        # begins with a separator, and is less than all others, or with a byte order mark, and is greater than most.
-        may_have_empty = min(lines) < _AFTER_SEPARATORS or max(lines) >= BOM
+    for offset, data in _pieces(chunks, start, stop, b"\n"):
+        lines = LineBlock(data)
+        # Few blocks have a line without a record: it is empty, so that its line feed is what it begins with, or begins
+        # with a separator or a byte order mark.
+        first = np.frombuffer(data, np.uint8)[lines.starts]
+        may_have_empty = first.min() < _AFTER_SEPARATORS or first.max() >= BOM[0]
         records = [line for line in lines if _is_record(line)] if may_have_empty else lines
         if records:
             yield Records(records, LineOffsets(offset, lines, len(records)))
@@ -89,6 +98,17 @@ def line_blocks(
     chunks: Iterable[bytes], start: int = 0, stop: int | None = None, line_end: bytes = b"\n"
 ) -> Iterator[tuple[int, list[bytes]]]:
     """Yield the lines that end in each chunk, with the offset of the first of them; `line_end` is one byte.
+
+    See `_pieces`.
+    """
+    for offset, data in _pieces(chunks, start, stop, line_end):
+        yield offset, data[:-1].split(line_end)
+
+
+def _pieces(
+    chunks: Iterable[bytes], start: int, stop: int | None, line_end: bytes
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that end in each chunk as they are, with their ends, and the offset of the first of them.
 
     A split begins after the first line feed at `start - 1` or later, and the same rule ends it. A line longer than
     `MAX_LINE_BYTES` comes in pieces of about that many, each as a line of its own.
@@ -110,18 +130,18 @@ def line_blocks(
             last = body.find(line_end, max(stop - 1 - at, 0)) + 1
             body = body[: last or len(body)]
         at += len(body)
-        lines = body.split(line_end)
-        if len(lines) == 1:
+        end = body.rfind(line_end) + 1
+        if not end:
             unfinished.append(body)
             if at - offset > MAX_LINE_BYTES:
-                yield offset, [b"".join(unfinished)]
+                yield offset, b"".join((*unfinished, line_end))
                 unfinished, offset = [], at
             continue
-        lines[0] = b"".join((*unfinished, lines[0]))
-        unfinished = [lines.pop()]
-        yield offset, lines
+        whole = b"".join((*unfinished, memoryview(body)[:end]))
+        unfinished = [body[end:]]
+        yield offset, whole
         offset = at - len(unfinished[0])
         if last:
             return
     if offset is not None and any(unfinished):
-        yield offset, [b"".join(unfinished)]
+        yield offset, b"".join((*unfinished, line_end))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sluice.contracts import Contract
 from sluice.contracts.native_rules import describe
+from sluice.line_block import LineBlock
 from sluice.native_core import native_core
 from sluice.validation.decoder import routing_property
 
@@ -19,7 +20,7 @@ class PlainEvents:
     contract: Contract
     partition: int
     """Number of the partition: event time over its length, rounded down."""
-    lines: list[bytes]
+    lines: Sequence[bytes]
     indexes: Sequence[int]
 
 
@@ -51,21 +52,25 @@ class PlainFinder:
             (name, seconds[name], contracts[name].event_time, rules) for name, rules in described.items()
         ]
         core = native_core()
-        self._find = core.Core(given, route_by).decode if core is not None and given else None
+        self._core = core.Core(given, route_by) if core is not None and given else None
 
     def find(self, lines: Sequence[bytes]) -> Plain | None:
         """Return the plain events among `lines`; None if there is no core, or it has taken none."""
-        if self._find is None:
+        if self._core is None:
             return None
-        groups, others, first, last = self._find(list(lines))
-        if first is None:
+        if isinstance(lines, LineBlock):
+            groups, others, span = self._core.decode_block(lines.data)
+        else:
+            groups, others, span = self._core.decode(list(lines))
+        if span is None:
             return None
-        events = [
-            PlainEvents(self._contracts[contract], partition, taken, memoryview(indexes).cast("I"))
-            for contract, partition, taken, indexes in groups
-        ]
+        events = []
+        for contract, partition, taken, places in groups:
+            indexes = memoryview(places).cast("I")
+            of_contract = LineBlock(taken, len(indexes)) if isinstance(taken, bytes) else taken
+            events.append(PlainEvents(self._contracts[contract], partition, of_contract, indexes))
         # As a datetime's own: the nearest float.
-        return Plain(events, memoryview(others).cast("I"), first / 10**6, last / 10**6)
+        return Plain(events, memoryview(others).cast("I"), span[0] / 10**6, span[1] / 10**6)
 
 
 def _with_route(contract: Contract, route_by: str | None) -> Contract:

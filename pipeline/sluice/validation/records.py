@@ -41,7 +41,7 @@ _UNDECODABLE = (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError
 class Decoded:
     """What became of one record batch: accepted lines by log key, and rejections; every record is in one."""
 
-    events: dict[LogKey, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    events: dict[LogKey, Sequence[bytes]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     repaired: Counter[str] = field(default_factory=Counter)
     """Accepted events that were repaired, by event type."""
@@ -70,9 +70,10 @@ class _Lines(NamedTuple):
 
     batch: RecordBatch
     """Its records do not share lines."""
-    lines: Sequence[bytes]
     plain: Plain | None
     """What the native core has taken of the lines; all that follows is of the others."""
+    lines: Mapping[int, bytes] | Sequence[bytes]
+    """By their indexes."""
     events: Sequence[Any]
     """The struct of each line, or the Explanation of why it has none; None for one that the core has taken."""
     places: Mapping[type, Sequence[int]]
@@ -153,7 +154,7 @@ class RecordDecoder:
         """Return the events and the rejections of `batch`, each in the order of its records."""
         result, rejections = Decoded(separated=-len(batch.records)), dict[int, Explanation]()
         read = self._read(batch)
-        references = list(islice(self._ages.references(read.batch), len(read.lines)))
+        references = list(islice(self._ages.references(read.batch), len(read.events)))
         if read.plain is not None and not self._in_time(read, references, read.plain.first, read.plain.last):
             read = self._read(batch, find_plain=False)  # some may be too old, or too new
         result.separated += len(read.batch.records)
@@ -186,6 +187,7 @@ class RecordDecoder:
         plain = self._plain.find(lines) if find_plain else None
         others = range(len(lines)) if plain is None else plain.others
         rest = lines if plain is None else [lines[index] for index in others]
+        by_index = lines if plain is None else dict(zip(others, rest, strict=True))
         whole = b"".join(rest)  # what is rare is searched in all lines at once, in a tenth of the time
         events: list[Any] = [None] * len(lines)
         undecodable = []
@@ -199,7 +201,7 @@ class RecordDecoder:
                 return self._read(separated, separate=False, find_plain=find_plain)
         repaired: dict[int, bytes] = {}
         for index in undecodable:
-            event = self._repair(batch, index, csv_violations.get(index), lines[index])
+            event = self._repair(batch, index, csv_violations.get(index), by_index[index])
             if not isinstance(event, Explanation):
                 repaired[index], event = event
             events[index] = event
@@ -207,7 +209,7 @@ class RecordDecoder:
         for index in others:
             places[type(events[index])].append(index)
         suspects = self._suspects(events, places)
-        return _Lines(batch, lines, plain, events, places, repaired, suspects, b"\n" in whole)
+        return _Lines(batch, plain, by_index, events, places, repaired, suspects, b"\n" in whole)
 
     def _events(self, lines: Sequence[bytes], *, is_ascii: bool) -> list[Any]:
         """Return the event of each line; None if it cannot be decoded."""
@@ -324,14 +326,14 @@ class RecordDecoder:
                 result.repaired[contract.event_type] += repaired
         if facts.rewritten or read.has_breaks:
             lines = self._stored(lines, contract, read.batch, indexes)
-        by_number = lines_by_number(numbers, lines)
+        by_number: dict[float, Sequence[bytes]] = {**lines_by_number(numbers, lines)}
         self._add_plain(read, facts, indexes, numbers, by_number)
         for number, partition in by_number.items():
             minute = int(number) * facts.seconds
             if self._shards == 1:
                 result.events[LogKey(contract.event_type, minute, 0)] = partition
                 continue
-            shards = shards_of(self._keys[contract.event_type], partition, self._shards)
+            shards = shards_of(self._keys[contract.event_type], list(partition), self._shards)
             for shard in set(shards):
                 lines = [line for line, its in zip(partition, shards, strict=True) if its == shard]
                 result.events[LogKey(contract.event_type, minute, shard)] = lines
@@ -342,7 +344,7 @@ class RecordDecoder:
         facts: _ContractFacts,
         indexes: Sequence[int],
         numbers: Sequence[float],
-        by_number: dict[float, list[bytes]],
+        by_number: dict[float, Sequence[bytes]],
     ) -> None:
         """Add the plain events of a contract to its others, which are at `indexes`, in the order of their records."""
         for events in read.plain.events if read.plain is not None else ():
