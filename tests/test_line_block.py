@@ -55,12 +55,21 @@ def test_block_is_the_sequence_of_its_lines(lines: list[bytes], data: st.DataObj
 
 
 def test_line_with_a_line_feed_is_told_once_the_lines_are_cut() -> None:
-    block = LineBlock.of([b"1", b"2\n3"])
+    data = LineBlock.of([b"1", b"2\n3"]).data
+    block = LineBlock(data, 2)
     assert len(block) == 2
     with pytest.raises(ValueError, match="expected 2 lines without line feeds, got 3"):
         list(block)
     with pytest.raises(ValueError, match="expected 2 lines without line feeds, got 3"):
-        LineBlock.of([b"1", b"2\n3"])[0]
+        LineBlock(data, 2)[0]
+
+
+def test_lines_are_kept_where_there_are_objects() -> None:
+    lines = [b"first", b"second"]
+    blocks = [LineBlock.of(lines[:1]), LineBlock.of(lines[1:])]
+    joined = LineBlock.joined(blocks)
+    assert all(kept is line for kept, line in zip(joined, lines, strict=True))
+    assert list(LineBlock.joined([blocks[0], LineBlock(b"other\n")])) == [b"first", b"other"]
 
 
 def test_block_equals_nothing_but_sequences() -> None:

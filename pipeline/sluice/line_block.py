@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -33,8 +34,12 @@ class LineBlock(Sequence[bytes]):
 
     @classmethod
     def of(cls, lines: Sequence[bytes]) -> LineBlock:
-        """Return `lines`, which have no line feed, as a block; a block itself."""
-        return lines if isinstance(lines, LineBlock) else cls(b"\n".join([*lines, b""]), len(lines))
+        """Return `lines`, which have no line feed, as a block, which keeps them; a block itself."""
+        if isinstance(lines, LineBlock):
+            return lines
+        block = cls(b"\n".join([*lines, b""]), len(lines))
+        block._cut = list(lines)
+        return block
 
     @classmethod
     def joined(cls, parts: Iterable[Sequence[bytes]]) -> LineBlock:
@@ -42,7 +47,11 @@ class LineBlock(Sequence[bytes]):
         blocks = list(map(cls.of, parts))
         if len(blocks) == 1:
             return blocks[0]
-        return cls(b"".join([block.data for block in blocks]), sum(map(len, blocks)))
+        joined = cls(b"".join([block.data for block in blocks]), sum(map(len, blocks)))
+        cut = [block._cut for block in blocks if block._cut is not None]
+        if len(cut) == len(blocks):
+            joined._cut = list(chain.from_iterable(cut))
+        return joined
 
     def __reduce__(self) -> tuple[type[LineBlock], tuple[bytes, int]]:
         """Leave the objects behind."""
