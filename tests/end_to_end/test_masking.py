@@ -16,7 +16,6 @@ from typing import Any
 import apache_beam as beam
 import duckdb
 import pytest
-import zstandard
 from apache_beam.options.pipeline_options import PipelineOptions
 from pyarrow import parquet
 from sluice.clock import system_clock
@@ -286,8 +285,5 @@ def test_spilled_and_shuffled_data_contain_no_raw_value(shop: Shop, monkeypatch:
     assert KEY not in str(pipeline.to_runner_api())
     pipeline.run().wait_until_finish()
     (spilled,) = (path.read_bytes() for path in (shop.folder / "spill").iterdir())
-    frames = spilled.split(b"\x28\xb5\x2f\xfd")[1:]
-    assert len(frames) >= 2
-    for frame in frames:
-        text = zstandard.ZstdDecompressor().decompressobj().decompress(b"\x28\xb5\x2f\xfd" + frame)
-        assert_clean(text.decode())
+    assert spilled.count(b'"}\n') >= 2
+    assert_clean(spilled.decode("utf-8", "backslashreplace"))
