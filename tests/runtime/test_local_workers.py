@@ -22,6 +22,8 @@ LOST = "what was written stays valid, run again"
     ("kind", "step", "raised"),
     [
         ("forked", "work", ""),
+        ("forked", "work_in_a_notebook", ""),
+        ("spawned", "work_in_a_notebook", ""),
         (
             "forked",
             "be_killed",

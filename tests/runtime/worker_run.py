@@ -6,6 +6,7 @@ workers have ended.
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import logging
@@ -50,6 +51,7 @@ STEPS: Mapping[str, Callable[[int], None]] = {
     "hold_the_lock": hold_the_lock,
     "leave": leave,
     "die_before_start": work,
+    "work_in_a_notebook": work,
 }
 
 
@@ -79,6 +81,8 @@ def main(kind: str, step: str) -> None:
         threading.Thread(target=threading.Event().wait, daemon=True).start()
     if step == "die_before_start":
         kill_first_worker()
+    if step == "work_in_a_notebook":
+        sys.stderr = io.StringIO()  # has no descriptor
     raised = ""
     try:
         run(STEPS[step])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import io
 import logging
 import os
 import pickle
@@ -266,12 +267,20 @@ def _fork(others: Iterable[socket.socket]) -> _Worker:
     try:
         for connection in (launchers, *others):
             connection.close()  # else the launcher's death would not end it
-        _log_to(os.dup(sys.stderr.fileno()))
+        _log_to(os.dup(_standard_error()))
         with Path(os.devnull).open("wb") as nothing:  # a file could be on a full disk: Beam would hang
-            os.dup2(nothing.fileno(), sys.stderr.fileno())
+            os.dup2(nothing.fileno(), _standard_error())
         code = serve(workers)
     finally:
         os._exit(code)  # a forked child must not run the launcher's clean-up
+
+
+def _standard_error() -> int:
+    """Return the descriptor of standard error: the process's own, where notebooks have an object that has none."""
+    try:
+        return sys.stderr.fileno()
+    except io.UnsupportedOperation:
+        return 2
 
 
 def _log_to(descriptor: int) -> None:
@@ -303,7 +312,7 @@ def _spawn(_others: Iterable[socket.socket]) -> _Worker:
             {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, workers.fileno(), 0),
-                (os.POSIX_SPAWN_DUP2, sys.stderr.fileno(), _LOG),
+                (os.POSIX_SPAWN_DUP2, _standard_error(), _LOG),
                 (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
             ],
         )
