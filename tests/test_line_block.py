@@ -66,10 +66,9 @@ def test_line_with_a_line_feed_is_told_once_the_lines_are_cut() -> None:
 
 def test_lines_are_kept_where_there_are_objects() -> None:
     lines = [b"first", b"second"]
-    blocks = [LineBlock.of(lines[:1]), LineBlock.of(lines[1:])]
-    joined = LineBlock.joined(blocks)
+    joined = LineBlock.joined([lines[:1], lines[1:]])
     assert all(kept is line for kept, line in zip(joined, lines, strict=True))
-    assert list(LineBlock.joined([blocks[0], LineBlock(b"other\n")])) == [b"first", b"other"]
+    assert list(LineBlock.joined([lines[:1], LineBlock(b"other\n")])) == [b"first", b"other"]
 
 
 def test_block_equals_nothing_but_sequences() -> None:

@@ -44,14 +44,13 @@ class LineBlock(Sequence[bytes]):
     @classmethod
     def joined(cls, parts: Iterable[Sequence[bytes]]) -> LineBlock:
         """Return the lines of all parts, in order, as one block."""
-        blocks = list(map(cls.of, parts))
+        given = list(parts)
+        if not any(isinstance(part, LineBlock) for part in given):
+            return cls.of(list(chain.from_iterable(given)))
+        blocks = list(map(cls.of, given))
         if len(blocks) == 1:
             return blocks[0]
-        joined = cls(b"".join([block.data for block in blocks]), sum(map(len, blocks)))
-        cut = [block._cut for block in blocks if block._cut is not None]
-        if len(cut) == len(blocks):
-            joined._cut = list(chain.from_iterable(cut))
-        return joined
+        return cls(b"".join([block.data for block in blocks]), sum(map(len, blocks)))
 
     def __reduce__(self) -> tuple[type[LineBlock], tuple[bytes, int]]:
         """Leave the objects behind."""
