@@ -191,22 +191,23 @@ def test_functions_are_short() -> None:
     assert set(long) == set()
 
 
+def source_lines() -> Iterator[tuple[str, str]]:
+    """Yield each line of the product, with its module and number."""
+    for module, path in modules().items():
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            yield f"{module}:{number}", line
+
+
 def test_no_group_is_repeated_possessively() -> None:
     """Python before 3.11.5 matches `(?:ab|c)*+` wrongly (gh-106052); `(?>(?:ab|c)*)` is the same, and right."""
-    possessive = [
-        f"{module}:{number}"
-        for module, path in modules().items()
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
-        if re.search(r"\)(?:[*+?]|\{[0-9,]+\})\+", line)
-    ]
+    possessive = [at for at, line in source_lines() if re.search(r"\)(?:[*+?]|\{[0-9,]+\})\+", line)]
     assert possessive == []
 
 
 def test_every_noqa_has_a_reason() -> None:
     without = [
-        f"{module}:{number}"
-        for module, path in modules().items()
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        at
+        for at, line in source_lines()
         if re.search(r"# (noqa|type: ignore)", line)
         and not re.search(r"# (noqa: [A-Z0-9, ]+  \S|type: ignore\[)", line)
     ]

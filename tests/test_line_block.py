@@ -54,7 +54,7 @@ def test_block_is_the_sequence_of_its_lines(lines: list[bytes], data: st.DataObj
     assert len(LineBlock.joined(map(LineBlock.of, parts))) == len(lines)
 
 
-def test_line_with_a_line_feed_is_told_once_the_lines_are_cut() -> None:
+def test_line_with_a_line_feed_is_reported_once_the_lines_are_cut() -> None:
     data = LineBlock.of([b"1", b"2\n3"]).data
     block = LineBlock(data, 2)
     assert len(block) == 2

@@ -66,14 +66,16 @@ impl Core {
     fn decode<'py>(&self, py: Python<'py>, lines: &Bound<'py, PyList>) -> PyResult<Decoded<'py>> {
         let items = lines.iter().map(|item| Ok(item.cast_into::<PyBytes>()?)).collect::<PyResult<Vec<_>>>()?;
         let found = self.find(items.iter().map(|item| item.as_bytes()));
-        told(py, found, |indexes| Ok(PyList::new(py, indexes.iter().map(|index| &items[*index as usize]))?.into_any()))
+        decoded(py, found, |indexes| {
+            Ok(PyList::new(py, indexes.iter().map(|index| &items[*index as usize]))?.into_any())
+        })
     }
 
     /// Block of lines -> what `decode` returns, but the lines of a group are a block.
     fn decode_block<'py>(&self, py: Python<'py>, block: &[u8]) -> PyResult<Decoded<'py>> {
         let lines = blocks::lines(block)?.collect::<Vec<_>>();
         let found = self.find(lines.iter().copied());
-        told(py, found, |indexes| {
+        decoded(py, found, |indexes| {
             let its = indexes.iter().map(|index| lines[*index as usize]).collect::<Vec<_>>();
             Ok(blocks::joined(py, &its)?.into_any())
         })
@@ -139,19 +141,19 @@ impl Core {
 }
 
 /// Returns what was found, as Python takes it; `take` returns the lines at some indexes.
-fn told<'py>(
+fn decoded<'py>(
     py: Python<'py>,
     found: Found,
     take: impl Fn(&[u32]) -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Decoded<'py>> {
-    let told =
+    let as_bytes =
         |indexes: &[u32]| PyBytes::new(py, &indexes.iter().flat_map(|index| index.to_ne_bytes()).collect::<Vec<_>>());
     let groups = found
         .groups
         .iter()
-        .map(|group| Ok((group.contract, group.partition, take(&group.indexes)?, told(&group.indexes))))
+        .map(|group| Ok((group.contract, group.partition, take(&group.indexes)?, as_bytes(&group.indexes))))
         .collect::<PyResult<_>>()?;
-    Ok((groups, told(&found.unusual), found.span))
+    Ok((groups, as_bytes(&found.unusual), found.span))
 }
 
 impl Core {

@@ -34,6 +34,9 @@ warehouse: sqlite:///tables.db
 dead_letters: dead
 """
 
+LOADS_NOTHING = "fuzz: 0 segments of 0 days, counted for each event type: "
+"""What a `load` of the job says before it begins."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _in_a_folder_of_its_own() -> Iterator[None]:
@@ -56,7 +59,7 @@ def assert_one_line(arguments: object, code: int, out: str, err: str) -> None:
     assert code in (0, 1, 2), said
     assert "Traceback" not in err, said
     assert "--debug shows the traceback" not in err, said
-    lines = [line for line in err.splitlines() if not line.startswith("fuzz: ")]  # what the job says of itself
+    lines = [line for line in err.splitlines() if not line.startswith(LOADS_NOTHING)]
     if lines and lines[0].startswith("usage: sluice"):
         assert code == 2, said
         lines = lines[-1:]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sluice.elements import StoredSegment
 from sluice.eventlog.log import EventLog
 from sluice.eventlog.paths import segment_id, segment_path
+from sluice.eventlog.type_log import TypeLog
+from sluice.native_core import native_core
 from sluice.storage import open_store
 
-from tests.eventlog.test_log import KEYED, MINUTE, ORDER, Recording, make_log, stored
+from tests.eventlog.test_log import KEYED, MINUTE, ORDER, Recording, make_log
 from tests.native import require_native_core
 
 
@@ -60,7 +63,7 @@ def test_first_number_that_another_writer_took_is_not_tried_again(tmp_path: Path
 
 
 @pytest.mark.parametrize("event_type", ["order", "keyed"])
-def test_which_lines_are_kept_is_told_unless_all_are(tmp_path: Path, event_type: str) -> None:
+def test_which_lines_are_kept_is_reported_unless_all_are(tmp_path: Path, event_type: str) -> None:
     log = make_log(tmp_path)
     kept = [
         log.append(event_type, MINUTE, 0, lines).kept
@@ -70,39 +73,24 @@ def test_which_lines_are_kept_is_told_unless_all_are(tmp_path: Path, event_type:
 
 
 @pytest.mark.parametrize("shard", [0, 1, 2])
-def test_rival_of_a_shard_moves_its_number_on_by_the_number_of_shards(tmp_path: Path, shard: int) -> None:
-    store = Recording(open_store(str(tmp_path)))
-    types = {"keyed": KEYED}
+@pytest.mark.parametrize(("event_type", "type_log"), [("keyed", KEYED), ("order", ORDER)])
+def test_rival_of_a_shard_moves_its_number_on_by_the_number_of_shards(
+    tmp_path: Path, event_type: str, type_log: TypeLog, shard: int
+) -> None:
+    store, types = Recording(open_store(str(tmp_path))), {event_type: type_log}
     rival, log = (EventLog(place, types, shards=3) for place in (open_store(str(tmp_path)), store))
-    rival.append("keyed", MINUTE, (shard + 1) % 3, [b"8"])  # another shard's, and none of its business
-    store.before_create = lambda: rival.append("keyed", MINUTE, shard, [b"9"])
-    result = log.append("keyed", MINUTE, shard, [b"1", b"9"])
+    rival.append(event_type, MINUTE, (shard + 1) % 3, [b"8"])  # another shard's, and none of its business
+    store.before_create = lambda: rival.append(event_type, MINUTE, shard, [b"9"])
+    result = log.append(event_type, MINUTE, shard, [b"1", b"9"])
+    by_core = event_type == "order" and native_core() is not None
     assert store.calls == [
         "list",
-        f"create keyed_202608131407{shard + 1:04d}.json",
-        f"read keyed_202608131407{shard + 1:04d}.json",
-        f"create keyed_202608131407{shard + 4:04d}.json",
+        f"create {event_type}_202608131407{shard + 1:04d}.json",
+        *(["list"] if by_core else []),
+        f"read {event_type}_202608131407{shard + 1:04d}.json",
+        f"create {event_type}_202608131407{shard + 4:04d}.json",
     ]
     assert (result.appended, result.duplicates) == (1, 1)
-    (segment,) = result.unloaded
-    assert segment.path == f"{tmp_path}/{segment_path('keyed', MINUTE, shard + 1, 'keyed')}"
-
-
-@pytest.mark.parametrize("shard", [0, 1, 2])
-def test_rival_of_a_shard_is_found_by_the_native_core(tmp_path: Path, shard: int) -> None:
-    require_native_core()
-    store = Recording(open_store(str(tmp_path)))
-    types = {"order": ORDER}
-    rival, log = (EventLog(place, types, shards=3) for place in (open_store(str(tmp_path)), store))
-    rival.append("order", MINUTE, (shard + 1) % 3, [b"8"])
-    store.before_create = lambda: rival.append("order", MINUTE, shard, [b"9"])
-    result = log.append("order", MINUTE, shard, [b"1", b"9"])
-    assert store.calls == [
-        "list",
-        f"create order_202608131407{shard + 1:04d}.json",
-        "list",
-        f"read order_202608131407{shard + 1:04d}.json",
-        f"create order_202608131407{shard + 4:04d}.json",
-    ]
-    assert (result.appended, result.duplicates) == (1, 1)
-    assert result.unloaded == (stored(tmp_path, shard + 1, b"9\n"),)
+    path = f"{tmp_path}/{segment_path(event_type, MINUTE, shard + 1, event_type)}"
+    stored = StoredSegment(event_type, path, MINUTE, segment_id(event_type, MINUTE, b"9\n"))
+    assert result.unloaded == (stored,)

@@ -31,7 +31,7 @@ from sluice.eventlog.placement import compile_placement_check
 from sluice.provenance import Origin
 from sluice.retry import RetryPolicy
 from sluice.sources import parse_source
-from sluice.validation.deduplication_keys import compile_deduplication_key
+from sluice.validation.deduplication_keys import compile_deduplication_key, keys_of
 from sluice.validation.explainer import read_event_time
 from sluice.warehouses import Coalescing, Doubling, RowError, RowLimited, SegmentLoad, Warehouse
 from sluice.warehouses.own_tables import LOADED_AS
@@ -81,8 +81,8 @@ class SegmentConverter:
         `appended_at` is when it was created in the event log, the same in every warehouse; `ingested_at` is now.
         """
         contract = self._tables[segment.event_type]
-        key_of = self._keys[segment.event_type]
-        event_ids = event_ids_of(segment.keys if segment.plain else b"".join(map(key_of, segment.lines)))
+        keys = segment.keys if segment.plain else keys_of(self._keys[segment.event_type], segment.lines)
+        event_ids = event_ids_of(keys)
         rows_of = segment
         if segment.event_type in _OF_DEAD_LETTERS:
             rows_of = replace(

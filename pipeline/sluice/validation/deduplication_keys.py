@@ -123,14 +123,17 @@ def find_distinct(key_of: KeyFunction, lines: Sequence[bytes]) -> Distinct | Non
     return Distinct(LineBlock(data, len(block) - kept.count(0)), keys, kept)
 
 
-def shards_of(key_of: KeyFunction, lines: list[bytes], shards: int) -> list[int]:
-    """Return the shard of each line; see `shard_of`."""
+def keys_of(key_of: KeyFunction, lines: Sequence[bytes]) -> bytes:
+    """Return the keys of lines, KEY_BYTES for each, by the native core if it knows them."""
     core, keys = native_core(), None
     if core is not None and key_of in _BY_EXPORT:
-        keys = core.keys(lines, _BY_EXPORT[key_of])
-    if keys is None:
-        keys = b"".join(map(key_of, lines))
-    numbers: list[int] = (np.frombuffer(keys, ">u8")[::2] % shards).tolist()
+        keys = core.keys(list(lines), _BY_EXPORT[key_of])
+    return b"".join(map(key_of, lines)) if keys is None else keys
+
+
+def shards_of(key_of: KeyFunction, lines: Sequence[bytes], shards: int) -> list[int]:
+    """Return the shard of each line; see `shard_of`."""
+    numbers: list[int] = (np.frombuffer(keys_of(key_of, lines), ">u8")[::2] % shards).tolist()
     return numbers
 
 

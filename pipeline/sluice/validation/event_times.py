@@ -34,11 +34,11 @@ def times_and_partitions(events: Sequence[Any], seconds: int) -> tuple[list[floa
     ]
 
 
-def lines_by_number(numbers: Sequence[float], lines: list[bytes]) -> dict[float, list[bytes]]:
+def lines_by_number(numbers: Sequence[float], lines: Sequence[bytes]) -> dict[float, Sequence[bytes]]:
     """Return the lines by their numbers, each in order."""
     if len(set(numbers)) == 1:  # as those of most batches, whose events are in the order of time
         return {numbers[0]: lines}
     by_number: dict[float, list[bytes]] = defaultdict(list)
     for number, line in zip(numbers, lines, strict=True):
         by_number[number].append(line)
-    return dict(by_number)
+    return {**by_number}

@@ -326,17 +326,16 @@ class RecordDecoder:
                 result.repaired[contract.event_type] += repaired
         if facts.rewritten or read.has_breaks:
             lines = self._stored(lines, contract, read.batch, indexes)
-        by_number: dict[float, Sequence[bytes]] = {**lines_by_number(numbers, lines)}
+        by_number = lines_by_number(numbers, lines)
         self._add_plain(read, facts, indexes, numbers, by_number)
         for number, partition in by_number.items():
             minute = int(number) * facts.seconds
             if self._shards == 1:
                 result.events[LogKey(contract.event_type, minute, 0)] = partition
                 continue
-            shards = shards_of(self._keys[contract.event_type], list(partition), self._shards)
-            for shard in set(shards):
-                lines = [line for line, its in zip(partition, shards, strict=True) if its == shard]
-                result.events[LogKey(contract.event_type, minute, shard)] = lines
+            shards = shards_of(self._keys[contract.event_type], partition, self._shards)
+            for shard, its in lines_by_number(shards, partition).items():
+                result.events[LogKey(contract.event_type, minute, int(shard))] = its
 
     def _add_plain(
         self,
